@@ -1,0 +1,85 @@
+"""
+Every key version 1 owns in Redis. No other module spells one.
+
+    key                           type    score: member, or content          lives
+    v1:metrics                    zset    tick of the newest sample: metric  24 h after the last tick
+    v1:samples:{<metric>}:<hour>  zset    tick: [tick,price,volume,...]      25 h after the hour's last sample
+    v1:moments:{<metric>}         string  exact moments, see `records`       25 h after the last tick
+    v1:rank:<measure>:<by>        zset    deviation or coefficient: metric   rewritten each tick, 24 h after the last
+    v1:mean:<measure>             zset    hour mean: metric                  rewritten each tick, 24 h after the last
+    v1:tick                       string  newest committed tick              for ever
+    v1:sources                    hash    source: how it does, JSON          for ever
+    v1:lease                      string  who feeds this Redis               15 s after the last sign of life
+
+`{...}` is the Redis Cluster hash tag: all that one transaction touches shares a slot. The newest
+tick is also published on the channel `v1:ticks`.
+
+A sample is one member: a JSON array in the order of `model.MEASURES`, digits as received, `null`
+where unknown. The tick is part of it because a sorted set keeps one copy of a member: two equal
+samples a minute apart are two. An array, because the history can splice it without decoding, and
+because a person with redis-cli can read it.
+
+A day is kept in sorted sets of one hour each. In one set of 1440 samples a ZADD walks the whole
+listpack: 28 us on Redis 7, 50 us on Valkey 9, against less than 1 us in an hour's 60, so a tick
+would cost half as much again at a full day as at an empty one. At a sample every five seconds
+(17280) the day would not fit a listpack at all, and take eight times the memory. The hour <hour> is
+named by its first second and holds the ticks in (hour, hour + 3600]: those whose sampled interval
+lies in it.
+"""
+
+from .model import HOUR, By, Measure, Metric, Sample
+
+# The version's own name, so that a copy of this folder (v2) cannot write into our keys.
+OURS = f"{__package__}:"
+
+METRICS = f"{OURS}metrics"
+TICK = f"{OURS}tick"
+TICKS = f"{OURS}ticks"
+SOURCES = f"{OURS}sources"
+LEASE = f"{OURS}lease"
+
+PERMANENT = frozenset({TICK, SOURCES})
+"""The keys without an end: few, small, and of fixed number."""
+
+KEEP = 25 * HOUR
+"""Seconds that a metric's keys live after their last write: the day, and an hour of grace for late samples."""
+KEEP_DERIVED = 24 * HOUR
+"""Seconds that ranks, means and the index live after the last tick."""
+LEASE_SECONDS = 15
+
+
+def samples(metric: Metric, hour: int) -> str:
+    return f"{OURS}samples:{{{metric}}}:{hour}"
+
+
+def moments(metric: Metric) -> str:
+    return f"{OURS}moments:{{{metric}}}"
+
+
+def rank(measure: Measure, by: By) -> str:
+    return f"{OURS}rank:{measure}:{by}"
+
+
+def mean(measure: Measure) -> str:
+    return f"{OURS}mean:{measure}"
+
+
+def hour_of(tick: int) -> int:
+    """Give the hour whose set holds `tick`: hours are open at their start, closed at their end."""
+    return (tick - 1) // HOUR * HOUR
+
+
+def hours(after: int, until: int) -> range:
+    """Give the hours that may hold a tick in (after, until], oldest first."""
+    return range(hour_of(after + 1), hour_of(until) + 1, HOUR)
+
+
+def member(sample: Sample) -> str:
+    """Write a sample: `[1621209660,46572.17,null]`."""
+    return f"[{sample.tick},{','.join(['null' if value is None else value for value in sample.values])}]"
+
+
+def parse(written: str) -> Sample:
+    """Read what `member` wrote."""
+    tick, *values = written[1:-1].split(",")
+    return Sample(int(tick), tuple([None if value == "null" else value for value in values]))

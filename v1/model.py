@@ -1,0 +1,94 @@
+"""
+The values everything else is about. Frozen, without behaviour that needs a clock or a network.
+
+Numbers are decimal text throughout, digit for digit as the provider sent them; `None` means
+that nobody said a number. Times are unix seconds, UTC.
+"""
+
+from enum import StrEnum
+from typing import NamedTuple, NewType
+
+Metric = NewType("Metric", str)
+"""One market, `EXCHANGE:PAIR`, upper case: `KRAKEN:BTCUSD`."""
+
+MINUTE = 60
+HOUR = 3600
+DAY = 86400
+
+
+class Measure(StrEnum):
+    """One number sampled of a metric. The order is the order inside a stored sample."""
+
+    PRICE = "price"
+    """Last price, in the quote currency."""
+    VOLUME = "volume"
+    """Traded in the last 24 hours, in the base currency."""
+    CHANGE_PERCENTAGE = "change_percentage"
+    """Change of the price over 24 hours, in percent."""
+    CHANGE_ABSOLUTE = "change_absolute"
+    """Change of the price over 24 hours, in the quote currency."""
+    INTERVAL_VOLUME = "interval_volume"
+    """Traded since the previous sample, in the base currency."""
+    INTERVAL_RETURN = "interval_return"
+    """Change of the price since the previous sample, in percent."""
+
+
+MEASURES = tuple(Measure)
+
+
+class By(StrEnum):
+    """What a rank is made by."""
+
+    STDDEV = "stddev"
+    """Population standard deviation over the day, in the measure's own unit."""
+    CV = "cv"
+    """Coefficient of variation: that deviation divided by the absolute mean; has no unit."""
+
+
+class Sample(NamedTuple):
+    """All measures of one metric at one tick."""
+
+    tick: int
+    """The instant on the sampling grid, unix seconds."""
+    values: tuple[str | None, ...]
+    """One decimal text per measure, in the order of `MEASURES`."""
+
+    def value(self, measure: Measure) -> str | None:
+        return self.values[MEASURES.index(measure)]
+
+
+class Reading(NamedTuple):
+    """What a source heard of one metric, before it becomes a sample."""
+
+    price: str
+    volume: str | None = None
+    change_percentage: str | None = None
+    change_absolute: str | None = None
+    interval_volume: str | None = None
+    provider_time: int | None = None
+    """When the provider says the numbers are from, unix seconds; `None` where it does not say."""
+
+
+class Candle(NamedTuple):
+    """One finished minute of trading, [start, start + 60), as a provider or a recording tells it."""
+
+    start: int
+    """Unix seconds, a multiple of the candle's length."""
+    open: str
+    high: str
+    low: str
+    close: str
+    volume: str
+    """Traded in the base currency."""
+
+
+class Place(NamedTuple):
+    """A metric's place among all metrics by one measure."""
+
+    metric: Metric
+    rank: int
+    """1 is the largest; equal values share a place (1, 1, 3)."""
+    value: float
+    """Deviation or coefficient of variation, correctly rounded."""
+    samples: int
+    """How many numbers of the day are behind it."""

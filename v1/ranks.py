@@ -1,0 +1,46 @@
+"""
+What a tick says of all metrics together: how much each moves, and its hour mean. Pure: the order
+itself is left to the sorted sets, which keep it.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from .model import MEASURES, By, Measure, Metric
+from .moments import mean, spread
+from .records import Window
+
+Scores = list[tuple[float, Metric]]
+
+
+class Standing(NamedTuple):
+    """What a metric is judged by: the moments of its day, and of the hour before the tick."""
+
+    metric: Metric
+    day: Window
+    baseline: Window
+
+
+class Scored(NamedTuple):
+    """The members of every rank and of every list of means, in no order."""
+
+    ranks: dict[tuple[Measure, By], Scores]
+    means: dict[Measure, Scores]
+
+
+def score(standings: Iterable[Standing]) -> Scored:
+    """Judge every metric by every measure. Who has no number of a measure is not in its lists."""
+    ranks: dict[tuple[Measure, By], Scores] = {(measure, by): [] for measure in MEASURES for by in By}
+    means: dict[Measure, Scores] = {measure: [] for measure in MEASURES}
+    columns = [(ranks[measure, By.STDDEV], ranks[measure, By.CV], means[measure]) for measure in MEASURES]
+    for metric, day, baseline in standings:
+        for (stddevs, cvs, hour_means), day_moments, hour_moments in zip(columns, day, baseline, strict=True):
+            moved = spread(day_moments)
+            if moved is not None:
+                stddevs.append((moved.stddev, metric))
+                if moved.cv is not None:
+                    cvs.append((moved.cv, metric))
+            average = mean(hour_moments)
+            if average is not None:
+                hour_means.append((average, metric))
+    return Scored(ranks, means)

@@ -1,0 +1,239 @@
+"""
+What is known of one metric at one tick, and how a tick moves it on. Values and arithmetic: no clock,
+no network, no Redis.
+
+A record is kept as one JSON array, `v1:moments:{<metric>}`:
+
+    [at, newest, price, before, source, provider_time, [places, n, total, squares, ...], [...]]
+
+first the day's moments of every measure in the order of `model.MEASURES`, then the hour's.
+
+The day is (at - 24 h, at]: at one sample a minute 1440 samples. The hour is kept as [at - 1 h, at],
+closed at both ends, one sample more than an hour has. That way the hour *before* any later tick T,
+[T - 1 h, T), is what is left once the ticks before T - 1 h are gone, and a tick that is written a
+second time finds the same baseline as at the first: its own sample is taken out, nothing else.
+"""
+
+import json
+from collections.abc import Sequence
+from itertools import chain
+from typing import NamedTuple
+
+from .decimals import Number, difference, parse, ratio_rounded, text
+from .model import DAY, HOUR, MEASURES, Measure, Metric, Reading, Sample
+from .moments import NOTHING, Moments, of
+from .moments import same as same_moments
+
+PERCENT_PLACES = 6
+"""Places of the percentages that we compute ourselves: a millionth of a percent."""
+
+Window = tuple[Moments, ...]
+"""The moments of every measure over the same stretch of time, in the order of `MEASURES`."""
+
+EMPTY: Window = (NOTHING,) * len(MEASURES)
+
+
+class Record(NamedTuple):
+    """Everything that is known of a metric beside its samples, valid at one tick."""
+
+    at: int
+    """The tick the moments are valid at."""
+    newest: int
+    """The tick of the newest sample."""
+    price: str | None
+    """The newest sample's price."""
+    before: str | None
+    """The price of the sample before it."""
+    source: str
+    """Who gave the newest sample."""
+    provider_time: int | None
+    """When the provider says that it was so, unix seconds."""
+    day: Window
+    """Moments over (at - 24 h, at]."""
+    hour: Window
+    """Moments over [at - 1 h, at]."""
+
+
+def write(record: Record) -> str:
+    """Give the record as it is kept."""
+    *plain, day, hour = record
+    return json.dumps([*plain, [*chain.from_iterable(day)], [*chain.from_iterable(hour)]], separators=(",", ":"))
+
+
+def read(written: str) -> Record:
+    """Read what `write` wrote."""
+    at, newest, price, before, source, provider_time, day, hour = json.loads(written)
+    return Record(at, newest, price, before, source, provider_time, _window(day), _window(hour))
+
+
+def _window(flat: list[int]) -> Window:
+    four = iter(flat)
+    return tuple([Moments(*each) for each in zip(four, four, four, four, strict=True)])
+
+
+class Found(NamedTuple):
+    """What the store holds of a metric before a tick: its record, and the samples that the tick moves out."""
+
+    record: Record | None
+    leaving_day: Sequence[Sample] = ()
+    """Those at or before tick - 24 h."""
+    leaving_hour: Sequence[Sample] = ()
+    """Those before tick - 1 h that the record's hour still counts."""
+    written: Sample | None = None
+    """The sample of this very tick, if it was written before."""
+
+
+class Heard(NamedTuple):
+    """A reading and the source that gave it."""
+
+    reading: Reading
+    source: str
+
+
+class Step(NamedTuple):
+    """What a tick does to one metric."""
+
+    metric: Metric
+    sample: Sample | None
+    """The new sample; `None` where nobody gave one."""
+    baseline: Window
+    """Moments over [tick - 1 h, tick): what the new sample is compared with."""
+    record: Record
+    found: Found
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the day holds no sample of the metric any more."""
+        return self.record.newest <= self.record.at - DAY
+
+
+def advance(metric: Metric, at: int, heard: Heard | None, found: Found) -> Step | None:
+    """
+    Move one metric on to tick `at`, with a new sample or without.
+
+    Gives `None` where there is nothing to move: neither a record nor a reading, or a record that is
+    past the tick already (what comes late goes by `Writer.insert`).
+    """
+    last = found.record
+    if last is None:
+        if heard is None:
+            return None
+        last = Record(at, at, None, None, heard.source, None, EMPTY, EMPTY)
+    if last.at > at:
+        return None
+    day = _without(last.day, found.leaving_day) if last.at > at - DAY else EMPTY
+    hour = _without(last.hour, found.leaving_hour) if last.at >= at - HOUR else EMPTY
+    baseline = _without(hour, [found.written]) if found.written else hour
+    if heard is None:
+        return Step(metric, None, baseline, last._replace(at=at, day=day, hour=hour), found)
+    if found.written:
+        day = _without(day, [found.written])
+    before = last.before if found.written else last.price
+    sample = _sample(at, heard.reading, before, _yesterday(at, found))
+    numbers = [None if value is None else parse(value) for value in sample.values]
+    record = Record(
+        at,
+        at,
+        heard.reading.price,
+        before,
+        heard.source,
+        heard.reading.provider_time,
+        _with(day, numbers),
+        _with(baseline, numbers),
+    )
+    return Step(metric, sample, baseline, record, found)
+
+
+def _with(window: Window, numbers: Sequence[Number | None]) -> Window:
+    return tuple(
+        [
+            moments if number is None else moments.slide((number,))
+            for moments, number in zip(window, numbers, strict=True)
+        ]
+    )
+
+
+def _without(window: Window, samples: Sequence[Sample]) -> Window:
+    if not samples:
+        return window
+    columns = zip(*[sample.values for sample in samples], strict=True)
+    return tuple(
+        [
+            moments.slide((), [parse(value) for value in column if value is not None])
+            for moments, column in zip(window, columns, strict=True)
+        ]
+    )
+
+
+def _sample(at: int, reading: Reading, before: str | None, yesterday: Number | None) -> Sample:
+    """Make the sample: what the provider says, and what follows from our own samples where it is silent."""
+    price = parse(reading.price)
+    percentage, absolute = reading.change_percentage, reading.change_absolute
+    if percentage is None and absolute is None and yesterday is not None:
+        absolute, percentage = text(difference(price, yesterday)), percent(price, yesterday)
+    since_before = None if before is None else percent(price, parse(before))
+    return Sample(at, (reading.price, reading.volume, percentage, absolute, reading.interval_volume, since_before))
+
+
+def _yesterday(at: int, found: Found) -> Number | None:
+    """Give the price of 24 hours ago: of the sample that leaves, or as the tick's first writing used it."""
+    if found.written:
+        price, absolute = found.written.value(Measure.PRICE), found.written.value(Measure.CHANGE_ABSOLUTE)
+        return difference(parse(price), parse(absolute)) if price and absolute else None
+    oldest = found.leaving_day[-1] if found.leaving_day else None
+    price = oldest.value(Measure.PRICE) if oldest and oldest.tick == at - DAY else None
+    return parse(price) if price else None
+
+
+def percent(now: Number, then: Number) -> str | None:
+    """Give the change from `then` to `now` in percent, rounded half to even; `None` from zero."""
+    if not then[0]:
+        return None
+    units, places = difference(now, then)
+    return ratio_rounded((units * 100, places), then, PERCENT_PLACES)
+
+
+def recount(at: int, samples: Sequence[Sample], known: Record | None, source: str) -> Record | None:
+    """
+    Make the record of tick `at` from scratch, out of all samples of its day, oldest first.
+
+    What samples do not tell (source, provider's time) is taken over from the known record where the
+    newest sample is the one it speaks of; else `source` gave it. Gives `None` of no samples.
+    """
+    if not samples:
+        return None
+    newest = samples[-1]
+    if known is not None and known.newest == newest.tick:
+        source, provider_time = known.source, known.provider_time
+    else:
+        provider_time = None
+    return Record(
+        at,
+        newest.tick,
+        newest.value(Measure.PRICE),
+        samples[-2].value(Measure.PRICE) if len(samples) > 1 else None,
+        source,
+        provider_time,
+        _count(samples),
+        _count([sample for sample in samples if sample.tick >= at - HOUR]),
+    )
+
+
+def baseline(record: Record, newest: Sequence[Sample]) -> Window:
+    """Give the moments of [at - 1 h, at), by taking the sample at `at`, if there is one, out of the hour."""
+    return _without(record.hour, [sample for sample in newest if sample.tick == record.at])
+
+
+def _count(samples: Sequence[Sample]) -> Window:
+    columns = zip(*[sample.values for sample in samples], strict=True)
+    return tuple([of([parse(value) for value in column if value is not None]) for column in columns]) or EMPTY
+
+
+def same(left: Record | None, right: Record | None) -> bool:
+    """Tell whether two records say the same, be it at different powers of ten."""
+    if left is None or right is None:
+        return left is right
+    return left[:-2] == right[:-2] and all(
+        same_moments(one, other)
+        for one, other in zip(left.day + left.hour, right.day + right.hour, strict=True)
+    )

@@ -1,0 +1,125 @@
+"""What a process of this version reads from its environment. One frozen object, read once, passed down."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AnyUrl, Field, UrlConstraints, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
+
+PREFIX = "TRACKER_"
+SOCKET = "redis.sock"
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+
+RedisUrl = Annotated[AnyUrl, UrlConstraints(allowed_schemes=["redis", "rediss", "unix"])]
+Words = Annotated[tuple[str, ...], NoDecode]
+"""A list, written with commas between."""
+
+
+class WrongSettings(Exception):
+    """The environment says something that cannot be meant; the message has one line per wrong setting."""
+
+
+class Settings(BaseSettings):
+    """`TRACKER_BIND=127.0.0.1:9000 scripts/start-api.sh`: from the environment, `.env`, or `tracker.toml`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=".env",
+        toml_file="tracker.toml",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+    )
+
+    bind: Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\[\]]+):[0-9]{1,5}$")] = "127.0.0.1:8000"
+    """Where the API and the page listen: `host:port`."""
+    redis_url: RedisUrl | None = None
+    """The Redis to use, `redis://`, `rediss://` or `unix://`; without one, the embedded server in `data_dir`."""
+    data_dir: Path = Path("data")
+    """Where the embedded server keeps its files."""
+    interval: Annotated[int, Field(ge=1, le=3600)] = 60
+    """Seconds between two ticks."""
+    api_keys: Words = ()
+    """Who may ask, by `Authorization: Bearer KEY`; empty: everybody."""
+    cors_origins: Words = ()
+    """Web pages of which origins may ask: `https://example.org`, or `*`."""
+    open: bool = False
+    """Listen beyond this machine although there are no keys."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least important line that is logged."""
+    log_format: Literal["console", "json"] = "console"
+    """For people or for machines."""
+    log_file: Path | None = None
+    """Where the log goes instead of standard error."""
+
+    @field_validator("api_keys", "cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return words(value)
+
+    @field_validator("interval")
+    @classmethod
+    def _divides_the_hour(cls, value: int) -> int:
+        # Hours are made of whole ticks, or an hour mean would have a different number behind it each time.
+        if 3600 % value:
+            raise ValueError("must divide an hour: 1, 5, 10, 15, 30, 60, 300, ...")
+        return value
+
+    @model_validator(mode="after")
+    def _stays_at_home_without_keys(self) -> Self:
+        if self.host not in LOOPBACK and not self.api_keys and not self.open:
+            raise ValueError(
+                f"{PREFIX}BIND: {self.bind!r} listens beyond this machine; "
+                f"set {PREFIX}API_KEYS, or {PREFIX}OPEN=yes if everybody may ask"
+            )
+        return self
+
+    @property
+    def host(self) -> str:
+        return self.bind.rpartition(":")[0]
+
+    @property
+    def redis_address(self) -> str:
+        """The server to connect to, as a URL."""
+        return str(self.redis_url) if self.redis_url else f"unix://{(self.data_dir / SOCKET).absolute()}"
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], *sources: PydanticBaseSettingsSource, **named: PydanticBaseSettingsSource
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (
+            named["init_settings"],
+            named["env_settings"],
+            named["dotenv_settings"],
+            TomlConfigSettingsSource(settings_cls),
+        )
+
+    @classmethod
+    def load(cls, **given: Any) -> Self:
+        """Read the environment. Raises `WrongSettings` that names each setting, its value and what is accepted."""
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            raise WrongSettings("\n".join(_line(detail) for detail in error.errors())) from error
+        except (SettingsError, ValueError, OSError) as error:
+            raise WrongSettings(f"the settings cannot be read: {error}") from error
+
+
+def words(value: object) -> object:
+    """Split a text at its commas; anything else stays as it is."""
+    return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+
+
+def _line(detail: ErrorDetails) -> str:
+    reason = detail["msg"].removeprefix("Value error, ")
+    if not detail["loc"]:
+        return reason
+    return f"{PREFIX}{str(detail['loc'][0]).upper()}: {detail['input']!r} is not accepted: {reason}"

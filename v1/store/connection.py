@@ -1,0 +1,73 @@
+"""
+One way to connect, and our names for what goes wrong. No key, no meaning.
+
+    StoreError
+    └── StoreAway    no answer, or not now: refused, timed out, loading, read-only, out of memory
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    BusyLoadingError,
+    MaxConnectionsError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+)
+from redis.exceptions import ConnectionError as NoConnection
+from redis.exceptions import TimeoutError as NoAnswer
+
+CONNECT_SECONDS = 2.0
+ANSWER_SECONDS = 15.0
+"""A day's full tick of 30,000 metrics is one pipeline; the first answer of it may take a while."""
+
+_AWAY = (NoConnection, NoAnswer, BusyLoadingError, MaxConnectionsError, OutOfMemoryError, ReadOnlyError)
+_AWAY_WORDS = ("LOADING", "MISCONF", "OOM", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN")
+
+
+class StoreError(Exception):
+    """Redis answered, but not what the version needs; the message says what."""
+
+
+class StoreAway(StoreError):
+    """Redis does not take or give anything right now. Try again later; nothing was half-written."""
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Translate what redis-py raises into our two kinds, once, here."""
+    try:
+        yield
+    except (*_AWAY, OSError) as error:
+        raise StoreAway(f"Redis is away: {error}") from error
+    except RedisError as error:
+        away = str(error).startswith(_AWAY_WORDS)
+        raise (StoreAway if away else StoreError)(f"Redis said: {error}") from error
+
+
+@asynccontextmanager
+async def connect(address: str, name: str) -> AsyncIterator[Redis]:
+    """
+    Give a client of the server at `address` (redis, rediss or unix), closed at the end.
+
+    It connects when first used and does not retry: its callers know how long they can wait. `name`
+    is what `CLIENT LIST` shows.
+    """
+    redis = Redis.from_url(
+        address,
+        decode_responses=True,
+        client_name=name,
+        socket_connect_timeout=CONNECT_SECONDS,
+        socket_timeout=ANSWER_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+        health_check_interval=0,
+        protocol=2,
+    )
+    try:
+        yield redis
+    finally:
+        await redis.aclose()

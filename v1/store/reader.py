@@ -1,0 +1,165 @@
+"""What can be asked of the store. Nothing here writes, so whoever holds a `Reader` cannot."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
+
+from .. import keys, records
+from ..model import DAY, MEASURES, By, Measure, Metric, Place, Sample
+from ..records import Record
+from .connection import translated
+
+
+class Newest(NamedTuple):
+    """A metric's record and its newest sample."""
+
+    record: Record
+    sample: Sample
+
+
+class Listed(NamedTuple):
+    """A metric as a list of metrics shows it."""
+
+    metric: Metric
+    record: Record
+    first: int
+    """The tick of its oldest sample in the day."""
+
+
+class Ranking(NamedTuple):
+    """A stretch of the ranks by one measure."""
+
+    places: Sequence[Place]
+    of: int
+    """How many metrics are ranked."""
+
+
+class Reader:
+    """
+    Asks Redis; every question is at most three round trips.
+
+    Each method raises `StoreAway` when Redis does not answer, and `StoreError` when it answers
+    something else. Whoever made the client closes it.
+    """
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def ping(self) -> None:
+        """Return if Redis answers."""
+        with translated():
+            await self._redis.ping()
+
+    async def tick(self) -> int | None:
+        """Give the newest committed tick."""
+        with translated():
+            tick = await self._redis.get(keys.TICK)
+        return None if tick is None else int(tick)
+
+    async def metrics(self) -> dict[Metric, int]:
+        """Give every metric of the last day with the tick of its newest sample, by name."""
+        with translated():
+            found = await self._redis.zrange(keys.METRICS, 0, -1, withscores=True)
+        return {Metric(metric): int(tick) for metric, tick in sorted(cast("list[tuple[str, float]]", found))}
+
+    async def records(self, metrics: Sequence[Metric]) -> list[Record | None]:
+        """Give the record of each metric, in order; `None` where there is none."""
+        pipe = self._pipe()
+        for metric in metrics:
+            pipe.get(keys.moments(metric))
+        return [None if written is None else records.read(written) for written in await self._run(pipe)]
+
+    async def newest(self, metric: Metric) -> Newest | None:
+        """Give a metric's record and newest sample; `None` of one without a sample in the last day."""
+        (record,) = await self.records([metric])
+        if record is None:
+            return None
+        samples = await self.samples(metric, record.newest - 1, record.newest)
+        return Newest(record, samples[-1]) if samples else None
+
+    async def listed(self, metrics: Sequence[Metric]) -> list[Listed]:
+        """Give what a list of metrics shows, in order; those without a sample are left out."""
+        held = [
+            (metric, record)
+            for metric, record in zip(metrics, await self.records(metrics), strict=True)
+            if record is not None
+        ]
+        pipe = self._pipe()
+        spans = [keys.hours(record.at - DAY, record.at) for _, record in held]
+        for (metric, _), hours in zip(held, spans, strict=True):
+            for hour in hours:
+                pipe.zrange(keys.samples(metric, hour), 0, 0, withscores=True)
+        answers = iter(await self._run(pipe))
+        listed = []
+        for (metric, record), hours in zip(held, spans, strict=True):
+            oldest = [tick for _ in hours for _, tick in next(answers)]
+            if oldest:
+                listed.append(Listed(metric, record, int(min(oldest))))
+        return listed
+
+    async def members(self, metric: Metric, after: int, until: int) -> list[str]:
+        """Give the samples with after < tick <= until as they are kept, oldest first."""
+        pipe = self._pipe()
+        for hour in keys.hours(after, until):
+            pipe.zrange(keys.samples(metric, hour), f"({after}", until, byscore=True)
+        return [member for hour in await self._run(pipe) for member in cast("list[str]", hour)]
+
+    async def samples(self, metric: Metric, after: int, until: int) -> list[Sample]:
+        """Give the samples with after < tick <= until, oldest first."""
+        return [keys.parse(member) for member in await self.members(metric, after, until)]
+
+    async def ranking(self, measure: Measure, by: By, offset: int, limit: int) -> Ranking:
+        """Give `limit` ranks from the `offset`-th on, largest first."""
+        key = keys.rank(measure, by)
+        pipe = self._pipe()
+        pipe.zcard(key)
+        pipe.zrange(key, offset, offset + limit - 1, desc=True, withscores=True)
+        of, rows = await self._run(pipe)
+        if not rows:
+            return Ranking((), of)
+        with translated():
+            rank = 1 + await self._redis.zcount(key, f"({rows[0][1]!r}", "+inf")
+        held = await self.records([Metric(metric) for metric, _ in rows])
+        places = []
+        for index, ((metric, value), record) in enumerate(zip(rows, held, strict=True)):
+            # Equal values share the place of the first of them: 1, 1, 3.
+            rank = rank if index == 0 or value == rows[index - 1][1] else offset + index + 1
+            places.append(Place(Metric(metric), rank, value, _samples(record, measure)))
+        return Ranking(places, of)
+
+    async def place(self, metric: Metric, measure: Measure, by: By) -> tuple[Place, int] | None:
+        """Give a metric's place and of how many; `None` where it is not ranked."""
+        key = keys.rank(measure, by)
+        with translated():
+            value = await self._redis.zscore(key, metric)
+        if value is None:
+            return None
+        pipe = self._pipe()
+        pipe.zcount(key, f"({value!r}", "+inf")
+        pipe.zcard(key)
+        pipe.get(keys.moments(metric))
+        above, of, written = await self._run(pipe)
+        record = None if written is None else records.read(written)
+        return Place(metric, above + 1, value, _samples(record, measure)), of
+
+    async def sources(self) -> Mapping[str, dict[str, Any]]:
+        """Give what the worker last said of each source."""
+        with translated():
+            said = await self._redis.hgetall(keys.SOURCES)
+        return {name: json.loads(state) for name, state in cast("dict[str, str]", said).items()}
+
+    def _pipe(self) -> Pipeline:
+        return self._redis.pipeline(transaction=False)
+
+    async def _run(self, pipe: Pipeline) -> list[Any]:
+        with translated():
+            return await pipe.execute()
+
+
+def _samples(record: Record | None, measure: Measure) -> int:
+    return record.day[MEASURES.index(measure)].n if record else 0
+
+
