@@ -19,7 +19,7 @@ from typing import NamedTuple
 from .decimals import Number, power
 
 # Bits kept of a square root before the one rounding: 53 for the answer, and the rest to tell on
-# which side of a rounding boundary it lies. One root in 2 ** 18 needs a second, longer try.
+# which side of a rounding boundary it lies. One root in 2 ** 17 needs a second, longer try.
 _ROOT_BITS = 72
 
 
@@ -100,16 +100,12 @@ def spread(moments: Moments) -> Spread | None:
     variance = n * squares - total * total  # in units of (10 ** -places / n) ** 2
     if not variance:
         return Spread(0.0, 0.0 if total else None)
-    mean_divisor = abs(total)
-    return Spread(
-        _root_over(variance, n * power(places)),
-        _root_over(variance, mean_divisor) if mean_divisor else None,
-    )
+    return _roots_over(variance, n * power(places), abs(total))
 
 
-def _root_over(square: int, divisor: int, bits: int = _ROOT_BITS) -> float:
+def _roots_over(square: int, first: int, second: int, bits: int = _ROOT_BITS) -> Spread:
     """
-    Give sqrt(square) / divisor, correctly rounded.
+    Give sqrt(square) / first and sqrt(square) / second, correctly rounded; `None` for second = 0.
 
     The root is cut to an integer of at least `bits` bits, so the true one lies between root and
     root + 1. Where both ends round to the same float, that float is right, because rounding keeps
@@ -118,11 +114,14 @@ def _root_over(square: int, divisor: int, bits: int = _ROOT_BITS) -> float:
     shift = max(0, bits - square.bit_length() // 2)
     shifted = square << 2 * shift
     root = isqrt(shifted)
-    scale = divisor << shift
-    quotient: float = root / scale
-    if quotient == (root + 1) / scale or root * root == shifted:
-        return quotient
-    return _root_over(square, divisor, 2 * bits)
+    first_scale, second_scale = first << shift, second << shift
+    one: float = root / first_scale
+    other: float | None = root / second_scale if second else None
+    if one == (root + 1) / first_scale and (other is None or other == (root + 1) / second_scale):
+        return Spread(one, other)
+    if root * root == shifted:
+        return Spread(one, other)
+    return _roots_over(square, first, second, 2 * bits)
 
 
 def exceeds(value: Number, factor: Number, baseline: Moments) -> bool:

@@ -16,7 +16,7 @@ second time finds the same baseline as at the first: its own sample is taken out
 
 import json
 from collections.abc import Sequence
-from itertools import chain
+from itertools import chain, repeat
 from typing import NamedTuple
 
 from .decimals import Number, difference, parse, ratio_rounded, text
@@ -31,6 +31,10 @@ Window = tuple[Moments, ...]
 """The moments of every measure over the same stretch of time, in the order of `MEASURES`."""
 
 EMPTY: Window = (NOTHING,) * len(MEASURES)
+_NOTHING: tuple[None, ...] = (None,) * len(MEASURES)
+
+
+_encode = json.JSONEncoder(separators=(",", ":")).encode  # made once: `json.dumps` would make one a call
 
 
 class Record(NamedTuple):
@@ -57,7 +61,7 @@ class Record(NamedTuple):
 def write(record: Record) -> str:
     """Give the record as it is kept."""
     *plain, day, hour = record
-    return json.dumps([*plain, [*chain.from_iterable(day)], [*chain.from_iterable(hour)]], separators=(",", ":"))
+    return _encode([*plain, [*chain.from_iterable(day)], [*chain.from_iterable(hour)]])
 
 
 def read(written: str) -> Record:
@@ -121,16 +125,16 @@ def advance(metric: Metric, at: int, heard: Heard | None, found: Found) -> Step 
         last = Record(at, at, None, None, heard.source, None, EMPTY, EMPTY)
     if last.at > at:
         return None
-    day = _without(last.day, found.leaving_day) if last.at > at - DAY else EMPTY
-    hour = _without(last.hour, found.leaving_hour) if last.at >= at - HOUR else EMPTY
-    baseline = _without(hour, [found.written]) if found.written else hour
+    day, leaving_day = (last.day, [*found.leaving_day]) if last.at > at - DAY else (EMPTY, [])
+    hour = _slid(last.hour, None, found.leaving_hour) if last.at >= at - HOUR else EMPTY
+    baseline = _slid(hour, None, [found.written]) if found.written else hour
     if heard is None:
+        day = _slid(day, None, leaving_day)
         return Step(metric, None, baseline, last._replace(at=at, day=day, hour=hour), found)
     if found.written:
-        day = _without(day, [found.written])
+        leaving_day.append(found.written)
     before = last.before if found.written else last.price
     sample = _sample(at, heard.reading, before, _yesterday(at, found))
-    numbers = [None if value is None else parse(value) for value in sample.values]
     record = Record(
         at,
         at,
@@ -138,29 +142,25 @@ def advance(metric: Metric, at: int, heard: Heard | None, found: Found) -> Step 
         before,
         heard.source,
         heard.reading.provider_time,
-        _with(day, numbers),
-        _with(baseline, numbers),
+        _slid(day, sample, leaving_day),
+        _slid(baseline, sample, ()),
     )
     return Step(metric, sample, baseline, record, found)
 
 
-def _with(window: Window, numbers: Sequence[Number | None]) -> Window:
-    return tuple(
-        [
-            moments if number is None else moments.slide((number,))
-            for moments, number in zip(window, numbers, strict=True)
-        ]
-    )
-
-
-def _without(window: Window, samples: Sequence[Sample]) -> Window:
-    if not samples:
+def _slid(window: Window, come: Sample | None, gone: Sequence[Sample]) -> Window:
+    """Move a window on: one sample comes, or none, and some go."""
+    if come is None and not gone:
         return window
-    columns = zip(*[sample.values for sample in samples], strict=True)
+    comes = come.values if come else _NOTHING
+    columns = zip(*[sample.values for sample in gone], strict=True) if gone else repeat(())
     return tuple(
         [
-            moments.slide((), [parse(value) for value in column if value is not None])
-            for moments, column in zip(window, columns, strict=True)
+            moments.slide(
+                () if value is None else (parse(value),),
+                [parse(left) for left in column if left is not None],
+            )
+            for moments, value, column in zip(window, comes, columns, strict=False)
         ]
     )
 
@@ -197,21 +197,21 @@ def recount(at: int, samples: Sequence[Sample], known: Record | None, source: st
     """
     Make the record of tick `at` from scratch, out of all samples of its day, oldest first.
 
-    What samples do not tell (source, provider's time) is taken over from the known record where the
+    What samples do not tell (source, provider's time, a price older than the day) is taken over from the known record where the
     newest sample is the one it speaks of; else `source` gave it. Gives `None` of no samples.
     """
     if not samples:
         return None
-    newest = samples[-1]
+    newest, before, provider_time = samples[-1], None, None
     if known is not None and known.newest == newest.tick:
-        source, provider_time = known.source, known.provider_time
-    else:
-        provider_time = None
+        source, provider_time, before = known.source, known.provider_time, known.before
+    if len(samples) > 1:
+        before = samples[-2].value(Measure.PRICE)
     return Record(
         at,
         newest.tick,
         newest.value(Measure.PRICE),
-        samples[-2].value(Measure.PRICE) if len(samples) > 1 else None,
+        before,
         source,
         provider_time,
         _count(samples),
@@ -221,7 +221,7 @@ def recount(at: int, samples: Sequence[Sample], known: Record | None, source: st
 
 def baseline(record: Record, newest: Sequence[Sample]) -> Window:
     """Give the moments of [at - 1 h, at), by taking the sample at `at`, if there is one, out of the hour."""
-    return _without(record.hour, [sample for sample in newest if sample.tick == record.at])
+    return _slid(record.hour, None, [sample for sample in newest if sample.tick == record.at])
 
 
 def _count(samples: Sequence[Sample]) -> Window:

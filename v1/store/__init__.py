@@ -2,6 +2,7 @@
 
 from .connection import StoreAway, StoreError, connect
 from .reader import Listed, Newest, Reader
+from .verify import Report, Verifier
 from .writer import Writer
 
-__all__ = ["Listed", "Newest", "Reader", "StoreAway", "StoreError", "Writer", "connect"]
+__all__ = ["Listed", "Newest", "Reader", "Report", "StoreAway", "StoreError", "Verifier", "Writer", "connect"]

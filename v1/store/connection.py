@@ -8,7 +8,7 @@ One way to connect, and our names for what goes wrong. No key, no meaning.
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
@@ -24,6 +24,8 @@ from redis.exceptions import TimeoutError as NoAnswer
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 15.0
 """A day's full tick of 30,000 metrics is one pipeline; the first answer of it may take a while."""
+CONNECTIONS = 50
+"""Open at once, at most. Who finds all of them busy waits for one, where redis-py would by default refuse."""
 
 _AWAY = (NoConnection, NoAnswer, BusyLoadingError, MaxConnectionsError, OutOfMemoryError, ReadOnlyError)
 _AWAY_WORDS = ("LOADING", "MISCONF", "OOM", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN")
@@ -50,23 +52,26 @@ def translated() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def connect(address: str, name: str) -> AsyncIterator[Redis]:
+async def connect(address: str, name: str, answer_seconds: float = ANSWER_SECONDS) -> AsyncIterator[Redis]:
     """
     Give a client of the server at `address` (redis, rediss or unix), closed at the end.
 
     It connects when first used and does not retry: its callers know how long they can wait. `name`
     is what `CLIENT LIST` shows.
     """
-    redis = Redis.from_url(
+    pool = BlockingConnectionPool.from_url(
         address,
+        max_connections=CONNECTIONS,
+        timeout=answer_seconds,
         decode_responses=True,
         client_name=name,
         socket_connect_timeout=CONNECT_SECONDS,
-        socket_timeout=ANSWER_SECONDS,
+        socket_timeout=answer_seconds,
         retry=Retry(NoBackoff(), 0),
         health_check_interval=0,
-        protocol=2,
+        protocol=3,
     )
+    redis = Redis.from_pool(pool)
     try:
         yield redis
     finally:

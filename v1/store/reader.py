@@ -87,18 +87,21 @@ class Reader:
             for metric, record in zip(metrics, await self.records(metrics), strict=True)
             if record is not None
         ]
+        spans = {metric: keys.hours(record.at - DAY, record.at) for metric, record in held}
+        # Nearly every metric has a whole day, so one hour tells; the others are looked through.
+        first = await self._oldest({metric: hours[:1] for metric, hours in spans.items()})
+        first |= await self._oldest({metric: hours[1:] for metric, hours in spans.items() if metric not in first})
+        return [Listed(metric, record, first[metric]) for metric, record in held if metric in first]
+
+    async def _oldest(self, spans: Mapping[Metric, Sequence[int]]) -> dict[Metric, int]:
+        """Give the oldest tick that each metric has in some hours; those without one are left out."""
         pipe = self._pipe()
-        spans = [keys.hours(record.at - DAY, record.at) for _, record in held]
-        for (metric, _), hours in zip(held, spans, strict=True):
+        for metric, hours in spans.items():
             for hour in hours:
                 pipe.zrange(keys.samples(metric, hour), 0, 0, withscores=True)
         answers = iter(await self._run(pipe))
-        listed = []
-        for (metric, record), hours in zip(held, spans, strict=True):
-            oldest = [tick for _ in hours for _, tick in next(answers)]
-            if oldest:
-                listed.append(Listed(metric, record, int(min(oldest))))
-        return listed
+        found = {metric: [tick for _ in hours for _, tick in next(answers)] for metric, hours in spans.items()}
+        return {metric: int(min(ticks)) for metric, ticks in found.items() if ticks}
 
     async def members(self, metric: Metric, after: int, until: int) -> list[str]:
         """Give the samples with after < tick <= until as they are kept, oldest first."""
@@ -132,18 +135,26 @@ class Reader:
 
     async def place(self, metric: Metric, measure: Measure, by: By) -> tuple[Place, int] | None:
         """Give a metric's place and of how many; `None` where it is not ranked."""
-        key = keys.rank(measure, by)
-        with translated():
-            value = await self._redis.zscore(key, metric)
-        if value is None:
-            return None
+        return (await self.places(metric, [measure], by)).get(measure)
+
+    async def places(self, metric: Metric, measures: Sequence[Measure], by: By) -> dict[Measure, tuple[Place, int]]:
+        """Give a metric's place, and of how many, by each measure that it is ranked by."""
         pipe = self._pipe()
-        pipe.zcount(key, f"({value!r}", "+inf")
-        pipe.zcard(key)
         pipe.get(keys.moments(metric))
-        above, of, written = await self._run(pipe)
+        for measure in measures:
+            pipe.zscore(keys.rank(measure, by), metric)
+        written, *values = await self._run(pipe)
         record = None if written is None else records.read(written)
-        return Place(metric, above + 1, value, _samples(record, measure)), of
+        ranked = [(measure, value) for measure, value in zip(measures, values, strict=True) if value is not None]
+        pipe = self._pipe()
+        for measure, value in ranked:
+            pipe.zcount(keys.rank(measure, by), f"({value!r}", "+inf")
+            pipe.zcard(keys.rank(measure, by))
+        answers = iter(await self._run(pipe))
+        return {
+            measure: (Place(metric, next(answers) + 1, value, _samples(record, measure)), next(answers))
+            for measure, value in ranked
+        }
 
     async def sources(self) -> Mapping[str, dict[str, Any]]:
         """Give what the worker last said of each source."""
@@ -161,5 +172,3 @@ class Reader:
 
 def _samples(record: Record | None, measure: Measure) -> int:
     return record.day[MEASURES.index(measure)].n if record else 0
-
-

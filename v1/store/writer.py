@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -15,6 +15,9 @@ from ..ranks import Scores, Standing, score
 from ..records import Found, Record, Step
 from .connection import translated
 from .reader import Reader
+
+_BATCH = 500
+"""Metrics per MGET: few commands for the client, and none that keeps Redis from answering others."""
 
 
 class Writer(Reader):
@@ -74,19 +77,18 @@ class Writer(Reader):
         day_hours = keys.hours(since - DAY, at - DAY)
         hour_hours = keys.hours(since - HOUR - 1, at - HOUR - 1)
         pipe = self._pipe()
+        for batch in _batched(metrics, _BATCH):
+            pipe.execute_command("MGET", *[keys.moments(metric) for metric in batch])
         for metric in metrics:
-            pipe.execute_command("GET", keys.moments(metric))
             for hour in day_hours:
                 pipe.execute_command("ZRANGE", keys.samples(metric, hour), "-inf", at - DAY, "BYSCORE")
             for hour in hour_hours:
                 key = keys.samples(metric, hour)
                 pipe.execute_command("ZRANGE", key, since - HOUR, f"({at - HOUR}", "BYSCORE")
         answers = iter(await self._run(pipe))
-        return await self._with_written(
-            at,
-            metrics,
-            [_found(next(answers), [*_next(answers, day_hours)], [*_next(answers, hour_hours)]) for _ in metrics],
-        )
+        written = [*chain.from_iterable(next(answers) for _ in _batched(metrics, _BATCH))]
+        found = [_found(held, _next(answers, day_hours), _next(answers, hour_hours)) for held in written]
+        return await self._with_written(at, metrics, found)
 
     async def _with_written(self, at: int, metrics: Sequence[Metric], found: list[Found]) -> list[Found]:
         again = [index for index, each in enumerate(found) if each.record and each.record.at == at]
@@ -174,6 +176,11 @@ class Writer(Reader):
             pipe.hset(keys.SOURCES, mapping={name: json.dumps(state) for name, state in states.items()})
         await self._run(pipe)
 
+    async def _rewrite(self, key: str, scores: Scores) -> None:
+        pipe = self._pipe()
+        _rewrite(pipe, key, scores)
+        _raise_inner(await self._run(pipe))
+
     def _index(self, pipe: Pipeline, at: int | None, newest: Mapping[Metric, int]) -> None:
         if newest:
             # Late samples must not make a metric look older than it is.
@@ -184,10 +191,14 @@ class Writer(Reader):
         pipe.execute_command("EXPIRE", keys.METRICS, keys.KEEP_DERIVED)
 
 
-def _next(answers: Iterable[Any], hours: range) -> Iterable[Sample]:
-    for _, members in zip(hours, answers, strict=False):
-        for member in members:
-            yield keys.parse(member)
+def _next(answers: Iterator[list[str]], hours: range) -> list[Sample]:
+    """Take the samples of one metric's next hours from the answers."""
+    return [keys.parse(member) for _ in hours for member in next(answers)]
+
+
+def _batched(metrics: Sequence[Metric], size: int) -> Iterator[Sequence[Metric]]:
+    """Cut a sequence into pieces of `size`; the last may be shorter."""
+    return (metrics[start : start + size] for start in range(0, len(metrics), size))
 
 
 def _found(written: str | None, leaving_day: Sequence[Sample], leaving_hour: Sequence[Sample]) -> Found:

@@ -50,6 +50,10 @@ class Source(Protocol):
     pace: float
     """Seconds to leave between two calls of `candles`, so that we stay welcome."""
 
+    lead: int
+    """Seconds of candles to ask for before the first that is missing, so that 24 h volume and change can
+    be derived; 0 where that would cost calls."""
+
     async def open(self, session: ClientSession) -> Mapping[Metric, str]:
         """
         Learn what the provider has, and settle which of the wished metrics this source will give.
@@ -92,13 +96,18 @@ def told_apart(name: str) -> Iterator[None]:
     """Translate what aiohttp and a parser raise into our three kinds, once, here."""
     try:
         yield
-    except (ContentTypeError, KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+    except (ContentTypeError, KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError) as error:
         # aiohttp files an HTML page with a 200 under ClientResponseError, so this comes first.
-        raise Nonsense(f"{name} sent something else: {error!r}") from error
+        raise Nonsense(f"{name} sent something else: {_words(error)}") from error
     except ClientResponseError as error:
         raise Refused(f"{name} said {error.status}", _retry_after(error)) from error
     except (ClientError, TimeoutError, OSError) as error:
-        raise Unreachable(f"{name} did not answer: {error!r}") from error
+        raise Unreachable(f"{name} did not answer: {_words(error)}") from error
+
+
+def _words(error: Exception) -> str:
+    # Not `repr`: aiohttp's names every header of the request, and so a key.
+    return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
 def _retry_after(error: ClientResponseError) -> float | None:
@@ -119,6 +128,14 @@ async def exact_json(response: ClientResponse) -> Any:
             response.request_info, response.history, status=response.status, message=response.content_type
         )
     return exact(await response.read())
+
+
+async def error_json(response: ClientResponse) -> Any:
+    """Read what an error says of itself; `None` where it is a gateway's page."""
+    try:
+        return exact(await response.read())
+    except ValueError:
+        return None
 
 
 def number(value: object) -> str | None:

@@ -1,0 +1,95 @@
+"""Checks what is derived (moments, ranks, means, index) against the samples, and repairs what differs."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import NamedTuple
+
+from .. import keys, records
+from ..model import DAY, Metric, Sample
+from ..ranks import Scored, Standing, score
+from ..records import Record
+from .connection import translated
+from .writer import Writer
+
+
+class Report(NamedTuple):
+    """What a check found."""
+
+    metrics: int
+    samples: int
+    moments: list[Metric]
+    """Metrics whose moments did not follow from their samples."""
+    lists: list[str]
+    """Keys of ranks, means and the index that did not follow from the moments."""
+
+    @property
+    def is_clean(self) -> bool:
+        return not self.moments and not self.lists
+
+
+class Verifier(Writer):
+    """Recomputes from the samples alone. Needs the lease, since a tick in between would look like damage."""
+
+    async def verify(self, *, repair: bool, seen: Callable[[int, int], None] = lambda _done, _of: None) -> Report:
+        """
+        Check every metric, and with `repair` rewrite what differs; `seen` is told how far it got.
+
+        Each metric is repaired in one transaction, each list in another.
+        """
+        tick = await self.open()
+        metrics = sorted([metric async for metric in self._everywhere()])
+        samples, wrong, standings, newest = 0, [], [], {}
+        for done, metric in enumerate(metrics, 1):
+            held, right, day = await self._recount(metric, tick)
+            samples += len(day)
+            if not records.same(held, right):
+                wrong.append(metric)
+                if repair:
+                    await self._put(metric, right)
+            if right is not None:
+                newest[metric] = right.newest
+                standings.append(Standing(metric, right.day, records.baseline(right, day[-1:])))
+            seen(done, len(metrics))
+        lists = await self._lists(score(standings), newest, repair=repair)
+        return Report(len(metrics), samples, wrong, lists)
+
+    async def _everywhere(self) -> AsyncIterator[Metric]:
+        """Give every metric that has an entry in the index, moments or samples, once."""
+        names = set(await self.metrics())
+        for pattern in (keys.moments(Metric("*")), f"{keys.OURS}samples:{{*}}:*"):
+            with translated():
+                async for key in self._redis.scan_iter(match=pattern, count=1000):
+                    names.add(Metric(str(key).partition("{")[2].partition("}")[0]))
+        for name in names:
+            yield name
+
+    async def _recount(
+        self, metric: Metric, tick: int | None
+    ) -> tuple[Record | None, Record | None, list[Sample]]:
+        """Give the record as it is, as it should be, and the samples that say so."""
+        (held,) = await self.records([metric])
+        at = held.at if held else tick
+        if at is None:
+            return held, None, []
+        day = await self.samples(metric, at - DAY, at)
+        return held, records.recount(at, day, held, held.source if held else "repair"), day
+
+    async def _put(self, metric: Metric, record: Record | None) -> None:
+        with translated():
+            if record is None:
+                await self._redis.delete(keys.moments(metric))
+            else:
+                await self._redis.set(keys.moments(metric), records.write(record), ex=keys.KEEP)
+
+    async def _lists(self, scored: Scored, newest: dict[Metric, int], *, repair: bool) -> list[str]:
+        wanted = {keys.rank(measure, by): members for (measure, by), members in scored.ranks.items()}
+        wanted |= {keys.mean(measure): members for measure, members in scored.means.items()}
+        wanted[keys.METRICS] = [(float(tick), metric) for metric, tick in newest.items()]
+        wrong = []
+        for key, members in wanted.items():
+            with translated():
+                held = await self._redis.zrange(key, 0, -1, withscores=True)
+            if {str(metric): value for metric, value in held} != {str(metric): value for value, metric in members}:
+                wrong.append(key)
+                if repair:
+                    await self._rewrite(key, members)
+        return wrong

@@ -1,0 +1,258 @@
+"""The wiring and the commands of the worker: settings, sources, connections, signals. No work is done here."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import structlog
+import typer
+import uvloop
+from aiohttp import ClientSession, ClientTimeout, TCPConnector
+
+from worker.beats import beats
+from worker.latest import (
+    StoreAway,
+    StoreError,
+    Verifier,
+    Writer,
+    WrongSettings,
+    configure_logs,
+    connect,
+)
+from worker.lease import Busy, hold, take_lease, wait_for_lease
+from worker.live import Live
+from worker.progress import progress
+from worker.recording import BadRecording, Recording, open_recording
+from worker.replay import TooLate, replay
+from worker.settings import WorkerSettings
+from worker.sources.base import Source
+from worker.sources.binance import Binance
+from worker.sources.cryptowatch import Cryptowatch
+from worker.sources.kraken import Kraken
+from worker.sources.simulated import Simulated
+from worker.sources.watched import Watched
+
+log = structlog.get_logger()
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+USER_AGENT = "data-tracker/1.0"
+MOST_PATIENCE = 30.0
+"""Seconds that a source may take for an answer, however long the interval is."""
+
+
+@app.callback(invoke_without_command=True)
+def main(context: typer.Context) -> None:
+    """Sample markets, keep their last day, rank what moves. Without a command: run."""
+    if context.invoked_subcommand is None:
+        run()
+
+
+@app.command()
+def run() -> None:
+    """Sample on every tick until stopped (Ctrl-C or SIGTERM)."""
+    settings = _settings()
+    _finish(_run(settings))
+
+
+@app.command("replay")
+def replay_command(
+    folder: Annotated[Path, typer.Argument(help="A folder of PAIR.csv or PAIR.csv.gz with one-minute candles.")],
+    exchange: Annotated[str | None, typer.Option(help="Name of the exchange; else the folder's first word.")] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(help="Where the recording shall end: now, unix seconds or ISO 8601; else where it ended."),
+    ] = None,
+) -> None:
+    """Play recorded candles through the tick, as fast as it goes."""
+    settings = _settings()
+    try:
+        recording = open_recording(folder, exchange)
+        if until is not None:
+            recording = recording.ending_by(_instant(until), settings.interval)
+    except (BadRecording, ValueError) as error:
+        _stop(str(error), 2)
+    _finish(_replay(settings, recording))
+
+
+@app.command()
+def verify(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what differs, and change nothing.")] = False,
+) -> None:
+    """Recompute moments, ranks and means from the samples, and repair what differs."""
+    settings = _settings()
+    _finish(_verify(settings, repair=not dry_run))
+
+
+async def _run(settings: WorkerSettings) -> None:
+    patience = min(MOST_PATIENCE, settings.interval * 0.8)
+    async with _store(settings) as store, _session() as session, _feeding(store, wait=True) as who:
+        sources = [Watched(source, session, patience) for source in _sources(settings)]
+        now = int(time.time()) // settings.interval * settings.interval
+        log.info("sampling", sources=settings.sources, every=f"{settings.interval} s", next="scripts/start-api.sh")
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(hold(store, who))
+            tasks.create_task(Live(sources, store, settings.interval).run(now, beats(settings.interval)))
+
+
+async def _replay(settings: WorkerSettings, recording: Recording) -> None:
+    print(
+        f"playing {recording.candles} candles of {len(recording.files)} metrics, "
+        f"{_iso(recording.first)} to {_iso(recording.last)}",
+        file=sys.stderr,
+    )
+    async with _store(settings) as store, _feeding(store, wait=False) as who:
+        holding = asyncio.create_task(hold(store, who))
+        began = time.monotonic()
+        with progress("replaying") as seen:
+            ticks = await replay(recording, store, settings.interval, seen)
+        holding.cancel()
+        print(f"played {ticks} ticks in {time.monotonic() - began:.1f} s", file=sys.stderr)
+    metric = next(iter(recording.files))
+    print(f"next: scripts/start-api.sh, then curl http://{settings.bind}/v1/metrics/{metric}/history", file=sys.stderr)
+
+
+async def _verify(settings: WorkerSettings, *, repair: bool) -> None:
+    async with connect(settings.redis_address, "data-tracker-verify") as redis:
+        store = Verifier(redis)
+        async with _feeding(store, wait=False):
+            with progress("verifying") as seen:
+                report = await store.verify(repair=repair, seen=seen)
+    print(f"checked {report.metrics} metrics with {report.samples} samples")
+    for name in [*report.moments, *report.lists]:
+        print(f"{'repaired' if repair else 'differs'}: {name}")
+    if report.is_clean:
+        print("everything follows from the samples")
+    elif not repair:
+        raise typer.Exit(1)
+
+
+@asynccontextmanager
+async def _store(settings: WorkerSettings) -> AsyncIterator[Writer]:
+    async with connect(settings.redis_address, "data-tracker-worker") as redis:
+        yield Writer(redis)
+
+
+@asynccontextmanager
+async def _session() -> AsyncIterator[ClientSession]:
+    timeout = ClientTimeout(total=MOST_PATIENCE, connect=10)
+    async with ClientSession(
+        timeout=timeout, headers={"User-Agent": USER_AGENT}, connector=TCPConnector(limit_per_host=4)
+    ) as session:
+        yield session
+
+
+@asynccontextmanager
+async def _feeding(store: Writer, *, wait: bool) -> AsyncIterator[str]:
+    """Hold the right to feed the store, `wait` for it or else raise `Busy`; give the name it is held by."""
+    who = f"{socket.gethostname()}:{os.getpid()}:{time.time_ns()}"
+    await (wait_for_lease if wait else take_lease)(store, who, _is_gone)
+    try:
+        yield who
+    finally:
+        try:
+            await store.release(who)
+        except StoreError as error:
+            log.warning("the lease runs out by itself", reason=str(error))
+
+
+def _is_gone(holder: str) -> bool:
+    """Tell whether a lease is held by a process of this machine that does not run any more."""
+    host, pid, _ = holder.rsplit(":", 2)
+    if host != socket.gethostname():
+        return False
+    if int(pid) == os.getpid():
+        return True  # a container's worker always has the same number: that was this one's life before
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def _sources(settings: WorkerSettings) -> list[Source]:
+    wishes, interval = settings.metrics, settings.interval
+    key = settings.cryptowatch_api_key
+    makers = {
+        "kraken": lambda: Kraken(str(settings.kraken_url), wishes, interval),
+        "binance": lambda: Binance(str(settings.binance_url), wishes, interval),
+        "cryptowatch": lambda: Cryptowatch(
+            str(settings.cryptowatch_url), wishes, interval, key.get_secret_value() if key else None
+        ),
+        "simulated": lambda: Simulated(wishes, interval),
+    }
+    return [makers[name]() for name in settings.sources]
+
+
+def _settings() -> WorkerSettings:
+    try:
+        settings = WorkerSettings.load()
+        configure_logs(settings)
+    except WrongSettings as error:
+        _stop(str(error), 2)
+    except OSError as error:
+        _stop(f"TRACKER_LOG_FILE: {error}", 2)
+    return settings
+
+
+def _finish(work: Coroutine[Any, Any, None]) -> None:
+    """Run to the end, or until a signal, and give the process its exit code."""
+    try:
+        uvloop.run(_until_signalled(work))
+    except* (StoreAway, StoreError, Busy, TooLate, BadRecording) as errors:
+        _stop("\n".join(str(error) for error in errors.exceptions), 1)
+
+
+async def _until_signalled(work: Coroutine[Any, Any, None]) -> None:
+    task = asyncio.ensure_future(work)
+    stopped = False
+
+    def stop() -> None:
+        nonlocal stopped
+        stopped = True
+        task.cancel()
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stop)
+    try:
+        await task
+    except asyncio.CancelledError:
+        if not stopped:
+            raise
+        log.info("stopped")
+
+
+def _instant(text: str) -> int:
+    """Read `now`, unix seconds or ISO 8601 (UTC where it names no zone); raises `ValueError`."""
+    if text == "now":
+        return int(time.time())
+    if text.isdecimal():
+        return int(text)
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError(f"--until: {text!r} is not a time: now, unix seconds or ISO 8601 are") from error
+    return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp())
+
+
+def _iso(tick: int) -> str:
+    return datetime.fromtimestamp(tick, UTC).isoformat()
+
+
+def _stop(message: str, code: int) -> Any:
+    print(message, file=sys.stderr)
+    raise typer.Exit(code)
+
+
+if __name__ == "__main__":
+    app()

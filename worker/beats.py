@@ -1,0 +1,32 @@
+"""The clock: one instant after the other on the sampling grid. It only says when; what to do then is not its business."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+
+async def beats(
+    interval: int,
+    after: int | None = None,
+    clock: Callable[[], float] = time.time,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> AsyncIterator[int]:
+    """
+    Yield every multiple of `interval`, unix seconds, when it has come and is later than `after`.
+
+    A slow tick skips beats. None is early, repeated or made up for; after the clock was set back,
+    the next one comes when the clock is past the last.
+    """
+    last = max(_passed(clock(), interval), after or 0)
+    while True:
+        # No longer than one interval at a time, so that a clock set forward is noticed by the next beat.
+        await sleep(min(last + interval - clock(), interval))
+        beat = _passed(clock(), interval)
+        if beat > last:
+            last = beat
+            yield beat
+
+
+def _passed(now: float, interval: int) -> int:
+    """Give the newest beat that has come."""
+    return int(now // interval) * interval

@@ -1,0 +1,57 @@
+"""The right to feed a Redis: one worker has it, a second stands by. Taking, keeping, waiting; no feeding."""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from worker.latest import LEASE_SECONDS, StoreAway, Writer
+
+log = structlog.get_logger()
+
+RENEWALS = 3
+"""How often the lease is renewed while it lasts: two renewals may fail before another worker takes over."""
+WAIT_SECONDS = 1.0
+"""Between two tries of a start that Redis, or another worker, holds up."""
+
+IsGone = Callable[[str], bool]
+"""Tells of a holder whether it is known to be dead."""
+
+
+class Busy(Exception):
+    """Another worker feeds this Redis; the message names it."""
+
+
+async def take_lease(store: Writer, who: str, is_gone: IsGone) -> None:
+    """Take the lease, also from a holder that is gone. Raises `Busy` or `StoreAway`."""
+    holder = await store.lease(who)
+    if holder is None:
+        return
+    if not is_gone(holder):
+        raise Busy(f"{holder} feeds this Redis, and only one worker does at a time: stop it first")
+    await store.take_over(who)
+
+
+async def wait_for_lease(store: Writer, who: str, is_gone: IsGone) -> None:
+    """Take the lease once Redis answers and nobody else has it: a second worker so stands by for the first."""
+    told = ""
+    while True:
+        try:
+            return await take_lease(store, who, is_gone)
+        except (Busy, StoreAway) as error:
+            if str(error) != told:
+                told = str(error)
+                log.warning("standing by", reason=told)
+        await asyncio.sleep(WAIT_SECONDS)
+
+
+async def hold(store: Writer, who: str) -> None:
+    """Keep the lease, for ever. Raises `Busy` when another worker has it."""
+    while True:
+        await asyncio.sleep(LEASE_SECONDS / RENEWALS)
+        try:
+            holder = await store.lease(who)
+        except StoreAway:
+            continue  # whoever commits tells it
+        if holder is not None:
+            raise Busy(f"{holder} feeds this Redis now, and only one worker does at a time")

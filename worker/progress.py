@@ -1,0 +1,41 @@
+"""Shows how far a long job is: a bar for people at a terminal, a log line now and then for everybody else."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import structlog
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+log = structlog.get_logger()
+
+Seen = Callable[[int, int], None]
+"""Told how much is done, and of how much."""
+
+QUIET_SECONDS = 5.0
+
+
+@contextmanager
+def progress(job: str) -> Iterator[Seen]:
+    """Give the function to tell; the bar, or the last line, says how it ended."""
+    if not sys.stderr.isatty():
+        yield _lines(job)
+        return
+    columns = (TextColumn(job), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(job, total=None)
+        yield lambda done, of: bar.update(task, completed=done, total=of)
+
+
+def _lines(job: str) -> Seen:
+    said = time.monotonic()
+
+    def seen(done: int, of: int) -> None:
+        nonlocal said
+        if time.monotonic() - said >= QUIET_SECONDS:
+            said = time.monotonic()
+            log.info(job, done=done, of=of)
+
+    return seen

@@ -1,0 +1,213 @@
+"""
+Recorded one-minute candles in a folder, read minute by minute over all pairs. It says what is in the
+files and what is wrong with them, and makes nothing of it: see `candles`.
+
+One file a pair, `DOGE_BTC.csv.gz` or `DOGE_BTC.csv`, ascending, a minute without a trade may be absent:
+
+    timestamp,open,high,low,close,volume
+    1621209600,0.00001106,0.00001108,0.000011,0.00001102,1082374.0
+
+`timestamp` is where the minute starts, unix seconds. Numbers are decimals of zero or more, and stay the
+text they are.
+"""
+
+import gzip
+import re
+import zlib
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from heapq import merge
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import TextIO, cast
+
+from worker.latest import MINUTE, Candle, Metric, decimals
+
+HEADER = "timestamp,open,high,low,close,volume"
+COLUMNS = HEADER.split(",")
+ENDINGS = (".csv", ".csv.gz")
+
+# Ten digits last until 2286; more of them are milliseconds, and would be centuries of empty minutes.
+_TIME = re.compile(r"[0-9]{1,10}")
+_NAME = re.compile(r"[A-Z0-9][A-Z0-9._-]*")
+_LONGEST_LINE = 1000
+
+
+class BadRecording(Exception):
+    """A recording that cannot be played. The message, one line, says where, what, and what is accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """Candles of many pairs over one stretch of time, checked from the first line to the last."""
+
+    files: Mapping[Metric, Path]
+    first: int
+    """The first tick: the end of the first minute."""
+    last: int
+    candles: int
+    """How many there are, of all pairs."""
+    shift: int = 0
+    """Seconds that are added to every recorded time."""
+
+    def shifted(self, by: int) -> "Recording":
+        """Give the same recording, later by `by` seconds: a multiple of 60, or ticks would leave the minute."""
+        if by % MINUTE:
+            raise ValueError(f"a shift of {by} seconds: must be a multiple of {MINUTE}")
+        return replace(self, first=self.first + by, last=self.last + by, shift=self.shift + by)
+
+    def ending_by(self, until: int, step: int = MINUTE) -> "Recording":
+        """Give the same recording, moved so that its last tick is the newest multiple of `step` up to `until`."""
+        return self.shifted(until - until % step - self.last)
+
+    def ticks(self) -> Iterator[tuple[int, dict[Metric, Candle]]]:
+        """
+        Give every tick from the first to the last with the candles that end there, also where there are none.
+
+        Reads as it goes, a line of each file at a time. Raises `BadRecording` where a file changed since.
+        """
+        due = self.first
+        with ExitStack() as opened:
+            streams = [opened.enter_context(closing(self._stream(metric))) for metric in self.files]
+            for tick, together in groupby(merge(*streams, key=itemgetter(0)), key=itemgetter(0)):
+                yield from ((empty, {}) for empty in range(due, tick, MINUTE))
+                yield tick, {metric: candle for _, metric, candle in together}
+                due = tick + MINUTE
+
+    def _stream(self, metric: Metric) -> Generator[tuple[int, Metric, Candle], None, None]:
+        with closing(read(self.files[metric])) as candles:
+            for candle in candles:
+                start = candle.start + self.shift
+                yield start + MINUTE, metric, candle._replace(start=start)
+
+
+def open_recording(folder: Path, exchange: str | None = None) -> Recording:
+    """
+    Find a recording in `folder` and check every line of it, so that no fault shows half-way through playing.
+
+    Without `exchange` it is the first word of the folder's name: `kucoin-spot-20230322` is KUCOIN. Raises
+    `BadRecording`.
+    """
+    files = _files(folder, exchange)
+    extents = [_extent(path) for path in files.values()]
+    return Recording(
+        files,
+        min(first for first, _, _ in extents) + MINUTE,
+        max(last for _, last, _ in extents) + MINUTE,
+        sum(count for _, _, count in extents),
+    )
+
+
+def read(path: Path) -> Generator[Candle, None, None]:
+    """Give the candles of one file, in order. Raises `BadRecording` at the first line that is not one."""
+    number = 0
+    last = -1
+    try:
+        with _opened(path) as file:
+            # A line's length is bounded, or a file without line ends would be read into memory whole.
+            for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE), ""), 1):
+                if number == 1:
+                    _check_header(path, line)
+                    continue
+                candle = _candle(f"{path}, line {number}", line.rstrip("\n"), last)
+                last = candle.start
+                yield candle
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        # A gzip that breaks off is an EOFError, one that is none an OSError, a damaged one either or zlib's own.
+        raise BadRecording(f"{path}: cannot be read beyond line {number}: {error}") from error
+    if not number:
+        raise BadRecording(f"{path}: is empty; its first line must be {HEADER!r}")
+
+
+def _opened(path: Path) -> TextIO:
+    # The "-sig" takes the mark away that spreadsheets put before the first line.
+    if path.suffix == ".gz":
+        return cast(TextIO, gzip.open(path, "rt", encoding="utf-8-sig"))
+    return path.open(encoding="utf-8-sig")
+
+
+def _check_header(path: Path, line: str) -> None:
+    if line.rstrip("\n") != HEADER:
+        raise BadRecording(f"{path}, line 1: the header is {_short(line)}; it must be {HEADER!r}")
+
+
+def _candle(where: str, line: str, last: int) -> Candle:
+    cells = line.split(",")
+    if len(cells) != len(COLUMNS):
+        raise BadRecording(f"{where}: {_short(line)} has {len(cells)} columns; there must be {len(COLUMNS)}: {HEADER}")
+    timestamp, *numbers = cells
+    if not _TIME.fullmatch(timestamp) or int(timestamp) % MINUTE:
+        raise BadRecording(
+            f"{where}: timestamp {_short(timestamp)} is not the start of a minute; "
+            f"it must be unix seconds, a multiple of {MINUTE}"
+        )
+    start = int(timestamp)
+    if start <= last:
+        raise BadRecording(
+            f"{where}: timestamp {start} comes after {last}; every line must be later than the one before"
+        )
+    for column, number in zip(COLUMNS[1:], numbers, strict=True):
+        if not decimals.is_number(number) or number.startswith("-"):
+            raise BadRecording(
+                f"{where}: {column} {_short(number)} is not a number; it must be a decimal of zero or more, like 0.00662"
+            )
+    return Candle(start, *numbers)
+
+
+def _extent(path: Path) -> tuple[int, int, int]:
+    """Give the start of the first and the last candle, and how many there are."""
+    first = last = None
+    count = 0
+    for candle in read(path):
+        first = candle.start if first is None else first
+        last = candle.start
+        count += 1
+    if first is None or last is None:
+        raise BadRecording(f"{path}: has no candle after its header")
+    return first, last, count
+
+
+def _files(folder: Path, exchange: str | None) -> Mapping[Metric, Path]:
+    """Find the files and name their metrics."""
+    try:
+        paths = sorted(path for path in folder.iterdir() if _is_ours(path))
+    except OSError as error:
+        raise BadRecording(f"{folder}: is not a folder that can be read: {error.strerror}") from error
+    if not paths:
+        raise BadRecording(f"{folder}: has no recorded pair; there must be files like BTC_USDT.csv.gz or BTC_USDT.csv")
+    exchange = _exchange(folder, exchange)
+    files: dict[Metric, Path] = {}
+    for path in paths:
+        pair = _pair(path)
+        metric = Metric(f"{exchange}:{pair}")
+        if metric in files:
+            raise BadRecording(f"{path}: {metric} is there twice, also as {files[metric].name}; keep one of them")
+        files[metric] = path
+    return files
+
+
+def _is_ours(path: Path) -> bool:
+    return path.name.endswith(ENDINGS) and not path.name.startswith(".") and path.is_file()
+
+
+def _exchange(folder: Path, given: str | None) -> str:
+    guess = re.split(r"[^A-Za-z0-9]", folder.resolve().name)[0]
+    name = (guess if given is None else given).upper()
+    if not _NAME.fullmatch(name):
+        origin = f"the exchange {given!r}" if given is not None else f"the first word of the folder's name, {guess!r},"
+        raise BadRecording(f"{folder}: {origin} names no exchange; name one of letters, digits, '.', '_' and '-'")
+    return name
+
+
+def _pair(path: Path) -> str:
+    pair = path.name.removesuffix(".gz").removesuffix(".csv").replace("_", "").upper()
+    if not _NAME.fullmatch(pair):
+        raise BadRecording(f"{path}: {pair!r} names no pair; the file must be named like BTC_USDT.csv.gz")
+    return pair
+
+
+def _short(text: str) -> str:
+    """Quote what a file says, on one line and not too much of it."""
+    return repr(text if len(text) <= 80 else f"{text[:80]}...")  # noqa: PLR2004  # as much as fits a line of a terminal

@@ -1,0 +1,225 @@
+"""
+Kraken's public REST API: one Ticker call a tick, whatever the number of pairs. No account, no WebSocket.
+
+Kraken says HTTP 200 even when it says no, calls bitcoin XBT, and answers under another name than the
+one asked for (ask XBTUSD, get XXBTZUSD), so pairs are known by every spelling that AssetPairs gives.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+from aiohttp import ClientSession
+
+from worker.latest import MINUTE, Candle, Metric, Reading
+from worker.sources.base import Refused, exact_json, told_apart, wanted
+from worker.sources.fields import amount, moment, pick, price, rows
+from worker.sources.minutes import Columns, finished
+from worker.sources.pairs import UnknownPair, missing, named, pair_of
+from worker.sources.since_midnight import Counters
+
+NAME, EXCHANGE = "kraken", "KRAKEN"
+OURS = {"XBT": "BTC", "XDG": "DOGE"}
+"""Kraken's own names of coins, and everybody else's."""
+COLUMNS = Columns(time=0, open=1, high=2, low=3, close=4, volume=6, start=int)
+
+FEW = 100
+"""Up to so many pairs are asked for by name; the whole list is 430 KB."""
+FIRST_WAIT, LONGEST_WAIT = 15.0, 60.0
+"""Seconds to stay away when told that it was too often; doubled each time until an answer comes."""
+LOCKOUT = 900.0
+"""Seconds of a "Temporary lockout"."""
+TOO_OFTEN = ("Rate limit", "Too many", "Throttled")
+
+
+class Market(NamedTuple):
+    """One pair as Kraken knows it."""
+
+    key: str
+    """How to ask for it."""
+    also: tuple[str, ...]
+    """How answers may name it, too."""
+
+
+class Ticker(NamedTuple):
+    """What the Ticker says of one pair."""
+
+    price: str
+    volume: str | None
+    today: str | None
+    """Traded since midnight UTC, in the base currency."""
+
+
+class Kraken:
+    """`KRAKEN:BTCUSD` and all other spot pairs; `interval_volume` from the since-midnight counter."""
+
+    name = NAME
+    pace = 1.0
+    """Kraken does not publish its limit for public calls; its clients keep to one a second."""
+
+    def __init__(self, base: str, wishes: Sequence[str], interval: int) -> None:
+        self._base = base.rstrip("/")
+        self._wishes = wishes
+        self._markets: dict[Metric, Market] = {}
+        self._names: dict[str, Metric] = {}
+        self._by_name = True
+        self._wait = FIRST_WAIT
+        self._counters = Counters(interval)
+        self._rejects: Counter[str] = Counter()
+
+    @property
+    def metrics(self) -> Sequence[Metric]:
+        return tuple(self._markets)
+
+    @property
+    def rejects(self) -> Mapping[str, int]:
+        return self._rejects
+
+    async def open(self, session: ClientSession) -> Mapping[Metric, str]:
+        pairs, _ = await self._ask(session, "AssetPairs")
+        with told_apart(NAME):
+            known = markets(pairs)
+        is_wanted = wanted(self._wishes, EXCHANGE)
+        self._markets = {metric: market for metric, market in known.items() if is_wanted(pair_of(metric))}
+        self._names = spellings(self._markets)
+        self._by_name = len(self._markets) <= FEW
+        absent = missing(NAME, self._wishes, EXCHANGE, [pair_of(metric) for metric in known])
+        everything = spellings(known)
+        meant = {metric: everything[pair_of(metric)] for metric in absent if pair_of(metric) in everything}
+        return absent | {metric: f"{NAME}'s {pair_of(metric)} is called {ours} here" for metric, ours in meant.items()}
+
+    async def fetch(self, session: ClientSession, at: int) -> Mapping[Metric, Reading]:
+        if not self._markets:
+            return {}
+        body, last_modified = await self._tickers(session)
+        with told_apart(NAME):
+            tickers = read(body, self._names, self._rejects)
+        said = provider_time(last_modified, at)
+        today = {metric: ticker.today for metric, ticker in tickers.items() if ticker.today is not None}
+        traded = self._counters.move(at, said or at, today)
+        return {
+            metric: Reading(ticker.price, ticker.volume, interval_volume=traded.get(metric), provider_time=said)
+            for metric, ticker in tickers.items()
+        }
+
+    async def candles(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
+        if metric not in self._markets:
+            raise UnknownPair(f"{NAME} does not give {metric}")
+        # `since` is exclusive. At most 720 finished minutes come, the newest ones, however early it is.
+        key = self._markets[metric].key
+        result, _ = await self._ask(session, "OHLC", pair=key, interval="1", since=str(start - MINUTE))
+        with told_apart(NAME):
+            return read_candles(result, start, end, self._rejects)
+
+    async def _tickers(self, session: ClientSession) -> tuple[Any, str]:
+        if self._by_name:
+            try:
+                return await self._ask(session, "Ticker", pair=",".join(each.key for each in self._markets.values()))
+            except UnknownPair:
+                # One that was delisted must not cost all the others, at no later tick either.
+                self._by_name = False
+        return await self._ask(session, "Ticker")
+
+    async def _ask(self, session: ClientSession, method: str, **query: str) -> tuple[Any, str]:
+        """Give the result, and when it was made, as an HTTP date."""
+        with told_apart(NAME):
+            async with session.get(f"{self._base}/0/public/{method}", params=query) as response:
+                if response.status == HTTPStatus.TOO_MANY_REQUESTS:
+                    after = moment(response.headers.get("Retry-After"))
+                    raise Refused(f"{NAME} said {response.status}", self._longer_wait() if after is None else after)
+                body = await exact_json(response)
+            said = complaint(pick(body, "error"))
+            if said:
+                raise self._refusal(said, f"{method} of {query['pair']}" if "pair" in query else method)
+            self._wait = FIRST_WAIT
+            return body["result"], response.headers.get("Last-Modified", "")
+
+    def _refusal(self, said: str, asked: str) -> Refused:
+        message = f"{NAME} said {said!r} to {asked}"
+        if "Unknown asset pair" in said:
+            return UnknownPair(message)
+        if "Temporary lockout" in said:
+            return Refused(message, LOCKOUT)
+        return Refused(message, self._longer_wait() if any(words in said for words in TOO_OFTEN) else None)
+
+    def _longer_wait(self) -> float:
+        wait, self._wait = self._wait, min(2 * self._wait, LONGEST_WAIT)
+        return wait
+
+
+def complaint(errors: Any) -> str:
+    """Give what Kraken calls errors as one text, without mere warnings, which start with a W; "" of none."""
+    listed = [errors] if isinstance(errors, str) else errors or []
+    return ", ".join(error for error in map(str, listed) if not error.startswith("W"))
+
+
+def markets(result: Any) -> dict[Metric, Market]:
+    """
+    Read AssetPairs: every pair that has a name for people, except dark pools (`XXBTZUSD.d`).
+
+    "XBT/USD" is BTCUSD. "AAVE/USD:BTNL", the same coins on another venue, is AAVEUSD-BTNL.
+    """
+    found: dict[Metric, Market] = {}
+    for key, row in result.items():
+        name = pick(row, "wsname") or key
+        if not isinstance(name, str) or "/" not in name or key.endswith(".d"):
+            continue
+        base, _, rest = name.partition("/")
+        quote, colon, venue = rest.partition(":")
+        base, quote = OURS.get(base, base), OURS.get(quote, quote)
+        metric = named(EXCHANGE, f"{base}{quote}-{venue}" if venue else f"{base}{quote}")
+        if metric is not None:
+            also = str(pick(row, "altname")), name, f"{base}/{quote}{colon}{venue}"
+            found.setdefault(metric, Market(key, also))
+    return found
+
+
+def spellings(known: Mapping[Metric, Market]) -> dict[str, Metric]:
+    """Give every name under which an answer may speak of a metric. Keys are sure; other spellings yield to them."""
+    names = {market.key: metric for metric, market in known.items()}
+    for metric, market in known.items():
+        for spelling in market.also:
+            names.setdefault(spelling, metric)
+    return names
+
+
+def read(result: Any, names: Mapping[str, Metric], rejects: Counter[str]) -> dict[Metric, Ticker]:
+    """Read the Ticker rows of the metrics in `names`; what is left out is counted."""
+    tickers: dict[Metric, Ticker] = {}
+    absent = set(names.values())
+    for key, row in result.items():
+        metric = names.get(key)
+        if metric not in absent:
+            continue
+        absent.remove(metric)
+        last = price(pick(row, "c", 0), rejects)
+        if last is not None:
+            # `v` is [since midnight UTC, last 24 hours].
+            volume = amount(pick(row, "v", 1), "volume", rejects)
+            tickers[metric] = Ticker(last, volume, amount(pick(row, "v", 0), "volume since midnight", rejects))
+    if absent:
+        rejects["not in the answer"] += len(absent)
+    return tickers
+
+
+def provider_time(last_modified: str, at: int) -> int | None:
+    """
+    Give the time of an answer: tickers bear none, but the answer says when it was made (a cache keeps it for 2 s).
+
+    A time that is not near the tick is some proxy's idea, and not believed.
+    """
+    try:
+        said = int(parsedate_to_datetime(last_modified).timestamp())
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return said if abs(said - at) <= MINUTE else None
+
+
+def read_candles(result: Any, start: int, end: int, rejects: Counter[str]) -> Sequence[Candle]:
+    """Read OHLC: the rows lie under the pair's name, `last` is the newest finished one; a running one follows it."""
+    listed = next((value for key, value in result.items() if key != "last"), None)
+    last = moment(result["last"])
+    candles = finished(rows(listed), COLUMNS, start, end, rejects)
+    return [candle for candle in candles if last is not None and candle.start <= last]
