@@ -10,6 +10,15 @@ Every key version 1 owns in Redis. No other module spells one.
     v1:tick                       string  newest committed tick              for ever
     v1:sources                    hash    source: how it does, JSON          for ever
     v1:lease                      string  who feeds this Redis               15 s after the last sign of life
+    v1:rules                      hash    rule id: rule, JSON                for ever
+    v1:rules:file                 hash    rule id: rule of the file, JSON    for ever
+    v1:silences                   hash    silence id: silence, JSON          for ever
+    v1:outages                    string  alert states of silent sources, JSONfor ever
+    v1:alerts                     zset    tick: alert, JSON                  30 days (setting), and bounded in number
+    v1:alert:<id>                 hash    when it was over, who acknowledged itas its alert
+    v1:deliveries:<id>            list    attempts to send it, JSON          as its alert
+    v1:outbox                     stream  alerts to send, one consumer group a channel30 days, and bounded in number
+    v1:dead:<channel>             stream  messages that could not be sent, and why30 days, and bounded in number
 
 `{...}` is the Redis Cluster hash tag: all that one transaction touches shares a slot. The newest
 tick is also published on the channel `v1:ticks`.
@@ -37,8 +46,14 @@ TICK = f"{OURS}tick"
 TICKS = f"{OURS}ticks"
 SOURCES = f"{OURS}sources"
 LEASE = f"{OURS}lease"
+RULES = f"{OURS}rules"
+FILE_RULES = f"{OURS}rules:file"
+SILENCES = f"{OURS}silences"
+OUTAGES = f"{OURS}outages"
+ALERTS = f"{OURS}alerts"
+OUTBOX = f"{OURS}outbox"
 
-PERMANENT = frozenset({TICK, SOURCES})
+PERMANENT = frozenset({TICK, SOURCES, RULES, FILE_RULES, SILENCES, OUTAGES})
 """The keys without an end: few, small, and of fixed number."""
 
 KEEP = 25 * HOUR
@@ -46,6 +61,10 @@ KEEP = 25 * HOUR
 KEEP_DERIVED = 24 * HOUR
 """Seconds that ranks, means and the index live after the last tick."""
 LEASE_SECONDS = 15
+MOST_ALERTS = 100_000
+"""Alerts that are kept, however many days that is."""
+MOST_IN_OUTBOX = 100_000
+MOST_DEAD = 10_000
 
 
 def samples(metric: Metric, hour: int) -> str:
@@ -62,6 +81,18 @@ def rank(measure: Measure, by: By) -> str:
 
 def mean(measure: Measure) -> str:
     return f"{OURS}mean:{measure}"
+
+
+def alert(alert_id: str) -> str:
+    return f"{OURS}alert:{alert_id}"
+
+
+def deliveries(alert_id: str) -> str:
+    return f"{OURS}deliveries:{alert_id}"
+
+
+def dead(channel: str) -> str:
+    return f"{OURS}dead:{channel}"
 
 
 def hour_of(tick: int) -> int:

@@ -3,12 +3,12 @@ What a tick says of all metrics together: how much each moves, and its hour mean
 itself is left to the sorted sets, which keep it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from .model import MEASURES, By, Measure, Metric
 from .moments import mean, spread
-from .records import Window
+from .records import Step, Window
 
 Scores = list[tuple[float, Metric]]
 
@@ -44,3 +44,8 @@ def score(standings: Iterable[Standing]) -> Scored:
             if average is not None:
                 hour_means.append((average, metric))
     return Scored(ranks, means)
+
+
+def standings(steps: Sequence[Step]) -> list[Standing]:
+    """Give what each metric is judged by after a tick; who has no sample left in the day is left out."""
+    return [Standing(step.metric, step.record.day, step.baseline) for step in steps if not step.is_over]

@@ -6,7 +6,8 @@ A record is kept as one JSON array, `v1:moments:{<metric>}`:
 
     [at, newest, price, before, source, provider_time, [places, n, total, squares, ...], [...]]
 
-first the day's moments of every measure in the order of `model.MEASURES`, then the hour's.
+first the day's moments of every measure in the order of `model.MEASURES`, then the hour's. Behind
+them, only while an alert rule is not at rest, stands where each rule is (see `rules.phases`).
 
 The day is (at - 24 h, at]: at one sample a minute 1440 samples. The hour is kept as [at - 1 h, at],
 closed at both ends, one sample more than an hour has. That way the hour *before* any later tick T,
@@ -15,7 +16,7 @@ second time finds the same baseline as at the first: its own sample is taken out
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain, repeat
 from typing import NamedTuple
 
@@ -56,18 +57,21 @@ class Record(NamedTuple):
     """Moments over (at - 24 h, at]."""
     hour: Window
     """Moments over [at - 1 h, at]."""
+    alerting: Mapping[str, Sequence[object]] = {}
+    """Where each alert rule stands, as `rules` writes it; a rule that is at rest has no entry."""
 
 
 def write(record: Record) -> str:
     """Give the record as it is kept."""
-    *plain, day, hour = record
-    return _encode([*plain, [*chain.from_iterable(day)], [*chain.from_iterable(hour)]])
+    *plain, day, hour, alerting = record
+    windows = [[*chain.from_iterable(day)], [*chain.from_iterable(hour)]]
+    return _encode([*plain, *windows, alerting] if alerting else [*plain, *windows])
 
 
 def read(written: str) -> Record:
     """Read what `write` wrote."""
-    at, newest, price, before, source, provider_time, day, hour = json.loads(written)
-    return Record(at, newest, price, before, source, provider_time, _window(day), _window(hour))
+    at, newest, price, before, source, provider_time, day, hour, *alerting = json.loads(written)
+    return Record(at, newest, price, before, source, provider_time, _window(day), _window(hour), *alerting)
 
 
 def _window(flat: list[int]) -> Window:
@@ -85,6 +89,8 @@ class Found(NamedTuple):
     """Those before tick - 1 h that the record's hour still counts."""
     written: Sample | None = None
     """The sample of this very tick, if it was written before."""
+    recent: Sequence[Sample] = ()
+    """The samples before the tick that the alert rules ask for, oldest first."""
 
 
 class Heard(NamedTuple):
@@ -130,7 +136,7 @@ def advance(metric: Metric, at: int, heard: Heard | None, found: Found) -> Step 
     baseline = _slid(hour, None, [found.written]) if found.written else hour
     if heard is None:
         day = _slid(day, None, leaving_day)
-        return Step(metric, None, baseline, last._replace(at=at, day=day, hour=hour), found)
+        return Step(metric, None, baseline, last._replace(at=at, day=day, hour=hour, alerting={}), found)
     if found.written:
         leaving_day.append(found.written)
     before = last.before if found.written else last.price
@@ -216,6 +222,7 @@ def recount(at: int, samples: Sequence[Sample], known: Record | None, source: st
         provider_time,
         _count(samples),
         _count([sample for sample in samples if sample.tick >= at - HOUR]),
+        known.alerting if known else {},
     )
 
 
@@ -233,7 +240,7 @@ def same(left: Record | None, right: Record | None) -> bool:
     """Tell whether two records say the same, be it at different powers of ten."""
     if left is None or right is None:
         return left is right
-    return left[:-2] == right[:-2] and all(
+    return left[:6] == right[:6] and left.alerting == right.alerting and all(
         same_moments(one, other)
         for one, other in zip(left.day + left.hour, right.day + right.hour, strict=True)
     )

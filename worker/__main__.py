@@ -6,11 +6,11 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import structlog
 import typer
@@ -183,7 +183,7 @@ def _is_gone(holder: str) -> bool:
 def _sources(settings: WorkerSettings) -> list[Source]:
     wishes, interval = settings.metrics, settings.interval
     key = settings.cryptowatch_api_key
-    makers = {
+    makers: dict[str, Callable[[], Source]] = {
         "kraken": lambda: Kraken(str(settings.kraken_url), wishes, interval),
         "binance": lambda: Binance(str(settings.binance_url), wishes, interval),
         "cryptowatch": lambda: Cryptowatch(
@@ -249,7 +249,7 @@ def _iso(tick: int) -> str:
     return datetime.fromtimestamp(tick, UTC).isoformat()
 
 
-def _stop(message: str, code: int) -> Any:
+def _stop(message: str, code: int) -> NoReturn:
     print(message, file=sys.stderr)
     raise typer.Exit(code)
 

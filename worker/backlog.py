@@ -38,6 +38,7 @@ class Backlog:
         plain = json.loads(zlib.decompress(packed))
         return at, {Metric(metric): Heard(Reading(*reading), source) for metric, (source, *reading) in plain.items()}
 
-    def done(self) -> None:
-        """Let go of the oldest: it is committed."""
-        self._ticks.popleft()
+    def done(self, at: int) -> None:
+        """Let go of tick `at`, the oldest: it is committed. It may have been pushed out while that was going on."""
+        if self._ticks and self._ticks[0][0] == at:
+            self._ticks.popleft()

@@ -12,12 +12,12 @@ async def beats(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsyncIterator[int]:
     """
-    Yield every multiple of `interval`, unix seconds, when it has come and is later than `after`.
+    Yield every multiple of `interval`, unix seconds, when it has come and is later than `after` (else than now).
 
     A slow tick skips beats. None is early, repeated or made up for; after the clock was set back,
     the next one comes when the clock is past the last.
     """
-    last = max(_passed(clock(), interval), after or 0)
+    last = _passed(clock(), interval) if after is None else after
     while True:
         # No longer than one interval at a time, so that a clock set forward is noticed by the next beat.
         await sleep(min(last + interval - clock(), interval))

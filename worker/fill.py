@@ -1,61 +1,124 @@
-"""Fills the holes of the past day from the providers' candles, while live ticks go on. It never alerts."""
+"""Fills the holes of the past day from a provider's candles, while live ticks go on. It never alerts."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from bisect import bisect_left
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import lcm
 
 import structlog
 
 from worker import candles
-from worker.latest import DAY, Candle, Metric, Sample, Writer
+from worker.latest import DAY, MEASURES, MINUTE, Candle, Measure, Metric, Sample, Writer, decimals, records
 from worker.progress import Seen
-from worker.sources.base import SourceError
+from worker.sources.base import Refused, SourceError
 from worker.sources.watched import Watched
 
 log = structlog.get_logger()
 
 Sleep = Callable[[float], Awaitable[None]]
 
+_RETURN = MEASURES.index(Measure.INTERVAL_RETURN)
 
-async def fill(
-    source: Watched, metrics: Sequence[Metric], store: Writer, interval: int, at: int, seen: Seen, sleep: Sleep
-) -> int:
+SECOND_TRY = 60.0
+"""Seconds between the end of a round and the second try of what it could not get."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filler:
     """
-    Take in what the source's candles know of the day before `at` and the store does not; give how many.
+    Takes into the store what a source's candles know of the past day and the store does not.
 
-    One call after the other, at the source's pace. A metric whose candles cannot be had is told and
-    left as it is; the others go on. What is there already is never overwritten.
+    One call after the other, at the source's pace; where it asks us to stay away, we do. What is
+    there already is never overwritten.
     """
-    taken = 0
-    for done, metric in enumerate(metrics, 1):
-        missing = await _missing(metric, store, interval, at)
-        if missing:
-            taken += await _fill_one(source, metric, missing, store, interval, at)
-            await sleep(source.source.pace)
-        seen(done, len(metrics))
-    return taken
+
+    source: Watched
+    store: Writer
+    interval: int
+    sleep: Sleep = asyncio.sleep
+
+    async def fill(self, at: int, seen: Seen) -> int:
+        """
+        Fill the day before `at`, and give how many samples came.
+
+        A metric whose candles cannot be had costs the others nothing: it is told, and tried once more
+        at the end.
+        """
+        taken, failed = await self._round(self.source.metrics, at, seen)
+        if failed:
+            await self.sleep(SECOND_TRY)
+            more, _ = await self._round(failed, at, seen)
+            taken += more
+        return taken
+
+    async def _round(self, metrics: Sequence[Metric], at: int, seen: Seen) -> tuple[int, Sequence[Metric]]:
+        """Fill each metric, and give how many samples came and which metrics failed."""
+        taken, failed, told = 0, [], ""
+        for done, metric in enumerate(metrics, 1):
+            try:
+                taken += await self._fill_one(metric, at)
+            except SourceError as error:
+                failed.append(metric)
+                if str(error) != told:
+                    told = str(error)
+                    log.warning("no candles", source=self.source.name, metric=metric, reason=told)
+                await self.sleep(_stay_away(error) or self.source.source.pace)
+            seen(done, len(metrics))
+        return taken, failed
+
+    async def _fill_one(self, metric: Metric, at: int) -> int:
+        if await self._is_whole(metric, at):
+            return 0
+        held = {sample.tick: sample.value(Measure.PRICE) for sample in await self.store.samples(metric, at - DAY, at)}
+        missing = [tick for tick in range(at - DAY + self.interval, at + 1, self.interval) if tick not in held]
+        if not missing:
+            return 0
+        first = missing[0] - self.interval
+        told = await self.source.candles(metric, first - self.source.source.lead, missing[-1])
+        made = await asyncio.to_thread(_made, told, held, missing, self.interval)
+        taken = await self.store.insert(metric, made, self.source.name, at)
+        await self.sleep(self.source.source.pace)
+        return taken
+
+    async def _is_whole(self, metric: Metric, at: int) -> bool:
+        """Tell from the moments alone, where they can: most metrics miss nothing, and a day is long."""
+        (record,) = await self.store.records([metric])
+        return record is not None and record.at >= at and record.day[0].n == DAY // self.interval
 
 
-async def _missing(metric: Metric, store: Writer, interval: int, at: int) -> set[int]:
-    """Give the ticks of the day up to `at` that have no sample."""
-    (record,) = await store.records([metric])
-    if record and record.at == at and record.day[0].n == DAY // interval:
-        return set()
-    held = await store.samples(metric, at - DAY, at)
-    return set(range(at - DAY + interval, at + 1, interval)) - {sample.tick for sample in held}
+def _made(
+    told: Sequence[Candle], held: Mapping[int, str | None], missing: Sequence[int], interval: int
+) -> list[Sample]:
+    """
+    Make the missing samples of candles.
+
+    Where the interval is shorter than a candle, a candle that has one of the held samples inside is
+    left out: its volume is in that one already.
+    """
+    lacking, span = frozenset(missing), lcm(interval, MINUTE)
+    made = [
+        sample
+        for sample in candles.samples(told, interval=interval)
+        if lacking.issuperset(range(sample.tick - span + interval, sample.tick + 1, interval))
+    ]
+    return list(_chained(made, held))
 
 
-async def _fill_one(
-    source: Watched, metric: Metric, missing: set[int], store: Writer, interval: int, at: int
-) -> int:
-    first, last = min(missing) - interval, max(missing)
-    try:
-        told = await source.candles(metric, first - source.source.lead, last)
-    except SourceError as error:
-        log.warning("no candles", source=source.name, metric=metric, reason=str(error))
-        return 0
-    made = await asyncio.to_thread(_samples, told, missing, interval)
-    return await store.insert(metric, made, source.name, at)
+def _chained(made: Sequence[Sample], held: Mapping[int, str | None]) -> Iterator[Sample]:
+    """Give each sample with its return since the sample before, made or held, which no candle knows."""
+    prices = dict(held) | {sample.tick: sample.value(Measure.PRICE) for sample in made}
+    ticks = sorted(prices)
+    for sample in made:
+        place = bisect_left(ticks, sample.tick)
+        before = prices[ticks[place - 1]] if place else None
+        price = sample.value(Measure.PRICE)
+        if before is None or price is None:
+            yield sample
+            continue
+        since = records.percent(decimals.parse(price), decimals.parse(before))
+        yield sample._replace(values=(*sample.values[:_RETURN], since, *sample.values[_RETURN + 1 :]))
 
 
-def _samples(told: Sequence[Candle], missing: set[int], interval: int) -> list[Sample]:
-    return [sample for sample in candles.samples(told, interval=interval) if sample.tick in missing]
+def _stay_away(error: SourceError) -> float | None:
+    return error.wait if isinstance(error, Refused) else None

@@ -4,7 +4,9 @@ from v1 import decimals, keys, moments, records
 from v1.keys import LEASE_SECONDS
 from v1.logs import configure as configure_logs
 from v1.model import DAY, HOUR, MEASURES, MINUTE, Candle, Measure, Metric, Reading, Sample
+from v1.ranks import score, standings
 from v1.records import Found, Heard, Step, advance
+from v1.rules import NO_RULES, Engine, Market, with_states
 from v1.settings import PREFIX, Settings, Words, WrongSettings, words
 from v1.store import Reader, Report, StoreAway, StoreError, Verifier, Writer, connect
 
@@ -14,10 +16,13 @@ __all__ = [
     "LEASE_SECONDS",
     "MEASURES",
     "MINUTE",
+    "NO_RULES",
     "PREFIX",
     "Candle",
+    "Engine",
     "Found",
     "Heard",
+    "Market",
     "Measure",
     "Metric",
     "Reader",
@@ -39,5 +44,8 @@ __all__ = [
     "keys",
     "moments",
     "records",
+    "score",
+    "standings",
+    "with_states",
     "words",
 ]

@@ -1,4 +1,4 @@
-"""The live sampler: on every beat ask and commit, and beside it fill holes. Until it is stopped."""
+"""The live sampler: asks on every beat, commits what it heard, fills holes. Until it is stopped."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -7,7 +7,7 @@ import structlog
 
 from worker.asking import ask
 from worker.backlog import Backlog
-from worker.fill import fill
+from worker.fill import Filler
 from worker.latest import StoreAway, Writer
 from worker.progress import progress
 from worker.sources.watched import Watched
@@ -15,12 +15,23 @@ from worker.tick import tick
 
 log = structlog.get_logger()
 
+RETRY_SECONDS = 1.0
+"""Between two tries to commit while Redis is away."""
+BEHIND_SECONDS = 60
+"""So many seconds of ticks may wait for a Redis that is slow. Beyond that beats are skipped, or all numbers would
+be late for ever."""
+
+
 class Live:
     """
-    One worker, sampling.
+    One worker, sampling. Three things go on side by side, so that the trouble of one costs the others nothing:
 
-    What goes wrong with Redis costs nothing but time: ticks are kept
-    in the backlog and committed when it is back.
+        beats ─▶ ask ─▶ backlog ─▶ commit ─▶ store
+                                               ▲
+                         candles ─▶ fill ──────┘   one for each source
+
+    What goes wrong with Redis costs nothing but time: ticks are kept in the backlog and committed
+    when it is back.
     """
 
     def __init__(self, sources: Sequence[Watched], store: Writer, interval: int) -> None:
@@ -28,9 +39,13 @@ class Live:
         self._store = store
         self._interval = interval
         self._backlog = Backlog(interval)
-        self._holes = asyncio.Event()
-        self._away_since: int | None = None
-        self._newest: int | None = None
+        self._due = asyncio.Event()
+        self._holes = {source.name: asyncio.Event() for source in sources}
+        self._newest = 0
+        """The newest committed tick; 0 while there is none."""
+        self._is_caught_up = False
+        """Whether everything was committed since Redis was last away, or since the start."""
+        self._is_away = False
         self._noted: object = None
 
     async def run(self, now: int, beats: AsyncIterator[int]) -> None:
@@ -40,54 +55,81 @@ class Live:
         `now` is the newest beat that is over already: the windows are moved up to it at once, so that
         ranks are right from the first second and the fill can begin.
         """
-        await self._start(now)
+        self._backlog.keep(now, {})
+        self._due.set()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._sample(beats))
-            tasks.create_task(self._fill())
-
-    async def _start(self, now: int) -> None:
-        await asyncio.gather(*[source.open(now) for source in self._sources])
-        self._newest = await self._store.open()
-        if self._store.known and (self._newest is None or self._newest < now):
-            await tick(now, {}, self._store)
-            self._newest = now
-        self._newest = max(self._newest or now, now)
-        self._holes.set()
+            tasks.create_task(self._commit())
+            for source in self._sources:
+                tasks.create_task(self._fill(source))
 
     async def _sample(self, beats: AsyncIterator[int]) -> None:
         async for at in beats:
+            if self._is_behind():
+                continue
             self._backlog.keep(at, await ask(self._sources, at))
-            await self._commit(at)
+            self._due.set()
+            for source in self._sources:
+                if source.has_come_back():
+                    self._holes[source.name].set()
 
-    async def _commit(self, at: int) -> None:
-        """Commit what is due, oldest first; what Redis does not take now stays due."""
+    def _is_behind(self) -> bool:
+        """Tell whether ticks take longer than their interval. While Redis is away they are kept all the same."""
+        return self._is_caught_up and len(self._backlog) > max(1, BEHIND_SECONDS // self._interval)
+
+    async def _commit(self) -> None:
+        """Commit whatever is due, oldest first, for ever; what Redis does not take stays due."""
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            while not await self._is_committed():
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _is_committed(self) -> bool:
         try:
-            if self._away_since is not None:
-                await self._store.open()
+            if not self._is_caught_up:
+                await self._open()
             while self._backlog:
                 await self._commit_oldest()
             await self._note()
         except StoreAway as error:
-            if self._away_since is None:
-                self._away_since = at
-                log.error("Redis is away, ticks are kept", reason=str(error), at=at)
-            return
-        if self._away_since is not None:
-            log.info("Redis is back", away_since=self._away_since, dropped=self._backlog.dropped)
-            self._away_since = None
-            # It may have come back with less than it had.
-            self._holes.set()
+            if not self._is_away:
+                log.warning("Redis is away, ticks are kept", reason=str(error), newest=self._newest)
+            self._is_away, self._is_caught_up = True, False
+            return False
+        if not self._is_caught_up:
+            self._catch_up()
+        return True
+
+    def _catch_up(self) -> None:
+        if self._is_away:
+            log.info("Redis is back, ticks are committed", newest=self._newest, dropped=self._backlog.dropped)
+        self._is_away, self._is_caught_up = False, True
+        # Time has passed, and Redis may have come back with less than it had.
+        self._look_for_holes()
+
+    async def _open(self) -> None:
+        """Learn what the store has; it may not be what it had when it went away."""
+        self._newest = await self._store.open() or 0
+        self._noted = None
+        if self._newest > self._backlog.newest:
+            log.warning(
+                "the store has ticks of the future, nothing is added until then: was the clock wrong?",
+                newest=self._newest,
+                now=self._backlog.newest,
+            )
 
     async def _commit_oldest(self) -> None:
         at, heard = self._backlog.oldest()
-        steps = await tick(at, heard, self._store)
-        self._backlog.done()
-        log.debug("tick", at=at, heard=len(heard), metrics=len(steps))
-        skipped = (at - (self._newest or at)) // self._interval - 1
-        if skipped > 0 or not heard:
-            log.warning("hole in the samples", at=at, skipped=max(0, skipped), heard=len(heard))
-            self._holes.set()
-        self._newest = at
+        if at > self._newest:
+            steps = await tick(at, heard, self._store)
+            log.debug("tick", at=at, heard=len(heard), metrics=len(steps))
+            skipped = (at - self._newest) // self._interval - 1 if self._newest else 0
+            if skipped > 0:
+                log.warning("ticks are missing", after=self._newest, until=at, missing=skipped)
+                self._look_for_holes()
+            self._newest = at
+        self._backlog.done(at)
 
     async def _note(self) -> None:
         states = {source.name: source.state() for source in self._sources}
@@ -95,21 +137,27 @@ class Live:
             await self._store.note_sources(states)
             self._noted = states
 
-    async def _fill(self) -> None:
-        """Fill whenever there may be holes, all sources side by side, and rank what came of it."""
+    def _look_for_holes(self) -> None:
+        for holes in self._holes.values():
+            holes.set()
+
+    async def _fill(self, source: Watched) -> None:
+        """Fill from one source whenever there may be holes, for ever, and rank what came of it."""
+        holes = self._holes[source.name]
+        filler = Filler(source, self._store, self._interval)
         while True:
-            await self._holes.wait()
-            self._holes.clear()
-            at = self._newest or 0
+            await holes.wait()
+            holes.clear()
+            at = self._newest
+            await source.open(at)
+            self._due.set()  # for a note of what the source does not have
             try:
-                taken = sum(await asyncio.gather(*[self._fill_from(source, at) for source in self._sources]))
+                with progress(f"filling the past day from {source.name}") as seen:
+                    taken = await filler.fill(at, seen)
                 if taken:
                     await self._store.derive(at)
-                    log.info("filled the past day", samples=taken)
+                    log.info("filled the past day", source=source.name, samples=taken)
             except StoreAway as error:
-                # Redis being back sets the event again.
-                log.warning("filling stops", reason=str(error))
-
-    async def _fill_from(self, source: Watched, at: int) -> int:
-        with progress(f"filling the past day from {source.name}") as seen:
-            return await fill(source, source.metrics, self._store, self._interval, at, seen, asyncio.sleep)
+                log.debug("filling stops", source=source.name, reason=str(error))
+                await asyncio.sleep(self._interval)
+                holes.set()

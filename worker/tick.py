@@ -4,17 +4,32 @@ import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from worker.latest import Found, Heard, Metric, Step, Writer, advance
+from worker.latest import (
+    NO_RULES,
+    Engine,
+    Found,
+    Heard,
+    Market,
+    Metric,
+    Step,
+    Writer,
+    advance,
+    score,
+    standings,
+    with_states,
+)
 
 
-async def tick(at: int, heard: Mapping[Metric, Heard], store: Writer) -> Sequence[Step]:
-    """Move every metric on to `at`: those that were heard with a sample, the others without."""
+async def tick(at: int, heard: Mapping[Metric, Heard], store: Writer, rules: Engine = NO_RULES) -> Sequence[Step]:
+    """Move every metric on to `at`, those that were heard with a sample, and say what the rules make of it."""
     async with store.turn:
         with _collector_at_rest():
             metrics = sorted(store.known | heard.keys())
-            found = await store.found(at, metrics)
+            found = await store.found(at, metrics, rules.reach)
             steps = moved_on(at, metrics, heard, found)
-            await store.commit(at, steps)
+            scored = score(standings(steps))
+            judged = rules.judge(Market(at, steps, scored, store.outages, await _told(at, found, store)))
+            await store.commit(at, with_states(steps, judged), scored, judged)
     return steps
 
 
@@ -24,6 +39,12 @@ def moved_on(
     """Compute the step of each metric; those with nothing to move are left out."""
     steps = [advance(metric, at, heard.get(metric), held) for metric, held in zip(metrics, found, strict=True)]
     return [step for step in steps if step is not None]
+
+
+async def _told(at: int, found: Sequence[Found], store: Writer) -> Mapping[str, int]:
+    """Give what the rules told of this tick before it was cut off; asked only if it was."""
+    begun = any(held.record and held.record.at == at for held in found)
+    return await store.told(at) if begun else {}
 
 
 @contextmanager

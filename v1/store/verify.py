@@ -1,7 +1,7 @@
 """Checks what is derived (moments, ranks, means, index) against the samples, and repairs what differs."""
 
 from collections.abc import AsyncIterator, Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from .. import keys, records
 from ..model import DAY, Metric, Sample
@@ -62,9 +62,7 @@ class Verifier(Writer):
         for name in names:
             yield name
 
-    async def _recount(
-        self, metric: Metric, tick: int | None
-    ) -> tuple[Record | None, Record | None, list[Sample]]:
+    async def _recount(self, metric: Metric, tick: int | None) -> tuple[Record | None, Record | None, list[Sample]]:
         """Give the record as it is, as it should be, and the samples that say so."""
         (held,) = await self.records([metric])
         at = held.at if held else tick
@@ -88,7 +86,7 @@ class Verifier(Writer):
         for key, members in wanted.items():
             with translated():
                 held = await self._redis.zrange(key, 0, -1, withscores=True)
-            if {str(metric): value for metric, value in held} != {str(metric): value for value, metric in members}:
+            if dict(cast("list[tuple[str, float]]", held)) != {str(metric): value for value, metric in members}:
                 wrong.append(key)
                 if repair:
                     await self._rewrite(key, members)

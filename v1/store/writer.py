@@ -2,17 +2,21 @@
 
 import asyncio
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
 from .. import keys, records
 from ..model import DAY, HOUR, Metric, Sample
-from ..ranks import Scores, Standing, score
-from ..records import Found, Record, Step
+from ..ranks import Scored, Scores, Standing, score, standings
+from ..records import Found, Step
+from ..rules import NOTHING_SAID, SILENT, Judged, States, read_states
+from . import commands
+from .commands import AlertLimits
 from .connection import translated
 from .reader import Reader
 
@@ -28,13 +32,16 @@ class Writer(Reader):
     and writing it back with late samples in it: hold `turn` from the one to the other.
     """
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, limits: AlertLimits = AlertLimits()) -> None:  # noqa: B008  # frozen
         super().__init__(redis)
         self.turn = asyncio.Lock()
         self.known: set[Metric] = set()
         """Every metric with a sample in the day: a tick moves all of them on."""
         self._since: int | None = None
         """Every record is valid at this tick or a later one; `None` while there are no records."""
+        self.limits = limits
+        self.outages: dict[str, States] = {}
+        """States of the alert rules at sources that are silent as a whole."""
 
     async def open(self) -> int | None:
         """Learn what is there already, and give the newest committed tick. Call before anything else."""
@@ -42,6 +49,10 @@ class Writer(Reader):
         tick = await self.tick()
         # Samples without a tick: a fill was cut off before the first tick. Look the whole day through.
         self._since = tick if tick is not None else (0 if self.known else None)
+        with translated():
+            outages = await self._redis.get(keys.OUTAGES)
+        kept = json.loads(outages)["sources"] if outages else {}
+        self.outages = {source: read_states(states) for source, states in kept.items()}
         return tick
 
     async def lease(self, who: str) -> str | None:
@@ -66,11 +77,14 @@ class Writer(Reader):
             if await self._redis.get(keys.LEASE) == who:
                 await self._redis.delete(keys.LEASE)
 
-    async def found(self, at: int, metrics: Sequence[Metric]) -> list[Found]:
+    async def found(
+        self, at: int, metrics: Sequence[Metric], reach: Callable[[Metric], int] = lambda _: 0
+    ) -> list[Found]:
         """
         Give what the store holds of each metric before tick `at`, in order, in one round trip.
 
-        A second one is needed only where the tick was written before.
+        `reach` says how many seconds of samples before the tick the alert rules ask for. A second
+        round trip is needed only where the tick was written before.
         """
         # A record older than a day counts for nothing, so there is nothing to look for before it.
         since = at if self._since is None else min(max(self._since, at - DAY), at)
@@ -85,9 +99,12 @@ class Writer(Reader):
             for hour in hour_hours:
                 key = keys.samples(metric, hour)
                 pipe.execute_command("ZRANGE", key, since - HOUR, f"({at - HOUR}", "BYSCORE")
+        looked_at = _put_recent(pipe, at, metrics, reach)
         answers = iter(await self._run(pipe))
         written = [*chain.from_iterable(next(answers) for _ in _batched(metrics, _BATCH))]
         found = [_found(held, _next(answers, day_hours), _next(answers, hour_hours)) for held in written]
+        for index, hours in looked_at.items():
+            found[index] = found[index]._replace(recent=_next(answers, hours))
         return await self._with_written(at, metrics, found)
 
     async def _with_written(self, at: int, metrics: Sequence[Metric], found: list[Found]) -> list[Found]:
@@ -101,26 +118,43 @@ class Writer(Reader):
                 found[index] = found[index]._replace(written=written)
         return found
 
-    async def commit(self, at: int, steps: Sequence[Step]) -> None:
+    async def commit(
+        self, at: int, steps: Sequence[Step], scored: Scored | None = None, judged: Judged = SILENT
+    ) -> None:
         """
         Commit a tick in one round trip: one transaction a metric, then what is derived from all of them.
+
+        What the alert rules say of a metric is in its transaction: no alert without its sample, and
+        no sample without its alert.
 
         Killed in between, some metrics are at the tick and the others before it; the same tick,
         committed again, completes it and changes nothing of what is there.
         """
         pipe = self._pipe()
         for step in steps:
-            _move_on(pipe, at, step)
+            commands.move_on(pipe, at, step, judged.metrics.get(step.metric, NOTHING_SAID), self.limits)
+        if judged.sources or self.outages:
+            commands.source_states(pipe, at, judged.sources, self.limits)
+        if judged.says_something:
+            commands.trim_alerts(pipe, at, self.limits)
         self._index(pipe, at, {step.metric: step.record.newest for step in steps if step.sample})
-        _derive(pipe, [Standing(step.metric, step.record.day, step.baseline) for step in steps if not step.is_over])
-        _announce(pipe, at)
-        _raise_inner(await self._run(pipe))
+        commands.derive(pipe, scored or score(standings(steps)))
+        commands.announce(pipe, at)
+        commands.raise_inner(await self._run(pipe))
         moved = {step.metric for step in steps}
         gone = {step.metric for step in steps if step.is_over}
         # Metrics that this tick left out stay where they were, and the next one must look that far back.
         if self.known <= moved:
             self._since = at
+        self.outages = {source: said.states for source, said in judged.sources.items() if said.states}
         self.known = (self.known | moved) - gone
+
+    async def told(self, at: int) -> Counter[str]:
+        """Give how many messages each rule has at tick `at` already: some, where the tick was cut off."""
+        with translated():
+            written = await self._redis.zrange(keys.ALERTS, at, at, byscore=True)
+        alerts = [json.loads(each) for each in cast("list[str]", written)]
+        return Counter(alert["rule"] for alert in alerts if alert["quiet"] is None)
 
     async def insert(
         self, metric: Metric, samples: Iterable[Sample], source: str, at: int, *, replace: bool = False
@@ -145,9 +179,9 @@ class Writer(Reader):
                 return 0
             day = [sample for _, sample in sorted((held | come).items())]
             pipe = self._pipe()
-            _take_in(pipe, metric, changed, records.recount(at, day, record, source))
+            commands.take_in(pipe, metric, changed, records.recount(at, day, record, source))
             self._index(pipe, None, {metric: day[-1].tick})
-            _raise_inner(await self._run(pipe))
+            commands.raise_inner(await self._run(pipe))
             self.known.add(metric)
             self._since = at if self._since is None else min(self._since, at)
             return len(changed)
@@ -156,17 +190,17 @@ class Writer(Reader):
         """Rewrite ranks and means from the records, as of tick `at`, which becomes the newest if it is."""
         async with self.turn:
             metrics = sorted(self.known)
-            standings = []
+            each = []
             for metric, record in zip(metrics, await self.records(metrics), strict=True):
                 if record is not None:
                     newest = await self.samples(metric, record.at - 1, record.at)
-                    standings.append(Standing(metric, record.day, records.baseline(record, newest)))
+                    each.append(Standing(metric, record.day, records.baseline(record, newest)))
             tick = await self.tick()
             pipe = self._pipe()
-            _derive(pipe, standings)
+            commands.derive(pipe, score(each))
             if tick is None or tick < at:
-                _announce(pipe, at)
-            _raise_inner(await self._run(pipe))
+                commands.announce(pipe, at)
+            commands.raise_inner(await self._run(pipe))
 
     async def note_sources(self, states: Mapping[str, Mapping[str, Any]]) -> None:
         """Say how each source does, in place of what was said before."""
@@ -178,8 +212,8 @@ class Writer(Reader):
 
     async def _rewrite(self, key: str, scores: Scores) -> None:
         pipe = self._pipe()
-        _rewrite(pipe, key, scores)
-        _raise_inner(await self._run(pipe))
+        commands.rewrite(pipe, key, scores)
+        commands.raise_inner(await self._run(pipe))
 
     def _index(self, pipe: Pipeline, at: int | None, newest: Mapping[Metric, int]) -> None:
         if newest:
@@ -191,7 +225,21 @@ class Writer(Reader):
         pipe.execute_command("EXPIRE", keys.METRICS, keys.KEEP_DERIVED)
 
 
-def _next(answers: Iterator[list[str]], hours: range) -> list[Sample]:
+def _put_recent(
+    pipe: Pipeline, at: int, metrics: Sequence[Metric], reach: Callable[[Metric], int]
+) -> dict[int, Sequence[int]]:
+    """Put the reads of what the rules look back on; give the hours that are read, by the metric's index."""
+    hours_of: dict[int, Sequence[int]] = {}
+    for index, metric in enumerate(metrics):
+        seconds = reach(metric)
+        if seconds:
+            hours_of[index] = keys.hours(at - 1 - seconds, at - 1)
+            for hour in hours_of[index]:
+                pipe.execute_command("ZRANGE", keys.samples(metric, hour), at - seconds, f"({at}", "BYSCORE")
+    return hours_of
+
+
+def _next(answers: Iterator[list[str]], hours: Sequence[int]) -> list[Sample]:
     """Take the samples of one metric's next hours from the answers."""
     return [keys.parse(member) for _ in hours for member in next(answers)]
 
@@ -207,75 +255,3 @@ def _found(written: str | None, leaving_day: Sequence[Sample], leaving_hour: Seq
     record = records.read(written)
     counted = [sample for sample in leaving_hour if sample.tick >= record.at - HOUR]
     return Found(record, leaving_day, counted)
-
-
-def _move_on(pipe: Pipeline, at: int, step: Step) -> None:
-    """Put the transaction of one metric: the sample, the trim, the moments."""
-    metric, sample, _, record, found = step
-    put = pipe.execute_command
-    put("MULTI")
-    if sample:
-        key = keys.samples(metric, keys.hour_of(at))
-        if found.written:
-            put("ZREMRANGEBYSCORE", key, at, at)
-        put("ZADD", key, at, keys.member(sample))
-        put("EXPIRE", key, keys.KEEP)
-    for hour in sorted({keys.hour_of(sample.tick) for sample in found.leaving_day}):
-        put("ZREMRANGEBYSCORE", keys.samples(metric, hour), "-inf", at - DAY)
-    if step.is_over:
-        put("DEL", keys.moments(metric))
-    else:
-        put("SET", keys.moments(metric), records.write(record), "EX", keys.KEEP)
-    put("EXEC")
-
-
-def _take_in(pipe: Pipeline, metric: Metric, samples: Sequence[Sample], record: Record | None) -> None:
-    """Put the transaction that takes late samples in."""
-    pipe.execute_command("MULTI")
-    by_hour: dict[int, list[Sample]] = {}
-    for sample in samples:
-        by_hour.setdefault(keys.hour_of(sample.tick), []).append(sample)
-    for hour, late in by_hour.items():
-        key = keys.samples(metric, hour)
-        for sample in late:
-            pipe.execute_command("ZREMRANGEBYSCORE", key, sample.tick, sample.tick)
-        pipe.execute_command("ZADD", key, *chain.from_iterable((each.tick, keys.member(each)) for each in late))
-        pipe.execute_command("EXPIRE", key, keys.KEEP)
-    if record is not None:
-        pipe.execute_command("SET", keys.moments(metric), records.write(record), "EX", keys.KEEP)
-    pipe.execute_command("EXEC")
-
-
-def _derive(pipe: Pipeline, standings: Sequence[Standing]) -> None:
-    scored = score(standings)
-    for (measure, by), scores in scored.ranks.items():
-        _rewrite(pipe, keys.rank(measure, by), scores)
-    for measure, scores in scored.means.items():
-        _rewrite(pipe, keys.mean(measure), scores)
-
-
-def _rewrite(pipe: Pipeline, key: str, scores: Scores) -> None:
-    """Put a sorted set in place of the one before, in one transaction, so that nobody reads half of it."""
-    if not scores:
-        pipe.execute_command("DEL", key)
-        return
-    pipe.execute_command("MULTI")
-    pipe.execute_command("DEL", key)
-    pipe.execute_command("ZADD", key, *chain.from_iterable(scores))
-    pipe.execute_command("EXPIRE", key, keys.KEEP_DERIVED)
-    pipe.execute_command("EXEC")
-
-
-def _announce(pipe: Pipeline, at: int) -> None:
-    pipe.execute_command("SET", keys.TICK, at)
-    pipe.execute_command("PUBLISH", keys.TICKS, at)
-
-
-def _raise_inner(answers: Iterable[Any]) -> None:
-    """Raise the first error from inside a transaction, which Redis hands over as one of its answers."""
-    with translated():
-        for answer in answers:
-            if isinstance(answer, list):
-                for inner in answer:
-                    if isinstance(inner, Exception):
-                        raise inner

@@ -9,15 +9,16 @@ So what a tick may cost is bounded, and the wait of a refusal is kept even where
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from aiohttp import ClientSession
 
-from worker.latest import HOUR, MINUTE, Candle, Metric, Reading
+from worker.latest import DAY, MINUTE, Candle, Metric, Reading
+from worker.sources import windows
 from worker.sources.base import Refused, SourceError, error_json, exact_json, told_apart, wanted
-from worker.sources.fields import amount, change, moment, pick, price, rows
+from worker.sources.fields import amount, by_symbol, change, pick, price, rows, whole
 from worker.sources.minutes import Columns, finished
 from worker.sources.pairs import UnknownPair, missing, named, pair_of
 
@@ -27,12 +28,6 @@ COLUMNS = Columns(time=0, open=1, high=2, low=3, close=4, volume=5, start=lambda
 
 FEW = 100
 """Up to so many symbols are asked for by name, at half the weight of all (2 up to 20, 40 up to 100, 80 for all)."""
-WINDOW_SYMBOLS, WINDOW_CALLS = 100, 10
-"""At most so many symbols a call, and calls a tick: 1000 metrics have an `interval_volume`, the others `None`."""
-WINDOW_WEIGHT, WINDOW_WEIGHT_MOST = 4, 200
-"""Of one symbol, and of one call."""
-LATE = 0.1
-"""Of the interval. A window that closes later holds too much of the next one, so it is not waited for either."""
 LIMIT, SHARE = 6000, 0.8
 """Weight a minute where `exchangeInfo` names none; and how much of it we use, because the address may be shared."""
 KLINES = 1000
@@ -54,8 +49,9 @@ class Binance:
     """`BINANCE:BTCUSDT` and all other spot symbols that are trading; `interval_volume` from the rolling window."""
 
     name = NAME
-    pace = 0.1
-    """A candle call weighs 2, so ten a second are a fifth of the limit; ticks need the rest."""
+    pace = 0.15
+    """With the day before, a metric's candles are three calls of weight 2: at most 40 % of the limit. Ticks take 35 %."""
+    lead = DAY
 
     def __init__(self, base: str, wishes: Sequence[str], interval: int) -> None:
         self._base = base.rstrip("/")
@@ -128,11 +124,11 @@ class Binance:
 
     async def _traded(self, session: ClientSession, at: int, metrics: Sequence[Metric]) -> Mapping[Metric, str]:
         """Give what was traded in the interval, of as many metrics as we can afford."""
-        size = window_size(self._interval)
+        size = windows.size(self._interval)
         if size is None:
             return {}
         room = int(self._limit * SHARE) - self._used
-        calls = [self._window(session, at, size, part) for part in affordable(metrics, room)]
+        calls = [self._window(session, at, size, part) for part in windows.affordable(metrics, room)]
         return {metric: volume for window in await asyncio.gather(*calls) for metric, volume in window.items()}
 
     async def _window(
@@ -141,9 +137,9 @@ class Binance:
         names = {self._symbols[metric]: metric for metric in metrics}
         try:
             with told_apart(NAME):
-                async with asyncio.timeout(LATE * self._interval):
+                async with asyncio.timeout(windows.LATE):
                     body = await self._ask(session, "ticker", symbols=array(names), windowSize=size, type="MINI")
-                return read_windows(body, names, at, self._interval, self._rejects)
+                return windows.read(body, names, at, self._interval, self._rejects)
         except SourceError as error:
             # The prices are here already; this costs only the interval volumes, and the next tick if we must wait.
             self._rejects[f"no interval volume ({type(error).__name__})"] += len(metrics)
@@ -154,11 +150,11 @@ class Binance:
     async def _ask(self, session: ClientSession, path: str, **query: str) -> Any:
         with told_apart(NAME):
             async with session.get(f"{self._base}/api/v3/{path}", params=query) as response:
-                self._used = moment(response.headers.get("X-MBX-USED-WEIGHT-1M")) or 0
+                self._used = whole(response.headers.get("X-MBX-USED-WEIGHT-1M")) or 0
                 is_error = response.status >= HTTPStatus.BAD_REQUEST
                 body = await (error_json if is_error else exact_json)(response)
             if is_error or pick(body, "code") is not None:
-                after = moment(response.headers.get("Retry-After"))
+                after = whole(response.headers.get("Retry-After"))
                 asked = f"{path} of {query['symbol']}" if "symbol" in query else path
                 raise refusal(response.status, body, after, asked)
             return body
@@ -184,7 +180,7 @@ def markets(body: Any) -> Markets:
             symbols[metric] = symbol
             status[metric] = str(pick(row, "status"))
     limits = [
-        moment(pick(each, "limit"))
+        whole(pick(each, "limit"))
         for each in body.get("rateLimits", ())
         if pick(each, "rateLimitType") == "REQUEST_WEIGHT" and pick(each, "interval") == "MINUTE"
     ]
@@ -194,7 +190,7 @@ def markets(body: Any) -> Markets:
 def read(body: object, names: Mapping[str, Metric], rejects: Counter[str]) -> dict[Metric, Reading]:
     """Read `ticker/24hr` of the symbols in `names`; what is left out is counted. Changes are in percent already."""
     readings: dict[Metric, Reading] = {}
-    for metric, row in _of(body, names, rejects):
+    for metric, row in by_symbol(body, names, rejects):
         last = price(pick(row, "lastPrice"), rejects)
         if last is not None:
             readings[metric] = Reading(
@@ -202,61 +198,9 @@ def read(body: object, names: Mapping[str, Metric], rejects: Counter[str]) -> di
                 amount(pick(row, "volume"), "volume", rejects),
                 change(pick(row, "priceChangePercent"), "change_percentage", rejects),
                 change(pick(row, "priceChange"), "change_absolute", rejects),
-                provider_time=moment(pick(row, "closeTime"), MS),
+                provider_time=whole(pick(row, "closeTime"), MS),
             )
     return readings
-
-
-def read_windows(
-    body: object, names: Mapping[str, Metric], at: int, interval: int, rejects: Counter[str]
-) -> dict[Metric, str]:
-    """
-    Read `ticker` with a window, for the interval that ends at `at`.
-
-    A window opens at a whole minute and closes when it is asked for, so right after the tick it is the
-    interval and the moment since. Of a call that came too late, or by a clock that differs, nothing is taken.
-    """
-    volumes: dict[Metric, str] = {}
-    for metric, row in _of(body, names, rejects):
-        opened, closed = moment(pick(row, "openTime")), moment(pick(row, "closeTime"))
-        if opened != (at - interval) * MS or closed is None or closed - at * MS > LATE * interval * MS:
-            rejects["window is not the interval"] += 1
-            continue
-        volume = amount(pick(row, "volume"), "interval volume", rejects)
-        if volume is not None:
-            volumes[metric] = volume
-    return volumes
-
-
-def _of(body: object, names: Mapping[str, Metric], rejects: Counter[str]) -> Iterator[tuple[Metric, object]]:
-    """Give the rows of the symbols in `names`, each once, and count those that never came."""
-    absent = dict(names)
-    for row in rows(body):
-        symbol = pick(row, "symbol")
-        metric = absent.pop(symbol, None) if isinstance(symbol, str) else None
-        if metric is not None:
-            yield metric, row
-    if absent:
-        rejects["not in the answer"] += len(absent)
-
-
-def window_size(interval: int) -> str | None:
-    """Give the interval as Binance writes a window, 1m to 59m or 1h; `None` where there is no such window."""
-    if interval % MINUTE or not MINUTE <= interval <= HOUR:
-        return None
-    return "1h" if interval == HOUR else f"{interval // MINUTE}m"
-
-
-def affordable(metrics: Sequence[Metric], room: int) -> list[Sequence[Metric]]:
-    """Split the metrics into calls, and keep as many calls as the bounds and the `room` (in weight) allow."""
-    calls: list[Sequence[Metric]] = []
-    for first in range(0, min(len(metrics), WINDOW_SYMBOLS * WINDOW_CALLS), WINDOW_SYMBOLS):
-        part = metrics[first : first + WINDOW_SYMBOLS]
-        room -= min(WINDOW_WEIGHT * len(part), WINDOW_WEIGHT_MOST)
-        if room < 0:
-            break
-        calls.append(part)
-    return calls
 
 
 def array(names: Mapping[str, Metric]) -> str:

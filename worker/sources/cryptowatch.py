@@ -15,7 +15,7 @@ from aiohttp import ClientSession
 
 from worker.latest import HOUR, MINUTE, Candle, Metric, Reading, decimals
 from worker.sources.base import Refused, error_json, exact_json, number, told_apart, wanted
-from worker.sources.fields import amount, change, is_less, is_zero, moment, pick, price, rows
+from worker.sources.fields import amount, change, is_less, is_zero, pick, price, rows, whole
 from worker.sources.minutes import Columns, finished
 from worker.sources.pairs import UnknownPair, missing, named, nearest, pair_of
 
@@ -36,6 +36,8 @@ class Cryptowatch:
     name = NAME
     pace = 0.2
     """Only the allowance was ever published, no limit by the second; this is what a polite client would do."""
+    lead = 0
+    """Every call is charged, and 1000 minutes are kept for sure."""
 
     def __init__(
         self,
@@ -122,7 +124,7 @@ class Cryptowatch:
         async with session.get(f"{self._base}/{path}", params=query, headers=self._headers) as response:
             is_error = response.status >= HTTPStatus.BAD_REQUEST
             body = await (error_json if is_error else exact_json)(response)
-            after = moment(response.headers.get("Retry-After"))
+            after = whole(response.headers.get("Retry-After"))
         self._is_spent = is_spent(pick(body, "allowance"))
         said = pick(body, "error")
         if is_error or said is not None:

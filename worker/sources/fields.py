@@ -1,12 +1,13 @@
 """What one row of an answer says: a number that is kept, or a reason why it is not, counted. No provider here."""
 
 from collections import Counter
+from collections.abc import Iterator, Mapping
 
-from worker.latest import decimals
+from worker.latest import Metric, decimals
 from worker.sources.base import number
 
-LONGEST_TIME = 16
-"""Digits of a time in microseconds; more is no time."""
+LONGEST_WHOLE = 16
+"""Digits of a time in microseconds; nothing that is counted here is longer."""
 
 
 def pick(row: object, *path: str | int) -> object:
@@ -26,6 +27,18 @@ def rows(value: object) -> list[object]:
     if not isinstance(value, list):
         raise TypeError(f"an array was expected, not {str(value)[:100]!r}")
     return value
+
+
+def by_symbol(body: object, names: Mapping[str, Metric], rejects: Counter[str]) -> Iterator[tuple[Metric, object]]:
+    """Give the rows of the symbols in `names`, each once, and count those that never came."""
+    absent = dict(names)
+    for row in rows(body):
+        symbol = pick(row, "symbol")
+        metric = absent.pop(symbol, None) if isinstance(symbol, str) else None
+        if metric is not None:
+            yield metric, row
+    if absent:
+        rejects["not in the answer"] += len(absent)
 
 
 def price(value: object, rejects: Counter[str]) -> str | None:
@@ -62,8 +75,8 @@ def is_less(text: str, than: str) -> bool:
     return decimals.difference(decimals.parse(text), decimals.parse(than))[0] < 0
 
 
-def moment(value: object, per_second: int = 1) -> int | None:
-    """Give whole unix seconds of a time that counts `per_second`; `None` of anything else."""
-    if not isinstance(value, str) or not (value.isascii() and value.isdecimal()) or len(value) > LONGEST_TIME:
+def whole(value: object, by: int = 1) -> int | None:
+    """Give a whole number, a time or a weight, divided `by` and rounded down; `None` of anything else."""
+    if not isinstance(value, str) or not (value.isascii() and value.isdecimal()) or len(value) > LONGEST_WHOLE:
         return None
-    return int(value) // per_second
+    return int(value) // by

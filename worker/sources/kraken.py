@@ -15,7 +15,7 @@ from aiohttp import ClientSession
 
 from worker.latest import MINUTE, Candle, Metric, Reading
 from worker.sources.base import Refused, exact_json, told_apart, wanted
-from worker.sources.fields import amount, moment, pick, price, rows
+from worker.sources.fields import amount, pick, price, rows, whole
 from worker.sources.minutes import Columns, finished
 from worker.sources.pairs import UnknownPair, missing, named, pair_of
 from worker.sources.since_midnight import Counters
@@ -58,6 +58,8 @@ class Kraken:
     name = NAME
     pace = 1.0
     """Kraken does not publish its limit for public calls; its clients keep to one a second."""
+    lead = 0
+    """Kraken keeps 720 minutes, so a whole day never precedes."""
 
     def __init__(self, base: str, wishes: Sequence[str], interval: int) -> None:
         self._base = base.rstrip("/")
@@ -127,7 +129,7 @@ class Kraken:
         with told_apart(NAME):
             async with session.get(f"{self._base}/0/public/{method}", params=query) as response:
                 if response.status == HTTPStatus.TOO_MANY_REQUESTS:
-                    after = moment(response.headers.get("Retry-After"))
+                    after = whole(response.headers.get("Retry-After"))
                     raise Refused(f"{NAME} said {response.status}", self._longer_wait() if after is None else after)
                 body = await exact_json(response)
             said = complaint(pick(body, "error"))
@@ -220,6 +222,6 @@ def provider_time(last_modified: str, at: int) -> int | None:
 def read_candles(result: Any, start: int, end: int, rejects: Counter[str]) -> Sequence[Candle]:
     """Read OHLC: the rows lie under the pair's name, `last` is the newest finished one; a running one follows it."""
     listed = next((value for key, value in result.items() if key != "last"), None)
-    last = moment(result["last"])
+    last = whole(result["last"])
     candles = finished(rows(listed), COLUMNS, start, end, rejects)
     return [candle for candle in candles if last is not None and candle.start <= last]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from worker.latest import MINUTE, Candle, decimals
 from worker.sources.base import number
-from worker.sources.fields import moment, pick
+from worker.sources.fields import pick, whole
 
 
 class Columns(NamedTuple):
@@ -43,7 +43,7 @@ def _read(rows: Iterable[object], columns: Columns, rejects: Counter[str]) -> It
 
 def _candle(row: object, columns: Columns) -> Candle | None:
     time, *places, start = columns
-    at = moment(pick(row, time))
+    at = whole(pick(row, time))
     texts = [text for place in places if (text := number(pick(row, place))) is not None]
     if at is None or len(texts) != len(places) or start(at) % MINUTE or start(at) < 0:
         return None

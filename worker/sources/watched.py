@@ -8,20 +8,20 @@ import structlog
 from aiohttp import ClientSession
 
 from worker.latest import Candle, Metric, Reading
-from worker.sources.base import Refused, Source, SourceError
+from worker.sources.base import Refused, Source, SourceError, Unreachable
 
 log = structlog.get_logger()
 
 OPEN_SECONDS = 60
-"""How long a source may take to learn what it has: some list every pair they know."""
+"""How long a source may take to learn what it has, before it is asked anew: some list every pair they know."""
 
 
 class Watched:
     """
     Decides what a source's failure costs: its own numbers of that tick, and one line in the log.
 
-    It asks over `session`, which it does not own. `patience` is how long an answer may take, in
-    seconds: a tick must be over before the next.
+    It asks over `session`, which it does not own. `patience` is how long anything may hold up its
+    callers, in seconds: a tick must be over before the next, whatever one source does.
     """
 
     def __init__(self, source: Source, session: ClientSession, patience: float) -> None:
@@ -30,8 +30,9 @@ class Watched:
         """The metrics that were wished for and that the source does not have, with the reason."""
         self._session = session
         self._patience = patience
-        self._is_open = False
+        self._opening: asyncio.Task[None] | None = None
         self._stay_away_until = 0.0
+        self._has_come_back = False
         self._failing_since: int | None = None
         self._reason: str | None = None
         self._failures = 0
@@ -49,8 +50,8 @@ class Watched:
         if at < self._stay_away_until:
             return {}
         try:
-            await self._open()
             async with asyncio.timeout(self._patience):
+                await self._open()
                 readings = await self.source.fetch(self._session, at)
         except (SourceError, TimeoutError) as error:
             self._failed(at, error)
@@ -60,8 +61,11 @@ class Watched:
 
     async def open(self, at: int) -> None:
         """Let the source learn what it has, before the first tick needs it; a failure is told, not raised."""
+        if at < self._stay_away_until:
+            return
         try:
-            await self._open()
+            async with asyncio.timeout(self._patience):
+                await self._open()
         except (SourceError, TimeoutError) as error:
             self._failed(at, error)
 
@@ -81,12 +85,27 @@ class Watched:
             "rejects": dict(self.source.rejects),
         }
 
+    def has_come_back(self) -> bool:
+        """Tell, once each time, that the source answers again: what it missed can be asked for now."""
+        has, self._has_come_back = self._has_come_back, False
+        return has
+
     async def _open(self) -> None:
-        if self._is_open:
-            return
-        async with asyncio.timeout(OPEN_SECONDS):
-            self.missing = await self.source.open(self._session)
-        self._is_open = True
+        """Wait until the source is open. That goes on where it outlasts the patience of a caller."""
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._learn())
+        try:
+            await asyncio.shield(self._opening)
+        except SourceError:
+            self._opening = None
+            raise
+
+    async def _learn(self) -> None:
+        try:
+            async with asyncio.timeout(OPEN_SECONDS):
+                self.missing = await self.source.open(self._session)
+        except TimeoutError as error:
+            raise Unreachable(f"{self.name} did not say in {OPEN_SECONDS} s what it has") from error
         log.info("source is open", source=self.name, metrics=len(self.metrics), missing=len(self.missing))
         for metric, reason in sorted(self.missing.items()):
             log.warning("no such metric", source=self.name, metric=metric, reason=reason)
@@ -94,7 +113,8 @@ class Watched:
     def _failed(self, at: int, error: Exception) -> None:
         reason = str(error) or f"{self.name} took longer than {self._patience:g} s"
         if isinstance(error, Refused) and error.wait:
-            self._stay_away_until = at + error.wait
+            # The answer may have taken all of our patience, and the wait begins with the answer.
+            self._stay_away_until = at + self._patience + error.wait
             reason = f"{reason}; it asks us to stay away for {error.wait:g} s"
         self._failures += 1
         if self._reason is None:
@@ -107,4 +127,5 @@ class Watched:
     def _succeeded(self, at: int) -> None:
         if self._reason is not None:
             log.info("source is back", source=self.name, at=at, failed_since=self._failing_since)
+            self._has_come_back = True
         self._failing_since = self._reason = None

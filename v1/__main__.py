@@ -1,0 +1,114 @@
+"""The API's process: `python -m v1`. Reads the settings, listens, serves until told to stop. No route here."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from typing import cast
+
+import structlog
+import uvloop
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+from hypercorn.typing import Framework
+
+from .app import PREFIX, create_app
+from .logs import configure
+from .settings import PREFIX as TRACKER
+from .settings import Settings, WrongSettings
+
+WRONG_SETTINGS = 2
+CANNOT_LISTEN = 1
+HIGHEST_PORT = 65535
+BACKLOG = 1024
+"""Connections that may wait to be taken."""
+GRACE_SECONDS = 5.0
+"""How long a request that is being answered may take to end, once told to stop."""
+
+
+def main() -> int:
+    """Serve, and give the exit code: 0 when told to stop, 1 when it cannot listen, 2 for wrong settings."""
+    try:
+        settings = Settings.load()
+        configure(settings)
+    except WrongSettings as wrong:
+        return _say(str(wrong), WRONG_SETTINGS)
+    except OSError as error:
+        return _say(f"{TRACKER}LOG_FILE: {error.filename!r} cannot be written: {error.strerror}", WRONG_SETTINGS)
+    try:
+        listener = listen(settings)
+    except OSError as error:
+        # The name of the error alone: its own text names the address a second time.
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error
+        return _say(
+            f"{TRACKER}BIND: cannot listen on {settings.bind!r}: {reason}; name another host:port", CANNOT_LISTEN
+        )
+    sys.stdout.write(_greeting(listener, settings))
+    sys.stdout.flush()
+    uvloop.run(_serve(listener, settings))
+    return 0
+
+
+def listen(settings: Settings) -> socket.socket:
+    """Open the socket ourselves, so that a taken port is said in one line, and port 0 can be told."""
+    host, _, port = settings.bind.rpartition(":")
+    if int(port) > HIGHEST_PORT:
+        # getaddrinfo would take what is left of it after 65536 is taken out.
+        raise OSError(f"a port is a number from 0 to {HIGHEST_PORT}")
+    (family, _, _, _, address), *_ = socket.getaddrinfo(
+        host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    return socket.create_server(cast("tuple[str, int]", address[:2]), family=family, backlog=BACKLOG)
+
+
+async def _serve(listener: socket.socket, settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, stop.set)
+    log = structlog.get_logger()
+    log.info("serving", at=_url(listener), interval=settings.interval)
+    await serve(cast("Framework", create_app(settings)), _config(listener), shutdown_trigger=stop.wait)
+    log.info("stopped")
+
+
+def _config(listener: socket.socket) -> Config:
+    config = Config()
+    # Hypercorn makes a socket of its own out of the number, and closes it; ours lets go of it.
+    config.bind = [f"fd://{listener.detach()}"]
+    config.backlog = BACKLOG
+    config.graceful_timeout = GRACE_SECONDS
+    config.include_server_header = False
+    config.errorlog = logging.getLogger("hypercorn.error")
+    # It says at "info" where it runs, which has been said.
+    config.errorlog.setLevel(logging.WARNING)
+    return config
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):  # noqa: S104  # read here, not bound: everywhere is also here
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _greeting(listener: socket.socket, settings: Settings) -> str:
+    url = _url(listener)
+    key = " -H 'Authorization: Bearer KEY'" if settings.api_keys else ""
+    return (
+        f"the page           {url}/\n"
+        f"the documentation  {url}/docs\n"
+        f"who moves most     curl{key} '{url}{PREFIX}/ranks?limit=5'\n"
+        f"is all well        curl '{url}/health/ready'\n"
+    )
+
+
+def _say(line: str, code: int) -> int:
+    sys.stderr.write(f"{line}\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

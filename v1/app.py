@@ -1,0 +1,80 @@
+"""The application: what is served where, and who may ask. It makes nothing before it is started."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import GZipMiddleware
+
+from .routes import document, guards, health_router, pages, problems, router
+from .routes.context import State
+from .settings import Settings
+from .store import Reader, connect
+
+VERSION = str(__package__)
+PREFIX = f"/{VERSION}"
+LATEST = "/latest"
+ANSWER_SECONDS = 4.0
+"""How long the store may take, before whoever asks is told that it is away."""
+GZIP_FROM = 1000
+"""Bytes; below, compressing costs more than it saves."""
+GZIP_LEVEL = 4
+"""Of a day's history level 9 saves 3 % more than 4, and takes five times as long."""
+
+
+def create_app(settings: Settings | None = None, clock: Callable[[], float] = time.time) -> FastAPI:
+    """Make the application. `clock` says the time, in unix seconds; it is looked at once a request."""
+    settings = settings or Settings.load()
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+        async with connect(settings.redis_address, f"{VERSION}-api", ANSWER_SECONDS) as redis:
+            yield State(reader=Reader(redis), clock=clock, interval=settings.interval, is_shared=not settings.api_keys)
+
+    app = FastAPI(
+        title=f"data-tracker {VERSION}",
+        version="1.0.0",
+        lifespan=lifespan,
+        middleware=_before_routes(settings),
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
+    wanted = document.KEY_WANTED if settings.api_keys else {}
+    app.include_router(router, prefix=PREFIX, responses=wanted)
+    if is_latest():
+        app.include_router(router, prefix=LATEST, include_in_schema=False)
+    app.include_router(health_router)
+    app.include_router(document.router(app, PREFIX))
+    pages.install(app, PREFIX)
+    problems.install(app, clock)
+    return app
+
+
+def is_latest() -> bool:
+    """Tell whether this is the version that `latest` points at. Where there is no such link, it is the only one."""
+    home = Path(__file__).resolve().parent
+    link = home.with_name("latest")
+    return not link.is_symlink() or link.resolve() == home
+
+
+def _before_routes(settings: Settings) -> list[Middleware]:
+    """Give what every request passes, outermost first."""
+    chain = [Middleware(guards.Head), Middleware(GZipMiddleware, minimum_size=GZIP_FROM, compresslevel=GZIP_LEVEL)]
+    if settings.cors_origins:
+        # Before the keys: a browser asks whether it may ask, and sends no key with that.
+        chain.append(
+            Middleware(
+                CORSMiddleware,
+                allow_origins=settings.cors_origins,
+                allow_headers=["Authorization", "X-API-Key", "If-None-Match"],
+                expose_headers=["ETag", "Retry-After"],
+            )
+        )
+    if settings.api_keys:
+        chain.append(Middleware(guards.Keys, keys=settings.api_keys))
+    return chain

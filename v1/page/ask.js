@@ -1,0 +1,43 @@
+// Asks the API. What is between this page and its numbers is said in one kind of error.
+
+import { read } from "./numbers.js";
+
+const API = document.documentElement.dataset.api;
+const PATIENCE = 10_000; // milliseconds
+
+/** No answer, or one that says no. `retry` is when to ask again, in seconds. */
+export class Unanswered extends Error {
+  constructor(message, status, retry = 5) {
+    super(message);
+    this.status = status;
+    this.retry = retry;
+  }
+}
+
+export function address(path, query = {}) {
+  return `${API}${path}?${new URLSearchParams(query)}`;
+}
+
+/** Gives the answer, and for how many seconds it is good. */
+export async function ask(path, query = {}) {
+  let answer, text;
+  try {
+    answer = await fetch(address(path, query), { signal: AbortSignal.timeout(PATIENCE) });
+    text = await answer.text();
+  } catch {
+    throw new Unanswered("the API does not answer", 0);
+  }
+  if (!answer.ok) {
+    throw new Unanswered(reason(text) ?? `the API said ${answer.status}`, answer.status, Number(answer.headers.get("Retry-After") ?? 5));
+  }
+  const [, seconds = "5"] = /max-age=(\d+)/.exec(answer.headers.get("Cache-Control") ?? "") ?? [];
+  return { body: read(text), good: Number(seconds) };
+}
+
+function reason(text) {
+  try {
+    return JSON.parse(text).detail;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,158 @@
+// The live page: ranks, the newest numbers of each, and the day of one metric; asked anew each tick.
+
+import { address, ask, Unanswered } from "./ask.js";
+import { Chart } from "./chart.js";
+import { clock, short, since, whole } from "./numbers.js";
+
+const LEAF = 25; // rows at once
+const DAY = 86400;
+const COMMIT = 1; // seconds that a tick may take to arrive
+
+const part = (id) => document.getElementById(id);
+const choice = part("choice");
+const chart = new Chart(part("chart"), part("reading"));
+const said = new URLSearchParams(location.search);
+const shown = { metric: said.get("metric"), offset: 0, of: 0, at: null, trouble: null, heard: null, interval: null };
+let timer, turn = 0;
+
+for (const name of ["measure", "by"]) {
+  if ([...choice[name].options].some((option) => option.value === said.get(name))) choice[name].value = said.get(name);
+}
+
+/** Asks for everything that is shown. A newer turn makes an older one's answers void. */
+async function refresh() {
+  const mine = ++turn;
+  clearTimeout(timer);
+  let wait;
+  try {
+    wait = await load(() => mine === turn);
+    shown.trouble = null;
+  } catch (error) {
+    if (!(error instanceof Unanswered)) throw error;
+    if (mine === turn) shown.trouble = error;
+    wait = error.retry;
+  }
+  if (mine !== turn) return;
+  tell();
+  timer = setTimeout(refresh, Math.max(wait + COMMIT, 2) * 1000);
+}
+
+async function load(isCurrent) {
+  const measure = choice.measure.value, by = choice.by.value;
+  const { body, good } = await ask("/ranks", { measure, by, limit: LEAF, offset: shown.offset });
+  shown.metric ??= body.ranks[0]?.metric ?? null;
+  const names = body.ranks.map((rank) => rank.metric);
+  const [details] = await Promise.all([Promise.all(names.map(detail)), shown.metric && draw(measure, isCurrent)]);
+  if (!isCurrent()) return good;
+  shown.at = body.at === null ? null : Number(body.at);
+  shown.of = Number(body.of);
+  shown.heard = Date.now();
+  const expected = details.find(Boolean)?.day.expected;
+  if (expected) shown.interval = DAY / Number(expected);
+  body.ranks.forEach((rank, index) => fill(row(index), rank, details[index], measure));
+  [...part("ranks").rows].slice(body.ranks.length).forEach((spare) => spare.remove());
+  return good;
+}
+
+/** Gives what is known of a metric; null of one that has left since the ranks were made. */
+async function detail(metric) {
+  try {
+    return (await ask(`/metrics/${encodeURIComponent(metric)}`)).body;
+  } catch (error) {
+    if (error instanceof Unanswered && error.status === 404) return null;
+    throw error;
+  }
+}
+
+async function draw(measure, isCurrent) {
+  const { metric } = shown, path = `/metrics/${encodeURIComponent(metric)}/history`;
+  let points = [];
+  try {
+    points = (await ask(path, { measure, fill: "null" })).body.points;
+  } catch (error) {
+    if (!(error instanceof Unanswered && error.status === 404)) throw error;
+  }
+  if (!isCurrent()) return;
+  part("chosen").textContent = `${metric}, ${choice.measure.selectedOptions[0].text}`;
+  part("csv").href = address(path, { measure, format: "csv" });
+  part("csv").download = `${metric.replaceAll(/[^A-Z0-9]+/g, "-")}-${measure}.csv`;
+  chart.show(part("chosen").textContent, points);
+}
+
+function row(index) {
+  const there = part("ranks").rows[index];
+  if (there) return there;
+  const made = part("ranks").insertRow();
+  for (let cell = 0; cell < 6; cell++) made.insertCell();
+  const button = document.createElement("button");
+  button.type = "button";
+  button.addEventListener("click", () => choose(made.dataset.metric));
+  made.cells[1].append(button);
+  return made;
+}
+
+function fill(line, rank, now, measure) {
+  line.dataset.metric = rank.metric;
+  line.dataset.last = now?.at ?? "";
+  line.className = now?.state ?? "stale";
+  line.setAttribute("aria-current", String(rank.metric === shown.metric));
+  const [place, name, price, mean, moved] = line.cells;
+  place.textContent = rank.rank;
+  name.firstChild.textContent = rank.metric;
+  price.textContent = whole(now?.measures.price.value ?? null);
+  mean.textContent = short(now?.measures[measure].hour_mean ?? null);
+  moved.textContent = short(rank.value);
+}
+
+/** Says how old everything is. Runs every second, so that a page that hears nothing does not look alive. */
+function tell() {
+  const now = Date.now() / 1000;
+  for (const { dataset, className, cells } of part("ranks").rows) {
+    const age = dataset.last ? since(now - Number(dataset.last)) : "gone";
+    cells[5].textContent = className === "live" ? age : `${className}, ${age}`;
+  }
+  const old = shown.at === null ? null : now - shown.at;
+  const late = old !== null && shown.interval !== null && old > Math.max(3 * shown.interval, 10);
+  const status = part("status");
+  status.classList.toggle("trouble", Boolean(shown.trouble) || late);
+  const text = sentence(old, late);
+  // Only a change is written: a screen reader reads each aloud.
+  if (status.textContent !== text) status.textContent = text;
+  const end = Math.min(shown.offset + LEAF, shown.of);
+  part("leaf").textContent = shown.of ? `${shown.offset + 1} to ${end} of ${shown.of}` : "no ranks yet";
+  part("before").disabled = shown.offset === 0;
+  part("after").disabled = end >= shown.of;
+}
+
+function sentence(old, late) {
+  if (shown.trouble) {
+    const heard = shown.heard ? ` What is shown is from ${clock(shown.heard / 1000)}.` : "";
+    return `No news: ${shown.trouble.message}.${heard}`;
+  }
+  if (old === null) return "There was no tick yet. Is the worker running?";
+  if (late) return `The newest tick is ${since(old)} old. Is the worker running?`;
+  return `Tick of ${clock(shown.at)}. ${shown.of} metrics ranked.`;
+}
+
+function choose(metric) {
+  shown.metric = metric;
+  remember();
+}
+
+function remember() {
+  const query = { measure: choice.measure.value, by: choice.by.value, ...(shown.metric && { metric: shown.metric }) };
+  history.replaceState(null, "", `?${new URLSearchParams(query)}`);
+  refresh();
+}
+
+function turnLeaf(by) {
+  shown.offset = Math.max(0, shown.offset + by);
+  refresh();
+}
+
+choice.addEventListener("change", () => { shown.offset = 0; remember(); });
+part("before").addEventListener("click", () => turnLeaf(-LEAF));
+part("after").addEventListener("click", () => turnLeaf(LEAF));
+document.addEventListener("visibilitychange", () => document.hidden || refresh());
+setInterval(tell, 1000);
+refresh();

@@ -1,0 +1,12 @@
+"""HTTP: one module per subject, each thin over the store's `Reader`. What a number means is decided elsewhere."""
+
+from fastapi import APIRouter
+
+from . import health, history, metrics, ranks
+
+router = APIRouter()
+"""Everything that is served under the version's own name."""
+for subject in (metrics, history, ranks):
+    router.include_router(subject.router)
+
+health_router = health.router

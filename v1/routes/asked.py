@@ -1,0 +1,142 @@
+"""What can be asked for: the base of every query, times and steps, and in words what a field accepts."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+from annotated_types import Ge, Le
+from fastapi import Path
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
+
+from ..model import DAY, HOUR, MINUTE, By, Measure
+
+UNITS = {"": 1, "s": 1, "m": MINUTE, "h": HOUR, "d": DAY}
+MILLISECONDS = 10**11
+"""Seconds from here on are after the year 5000; who writes that means milliseconds."""
+
+TIME_ACCEPTED = (
+    "unix seconds (1621296000), ISO 8601 (2021-05-18T00:00:00Z; without a zone: UTC), now, or -1h, -30m, -90s"
+)
+STEP_ACCEPTED = "seconds (300) or a number with s, m, h or d (5m), from the interval up to a day"
+
+_SECONDS = re.compile(r"[0-9]{1,16}(\.[0-9]{1,9})?")
+_LENGTH = re.compile(r"([0-9]{1,7})([smhd]?)")
+_SPACED_ZONE = re.compile(r"(T[0-9:.]+) ([0-9]{2}:?[0-9]{2})")
+
+
+class Asked(BaseModel):
+    """The parameters of one route. Any other is refused, so that a typing error does not pass for a default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Nothing(Asked):
+    """The parameters of a route that has none."""
+
+
+class Format(StrEnum):
+    """How the answer is written."""
+
+    JSON = "json"
+    CSV = "csv"
+    NDJSON = "ndjson"
+
+
+# Not a NamedTuple: FastAPI hands a field of tuple type the list of all values of its name.
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A time that was asked for: unix seconds, or seconds from now."""
+
+    seconds: int
+    is_from_now: bool
+
+    def at(self, now: int) -> int:
+        return now + self.seconds if self.is_from_now else self.seconds
+
+
+def moment(written: object) -> Moment:
+    """Read a time."""
+    text = str(written).strip()
+    if _SECONDS.fullmatch(text):
+        seconds = int(text.partition(".")[0])
+        if seconds >= MILLISECONDS:
+            raise _not_accepted(f"{TIME_ACCEPTED}; this looks like milliseconds")
+        return Moment(seconds, is_from_now=False)
+    if text.lower() == "now":
+        return Moment(0, is_from_now=True)
+    ago = _LENGTH.fullmatch(text.removeprefix("now").removeprefix("-")) if "-" in text else None
+    if ago and ago[2]:
+        return Moment(-int(ago[1]) * UNITS[ago[2]], is_from_now=True)
+    return Moment(_iso(text), is_from_now=False)
+
+
+def _iso(text: str) -> int:
+    try:
+        # In a query an unescaped + arrives as a space: 2021-05-18T02:00:00+02:00.
+        at = datetime.fromisoformat(_SPACED_ZONE.sub(r"\1+\2", text))
+        seconds = int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
+    except (ValueError, OverflowError) as error:
+        raise _not_accepted(TIME_ACCEPTED) from error
+    if seconds < 0:
+        raise _not_accepted(f"{TIME_ACCEPTED}; not before 1970")
+    return seconds
+
+
+def step(written: object) -> int:
+    """Read a length of time, in seconds."""
+    found = _LENGTH.fullmatch(str(written).strip())
+    seconds = int(found[1]) * UNITS[found[2]] if found else 0
+    if not 0 < seconds <= DAY:
+        raise _not_accepted(STEP_ACCEPTED)
+    return seconds
+
+
+def _not_accepted(accepted: str) -> PydanticCustomError:
+    return PydanticCustomError("not_accepted", "{accepted}", {"accepted": accepted})
+
+
+_TIME_SCHEMA = {
+    "anyOf": [
+        {"type": "number", "minimum": 0, "exclusiveMaximum": MILLISECONDS},
+        {"type": "string", "format": "date-time"},
+        {"type": "string", "format": "date"},
+        {"type": "string", "pattern": "^(now|(now)?-[0-9]{1,7}[smhd])$"},
+    ]
+}
+_STEP_SCHEMA = {
+    "anyOf": [
+        {"type": "integer", "minimum": 1, "maximum": DAY},
+        {"type": "string", "pattern": "^[1-9][0-9]{0,2}[smh]$"},
+    ]
+}
+
+Time = Annotated[Moment, PlainValidator(moment), WithJsonSchema(_TIME_SCHEMA)]
+Step = Annotated[int, PlainValidator(step), WithJsonSchema(_STEP_SCHEMA)]
+Name = Annotated[str, Path(description="`EXCHANGE:PAIR`, in whatever case.", examples=["KRAKEN:BTCUSD"])]
+Limit = Annotated[int, Field(ge=1, le=1000, description="How many at most.")]
+OfMeasure = Annotated[Measure, Field(description="Which of the numbers of a sample.")]
+ByWhat = Annotated[By, Field(description="`stddev` in the measure's own unit, or `cv`, divided by the mean.")]
+
+
+def accepted(error: Mapping[str, Any], asked: type[BaseModel]) -> str:
+    """Say what would be accepted in place of what `error`, one of pydantic's, is about."""
+    told = error.get("ctx", {})
+    if error["type"] == "extra_forbidden":
+        names = ", ".join(field.alias or name for name, field in asked.model_fields.items())
+        return f"the parameters {names}" if names else "no parameters"
+    for name, field in asked.model_fields.items():
+        if error["loc"][-1] in (name, field.alias) and (bounds := _bounds(field)):
+            return bounds
+    # pydantic puts the words of a list into quotation marks.
+    return str(told.get("accepted") or told.get("expected", "").replace("'", "") or error["msg"])
+
+
+def _bounds(field: FieldInfo) -> str | None:
+    least = [bound.ge for bound in field.metadata if isinstance(bound, Ge)]
+    most = [bound.le for bound in field.metadata if isinstance(bound, Le)]
+    return f"a whole number from {least[0]} to {most[0]}" if least and most else None

@@ -1,0 +1,180 @@
+"""The samples of one metric as a series: JSON, CSV or NDJSON, digits as received."""
+
+import asyncio
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, NamedTuple
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from ..model import DAY, MEASURES, Measure, Metric
+from ..series import Agg, Fill, Known, Point, cut, end_of, filled, grouped, kept
+from ..store import Reader
+from .answers import Answer, table, until_next_tick, wanted
+from .asked import Asked, Format, Name, OfMeasure, Step, Time
+from .context import Context
+from .document import AWAY, NOT_ACCEPTED, UNCHANGED, UNKNOWN, also_as
+from .problems import Refused, not_accepted, unknown
+
+MOST_POINTS = 10_000
+_NULL = "null"
+
+router = APIRouter(tags=["metrics"])
+
+
+class HistoryAsked(Asked):
+    measure: OfMeasure = Measure.PRICE
+    from_: Annotated[
+        Time | None,
+        Field(alias="from", description="The first tick. Without it: 24 hours before `to`."),
+    ] = None
+    to: Annotated[Time | None, Field(description="The last tick. Without it: the newest one.")] = None
+    step: Annotated[
+        Step | None,
+        Field(
+            description="One point for so many seconds (`300`, `5m`, `1h`), a multiple of the interval; else every sample."
+        ),
+    ] = None
+    agg: Annotated[Agg, Field(description="Which number stands for all samples of a step.")] = Agg.LAST
+    fill: Annotated[
+        Fill,
+        Field(description="What stands where there is no sample; a missing point is left out unless told otherwise."),
+    ] = Fill.NONE
+    format: Annotated[Format | None, Field(description="Without it, as the header `Accept` says; else JSON.")] = None
+
+
+class History(BaseModel):
+    """A series, oldest first."""
+
+    metric: str
+    measure: Measure
+    from_: Annotated[int, Field(alias="from", description="The first tick that was asked for.")]
+    to: Annotated[int, Field(description="The last tick that was asked for.")]
+    kept_from: Annotated[int, Field(description="Where the kept day begins; later than `from` if more was asked for.")]
+    step: int | None
+    agg: Agg
+    fill: Fill
+    points: list[tuple[int, float | None]]
+
+
+class Series(NamedTuple):
+    """What was asked for, settled against what there is."""
+
+    asked: HistoryAsked
+    start: int
+    """The first and the last tick that were asked for, unix seconds."""
+    end: int
+    newest: int
+    """The newest tick there is."""
+    interval: int
+
+    @property
+    def step(self) -> int:
+        return self.asked.step or self.interval
+
+
+@router.get(
+    "/metrics/{metric}/history",
+    summary="The day of a metric",
+    response_model=History,
+    responses=UNKNOWN | NOT_ACCEPTED | AWAY | UNCHANGED | also_as(Format.CSV, Format.NDJSON),
+)
+async def history(
+    metric: Name, asked: Annotated[HistoryAsked, Query()], request: Request, context: Context
+) -> Response:
+    """
+    The samples of a metric, oldest first; without parameters, every price of the last 24 hours.
+
+    With `step`, a point stands for the samples in (tick - step, tick], and ticks are multiples of the
+    step. A point is answered if its tick lies between `from` and `to` and its step begins within the
+    kept day, so that it does not depend on the range that was asked for. `first`, `last`, `min` and
+    `max` are the digits that were received; `mean` and `fill=linear` are computed exactly and rounded
+    once, to the nearest double. Nothing is drawn beyond the newest tick.
+    """
+    reader, name = context["reader"], Metric(metric.upper())
+    tick, (record,) = await asyncio.gather(reader.tick(), reader.records([name]))
+    if record is None:
+        raise await unknown(reader, name)
+    newest = max(tick or 0, record.newest)
+    series = _settled(asked, newest, context["interval"], int(context["clock"]()), request.query_params)
+    points = await _points(reader, name, series)
+    format_ = wanted(request, asked.format, tuple(Format))
+    if format_ is Format.JSON:
+        body = _json(name, series, points)
+    elif format_ is Format.CSV:
+        body = table(("tick", asked.measure), points)
+    else:
+        body = "".join([f'{{"tick":{at},"value":{_NULL if value is None else value}}}\n' for at, value in points])
+    return until_next_tick(request, context, Answer(body, newest, format_))
+
+
+def _settled(asked: HistoryAsked, newest: int, interval: int, now: int, said: Mapping[str, str]) -> Series:
+    """Settle where the series begins and ends. Times from now are whole ticks, so that answers change with them."""
+    step = asked.step or interval
+    if step % interval:
+        raise not_accepted(("step", said["step"], f"a multiple of the interval, {interval} seconds"))
+    now = now // interval * interval
+    start = asked.from_.at(now) if asked.from_ else None
+    end = asked.to.at(now) if asked.to else max(newest, start or 0)
+    if start is None:
+        start = max(0, end - min(DAY, MOST_POINTS * step) + step)
+    if start > end:
+        raise not_accepted(
+            ("from", said["from"], f"a time that is not after `to`, {end}"),
+            ("to", said.get("to", end), f"a time that is not before `from`, {start}"),
+        )
+    if (end - start) // step >= MOST_POINTS:
+        raise _too_many(start, end, step, interval, said)
+    return Series(asked, start, end, newest, interval)
+
+
+def _too_many(start: int, end: int, step: int, interval: int, said: Mapping[str, str]) -> Refused:
+    """Refuse a range, with the latest beginning and, where there is one, the step that would do."""
+    most = f"{MOST_POINTS:,} points at most"
+    coarser = end_of((end - start) // MOST_POINTS + 1, interval)
+    wrong: list[tuple[str, object, str]] = [
+        ("from", said["from"], f"{end - (MOST_POINTS - 1) * step} or later: {most}")
+    ]
+    if coarser <= DAY:
+        wrong.append(("step", said.get("step", step), f"{coarser} seconds or more: {most}"))
+    return not_accepted(*wrong)
+
+
+async def _points(reader: Reader, metric: Metric, series: Series) -> Sequence[Point]:
+    asked, start, end, newest, _ = series
+    if asked.step is None and asked.fill is Fill.NONE:
+        return _column(await reader.members(metric, max(start - 1, newest - DAY), min(end, newest)), asked.measure)
+    day = kept(newest, series.step)
+    part = cut(day, start, end)
+    # A gap is filled from both its sides, and they may lie outside of the part.
+    read = part if asked.fill in (Fill.NONE, Fill.NULL) else day
+    members = await reader.members(metric, read.first - read.step, min(read.last, newest)) if part.ticks else []
+    points = grouped(_column(members, asked.measure), read.step, asked.agg if asked.step else Agg.LAST)
+    if asked.fill is not Fill.NONE:
+        points = filled(points, read, asked.fill)
+    return [point for point in points if part.first <= point[0] <= part.last]
+
+
+def _column(members: Iterable[str], measure: Measure) -> list[Known]:
+    """Cut one measure out of samples as they are kept, without reading a number of it."""
+    column = MEASURES.index(measure) + 1
+    cells = [member[1:-1].split(",", column + 1) for member in members]
+    return [(int(cell[0]), cell[column]) for cell in cells if cell[column] != _NULL]
+
+
+def _json(metric: Metric, series: Series, points: Iterable[Point]) -> str:
+    asked, start, end, newest, _ = series
+    head = {
+        "metric": metric,
+        "measure": asked.measure,
+        "from": start,
+        "to": end,
+        "kept_from": max(start, kept(newest, series.step).first),
+        "step": asked.step,
+        "agg": asked.agg,
+        "fill": asked.fill,
+    }
+    written = ",".join([f"[{tick},{_NULL if value is None else value}]" for tick, value in points])
+    opened = json.dumps(head, separators=(",", ":"))[:-1]
+    return f'{opened},"points":[{written}]}}'

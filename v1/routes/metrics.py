@@ -1,0 +1,173 @@
+"""Which metrics there are, and what is known of one right now."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from .. import records
+from ..model import DAY, MEASURES, By, Measure, Metric, Place
+from ..moments import mean, spread
+from ..states import State, state
+from ..store import Listed, Newest
+from . import exact
+from .answers import Answer, until_next_tick
+from .asked import Asked, Limit, Name, Nothing
+from .context import Context
+from .document import AWAY, NOT_ACCEPTED, UNCHANGED, UNKNOWN
+from .problems import unknown
+
+router = APIRouter(tags=["metrics"])
+
+
+class MetricsAsked(Asked):
+    q: Annotated[str, Field(max_length=100, description="Only names that hold this text, whatever its case.")] = ""
+    limit: Limit = 100
+    cursor: Annotated[str, Field(max_length=100, description="Where to go on: `next` of the answer before.")] = ""
+
+
+class MetricItem(BaseModel):
+    metric: str
+    measures: Annotated[list[Measure], Field(description="Those with a number in the last day.")]
+    samples: Annotated[int, Field(description="How many the last day holds.")]
+    first: Annotated[int, Field(description="Tick of the oldest one.")]
+    last: Annotated[int, Field(description="Tick of the newest one.")]
+    state: State
+
+
+class Metrics(BaseModel):
+    """Metrics with a sample in the last day, by name."""
+
+    metrics: list[MetricItem]
+    next: Annotated[str | None, Field(description="The `cursor` of what follows; null at the end.")]
+
+
+class DayOfMetric(BaseModel):
+    """How much of the last 24 hours there is."""
+
+    samples: int
+    expected: Annotated[int, Field(description="How many a day without a gap has.")]
+    coverage: Annotated[float, Field(description="samples / expected")]
+    first: int
+    last: int
+
+
+class MeasureNow(BaseModel):
+    """What is known of one measure."""
+
+    value: Annotated[float | None, Field(description="In the newest sample, digits as received.")]
+    hour_mean: Annotated[float | None, Field(description="Mean over the hour before the newest tick.")]
+    hour_samples: Annotated[int, Field(description="How many numbers are behind it.")]
+    stddev: Annotated[float | None, Field(description="Population standard deviation over the day.")]
+    cv: Annotated[float | None, Field(description="Coefficient of variation: that deviation / |mean|.")]
+    rank: Annotated[int | None, Field(description="Place by that deviation; 1 moves most, equals share a place.")]
+    of: Annotated[int | None, Field(description="How many metrics are ranked.")]
+    samples: Annotated[int, Field(description="How many numbers of the day are behind deviation and rank.")]
+    coverage: Annotated[float, Field(description="samples / those of a day without a gap")]
+
+
+class MetricNow(BaseModel):
+    """Everything known of a metric now."""
+
+    metric: str
+    at: Annotated[int, Field(description="Tick of the newest sample.")]
+    age: Annotated[int, Field(description="Seconds since then.")]
+    state: State
+    source: Annotated[str, Field(description="Who gave the newest sample.")]
+    provider_time: Annotated[int | None, Field(description="When the provider says it was so; null: it does not say.")]
+    day: DayOfMetric
+    measures: dict[Measure, MeasureNow]
+
+
+@router.get("/metrics", summary="List the metrics", response_model=Metrics, responses=NOT_ACCEPTED | AWAY | UNCHANGED)
+async def metrics(asked: Annotated[MetricsAsked, Query()], request: Request, context: Context) -> Response:
+    """
+    The metrics there are, by name.
+
+    `live`: samples come. `stale`: none came for more than three intervals. `frozen`: they come, but
+    the price stands still for an hour in which there was trade, or the provider's clock does.
+    """
+    reader, interval, now = context["reader"], context["interval"], int(context["clock"]())
+    tick, names = await asyncio.gather(reader.tick(), reader.metrics())
+    found = [name for name in names if name > asked.cursor and asked.q.upper() in name]
+    page = found[: asked.limit]
+    items = [
+        {
+            "metric": each.metric,
+            "measures": [measure for measure, day in zip(MEASURES, each.record.day, strict=True) if day.n],
+            "samples": _samples(each),
+            "first": each.first,
+            "last": each.record.newest,
+            "state": state(each.record, tick, now, interval),
+        }
+        for each in await reader.listed(page)
+    ]
+    following = page[-1] if len(found) > len(page) else None
+    body = json.dumps({"metrics": items, "next": following}, separators=(",", ":"))
+    return until_next_tick(request, context, Answer(body, tick))
+
+
+@router.get(
+    "/metrics/{metric}",
+    summary="One metric now",
+    response_model=MetricNow,
+    responses=UNKNOWN | NOT_ACCEPTED | AWAY | UNCHANGED,
+)
+async def metric_now(metric: Name, _: Annotated[Nothing, Query()], request: Request, context: Context) -> Response:
+    """The newest sample of a metric, and for every measure its hour mean, its deviation, its rank and its coverage."""
+    reader, interval, now = context["reader"], context["interval"], int(context["clock"]())
+    name = Metric(metric.upper())
+    tick, newest, listed, places = await asyncio.gather(
+        reader.tick(), reader.newest(name), reader.listed([name]), reader.places(name, MEASURES, By.STDDEV)
+    )
+    if newest is None or not listed:
+        raise await unknown(reader, name)
+    expected = DAY // interval
+    known = {
+        "metric": name,
+        "at": newest.record.newest,
+        "state": state(newest.record, tick, now, interval),
+        "source": newest.record.source,
+        "provider_time": newest.record.provider_time,
+        "day": {
+            "samples": _samples(listed[0]),
+            "expected": expected,
+            "coverage": _samples(listed[0]) / expected,
+            "first": listed[0].first,
+            "last": newest.record.newest,
+        },
+        "measures": _measures(newest, places, expected),
+    }
+    body = exact.dumps(known | {"age": now - newest.record.newest})
+    # The age alone does not make another answer, but it must not grow old in a cache either.
+    identity = exact.dumps(known | {"interval": now // interval})
+    return until_next_tick(request, context, Answer(body, tick, identity=identity))
+
+
+def _samples(listed: Listed) -> int:
+    return max(day.n for day in listed.record.day)
+
+
+def _measures(
+    newest: Newest, places: Mapping[Measure, tuple[Place, int]], expected: int
+) -> dict[Measure, dict[str, object]]:
+    record, sample = newest
+    before = records.baseline(record, [sample])
+    known: dict[Measure, dict[str, object]] = {}
+    for measure, day, hour in zip(MEASURES, record.day, before, strict=True):
+        moved, ranked = spread(day), places.get(measure)
+        known[measure] = {
+            "value": exact.digits(sample.value(measure)),
+            "hour_mean": mean(hour),
+            "hour_samples": hour.n,
+            "stddev": moved and moved.stddev,
+            "cv": moved and moved.cv,
+            "rank": ranked and ranked[0].rank,
+            "of": ranked and ranked[1],
+            "samples": day.n,
+            "coverage": day.n / expected,
+        }
+    return known

@@ -1,0 +1,74 @@
+"""The pages for people: documentation and live page, with everything they need from this process, no CDN."""
+
+from pathlib import Path
+
+import fastapi_offline
+from fastapi import APIRouter, FastAPI, Response
+from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
+from fastapi.responses import HTMLResponse
+from fastapi.staticfiles import StaticFiles
+
+PAGE = Path(__file__).resolve().parents[1] / "page"
+PARTS = Path(fastapi_offline.__file__).parent / "static"
+DOCUMENT = "/openapi.json"
+
+ICON = "/page/icon.svg"
+REDOC_LOGO = "https://cdn.redoc.ly/redoc/logo-mini.svg"
+"""ReDoc loads its maker's logo from the internet, and has no option against it."""
+
+PAGE_MAY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'"
+)
+DOCUMENTATION_MAY = (
+    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; base-uri 'none'"
+)
+"""Both keep the browser from asking anybody else, whatever a script of theirs would like."""
+
+
+def install(app: FastAPI, prefix: str) -> None:
+    """Serve `/`, `/docs`, `/redoc` and what they are made of."""
+    index = (PAGE / "index.html").read_text().replace("{prefix}", prefix)
+    routes = APIRouter(include_in_schema=False)
+
+    @routes.get("/")
+    async def page() -> Response:
+        return _page(index, PAGE_MAY)
+
+    @routes.get("/docs")
+    async def docs() -> Response:
+        swagger = get_swagger_ui_html(
+            openapi_url=DOCUMENT,
+            title=app.title,
+            swagger_js_url="/docs/parts/swagger-ui-bundle.js",
+            swagger_css_url="/docs/parts/swagger-ui.css",
+            swagger_favicon_url=ICON,
+        )
+        return _page(swagger.body, DOCUMENTATION_MAY)
+
+    @routes.get("/redoc")
+    async def redoc() -> Response:
+        page = get_redoc_html(
+            openapi_url=DOCUMENT,
+            title=app.title,
+            redoc_js_url="/redoc/redoc.standalone.js",
+            redoc_favicon_url=ICON,
+            with_google_fonts=False,
+        )
+        return _page(page.body, DOCUMENTATION_MAY)
+
+    @routes.get("/redoc/redoc.standalone.js")
+    async def redoc_script() -> Response:
+        script = (PARTS / "redoc.standalone.js").read_text().replace(REDOC_LOGO, ICON)
+        return Response(script, headers={"Cache-Control": "max-age=3600"}, media_type="text/javascript")
+
+    app.include_router(routes)
+    app.mount("/docs/parts", StaticFiles(directory=PARTS))
+    app.mount("/page", StaticFiles(directory=PAGE))
+
+
+def _page(html: str | bytes | memoryview, may: str) -> Response:
+    return HTMLResponse(
+        bytes(html) if isinstance(html, memoryview) else html,
+        headers={"Content-Security-Policy": may, "X-Content-Type-Options": "nosniff"},
+    )

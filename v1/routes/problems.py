@@ -1,0 +1,156 @@
+"""
+Errors as problem documents (RFC 9457) that name the field, the value, and what would be accepted.
+
+    Refused         raised by routes: what was asked cannot be answered, and why
+    StoreAway       503 with Retry-After: Redis is away, ask again
+    anything else   500 without its inside, which goes to the log
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, cast
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from rapidfuzz import process
+from starlette.exceptions import HTTPException
+
+from ..store import Reader, StoreAway
+from .asked import Nothing, accepted
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_SECONDS = 5
+WARN_SECONDS = 60
+LONGEST_VALUE = 100
+"""Characters of a wrong value that are sent back, and compared with the names there are."""
+
+log = structlog.get_logger()
+
+
+class Wrong(BaseModel):
+    """One thing that was asked wrongly."""
+
+    field: str
+    value: str
+    accepted: str
+
+
+class Problem(BaseModel):
+    """Why there is no answer (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    errors: list[Wrong]
+
+
+class Refused(Exception):
+    """What was asked cannot be answered; the message says why."""
+
+    def __init__(self, status: HTTPStatus, detail: str, errors: Sequence[Wrong] = ()) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.errors = errors
+
+
+def not_accepted(*wrongs: tuple[str, object, str]) -> Refused:
+    """Refuse fields, each given as its name, its value, and what would be accepted."""
+    errors = [Wrong(field=field, value=_short(value), accepted=what) for field, value, what in wrongs]
+    detail = "; ".join(f"{each.field}: {each.value!r} is not accepted; accepted: {each.accepted}" for each in errors)
+    return Refused(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors)
+
+
+async def unknown(reader: Reader, metric: str) -> Refused:
+    """Refuse a metric that nobody has heard of, with the names that are nearest to it."""
+    asked = _short(metric)
+    nearest = ", ".join(name for name, _, _ in process.extract(asked, [*await reader.metrics()], limit=3))
+    detail = f"no metric {asked!r} has a sample in the last day; nearest: {nearest or 'there is no metric at all'}"
+    return Refused(HTTPStatus.NOT_FOUND, detail, [Wrong(field="metric", value=asked, accepted=nearest)])
+
+
+def document(
+    path: str,
+    status: HTTPStatus,
+    detail: str,
+    errors: Sequence[Wrong] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Make the answer that says why there is none."""
+    problem = Problem(
+        type="about:blank", title=status.phrase, status=status, detail=detail, instance=path, errors=[*errors]
+    )
+    return Response(
+        problem.model_dump_json(), status, {"Cache-Control": "no-store", **(headers or {})}, media_type=MEDIA_TYPE
+    )
+
+
+def install(app: FastAPI, clock: Callable[[], float]) -> None:
+    """Make every error of the application a problem document."""
+    app.add_exception_handler(StoreAway, _Away(clock))
+    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _broken)
+
+
+class _Away:
+    """Answers 503, and warns once a minute: an outage under load must not fill the disk with one line."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._warned: float | None = None
+
+    async def __call__(self, request: Request, error: Exception) -> Response:
+        now = self._clock()
+        if self._warned is None or now - self._warned >= WARN_SECONDS:
+            self._warned = now
+            log.warning("the store is away", reason=str(error))
+        detail = f"the store is away; ask again in {RETRY_SECONDS} seconds"
+        headers = {"Retry-After": str(RETRY_SECONDS)}
+        return document(request.url.path, HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=headers)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    refused = cast("Refused", error)
+    return document(request.url.path, refused.status, str(refused), refused.errors)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    queries = request.scope["route"].dependant.query_params
+    asked: type[BaseModel] = queries[0].field_info.annotation if queries else Nothing
+    return await _refused(
+        request,
+        not_accepted(
+            *[
+                (str(each["loc"][-1]), each.get("input"), accepted(each, asked))
+                for each in cast("RequestValidationError", error).errors()
+            ]
+        ),
+    )
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    refused = cast("HTTPException", error)
+    status, headers = HTTPStatus(refused.status_code), refused.headers or {}
+    match status:
+        case HTTPStatus.NOT_FOUND:
+            detail = "nothing is served here; /docs lists what is"
+        case HTTPStatus.METHOD_NOT_ALLOWED:
+            detail = f"{request.method} is not accepted here; accepted: {headers.get('Allow', 'GET')}"
+        case _:
+            detail = str(refused.detail)
+    return document(request.url.path, status, detail, headers=headers)
+
+
+async def _broken(request: Request, _: Exception) -> Response:
+    # The server logs the exception itself, with its trace: it is raised again after this answer.
+    return document(request.url.path, HTTPStatus.INTERNAL_SERVER_ERROR, "an error of ours; the log has the reason")
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."

@@ -1,0 +1,125 @@
+"""Who moves most: all ranks, and the rank of one metric."""
+
+import asyncio
+import json
+from http import HTTPStatus
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from ..model import By, Measure, Metric
+from ..store import Reader
+from .answers import Answer, harmless, table, until_next_tick, wanted
+from .asked import Asked, ByWhat, Format, Limit, Name, OfMeasure
+from .context import Context
+from .document import AWAY, NOT_ACCEPTED, UNCHANGED, UNKNOWN, also_as
+from .problems import Refused, unknown
+
+FURTHEST = 1_000_000
+
+router = APIRouter(tags=["ranks"])
+
+
+class RankAsked(Asked):
+    measure: OfMeasure = Measure.PRICE
+    by: ByWhat = By.STDDEV
+
+
+class RanksAsked(RankAsked):
+    limit: Limit = 100
+    offset: Annotated[int, Field(ge=0, le=FURTHEST, description="How many of the first to leave out.")] = 0
+    format: Annotated[
+        Literal["json", "csv"] | None,
+        Field(description="Without it, as the header `Accept` says; else JSON."),
+    ] = None
+
+
+class RankOfMetric(BaseModel):
+    """The place of a metric among all."""
+
+    metric: str
+    measure: Measure
+    by: By
+    rank: Annotated[int, Field(description="1 moves most; equal values share a place: 1, 1, 3.")]
+    of: Annotated[int, Field(description="How many metrics are ranked.")]
+    value: Annotated[float, Field(description="Deviation, or coefficient of variation.")]
+    samples: Annotated[int, Field(description="How many numbers of the day are behind it.")]
+    at: Annotated[int | None, Field(description="The newest tick.")]
+
+
+class RankItem(BaseModel):
+    rank: int
+    metric: str
+    value: float
+    samples: int
+
+
+class Ranks(BaseModel):
+    """Metrics by how much they move, those that move most first."""
+
+    measure: Measure
+    by: By
+    at: Annotated[int | None, Field(description="The newest tick; null before the first.")]
+    of: Annotated[int, Field(description="How many metrics are ranked.")]
+    ranks: list[RankItem]
+
+
+@router.get(
+    "/metrics/{metric}/rank",
+    summary="The rank of a metric",
+    response_model=RankOfMetric,
+    responses=UNKNOWN | NOT_ACCEPTED | AWAY | UNCHANGED,
+)
+async def rank(metric: Name, asked: Annotated[RankAsked, Query()], request: Request, context: Context) -> Response:
+    """The place of one metric among all by how much a measure moved over the last 24 hours."""
+    reader, name = context["reader"], Metric(metric.upper())
+    tick, found = await asyncio.gather(reader.tick(), reader.place(name, asked.measure, asked.by))
+    if found is None:
+        raise await _unranked(reader, name, asked)
+    place, of = found
+    answer = {
+        "metric": name,
+        "measure": asked.measure,
+        "by": asked.by,
+        "rank": place.rank,
+        "of": of,
+        "value": place.value,
+        "samples": place.samples,
+        "at": tick,
+    }
+    return until_next_tick(request, context, Answer(json.dumps(answer, separators=(",", ":")), tick))
+
+
+async def _unranked(reader: Reader, metric: Metric, asked: RankAsked) -> Refused:
+    (record,) = await reader.records([metric])
+    if record is None:
+        return await unknown(reader, metric)
+    reason = f"the last day holds no number of its {asked.measure}"
+    if asked.by is By.CV:
+        reason += ", or their mean is zero and has no coefficient of variation"
+    return Refused(HTTPStatus.NOT_FOUND, f"{metric} has no rank by {asked.by} of {asked.measure}: {reason}")
+
+
+@router.get(
+    "/ranks",
+    summary="Who moves most",
+    response_model=Ranks,
+    responses=NOT_ACCEPTED | AWAY | UNCHANGED | also_as(Format.CSV),
+)
+async def ranks(asked: Annotated[RanksAsked, Query()], request: Request, context: Context) -> Response:
+    """All metrics by how much a measure moved over the last 24 hours, those that moved most first."""
+    reader = context["reader"]
+    tick, ranking = await asyncio.gather(
+        reader.tick(), reader.ranking(asked.measure, asked.by, asked.offset, asked.limit)
+    )
+    named = Format(asked.format) if asked.format else None
+    format_ = wanted(request, named, (Format.JSON, Format.CSV))
+    rows = [(place.rank, place.metric, place.value, place.samples) for place in ranking.places]
+    if format_ is Format.CSV:
+        body = table(tuple(RankItem.model_fields), [(place, harmless(metric), *rest) for place, metric, *rest in rows])
+    else:
+        items = [dict(zip(RankItem.model_fields, row, strict=True)) for row in rows]
+        known = {"measure": asked.measure, "by": asked.by, "at": tick, "of": ranking.of, "ranks": items}
+        body = json.dumps(known, separators=(",", ":"))
+    return until_next_tick(request, context, Answer(body, tick, format_))

@@ -1,0 +1,42 @@
+"""What a rule says, as a value: everything that a message, a log or a table of alerts needs."""
+
+from typing import NamedTuple
+
+
+class Alert(NamedTuple):
+    """What a rule says at one tick."""
+
+    id: str
+    """`<rule>.<metric>.<tick>`: the same alert has the same id however often it is computed or sent."""
+    rule: str
+    name: str
+    kind: str
+    severity: str
+    event: str
+    """`firing`; `resolved` where a rule tells that too; of a rank rule `enters` or `leaves`."""
+    metric: str
+    """The metric; of a source that went silent as a whole, `<source>:*`."""
+    measure: str | None
+    at: int
+    value: str | None
+    mean: float | None
+    """Of the numbers it was compared with, rounded once."""
+    ratio: float | None
+    """By how much it exceeds: times the mean, percent, or deviations, as the kind has it."""
+    samples: int | None
+    """How many numbers are behind the mean; of a silent source, how many metrics it has."""
+    since: int | None
+    """The tick from which on they were counted, or since when there is silence."""
+    rank: int | None
+    """Place of the metric by deviation of the measure."""
+    of: int | None
+    quiet: str | None
+    """Why no message is sent; `None` where one is."""
+    together: int
+    """How many messages the rule has at this tick; more than a few are sent as one."""
+    channels: tuple[str, ...]
+    """Where it goes; empty: everywhere."""
+
+
+def alert_id(rule: str, subject: str, at: int) -> str:
+    return f"{rule}.{subject}.{at}"

@@ -1,0 +1,73 @@
+"""Tells fresh from stale, of one metric and of the whole. Pure: the time is an argument."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any
+
+from .model import HOUR, MEASURES, Measure
+from .records import Record
+
+LATE_INTERVALS = 3
+"""So many intervals without a sample are late: one may be lost, two are a coincidence."""
+LATE_SECONDS = 10
+"""At a sample a second, clocks that differ a little must not make everything late."""
+ENOUGH = 30
+"""So many equal prices of an hour are no coincidence in a market that trades."""
+
+_PRICE = MEASURES.index(Measure.PRICE)
+_INTERVAL_VOLUME = MEASURES.index(Measure.INTERVAL_VOLUME)
+
+
+class State(StrEnum):
+    """How far a metric's newest sample can be trusted."""
+
+    LIVE = "live"
+    STALE = "stale"
+    """No sample for more than three intervals."""
+    FROZEN = "frozen"
+    """Samples come, but say the same for an hour although there was trade, or the provider's clock stands still."""
+
+
+class Health(StrEnum):
+    """Whether the whole can be relied on."""
+
+    READY = "ready"
+    DEGRADED = "degraded"
+    """Ticks are committed, but a source is failing."""
+    UNREADY = "unready"
+
+
+def state(record: Record, tick: int | None, now: int, interval: int) -> State:
+    """Judge a metric by the newest committed tick, and that one by the clock: a worker that stopped commits none."""
+    newest_tick = max(tick or 0, record.newest)
+    if record.newest < newest_tick - LATE_INTERVALS * interval or is_late(newest_tick, now, interval):
+        return State.STALE
+    price = record.hour[_PRICE]
+    is_flat = price.n >= ENOUGH and price.n * price.squares == price.total * price.total
+    if is_flat and record.hour[_INTERVAL_VOLUME].total > 0:
+        return State.FROZEN
+    if record.provider_time is not None and record.provider_time < record.newest - HOUR:
+        return State.FROZEN
+    return State.LIVE
+
+
+def is_late(tick: int, now: int, interval: int) -> bool:
+    """Tell whether `tick` is too long ago for the newest one."""
+    return now - tick > max(LATE_INTERVALS * interval, LATE_SECONDS)
+
+
+def health(
+    tick: int | None, now: int, interval: int, sources: Mapping[str, Mapping[str, Any]]
+) -> tuple[Health, list[str]]:
+    """Judge the whole, with a reason for everything that is not as it should be."""
+    failing = [
+        f"{name} is failing: {said.get('reason') or 'it does not say why'}"
+        for name, said in sources.items()
+        if said.get("state") != "ok"
+    ]
+    if tick is None:
+        return Health.UNREADY, ["there was no tick yet: is the worker running?", *failing]
+    if is_late(tick, now, interval):
+        late = f"the newest tick is {now - tick} s old, with one every {interval} s: is the worker running?"
+        return Health.UNREADY, [late, *failing]
+    return (Health.DEGRADED if failing else Health.READY), failing

@@ -1,0 +1,128 @@
+"""The commands of each transaction, put into a pipeline that somebody else sends. No answer is read here."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Any, NamedTuple
+
+from redis.asyncio.client import Pipeline
+
+from .. import keys, records
+from ..model import DAY, Metric, Sample
+from ..ranks import Scored, Scores
+from ..records import Record, Step
+from ..rules import Said, write_states
+from .connection import translated
+
+
+class AlertLimits(NamedTuple):
+    """What becomes of alerts."""
+
+    keep: int = 30 * DAY
+    """Seconds that alerts and their deliveries are kept."""
+    send: bool = True
+    """Whether messages are put into the outbox; a replay keeps its alerts and sends none."""
+
+
+def move_on(pipe: Pipeline, at: int, step: Step, said: Said, rules: "AlertLimits") -> None:
+    """Put the transaction of one metric: the sample, the trim, the moments, and what the rules say."""
+    metric, sample, _, record, found = step
+    put = pipe.execute_command
+    put("MULTI")
+    if sample:
+        key = keys.samples(metric, keys.hour_of(at))
+        if found.written:
+            put("ZREMRANGEBYSCORE", key, at, at)
+        put("ZADD", key, at, keys.member(sample))
+        put("EXPIRE", key, keys.KEEP)
+    for hour in sorted({keys.hour_of(sample.tick) for sample in found.leaving_day}):
+        put("ZREMRANGEBYSCORE", keys.samples(metric, hour), "-inf", at - DAY)
+    if step.is_over:
+        put("DEL", keys.moments(metric))
+    else:
+        put("SET", keys.moments(metric), records.write(record), "EX", keys.KEEP)
+    tell(pipe, at, said, rules)
+    put("EXEC")
+
+
+def tell(pipe: Pipeline, at: int, said: Said, limits: "AlertLimits") -> None:
+    """Put what the rules say into the transaction that is open: the alerts, their messages, what is over."""
+    put = pipe.execute_command
+    for alert in said.alerts:
+        written = json.dumps(alert._asdict(), separators=(",", ":"))
+        put("ZADD", keys.ALERTS, at, written)
+        if limits.send and alert.quiet is None:
+            put("XADD", keys.OUTBOX, "MAXLEN", "~", keys.MOST_IN_OUTBOX, "*", "alert", written)
+    for alert_id in said.over:
+        put("HSET", keys.alert(alert_id), "over", at)
+        put("EXPIRE", keys.alert(alert_id), limits.keep)
+
+
+def source_states(pipe: Pipeline, at: int, sources: Mapping[str, Said], limits: "AlertLimits") -> None:
+    """Put the transaction of what the rules say of sources as a whole."""
+    pipe.execute_command("MULTI")
+    states = {source: write_states(said.states) for source, said in sources.items() if said.states}
+    pipe.execute_command("SET", keys.OUTAGES, json.dumps({"at": at, "sources": states}, separators=(",", ":")))
+    for said in sources.values():
+        tell(pipe, at, said, limits)
+    pipe.execute_command("EXEC")
+
+
+def trim_alerts(pipe: Pipeline, at: int, limits: "AlertLimits") -> None:
+    """Put the end of what is too old, or too much, and a new end for the rest."""
+    pipe.execute_command("ZREMRANGEBYSCORE", keys.ALERTS, "-inf", at - limits.keep)
+    pipe.execute_command("ZREMRANGEBYRANK", keys.ALERTS, 0, -keys.MOST_ALERTS - 1)
+    pipe.execute_command("EXPIRE", keys.ALERTS, limits.keep)
+    pipe.execute_command("EXPIRE", keys.OUTBOX, limits.keep)
+
+
+def take_in(pipe: Pipeline, metric: Metric, samples: Sequence[Sample], record: Record | None) -> None:
+    """Put the transaction that takes late samples in."""
+    pipe.execute_command("MULTI")
+    by_hour: dict[int, list[Sample]] = {}
+    for sample in samples:
+        by_hour.setdefault(keys.hour_of(sample.tick), []).append(sample)
+    for hour, late in by_hour.items():
+        key = keys.samples(metric, hour)
+        for sample in late:
+            pipe.execute_command("ZREMRANGEBYSCORE", key, sample.tick, sample.tick)
+        pipe.execute_command("ZADD", key, *chain.from_iterable((each.tick, keys.member(each)) for each in late))
+        pipe.execute_command("EXPIRE", key, keys.KEEP)
+    if record is not None:
+        pipe.execute_command("SET", keys.moments(metric), records.write(record), "EX", keys.KEEP)
+    pipe.execute_command("EXEC")
+
+
+def derive(pipe: Pipeline, scored: Scored) -> None:
+    """Put the lists that follow from all metrics: ranks and means."""
+    for (measure, by), scores in scored.ranks.items():
+        rewrite(pipe, keys.rank(measure, by), scores)
+    for measure, scores in scored.means.items():
+        rewrite(pipe, keys.mean(measure), scores)
+
+
+def rewrite(pipe: Pipeline, key: str, scores: Scores) -> None:
+    """Put a sorted set in place of the one before, in one transaction, so that nobody reads half of it."""
+    if not scores:
+        pipe.execute_command("DEL", key)
+        return
+    pipe.execute_command("MULTI")
+    pipe.execute_command("DEL", key)
+    pipe.execute_command("ZADD", key, *chain.from_iterable(scores))
+    pipe.execute_command("EXPIRE", key, keys.KEEP_DERIVED)
+    pipe.execute_command("EXEC")
+
+
+def announce(pipe: Pipeline, at: int) -> None:
+    pipe.execute_command("SET", keys.TICK, at)
+    pipe.execute_command("PUBLISH", keys.TICKS, at)
+
+
+def raise_inner(answers: Iterable[Any]) -> None:
+    """Raise the first error from inside a transaction, which Redis hands over as one of its answers."""
+    with translated():
+        for answer in answers:
+            if isinstance(answer, list):
+                for inner in answer:
+                    if isinstance(inner, Exception):
+                        raise inner
