@@ -23,7 +23,7 @@ ANSWER_SECONDS = 4.0
 GZIP_FROM = 1000
 """Bytes; below, compressing costs more than it saves."""
 GZIP_LEVEL = 4
-"""Of a day's history level 9 saves 3 % more than 4, and takes five times as long."""
+"""A day of BTC prices, 31.5 kB, becomes 10.1 kB in 0.3 ms; level 9 makes it 9.6 kB in 2.5 ms."""
 
 
 def create_app(settings: Settings | None = None, clock: Callable[[], float] = time.time) -> FastAPI:

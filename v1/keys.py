@@ -18,6 +18,9 @@ Every key version 1 owns in Redis. No other module spells one.
     v1:alert:<id>                 hash    when it was over, who acknowledged itas its alert
     v1:deliveries:<id>            list    attempts to send it, JSON          as its alert
     v1:outbox                     stream  alerts to send, one consumer group a channel30 days, and bounded in number
+    v1:channels                   hash    channel: what kind it is           for ever
+    v1:sending:<channel>          hash    message id: tries so far; itself   as alerts, after the last change
+    v1:receipts:<channel>         hash    receipt: who must acknowledge      as alerts, after the last change
     v1:dead:<channel>             stream  messages that could not be sent, and why30 days, and bounded in number
 
 `{...}` is the Redis Cluster hash tag: all that one transaction touches shares a slot. The newest
@@ -52,8 +55,9 @@ SILENCES = f"{OURS}silences"
 OUTAGES = f"{OURS}outages"
 ALERTS = f"{OURS}alerts"
 OUTBOX = f"{OURS}outbox"
+CHANNELS = f"{OURS}channels"
 
-PERMANENT = frozenset({TICK, SOURCES, RULES, FILE_RULES, SILENCES, OUTAGES})
+PERMANENT = frozenset({TICK, SOURCES, RULES, FILE_RULES, SILENCES, OUTAGES, CHANNELS})
 """The keys without an end: few, small, and of fixed number."""
 
 KEEP = 25 * HOUR
@@ -65,6 +69,8 @@ MOST_ALERTS = 100_000
 """Alerts that are kept, however many days that is."""
 MOST_IN_OUTBOX = 100_000
 MOST_DEAD = 10_000
+MOST_ATTEMPTS = 1_000
+"""Attempts that are kept of one alert, the newest."""
 
 
 def samples(metric: Metric, hour: int) -> str:
@@ -89,6 +95,14 @@ def alert(alert_id: str) -> str:
 
 def deliveries(alert_id: str) -> str:
     return f"{OURS}deliveries:{alert_id}"
+
+
+def sending(channel: str) -> str:
+    return f"{OURS}sending:{channel}"
+
+
+def receipts(channel: str) -> str:
+    return f"{OURS}receipts:{channel}"
 
 
 def dead(channel: str) -> str:

@@ -6,9 +6,10 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from math import lcm
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -19,7 +20,7 @@ from aiohttp import ClientSession, ClientTimeout, TCPConnector
 
 from worker.beats import beats
 from worker.latest import (
-    StoreAway,
+    MINUTE,
     StoreError,
     Verifier,
     Writer,
@@ -31,7 +32,7 @@ from worker.lease import Busy, hold, take_lease, wait_for_lease
 from worker.live import Live
 from worker.progress import progress
 from worker.recording import BadRecording, Recording, open_recording
-from worker.replay import TooLate, replay
+from worker.replay import OtherSamples, TooLate, replay
 from worker.settings import WorkerSettings
 from worker.sources.base import Source
 from worker.sources.binance import Binance
@@ -47,6 +48,12 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 USER_AGENT = "data-tracker/1.0"
 MOST_PATIENCE = 30.0
 """Seconds that a source may take for an answer, however long the interval is."""
+LEAVE_SECONDS = 2.0
+"""How long giving the lease back may take at the end; it runs out by itself."""
+TEN_DIGITS = 10**10
+"""Unix seconds have ten digits until 2286; what has more is milliseconds, or a mistake."""
+SAID = (StoreError, Busy, TooLate, OtherSamples, BadRecording)
+"""What can go wrong without being our mistake: a line for people, and no stack trace."""
 
 
 @app.callback(invoke_without_command=True)
@@ -77,7 +84,7 @@ def replay_command(
     try:
         recording = open_recording(folder, exchange)
         if until is not None:
-            recording = recording.ending_by(_instant(until), settings.interval)
+            recording = _ending(recording, until, settings.interval)
     except (BadRecording, ValueError) as error:
         _stop(str(error), 2)
     _finish(_replay(settings, recording))
@@ -94,13 +101,11 @@ def verify(
 
 async def _run(settings: WorkerSettings) -> None:
     patience = min(MOST_PATIENCE, settings.interval * 0.8)
-    async with _store(settings) as store, _session() as session, _feeding(store, wait=True) as who:
+    async with _store(settings) as store, _session() as session, _feeding(store, wait=True):
         sources = [Watched(source, session, patience) for source in _sources(settings)]
         now = int(time.time()) // settings.interval * settings.interval
         log.info("sampling", sources=settings.sources, every=f"{settings.interval} s", next="scripts/start-api.sh")
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(hold(store, who))
-            tasks.create_task(Live(sources, store, settings.interval).run(now, beats(settings.interval)))
+        await Live(sources, store, settings.interval).run(now, beats(settings.interval, now))
 
 
 async def _replay(settings: WorkerSettings, recording: Recording) -> None:
@@ -109,12 +114,10 @@ async def _replay(settings: WorkerSettings, recording: Recording) -> None:
         f"{_iso(recording.first)} to {_iso(recording.last)}",
         file=sys.stderr,
     )
-    async with _store(settings) as store, _feeding(store, wait=False) as who:
-        holding = asyncio.create_task(hold(store, who))
+    async with _store(settings) as store, _feeding(store, wait=False):
         began = time.monotonic()
         with progress("replaying") as seen:
             ticks = await replay(recording, store, settings.interval, seen)
-        holding.cancel()
         print(f"played {ticks} ticks in {time.monotonic() - began:.1f} s", file=sys.stderr)
     metric = next(iter(recording.files))
     print(f"next: scripts/start-api.sh, then curl http://{settings.bind}/v1/metrics/{metric}/history", file=sys.stderr)
@@ -151,23 +154,27 @@ async def _session() -> AsyncIterator[ClientSession]:
 
 
 @asynccontextmanager
-async def _feeding(store: Writer, *, wait: bool) -> AsyncIterator[str]:
-    """Hold the right to feed the store, `wait` for it or else raise `Busy`; give the name it is held by."""
+async def _feeding(store: Writer, *, wait: bool) -> AsyncIterator[None]:
+    """Take the right to feed the store, `wait` for it or else raise `Busy`, and hold it until the end."""
     who = f"{socket.gethostname()}:{os.getpid()}:{time.time_ns()}"
     await (wait_for_lease if wait else take_lease)(store, who, _is_gone)
     try:
-        yield who
+        async with asyncio.TaskGroup() as tasks:
+            holding = tasks.create_task(hold(store, who))
+            yield
+            holding.cancel()
     finally:
         try:
-            await store.release(who)
-        except StoreError as error:
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await store.release(who)
+        except (StoreError, TimeoutError) as error:
             log.warning("the lease runs out by itself", reason=str(error))
 
 
 def _is_gone(holder: str) -> bool:
     """Tell whether a lease is held by a process of this machine that does not run any more."""
-    host, pid, _ = holder.rsplit(":", 2)
-    if host != socket.gethostname():
+    host, pid, *_ = [*holder.rsplit(":", 2), ""]
+    if host != socket.gethostname() or not pid.isdecimal():
         return False
     if int(pid) == os.getpid():
         return True  # a container's worker always has the same number: that was this one's life before
@@ -207,10 +214,21 @@ def _settings() -> WorkerSettings:
 
 def _finish(work: Coroutine[Any, Any, None]) -> None:
     """Run to the end, or until a signal, and give the process its exit code."""
+    said: list[str] = []
     try:
         uvloop.run(_until_signalled(work))
-    except* (StoreAway, StoreError, Busy, TooLate, BadRecording) as errors:
-        _stop("\n".join(str(error) for error in errors.exceptions), 1)
+    except* SAID as errors:
+        said += [str(error) for error in _leaves(errors)]
+    if said:
+        _stop("\n".join(dict.fromkeys(said)), 1)
+
+
+def _leaves(errors: BaseExceptionGroup[Exception]) -> Iterator[Exception]:
+    for error in errors.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
 
 
 async def _until_signalled(work: Coroutine[Any, Any, None]) -> None:
@@ -232,16 +250,29 @@ async def _until_signalled(work: Coroutine[Any, Any, None]) -> None:
         log.info("stopped")
 
 
+def _ending(recording: Recording, until: str, interval: int) -> Recording:
+    """Move a recording as `--until` says; raises `ValueError`."""
+    moved = recording.ending_by(_instant(until), lcm(interval, MINUTE))
+    if moved.first <= 0:
+        raise ValueError(f"--until: {until!r} is too early: the recording would begin before 1970")
+    return moved
+
+
 def _instant(text: str) -> int:
     """Read `now`, unix seconds or ISO 8601 (UTC where it names no zone); raises `ValueError`."""
     if text == "now":
         return int(time.time())
-    if text.isdecimal():
-        return int(text)
     try:
-        when = datetime.fromisoformat(text)
-    except ValueError as error:
+        instant = int(text) if text.isdecimal() else _timestamp(text)
+    except (ValueError, OverflowError) as error:
         raise ValueError(f"--until: {text!r} is not a time: now, unix seconds or ISO 8601 are") from error
+    if not 0 < instant < TEN_DIGITS:
+        raise ValueError(f"--until: {text!r} is not a time from 1970 to 2286")
+    return instant
+
+
+def _timestamp(text: str) -> int:
+    when = datetime.fromisoformat(text)
     return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp())
 
 

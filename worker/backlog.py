@@ -15,8 +15,8 @@ class Backlog:
     """
     The ticks to commit, oldest first. Bounded: a new one pushes the oldest out, which `dropped` counts.
 
-    Each is kept as compressed JSON, some 30 bytes a metric, so that two hours of 10,000 metrics fit
-    into 40 MB.
+    Each is kept as compressed JSON, some 40 bytes a metric, so that two hours of 10,000 metrics fit
+    into 50 MB.
     """
 
     def __init__(self, interval: int) -> None:

@@ -93,14 +93,19 @@ def _made(
     """
     Make the missing samples of candles.
 
-    Where the interval is shorter than a candle, a candle that has one of the held samples inside is
-    left out: its volume is in that one already.
+    1. Where the interval is shorter than a candle, a candle that has one of the held samples inside is
+       left out: its volume is in that one already.
+    2. Where it is longer, the first and the last sample are left out unless all their minutes came.
     """
+    if not told:
+        return []
     lacking, span = frozenset(missing), lcm(interval, MINUTE)
+    first, last = told[0].start + span, told[-1].start + MINUTE
     made = [
         sample
         for sample in candles.samples(told, interval=interval)
-        if lacking.issuperset(range(sample.tick - span + interval, sample.tick + 1, interval))
+        if first <= sample.tick <= last
+        and lacking.issuperset(range(sample.tick - span + interval, sample.tick + 1, interval))
     ]
     return list(_chained(made, held))
 

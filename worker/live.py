@@ -7,7 +7,7 @@ import structlog
 
 from worker.asking import ask
 from worker.backlog import Backlog
-from worker.fill import Filler
+from worker.fill import Filler, Sleep
 from worker.latest import StoreAway, Writer
 from worker.progress import progress
 from worker.sources.watched import Watched
@@ -34,18 +34,22 @@ class Live:
     when it is back.
     """
 
-    def __init__(self, sources: Sequence[Watched], store: Writer, interval: int) -> None:
+    def __init__(self, sources: Sequence[Watched], store: Writer, interval: int, sleep: Sleep = asyncio.sleep) -> None:
         self._sources = sources
         self._store = store
         self._interval = interval
+        self._sleep = sleep
         self._backlog = Backlog(interval)
         self._due = asyncio.Event()
         self._holes = {source.name: asyncio.Event() for source in sources}
+        self._now = 0
+        """The newest beat."""
         self._newest = 0
         """The newest committed tick; 0 while there is none."""
         self._is_caught_up = False
         """Whether everything was committed since Redis was last away, or since the start."""
         self._is_away = False
+        self._may_have_holes = False
         self._noted: object = None
 
     async def run(self, now: int, beats: AsyncIterator[int]) -> None:
@@ -55,6 +59,7 @@ class Live:
         `now` is the newest beat that is over already: the windows are moved up to it at once, so that
         ranks are right from the first second and the fill can begin.
         """
+        self._now = now
         self._backlog.keep(now, {})
         self._due.set()
         async with asyncio.TaskGroup() as tasks:
@@ -65,12 +70,13 @@ class Live:
 
     async def _sample(self, beats: AsyncIterator[int]) -> None:
         async for at in beats:
+            self._now = at
             if self._is_behind():
                 continue
             self._backlog.keep(at, await ask(self._sources, at))
             self._due.set()
             for source in self._sources:
-                if source.has_come_back():
+                if source.has_come_back() and self._is_caught_up:
                     self._holes[source.name].set()
 
     def _is_behind(self) -> bool:
@@ -82,8 +88,9 @@ class Live:
         while True:
             await self._due.wait()
             self._due.clear()
-            while not await self._is_committed():
-                await asyncio.sleep(RETRY_SECONDS)
+            if not await self._is_committed():
+                await self._sleep(RETRY_SECONDS)
+                self._due.set()
 
     async def _is_committed(self) -> bool:
         try:
@@ -97,26 +104,26 @@ class Live:
                 log.warning("Redis is away, ticks are kept", reason=str(error), newest=self._newest)
             self._is_away, self._is_caught_up = True, False
             return False
-        if not self._is_caught_up:
-            self._catch_up()
-        return True
-
-    def _catch_up(self) -> None:
         if self._is_away:
             log.info("Redis is back, ticks are committed", newest=self._newest, dropped=self._backlog.dropped)
         self._is_away, self._is_caught_up = False, True
-        # Time has passed, and Redis may have come back with less than it had.
-        self._look_for_holes()
+        if self._may_have_holes:
+            self._may_have_holes = False
+            for holes in self._holes.values():
+                holes.set()
+        return True
 
     async def _open(self) -> None:
-        """Learn what the store has; it may not be what it had when it went away."""
-        self._newest = await self._store.open() or 0
+        """Learn what the store has: time has passed, and Redis may have come back with less than it had."""
+        async with self._store.turn:
+            self._newest = await self._store.open() or 0
         self._noted = None
-        if self._newest > self._backlog.newest:
+        self._may_have_holes = True
+        if self._newest > self._now:
             log.warning(
-                "the store has ticks of the future, nothing is added until then: was the clock wrong?",
+                "the store has ticks of the future, and nothing is added until then: was a clock wrong?",
                 newest=self._newest,
-                now=self._backlog.newest,
+                now=self._now,
             )
 
     async def _commit_oldest(self) -> None:
@@ -127,7 +134,7 @@ class Live:
             skipped = (at - self._newest) // self._interval - 1 if self._newest else 0
             if skipped > 0:
                 log.warning("ticks are missing", after=self._newest, until=at, missing=skipped)
-                self._look_for_holes()
+                self._may_have_holes = True
             self._newest = at
         self._backlog.done(at)
 
@@ -137,18 +144,14 @@ class Live:
             await self._store.note_sources(states)
             self._noted = states
 
-    def _look_for_holes(self) -> None:
-        for holes in self._holes.values():
-            holes.set()
-
     async def _fill(self, source: Watched) -> None:
         """Fill from one source whenever there may be holes, for ever, and rank what came of it."""
         holes = self._holes[source.name]
-        filler = Filler(source, self._store, self._interval)
+        filler = Filler(source, self._store, self._interval, self._sleep)
         while True:
             await holes.wait()
             holes.clear()
-            at = self._newest
+            at = min(self._newest, self._now)
             await source.open(at)
             self._due.set()  # for a note of what the source does not have
             try:
@@ -159,5 +162,5 @@ class Live:
                     log.info("filled the past day", source=source.name, samples=taken)
             except StoreAway as error:
                 log.debug("filling stops", source=source.name, reason=str(error))
-                await asyncio.sleep(self._interval)
+                await self._sleep(self._interval)
                 holes.set()

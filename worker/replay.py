@@ -1,11 +1,12 @@
 """Plays a recording through the tick, as fast as it goes, and leaves what a live run would have left."""
 
 from collections.abc import Iterator, Mapping
+from math import lcm
 
 import structlog
 
 from worker import candles
-from worker.latest import Heard, Metric, Writer
+from worker.latest import MINUTE, Heard, Measure, Metric, Writer
 from worker.progress import Seen
 from worker.recording import Recording
 from worker.tick import tick
@@ -19,28 +20,46 @@ class TooLate(Exception):
     """The store is past the recording already; the message says what to do."""
 
 
+class OtherSamples(Exception):
+    """The store is in the middle of the recording, but not by having played it; the message says what to do."""
+
+
 async def replay(recording: Recording, store: Writer, interval: int, seen: Seen) -> int:
     """
     Commit every tick of the recording that the store does not have yet, and give how many.
 
     Cut off anywhere and started again with the same recording, it goes on where it was. Raises
-    `TooLate` when the store's newest tick lies past the recording's end.
+    `TooLate` when the store's newest tick lies past the recording's end, and `OtherSamples` when it
+    lies inside and holds something else.
     """
     newest = await store.open()
-    last = -(-recording.last // interval) * interval  # the last candles may not fill their interval
+    step = lcm(interval, MINUTE)
+    first, last = (-(-end // step) * step for end in (recording.first, recording.last))
     if newest is not None and newest > last:
         raise TooLate(
             f"the store has ticks until {newest} and the recording ends at {last}: "
             "play it into another TRACKER_DATA_DIR, or with a later --until"
         )
-    of = (last - recording.first) // interval + 1
+    of = (last - first) // step + 1
     committed = 0
     for number, (at, heard) in enumerate(_heard(recording, interval), 1):
         if newest is None or at > newest:
             await tick(at, heard, store)
             committed += 1
+        elif at == newest:
+            await _see_that_it_was_played(at, heard, store)
         seen(number, of)
     return committed
+
+
+async def _see_that_it_was_played(at: int, heard: Mapping[Metric, Heard], store: Writer) -> None:
+    for metric, (reading, _) in heard.items():
+        held = await store.samples(metric, at - 1, at)
+        if [sample.value(Measure.PRICE) for sample in held] != [reading.price]:
+            raise OtherSamples(
+                f"the store has ticks until {at}, and {metric} of then is not what the recording says: only the very "
+                "same recording, with the same --until, can be gone on with; else play it into another TRACKER_DATA_DIR"
+            )
 
 
 def _heard(recording: Recording, interval: int) -> Iterator[tuple[int, Mapping[Metric, Heard]]]:

@@ -32,8 +32,10 @@ class Keys:
                 scope["path"],
                 HTTPStatus.UNAUTHORIZED,
                 "a key is wanted: Authorization: Bearer KEY, or X-API-Key: KEY",
-                headers={"WWW-Authenticate": 'Bearer, Basic realm="key as the password", charset="UTF-8"'},
+                headers={"WWW-Authenticate": "Bearer"},
             )
+            # A header of its own: Chromium does not ask its user for the second of two in one.
+            refusal.headers.append("WWW-Authenticate", 'Basic realm="key as the password", charset="UTF-8"')
             await refusal(scope, receive, send)
         else:
             await self._app(scope, receive, send)

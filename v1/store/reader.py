@@ -98,10 +98,11 @@ class Reader:
         pipe = self._pipe()
         for metric, hours in spans.items():
             for hour in hours:
-                pipe.zrange(keys.samples(metric, hour), 0, 0, withscores=True)
+                # A member tells its own tick, so no score is asked for: these may be thousands of answers.
+                pipe.execute_command("ZRANGE", keys.samples(metric, hour), 0, 0)
         answers = iter(await self._run(pipe))
-        found = {metric: [tick for _ in hours for _, tick in next(answers)] for metric, hours in spans.items()}
-        return {metric: int(min(ticks)) for metric, ticks in found.items() if ticks}
+        found = {metric: [member for _ in hours for member in next(answers)] for metric, hours in spans.items()}
+        return {metric: keys.parse(members[0]).tick for metric, members in found.items() if members}
 
     async def members(self, metric: Metric, after: int, until: int) -> list[str]:
         """Give the samples with after < tick <= until as they are kept, oldest first."""

@@ -1,0 +1,32 @@
+# One image for every part: the API by default, the worker by `python -m worker`.
+# Any user id may run it, its root file system may be read-only, and there is nothing of a build in it.
+FROM python:3.11-slim-bookworm AS build
+RUN python -m venv /opt/venv /opt/tools
+WORKDIR /build
+COPY requirements.txt requirements-build.txt ./
+RUN /opt/venv/bin/pip install --no-cache-dir --no-deps --require-hashes -r requirements.txt
+RUN /opt/tools/bin/pip install --no-cache-dir --no-deps --require-hashes -r requirements-build.txt
+COPY pyproject.toml README.md LICENSE ./
+COPY v1 v1
+COPY worker worker
+# The wheel is named folder by folder: packed whole, the link `latest` would become a second package.
+RUN /opt/tools/bin/python -m hatchling build -t wheel && /opt/venv/bin/pip install --no-cache-dir --no-deps dist/*.whl
+
+FROM python:3.11-slim-bookworm
+LABEL org.opencontainers.image.title="data-tracker" \
+      org.opencontainers.image.description="Samples crypto markets every minute, keeps the last day, ranks what moves." \
+      org.opencontainers.image.licenses="MIT"
+COPY --from=build /opt/venv /opt/venv
+# Whatever the user id, the group is 0, which may write here.
+RUN mkdir /data && chgrp 0 /data && chmod 2770 /data
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    TRACKER_DATA_DIR=/data \
+    TRACKER_LOG_FORMAT=json
+WORKDIR /data
+USER 10001:0
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
+    CMD ["python", "-c", "import os, urllib.request as web; web.urlopen('http://127.0.0.1:' + os.environ.get('TRACKER_BIND', ':8000').rpartition(':')[2] + '/health/live', timeout=4)"]
+CMD ["python", "-m", "v1"]

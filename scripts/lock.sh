@@ -1,0 +1,22 @@
+#!/bin/sh -e
+# Make the lock files anew from pyproject.toml: scripts/lock.sh [--upgrade]. They hold hashes and no address.
+. "$(dirname "$(readlink -f "$0")")/environment.sh"
+tools=$(mktemp -d)
+trap 'rm -rf "$tools"' EXIT
+"$python" -m venv "$tools"
+"$tools/bin/pip" install --quiet --disable-pip-version-check uv==0.13.8
+
+lock() {
+    out=$1
+    shift
+    "$tools/bin/uv" pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+        --no-emit-index-url --no-header --no-annotate --output-file "$out" "$@"
+}
+
+lock requirements.txt pyproject.toml "$@"
+lock requirements-dev.txt pyproject.toml --group dev --constraint requirements.txt "$@"
+"$python" -c '
+import tomllib
+print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")
+' | lock requirements-build.txt - --constraint requirements-dev.txt "$@"
+echo "locked; next: scripts/check.sh and scripts/run-tests.sh" >&2

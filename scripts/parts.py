@@ -1,0 +1,83 @@
+"""One part of the tracker as a process: started, watched, stopped. What it does is not our business."""
+
+import asyncio
+import os
+import signal
+from asyncio.subprocess import DEVNULL, STDOUT, Process
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
+
+from scripts.claims import claim, evict, sign
+
+STOP_SECONDS = 10.0
+"""How long a part may take to finish what it is doing before it is killed."""
+LAST_WORDS = 15
+
+
+class Fell(Exception):
+    """A part ended, or never came up, although nobody stopped it; the message says which, how, and its last words."""
+
+
+class Part:
+    """
+    A running process. Its words go to `logs/NAME.log` in the data directory, those of the run before to `.old`.
+
+    `run/NAME.pid` there is claimed by it, so that it is found again should we be killed and it stay.
+    """
+
+    def __init__(self, name: str, process: Process, log: Path) -> None:
+        self.name = name
+        self._process = process
+        self._log = log
+
+    @classmethod
+    async def start(cls, name: str, command: Sequence[str], data_dir: Path) -> Self:
+        log = data_dir / "logs" / f"{name.lower()}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        if log.exists():
+            log.replace(log.with_suffix(".log.old"))
+        claimed = claim(_claim_of(name, data_dir))
+        try:
+            with log.open("wb") as words:
+                # A session of its own: Ctrl-C in the terminal is for us, who stop the parts one after the other.
+                process = await asyncio.create_subprocess_exec(
+                    *command, stdin=DEVNULL, stdout=words, stderr=STDOUT, pass_fds=(claimed,), start_new_session=True
+                )
+            sign(claimed, process.pid)
+        finally:
+            os.close(claimed)
+        return cls(name, process, log)
+
+    async def watch(self) -> None:
+        """Wait for its end. Raises `Fell`: whoever stops a part stops watching it first."""
+        code = await self._process.wait()
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended by itself with code {code}"
+        raise Fell(f"the {self.name} {how}; {self.last_words()}")
+
+    async def stop(self) -> None:
+        """Ask it to end, and wait. Cancelled, or out of patience: kill it."""
+        if self._process.returncode is not None:
+            return
+        print(f"stopping the {self.name}", flush=True)
+        self._process.terminate()
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await self._process.wait()
+        except (TimeoutError, asyncio.CancelledError):
+            print(f"the {self.name} does not stop; killing it", flush=True)
+            self._process.kill()
+            await self._process.wait()
+
+    def last_words(self) -> str:
+        lines = self._log.read_text(errors="replace").splitlines()[-LAST_WORDS:]
+        return "\n  ".join([f"last in {self._log}:", *lines]) if lines else f"{self._log} is empty"
+
+
+def evict_leftover(name: str, data_dir: Path) -> bool:
+    """End what a killed run left behind under that name; give whether there was something."""
+    return evict(_claim_of(name, data_dir))
+
+
+def _claim_of(name: str, data_dir: Path) -> Path:
+    return data_dir / "run" / f"{name.lower()}.pid"

@@ -1,0 +1,10 @@
+#!/bin/sh -e
+# Start the worker alone: it asks the sources and feeds the database. Ctrl-C stops it.
+#   scripts/start-worker.sh replay FOLDER    plays recorded candles through the same tick
+#   scripts/start-worker.sh verify           recomputes what is derived, and mends what differs
+#   scripts/start-worker.sh --help           says the rest
+. "$(dirname "$(readlink -f "$0")")/environment.sh"
+case ${1:-run} in
+    run) echo "starting the worker (Ctrl-C stops it); next, in another terminal: scripts/start-api.sh" >&2 ;;
+esac
+exec "$python" -m worker "$@"

@@ -1,0 +1,171 @@
+"""
+Brings up all parts of the tracker, says where they are, keeps watch, and takes them down again: the last one
+up is the first one down. When one falls, all go.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from urllib.parse import quote
+
+from aiohttp import ClientSession, ClientTimeout
+
+from scripts import database
+from scripts.address import Address
+from scripts.claims import Claimed, claim, holds, sign
+from scripts.parts import Fell, Part, evict_leftover
+from worker.latest import WrongSettings
+from worker.settings import WorkerSettings
+
+DEMO = Path("data/demo")
+LOADING_SECONDS = 300.0
+"""A database answers when it has read its whole log."""
+START_SECONDS = 60.0
+
+
+class Misplaced(Exception):
+    """It cannot run here and now; the message says why and what would help."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser("scripts/start.sh", description="Start the database, the worker and the API.")
+    parser.add_argument("--demo", action="store_true", help=f"a simulated market in {DEMO}: no network, no keys")
+    demo = parser.parse_args().demo
+    try:
+        settings = settings_of(demo)
+        if not demo and settings.redis_url and database.look_at(settings):
+            return 1
+        database.see_that_it_fits(settings.data_dir.absolute())
+        clear_the_place(settings)
+        version = Path("latest").resolve().name
+        return asyncio.run(until_stopped(settings, version, embedded=demo or not settings.redis_url))
+    except (WrongSettings, database.Unusable) as error:
+        print(error, file=sys.stderr)
+        return 2
+    except Misplaced as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def settings_of(demo: bool) -> WorkerSettings:
+    """Read the settings of all parts. The demo has its own market and its own database, whatever they say."""
+    if demo:
+        os.environ["TRACKER_SOURCES"] = "simulated"
+        os.environ["TRACKER_METRICS"] = "SIMULATED:*"
+        os.environ["TRACKER_DATA_DIR"] = str(DEMO)
+        os.environ["TRACKER_REDIS_URL"] = f"unix://{quote(str((DEMO / database.SOCKET).absolute()))}"
+    return WorkerSettings.load()
+
+
+def clear_the_place(settings: WorkerSettings) -> None:
+    """See that we are alone here, stop what a killed run left behind, and that the port is free."""
+    try:
+        # Held until this process ends, however it ends.
+        sign(claim(settings.data_dir / "run" / "start.pid"), os.getpid())
+    except Claimed as claimed:
+        raise Misplaced(
+            f"it is up already: process {claimed.process} runs it on {settings.data_dir}; "
+            f"Ctrl-C there or kill {claimed.process} stops it"
+        ) from claimed
+    except OSError as error:
+        raise Misplaced(f"TRACKER_DATA_DIR: {str(settings.data_dir)!r} cannot be used: {error.strerror}") from error
+    for name in ("API", "worker", "database"):
+        if evict_leftover(name, settings.data_dir):
+            print(f"stopped the {name} that a killed run had left behind", flush=True)
+    host, _, port = settings.bind.rpartition(":")
+    try:
+        family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
+        socket.create_server((host.strip("[]"), int(port)), family=family).close()
+    except (OSError, OverflowError) as error:
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and (error.errno or 0) > 0 else error
+        raise Misplaced(
+            f"TRACKER_BIND: cannot listen on {settings.bind}: {reason}; "
+            "choose another: TRACKER_BIND=127.0.0.1:8001 scripts/start.sh"
+        ) from error
+
+
+async def until_stopped(settings: WorkerSettings, version: str, *, embedded: bool) -> int:
+    """Run everything until a signal comes (0) or a part falls (1)."""
+    code = 0
+    ourselves = asyncio.current_task()
+    assert ourselves is not None  # noqa: S101  # what runs is a task
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, ourselves.cancel)
+    try:
+        async with AsyncExitStack() as running:
+            await up(settings, version, running, embedded=embedded)
+    except* Fell as fallen:
+        print(*fallen.exceptions, sep="\n", file=sys.stderr)
+        code = 1
+    except* asyncio.CancelledError:
+        print("everything is stopped and the data is kept; next: the same again", flush=True)
+    return code
+
+
+async def up(settings: WorkerSettings, version: str, running: AsyncExitStack, *, embedded: bool) -> None:
+    """Start every part, say where it all is, and watch until one falls."""
+    async with asyncio.TaskGroup() as watch:
+
+        async def start(name: str, *module: str) -> Part:
+            print(f"starting the {name}", flush=True)
+            part = await Part.start(name, [sys.executable, "-u", "-m", *module], settings.data_dir)
+            running.push_async_callback(part.stop)
+            watch.create_task(part.watch())
+            return part
+
+        if embedded:
+            await database_up(settings.data_dir.absolute(), start)
+        await start("worker", "worker")
+        api = await start("API", version)
+        async with ClientSession(timeout=ClientTimeout(total=5)) as session:
+            address = Address(settings, version, session)
+            await until(address.is_live, START_SECONDS, api)
+            print("waiting for the first samples", flush=True)
+            print(described(settings, address, await address.question()), flush=True)
+
+
+def described(settings: WorkerSettings, address: Address, question: str) -> str:
+    """Say where everything is, with an example that has an answer."""
+    key = " -H 'Authorization: Bearer KEY'" if settings.api_keys else ""
+    return f"""
+data-tracker is up, with its data in {settings.data_dir}/
+  page    {address.base}/
+  docs    {address.base}/docs
+  ask it  curl{key} '{address.base}{question}'
+  logs    {settings.data_dir}/logs/
+  stop    Ctrl-C, or: kill {os.getpid()}"""
+
+
+async def database_up(folder: Path, start: Callable[..., Awaitable[Part]]) -> None:
+    if holder := holds(folder / database.LOCK):
+        print(
+            f"the database is already running (process {holder}); it is used, and left running at the end", flush=True
+        )
+        return
+    part = await start("database", "scripts.database", "--embedded")
+
+    async def answers() -> bool:
+        return database.answers(folder / database.SOCKET)
+
+    await until(answers, LOADING_SECONDS, part)
+
+
+async def until(is_ready: Callable[[], Awaitable[bool]], seconds: float, part: Part) -> None:
+    """Wait for a part to answer; raises `Fell` when it does not in time."""
+    began = time.monotonic()
+    while not await is_ready():
+        if time.monotonic() - began > seconds:
+            raise Fell(f"the {part.name} does not answer after {seconds:.0f} s; {part.last_words()}")
+        await asyncio.sleep(0.05)
+    print(f"the {part.name} is up ({time.monotonic() - began:.1f} s)", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,95 @@
+"""
+What every test may ask for: servers, and an empty database on each. Under CI a skip is a failure.
+
+    valkey, redis7   address of a server that lives as long as the session; nobody empties it
+    server           address of the embedded one, emptied for this test
+    fake             a client of fakeredis
+    redis            a client, once on each of the three, emptied for this test
+
+Whoever uses `server`, `fake` or `redis` must leave no key without an end, save the few of `PERMANENT`.
+"""
+
+import os
+import tempfile
+from collections.abc import AsyncIterator, Generator, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from fakeredis import FakeAsyncRedis, FakeServer
+from redis.asyncio import Redis
+
+from v1.keys import PERMANENT
+from v1.store import connect
+
+from . import servers
+
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as folder, servers.running(servers.embedded(), Path(folder)) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def redis7() -> Iterator[str]:
+    binary = servers.debian()
+    if binary is None:
+        pytest.skip("this machine has no redis-server")
+    with tempfile.TemporaryDirectory() as folder, servers.running(binary, Path(folder)) as address:
+        yield address
+
+
+@pytest.fixture
+async def server(valkey: str) -> AsyncIterator[str]:
+    async with emptied(connect(valkey, "tests")):
+        yield valkey
+
+
+@pytest.fixture
+async def fake() -> AsyncIterator[Redis]:
+    async with emptied(FakeAsyncRedis(server=FakeServer(), decode_responses=True)) as client:
+        yield client
+
+
+@pytest.fixture(params=["fake", "valkey", "redis7"])
+async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Redis]:
+    opened: AbstractAsyncContextManager[Redis]
+    if request.param == "fake":
+        opened = FakeAsyncRedis(server=FakeServer(), decode_responses=True)
+    else:
+        opened = connect(request.getfixturevalue(request.param), "tests")
+    async with emptied(opened) as client:
+        yield client
+
+
+@asynccontextmanager
+async def emptied(opened: AbstractAsyncContextManager[Redis]) -> AsyncIterator[Redis]:
+    """Give a client of an empty database; at the end no key in it may be without an end."""
+    async with opened as client:
+        await client.flushall()
+        yield client
+        eternal = {key async for key in client.scan_iter() if await client.ttl(key) == -1}
+
+        assert eternal <= PERMANENT, f"keys without an end: {sorted(eternal - PERMANENT)}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    return _a_skip_fails_in_ci((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    return _a_skip_fails_in_ci((yield))
+
+
+def _a_skip_fails_in_ci(report: Report) -> Report:
+    if report.skipped and os.environ.get("CI") and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and in CI nothing may be: {reason}"
+    return report

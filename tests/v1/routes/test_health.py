@@ -1,0 +1,78 @@
+"""Whether the process runs, and whether it can be relied on."""
+
+from pathlib import Path
+
+import pytest
+
+from ..serving import MINUTE, NOON, fill, sample, serving
+
+FINE = {"state": "ok", "since": NOON, "reason": None, "metrics": 3, "missing": {}, "rejects": {}}
+
+
+@pytest.fixture
+async def ticking(writer):
+    await fill(writer, {"KRAKEN:BTCUSD": [sample(NOON, "1")]})
+    await writer.note_sources({"kraken": FINE})
+    return writer
+
+
+@pytest.mark.usefixtures("ticking")
+async def test_all_well_is_ready_without_a_reason(api):
+    answer = await api.get("/health/ready")
+
+    assert answer.status == 200
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.json == {
+        "status": "ready",
+        "reasons": [],
+        "store": "ok",
+        "tick": {"at": NOON, "age": 5, "interval": MINUTE},
+        "sources": {"kraken": FINE},
+    }
+
+
+async def test_a_failing_source_degrades_but_the_answers_still_count(api, ticking):
+    failing = FINE | {"state": "failing", "reason": "kraken said 503"}
+    await ticking.note_sources({"kraken": failing, "binance": FINE})
+
+    answer = await api.get("/health/ready")
+
+    assert (answer.status, answer.json["status"]) == (200, "degraded")
+    assert answer.json["reasons"] == ["kraken is failing: kraken said 503"]
+
+
+async def test_a_metric_that_the_provider_does_not_have_is_named_and_hurts_nobody(api, ticking):
+    missing = {"KRAKEN:NOPEUSD": "kraken has no such pair"}
+    await ticking.note_sources({"kraken": FINE | {"missing": missing}})
+
+    answer = await api.get("/health/ready")
+
+    assert (answer.status, answer.json["status"]) == (200, "ready")
+    assert answer.json["sources"]["kraken"]["missing"] == missing
+
+
+@pytest.mark.usefixtures("ticking")
+async def test_a_tick_that_is_late_makes_it_unready(api, clock):
+    clock.now = NOON + 3 * MINUTE + 1
+
+    answer = await api.get("/health/ready")
+
+    assert (answer.status, answer.json["status"]) == (503, "unready")
+    assert answer.json["reasons"] == ["the newest tick is 181 s old, with one every 60 s: is the worker running?"]
+    assert answer.headers["Retry-After"] == "5"
+
+
+async def test_without_a_tick_it_is_not_ready_yet(api):
+    answer = await api.get("/health/ready")
+
+    assert (answer.status, answer.json["tick"]["at"]) == (503, None)
+    assert answer.json["reasons"] == ["there was no tick yet: is the worker running?"]
+
+
+async def test_without_a_store_the_process_lives_and_says_what_is_wrong(clock, tmp_path: Path):
+    async with serving(clock, f"unix://{tmp_path}/nobody.sock") as api:
+        live, ready = await api.get("/health/live"), await api.get("/health/ready")
+
+    assert (live.status, live.json) == (200, {"status": "live"})
+    assert (ready.status, ready.json["status"]) == (503, "unready")
+    assert ready.json["store"].startswith("Redis is away")

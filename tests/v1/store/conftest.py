@@ -1,0 +1,23 @@
+"""
+What tests of the store may ask for, beside the servers of the whole suite.
+
+    store    a writer on an empty database, once on each kind of server
+    ledger   its naive twin
+"""
+
+import pytest
+from redis.asyncio import Redis
+
+from v1.store import Writer
+
+from .ledger import Ledger
+
+
+@pytest.fixture
+def store(redis: Redis) -> Writer:
+    return Writer(redis)
+
+
+@pytest.fixture
+def ledger() -> Ledger:
+    return Ledger()

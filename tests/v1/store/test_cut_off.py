@@ -1,0 +1,229 @@
+"""Killed anywhere: nothing is half-written, and the same tick again completes it, to the byte."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from tests.conftest import emptied
+from v1 import keys
+from v1.model import DAY, Metric, Reading
+from v1.store import StoreAway, Verifier, Writer, connect
+from worker.tick import tick
+
+from ..serving import HOUR, MINUTE, NOON, sample
+from .cutting import CutOff, Proxy, proxying
+from .ledger import BTC, DOGE, ETH, XRP, Ledger, dump, heard, play
+
+# ETH falls silent, and is over at NOON; DOGE is new at NOON; BTC loses a sample at NOON.
+BEFORE = {
+    NOON - DAY: {BTC: "46000.5", ETH: "2e-9"},
+    NOON - HOUR: {BTC: "46001", XRP: Reading("1.5", "3", interval_volume="0.5")},
+    NOON - MINUTE: {BTC: "46002.25"},
+}
+TICK = heard({BTC: "46003", XRP: Reading("1.25", "4"), DOGE: "7"})
+NEXT = heard({BTC: "46004", DOGE: "8"})
+
+
+@pytest.fixture(params=["valkey", "redis7"])
+async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Redis]:
+    async with emptied(connect(request.getfixturevalue(request.param), "tests")) as client:
+        client.test_address = request.getfixturevalue(request.param)
+        yield client
+
+
+@pytest.fixture
+async def proxy(redis: Redis, tmp_path: Path) -> AsyncIterator[Proxy]:
+    async with proxying(redis.test_address, tmp_path / "proxy.sock") as proxy:
+        yield proxy
+
+
+async def before(redis: Redis) -> Writer:
+    await redis.flushdb()
+    store = Writer(redis)
+    await store.open()
+    await play(store, BEFORE)
+    return store
+
+
+async def undisturbed(redis: Redis) -> tuple[dict, dict]:
+    """Give what an undisturbed run leaves after the tick, and after the one that follows it."""
+    store = await before(redis)
+    await tick(NOON, TICK, store)
+    first = await dump(redis)
+    await tick(NOON + MINUTE, NEXT, store)
+    return first, await dump(redis)
+
+
+async def cut_tick(proxy: Proxy, after: int) -> bool:
+    """Commit the tick through a connection that ends after so many bytes of it; tell whether it did."""
+    async with connect(proxy.address, "cut", answer_seconds=5) as client:
+        store = Writer(client)
+        await store.open()
+        found = store.found
+
+        async def found_then_cut(*asked):
+            answer = await found(*asked)
+            proxy.left = after
+            return answer
+
+        store.found = found_then_cut  # type: ignore[method-assign]  # the cut is meant for the commit alone
+        proxy.left, proxy.passed = None, 0
+        try:
+            await tick(NOON, TICK, store)
+        except StoreAway:
+            return True
+        return False
+
+
+async def see_that_nothing_is_half_written(redis: Redis) -> set[Metric]:
+    """See that each metric is wholly at the tick or wholly before it; give those that are at it."""
+    report = await Verifier(redis).verify(repair=False)
+    assert report.moments == []
+    metrics = [BTC, ETH, XRP, DOGE]
+    records = dict(zip(metrics, await Writer(redis).records(metrics), strict=True))
+    at_it = {metric for metric, record in records.items() if record and record.at == NOON}
+    for metric, record in records.items():
+        samples = await Writer(redis).samples(metric, 0, 2**40)
+        assert (NOON in [each.tick for each in samples]) == (metric in TICK and metric in at_it)
+        assert all(each.tick > NOON - DAY for each in samples) or metric not in at_it
+        assert bool(samples) == (record is not None)
+    return at_it
+
+
+async def test_a_connection_cut_at_any_byte_leaves_nothing_half_written(redis: Redis, proxy: Proxy):
+    first, second = await undisturbed(redis)
+    seen, ended = set(), False
+    for after in [*range(0, 3000, 53), *range(3000, 1_000_000, 499)]:
+        await before(redis)
+
+        ended = not await cut_tick(proxy, after)
+
+        seen.add(frozenset(await see_that_nothing_is_half_written(redis)))
+        store = Writer(redis)
+        await store.open()
+        await tick(NOON, TICK, store)
+        assert await dump(redis) == first
+        await tick(NOON + MINUTE, NEXT, store)
+        assert await dump(redis) == second
+        if ended:
+            break
+
+    assert ended
+    assert seen >= {frozenset(), frozenset({BTC}), frozenset({BTC, DOGE}), frozenset({BTC, DOGE, XRP})}
+
+
+async def test_a_worker_that_goes_on_after_a_cut_completes_the_tick_itself(redis: Redis, proxy: Proxy):
+    first, second = await undisturbed(redis)
+    for after in range(0, 3000, 211):
+        await before(redis)
+        async with connect(proxy.address, "cut", answer_seconds=5) as client:
+            proxy.left = None
+            store = Writer(client)
+            await store.open()
+            found = await store.found(NOON, sorted(store.known | TICK.keys()))
+            proxy.left = after
+            with pytest.raises(StoreAway):
+                await tick(NOON, TICK, store)
+            assert found
+            proxy.left = None
+
+            await tick(NOON, TICK, store)
+            assert await dump(redis) == first
+            await tick(NOON + MINUTE, NEXT, store)
+
+        assert await dump(redis) == second
+
+
+async def test_late_samples_cut_off_at_any_byte_are_all_there_or_none(redis: Redis, proxy: Proxy):
+    late = [sample(NOON - 5 * HOUR + index * 1200, f"{index}.5") for index in range(10)]
+    taken = set()
+    for after in range(0, 4000, 61):
+        await before(redis)
+        async with connect(proxy.address, "cut", answer_seconds=5) as client:
+            proxy.left = None
+            store = Writer(client)
+            await store.open()
+            samples = store.samples
+
+            async def samples_then_cut(*asked, samples=samples, after=after):
+                answer = await samples(*asked)
+                proxy.left = after
+                return answer
+
+            store.samples = samples_then_cut  # type: ignore[method-assign]  # the cut is meant for the writing alone
+            try:
+                await store.insert(BTC, late, "candles", NOON - MINUTE)
+            except StoreAway:
+                ended = False
+            else:
+                ended = True
+
+        report = await Verifier(redis).verify(repair=False)
+        assert report.moments == []
+        taken.add(len(await Writer(redis).samples(BTC, NOON - 6 * HOUR, NOON - 61 * MINUTE)))
+        if ended:
+            break
+
+    assert taken == {0, 10}
+
+
+async def test_commands_cut_off_in_process_are_what_a_cut_connection_leaves(fake: Redis):
+    """Holds the twin for fakeredis, which the model-based test uses, to the same promises."""
+    first, second = await undisturbed(fake)
+    for after in range(140):
+        await before(fake)
+        store = CutOff(fake)
+        await store.open()
+        store.after = after
+        with pytest.raises(StoreAway):
+            await tick(NOON, TICK, store)
+        await see_that_nothing_is_half_written(fake)
+
+        store.after = None
+        await tick(NOON, TICK, store)
+        assert await dump(fake) == first
+        await tick(NOON + MINUTE, NEXT, store)
+
+        assert await dump(fake) == second
+
+
+async def test_a_metric_that_was_over_in_a_cut_off_tick_is_forgotten_and_slows_no_later_tick(fake: Redis):
+    await before(fake)
+    store = CutOff(fake)
+    await store.open()
+    # After the transaction of ETH, which is over, and before the index.
+    store.after = 40
+    with pytest.raises(StoreAway):
+        await tick(NOON, TICK, store)
+    assert not await fake.exists(keys.moments(ETH))
+    assert ETH in await store.metrics()
+    store.after = None
+
+    await tick(NOON, TICK, store)
+
+    assert ETH not in store.known
+    assert ETH not in await store.metrics()
+    asked = await _commands_of_a_tick(fake, store)
+    assert asked <= await _commands_of_a_tick(fake, await _reopened(fake))
+
+
+async def _reopened(redis: Redis) -> Writer:
+    store = Writer(redis)
+    await store.open()
+    return store
+
+
+async def _commands_of_a_tick(redis: Redis, store: Writer) -> int:
+    pipes = []
+
+    class Counting(Writer):
+        async def _run(self, pipe):
+            pipes.append(len(pipe.command_stack))
+            return await super()._run(pipe)
+
+    counting = Counting(redis)
+    counting.known, counting._since = set(store.known), store._since
+    await counting.found(NOON + MINUTE, sorted(counting.known))
+    return sum(pipes)

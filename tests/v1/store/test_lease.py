@@ -1,0 +1,81 @@
+"""The right to feed a Redis: taken, kept, refused, run out, taken over, given back."""
+
+from redis.asyncio import Redis
+
+from v1 import keys
+from v1.store import Writer
+
+
+async def test_the_first_to_ask_has_the_lease_and_the_second_is_told_who_has_it(redis: Redis):
+    first, second = Writer(redis), Writer(redis)
+
+    assert await first.lease("one") is None
+    assert await second.lease("two") == "one"
+    assert await redis.get(keys.LEASE) == "one"
+
+
+async def test_who_has_the_lease_keeps_it_by_asking_again(redis: Redis):
+    store = Writer(redis)
+    await store.lease("one")
+    await redis.expire(keys.LEASE, 1)
+
+    assert await store.lease("one") is None
+
+    assert await redis.ttl(keys.LEASE) > 10
+
+
+async def test_being_refused_does_not_prolong_anybodys_lease(redis: Redis):
+    store = Writer(redis)
+    await store.lease("one")
+    await redis.expire(keys.LEASE, 1)
+
+    assert await store.lease("two") == "one"
+
+    assert await redis.ttl(keys.LEASE) <= 1
+
+
+async def test_a_lease_that_has_run_out_goes_to_the_next_to_ask(redis: Redis):
+    store = Writer(redis)
+    await store.lease("one")
+    await redis.pexpire(keys.LEASE, 1)
+    while await redis.exists(keys.LEASE):
+        pass
+
+    assert await store.lease("two") is None
+    assert await store.lease("one") == "two"
+
+
+async def test_a_lease_can_be_taken_from_a_holder_that_is_gone(redis: Redis):
+    store = Writer(redis)
+    await store.lease("one")
+
+    await store.take_over("two")
+
+    assert await store.lease("one") == "two"
+    assert await store.lease("two") is None
+
+
+async def test_a_lease_ends_by_itself(redis: Redis):
+    await Writer(redis).lease("one")
+    assert 0 < await redis.ttl(keys.LEASE) <= keys.LEASE_SECONDS
+
+    await Writer(redis).take_over("two")
+    assert 0 < await redis.ttl(keys.LEASE) <= keys.LEASE_SECONDS
+
+
+async def test_a_lease_that_is_given_back_is_free(redis: Redis):
+    store = Writer(redis)
+    await store.lease("one")
+
+    await store.release("one")
+
+    assert await store.lease("two") is None
+
+
+async def test_nobody_gives_back_what_is_not_his(redis: Redis):
+    store = Writer(redis)
+    await store.lease("one")
+
+    await store.release("two")
+
+    assert await store.lease("two") == "one"

@@ -1,0 +1,145 @@
+"""Places among all metrics: ties, pages, one metric's own place, and that floats come back as they went."""
+
+import math
+
+import pytest
+from redis.asyncio import Redis
+
+from v1 import keys
+from v1.model import By, Measure, Metric
+from v1.store import Reader, Writer
+from worker.tick import tick
+
+from .. import naive
+from ..serving import MINUTE, NOON
+from .ledger import BTC, ETH, XRP, heard, play
+
+PRICE = keys.rank(Measure.PRICE, By.STDDEV)
+
+# By deviation: G and F, then E, D, C, B, then A and H, then I.
+SWINGS = {"A": 1, "B": 2, "C": 2, "D": 2, "E": 2, "F": 5, "G": 5, "H": 1, "I": 0}
+PLACES = [("G", 1), ("F", 1), ("E", 3), ("D", 3), ("C", 3), ("B", 3), ("H", 7), ("A", 7), ("I", 9)]
+
+
+@pytest.fixture
+async def reader(redis: Redis) -> Reader:
+    store = Writer(redis)
+    await store.open()
+    await play(
+        store,
+        {
+            NOON - MINUTE: {Metric(name): f"{100 - swing}.0" for name, swing in SWINGS.items()},
+            NOON: {Metric(name): f"{100 + swing}" for name, swing in SWINGS.items()},
+        },
+    )
+    return Reader(redis)
+
+
+async def test_equal_values_share_a_place_and_the_next_place_is_left_out(reader: Reader):
+    ranking = await reader.ranking(Measure.PRICE, By.STDDEV, 0, 100)
+
+    assert [(place.metric, place.rank) for place in ranking.places] == PLACES
+    assert [place.value for place in ranking.places] == [float(SWINGS[name]) for name, _ in PLACES]
+    assert {place.samples for place in ranking.places} == {2}
+    assert ranking.of == 9
+
+
+@pytest.mark.parametrize("limit", range(1, 10))
+async def test_pages_of_any_size_join_to_the_whole_also_where_a_tie_lies_across_their_border(reader: Reader, limit):
+    pages = [await reader.ranking(Measure.PRICE, By.STDDEV, offset, limit) for offset in range(0, 9, limit)]
+
+    assert [(place.metric, place.rank) for page in pages for place in page.places] == PLACES
+    assert {page.of for page in pages} == {9}
+
+
+@pytest.mark.parametrize("offset", [9, 10, 10_000])
+async def test_behind_the_last_place_there_is_nothing(reader: Reader, offset):
+    assert await reader.ranking(Measure.PRICE, By.STDDEV, offset, 5) == ((), 9)
+
+
+async def test_of_a_measure_without_numbers_there_is_no_ranking(reader: Reader):
+    assert await reader.ranking(Measure.VOLUME, By.CV, 0, 5) == ((), 0)
+
+
+@pytest.mark.parametrize("name, rank", PLACES)
+async def test_a_metric_has_the_same_place_alone_and_in_the_list(reader: Reader, name, rank):
+    found = await reader.place(Metric(name), Measure.PRICE, By.STDDEV)
+
+    assert found == ((name, rank, float(SWINGS[name]), 2), 9)
+
+
+async def test_a_metric_has_a_place_by_every_measure_it_is_ranked_by(reader: Reader):
+    places = await reader.places(Metric("F"), [*Measure], By.CV)
+
+    assert {measure: (place.rank, of) for measure, (place, of) in places.items()} == {
+        Measure.PRICE: (1, 9),
+        Measure.INTERVAL_RETURN: (1, 8),  # I's mean is zero
+    }
+
+
+async def test_who_is_not_ranked_has_no_place(reader: Reader):
+    assert await reader.place(Metric("NO:SUCH"), Measure.PRICE, By.STDDEV) is None
+    assert await reader.place(Metric("A"), Measure.VOLUME, By.STDDEV) is None
+
+
+FLOATS = [
+    5e-324,
+    2.2250738585072014e-308,
+    1e-124,
+    0.1 + 0.2,
+    1 / 3,
+    1.0,
+    1.0 + 2**-52,
+    2.0**53 + 2,
+    123456789012345680.0,
+    1e22,
+    1e23,
+    9.007199254740993e15,
+    1.7976931348623157e308,
+]
+
+
+async def test_every_float_comes_back_as_it_went(redis: Redis):
+    await Writer(redis)._rewrite(PRICE, [(value, Metric(f"A:{index:02}")) for index, value in enumerate(FLOATS)])
+
+    ranking = await Reader(redis).ranking(Measure.PRICE, By.STDDEV, 0, 100)
+
+    assert [place.value for place in ranking.places] == sorted(FLOATS, reverse=True)
+    assert [place.rank for place in ranking.places] == [*range(1, len(FLOATS) + 1)]
+
+
+@pytest.mark.parametrize("index", range(len(FLOATS)))
+async def test_a_place_is_found_at_any_float(redis: Redis, index):
+    order = sorted(FLOATS, reverse=True)
+    await Writer(redis)._rewrite(PRICE, [(value, Metric(f"A:{each:02}")) for each, value in enumerate(order)])
+
+    assert await Reader(redis).place(Metric(f"A:{index:02}"), Measure.PRICE, By.STDDEV) == (
+        (f"A:{index:02}", index + 1, order[index], 0),
+        len(FLOATS),
+    )
+    (place,) = (await Reader(redis).ranking(Measure.PRICE, By.STDDEV, index, 1)).places
+    assert place.rank == index + 1
+
+
+async def test_infinity_is_a_place_like_any_other(redis: Redis):
+    await Writer(redis)._rewrite(PRICE, [(math.inf, BTC), (math.inf, ETH), (1.0, XRP)])
+
+    ranking = await Reader(redis).ranking(Measure.PRICE, By.STDDEV, 0, 100)
+    (second,) = (await Reader(redis).ranking(Measure.PRICE, By.STDDEV, 1, 1)).places
+
+    assert [place[:3] for place in ranking.places] == [(ETH, 1, math.inf), (BTC, 1, math.inf), (XRP, 3, 1.0)]
+    assert second == (BTC, 1, math.inf, 0)
+
+
+async def test_the_largest_numbers_that_are_kept_have_a_finite_deviation(redis: Redis):
+    store = Writer(redis)
+    await store.open()
+    huge, tiny = "9" * 57 + "e60", "1e-60"
+
+    await tick(NOON - MINUTE, heard({BTC: huge, ETH: tiny, XRP: f"-{huge}"}), store)
+    await tick(NOON, heard({BTC: f"-{huge}", ETH: "2e-60", XRP: tiny}), store)
+
+    for by in By:
+        ranking = await store.ranking(Measure.PRICE, by, 0, 10)
+        assert all(math.isfinite(place.value) for place in ranking.places)
+    assert (await store.ranking(Measure.PRICE, By.STDDEV, 2, 1)).places == [(ETH, 3, naive.root(naive.Fraction(1, 4)) * 1e-60, 2)]

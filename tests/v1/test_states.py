@@ -1,0 +1,66 @@
+"""What is live, stale and frozen, and when the whole can be relied on."""
+
+import pytest
+
+from v1.model import Sample
+from v1.records import Record, recount
+from v1.states import Health, State, health, state
+
+from .serving import HOUR, MINUTE, NOON, every_minute
+
+
+def record(samples: list[Sample], provider_time: int | None = None, at: int = NOON) -> Record:
+    made = recount(at, samples, None, "tests")
+    assert made
+    return made._replace(provider_time=provider_time)
+
+
+MOVING = every_minute([str(100 + minute) for minute in range(60)], interval_volume="1")
+FLAT = ["7.0"] * 60
+
+
+@pytest.mark.parametrize(
+    "known, expected",
+    [
+        pytest.param(record(MOVING), State.LIVE, id="prices move"),
+        pytest.param(record(MOVING[:-3]), State.LIVE, id="three ticks without a sample"),
+        pytest.param(record(MOVING[:-4]), State.STALE, id="four ticks without a sample"),
+        pytest.param(record(every_minute(FLAT, interval_volume="2.5")), State.FROZEN, id="flat although traded"),
+        pytest.param(record(every_minute(FLAT, interval_volume="0")), State.LIVE, id="flat, and nobody trades"),
+        pytest.param(record(every_minute(FLAT)), State.LIVE, id="flat, and nobody knows of trade"),
+        pytest.param(record(every_minute(FLAT[:29], interval_volume="1")), State.LIVE, id="flat, but only 29 samples"),
+        pytest.param(record(every_minute(["7.0", "7.00"] * 30, interval_volume="1")), State.FROZEN, id="7.0 is 7.00"),
+        pytest.param(record(MOVING, NOON - HOUR), State.LIVE, id="the provider is an hour behind"),
+        pytest.param(record(MOVING, NOON - HOUR - 1), State.FROZEN, id="the provider's clock stands still"),
+    ],
+)
+def test_a_metric_is_in_the_state_that_its_samples_tell(known, expected):
+    assert state(known, NOON, NOON + 5, MINUTE) is expected
+
+
+def test_a_worker_that_stopped_makes_everything_stale_though_it_commits_no_tick():
+    assert state(record(MOVING), NOON, NOON + 3 * MINUTE, MINUTE) is State.LIVE
+    assert state(record(MOVING), NOON, NOON + 3 * MINUTE + 1, MINUTE) is State.STALE
+
+
+def test_at_a_sample_a_second_a_clock_that_is_off_a_little_makes_nothing_stale():
+    assert state(record(MOVING), NOON, NOON + 10, 1) is State.LIVE
+    assert state(record(MOVING), NOON, NOON + 11, 1) is State.STALE
+    assert state(record(MOVING), NOON + 4, NOON + 4, 1) is State.STALE
+
+
+@pytest.mark.parametrize(
+    "tick, sources, expected",
+    [
+        pytest.param(NOON, {"a": {"state": "ok"}}, Health.READY, id="all is well"),
+        pytest.param(NOON - 4 * MINUTE, {}, Health.UNREADY, id="the newest tick is late"),
+        pytest.param(None, {}, Health.UNREADY, id="there was no tick yet"),
+        pytest.param(NOON, {"a": {"state": "failing", "reason": "said 503"}}, Health.DEGRADED, id="a source fails"),
+        pytest.param(NOON, {"a": {}}, Health.DEGRADED, id="a source says nothing of itself"),
+    ],
+)
+def test_the_whole_is_as_ready_as_its_ticks_and_sources(tick, sources, expected):
+    status, reasons = health(tick, NOON, MINUTE, sources)
+
+    assert status is expected
+    assert bool(reasons) is (expected is not Health.READY)

@@ -1,0 +1,25 @@
+"""
+What tests of the worker's motion may ask for, beside the servers of the whole suite.
+
+    store    a writer on an empty database, once on each kind of server
+    session  for sources, which here ask nobody over it
+"""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import ClientSession
+from redis.asyncio import Redis
+
+from worker.latest import Writer
+
+
+@pytest.fixture
+def store(redis: Redis) -> Writer:
+    return Writer(redis)
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[ClientSession]:
+    async with ClientSession() as opened:
+        yield opened

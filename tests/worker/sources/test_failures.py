@@ -1,0 +1,145 @@
+"""What each of the three native sources makes of a provider that fails: one of three kinds, never anything else."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import NamedTuple
+
+import pytest
+from aiohttp import ClientSession, ClientTimeout, web
+
+from tests.loopback import ASKED, FAULTS
+from tests.loopback.faults import Fault, hang, page, reset, says
+from worker.latest import HOUR, MINUTE, Metric
+from worker.sources.base import Nonsense, Refused, Source, SourceError, Unreachable
+from worker.sources.binance import Binance
+from worker.sources.cryptowatch import Cryptowatch
+from worker.sources.kraken import Kraken
+
+from .conftest import MORNING
+
+KRAKEN, BINANCE = Metric("KRAKEN:BTCUSD"), Metric("BINANCE:BTCUSDT")
+
+
+class Case(NamedTuple):
+    """A source, and where it asks for what."""
+
+    make: Callable[[str], Source]
+    metric: Metric
+    markets: str
+    tickers: str
+    candles: str
+
+
+sources = pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(
+            Case(
+                lambda base: Kraken(base, (KRAKEN,), MINUTE),
+                KRAKEN,
+                "/0/public/AssetPairs",
+                "/0/public/Ticker",
+                "/0/public/OHLC",
+            ),
+            id="kraken",
+        ),
+        pytest.param(
+            Case(
+                lambda base: Binance(base, (BINANCE,), MINUTE),
+                BINANCE,
+                "/api/v3/exchangeInfo",
+                "/api/v3/ticker/24hr",
+                "/api/v3/klines",
+            ),
+            id="binance",
+        ),
+        pytest.param(
+            Case(
+                lambda base: Cryptowatch(base, (KRAKEN,), MINUTE, None),
+                KRAKEN,
+                "/markets/summaries",
+                "/markets/summaries",
+                "/markets/kraken/btcusd/ohlc",
+            ),
+            id="cryptowatch",
+        ),
+    ],
+)
+faults = pytest.mark.parametrize(
+    "fault, kind",
+    [
+        pytest.param(page(200), Nonsense, id="a web page"),
+        pytest.param(says("{"), Nonsense, id="half an answer"),
+        pytest.param(says("[" * 100_000), Nonsense, id="brackets without an end"),
+        pytest.param(says("null"), Nonsense, id="null"),
+        pytest.param(says({}), Nonsense, id="an empty object"),
+        pytest.param(says({"result": "moved"}), Nonsense, id="a text"),
+        pytest.param(page(503), Refused, id="503 with a web page"),
+        pytest.param(says({}, 500), Refused, id="500"),
+        pytest.param(says({}, 520), Refused, id="a status of a gateway's own"),
+        pytest.param(says({}, 404), Refused, id="404"),
+        pytest.param(says({}, 429, Retry_After="soon"), Refused, id="429 with a wait that cannot be read"),
+        pytest.param(reset(), Unreachable, id="broken off"),
+        pytest.param(hang(), Unreachable, id="no answer in time"),
+    ],
+)
+
+
+@pytest.fixture
+async def impatient() -> AsyncIterator[ClientSession]:
+    """Gives up soon; for those who never answer."""
+    async with ClientSession(timeout=ClientTimeout(total=0.1)) as opened:
+        yield opened
+
+
+@sources
+@faults
+async def test_a_failure_is_of_one_of_three_kinds_and_names_who_failed(
+    app: web.Application,
+    base: str,
+    session: ClientSession,
+    impatient: ClientSession,
+    case: Case,
+    fault: Fault,
+    kind: type[SourceError],
+):
+    source = case.make(f"{base}/")
+    await source.open(session)
+    app[FAULTS].update(dict.fromkeys((case.markets, case.tickers, case.candles), fault))
+    asking = impatient if kind is Unreachable else session
+
+    for ask in (
+        lambda: case.make(base).open(asking),
+        lambda: source.fetch(asking, MORNING),
+        lambda: source.candles(asking, case.metric, MORNING - HOUR, MORNING),
+    ):
+        with pytest.raises(kind, match=source.name):
+            await ask()
+
+
+@sources
+async def test_nobody_there_is_unreachable(unused_tcp_port: int, session: ClientSession, case: Case):
+    with pytest.raises(Unreachable):
+        await case.make(f"http://127.0.0.1:{unused_tcp_port}").open(session)
+
+
+@sources
+async def test_it_is_well_again_at_the_next_call(app: web.Application, base: str, session: ClientSession, case: Case):
+    source = case.make(base)
+    await source.open(session)
+    app[FAULTS][case.tickers] = reset()
+    with pytest.raises(Unreachable):
+        await source.fetch(session, MORNING)
+    del app[FAULTS][case.tickers]
+
+    assert (await source.fetch(session, MORNING)).keys() == {case.metric}
+
+
+@sources
+async def test_before_it_is_open_a_source_gives_nothing_and_asks_nothing(
+    app: web.Application, base: str, session: ClientSession, case: Case
+):
+    source = case.make(base)
+
+    assert source.metrics == ()
+    assert await source.fetch(session, MORNING) == {}
+    assert app[ASKED] == []

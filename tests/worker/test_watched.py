@@ -1,0 +1,212 @@
+import asyncio
+
+import pytest
+from aiohttp import ClientSession
+from structlog.testing import capture_logs
+
+from worker.sources.base import Nonsense, Refused, Unreachable
+from worker.sources.watched import Watched
+
+from .invented import BTC, ETH, NOON, XRP, Invented
+
+
+@pytest.fixture
+def source() -> Invented:
+    return Invented(BTC, ETH)
+
+
+@pytest.fixture
+def watched(source: Invented, session: ClientSession) -> Watched:
+    return Watched(source, session, patience=5)
+
+
+def told(logs) -> list[str]:
+    """Give what was logged, without the line that a source is open."""
+    return [entry["event"] for entry in logs if entry["event"] != "source is open"]
+
+
+async def test_it_is_opened_when_it_is_first_needed_and_only_once(source: Invented, watched: Watched):
+    for minute in range(3):
+        await watched.readings(NOON + 60 * minute)
+    await watched.open(NOON + 180)
+
+    assert source.opened == 1
+
+
+async def test_what_the_provider_does_not_have_is_named_when_it_opens(source: Invented, watched: Watched):
+    source.missing = {XRP: "invented has no XRPUSD"}
+
+    with capture_logs() as logs:
+        await watched.open(NOON)
+
+    assert logs[1] == {
+        "event": "no such metric",
+        "log_level": "warning",
+        "source": "invented",
+        "metric": XRP,
+        "reason": "invented has no XRPUSD",
+    }
+    assert watched.state()["missing"] == {XRP: "invented has no XRPUSD"}
+    assert watched.state()["metrics"] == 2
+
+
+async def test_a_failure_costs_its_numbers_of_that_tick_and_is_retried_at_the_next(source: Invented, watched: Watched):
+    source.trouble = Unreachable("no answer")
+    first = await watched.readings(NOON)
+
+    source.trouble = None
+    second = await watched.readings(NOON + 60)
+
+    assert first == {}
+    assert second.keys() == {BTC, ETH}
+
+
+async def test_it_is_logged_once_per_change_of_state_with_the_reason(source: Invented, watched: Watched):
+    await watched.open(NOON)
+    troubles = [None, Unreachable("no answer"), Unreachable("no answer"), Nonsense("a web page"), None, None]
+
+    with capture_logs() as logs:
+        for minute, trouble in enumerate(troubles):
+            source.trouble = trouble
+            await watched.readings(NOON + 60 * minute)
+
+    assert [(entry["log_level"], entry["event"], entry.get("reason")) for entry in logs] == [
+        ("warning", "source fails", "no answer"),
+        ("warning", "source still fails", "a web page"),
+        ("info", "source is back", None),
+    ]
+    assert logs[1]["since"] == logs[2]["failed_since"] == NOON + 60
+
+
+async def test_the_state_says_since_when_why_and_how_often(source: Invented, watched: Watched):
+    source.trouble = Unreachable("no answer")
+    source.rejects["dead market"] = 3
+
+    for minute in range(4):
+        await watched.readings(NOON + 60 * minute)
+    failing = watched.state()
+    source.trouble = None
+    await watched.readings(NOON + 240)
+
+    assert failing == {
+        "state": "failing",
+        "since": NOON,
+        "reason": "no answer",
+        "failures": 4,
+        "metrics": 0,
+        "missing": {},
+        "rejects": {"dead market": 3},
+    }
+    assert watched.state() == failing | {"state": "ok", "since": None, "reason": None, "metrics": 2}
+
+
+async def test_one_that_asks_us_to_stay_away_is_left_alone_so_long(source: Invented, watched: Watched):
+    source.trouble = Refused("invented said 429", wait=150)
+
+    with capture_logs() as logs:
+        await watched.readings(NOON)
+        source.trouble = None
+        came = [bool(await watched.readings(NOON + 60 * minute)) for minute in range(1, 5)]
+
+    assert source.opened == 2
+    assert source.fetched == [NOON + 180, NOON + 240]
+    assert came == [False, False, True, True]
+    assert logs[0]["reason"] == "invented said 429; it asks us to stay away for 150 s"
+
+
+async def test_the_wait_begins_with_the_answer_and_not_with_the_tick(source: Invented, watched: Watched):
+    source.trouble = Refused("invented said 429", wait=60)
+    await watched.readings(NOON)
+    source.trouble = None
+
+    too_soon = await watched.readings(NOON + 60)
+
+    assert too_soon == {}
+    assert await watched.readings(NOON + 120)
+
+
+async def test_it_is_not_opened_either_while_it_asks_us_to_stay_away(source: Invented, watched: Watched):
+    source.trouble = Refused("invented said 429", wait=100)
+    await watched.open(NOON)
+
+    await watched.open(NOON + 60)
+
+    assert source.opened == 1
+
+
+async def test_an_opening_that_fails_is_tried_again_at_the_next_tick(source: Invented, watched: Watched):
+    source.trouble = Unreachable("no answer")
+    with capture_logs() as logs:
+        await watched.open(NOON)
+        await watched.readings(NOON)
+        source.trouble = None
+        readings = await watched.readings(NOON + 60)
+
+    assert readings.keys() == {BTC, ETH}
+    assert told(logs) == ["source fails", "source is back"]
+    assert source.opened == 3
+
+
+async def test_an_answer_that_does_not_come_ends_with_our_patience(source: Invented, session: ClientSession):
+    watched = Watched(source, session, patience=0.05)
+    await watched.open(NOON)
+    source.gate.clear()
+
+    readings = await watched.readings(NOON)
+
+    assert readings == {}
+    assert watched.state()["reason"] == "invented took longer than 0.05 s"
+
+
+async def test_opening_holds_up_nobody_longer_than_that_and_goes_on_meanwhile(source: Invented, session: ClientSession):
+    watched = Watched(source, session, patience=0.05)
+    source.gate.clear()
+
+    await watched.open(NOON)
+    first = await watched.readings(NOON + 60)
+    source.gate.set()
+    second = await watched.readings(NOON + 120)
+
+    assert first == {}
+    assert second.keys() == {BTC, ETH}
+    assert source.opened == 1
+
+
+async def test_an_opening_that_fails_after_our_patience_is_tried_again(source: Invented, session: ClientSession):
+    watched = Watched(source, session, patience=0.05)
+    source.gate.clear()
+    await watched.open(NOON)
+    source.trouble = Unreachable("no answer")
+    source.gate.set()
+    await watched.readings(NOON + 60)
+
+    source.trouble = None
+    readings = await watched.readings(NOON + 120)
+
+    assert readings.keys() == {BTC, ETH}
+    assert source.opened == 2
+
+
+async def test_it_tells_once_that_a_source_has_come_back(source: Invented, watched: Watched):
+    said = []
+
+    for minute, trouble in enumerate([None, Unreachable("gone"), Unreachable("gone"), None, None]):
+        source.trouble = trouble
+        await watched.readings(NOON + 60 * minute)
+        said.append(watched.has_come_back())
+
+    assert said == [False, False, False, True, False]
+
+
+async def test_a_mistake_of_ours_is_not_taken_for_a_failure_of_the_source(source: Invented, watched: Watched):
+    await watched.open(NOON)
+    source.reading = None  # type: ignore[assignment, method-assign]  # the mistake
+
+    with pytest.raises(TypeError):
+        await watched.readings(NOON)
+
+
+async def test_two_who_need_it_at_once_open_it_once(source: Invented, watched: Watched):
+    await asyncio.gather(watched.open(NOON), watched.readings(NOON))
+
+    assert source.opened == 1
