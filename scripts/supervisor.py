@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from errno import EADDRINUSE
 from pathlib import Path
 from urllib.parse import quote
 
@@ -43,7 +44,8 @@ def main() -> int:
         if not demo and settings.redis_url and database.look_at(settings):
             return 1
         database.see_that_it_fits(settings.data_dir.absolute())
-        clear_the_place(settings)
+        be_alone(settings.data_dir)
+        see_that_the_port_is_free(settings.bind)
         version = Path("latest").resolve().name
         return asyncio.run(until_stopped(settings, version, embedded=demo or not settings.redis_url))
     except (WrongSettings, database.Unusable) as error:
@@ -64,29 +66,32 @@ def settings_of(demo: bool) -> WorkerSettings:
     return WorkerSettings.load()
 
 
-def clear_the_place(settings: WorkerSettings) -> None:
-    """See that we are alone here, stop what a killed run left behind, and that the port is free."""
+def be_alone(data_dir: Path) -> None:
+    """Claim the data directory, until this process ends however it ends, and stop what a killed run left behind."""
     try:
-        # Held until this process ends, however it ends.
-        sign(claim(settings.data_dir / "run" / "start.pid"), os.getpid())
+        sign(claim(data_dir / "run" / "start.pid"), os.getpid())
     except Claimed as claimed:
         raise Misplaced(
-            f"it is up already: process {claimed.process} runs it on {settings.data_dir}; "
+            f"it is up already: process {claimed.process} runs it on {data_dir}; "
             f"Ctrl-C there or kill {claimed.process} stops it"
         ) from claimed
     except OSError as error:
-        raise Misplaced(f"TRACKER_DATA_DIR: {str(settings.data_dir)!r} cannot be used: {error.strerror}") from error
+        raise Misplaced(f"TRACKER_DATA_DIR: {str(data_dir)!r} cannot be used: {error.strerror}") from error
     for name in ("API", "worker", "database"):
-        if evict_leftover(name, settings.data_dir):
+        if evict_leftover(name, data_dir):
             print(f"stopped the {name} that a killed run had left behind", flush=True)
-    host, _, port = settings.bind.rpartition(":")
+
+
+def see_that_the_port_is_free(bind: str) -> None:
+    host, _, port = bind.rpartition(":")
+    family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
     try:
-        family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
         socket.create_server((host.strip("[]"), int(port)), family=family).close()
     except (OSError, OverflowError) as error:
-        reason = os.strerror(error.errno) if isinstance(error, OSError) and (error.errno or 0) > 0 else error
+        # Python adds the address to its reason; a name that is no host has none of the system's.
+        reason = os.strerror(EADDRINUSE) if getattr(error, "errno", None) == EADDRINUSE else error
         raise Misplaced(
-            f"TRACKER_BIND: cannot listen on {settings.bind}: {reason}; "
+            f"TRACKER_BIND: cannot listen on {bind}: {reason}; "
             "choose another: TRACKER_BIND=127.0.0.1:8001 scripts/start.sh"
         ) from error
 

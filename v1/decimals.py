@@ -16,7 +16,8 @@ Number = tuple[int, int]
 MOST_DIGITS = 60
 FURTHEST_EXPONENT = 60
 
-_JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?")
+GRAMMAR = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?"
+_JSON_NUMBER = re.compile(GRAMMAR)
 
 
 def is_number(text: object) -> bool:

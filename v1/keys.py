@@ -9,9 +9,11 @@ Every key version 1 owns in Redis. No other module spells one.
     v1:mean:<measure>             zset    hour mean: metric                  rewritten each tick, 24 h after the last
     v1:tick                       string  newest committed tick              for ever
     v1:sources                    hash    source: how it does, JSON          for ever
+    v1:archive                    string  how the archive does, JSON         for ever
     v1:lease                      string  who feeds this Redis               15 s after the last sign of life
     v1:rules                      hash    rule id: rule, JSON                for ever
     v1:rules:file                 hash    rule id: rule of the file, JSON    for ever
+    v1:rules:problem              string  what is wrong with the file        for ever
     v1:silences                   hash    silence id: silence, JSON          for ever
     v1:outages                    string  alert states of silent sources, JSONfor ever
     v1:alerts                     zset    tick: alert, JSON                  30 days (setting), and bounded in number
@@ -22,6 +24,12 @@ Every key version 1 owns in Redis. No other module spells one.
     v1:sending:<channel>          hash    message id: tries so far; itself   as alerts, after the last change
     v1:receipts:<channel>         hash    receipt: who must acknowledge      as alerts, after the last change
     v1:dead:<channel>             stream  messages that could not be sent, and why30 days, and bounded in number
+    v1:prices                     stream  prices that CoinMarketCap listed       25 h after the last, and bounded in number
+    v1:rankings                   stream  coins as CryptoCompare ranked them     25 h after the last, and bounded in number
+    v1:top                        zset    minute: the top list, see `snapshots`  25 h
+    v1:top:coins:<day>            hash    reference: [id,symbol,name]            26 h after the day's last top list
+    v1:top:roles                  hash    role: how it does, JSON                for ever
+    v1:budget:<provider>          string  what of its plan is used, JSON         32 days after the last change
 
 `{...}` is the Redis Cluster hash tag: all that one transaction touches shares a slot. The newest
 tick is also published on the channel `v1:ticks`.
@@ -39,7 +47,9 @@ named by its first second and holds the ticks in (hour, hour + 3600]: those whos
 lies in it.
 """
 
-from .model import HOUR, By, Measure, Metric, Sample
+from collections.abc import Iterable
+
+from .model import DAY, HOUR, MEASURES, By, Measure, Metric, Sample
 
 # The version's own name, so that a copy of this folder (v2) cannot write into our keys.
 OURS = f"{__package__}:"
@@ -48,16 +58,24 @@ METRICS = f"{OURS}metrics"
 TICK = f"{OURS}tick"
 TICKS = f"{OURS}ticks"
 SOURCES = f"{OURS}sources"
+ARCHIVE = f"{OURS}archive"
 LEASE = f"{OURS}lease"
 RULES = f"{OURS}rules"
 FILE_RULES = f"{OURS}rules:file"
+RULES_PROBLEM = f"{OURS}rules:problem"
 SILENCES = f"{OURS}silences"
 OUTAGES = f"{OURS}outages"
 ALERTS = f"{OURS}alerts"
 OUTBOX = f"{OURS}outbox"
 CHANNELS = f"{OURS}channels"
+PRICES = f"{OURS}prices"
+RANKINGS = f"{OURS}rankings"
+TOP = f"{OURS}top"
+TOP_ROLES = f"{OURS}top:roles"
 
-PERMANENT = frozenset({TICK, SOURCES, RULES, FILE_RULES, SILENCES, OUTAGES, CHANNELS})
+PERMANENT = frozenset(
+    {TICK, SOURCES, ARCHIVE, RULES, FILE_RULES, RULES_PROBLEM, SILENCES, OUTAGES, CHANNELS, TOP_ROLES}
+)
 """The keys without an end: few, small, and of fixed number."""
 
 KEEP = 25 * HOUR
@@ -71,6 +89,12 @@ MOST_IN_OUTBOX = 100_000
 MOST_DEAD = 10_000
 MOST_ATTEMPTS = 1_000
 """Attempts that are kept of one alert, the newest."""
+MOST_LISTS = 300
+"""Lists of a provider that are kept: a day of one every five minutes, five hours of one a minute."""
+KEEP_NAMES = 26 * HOUR
+"""Seconds that the names of a day's coins live after its last top list; that one lives an hour less."""
+KEEP_BUDGET = 32 * DAY
+"""Seconds that the use of a provider's plan is remembered: longer than any month that it is counted by."""
 
 
 def samples(metric: Metric, hour: int) -> str:
@@ -109,6 +133,14 @@ def dead(channel: str) -> str:
     return f"{OURS}dead:{channel}"
 
 
+def top_coins(minute: int) -> str:
+    return f"{OURS}top:coins:{minute // DAY * DAY}"
+
+
+def budget(provider: str) -> str:
+    return f"{OURS}budget:{provider}"
+
+
 def hour_of(tick: int) -> int:
     """Give the hour whose set holds `tick`: hours are open at their start, closed at their end."""
     return (tick - 1) // HOUR * HOUR
@@ -128,3 +160,10 @@ def parse(written: str) -> Sample:
     """Read what `member` wrote."""
     tick, *values = written[1:-1].split(",")
     return Sample(int(tick), tuple([None if value == "null" else value for value in values]))
+
+
+def cut(members: Iterable[str], measure: Measure) -> list[str]:
+    """Cut the known numbers of one measure out of samples as they are written, without reading the others."""
+    place = MEASURES.index(measure) + 1
+    cells = [member[1:-1].split(",", place + 1)[place] for member in members]
+    return [cell for cell in cells if cell != "null"]

@@ -27,6 +27,9 @@ class Scored(NamedTuple):
     ranks: dict[tuple[Measure, By], Scores]
     means: dict[Measure, Scores]
 
+    def rank(self, measure: Measure, by: By) -> Scores:
+        return self.ranks[measure, by]
+
 
 def score(standings: Iterable[Standing]) -> Scored:
     """Judge every metric by every measure. Who has no number of a measure is not in its lists."""
@@ -44,6 +47,18 @@ def score(standings: Iterable[Standing]) -> Scored:
             if average is not None:
                 hour_means.append((average, metric))
     return Scored(ranks, means)
+
+
+def score_one(standings: Iterable[Standing], measure: Measure, by: By) -> Scores:
+    """Give the members of one rank alone, in no order: those that `score` would give."""
+    index = MEASURES.index(measure)
+    scores = []
+    for metric, day, _ in standings:
+        moved = spread(day[index])
+        value = moved and (moved.stddev if by is By.STDDEV else moved.cv)
+        if value is not None:
+            scores.append((value, metric))
+    return scores
 
 
 def standings(steps: Sequence[Step]) -> list[Standing]:

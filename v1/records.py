@@ -17,12 +17,12 @@ second time finds the same baseline as at the first: its own sample is taken out
 
 import json
 from collections.abc import Mapping, Sequence
-from itertools import chain, repeat
+from itertools import chain
 from typing import NamedTuple
 
 from .decimals import Number, difference, parse, ratio_rounded, text
 from .model import DAY, HOUR, MEASURES, Measure, Metric, Reading, Sample
-from .moments import NOTHING, Moments, of
+from .moments import NOTHING, Moments
 from .moments import same as same_moments
 
 PERCENT_PLACES = 6
@@ -32,7 +32,11 @@ Window = tuple[Moments, ...]
 """The moments of every measure over the same stretch of time, in the order of `MEASURES`."""
 
 EMPTY: Window = (NOTHING,) * len(MEASURES)
-_NOTHING: tuple[None, ...] = (None,) * len(MEASURES)
+
+Numbers = Sequence[Sequence[Number]]
+"""The numbers of every measure in some samples, in the order of `MEASURES`."""
+
+_NO_NUMBERS: Numbers = ((),) * len(MEASURES)
 
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode  # made once: `json.dumps` would make one a call
@@ -79,6 +83,18 @@ def _window(flat: list[int]) -> Window:
     return tuple([Moments(*each) for each in zip(four, four, four, four, strict=True)])
 
 
+class Look(NamedTuple):
+    """Which samples before a tick the alert rules ask for."""
+
+    all_of: int = 0
+    """Every sample of so many seconds before the tick."""
+    first_of: tuple[int, ...] = ()
+    """The first sample of so many seconds before the tick."""
+
+
+LOOKS_AT_NOTHING = Look()
+
+
 class Found(NamedTuple):
     """What the store holds of a metric before a tick: its record, and the samples that the tick moves out."""
 
@@ -90,7 +106,7 @@ class Found(NamedTuple):
     written: Sample | None = None
     """The sample of this very tick, if it was written before."""
     recent: Sequence[Sample] = ()
-    """The samples before the tick that the alert rules ask for, oldest first."""
+    """The samples before the tick that the alert rules ask for, oldest first; there may be others among them."""
 
 
 class Heard(NamedTuple):
@@ -131,16 +147,18 @@ def advance(metric: Metric, at: int, heard: Heard | None, found: Found) -> Step 
         last = Record(at, at, None, None, heard.source, None, EMPTY, EMPTY)
     if last.at > at:
         return None
-    day, leaving_day = (last.day, [*found.leaving_day]) if last.at > at - DAY else (EMPTY, [])
-    hour = _slid(last.hour, None, found.leaving_hour) if last.at >= at - HOUR else EMPTY
-    baseline = _slid(hour, None, [found.written]) if found.written else hour
+    day, leaving_day = (last.day, found.leaving_day) if last.at > at - DAY else (EMPTY, ())
+    hour = _without(last.hour, found.leaving_hour) if last.at >= at - HOUR else EMPTY
+    written = [found.written] if found.written else []
+    baseline = _without(hour, written)
     if heard is None:
-        day = _slid(day, None, leaving_day)
+        day = _without(day, leaving_day)
         return Step(metric, None, baseline, last._replace(at=at, day=day, hour=hour, alerting={}), found)
-    if found.written:
-        leaving_day.append(found.written)
-    before = last.before if found.written else last.price
+    # A price that has left the day is nobody's previous one, whether or not its record is still there.
+    previous = last.price if last.newest > at - DAY else None
+    before = last.before if found.written else previous
     sample = _sample(at, heard.reading, before, _yesterday(at, found))
+    come = _numbers([sample])
     record = Record(
         at,
         at,
@@ -148,27 +166,28 @@ def advance(metric: Metric, at: int, heard: Heard | None, found: Found) -> Step 
         before,
         heard.source,
         heard.reading.provider_time,
-        _slid(day, sample, leaving_day),
-        _slid(baseline, sample, ()),
+        _slid(day, come, _numbers([*leaving_day, *written])),
+        _slid(baseline, come, _NO_NUMBERS),
     )
     return Step(metric, sample, baseline, record, found)
 
 
-def _slid(window: Window, come: Sample | None, gone: Sequence[Sample]) -> Window:
-    """Move a window on: one sample comes, or none, and some go."""
-    if come is None and not gone:
-        return window
-    comes = come.values if come else _NOTHING
-    columns = zip(*[sample.values for sample in gone], strict=True) if gone else repeat(())
-    return tuple(
-        [
-            moments.slide(
-                () if value is None else (parse(value),),
-                [parse(left) for left in column if left is not None],
-            )
-            for moments, value, column in zip(window, comes, columns, strict=False)
-        ]
-    )
+def _slid(window: Window, come: Numbers, gone: Numbers) -> Window:
+    """Move a window on: some numbers come and some go."""
+    return tuple(map(Moments.slide, window, come, gone))
+
+
+def _without(window: Window, gone: Sequence[Sample]) -> Window:
+    """Take some samples out of a window."""
+    return _slid(window, _NO_NUMBERS, _numbers(gone)) if gone else window
+
+
+def _numbers(samples: Sequence[Sample]) -> Numbers:
+    """Give the numbers of each measure in some samples."""
+    if len(samples) == 1:  # nearly always, and this is a fifth of a tick
+        return [() if value is None else (parse(value),) for value in samples[0].values]
+    columns = zip(*[sample.values for sample in samples], strict=True)
+    return [[parse(value) for value in column if value is not None] for column in columns] or _NO_NUMBERS
 
 
 def _sample(at: int, reading: Reading, before: str | None, yesterday: Number | None) -> Sample:
@@ -228,12 +247,11 @@ def recount(at: int, samples: Sequence[Sample], known: Record | None, source: st
 
 def baseline(record: Record, newest: Sequence[Sample]) -> Window:
     """Give the moments of [at - 1 h, at), by taking the sample at `at`, if there is one, out of the hour."""
-    return _slid(record.hour, None, [sample for sample in newest if sample.tick == record.at])
+    return _without(record.hour, [sample for sample in newest if sample.tick == record.at])
 
 
 def _count(samples: Sequence[Sample]) -> Window:
-    columns = zip(*[sample.values for sample in samples], strict=True)
-    return tuple([of([parse(value) for value in column if value is not None]) for column in columns]) or EMPTY
+    return _slid(EMPTY, _numbers(samples), _NO_NUMBERS)
 
 
 def same(left: Record | None, right: Record | None) -> bool:

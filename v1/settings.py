@@ -1,7 +1,9 @@
 """What a process of this version reads from its environment. One frozen object, read once, passed down."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import quote
 
 from pydantic import AnyUrl, Field, UrlConstraints, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
@@ -16,11 +18,16 @@ from pydantic_settings import (
 
 PREFIX = "TRACKER_"
 SOCKET = "redis.sock"
+ARCHIVE = "archive.db"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 RedisUrl = Annotated[AnyUrl, UrlConstraints(allowed_schemes=["redis", "rediss", "unix"])]
 Words = Annotated[tuple[str, ...], NoDecode]
 """A list, written with commas between."""
+
+_KINDS = {"sqlite": "sqlite", "postgresql": "postgresql", "postgres": "postgresql"}
+_DRIVEN = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
+_PASSWORD = re.compile(r"(//[^:/@]*):[^@]*@")
 
 
 class WrongSettings(Exception):
@@ -43,6 +50,8 @@ class Settings(BaseSettings):
     """Where the API and the page listen: `host:port`."""
     redis_url: RedisUrl | None = None
     """The Redis to use, `redis://`, `rediss://` or `unix://`; without one, the embedded server in `data_dir`."""
+    database_url: str | None = None
+    """Where the archive is kept, `sqlite+aiosqlite:///` or `postgresql+asyncpg://`; without one, SQLite in `data_dir`."""
     data_dir: Path = Path("data")
     """Where the embedded server keeps its files."""
     interval: Annotated[int, Field(ge=1, le=3600)] = 60
@@ -64,6 +73,22 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return words(value)
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_a_database(cls, value: str | None) -> str | None:
+        """Take a URL with the driver that we use, named or not."""
+        if value is None:
+            return None
+        scheme, colon, rest = value.partition("://")
+        kind, plus, driver = scheme.partition("+")
+        driven = _DRIVEN.get(_KINDS.get(kind, ""), "")
+        if not colon or not rest.strip("/") or not driven or (plus and driver != driven.partition("+")[2]):
+            raise ValueError(
+                "must be sqlite+aiosqlite:///path/of/a/file (four slashes before an absolute one) "
+                "or postgresql+asyncpg://user:password@host/database"
+            )
+        return f"{driven}://{rest}"
 
     @field_validator("interval")
     @classmethod
@@ -90,6 +115,11 @@ class Settings(BaseSettings):
     def redis_address(self) -> str:
         """The server to connect to, as a URL."""
         return str(self.redis_url) if self.redis_url else f"unix://{(self.data_dir / SOCKET).absolute()}"
+
+    @property
+    def archive_address(self) -> str:
+        """The database to connect to, as a URL."""
+        return self.database_url or f"{_DRIVEN['sqlite']}:///{quote(str((self.data_dir / ARCHIVE).absolute()))}"
 
     @classmethod
     def settings_customise_sources(
@@ -122,4 +152,6 @@ def _line(detail: ErrorDetails) -> str:
     reason = detail["msg"].removeprefix("Value error, ")
     if not detail["loc"]:
         return reason
-    return f"{PREFIX}{str(detail['loc'][0]).upper()}: {detail['input']!r} is not accepted: {reason}"
+    # Whoever reads the log need not know the password of a database.
+    given = _PASSWORD.sub(r"\1:***@", repr(detail["input"]))
+    return f"{PREFIX}{str(detail['loc'][0]).upper()}: {given} is not accepted: {reason}"

@@ -6,9 +6,10 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from math import lcm
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -18,9 +19,19 @@ import typer
 import uvloop
 from aiohttp import ClientSession, ClientTimeout, TCPConnector
 
+from worker.archiver import BEATS, Archiver
+from worker.archiving import archiving
 from worker.beats import beats
+from worker.channels import WrongUrl, channels
+from worker.dispatch import Dispatch
+from worker.heartbeat import Heartbeat
 from worker.latest import (
+    DAY,
     MINUTE,
+    AlertLimits,
+    ArchiveError,
+    Channels,
+    Delivered,
     StoreError,
     Verifier,
     Writer,
@@ -29,8 +40,13 @@ from worker.latest import (
     connect,
 )
 from worker.lease import Busy, hold, take_lease, wait_for_lease
+from worker.letters import Wording
 from worker.live import Live
+from worker.notify import sessions
+from worker.notify.base import Notifier
+from worker.notify.heard import call
 from worker.progress import progress
+from worker.rebuild import rebuild
 from worker.recording import BadRecording, Recording, open_recording
 from worker.replay import OtherSamples, TooLate, replay
 from worker.settings import WorkerSettings
@@ -40,10 +56,13 @@ from worker.sources.cryptowatch import Cryptowatch
 from worker.sources.kraken import Kraken
 from worker.sources.simulated import Simulated
 from worker.sources.watched import Watched
+from worker.trial import trial
 
 log = structlog.get_logger()
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+notify = typer.Typer(help="Try the channels that alerts are sent through, and see what they did not take.")
+app.add_typer(notify, name="notify", no_args_is_help=True)
 
 USER_AGENT = "data-tracker/1.0"
 MOST_PATIENCE = 30.0
@@ -52,7 +71,7 @@ LEAVE_SECONDS = 2.0
 """How long giving the lease back may take at the end; it runs out by itself."""
 TEN_DIGITS = 10**10
 """Unix seconds have ten digits until 2286; what has more is milliseconds, or a mistake."""
-SAID = (StoreError, Busy, TooLate, OtherSamples, BadRecording)
+SAID = (StoreError, ArchiveError, WrongUrl, Busy, TooLate, OtherSamples, BadRecording)
 """What can go wrong without being our mistake: a line for people, and no stack trace."""
 
 
@@ -99,28 +118,81 @@ def verify(
     _finish(_verify(settings, repair=not dry_run))
 
 
+@notify.command("test")
+def notify_test() -> None:
+    """Send a test message through each channel, and print what the provider answers."""
+    _finish(_notify_test(_settings()))
+
+
+@notify.command("dead")
+def notify_dead(
+    channel: Annotated[str | None, typer.Argument(help="A channel's name; else all that there are.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many of each, the newest.")] = 100,
+) -> None:
+    """List the messages that are not sent any more, and why."""
+    _finish(_notify_dead(_settings(), channel, limit))
+
+
+@app.command("rebuild")
+def rebuild_command() -> None:
+    """Fill the past day anew from the providers' candles and the archive, and the archive from both."""
+    _finish(_rebuild(_settings()))
+
+
 async def _run(settings: WorkerSettings) -> None:
     patience = min(MOST_PATIENCE, settings.interval * 0.8)
-    async with _store(settings) as store, _session() as session, _feeding(store, wait=True):
+    async with (
+        channels(settings) as notifiers,
+        _store(settings) as store,
+        _session() as session,
+        _feeding(store, wait=True),
+        _dispatch(settings, notifiers) as dispatch,
+        _heartbeat(settings) as heartbeat,
+        archiving(settings, store) as archived,
+        asyncio.TaskGroup() as tasks,
+    ):
         sources = [Watched(source, session, patience) for source in _sources(settings)]
         now = int(time.time()) // settings.interval * settings.interval
         log.info("sampling", sources=settings.sources, every=f"{settings.interval} s", next="scripts/start-api.sh")
-        await Live(sources, store, settings.interval).run(now, beats(settings.interval, now))
+        tasks.create_task(dispatch.run())
+        tasks.create_task(heartbeat.run())
+        live = Live(sources, store, settings.interval, committed=heartbeat.beat)
+        archiver = Archiver(store, *archived, look_again=live.look_for_holes)
+        live.after_fill = archiver.after_fill
+        await archiver.open(now)
+        tasks.create_task(archiver.run(beats(BEATS)))
+        await live.run(now, beats(settings.interval, now))
 
 
 async def _replay(settings: WorkerSettings, recording: Recording) -> None:
-    print(
-        f"playing {recording.candles} candles of {len(recording.files)} metrics, "
-        f"{_iso(recording.first)} to {_iso(recording.last)}",
-        file=sys.stderr,
-    )
-    async with _store(settings) as store, _feeding(store, wait=False):
+    async with _store(settings) as store, _feeding(store, wait=False), archiving(settings, store) as archived:
+        await archived.archive.open()
+        print(
+            f"playing {recording.candles} candles of {len(recording.files)} metrics, "
+            f"{_iso(recording.first)} to {_iso(recording.last)}",
+            file=sys.stderr,
+        )
         began = time.monotonic()
         with progress("replaying") as seen:
-            ticks = await replay(recording, store, settings.interval, seen)
+            ticks = await replay(recording, store, settings.interval, seen, archived.closer)
         print(f"played {ticks} ticks in {time.monotonic() - began:.1f} s", file=sys.stderr)
     metric = next(iter(recording.files))
     print(f"next: scripts/start-api.sh, then curl http://{settings.bind}/v1/metrics/{metric}/history", file=sys.stderr)
+
+
+async def _rebuild(settings: WorkerSettings) -> None:
+    now = int(time.time()) // settings.interval * settings.interval
+    async with (
+        _store(settings) as store,
+        _session() as session,
+        _feeding(store, wait=False),
+        archiving(settings, store) as archived,
+    ):
+        await archived.archive.open()
+        sources = [Watched(source, session, MOST_PATIENCE) for source in _sources(settings)]
+        filled = await rebuild(sources, store, archived, settings.interval, now)
+    print(f"the day has {filled.samples} samples more, the archive {filled.hours} hours more or better")
+    print("next: scripts/start-worker.sh")
 
 
 async def _verify(settings: WorkerSettings, *, repair: bool) -> None:
@@ -138,10 +210,46 @@ async def _verify(settings: WorkerSettings, *, repair: bool) -> None:
         raise typer.Exit(1)
 
 
+async def _notify_test(settings: WorkerSettings) -> None:
+    async with channels(settings) as notifiers:
+        tried = await trial(notifiers, int(time.time()), settings.page)
+    for channel, is_sent, answer in tried:
+        print(f"{channel}: {'sent' if is_sent else 'not sent'}: {answer}")
+    if not tried:
+        print("there is no channel: set TRACKER_PUSHOVER_TOKEN and TRACKER_PUSHOVER_USER, or TRACKER_NOTIFY")
+    if not tried or not all(each.is_sent for each in tried):
+        raise typer.Exit(1)
+
+
+async def _notify_dead(settings: WorkerSettings, channel: str | None, limit: int) -> None:
+    async with connect(settings.redis_address, "data-tracker-notify") as redis:
+        delivered = Delivered(redis)
+        for name in [channel] if channel else sorted(await delivered.channels()):
+            for dead in await delivered.dead(name, limit):
+                print(f"{_iso(int(dead.at))} {name} {dead.message}: {dead.reason}")
+
+
 @asynccontextmanager
 async def _store(settings: WorkerSettings) -> AsyncIterator[Writer]:
     async with connect(settings.redis_address, "data-tracker-worker") as redis:
-        yield Writer(redis)
+        yield Writer(redis, AlertLimits(keep=settings.alert_days * DAY))
+
+
+@asynccontextmanager
+async def _dispatch(settings: WorkerSettings, notifiers: Sequence[Notifier]) -> AsyncIterator[Dispatch]:
+    """Give what sends alerts, over connections of its own, ready before the first tick is committed."""
+    async with connect(settings.redis_address, "data-tracker-deliver") as redis:
+        wording = Wording(settings.page, settings.interval)
+        dispatch = Dispatch(Channels(redis, settings.alert_days * DAY), notifiers, wording)
+        await dispatch.open()
+        yield dispatch
+
+
+@asynccontextmanager
+async def _heartbeat(settings: WorkerSettings) -> AsyncIterator[Heartbeat]:
+    async with sessions.for_heartbeats() as session:
+        address = settings.heartbeat_url
+        yield Heartbeat(partial(call, session, str(address)) if address else None)
 
 
 @asynccontextmanager

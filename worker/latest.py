@@ -1,14 +1,44 @@
 """The one import of a version: what `latest` is to the shell, this module is to the worker."""
 
-from v1 import decimals, keys, moments, records
+from v1 import candles, decimals, keys, moments, records
+from v1.archive import ArchiveAway, ArchiveError, connect_archive
+from v1.archive.writer import ArchiveWriter
+from v1.budgets import Use, month_end, month_of
+from v1.candles import HourCandle
 from v1.keys import LEASE_SECONDS
 from v1.logs import configure as configure_logs
+from v1.market import moved_on
 from v1.model import DAY, HOUR, MEASURES, MINUTE, Candle, Measure, Metric, Reading, Sample
 from v1.ranks import score, standings
 from v1.records import Found, Heard, Step, advance
-from v1.rules import NO_RULES, Engine, Market, with_states
+from v1.rules import NO_RULES, Alert, Engine, Market, Severity, with_states
+from v1.rules.text import Text, cut, digest, digest_id, fitted, is_in_digest, link, single, strongest
 from v1.settings import PREFIX, Settings, Words, WrongSettings, words
-from v1.store import Reader, Report, StoreAway, StoreError, Verifier, Writer, connect
+from v1.store import (
+    AlertLimits,
+    Attempt,
+    Channels,
+    Delivered,
+    Entry,
+    Listings,
+    OneHour,
+    Outbox,
+    Parcel,
+    Plans,
+    Reader,
+    Receipt,
+    Receipts,
+    Report,
+    Status,
+    StoreAway,
+    StoreError,
+    TopWriter,
+    Tries,
+    Verifier,
+    Writer,
+    connect,
+)
+from v1.toplist import About, Listing, PricedCoin, RankedCoin, Snapshot, is_due, is_late, merge
 
 __all__ = [
     "DAY",
@@ -18,34 +48,78 @@ __all__ = [
     "MINUTE",
     "NO_RULES",
     "PREFIX",
+    "About",
+    "Alert",
+    "AlertLimits",
+    "ArchiveAway",
+    "ArchiveError",
+    "ArchiveWriter",
+    "Attempt",
     "Candle",
+    "Channels",
+    "Delivered",
     "Engine",
+    "Entry",
     "Found",
     "Heard",
+    "HourCandle",
+    "Listing",
+    "Listings",
     "Market",
     "Measure",
     "Metric",
+    "OneHour",
+    "Outbox",
+    "Parcel",
+    "Plans",
+    "PricedCoin",
+    "RankedCoin",
     "Reader",
     "Reading",
+    "Receipt",
+    "Receipts",
     "Report",
     "Sample",
     "Settings",
+    "Severity",
+    "Snapshot",
+    "Status",
     "Step",
     "StoreAway",
     "StoreError",
+    "Text",
+    "TopWriter",
+    "Tries",
+    "Use",
     "Verifier",
     "Words",
     "Writer",
     "WrongSettings",
     "advance",
+    "candles",
     "configure_logs",
     "connect",
+    "connect_archive",
+    "cut",
     "decimals",
+    "digest",
+    "digest_id",
+    "fitted",
+    "is_due",
+    "is_in_digest",
+    "is_late",
     "keys",
+    "link",
+    "merge",
     "moments",
+    "month_end",
+    "month_of",
+    "moved_on",
     "records",
     "score",
+    "single",
     "standings",
+    "strongest",
     "with_states",
     "words",
 ]

@@ -1,7 +1,7 @@
 """The live sampler: asks on every beat, commits what it heard, fills holes. Until it is stopped."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import structlog
 
@@ -14,6 +14,9 @@ from worker.sources.watched import Watched
 from worker.tick import tick
 
 log = structlog.get_logger()
+
+AfterFill = Callable[[Watched, Sequence[Watched], int, Callable[[], bool]], Awaitable[None]]
+"""What is done when a source's fill is over: told the source, the others, the tick, and how to see that more is to fill."""
 
 RETRY_SECONDS = 1.0
 """Between two tries to commit while Redis is away."""
@@ -34,11 +37,20 @@ class Live:
     when it is back.
     """
 
-    def __init__(self, sources: Sequence[Watched], store: Writer, interval: int, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(
+        self,
+        sources: Sequence[Watched],
+        store: Writer,
+        interval: int,
+        sleep: Sleep = asyncio.sleep,
+        committed: Callable[[], None] = lambda: None,
+    ) -> None:
         self._sources = sources
         self._store = store
         self._interval = interval
         self._sleep = sleep
+        self._committed = committed
+        """Told of each committed tick; it must not take long."""
         self._backlog = Backlog(interval)
         self._due = asyncio.Event()
         self._holes = {source.name: asyncio.Event() for source in sources}
@@ -51,6 +63,12 @@ class Live:
         self._is_away = False
         self._may_have_holes = False
         self._noted: object = None
+        self.after_fill: AfterFill | None = None
+
+    def look_for_holes(self) -> None:
+        """Fill what is missing, as after a start."""
+        for holes in self._holes.values():
+            holes.set()
 
     async def run(self, now: int, beats: AsyncIterator[int]) -> None:
         """
@@ -109,8 +127,7 @@ class Live:
         self._is_away, self._is_caught_up = False, True
         if self._may_have_holes:
             self._may_have_holes = False
-            for holes in self._holes.values():
-                holes.set()
+            self.look_for_holes()
         return True
 
     async def _open(self) -> None:
@@ -136,6 +153,7 @@ class Live:
                 log.warning("ticks are missing", after=self._newest, until=at, missing=skipped)
                 self._may_have_holes = True
             self._newest = at
+            self._committed()
         self._backlog.done(at)
 
     async def _note(self) -> None:
@@ -160,6 +178,9 @@ class Live:
                 if taken:
                     await self._store.derive(at)
                     log.info("filled the past day", source=source.name, samples=taken)
+                if self.after_fill:
+                    others = [other for other in self._sources if other is not source]
+                    await self.after_fill(source, others, at, holes.is_set)
             except StoreAway as error:
                 log.debug("filling stops", source=source.name, reason=str(error))
                 await self._sleep(self._interval)

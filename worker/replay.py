@@ -6,6 +6,7 @@ from math import lcm
 import structlog
 
 from worker import candles
+from worker.closing import Closer
 from worker.latest import MINUTE, Heard, Measure, Metric, Writer
 from worker.progress import Seen
 from worker.recording import Recording
@@ -24,9 +25,12 @@ class OtherSamples(Exception):
     """The store is in the middle of the recording, but not by having played it; the message says what to do."""
 
 
-async def replay(recording: Recording, store: Writer, interval: int, seen: Seen) -> int:
+async def replay(recording: Recording, store: Writer, interval: int, seen: Seen, closer: Closer | None = None) -> int:
     """
     Commit every tick of the recording that the store does not have yet, and give how many.
+
+    With a `closer`, every hour is closed when the ticks have passed its end and its grace, long before its samples
+    leave the store; the hours that are over at the end are closed then.
 
     Cut off anywhere and started again with the same recording, it goes on where it was. Raises
     `TooLate` when the store's newest tick lies past the recording's end, and `OtherSamples` when it
@@ -40,15 +44,21 @@ async def replay(recording: Recording, store: Writer, interval: int, seen: Seen)
             f"the store has ticks until {newest} and the recording ends at {last}: "
             "play it into another TRACKER_DATA_DIR, or with a later --until"
         )
+    if closer:
+        await closer.until(newest - closer.grace, newest) if newest else closer.begin(first)
     of = (last - first) // step + 1
     committed = 0
     for number, (at, heard) in enumerate(_heard(recording, interval), 1):
         if newest is None or at > newest:
             await tick(at, heard, store)
             committed += 1
+            if closer:
+                await closer.until(at - closer.grace, at)
         elif at == newest:
             await _see_that_it_was_played(at, heard, store)
         seen(number, of)
+    if closer:
+        await closer.until(last, last)
     return committed
 
 

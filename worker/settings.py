@@ -1,13 +1,36 @@
 """What the worker reads from its environment, beside what every process of the version reads."""
 
+import re
 from difflib import get_close_matches
-from typing import Annotated, Self
+from typing import Annotated, NamedTuple, Self
 
 from pydantic import AnyHttpUrl, Field, SecretStr, field_validator, model_validator
 
-from worker.latest import PREFIX, Settings, Words, words
+from worker.latest import DAY, HOUR, PREFIX, Settings, Words, words
 
 SOURCES = ("cryptowatch", "kraken", "binance", "simulated")
+PUSHOVER = "pushover"
+SHORTEST_SECRET = 16
+
+_NEXT_URL = re.compile(r"[,\s]+(?=(?:[\w-]+=)?[a-zA-Z][a-zA-Z0-9+.-]*://)")
+"""Between two URLs of a list: they may have commas inside."""
+_NAMED_URL = re.compile(r"(?:([a-z0-9][a-z0-9_-]{0,31})=)?([a-zA-Z][a-zA-Z0-9+.-]*)(://\S+)")
+_LENGTH = re.compile(r"(0|[1-9][0-9]{0,3}(?=[hd]))([hd]?)")
+
+
+class Way(NamedTuple):
+    """A way to a person, as `TRACKER_NOTIFY` names it."""
+
+    name: str
+    url: str
+    """There may be secrets in it, so it is not shown."""
+
+    @property
+    def is_webhook(self) -> bool:
+        return self.url.startswith(WEBHOOK)
+
+
+WEBHOOK = "webhook+"
 
 
 class WorkerSettings(Settings):
@@ -25,6 +48,45 @@ class WorkerSettings(Settings):
     """Where a server that answers like Cryptowatch is asked; the service itself closed in 2023."""
     cryptowatch_api_key: SecretStr | None = None
     """The key for that server, if it wants one."""
+    pushover_token: SecretStr | None = None
+    """The application's token; with `pushover_user`, alerts are sent through Pushover."""
+    pushover_user: SecretStr | None = None
+    """The key of the user, or group, that they are sent to."""
+    pushover_url: AnyHttpUrl = AnyHttpUrl("https://api.pushover.net")
+    """Where Pushover, or what answers like it, is asked."""
+    pushover_emergency: bool = False
+    """Critical alerts are repeated every minute, for an hour, until somebody acknowledges them."""
+    pushover_connections: Annotated[int, Field(ge=1, le=2)] = 1
+    """Messages on their way at once. Each that is when we are killed may come twice."""
+    notify: SecretStr | None = None
+    """Further channels, `[name=]url` with commas between: Apprise's URLs, and `webhook+https://...`."""
+    webhook_secret: SecretStr | None = None
+    """What webhooks are signed with; 16 characters or more."""
+    webhook_private: bool = False
+    """Webhooks may go to addresses that are not on the internet."""
+    public_url: AnyHttpUrl | None = None
+    """Where people reach the page, for the links in messages; else `http://` and `bind`."""
+    heartbeat_url: AnyHttpUrl | None = None
+    """Called about once a minute while ticks are committed, so that somebody else notices when they are not."""
+    alert_days: Annotated[int, Field(ge=1, le=365)] = 30
+    """How long alerts, and what became of their messages, are kept."""
+
+    archive_backfill: Annotated[int, Field(ge=0, le=366 * DAY)] = 7 * DAY
+    """How far back the providers are asked for hours that the archive lacks: `36h`, `7d`; 0: not at all."""
+    archive_days: Annotated[int, Field(ge=2)] | None = None
+    """How many days the archive keeps; without a number all."""
+    archive_grace: Annotated[int, Field(ge=0, le=HOUR)] = 90
+    """Seconds after its end that an hour waits for late samples before it is closed."""
+
+    @field_validator("archive_backfill", mode="before")
+    @classmethod
+    def _is_a_length(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        found = _LENGTH.fullmatch(value.strip())
+        if not found:
+            raise ValueError("must be a number of hours or days, up to 366d: 36h, 7d; or 0")
+        return int(found[1]) * {"h": HOUR, "d": DAY}.get(found[2], 0)
 
     @field_validator("sources", "metrics", mode="before")
     @classmethod
@@ -58,3 +120,39 @@ class WorkerSettings(Settings):
                 f"{PREFIX}CRYPTOWATCH_URL is missing: Cryptowatch closed in 2023, name a server that answers like it"
             )
         return self
+
+    @model_validator(mode="after")
+    def _channels_can_be_reached(self) -> Self:
+        # Said here, and not by a field: what a field says of a wrong value shows it, and these are secret.
+        if (self.pushover_token is None) != (self.pushover_user is None):
+            raise ValueError(f"{PREFIX}PUSHOVER_TOKEN and {PREFIX}PUSHOVER_USER go together, and one is missing")
+        secret = self.webhook_secret.get_secret_value() if self.webhook_secret else ""
+        if any(way.is_webhook for way in self.ways) and len(secret) < SHORTEST_SECRET:
+            raise ValueError(f"{PREFIX}WEBHOOK_SECRET must have {SHORTEST_SECRET} characters or more, to sign webhooks")
+        names = [*([PUSHOVER] if self.pushover_token else []), *(way.name for way in self.ways)]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice:
+            raise ValueError(f"{PREFIX}NOTIFY: two channels are called {twice!r}; give one a name: other={twice}://...")
+        return self
+
+    @property
+    def ways(self) -> tuple[Way, ...]:
+        """What `notify` names. Raises `ValueError`."""
+        given = self.notify.get_secret_value().strip() if self.notify else ""
+        return tuple(_way(place, text) for place, text in enumerate(_NEXT_URL.split(given), 1)) if given else ()
+
+    @property
+    def page(self) -> str:
+        """Where people reach the page."""
+        return str(self.public_url or f"http://{self.bind}")
+
+
+def _way(place: int, text: str) -> Way:
+    found = _NAMED_URL.fullmatch(text)
+    if not found:
+        raise ValueError(f"{PREFIX}NOTIFY: entry {place} is not [name=]scheme://...")
+    name, scheme, rest = found.groups()
+    scheme = scheme.lower()
+    if scheme.startswith(WEBHOOK) and scheme not in (f"{WEBHOOK}http", f"{WEBHOOK}https"):
+        raise ValueError(f"{PREFIX}NOTIFY: entry {place}: a webhook is {WEBHOOK}https://... or {WEBHOOK}http://...")
+    return Way(name or scheme.partition("+")[0], scheme + rest)

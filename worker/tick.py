@@ -13,7 +13,7 @@ from worker.latest import (
     Metric,
     Step,
     Writer,
-    advance,
+    moved_on,
     score,
     standings,
     with_states,
@@ -25,20 +25,12 @@ async def tick(at: int, heard: Mapping[Metric, Heard], store: Writer, rules: Eng
     async with store.turn:
         with _collector_at_rest():
             metrics = sorted(store.known | heard.keys())
-            found = await store.found(at, metrics, rules.reach)
+            found = await store.found(at, metrics, rules.look)
             steps = moved_on(at, metrics, heard, found)
             scored = score(standings(steps))
-            judged = rules.judge(Market(at, steps, scored, store.outages, await _told(at, found, store)))
+            judged = rules.judge(Market(at, steps, scored.rank, store.outages, await _told(at, found, store)))
             await store.commit(at, with_states(steps, judged), scored, judged)
     return steps
-
-
-def moved_on(
-    at: int, metrics: Sequence[Metric], heard: Mapping[Metric, Heard], found: Sequence[Found]
-) -> Sequence[Step]:
-    """Compute the step of each metric; those with nothing to move are left out."""
-    steps = [advance(metric, at, heard.get(metric), held) for metric, held in zip(metrics, found, strict=True)]
-    return [step for step in steps if step is not None]
 
 
 async def _told(at: int, found: Sequence[Found], store: Writer) -> Mapping[str, int]:

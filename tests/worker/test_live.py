@@ -57,8 +57,10 @@ class Sampling:
         assert running.cancelled(), running.exception()
 
     async def beat(self, *ticks: int) -> None:
-        self.beats.beat(*ticks)
-        await self.committed(ticks[-1])
+        """Let beats come, one after the other, each when the one before is committed."""
+        for at in ticks:
+            self.beats.beat(at)
+            await self.committed(at)
 
     async def committed(self, at: int) -> None:
         await until(lambda: self.live._newest >= at)
@@ -340,6 +342,15 @@ class Outage:
     def ends(self) -> None:
         self.server.connected = True
 
+    async def is_met(self, sampling: Sampling, *ticks: int) -> None:
+        """Begin, let beats come, and wait until the last of them was kept."""
+        self.begins()
+        sampling.beats.beat(ticks[0])
+        await until(lambda: sampling.live._is_away)
+        sampling.beats.beat(*ticks[1:])
+        await until(lambda: sampling.live._now == ticks[-1])
+        await until(lambda: len(sampling.live._backlog) >= len(ticks))
+
 
 @pytest.fixture
 async def outage() -> AsyncIterator[Outage]:
@@ -357,10 +368,9 @@ async def test_ticks_of_an_outage_of_redis_are_committed_when_it_is_back_each_on
     with told() as lines:
         async with sampling.going():
             await sampling.beat(*ticks[:2])
-            outage.begins()
-            sampling.beats.beat(*ticks[2:-1])
-            await until(lambda: len(sampling.live._backlog) == len(ticks) - 3)
+            await outage.is_met(sampling, *ticks[2:-1])
             outage.ends()
+            await sampling.committed(ticks[-2])
             await sampling.beat(ticks[-1])
 
     for metric in (BTC, ETH):
@@ -381,9 +391,7 @@ async def test_what_was_computed_is_what_it_would_have_been_without_the_outage(
     ticks = range(NOON + 60, NOON + 62 * 60, 60)
 
     async with disturbed.going(), undisturbed.going():
-        outage.begins()
-        disturbed.beats.beat(*ticks)
-        await until(lambda: len(disturbed.live._backlog) > len(ticks))
+        await outage.is_met(disturbed, *ticks)
         outage.ends()
         await undisturbed.beat(*ticks)
         await disturbed.committed(ticks[-1])
@@ -397,8 +405,7 @@ async def test_a_redis_that_is_away_at_the_start_is_waited_for(outage: Outage, s
     outage.begins()
 
     async with sampling.going():
-        sampling.beats.beat(NOON + 60, NOON + 120)
-        await until(lambda: len(sampling.live._backlog) == 3)
+        await outage.is_met(sampling, NOON + 60, NOON + 120)
         outage.ends()
         await sampling.committed(NOON + 120)
         await sampling.whole(NOON + 120, BTC)
@@ -412,9 +419,7 @@ async def test_what_redis_lost_is_filled_from_candles(outage: Outage, session: C
         await sampling.beat(NOON + 60)
         await sampling.whole(NOON + 60, BTC)
         await outage.redis.flushall()
-        outage.begins()
-        sampling.beats.beat(NOON + 120)
-        await until(lambda: sampling.live._is_away)
+        await outage.is_met(sampling, NOON + 120)
         outage.ends()
         await sampling.committed(NOON + 120)
         await sampling.whole(NOON + 120, BTC)
@@ -500,9 +505,10 @@ async def test_ticks_that_take_longer_than_their_interval_skip_beats_instead_of_
         await until(lambda: sampling.live._now == ticks[-1])
         waiting = len(sampling.live._backlog)
         store.gate.set()
+        await until(lambda: not sampling.live._backlog)
         await sampling.beat(ticks[-1] + 1)
 
-    assert waiting * 1 == BEHIND_SECONDS + 1
+    assert waiting == BEHIND_SECONDS + 1
     assert (await sampling.day(end=ticks[-1] + 1))[-1] == ticks[-1] + 1
 
 

@@ -19,6 +19,7 @@ class Alert(NamedTuple):
     measure: str | None
     at: int
     value: str | None
+    """What was judged; of a rank rule the rank."""
     mean: float | None
     """Of the numbers it was compared with, rounded once."""
     ratio: float | None
@@ -28,7 +29,7 @@ class Alert(NamedTuple):
     since: int | None
     """The tick from which on they were counted, or since when there is silence."""
     rank: int | None
-    """Place of the metric by deviation of the measure."""
+    """Place of the metric by deviation of the measure; of a rank rule, in its own rank."""
     of: int | None
     quiet: str | None
     """Why no message is sent; `None` where one is."""

@@ -5,15 +5,25 @@ Each condition gives a `Verdict`, or `None` where there is nothing to judge by: 
 numbers before it. `None` keeps a rule in the phase it is in.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from math import isqrt
+from operator import neg, pos
 from typing import NamedTuple
 
 from .. import moments
-from ..decimals import Number, difference, parse, power
-from ..model import HOUR, MEASURES, Measure
+from ..decimals import Number, difference, parse, power, ratio_rounded, text
+from ..model import DAY, HOUR, MEASURES, Measure
 from ..moments import Moments
-from ..records import Step
+from ..records import LOOKS_AT_NOTHING, Look, Step
 from .rule import Kind, Rule
+
+_PERCENT_PLACES = 6
+_SCORE_PLACES = 12
+_TOWARDS: Mapping[str, Callable[[int], int]] = {"up": pos, "down": neg, "both": abs}
+"""How far something moved in the direction that a rule asks for; below zero: the other way."""
+_PRICE, _VOLUME, _TRADED = (
+    MEASURES.index(measure) for measure in (Measure.PRICE, Measure.VOLUME, Measure.INTERVAL_VOLUME)
+)
 
 
 class Verdict(NamedTuple):
@@ -27,7 +37,9 @@ class Verdict(NamedTuple):
     since: int | None = None
     """The tick from which on that was counted."""
     compared: float | None = None
-    """By how much: a ratio, a percentage, a number of deviations."""
+    """By how much: a ratio, a percentage, a number of deviations; below the baseline it is negative."""
+    extent: str | None = None
+    """How far it is, as `step` measures it: the value, or the size of the percentage or of the deviations."""
     metrics: int | None = None
     """How many metrics it is about, where it is about a source."""
 
@@ -36,75 +48,84 @@ Condition = Callable[[Step, int], Verdict | None]
 """Judges a step at its tick."""
 
 QUIET = Verdict(over=False)
-_PRICE, _VOLUME, _TRADED = (
-    MEASURES.index(measure) for measure in (Measure.PRICE, Measure.VOLUME, Measure.INTERVAL_VOLUME)
-)
 
 
-def condition(rule: Rule) -> Condition | None:
-    """Give the condition of a rule whose kind looks at one metric alone; `None` for the other kinds."""
+def condition(rule: Rule, interval: int) -> Condition | None:
+    """Give the condition of a rule that looks at one metric alone; `None` of a rank rule, which does not."""
     make = _MAKERS.get(rule.kind)
-    return make(rule) if make else None
+    return make(rule, interval) if make else None
 
 
-def reach(rule: Rule) -> int:
-    """Give how many seconds of samples before the tick the rule must see; 0 where the moments are enough."""
-    moments_are_enough = rule.window == HOUR and rule.kind in (Kind.RATIO, Kind.FROZEN)
-    sees_back = rule.kind in (Kind.RATIO, Kind.FROZEN, Kind.CHANGE)
-    return rule.window if sees_back and not moments_are_enough else 0
+def look(rule: Rule) -> Look:
+    """Say which samples before the tick the rule must see; none where the moments are enough."""
+    if rule.kind is Kind.CHANGE:
+        return Look(first_of=(rule.window,))
+    if rule.kind in (Kind.RATIO, Kind.FROZEN) and rule.window != HOUR:
+        return Look(all_of=rule.window)
+    return LOOKS_AT_NOTHING
 
 
-def _ratio(rule: Rule) -> Condition:
-    index, factor, window, least = MEASURES.index(rule.measure), parse(rule.factor), rule.window, rule.min_samples
+def _ratio(rule: Rule, interval: int) -> Condition:
+    index, factor, window, least = _index(rule), parse(rule.factor), rule.window, rule.least(interval)
+    is_hour = window == HOUR
 
     def judge(step: Step, at: int) -> Verdict | None:
         value = step.sample.values[index] if step.sample else None
         if value is None:
             return None
-        baseline = step.baseline[index] if window == HOUR else _before(step, index, at - window)
+        baseline = step.baseline[index] if is_hour else _before(step, index, at - window)
         if baseline.n < least:
             return None
         number = parse(value)
         if not moments.exceeds(number, factor, baseline):
             return QUIET
-        return Verdict(True, value, baseline, at - window, _times(number, baseline))
+        return Verdict(True, value, baseline, at - window, _times(number, baseline), value)
 
     return judge
 
 
-def _threshold(rule: Rule) -> Condition:
-    index = MEASURES.index(rule.measure)
-    bound, sign = (parse(rule.above), 1) if rule.above is not None else (parse(rule.below or "0"), -1)
+def _threshold(rule: Rule, _: int) -> Condition:
+    index, is_above = _index(rule), rule.above is not None
+    units, places = parse(rule.above or rule.below or "0")
 
     def judge(step: Step, at: int) -> Verdict | None:
         value = step.sample.values[index] if step.sample else None
         if value is None:
             return None
-        return Verdict(sign * difference(parse(value), bound)[0] > 0, value, since=at)
+        its_units, its_places = parse(value)
+        left, right = its_units * power(places), units * power(its_places)
+        if left > right if is_above else left < right:
+            return Verdict(True, value, since=at, extent=value)
+        return QUIET
 
     return judge
 
 
-def _change(rule: Rule) -> Condition:
-    index, percent, window = MEASURES.index(rule.measure), parse(rule.percent or "0"), rule.window
+def _change(rule: Rule, _: int) -> Condition:
+    index, percent, window, towards = _index(rule), parse(rule.percent or "0"), rule.window, _TOWARDS[rule.direction]
 
     def judge(step: Step, at: int) -> Verdict | None:
         value = step.sample.values[index] if step.sample else None
-        earlier = [sample for sample in step.found.recent if sample.tick >= at - window]
-        then = next((sample.values[index] for sample in earlier if sample.values[index] is not None), None)
-        if value is None or then is None or parse(then)[0] <= 0:
+        first = next((sample for sample in step.found.recent if sample.tick >= at - window), None)
+        then = first.values[index] if first else None
+        if value is None or first is None or then is None:
             return None
-        base, (moved, places) = parse(then), difference(parse(value), parse(then))
-        signed = {"up": moved, "down": -moved, "both": abs(moved)}[rule.direction]
+        base = parse(then)
+        if base[0] <= 0:
+            return None
+        moved, places = difference(parse(value), base)
         # moved / base > percent / 100, everything in integers.
-        over = signed * 100 * power(base[1] + percent[1]) > percent[0] * base[0] * power(places)
-        return Verdict(over, value, since=earlier[0].tick, compared=_quotient((moved * 100, places), base))
+        far = towards(moved) * 100 * power(base[1] + percent[1])
+        if far <= percent[0] * base[0] * power(places):
+            return QUIET
+        extent = ratio_rounded((abs(moved) * 100, places), base, _PERCENT_PLACES)
+        return Verdict(True, value, since=first.tick, compared=_quotient((moved * 100, places), base), extent=extent)
 
     return judge
 
 
-def _deviation(rule: Rule) -> Condition:
-    index, score, least = MEASURES.index(rule.measure), parse(rule.score), rule.min_samples
+def _deviation(rule: Rule, interval: int) -> Condition:
+    index, score, least, towards = _index(rule), parse(rule.score), rule.least(interval), _TOWARDS[rule.direction]
 
     def judge(step: Step, at: int) -> Verdict | None:
         value = step.sample.values[index] if step.sample else None
@@ -114,33 +135,52 @@ def _deviation(rule: Rule) -> Condition:
         day = step.record.day[index].slide((), (number,))  # the day before it: the record counts it in already
         if day.n < least:
             return None
-        off, spread = _off(number, day), day.n * day.squares - day.total * day.total
-        signed = {"up": off, "down": -off, "both": abs(off)}[rule.direction]
-        # off / n > score x sqrt(spread) / n, squared; a negative side is never over.
-        over = signed > 0 and signed**2 * power(2 * score[1]) > score[0] ** 2 * spread
-        return Verdict(over, value, day, at - 24 * HOUR, _scores(off, spread) if over else None)
+        off = _off(number, day)
+        far, spread = towards(off), _spread(day)
+        # off / n > score x sqrt(spread) / n, squared; on the other side it is never over.
+        if far <= 0 or far**2 * power(2 * score[1]) <= score[0] ** 2 * spread:
+            return QUIET
+        if not spread:
+            return Verdict(True, value, day, at - DAY)
+        scores = isqrt(off**2 * power(2 * _SCORE_PLACES) // spread)  # through a float it might overflow
+        compared, extent = scores / power(_SCORE_PLACES), text((scores, _SCORE_PLACES))
+        return Verdict(True, value, day, at - DAY, compared if off > 0 else -compared, extent)
 
     return judge
 
 
-def _frozen(rule: Rule) -> Condition:
-    window, least = rule.window, rule.min_samples
+def _frozen(rule: Rule, interval: int) -> Condition:
+    window, least = rule.window, rule.least(interval)
+    is_hour = window == HOUR
 
     def judge(step: Step, at: int) -> Verdict | None:
         if step.sample is None:
             return None
         prices, volumes, traded = [
-            step.baseline[index] if window == HOUR else _before(step, index, at - window)
+            step.baseline[index] if is_hour else _before(step, index, at - window)
             for index in (_PRICE, _VOLUME, _TRADED)
         ]
         if prices.n < least:
             return None
-        value = step.sample.values[_PRICE]
-        flat = value is not None and not _spread(prices) and not _off(parse(value), prices)
-        moves = traded.total > 0 or _spread(volumes) > 0
         told = step.record.provider_time
         stands_still = told is not None and told <= at - window
-        return Verdict((flat and moves) or stands_still, value, prices, at - window)
+        if stands_still or (_is_flat(step.sample.values[_PRICE], prices) and _trades(step, traded, volumes)):
+            return Verdict(True, step.sample.values[_PRICE], prices, at - window)
+        return QUIET
+
+    return judge
+
+
+def _stale(rule: Rule, interval: int) -> Condition:
+    silence = rule.intervals * interval
+
+    def judge(step: Step, at: int) -> Verdict | None:
+        match is_stale(step, at, silence):
+            case None:
+                return None
+            case True:
+                return Verdict(True, since=step.record.newest)
+        return QUIET
 
     return judge
 
@@ -151,12 +191,24 @@ _MAKERS = {
     Kind.CHANGE: _change,
     Kind.DEVIATION: _deviation,
     Kind.FROZEN: _frozen,
+    Kind.STALE: _stale,
 }
 
 
-def is_stale(step: Step, at: int, silence: int) -> bool:
-    """Tell whether the metric's newest sample is `silence` seconds old, or more."""
-    return step.sample is None and at - step.record.newest >= silence
+def is_stale(step: Step, at: int, silence: int) -> bool | None:
+    """
+    Tell whether the metric's newest sample is `silence` seconds old, or more.
+
+    `None` at the first tick after so long without one: there was nobody to hear it.
+    """
+    if step.sample is not None or at - step.record.newest < silence:
+        return False
+    before = step.found.record
+    return True if before and at - before.at < silence else None
+
+
+def _index(rule: Rule) -> int:
+    return MEASURES.index(rule.measure)
 
 
 def _before(step: Step, index: int, since: int) -> Moments:
@@ -170,15 +222,30 @@ def _before(step: Step, index: int, since: int) -> Moments:
 
 
 def _off(number: Number, mean_of: Moments) -> int:
-    """Give n x number - total in units of 10 ** -places: n x how far it is off the mean."""
+    """Give n x number - total in units of 10 ** -places; the number is not finer than the moments."""
     units, places = number
-    # A number finer than the series is counted in its own places; only the sign and the square's scale matter.
-    finer = max(places, mean_of.places)
-    return units * power(finer - places) * mean_of.n - mean_of.total * power(finer - mean_of.places)
+    return units * power(mean_of.places - places) * mean_of.n - mean_of.total
 
 
 def _spread(of: Moments) -> int:
     return of.n * of.squares - of.total * of.total
+
+
+def _is_flat(value: str | None, before: Moments) -> bool:
+    """Tell whether all numbers are the same, the newest one, too."""
+    if value is None or _spread(before):
+        return False
+    units, places = parse(value)
+    return units * before.n * power(before.places) == before.total * power(places)
+
+
+def _trades(step: Step, traded: Moments, volumes: Moments) -> bool:
+    """Tell whether there was trade in the window."""
+    if traded.n:
+        return traded.total > 0
+    # The volume of 24 hours falls by itself, as old trades leave it; above its own mean it has risen.
+    value = step.sample.values[_VOLUME] if step.sample else None
+    return value is not None and moments.exceeds(parse(value), (1, 0), volumes)
 
 
 def _times(number: Number, baseline: Moments) -> float:
@@ -188,7 +255,3 @@ def _times(number: Number, baseline: Moments) -> float:
 
 def _quotient(top: Number, bottom: Number) -> float:
     return top[0] * power(bottom[1]) / (bottom[0] * power(top[1]))
-
-
-def _scores(off: int, spread: int) -> float | None:
-    return off / spread**0.5 if spread else None

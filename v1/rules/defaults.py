@@ -10,8 +10,14 @@ DEFAULTS = (
             name=f"{measure.replace('_', ' ')} is more than 3 x its hour mean",
             kind=Kind.RATIO,
             measure=measure,
+            severity=severity,
         )
-        for measure in (Measure.PRICE, Measure.VOLUME, Measure.INTERVAL_VOLUME)
+        # What trades within a minute jumps many times a day, at every pair: worth a line, not a sound.
+        for measure, severity in (
+            (Measure.PRICE, Severity.WARNING),
+            (Measure.VOLUME, Severity.WARNING),
+            (Measure.INTERVAL_VOLUME, Severity.INFO),
+        )
     ),
     Rule(
         id="stale",

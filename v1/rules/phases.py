@@ -1,5 +1,6 @@
 """The phases of a rule at one metric, the one function that moves between them, and when it speaks. Pure."""
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -26,10 +27,16 @@ class State(NamedTuple):
     since: int
     """The tick at which the phase began; while pending or firing, at which the rule began to hold."""
     told_at: int | None = None
-    told_value: str | None = None
+    told_extent: str | None = None
+    """How far it was then, see `conditions.Verdict`."""
     alert: str | None = None
-    """Id of the alert that told it."""
+    """While firing: id of the last alert that told it."""
+    sent: bool = False
+    """While firing: whether a message was sent, or all of them were kept quiet."""
 
+
+States = Mapping[str, State]
+"""By rule id."""
 
 NEVER = State(Phase.INACTIVE, 0)
 
@@ -39,10 +46,12 @@ def advance(state: State, *, over: bool, at: int, hold: int) -> State:
     Move on at tick `at`, at which the rule holds (`over`) or not; it fires after `hold` seconds.
 
         INACTIVE ──over──▶ PENDING ──over for `hold`──▶ FIRING
-           ▲                  │                           │
-           ├─────not over─────┘                       not over
-           │                                              ▼
-           └── once told long ago (see `forgets`) ─── RESOLVED ──over──▶ PENDING
+           ▲                │   ▲                         │
+           ├────not over────┘   │                      not over
+           │                   over                       ▼
+           └── once told long ago (see `forgets`) ─── RESOLVED
+
+    Whoever was told something goes back from PENDING to RESOLVED, not to INACTIVE.
     """
     match state.phase, over:
         case ((Phase.INACTIVE | Phase.RESOLVED), True):
@@ -52,7 +61,7 @@ def advance(state: State, *, over: bool, at: int, hold: int) -> State:
         case Phase.PENDING, False:
             return state._replace(phase=Phase.INACTIVE if state.told_at is None else Phase.RESOLVED, since=at)
         case Phase.FIRING, False:
-            return state._replace(phase=Phase.RESOLVED, since=at)
+            return state._replace(phase=Phase.RESOLVED, since=at, alert=None, sent=False)
     return state
 
 
@@ -63,18 +72,47 @@ def forgets(state: State, at: int, cooldown: int) -> bool:
     return state.phase is Phase.RESOLVED and (state.told_at is None or at - state.told_at >= cooldown)
 
 
-def speaks(state: State, at: int, value: str | None, cooldown: int, step: Number) -> bool:
+def speaks(state: State, at: int, cooldown: int, *, moved_on: bool) -> bool:
     """
     Tell whether a firing rule says so at tick `at`.
 
-    It does if it never did, if the cooldown is over, or if the value is more than `step` x the one it
-    told last (in integers; a step of zero never). With neither cooldown nor step it always does.
+    It does if it never did, if the cooldown is over, or if it has `moved_on` by a whole step since it
+    did. With neither cooldown nor step it always does.
     """
     if state.phase is not Phase.FIRING:
         return False
-    if state.told_at is None or at - state.told_at >= cooldown:
-        return True
-    if not step[0] or value is None or state.told_value is None:
+    return state.told_at is None or at - state.told_at >= cooldown or moved_on
+
+
+def is_further(extent: str | None, told: str | None, step: Number, *, down: bool = False) -> bool:
+    """
+    Tell whether `extent` is more than `step` x as far as `told`, in integers; a step of zero never is.
+
+    Going `down`, further is less: 10 is more than 3 x as far down as 31, and -31 as -10.
+    """
+    if not step[0] or extent is None or told is None:
         return False
-    (units, places), (told_units, told_places) = parse(value), parse(state.told_value)
-    return units * power(told_places + step[1]) > step[0] * told_units * power(places)
+    now, then = parse(extent), parse(told)
+    if (then[0] < 0) == down:
+        return _exceeds(now, then, step, down=down)  # away from zero
+    return _exceeds(then, now, step, down=not down)  # towards it
+
+
+def _exceeds(left: Number, right: Number, step: Number, *, down: bool) -> bool:
+    """Tell whether left > step x right, or, going `down`, left < step x right."""
+    (left_units, left_places), (right_units, right_places) = left, right
+    one = left_units * power(right_places + step[1])
+    other = step[0] * right_units * power(left_places)
+    return one < other if down else one > other
+
+
+def write_states(states: States) -> dict[str, list[object]]:
+    """Give states as they are kept in a record; of one that was never told, no more than there is."""
+    return {
+        rule: [*state] if state.told_at is not None else [state.phase, state.since] for rule, state in states.items()
+    }
+
+
+def read_states(written: Mapping[str, Sequence[object]]) -> dict[str, State]:
+    """Read what `write_states` wrote."""
+    return {rule: State(Phase(str(phase)), *rest) for rule, (phase, *rest) in written.items()}  # type: ignore[arg-type]  # as written

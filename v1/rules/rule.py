@@ -1,25 +1,16 @@
 """What a rule says, and whether it can be meant. When it holds is `conditions`' business."""
 
-import re
-from datetime import time
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, Self
-from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from .. import decimals
 from ..model import DAY, HOUR, By, Measure, Metric
+from .faults import Fault, NotAccepted, faults
+from .fields import LONGEST, Count, Decimal, Flag, Id, Pattern, Seconds, pattern
+from .mute import Mute
 
 
 class Kind(StrEnum):
@@ -30,7 +21,7 @@ class Kind(StrEnum):
     THRESHOLD = "threshold"
     """The value is more than `above`, or less than `below`."""
     CHANGE = "change"
-    """The value moved by more than `percent` within the `window`."""
+    """The value is more than `percent` off the first one of the `window` before it."""
     DEVIATION = "deviation"
     """The value is more than `score` standard deviations off the mean of the day before it."""
     RANK = "rank"
@@ -38,7 +29,7 @@ class Kind(StrEnum):
     STALE = "stale"
     """No sample for `intervals` ticks."""
     FROZEN = "frozen"
-    """For a `window`, the price did not move though volume traded, or the provider's own time stood still."""
+    """For a `window`, the price did not move though volume trades, or the provider's own time stood still."""
 
 
 class Severity(StrEnum):
@@ -49,167 +40,154 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
-_UNITS = {"s": 1, "m": 60, "h": HOUR, "d": DAY}
-LONGEST = DAY
-"""Seconds. No window is longer than what is kept."""
+ENOUGH = 30
+"""Numbers that a window must hold where a rule does not say how many, or half of what fits into it."""
+_NEVER_NEGATIVE = (Measure.PRICE, Measure.VOLUME, Measure.INTERVAL_VOLUME)
+_WHOLE = 100
+"""Percent."""
 
 
-def seconds(value: object) -> object:
-    """Read a length of time: seconds, or `90s`, `15m`, `1h`, `1d`. Raises `ValueError`."""
-    if isinstance(value, str):
-        found = re.fullmatch(r"([0-9]{1,6})([smhd]?)", value.strip())
-        if not found:
-            raise ValueError("must be seconds, or a number with s, m, h or d behind it: 90s, 15m, 1h, 1d")
-        return int(found[1]) * _UNITS[found[2] or "s"]
-    return value
-
-
-def _decimal(value: object) -> object:
-    """Take a number as its decimal text, so that 0.1 stays a tenth."""
-    text = str(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else None
-    if not decimals.is_number(text):
-        raise ValueError("must be a decimal number")
-    return text
-
-
-def _written(text: str | None) -> int | float | None:
-    if text is None:
-        return None
-    number = float(text)
-    return int(number) if number.is_integer() and abs(number) < 2**53 else number
-
-
-Seconds = Annotated[int, BeforeValidator(seconds)]
-Decimal = Annotated[str, BeforeValidator(_decimal), PlainSerializer(_written, when_used="json")]
-
-
-class WrongRule(Exception):
-    """A rule that cannot be meant. `errors` has (field, value, what is accepted) for each fault."""
-
-    def __init__(self, errors: list[tuple[str, object, str]]) -> None:
-        super().__init__("; ".join(f"{field}: {value!r} is not accepted: {why}" for field, value, why in errors))
-        self.errors = errors
-
-
-class Mute(BaseModel):
-    """Hours of the day in which a rule is recorded but not sent."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    start: time
-    end: time
-    """Before `start` where the hours go over midnight."""
-    zone: str = "UTC"
-    """Time zone, as in `Europe/Berlin`."""
-
-    @field_validator("zone")
-    @classmethod
-    def _is_known(cls, value: str) -> str:
-        if value not in available_timezones():
-            raise ValueError("must be a time zone's name, as in Europe/Berlin or UTC")
-        return value
-
-    @property
-    def tz(self) -> ZoneInfo:
-        return ZoneInfo(self.zone)
+class WrongRule(NotAccepted):
+    """A rule that cannot be meant."""
 
 
 class Rule(BaseModel):
     """One rule. Fields that its kind does not use must not be given."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+    id: Id
     name: Annotated[str, Field(max_length=120)] = ""
+    """For people; without one, the id."""
     kind: Kind
-    metrics: Annotated[str, Field(min_length=1, max_length=120)] = "*"
+    """What it watches for."""
+    metrics: Pattern = "*"
     """Pattern of the metrics it watches: `KRAKEN:*`; `*` and `?` stand for any letters and for one."""
     measure: Measure = Measure.PRICE
+    """Which number of a sample it judges."""
     window: Annotated[Seconds, Field(ge=1, le=LONGEST)] = HOUR
-    """Seconds."""
-    min_samples: Annotated[int, Field(ge=1, le=86400)] = 30
-    """Numbers that must be in the window before it says anything."""
+    """How far it looks back: seconds, or `15m`, `1h`; a day at most."""
+    min_samples: Annotated[Count, Field(ge=1, le=DAY)] | None = None
+    """Numbers that must be in the window before it says anything; else half of what fits, and 30 at most."""
 
     factor: Decimal = "3"
+    """The value must be more than so many times the mean."""
     above: Decimal | None = None
+    """The value must be more than that."""
     below: Decimal | None = None
+    """The value must be less than that."""
     percent: Decimal | None = None
+    """The value must have moved by more than that."""
     direction: Literal["up", "down", "both"] = "both"
+    """Which way it must have moved."""
     score: Decimal = "3"
+    """The value must be more than so many standard deviations off the mean."""
     by: By = By.STDDEV
-    top: Annotated[int, Field(ge=1, le=1000)] = 10
+    """What the rank is made by."""
+    top: Annotated[Count, Field(ge=1, le=1000)] = 10
+    """How many places are on top."""
     event: Literal["enters", "leaves", "both"] = "both"
-    intervals: Annotated[int, Field(ge=2, le=1440)] = 3
+    """What is told."""
+    intervals: Annotated[Count, Field(ge=2, le=1440)] = 3
+    """Without a sample for so many ticks a metric is stale."""
 
     for_: Annotated[Seconds, Field(ge=0, le=DAY, alias="for")] = 0
     """Seconds that it must hold before it speaks."""
     cooldown: Annotated[Seconds, Field(ge=0, le=30 * DAY)] = HOUR
     """Seconds of silence after it spoke."""
     step: Decimal = "3"
-    """Within the cooldown it speaks again if the value is more than `step` x the last one told; 0: never."""
+    """Within the cooldown it speaks again if it is more than `step` x as far as when it last did; 0: never."""
     severity: Severity = Severity.WARNING
-    channels: tuple[str, ...] = ()
+    """How much it matters."""
+    channels: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=64)], ...], Field(max_length=20)] = ()
     """Names of the channels it is sent to; none named: to all."""
     mute: Mute | None = None
-    resolved: bool = False
+    """Hours in which it is recorded and not sent."""
+    resolved: Flag = False
     """Whether to tell also when it is over."""
-    enabled: bool = True
+    enabled: Flag = True
+    """Whether it is judged at all."""
 
     @field_validator("metrics")
     @classmethod
-    def _upper(cls, value: str) -> str:
-        return value.upper()
+    def _can_match(cls, value: str) -> str:
+        return pattern(value)
 
     @model_validator(mode="before")
     @classmethod
     def _only_its_own(cls, given: Any) -> Any:
-        if isinstance(given, dict):
-            kind = given.get("kind")
-            allowed = _OF_KIND[Kind(str(kind))] if kind in [*Kind] else _ANY_KIND
+        if isinstance(given, dict) and given.get("kind") in [*Kind]:
+            kind = Kind(given["kind"])
             for field in given:
-                if field in _ANY_KIND and field not in allowed:
-                    raise ValueError(f"{field}: a {kind} rule does not have it")
+                if field in OF_ANY_KIND and field not in OF_KIND[kind]:
+                    own = ", ".join(name for name in OF_ANY_KIND if name in OF_KIND[kind])
+                    raise ValueError(f"{field}: nothing; a {kind} rule does not have it, but {own}")
         return given
 
     @model_validator(mode="after")
     def _can_fire(self) -> Self:
-        positive = {"factor": self.factor, "score": self.score, "percent": self.percent}
-        for field, text in positive.items():
-            if text is not None and decimals.parse(text)[0] <= 0:
-                raise ValueError(f"{field}: {text} is not more than zero")
-        if decimals.parse(self.step)[0] < 0:
-            raise ValueError(f"step: {self.step} is less than zero")
-        if self.kind is Kind.THRESHOLD and (self.above is None) == (self.below is None):
-            raise ValueError("a threshold rule has either above or below")
-        if self.kind is Kind.CHANGE and self.percent is None:
-            raise ValueError("percent: a change rule must say by how much")
-        if self.kind is Kind.RATIO and self.min_samples > self.window:
-            raise ValueError(f"min_samples: {self.min_samples} samples never fit into {self.window} s")
+        for field in ("factor", "score", "percent"):
+            number = getattr(self, field)
+            if number is not None and decimals.parse(number)[0] <= 0:
+                raise ValueError(f"{field}: a number above zero")
+        units, places = decimals.parse(self.step)
+        if units < 0 or 0 < units < decimals.power(places):
+            raise ValueError("step: 0, or a number from 1 up")
+        if self.kind is Kind.THRESHOLD:
+            self._has_one_bound()
+        if self.kind is Kind.CHANGE:
+            self._can_change()
         return self
+
+    def _has_one_bound(self) -> None:
+        if (self.above is None) == (self.below is None):
+            raise ValueError("above: a number, or one for `below` instead: a threshold rule has one of the two")
+        if self.below is not None and self.measure in _NEVER_NEGATIVE and decimals.parse(self.below)[0] <= 0:
+            raise ValueError(f"below: a number above zero; {self.measure} is never less, so it could never fire")
+
+    def _can_change(self) -> None:
+        if self.percent is None:
+            raise ValueError("percent: a number above zero; a change rule must say by how much")
+        units, places = decimals.parse(self.percent)
+        if self.direction == "down" and self.measure in _NEVER_NEGATIVE and units >= _WHOLE * decimals.power(places):
+            raise ValueError(f"percent: less than 100; {self.measure} never falls by more, so it could never fire")
 
     def matches(self, metric: Metric) -> bool:
         """Tell whether the rule watches the metric."""
         return fnmatchcase(metric, self.metrics)
 
+    def fits(self, interval: int) -> int:
+        """Give how many samples there can be in what it looks back on."""
+        return DAY // interval - 1 if self.kind is Kind.DEVIATION else self.window // interval
 
-_ANY_KIND = frozenset(
-    [
-        "measure",
-        "window",
-        "min_samples",
-        "factor",
-        "above",
-        "below",
-        "percent",
-        "direction",
-        "score",
-        "by",
-        "top",
-        "event",
-        "intervals",
-    ]
+    def least(self, interval: int) -> int:
+        """Give how many numbers must be there before it says anything."""
+        return max(1, min(ENOUGH, self.fits(interval) // 2)) if self.min_samples is None else self.min_samples
+
+    def written(self) -> dict[str, object]:
+        """Give the fields of its kind as a document: numbers as decimal text, the rest as JSON has it."""
+        whole = self.model_dump(mode="json", by_alias=True)
+        return {name: value for name, value in whole.items() if name not in OF_ANY_KIND or name in OF_KIND[self.kind]}
+
+
+DECIMALS = frozenset({"factor", "above", "below", "percent", "score", "step"})
+"""The fields that are numbers kept as decimal text."""
+OF_ANY_KIND = (
+    "measure",
+    "window",
+    "min_samples",
+    "factor",
+    "above",
+    "below",
+    "percent",
+    "direction",
+    "score",
+    "by",
+    "top",
+    "event",
+    "intervals",
 )
-_OF_KIND = {
+OF_KIND = {
     Kind.RATIO: frozenset({"measure", "window", "min_samples", "factor"}),
     Kind.THRESHOLD: frozenset({"measure", "above", "below"}),
     Kind.CHANGE: frozenset({"measure", "window", "percent", "direction"}),
@@ -220,18 +198,27 @@ _OF_KIND = {
 }
 
 
-def parse_rule(given: object) -> Rule:
-    """Make a rule of a decoded document. Raises `WrongRule` that names every field, value and what is accepted."""
+def parse_rule(given: object, interval: int = 1) -> Rule:
+    """
+    Make a rule of a decoded document, for samples every `interval` seconds.
+
+    Raises `WrongRule` that names every field, value and what is accepted.
+    """
     try:
-        return Rule.model_validate(given)
+        rule = Rule.model_validate(given)
     except ValidationError as error:
-        raise WrongRule([_fault(each["loc"], each["input"], each["msg"]) for each in error.errors()]) from error
+        raise WrongRule(faults(error, Rule)) from error
+    fault = never_fires(rule, interval)
+    if fault:
+        raise WrongRule([fault])
+    return rule
 
 
-def _fault(where: tuple[int | str, ...], value: object, message: str) -> tuple[str, object, str]:
-    message = message.removeprefix("Value error, ")
-    if where:
-        return ".".join(map(str, where)), value, message
-    field, colon, reason = message.partition(": ")
-    given = value.get(field) if isinstance(value, dict) else getattr(value, field, None)
-    return (field, given, reason) if colon and " " not in field else ("kind", None, message)
+def never_fires(rule: Rule, interval: int) -> Fault | None:
+    """Tell why a rule can never fire at one sample every `interval` seconds; `None` where it can."""
+    if "window" in OF_KIND[rule.kind] and rule.window < interval:
+        return "window", rule.window, f"{interval} seconds or more: there is one sample every {interval}"
+    fits = rule.fits(interval)
+    if "min_samples" in OF_KIND[rule.kind] and rule.least(interval) > fits:
+        return "min_samples", rule.min_samples, f"{fits} or less: there is one sample every {interval} seconds"
+    return None

@@ -56,9 +56,14 @@ def single(alert: Alert, interval: int) -> Text:
     return Text(title, said.sentence, _footer(alert, alert.id))
 
 
+def strongest(alerts: Sequence[Alert]) -> list[Alert]:
+    """Order alerts: what exceeds most in front; where nothing is compared, by name."""
+    return sorted(alerts, key=lambda alert: (-abs(alert.ratio or 0.0), alert.metric))
+
+
 def digest(alerts: Sequence[Alert], interval: int) -> Text:
     """Write about the alerts of one rule at one tick: the strongest, and how many more there are."""
-    ordered = sorted(alerts, key=_strength)
+    ordered = strongest(alerts)
     lines = [f"{alert.metric}: {single(alert, interval).body}" for alert in ordered[:STRONGEST]]
     if len(ordered) > STRONGEST:
         lines.append(f"and {len(ordered) - STRONGEST} more")
@@ -192,15 +197,8 @@ _WRITERS: dict[tuple[str, str], Callable[[Alert, int], _Said]] = {
     (Kind.STALE, "firing"): _stale,
     (Kind.STALE, "resolved"): _back,
     (Kind.FROZEN, "firing"): _frozen,
-    **{
-        (kind, "resolved"): _over for kind in (Kind.RATIO, Kind.THRESHOLD, Kind.CHANGE, Kind.DEVIATION, Kind.FROZEN)
-    },
+    **{(kind, "resolved"): _over for kind in (Kind.RATIO, Kind.THRESHOLD, Kind.CHANGE, Kind.DEVIATION, Kind.FROZEN)},
 }
-
-
-def _strength(alert: Alert) -> tuple[float, str]:
-    """Order alerts: what exceeds most is first; where nothing is compared, by name."""
-    return -abs(alert.ratio or 0.0), alert.metric
 
 
 def _footer(alert: Alert, message_id: str) -> str:

@@ -10,7 +10,7 @@ from redis.asyncio.client import Pipeline
 from .. import keys, records
 from ..model import DAY, Metric, Sample
 from ..ranks import Scored, Scores
-from ..records import Record, Step
+from ..records import Found, Record, Step
 from ..rules import Said, write_states
 from .connection import translated
 
@@ -35,7 +35,7 @@ def move_on(pipe: Pipeline, at: int, step: Step, said: Said, rules: "AlertLimits
             put("ZREMRANGEBYSCORE", key, at, at)
         put("ZADD", key, at, keys.member(sample))
         put("EXPIRE", key, keys.KEEP)
-    for hour in sorted({keys.hour_of(sample.tick) for sample in found.leaving_day}):
+    for hour in _leaving_hours(at, found):
         put("ZREMRANGEBYSCORE", keys.samples(metric, hour), "-inf", at - DAY)
     if step.is_over:
         put("DEL", keys.moments(metric))
@@ -43,6 +43,14 @@ def move_on(pipe: Pipeline, at: int, step: Step, said: Said, rules: "AlertLimits
         put("SET", keys.moments(metric), records.write(record), "EX", keys.KEEP)
     tell(pipe, at, said, rules)
     put("EXEC")
+
+
+def _leaving_hours(at: int, found: Found) -> list[int]:
+    """Give the hours that hold what leaves the day; of a record that is older than a day, all hours of its own."""
+    hours = {keys.hour_of(sample.tick) for sample in found.leaving_day}
+    if found.record and found.record.at <= at - DAY:
+        hours.update(keys.hours(found.record.at - DAY, found.record.at))
+    return sorted(hours)
 
 
 def tell(pipe: Pipeline, at: int, said: Said, limits: "AlertLimits") -> None:

@@ -5,6 +5,7 @@ One way to connect, and our names for what goes wrong. No key, no meaning.
     └── StoreAway    no answer, or not now: refused, timed out, loading, read-only, out of memory
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
@@ -41,14 +42,27 @@ class StoreAway(StoreError):
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Translate what redis-py raises into our two kinds, once, here."""
+    """
+    Translate what redis-py raises into our two kinds, once, here.
+
+    It also passes on a cancellation that got lost inside: redis-py sends in `asyncio.wait_for`, which up to
+    Python 3.11 swallows one that comes when the sending is just done (mended in 3.12).
+    """
+    cancelled = _cancellations()
     try:
         yield
+        if _cancellations() > cancelled:
+            raise asyncio.CancelledError
     except (*_AWAY, OSError) as error:
         raise StoreAway(f"Redis is away: {error}") from error
     except RedisError as error:
         away = str(error).startswith(_AWAY_WORDS)
         raise (StoreAway if away else StoreError)(f"Redis said: {error}") from error
+
+
+def _cancellations() -> int:
+    task = asyncio.current_task()
+    return task.cancelling() if task else 0
 
 
 @asynccontextmanager

@@ -1,14 +1,14 @@
 """What can be asked of the store. Nothing here writes, so whoever holds a `Reader` cannot."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
 from .. import keys, records
-from ..model import DAY, MEASURES, By, Measure, Metric, Place, Sample
+from ..model import DAY, HOUR, MEASURES, By, Measure, Metric, Place, Sample
 from ..records import Record
 from .connection import translated
 
@@ -27,6 +27,15 @@ class Listed(NamedTuple):
     record: Record
     first: int
     """The tick of its oldest sample in the day."""
+
+
+class OneHour(NamedTuple):
+    """The samples of one hour of a metric, as they are kept."""
+
+    members: Sequence[str]
+    """Oldest first."""
+    after: str | None
+    """The newest one of the seconds after the hour that were asked for, too."""
 
 
 class Ranking(NamedTuple):
@@ -114,6 +123,29 @@ class Reader:
     async def samples(self, metric: Metric, after: int, until: int) -> list[Sample]:
         """Give the samples with after < tick <= until, oldest first."""
         return [keys.parse(member) for member in await self.members(metric, after, until)]
+
+    async def counts(self, asked: Iterable[tuple[Metric, int]]) -> list[int]:
+        """Give how many samples there are of each metric in each hour that is asked for, in order."""
+        pipe = self._pipe()
+        for metric, hour in asked:
+            pipe.execute_command("ZCARD", keys.samples(metric, hour))
+        return await self._run(pipe)
+
+    async def hour(self, metrics: Sequence[Metric], hour: int, grace: int) -> list[OneHour]:
+        """Give the samples of an hour of each metric, in order, and the newest of the `grace` seconds after it."""
+        pipe, end = self._pipe(), hour + HOUR
+        for metric in metrics:
+            pipe.execute_command("ZRANGE", keys.samples(metric, hour), 0, -1)
+            following = keys.samples(metric, end)
+            pipe.execute_command("ZRANGE", following, end + grace, f"({end}", "BYSCORE", "REV", "LIMIT", 0, 1)
+        answers = iter(await self._run(pipe))
+        return [OneHour(members, next(iter(after), None)) for members, after in zip(answers, answers, strict=True)]
+
+    async def archive(self) -> dict[str, Any] | None:
+        """Give what the worker last said of the archive."""
+        with translated():
+            said = await self._redis.get(keys.ARCHIVE)
+        return None if said is None else cast("dict[str, Any]", json.loads(said))
 
     async def ranking(self, measure: Measure, by: By, offset: int, limit: int) -> Ranking:
         """Give `limit` ranks from the `offset`-th on, largest first."""

@@ -10,6 +10,9 @@ from ..records import Record
 from .connection import translated
 from .writer import Writer
 
+REPAIR = "repair"
+"""The source of samples of which nobody knows it any more."""
+
 
 class Report(NamedTuple):
     """What a check found."""
@@ -64,12 +67,20 @@ class Verifier(Writer):
 
     async def _recount(self, metric: Metric, tick: int | None) -> tuple[Record | None, Record | None, list[Sample]]:
         """Give the record as it is, as it should be, and the samples that say so."""
-        (held,) = await self.records([metric])
+        held = await self._held(metric, tick)
         at = held.at if held else tick
         if at is None:
             return held, None, []
         day = await self.samples(metric, at - DAY, at)
-        return held, records.recount(at, day, held, held.source if held else "repair"), day
+        return held, records.recount(at, day, held, held.source if held else REPAIR), day
+
+    async def _held(self, metric: Metric, tick: int | None) -> Record | None:
+        """Give the record of a metric; of one that nobody can read, a record that is certainly wrong."""
+        try:
+            (record,) = await self.records([metric])
+        except (TypeError, ValueError):
+            return Record(tick or 0, 0, None, None, REPAIR, None, records.EMPTY, records.EMPTY)
+        return record
 
     async def _put(self, metric: Metric, record: Record | None) -> None:
         with translated():

@@ -13,12 +13,13 @@ from redis.asyncio.client import Pipeline
 from .. import keys, records
 from ..model import DAY, HOUR, Metric, Sample
 from ..ranks import Scored, Scores, Standing, score, standings
-from ..records import Found, Step
-from ..rules import NOTHING_SAID, SILENT, Judged, States, read_states
+from ..records import LOOKS_AT_NOTHING, Found, Look, Step
+from ..rules import NO_OUTAGES, NOTHING_SAID, SILENT, Judged, Outages, read_states
 from . import commands
 from .commands import AlertLimits
 from .connection import translated
 from .reader import Reader
+from .recent import Recent
 
 _BATCH = 500
 """Metrics per MGET: few commands for the client, and none that keeps Redis from answering others."""
@@ -38,10 +39,11 @@ class Writer(Reader):
         self.known: set[Metric] = set()
         """Every metric with a sample in the day: a tick moves all of them on."""
         self._since: int | None = None
-        """Every record is valid at this tick or a later one; `None` while there are no records."""
+        """Records are expected to be valid at this tick or a later one; `None` while there are none."""
         self.limits = limits
-        self.outages: dict[str, States] = {}
-        """States of the alert rules at sources that are silent as a whole."""
+        self.outages = NO_OUTAGES
+        self.late: dict[int, set[Metric]] = {}
+        """Which hours late samples were put into, of which metrics. Who looks after that takes them out."""
 
     async def open(self) -> int | None:
         """Learn what is there already, and give the newest committed tick. Call before anything else."""
@@ -51,8 +53,9 @@ class Writer(Reader):
         self._since = tick if tick is not None else (0 if self.known else None)
         with translated():
             outages = await self._redis.get(keys.OUTAGES)
-        kept = json.loads(outages)["sources"] if outages else {}
-        self.outages = {source: read_states(states) for source, states in kept.items()}
+        kept: Any = json.loads(outages) if outages else {"at": 0, "sources": {}}
+        sources = {source: read_states(states) for source, states in kept["sources"].items()}
+        self.outages = Outages(kept["at"], sources)
         return tick
 
     async def lease(self, who: str) -> str | None:
@@ -78,18 +81,21 @@ class Writer(Reader):
                 await self._redis.delete(keys.LEASE)
 
     async def found(
-        self, at: int, metrics: Sequence[Metric], reach: Callable[[Metric], int] = lambda _: 0
+        self, at: int, metrics: Sequence[Metric], look: Callable[[Metric], Look] = lambda _: LOOKS_AT_NOTHING
     ) -> list[Found]:
         """
         Give what the store holds of each metric before tick `at`, in order, in one round trip.
 
-        `reach` says how many seconds of samples before the tick the alert rules ask for. A second
-        round trip is needed only where the tick was written before.
+        `look` says which samples before the tick the alert rules ask for. A second round trip is
+        needed only where the tick was written before, where a record is older than expected, or where
+        the first of those samples was not where it should be.
         """
         # A record older than a day counts for nothing, so there is nothing to look for before it.
         since = at if self._since is None else min(max(self._since, at - DAY), at)
         day_hours = keys.hours(since - DAY, at - DAY)
-        hour_hours = keys.hours(since - HOUR - 1, at - HOUR - 1)
+        # Nor is there anything to look for in the hour of a record that is older than an hour.
+        hour_since = max(since, at - HOUR) - HOUR
+        hour_hours = keys.hours(hour_since - 1, at - HOUR - 1)
         pipe = self._pipe()
         for batch in _batched(metrics, _BATCH):
             pipe.execute_command("MGET", *[keys.moments(metric) for metric in batch])
@@ -98,13 +104,26 @@ class Writer(Reader):
                 pipe.execute_command("ZRANGE", keys.samples(metric, hour), "-inf", at - DAY, "BYSCORE")
             for hour in hour_hours:
                 key = keys.samples(metric, hour)
-                pipe.execute_command("ZRANGE", key, since - HOUR, f"({at - HOUR}", "BYSCORE")
-        looked_at = _put_recent(pipe, at, metrics, reach)
+                pipe.execute_command("ZRANGE", key, hour_since, f"({at - HOUR}", "BYSCORE")
+        recent = Recent(at, metrics, look)
+        recent.put(pipe)
         answers = iter(await self._run(pipe))
         written = [*chain.from_iterable(next(answers) for _ in _batched(metrics, _BATCH))]
         found = [_found(held, _next(answers, day_hours), _next(answers, hour_hours)) for held in written]
-        for index, hours in looked_at.items():
-            found[index] = found[index]._replace(recent=_next(answers, hours))
+        behind = [each.record.at for each in found if each.record and at - DAY < each.record.at < since]
+        if behind:
+            # Left there by a fill that began ticks ago, or by a worker that was cut off: look as far back as they are.
+            self._since = min(behind)
+            return await self.found(at, metrics, look)
+        # Without a record there is nothing to move, until the metric is heard of again.
+        self.known -= {metric for metric, each in zip(metrics, found, strict=True) if each.record is None}
+        recent.take(answers)
+        if recent.lacks([each.record for each in found]):
+            pipe = self._pipe()
+            recent.put(pipe)
+            recent.take(iter(await self._run(pipe)))
+        for index, samples in recent.samples():
+            found[index] = found[index]._replace(recent=samples)
         return await self._with_written(at, metrics, found)
 
     async def _with_written(self, at: int, metrics: Sequence[Metric], found: list[Found]) -> list[Found]:
@@ -133,9 +152,9 @@ class Writer(Reader):
         pipe = self._pipe()
         for step in steps:
             commands.move_on(pipe, at, step, judged.metrics.get(step.metric, NOTHING_SAID), self.limits)
-        if judged.sources or self.outages:
+        if judged.sources or self.outages.sources:
             commands.source_states(pipe, at, judged.sources, self.limits)
-        if judged.says_something:
+        if any(judged.alerts()):
             commands.trim_alerts(pipe, at, self.limits)
         self._index(pipe, at, {step.metric: step.record.newest for step in steps if step.sample})
         commands.derive(pipe, scored or score(standings(steps)))
@@ -143,10 +162,8 @@ class Writer(Reader):
         commands.raise_inner(await self._run(pipe))
         moved = {step.metric for step in steps}
         gone = {step.metric for step in steps if step.is_over}
-        # Metrics that this tick left out stay where they were, and the next one must look that far back.
-        if self.known <= moved:
-            self._since = at
-        self.outages = {source: said.states for source, said in judged.sources.items() if said.states}
+        self._since = at
+        self.outages = Outages(at, {source: said.states for source, said in judged.sources.items() if said.states})
         self.known = (self.known | moved) - gone
 
     async def told(self, at: int) -> Counter[str]:
@@ -183,6 +200,8 @@ class Writer(Reader):
             self._index(pipe, None, {metric: day[-1].tick})
             commands.raise_inner(await self._run(pipe))
             self.known.add(metric)
+            for sample in changed:
+                self.late.setdefault(keys.hour_of(sample.tick), set()).add(metric)
             self._since = at if self._since is None else min(self._since, at)
             return len(changed)
 
@@ -210,6 +229,11 @@ class Writer(Reader):
             pipe.hset(keys.SOURCES, mapping={name: json.dumps(state) for name, state in states.items()})
         await self._run(pipe)
 
+    async def note_archive(self, state: Mapping[str, Any]) -> None:
+        """Say how the archive does, in place of what was said before."""
+        with translated():
+            await self._redis.set(keys.ARCHIVE, json.dumps(state))
+
     async def _rewrite(self, key: str, scores: Scores) -> None:
         pipe = self._pipe()
         commands.rewrite(pipe, key, scores)
@@ -223,20 +247,6 @@ class Writer(Reader):
         if at is not None:
             pipe.execute_command("ZREMRANGEBYSCORE", keys.METRICS, "-inf", at - DAY)
         pipe.execute_command("EXPIRE", keys.METRICS, keys.KEEP_DERIVED)
-
-
-def _put_recent(
-    pipe: Pipeline, at: int, metrics: Sequence[Metric], reach: Callable[[Metric], int]
-) -> dict[int, Sequence[int]]:
-    """Put the reads of what the rules look back on; give the hours that are read, by the metric's index."""
-    hours_of: dict[int, Sequence[int]] = {}
-    for index, metric in enumerate(metrics):
-        seconds = reach(metric)
-        if seconds:
-            hours_of[index] = keys.hours(at - 1 - seconds, at - 1)
-            for hour in hours_of[index]:
-                pipe.execute_command("ZRANGE", keys.samples(metric, hour), at - seconds, f"({at}", "BYSCORE")
-    return hours_of
 
 
 def _next(answers: Iterator[list[str]], hours: Sequence[int]) -> list[Sample]:

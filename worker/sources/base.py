@@ -10,7 +10,7 @@ What a source is, what it raises, and how it reads JSON without losing a digit. 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from aiohttp import ClientError, ClientResponse, ClientResponseError, ClientSession, ContentTypeError
 
@@ -88,6 +88,15 @@ class Source(Protocol):
     @property
     def rejects(self) -> Mapping[str, int]:
         """How many readings were left out since the start, by reason (`dead market`, `unreadable price`)."""
+        ...
+
+
+@runtime_checkable
+class Hourly(Protocol):
+    """A source that also has candles of an hour, which reach back further than its minutes, or cost less."""
+
+    async def hours(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
+        """Give the finished one-hour candles with start <= candle.start < end, as `candles` gives those of a minute."""
         ...
 
 

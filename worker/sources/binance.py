@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from aiohttp import ClientSession
 
-from worker.latest import DAY, MINUTE, Candle, Metric, Reading
+from worker.latest import DAY, HOUR, MINUTE, Candle, Metric, Reading
 from worker.sources import windows
 from worker.sources.base import Refused, SourceError, error_json, exact_json, told_apart, wanted
 from worker.sources.fields import amount, by_symbol, change, pick, price, rows, whole
@@ -31,6 +31,7 @@ FEW = 100
 LIMIT, SHARE = 6000, 0.8
 """Weight a minute where `exchangeInfo` names none; and how much of it we use, because the address may be shared."""
 KLINES = 1000
+LENGTHS = {MINUTE: "1m", HOUR: "1h"}
 WAITS: Mapping[int, int] = {HTTPStatus.TOO_MANY_REQUESTS: 60, HTTPStatus.IM_A_TEAPOT: 120}
 """Seconds to stay away where `Retry-After` is missing: weight counts by the minute; the shortest ban is two."""
 INVALID_SYMBOL = "-1121"
@@ -102,16 +103,24 @@ class Binance:
         return {metric: reading._replace(interval_volume=traded.get(metric)) for metric, reading in readings.items()}
 
     async def candles(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
+        return await self._candles(session, metric, start, end, MINUTE)
+
+    async def hours(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
+        return await self._candles(session, metric, start, end, HOUR)
+
+    async def _candles(
+        self, session: ClientSession, metric: Metric, start: int, end: int, length: int
+    ) -> Sequence[Candle]:
         if metric not in self._symbols:
             raise UnknownPair(f"{NAME} does not give {metric}")
-        page = {"symbol": self._symbols[metric], "interval": "1m", "limit": f"{KLINES}"}
+        page = {"symbol": self._symbols[metric], "interval": LENGTHS[length], "limit": f"{KLINES}"}
         candles: list[object] = []
         with told_apart(NAME):
-            for first in range(start, end, KLINES * MINUTE):
-                last = min(first + KLINES * MINUTE, end) * MS - 1
+            for first in range(start, end, KLINES * length):
+                last = min(first + KLINES * length, end) * MS - 1
                 times = {"startTime": f"{first * MS}", "endTime": f"{last}"}
                 candles += rows(await self._ask(session, "klines", **page, **times))
-            return finished(candles, COLUMNS, start, end, self._rejects)
+            return finished(candles, COLUMNS._replace(length=length), start, end, self._rejects)
 
     async def _tickers(self, session: ClientSession) -> Any:
         if self._by_name:

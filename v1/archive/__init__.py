@@ -1,0 +1,7 @@
+"""The only room that speaks SQL: an `ArchiveReader` for who asks, an `ArchiveWriter` for who feeds."""
+
+from .engine import ArchiveAway, ArchiveError
+from .engine import connect as connect_archive
+from .reader import ArchiveReader
+
+__all__ = ["ArchiveAway", "ArchiveError", "ArchiveReader", "connect_archive"]

@@ -1,0 +1,43 @@
+"""Brings the schema up to this code's, once, whoever of several processes comes first. Reads and writes no candle."""
+
+import logging
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from .engine import is_sqlite, transaction
+from .revisions import REVISIONS, judge, revision
+from .schema import SCHEMA_TABLE, candles
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+LOCK = int.from_bytes(SCHEMA_TABLE.encode()[:7])
+"""What PostgreSQL's advisory lock is called; in SQLite a transaction that writes is alone by itself."""
+
+
+async def migrate(engine: AsyncEngine) -> None:
+    """
+    Make or mend the tables, all or nothing, in one transaction; nothing where they are as they should be.
+
+    Raises `ArchiveError` where a newer version of this code has changed them.
+    """
+    async with transaction(engine) as connection:
+        if not is_sqlite(engine):
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+        held = await revision(connection)
+        if held == REVISIONS[-1]:
+            return
+        if held is not None and held not in REVISIONS:
+            judge(held)
+        await connection.run_sync(_upgrade)
+
+
+def _upgrade(connection: Connection) -> None:
+    # Alembic tells every step at "info"; a migration is one line of ours.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes.update(connection=connection, version_table=SCHEMA_TABLE, candles=candles.name)
+    command.upgrade(config, "head")

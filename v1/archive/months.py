@@ -1,0 +1,64 @@
+"""The months that PostgreSQL's table is split into: what each is called, made ahead, and let go of whole."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from .schema import candles
+
+_PARTITIONS = text(
+    "SELECT child.relname FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid WHERE inhparent = to_regclass(:of)"
+)
+
+
+class Month(NamedTuple):
+    """A month of UTC."""
+
+    year: int
+    number: int
+
+    @property
+    def table(self) -> str:
+        """Give the partition's name."""
+        return f"{candles.name}_{self.year:04}_{self.number:02}"
+
+    @property
+    def start(self) -> int:
+        return int(datetime(self.year, self.number, 1, tzinfo=UTC).timestamp())
+
+    @property
+    def following(self) -> "Month":
+        return Month(self.year + self.number // 12, self.number % 12 + 1)
+
+    @property
+    def end(self) -> int:
+        return self.following.start
+
+
+def month_of(second: int) -> Month:
+    at = datetime.fromtimestamp(second, UTC)
+    return Month(at.year, at.month)
+
+
+async def make(connection: AsyncConnection, months: Iterable[Month]) -> None:
+    """Make the partitions of some months where they are not there yet."""
+    held = set(await connection.scalars(_PARTITIONS, {"of": candles.name}))
+    for month in sorted(months):
+        if month.table not in held:
+            await connection.execute(
+                text(
+                    f"CREATE TABLE IF NOT EXISTS {month.table} PARTITION OF {candles.name} "
+                    f"FOR VALUES FROM ({month.start}) TO ({month.end})"
+                )
+            )
+
+
+async def drop(connection: AsyncConnection, before: int) -> None:
+    """Let go of the partitions that hold nothing from `before` on, each in an instant."""
+    for table in await connection.scalars(_PARTITIONS, {"of": candles.name}):
+        year, number = map(int, table.removeprefix(f"{candles.name}_").split("_"))
+        if Month(year, number).end <= before:
+            await connection.execute(text(f"DROP TABLE {table}"))

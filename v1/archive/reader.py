@@ -1,0 +1,139 @@
+"""What can be asked of the archive. Nothing here writes, so whoever holds an `ArchiveReader` cannot."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, case, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from ..candles import MONDAY, Bar, HourCandle, Length, Sums
+from ..model import Metric
+from .engine import translated
+from .exact import exact_max, exact_min, exact_sum
+from .revisions import judge, revision
+from .schema import candles
+
+_BAR = [candles.c[name] for name in Bar._fields]
+_HOUR = [candles.c[name] for name in HourCandle._fields]
+
+
+class ArchiveReader:
+    """
+    Asks the database; every question is one statement.
+
+    Each method raises `ArchiveAway` when the database does not answer or has no table yet, and `ArchiveError`
+    when it cannot be used. Whoever made the engine closes it.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._is_ours = False
+        """Whether the schema was looked at, and is this code's."""
+
+    async def newest(self) -> int | None:
+        """Give the newest hour there is, of any metric."""
+        async with self._connection() as connection:
+            newest: int | None = await connection.scalar(select(func.max(candles.c.start)))
+            return newest
+
+    async def counts(self, hour: int) -> dict[Metric, int]:
+        """Give how many samples are behind each metric's candle of an hour."""
+        asked = select(candles.c.metric, candles.c.samples).where(candles.c.start == hour)
+        async with self._connection() as connection:
+            return {Metric(metric): samples for metric, samples in await connection.execute(asked)}
+
+    async def coverage(self, metric: Metric, since: int, until: int) -> dict[int, int]:
+        """Give how many seconds of each hour with since <= hour < until are covered, of the hours there are."""
+        asked = select(candles.c.start, candles.c.covered).where(*_of(metric, since, until))
+        async with self._connection() as connection:
+            return {hour: covered for hour, covered in await connection.execute(asked)}  # noqa: C416  # rows are no pairs to mypy
+
+    async def metrics(self, since: int) -> list[Metric]:
+        """Give every metric that has an hour from `since` on, by name."""
+        asked = select(candles.c.metric).where(candles.c.start >= since).distinct().order_by(candles.c.metric)
+        async with self._connection() as connection:
+            return [Metric(metric) for metric in await connection.scalars(asked)]
+
+    async def hours(self, metric: Metric, since: int, until: int) -> list[HourCandle]:
+        """Give the whole hours with since <= hour < until, oldest first."""
+        asked = select(*_HOUR).where(*_of(metric, since, until)).order_by(candles.c.start)
+        async with self._connection() as connection:
+            return [HourCandle(*row) for row in await connection.execute(asked)]
+
+    async def bars(self, metric: Metric, since: int, until: int) -> Sequence[Bar]:
+        """Give the hours with since <= hour < until as they are answered, oldest first."""
+        asked = select(*_BAR).where(*_of(metric, since, until)).order_by(candles.c.start)
+        async with self._connection() as connection:
+            return [Bar(*row) for row in await connection.execute(asked)]
+
+    async def sums(self, metric: Metric, length: Length, since: int, until: int) -> list[Sums]:
+        """Give candles of a length, oldest first, of the hours with since <= hour < until: put together by the database."""
+        asked = _sums(metric, length, since, until)
+        async with self._connection() as connection:
+            return [Sums(*row) for row in await connection.execute(asked)]
+
+    async def close_before(self, metric: Metric, until: int) -> str | None:
+        """Give the last close before `until`."""
+        asked = select(candles.c.close).where(candles.c.metric == metric, candles.c.start < until)
+        async with self._connection() as connection:
+            return await connection.scalar(asked.order_by(candles.c.start.desc()).limit(1))
+
+    async def knows(self, metric: Metric) -> bool:
+        """Tell whether there is any hour of a metric."""
+        async with self._connection() as connection:
+            return (
+                await connection.scalar(select(candles.c.start).where(candles.c.metric == metric).limit(1)) is not None
+            )
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[AsyncConnection]:
+        with translated():
+            async with self._engine.connect() as opened:
+                connection = await opened.execution_options(isolation_level="AUTOCOMMIT")
+                if not self._is_ours:
+                    judge(await revision(connection))
+                    self._is_ours = True
+                yield connection
+
+
+def _of(metric: Metric, since: int, until: int) -> Sequence[ColumnElement[bool]]:
+    return candles.c.metric == metric, candles.c.start >= since, candles.c.start < until
+
+
+def _sums(metric: Metric, length: Length, since: int, until: int) -> Select[Any]:
+    """
+    Put the hours of one metric into groups.
+
+    What a group's first and last hour say is joined to it: neither database has an aggregate for that which the
+    other has, too.
+    """
+    c = candles.c
+    counted = case((c.total.is_not(None), c.samples), else_=0)
+    # Integers are divided as integers by both databases.
+    group = ((c.start + MONDAY) // length.seconds * length.seconds - MONDAY).label("group_start")
+    groups = (
+        select(
+            group,
+            func.min(c.start).label("first"),
+            func.max(c.start).label("last"),
+            exact_max(c.high).label("high"),
+            exact_min(c.low).label("low"),
+            exact_sum(c.total).label("total"),
+            func.sum(counted).label("counted"),
+            exact_sum(c.volume).label("volume"),
+            func.sum(c.samples).label("samples"),
+            func.sum(c.covered).label("covered"),
+            func.sum(c.revision).label("revision"),
+        )
+        .where(*_of(metric, since, until))
+        .group_by(group)
+        .subquery("groups")
+    )
+    g, first, last = groups.c, candles.alias("first_hour"), candles.alias("last_hour")
+    joined = groups.join(first, (first.c.metric == metric) & (first.c.start == g.first)).join(
+        last, (last.c.metric == metric) & (last.c.start == g.last)
+    )
+    opened, closed = first.c.open, last.c.close
+    middle = (g.total, g.counted, last.c.latest, g.volume, g.samples, g.covered, g.revision)
+    return select(g.group_start, opened, g.high, g.low, closed, *middle).select_from(joined).order_by(g.group_start)

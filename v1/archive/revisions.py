@@ -1,0 +1,34 @@
+"""Which states the schema can be in, and which one it is in. What makes them are the migrations."""
+
+from sqlalchemy import Connection, Text, column, inspect, select, table
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from .engine import NOT_YET, ArchiveAway, ArchiveError
+from .schema import SCHEMA_TABLE
+
+REVISIONS = ("0001",)
+"""Every state that this code knows, the newest last; a test compares with the migrations."""
+
+_held = select(column("version_num", Text)).select_from(table(SCHEMA_TABLE))
+
+
+async def revision(connection: AsyncConnection) -> str | None:
+    """Give the state that the schema is in; `None` where there is none yet."""
+    return await connection.run_sync(_revision)
+
+
+def _revision(connection: Connection) -> str | None:
+    # Asked for first, because in PostgreSQL a failed question would end the transaction.
+    return connection.scalar(_held) if inspect(connection).has_table(SCHEMA_TABLE) else None
+
+
+def judge(held: str | None) -> None:
+    """Raise what is to be said where the schema is not this code's: `ArchiveAway` if that will change by itself."""
+    if held == REVISIONS[-1]:
+        return
+    if held is None or held in REVISIONS:
+        raise ArchiveAway(NOT_YET)
+    raise ArchiveError(
+        f"the archive's schema is {held!r}, and this code knows {', '.join(REVISIONS)}: "
+        "a newer version has used it; run that one, or name another TRACKER_DATABASE_URL"
+    )

@@ -1,0 +1,64 @@
+"""
+The archive's one table, as SQLAlchemy sees it. The migrations make it; this says how it is asked and written.
+
+    v1_candles
+    metric     text     with start the primary key        start      integer  first second of the hour, unix seconds
+    open, high, low, close                                numbers, exact
+    total      number   exact sum of the prices, or null  mean       number   total / samples, rounded once, or null
+    latest     number   newest price when it closed       volume     number   traded in the hour, or null
+    samples    integer  prices behind it                  covered    integer  seconds of the hour they speak of
+    coverage   real     covered / 3600, made by the database
+    source     text     `samples` or a provider           closed_at  integer  unix seconds
+    revision   integer  1, and one more with each change
+
+Numbers are NUMERIC in PostgreSQL, which keeps every digit and every trailing zero, and text in SQLite, which has no
+exact number. In PostgreSQL the table is partitioned by the months of `start`, in SQLite it is ordered by its key.
+`v1_schema` holds the revision of the migrations.
+"""
+
+from typing import Any
+
+from sqlalchemy import Column, Computed, Double, Index, Integer, MetaData, Numeric, Table, Text
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import BigInteger, TypeDecorator, TypeEngine
+
+VERSION = str(__package__).partition(".")[0]
+"""The version's own name, so that a copy of it cannot write into our tables."""
+SCHEMA_TABLE = f"{VERSION}_schema"
+
+
+class Exact(TypeDecorator[str]):
+    """A decimal number that goes in and comes out as its text, digit for digit."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        # The driver is told to give NUMERIC as text (see `engine`), so nothing is converted on either side.
+        return dialect.type_descriptor(Numeric() if dialect.name == "postgresql" else Text())
+
+
+metadata = MetaData()
+
+candles = Table(
+    f"{VERSION}_candles",
+    metadata,
+    Column("metric", Text, primary_key=True),
+    Column("start", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("open", Exact, nullable=False),
+    Column("high", Exact, nullable=False),
+    Column("low", Exact, nullable=False),
+    Column("close", Exact, nullable=False),
+    Column("total", Exact),
+    Column("mean", Exact),
+    Column("latest", Exact, nullable=False),
+    Column("volume", Exact),
+    Column("samples", Integer, nullable=False),
+    Column("covered", Integer, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("closed_at", BigInteger().with_variant(Integer, "sqlite"), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("coverage", Double, Computed("covered / 3600.0")),
+    Index(f"{VERSION}_candles_start", "start"),
+    sqlite_with_rowid=False,
+)

@@ -1,0 +1,138 @@
+"""What the worker does to the archive: makes its tables, writes hours, lets go of old ones."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    cast,
+    column,
+    delete,
+    func,
+    or_,
+    select,
+    text,
+    true,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from ..candles import HourCandle
+from . import months
+from .engine import is_sqlite, transaction
+from .migrate import LOCK, migrate
+from .reader import ArchiveReader
+from .schema import candles
+
+_COLUMNS = [candles.c[name] for name in HourCandle._fields]
+_SAYS = [each for each in _COLUMNS if each.name not in ("metric", "start", "closed_at", "revision")]
+"""What a candle says; when and how often it was said is not part of that."""
+
+
+class ArchiveWriter(ArchiveReader):
+    """Feeds one archive. Whatever a method writes is one transaction."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        super().__init__(engine)
+        self._months: set[months.Month] = set()
+        """Those that were seen to have a partition."""
+
+    async def open(self) -> None:
+        """
+        Make the tables, or bring them up to this code's; of several processes, the first one does.
+
+        Raises `ArchiveAway` where that can be tried again, and `ArchiveError` where somebody has to do something.
+        """
+        await migrate(self._engine)
+
+    async def write(self, hours: Sequence[HourCandle]) -> int:
+        """
+        Write hours, each metric and hour once among them, and give how many rows that changed.
+
+        A row that is there stays where it knows more: more of the hour, more samples, or a volume. One that
+        says the same stays as it is; else it is replaced, with the next revision.
+        """
+        if not hours:
+            return 0
+        rows = await asyncio.to_thread(_json, hours)
+        statement = _upsert(sqlite) if is_sqlite(self._engine) else _upsert(postgresql)
+        async with transaction(self._engine) as connection:
+            made = await self._made(connection, {months.month_of(hour.start) for hour in hours})
+            changed = (await connection.execute(statement, {"rows": rows})).rowcount
+        self._months |= made
+        return changed
+
+    async def prepare(self, at: int) -> None:
+        """Make the partitions of this month and the next, so that no hour has to wait for its own."""
+        month = months.month_of(at)
+        if is_sqlite(self._engine) or {month, month.following} <= self._months:
+            return
+        async with transaction(self._engine) as connection:
+            made = await self._made(connection, {month, month.following})
+        self._months |= made
+
+    async def trim(self, before: int) -> None:
+        """Let go of every hour that starts before `before`."""
+        async with transaction(self._engine) as connection:
+            if not is_sqlite(self._engine):
+                await months.drop(connection, before)
+            await connection.execute(delete(candles).where(candles.c.start < before))
+        self._months = {month for month in self._months if month.end > before}
+
+    async def _made(self, connection: AsyncConnection, needed: set[months.Month]) -> set[months.Month]:
+        """See that some months have a partition, and give them."""
+        if not is_sqlite(self._engine) and not needed <= self._months:
+            # Alone, because of two that make the same one at once the second fails.
+            await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+            await months.make(connection, needed)
+        return needed
+
+
+def _json(hours: Sequence[HourCandle]) -> str:
+    return json.dumps([hour._asdict() for hour in hours])
+
+
+def _upsert(dialect: Any) -> Any:
+    """Make the one statement that writes any number of rows."""
+    rows = _rows_of_sqlite() if dialect is sqlite else _rows_of_postgresql()
+    statement = dialect.insert(candles).from_select([each.name for each in _COLUMNS], rows)
+    come = statement.excluded
+    return statement.on_conflict_do_update(
+        index_elements=["metric", "start"],
+        set_={each.name: come[each.name] for each in _SAYS}
+        | {"closed_at": come.closed_at, "revision": candles.c.revision + 1},
+        where=and_(_knows_as_much(come), _says_something_else(come)),
+    )
+
+
+def _rows_of_postgresql() -> Select[Any]:
+    given = cast(bindparam("rows", type_=Text), JSON)
+    typed = [column(each.name, each.type) for each in _COLUMNS]
+    rows = func.json_to_recordset(given).table_valued(*typed, name="come").render_derived(with_types=True)
+    return select(*[rows.c[each.name] for each in _COLUMNS])
+
+
+def _rows_of_sqlite() -> Select[Any]:
+    rows = func.json_each(bindparam("rows", type_=Text)).table_valued("value")
+    # Without a WHERE, SQLite would take the ON of ON CONFLICT for a join's.
+    return select(*[func.json_extract(rows.c.value, f"$.{each.name}") for each in _COLUMNS]).where(true())
+
+
+def _knows_as_much(come: Any) -> ColumnElement[bool]:
+    """Tell of a new row that it replaces nothing better: an hour in Redis is trimmed when its day is over."""
+    held = candles.c
+    fuller = come.covered > held.covered
+    as_full = and_(come.covered == held.covered, come.samples >= held.samples)
+    return and_(or_(fuller, as_full), or_(come.volume.is_not(None), held.volume.is_(None)))
+
+
+def _says_something_else(come: Any) -> ColumnElement[bool]:
+    """Compare digits, not numbers: to PostgreSQL 1.5 and 1.50 are the same."""
+    return or_(*[cast(candles.c[each.name], Text).is_distinct_from(cast(come[each.name], Text)) for each in _SAYS])

@@ -1,0 +1,126 @@
+"""Plays ticks through the very engine that judges live ones, without a store: what a live run would have said."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from ..market import moved_on
+from ..memory import Memory
+from ..model import HOUR, Metric, Reading, Sample
+from ..ranks import score_one, standings
+from ..records import Heard
+from ..rules import NO_RULES, Alert, Engine, Judged, Market, Rule, Silence, with_states
+from ..rules.phases import Phase
+
+FLAP_SECONDS = HOUR
+"""Who fires again so soon after it was over has flapped."""
+
+Tick = tuple[int, Mapping[Metric, Heard]]
+
+
+class Trial(NamedTuple):
+    """What is tried."""
+
+    rules: Sequence[Rule]
+    silences: Sequence[Silence]
+    interval: int
+    start: int | None = None
+    """The first tick at which the rules are on; before it windows fill. `None`: the first there is."""
+    end: int | None = None
+    """The last tick."""
+
+
+class Played(NamedTuple):
+    """What came of it."""
+
+    alerts: Sequence[Alert]
+    """Oldest first, those of a tick by id: as `v1:alerts` would have them."""
+    fires: Counter[str]
+    """How often each rule began to fire, at any metric."""
+    flaps: Counter[str]
+    """How often it did so within an hour after it was over at the same metric."""
+    metrics: frozenset[Metric]
+    samples: int
+    first: int | None
+    """The first tick, and the last one; `None` where there was none."""
+    last: int | None
+
+
+def play(
+    ticks: Iterable[Tick], trial: Trial, more: Sequence[Rule] = (), seen: Callable[[int], None] = lambda _: None
+) -> Played:
+    """
+    Play ticks, oldest first. Rules in `more` are judged beside those of the trial.
+
+    `seen` is told of every tick when it is over; what it raises ends the play.
+    """
+    engine = Engine([*trial.rules, *more], trial.silences, trial.interval)
+    memory, firing = Memory(), _Firing()
+    alerts: list[Alert] = []
+    metrics: set[Metric] = set()
+    samples, first, last = 0, None, None
+    for at, heard in ticks:
+        if trial.end is not None and at > trial.end:
+            break
+        judged = _tick(at, heard, memory, engine if trial.start is None or at >= trial.start else NO_RULES)
+        alerts += sorted(judged.alerts(), key=lambda alert: alert.id)
+        firing.see(at, judged)
+        metrics |= heard.keys()
+        samples += len(heard)
+        first, last = at if first is None else first, at
+        seen(at)
+    return Played(alerts, firing.fires, firing.flaps, frozenset(metrics), samples, first, last)
+
+
+def _tick(at: int, heard: Mapping[Metric, Heard], memory: Memory, rules: Engine) -> Judged:
+    """Do what a live tick does; ranks are counted only where a rule asks for them."""
+    metrics = sorted(memory.known | heard.keys())
+    steps = moved_on(at, metrics, heard, memory.found(at, metrics, rules.look))
+    judged = rules.judge(Market(at, steps, partial(score_one, standings(steps)), memory.outages))
+    memory.commit(at, with_states(steps, judged), judged)
+    return judged
+
+
+class _Firing:
+    """Counts how often rules begin to fire, be it told or not."""
+
+    def __init__(self) -> None:
+        self.fires: Counter[str] = Counter()
+        self.flaps: Counter[str] = Counter()
+        self._now: set[tuple[str, str]] = set()
+        self._over: dict[tuple[str, str], int] = {}
+
+    def see(self, at: int, judged: Judged) -> None:
+        now = {
+            (rule, subject)
+            for of_subjects in (judged.metrics, judged.sources)
+            for subject, said in of_subjects.items()
+            for rule, state in said.states.items()
+            if state.phase is Phase.FIRING
+        }
+        for key in now - self._now:
+            self.fires[key[0]] += 1
+            self.flaps[key[0]] += at - self._over.get(key, -FLAP_SECONDS - 1) <= FLAP_SECONDS
+        self._over |= dict.fromkeys(self._now - now, at)
+        self._now = now
+
+
+def ticks_of(
+    samples: Mapping[Metric, Sequence[Sample]], sources: Mapping[Metric, str], interval: int, until: int
+) -> Iterator[Tick]:
+    """
+    Give the ticks that kept samples came at, from the first one to `until`, also those without a sample.
+
+    A sample tells neither its source nor the provider's time: the first is taken from `sources`, the other is unknown.
+    """
+    at_tick: dict[int, dict[Metric, Heard]] = {}
+    for metric, those in samples.items():
+        for sample in those:
+            price, volume, percentage, absolute, traded, _ = sample.values
+            if price is not None:
+                reading = Reading(price, volume, percentage, absolute, traded)
+                at_tick.setdefault(sample.tick, {})[metric] = Heard(reading, sources[metric])
+    if at_tick:
+        for at in range(min(at_tick), until + 1, interval):
+            yield at, at_tick.pop(at, {})

@@ -1,0 +1,136 @@
+"""What is told of rules that were played: messages, flaps, counts, and how sensitive the rules are. Pure."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from ..model import DAY, HOUR
+from ..rules import Alert, Kind, Rule
+from ..rules.conditions import look
+from ..rules.text import digest, digest_id, is_in_digest, single
+from .play import Played, Trial
+from .sweep import Variant
+
+MOST_LISTED = 1000
+"""Alerts, and messages, that are listed; all are counted."""
+CLOCK_UNKNOWN = "samples do not keep the provider's time: a frozen rule was tried by the price alone"
+RANK_OF_PART = "only the metrics that the rules watch were played: ranks are not known"
+
+
+def report(
+    played: Played,
+    trial: Trial,
+    variants: Sequence[Variant] = (),
+    notes: Iterable[str] = (),
+    most_listed: int = MOST_LISTED,
+) -> dict[str, Any]:
+    """Give all that is to tell, as a document."""
+    own = {rule.id for rule in trial.rules}
+    alerts = [alert for alert in played.alerts if alert.rule in own]
+    sent = messages(alerts, trial.interval)
+    by_rule = {rule.id: [alert for alert in alerts if alert.rule == rule.id] for rule in trial.rules}
+    return {
+        "interval": trial.interval,
+        "from": max(trial.start or 0, played.first) if played.first is not None else None,
+        "to": played.last,
+        "metrics": len(played.metrics),
+        "samples": played.samples,
+        "warm_up": _warm_up(played, trial),
+        "notes": [*notes],
+        "rules": [_of_rule(rule, by_rule[rule.id], played, trial, variants) for rule in trial.rules],
+        "messages": sent[:most_listed],
+        "alerts": [alert._asdict() for alert in alerts[:most_listed]],
+        "left_out": max(0, len(alerts) - most_listed),
+    }
+
+
+def messages(alerts: Iterable[Alert], interval: int) -> list[dict[str, Any]]:
+    """Give what would have been sent, oldest first: one message for each alert, or one for too many at once."""
+    made = []
+    aloud = sorted((alert for alert in alerts if alert.quiet is None), key=_tick_and_rule)
+    for (at, rule), those in groupby(aloud, key=_tick_and_rule):
+        together = [*those]
+        is_digest = is_in_digest(together[0])
+        for parcel in [together] if is_digest else [[alert] for alert in together]:
+            written = digest(parcel, interval) if is_digest else single(parcel[0], interval)
+            made.append(
+                {
+                    "id": digest_id(rule, at) if is_digest else parcel[0].id,
+                    "at": at,
+                    "rule": rule,
+                    "alerts": len(parcel),
+                    "title": written.title,
+                    "body": written.body,
+                }
+            )
+    return made
+
+
+def _tick_and_rule(alert: Alert) -> tuple[int, str]:
+    return alert.at, alert.rule
+
+
+def _number_of_messages(alerts: Iterable[Alert]) -> int:
+    """Count what `messages` gives, without its texts."""
+    aloud = [alert for alert in alerts if alert.quiet is None]
+    digests = {_tick_and_rule(alert) for alert in aloud if is_in_digest(alert)}
+    return len(digests) + sum(not is_in_digest(alert) for alert in aloud)
+
+
+def _of_rule(
+    rule: Rule, alerts: Sequence[Alert], played: Played, trial: Trial, variants: Sequence[Variant]
+) -> dict[str, Any]:
+    return {
+        "rule": rule.id,
+        "matches": sum(rule.matches(metric) for metric in played.metrics),
+        "fires": played.fires[rule.id],
+        "flaps": played.flaps[rule.id],
+        "alerts": len(alerts),
+        "quiet": sum(alert.quiet is not None for alert in alerts),
+        "messages": _number_of_messages(alerts),
+        "by_metric": dict(Counter(alert.metric for alert in alerts).most_common()),
+        "sweep": _swept(rule, played, variants),
+    }
+
+
+def _swept(rule: Rule, played: Played, variants: Sequence[Variant]) -> dict[str, Any] | None:
+    """Give a table: for each main number and cooldown, how many alerts and messages there would have been."""
+    mine = [variant for variant in variants if variant.of == rule.id]
+    if not mine:
+        return None
+    said: Mapping[str, list[Alert]] = {variant.rule.id: [] for variant in mine}
+    for alert in played.alerts:
+        if alert.rule in said:
+            said[alert.rule].append(alert)
+    return {
+        "field": mine[0].field,
+        "cells": [
+            {
+                mine[0].field: variant.number,
+                "cooldown": variant.cooldown,
+                "alerts": len(said[variant.rule.id]),
+                "messages": _number_of_messages(said[variant.rule.id]),
+            }
+            for variant in mine
+        ],
+    }
+
+
+def _warm_up(played: Played, trial: Trial) -> dict[str, Any] | None:
+    """Say until when windows were not full: what was before the first tick is not known."""
+    longest = max((_window(rule) for rule in trial.rules if rule.enabled), default=0)
+    if played.first is None or (trial.start or 0) >= played.first + longest or not longest:
+        return None
+    return {
+        "until": played.first + longest,
+        "why": "what was before the first sample is not known, so until then windows are shorter than in a live run",
+    }
+
+
+def _window(rule: Rule) -> int:
+    """Give how many seconds before a tick a rule looks back on."""
+    if rule.kind in (Kind.DEVIATION, Kind.RANK):
+        return DAY
+    wanted = look(rule)
+    return max(wanted.all_of, *wanted.first_of, HOUR if rule.kind in (Kind.RATIO, Kind.FROZEN) else 0)

@@ -1,0 +1,284 @@
+"""
+Hourly candles, made of samples or of a provider's candles, and longer ones made of hours. Pure: no clock, no
+network, no Redis, no SQL.
+
+The hour [H, H + 3600) is made of the samples with a tick in (H, H + 3600]: those whose sampled interval lies in it.
+
+    open, close   the first and the last price
+    high, low     the largest and the smallest price
+    total         the exact sum of the prices, with the places of the finest
+    mean          total / samples, rounded half to even, once, at `MEAN_PLACES` more places than the finest price has
+    latest        the newest price that was known when the hour closed, its grace included
+    volume        the exact sum of `interval_volume`; none where nobody said one
+    samples       how many prices there are
+    covered       seconds of the hour that they speak of: samples x interval, an hour at most
+    coverage      covered / 3600
+
+Digits are as received; only an exponent is written out ("1.08e-05" is "0.0000108"), because PostgreSQL's NUMERIC has none.
+
+A provider's candle knows more than samples do: its open, high and low are those of every trade. Of its minutes an
+hour is made alike, with the closes as prices. Of its hour alone the total and the mean are unknown, and it is one
+sample that covers the hour.
+"""
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from .decimals import Number, parse, plain, power, ratio_rounded, text
+from .model import DAY, HOUR, MEASURES, Candle, Measure, Metric, Sample
+
+MEAN_PLACES = 4
+OF_SAMPLES = "samples"
+"""The source of a candle that was made of samples; others bear a provider's name."""
+MONDAY = 3 * DAY
+"""Seconds from a Monday's midnight to 1970: weeks start there, and so does every shorter length."""
+
+_PRICE, _TRADED = MEASURES.index(Measure.PRICE), MEASURES.index(Measure.INTERVAL_VOLUME)
+
+
+class HourCandle(NamedTuple):
+    """One hour of one metric, as the archive keeps it."""
+
+    metric: Metric
+    start: int
+    """The first second, a multiple of 3600."""
+    open: str
+    high: str
+    low: str
+    close: str
+    total: str | None
+    mean: str | None
+    latest: str
+    volume: str | None
+    samples: int
+    covered: int
+    source: str
+    """Who knew it: `samples`, or the provider whose candles it was made of."""
+    closed_at: int
+    """When it was made, unix seconds."""
+    revision: int = 1
+    """1 when it was first written, and one more with every change."""
+
+    @property
+    def coverage(self) -> float:
+        return self.covered / HOUR
+
+
+class Slot(NamedTuple):
+    """Which hour is made, and when."""
+
+    metric: Metric
+    start: int
+    at: int
+
+
+class Length(StrEnum):
+    """How long a candle is. Days and weeks are UTC's; weeks start on Monday."""
+
+    HOUR = "1h"
+    FOUR_HOURS = "4h"
+    DAY = "1d"
+    WEEK = "1w"
+
+    @property
+    def seconds(self) -> int:
+        return {"1h": HOUR, "4h": 4 * HOUR, "1d": DAY, "1w": 7 * DAY}[self]
+
+    def start(self, at: int) -> int:
+        """Give the start of the candle that holds the second `at`."""
+        return (at + MONDAY) // self.seconds * self.seconds - MONDAY
+
+
+class Sums(NamedTuple):
+    """What all hours of a longer candle come to, and what more of them can be added to."""
+
+    start: int
+    open: str
+    high: str
+    low: str
+    close: str
+    total: str | None
+    counted: int
+    """How many prices are behind the total."""
+    latest: str
+    volume: str | None
+    samples: int
+    covered: int
+    revision: int
+
+
+class Bar(NamedTuple):
+    """A candle of any length on its way out; nothing but a start where it only fills a gap."""
+
+    start: int
+    open: str | None
+    high: str | None
+    low: str | None
+    close: str | None
+    mean: str | None
+    latest: str | None
+    volume: str | None
+    samples: int
+    covered: int
+    revision: int
+
+
+class Gaps(StrEnum):
+    """What stands where nothing is known."""
+
+    NONE = "none"
+    """Nothing: the candle is missing."""
+    NULL = "null"
+    PREVIOUS = "previous"
+    """A flat candle at the last close before; null where there is none."""
+
+
+def of_samples(slot: Slot, samples: Sequence[Sample], interval: int, latest: str | None = None) -> HourCandle | None:
+    """
+    Make an hour of its samples, oldest first; `None` where no price is among them.
+
+    `latest` is the newest price after the hour, if there was one when it closed.
+    """
+    prices = [price for sample in samples if (price := sample.values[_PRICE]) is not None]
+    volumes = [volume for sample in samples if (volume := sample.values[_TRADED]) is not None]
+    return of_prices(slot, prices, volumes, interval, latest)
+
+
+def of_prices(
+    slot: Slot, prices: Sequence[str], volumes: Sequence[str], interval: int, latest: str | None = None
+) -> HourCandle | None:
+    """Make an hour of what its samples know: their prices, and their interval volumes, oldest first."""
+    if not prices:
+        return None
+    places, units = _aligned(prices)
+    total = sum(units), places
+    return HourCandle(
+        slot.metric,
+        slot.start,
+        plain(prices[0]),
+        plain(prices[units.index(max(units))]),
+        plain(prices[units.index(min(units))]),
+        plain(prices[-1]),
+        text(total),
+        mean(total, len(prices)),
+        plain(latest or prices[-1]),
+        summed(volumes),
+        len(prices),
+        min(HOUR, len(prices) * interval),
+        OF_SAMPLES,
+        slot.at,
+    )
+
+
+def of_candles(slot: Slot, candles: Sequence[Candle], length: int, source: str) -> HourCandle | None:
+    """Make an hour of a provider's candles of `length` seconds each, oldest first; `None` of none."""
+    if not candles:
+        return None
+    closes = [candle.close for candle in candles]
+    places, units = _aligned(closes)
+    total = (sum(units), places) if length < HOUR else None
+    return HourCandle(
+        slot.metric,
+        slot.start,
+        plain(candles[0].open),
+        plain(largest([candle.high for candle in candles])),
+        plain(smallest([candle.low for candle in candles])),
+        plain(closes[-1]),
+        total and text(total),
+        total and mean(total, len(closes)),
+        plain(closes[-1]),
+        summed([candle.volume for candle in candles]),
+        len(candles),
+        min(HOUR, len(candles) * length),
+        source,
+        slot.at,
+    )
+
+
+def sums(hour: HourCandle) -> Sums:
+    """Begin a longer candle with one hour."""
+    counted = 0 if hour.total is None else hour.samples
+    return Sums(*hour[1:7], counted, hour.latest, hour.volume, hour.samples, hour.covered, hour.revision)
+
+
+def merged(left: Sums, right: Sums) -> Sums:
+    """Add what is known of later hours to what is known of earlier ones."""
+    return Sums(
+        left.start,
+        left.open,
+        largest([left.high, right.high]),
+        smallest([left.low, right.low]),
+        right.close,
+        summed([total for total in (left.total, right.total) if total is not None]),
+        left.counted + right.counted,
+        right.latest,
+        summed([volume for volume in (left.volume, right.volume) if volume is not None]),
+        left.samples + right.samples,
+        left.covered + right.covered,
+        left.revision + right.revision,
+    )
+
+
+def bar(known: Sums) -> Bar:
+    """Give the candle; its mean is rounded here and nowhere before."""
+    average = mean(parse(known.total), known.counted) if known.total is not None else None
+    return Bar(*known[:5], average, *known[7:])
+
+
+def longer(hours: Iterable[Sums], length: Length) -> list[Sums]:
+    """Put hours, or what is already longer, together to candles of `length`. They come oldest first."""
+    made: list[Sums] = []
+    for each in hours:
+        start = length.start(each.start)
+        if made and made[-1].start == start:
+            made[-1] = merged(made[-1], each)
+        else:
+            made.append(each._replace(start=start))
+    return made
+
+
+def filled(bars: Sequence[Bar], starts: range, gaps: Gaps, before: str | None = None) -> list[Bar]:
+    """Give a candle for each of `starts`, on which all `bars` lie; `before` is the last close before the first."""
+    known = {each.start: each for each in bars}
+    whole = []
+    for start in starts:
+        there = known.get(start)
+        if there is None:
+            flat = before if gaps is Gaps.PREVIOUS else None
+            there = Bar(start, flat, flat, flat, flat, None, None, None, 0, 0, 0)
+        before = there.close
+        whole.append(there)
+    return whole
+
+
+def mean(total: Number, count: int) -> str:
+    """Give total / count, rounded half to even at `MEAN_PLACES` more places than the total has."""
+    return ratio_rounded(total, (count, 0), total[1] + MEAN_PLACES)
+
+
+def largest(numbers: Sequence[str]) -> str:
+    """Give the largest number, in its own digits; of equal ones the first."""
+    _, units = _aligned(numbers)
+    return numbers[units.index(max(units))]
+
+
+def smallest(numbers: Sequence[str]) -> str:
+    """Give the smallest number, in its own digits; of equal ones the first."""
+    _, units = _aligned(numbers)
+    return numbers[units.index(min(units))]
+
+
+def summed(numbers: Sequence[str]) -> str | None:
+    """Give the exact sum, with the places of the finest number; `None` of none."""
+    if not numbers:
+        return None
+    places, units = _aligned(numbers)
+    return text((sum(units), places))
+
+
+def _aligned(numbers: Sequence[str]) -> tuple[int, list[int]]:
+    """Give all numbers as integers in units of 10 ** -places."""
+    parsed = [parse(number) for number in numbers]
+    places = max([number[1] for number in parsed])
+    return places, [units if own == places else units * power(places - own) for units, own in parsed]

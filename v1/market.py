@@ -1,0 +1,14 @@
+"""How a tick moves a whole market on: every metric a step. Pure; the live tick and the backtest both go by it."""
+
+from collections.abc import Mapping, Sequence
+
+from .model import Metric
+from .records import Found, Heard, Step, advance
+
+
+def moved_on(
+    at: int, metrics: Sequence[Metric], heard: Mapping[Metric, Heard], found: Sequence[Found]
+) -> Sequence[Step]:
+    """Compute the step of each metric; those with nothing to move are left out."""
+    steps = [advance(metric, at, heard.get(metric), held) for metric, held in zip(metrics, found, strict=True)]
+    return [step for step in steps if step is not None]

@@ -1,0 +1,80 @@
+"""
+A store without Redis, for trying rules on history: it finds and commits what `store.Writer` does, in this
+process and for as long as it lives. Ticks come in order, each once.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+
+from .model import DAY, HOUR, Metric, Sample
+from .records import LOOKS_AT_NOTHING, Found, Look, Record, Step
+from .rules import NO_OUTAGES, Judged, Outages
+
+_TRIM = 1000
+"""Samples that may have left the day before they are let go of, so that it is not done at each."""
+
+
+class _Series:
+    """The samples of one metric, and the record that follows from them."""
+
+    def __init__(self) -> None:
+        self.record: Record | None = None
+        self._ticks: list[int] = []
+        self._samples: list[Sample] = []
+        self._left_day = 0
+        """So many samples have left the day."""
+
+    def found(self, at: int, look: Look) -> Found:
+        if self.record is None:
+            return Found(None)
+        leaving_day = self._samples[self._left_day : bisect_right(self._ticks, at - DAY)]
+        leaving_hour = self._samples[
+            bisect_left(self._ticks, self.record.at - HOUR) : bisect_left(self._ticks, at - HOUR)
+        ]
+        return Found(self.record, leaving_day, leaving_hour, None, self._recent(at, look))
+
+    def _recent(self, at: int, look: Look) -> Sequence[Sample]:
+        if look is LOOKS_AT_NOTHING:
+            return ()
+        since = bisect_left(self._ticks, at - look.all_of)
+        firsts = {bisect_left(self._ticks, at - seconds) for seconds in look.first_of}
+        return [*[self._samples[first] for first in sorted(firsts) if first < since], *self._samples[since:]]
+
+    def commit(self, step: Step) -> None:
+        self.record = step.record
+        if step.sample:
+            self._ticks.append(step.sample.tick)
+            self._samples.append(step.sample)
+        self._left_day = bisect_right(self._ticks, step.record.at - DAY)
+        if self._left_day > _TRIM:
+            del self._ticks[: self._left_day], self._samples[: self._left_day]
+            self._left_day = 0
+
+
+class Memory:
+    """Everything of every metric."""
+
+    def __init__(self) -> None:
+        self.outages: Outages = NO_OUTAGES
+        self._series: dict[Metric, _Series] = {}
+
+    @property
+    def known(self) -> set[Metric]:
+        """Every metric with a sample in the day."""
+        return set(self._series)
+
+    def found(self, at: int, metrics: Sequence[Metric], look: Callable[[Metric], Look]) -> list[Found]:
+        """Give what is held of each metric before tick `at`, in order."""
+        return [
+            series.found(at, look(metric)) if (series := self._series.get(metric)) else Found(None)
+            for metric in metrics
+        ]
+
+    def commit(self, at: int, steps: Sequence[Step], judged: Judged) -> None:
+        """Keep what the tick made; the steps have the states of the rules in their records."""
+        for step in steps:
+            if step.is_over:
+                self._series.pop(step.metric, None)
+            else:
+                self._series.setdefault(step.metric, _Series()).commit(step)
+        self.outages = Outages(at, {source: said.states for source, said in judged.sources.items() if said.states})

@@ -1,0 +1,84 @@
+"""What is sent to us: documents in JSON, read once and within bounds, and how they are described."""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import Request
+from pydantic import BaseModel
+
+from ..rules import Fault, NotAccepted
+from .document import Responses
+from .problems import Problem, Refused, not_accepted
+
+LARGEST = 64 * 1024
+"""Bytes of a document."""
+WHOLE = "body"
+"""What a fault of the whole document is called."""
+
+NOT_READ: Responses = {
+    413: {"model": Problem, "description": f"The document has more than {LARGEST} bytes."},
+    415: {"model": Problem, "description": "The document is not sent as `application/json`."},
+}
+
+
+async def sent(request: Request) -> Any:
+    """
+    Read the document that was sent, with numbers as the decimal text that they are.
+
+    Only as `application/json`: a foreign page cannot have its visitor's browser send that without asking us first.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"{kind!r} is not accepted here; accepted: application/json")
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > LARGEST:
+            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a document has {LARGEST} bytes at most")
+    try:
+        return json.loads(body.decode(), parse_float=str, parse_constant=str)
+    except (ValueError, RecursionError) as error:
+        raise not_accepted((WHOLE, body[:50].decode(errors="replace"), f"JSON: {error}")) from error
+
+
+def refused(error: NotAccepted, where: str = "") -> Refused:
+    """Say what of a document is not accepted; `where` is the field that it stands in."""
+    return not_accepted(*[_placed(fault, where) for fault in error.errors])
+
+
+def _placed(fault: Fault, where: str) -> Fault:
+    field, value, accepted = fault
+    return ".".join(name for name in (where, field) if name) or WHOLE, value, accepted
+
+
+def described(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what a route says of the document that it takes."""
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+def schema_of(model: type[BaseModel]) -> dict[str, Any]:
+    """Give the schema of a document with everything in place: one route's, it has no name among the others."""
+    whole = model.model_json_schema(by_alias=True)
+    inner = whole.pop("$defs", {})
+    schema: dict[str, Any] = _in_place(whole, inner)
+    return schema
+
+
+def _in_place(schema: Any, inner: Mapping[str, Any]) -> Any:
+    if isinstance(schema, list):
+        return [_in_place(each, inner) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        named = inner[schema["$ref"].rpartition("/")[2]]
+        # What a field says of itself comes before what its type does.
+        schema = named | {name: value for name, value in schema.items() if name != "$ref"}
+    return {
+        name: {each: _in_place(value, inner) for each, value in value.items()}
+        if name == "properties"
+        else _in_place(value, inner)
+        for name, value in schema.items()
+        if name != "title"
+    }

@@ -1,0 +1,85 @@
+"""What is wrong with a document, in our words: each fault as field, value, and what is accepted instead."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from annotated_types import Ge, Le
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+Fault = tuple[str, object, str]
+"""(field, value, what is accepted)"""
+
+
+_WORDS = {
+    "missing": "a value; it must be given",
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "string_type": "a text",
+    "tuple_type": "a list",
+}
+
+
+class NotAccepted(Exception):
+    """A document that cannot be meant; `errors` has every fault."""
+
+    def __init__(self, errors: Sequence[Fault]) -> None:
+        super().__init__("; ".join(map(_line, errors)))
+        self.errors = errors
+
+    @property
+    def lines(self) -> list[str]:
+        """Each fault in words."""
+        return [_line(error) for error in self.errors]
+
+
+def faults(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
+    """
+    Translate what pydantic says.
+
+    A validator of the whole document names the field itself, in front: `raise ValueError("step: 0 or ...")`.
+    """
+    return [_fault(each, model) for each in error.errors()]
+
+
+def _line(fault: Fault) -> str:
+    field, value, accepted = fault
+    shown = repr(value) if isinstance(value, str) else str(value)
+    return f"{field}{': ' if field else ''}{shown} is not accepted; accepted: {accepted}"
+
+
+def _fault(error: ErrorDetails, model: type[BaseModel]) -> Fault:
+    where, value = ".".join(map(str, error["loc"])), error["input"]
+    message = error["msg"].removeprefix("Value error, ")
+    field, colon, accepted = message.partition(": ")
+    if error["type"] == "value_error" and colon and " " not in field and isinstance(value, Mapping):
+        return f"{where}{'.' if where else ''}{field}", value.get(field), accepted
+    if where:
+        return where, None if error["type"] == "missing" else value, _accepted(error, model, message)
+    return "", value, "a document of fields and values"
+
+
+def _accepted(error: ErrorDetails, model: type[BaseModel], message: str) -> str:
+    if error["type"] in _WORDS:
+        return _WORDS[error["type"]]
+    match error["type"], _field(error, model):
+        case "extra_forbidden", _:
+            return f"the fields {', '.join(each.alias or name for name, each in model.model_fields.items())}"
+        case "enum" | "literal_error", _:
+            # pydantic puts the words of a list into quotation marks.
+            return str(error["ctx"]["expected"]).replace("'", "")
+        case "string_pattern_mismatch", field if field is not None and field.description:
+            return str(field.description)
+        case _, field:
+            return _bounds(field.metadata if field else ()) or message.removeprefix("Input should be ")
+
+
+def _field(error: ErrorDetails, model: type[BaseModel]) -> Any:
+    named = error["loc"][0]
+    return next((each for name, each in model.model_fields.items() if named in (name, each.alias)), None)
+
+
+def _bounds(metadata: Sequence[object]) -> str | None:
+    least = [bound.ge for bound in metadata if isinstance(bound, Ge)]
+    most = [bound.le for bound in metadata if isinstance(bound, Le)]
+    return f"a whole number from {least[0]} to {most[0]}" if least and most else None

@@ -1,0 +1,133 @@
+"""What the rules say of one subject, a metric or a source, at one tick: states moved on, alerts made. Pure."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ..decimals import Number
+from ..moments import mean
+from .alert import Alert, alert_id
+from .conditions import Verdict
+from .phases import NEVER, Phase, State, States, advance, forgets, is_further, speaks
+from .places import Places
+from .rule import Kind, Rule
+from .silence import Silence, quiet
+
+
+class Watch(NamedTuple):
+    """A rule, ready to speak."""
+
+    rule: Rule
+    step: Number
+    goes_down: bool
+    """Whether further means less."""
+
+
+class Said(NamedTuple):
+    """What the rules make of one metric, or of one source."""
+
+    states: States
+    """After the tick; what need not be remembered is not in it."""
+    alerts: tuple[Alert, ...] = ()
+    over: tuple[str, ...] = ()
+    """Ids of alerts told before that are over now."""
+
+
+class Saying:
+    """Moves the rules of one subject on, one after the other."""
+
+    def __init__(self, subject: str, at: int, before: States, places: Places, silences: Sequence[Silence]) -> None:
+        self._subject = subject
+        self._at = at
+        self._before = before
+        self._places = places
+        self._silences = silences
+        self._states: dict[str, State] = {}
+        self._alerts: list[Alert] = []
+        self._over: list[str] = []
+
+    def move(self, watch: Watch, verdict: Verdict | None, *, is_aloud: bool = True) -> None:
+        """Move one rule's state on, and let it speak, unless what it says is told elsewhere."""
+        rule, at = watch.rule, self._at
+        state = self._before.get(rule.id)
+        if verdict is None:  # nothing to judge by: it stays where it is
+            if state:
+                self._states[rule.id] = state
+            return
+        moved = advance(state or NEVER, over=verdict.over, at=at, hold=rule.for_)
+        event = _event(watch, state, moved, verdict, at) if is_aloud else None
+        if event == "resolved":
+            self._tell(rule, event, verdict, None if state and state.sent else "its alert was not sent")
+        elif event:
+            moved = self._told(rule, event, verdict, moved)
+        if state and state.alert and moved.phase is Phase.RESOLVED:
+            self._over.append(state.alert)
+        # A rank rule remembers who is not on top, or nobody could be seen to enter.
+        if rule.kind is Kind.RANK or not forgets(moved, at, rule.cooldown):
+            self._states[rule.id] = moved
+
+    def said(self) -> Said:
+        return Said(self._states, tuple(self._alerts), tuple(self._over))
+
+    def _told(self, rule: Rule, event: str, verdict: Verdict, state: State) -> State:
+        """Tell, and give the state that remembers it."""
+        alert = self._tell(rule, event, verdict, None)
+        state = state._replace(told_at=self._at, told_extent=verdict.extent)
+        if state.phase is not Phase.FIRING:
+            return state
+        return state._replace(alert=alert.id, sent=state.sent or alert.quiet is None)
+
+    def _tell(self, rule: Rule, event: str, verdict: Verdict, unsent: str | None) -> Alert:
+        alert = self._alert(rule, event, verdict, unsent)
+        self._alerts.append(alert)
+        return alert
+
+    def _alert(self, rule: Rule, event: str, verdict: Verdict, unsent: str | None) -> Alert:
+        subject, at, is_rank = self._subject, self._at, rule.kind is Kind.RANK
+        measure = None if rule.kind is Kind.STALE else rule.measure
+        rank = of = None
+        if measure:
+            rank, of = self._places.place(measure, subject, rule.by)
+        value = str(rank) if is_rank and rank else verdict.value
+        return Alert(
+            id=alert_id(rule.id, subject, at),
+            rule=rule.id,
+            name=rule.name or rule.id,
+            kind=rule.kind,
+            severity=rule.severity,
+            event=event,
+            metric=subject,
+            measure=measure,
+            at=at,
+            value=value,
+            mean=mean(verdict.baseline) if verdict.baseline else None,
+            ratio=verdict.compared,
+            samples=verdict.baseline.n if verdict.baseline else verdict.metrics,
+            since=verdict.since,
+            rank=rank,
+            of=of,
+            quiet=unsent or quiet(rule, subject, at, self._silences),
+            together=1,
+            channels=rule.channels,
+        )
+
+
+def _event(watch: Watch, state: State | None, moved: State, verdict: Verdict, at: int) -> str | None:
+    """Name what there is to tell, if there is: `firing`, `resolved`, `enters` or `leaves`."""
+    rule = watch.rule
+    if rule.kind is Kind.RANK:
+        return _crossing(rule, state, moved, at)
+    has_moved_on = is_further(verdict.extent, moved.told_extent, watch.step, down=watch.goes_down)
+    if speaks(moved, at, rule.cooldown, moved_on=has_moved_on):
+        return "firing"
+    is_over = state is not None and state.alert is not None and moved.phase is Phase.RESOLVED
+    return "resolved" if is_over and rule.resolved else None
+
+
+def _crossing(rule: Rule, state: State | None, moved: State, at: int) -> str | None:
+    """Name what a rank rule tells; at the first look at a metric nobody enters."""
+    was, now = state and state.phase is Phase.FIRING, moved.phase is Phase.FIRING
+    if state is None or was == now:
+        return None
+    event = "enters" if now else "leaves"
+    is_rested = moved.told_at is None or at - moved.told_at >= rule.cooldown
+    return event if is_rested and rule.event in (event, "both") else None

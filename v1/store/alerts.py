@@ -1,0 +1,120 @@
+"""The history of alerts, newest first, and what became of each. Nothing here writes."""
+
+import json
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple, cast
+
+from redis.asyncio import Redis
+
+from .. import keys
+from .connection import translated
+from .delivered import Attempt, Delivered
+
+MOST_LOOKED_AT = 10_000
+"""Alerts that one question looks at. Where few of them are wanted, the answer goes on after those."""
+_BATCH = 1000
+
+
+class Place(NamedTuple):
+    """Where a list goes on: behind so many alerts of a tick, newest first."""
+
+    tick: int
+    behind: int
+
+
+class Wanted(NamedTuple):
+    """Which alerts are asked for."""
+
+    limit: int
+    metric: str = "*"
+    """Pattern, upper case; a source that is silent as a whole, `kraken:*`, is one of `KRAKEN:*`."""
+    rule: str | None = None
+    since: int = 0
+    place: Place | None = None
+
+
+class Told(NamedTuple):
+    """An alert, and what became of it."""
+
+    alert: dict[str, Any]
+    """As it was committed, see `rules.Alert`."""
+    known: dict[str, str]
+    """`over`: the tick since which it does not hold; `acknowledged`, `by` and `comment`: when, and by whom."""
+    deliveries: Sequence[Attempt]
+
+
+class Page(NamedTuple):
+    """A part of the history."""
+
+    alerts: Sequence[Told]
+    next: Place | None
+    """Where there may be more; `None` at the end."""
+
+
+class Alerts:
+    """Asks Redis about alerts. Raises `StoreAway` when it does not answer."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def alerts(self, wanted: Wanted) -> Page:
+        """Give the alerts that are asked for, newest first."""
+        found: list[dict[str, Any]] = []
+        place = wanted.place
+        for _ in range(0, MOST_LOOKED_AT, _BATCH):
+            batch = _placed(await self._batch(wanted.since, place), place)
+            for written, behind in batch:
+                if _is_wanted(written, wanted):
+                    found.append(json.loads(written))
+                    if len(found) == wanted.limit:
+                        return Page(await self._told(found), behind)
+            if len(batch) < _BATCH:
+                return Page(await self._told(found), None)
+            place = batch[-1][1]
+        return Page(await self._told(found), place)
+
+    async def alert(self, alert: str) -> Told | None:
+        """Give one alert; `None` where there is none of this id."""
+        tick = alert.rpartition(".")[2]
+        if not tick.isdecimal():
+            return None
+        with translated():
+            written = await self._redis.zrange(keys.ALERTS, int(tick), int(tick), byscore=True)
+        found = [each for each in map(json.loads, cast("list[str]", written)) if each["id"] == alert]
+        return (await self._told(found))[0] if found else None
+
+    async def _batch(self, since: int, place: Place | None) -> list[tuple[str, float]]:
+        newest, behind = place or ("+inf", 0)
+        with translated():
+            found = await self._redis.zrange(
+                keys.ALERTS, newest, since, byscore=True, desc=True, withscores=True, offset=behind, num=_BATCH
+            )
+        return cast("list[tuple[str, float]]", found)
+
+    async def _told(self, alerts: Sequence[dict[str, Any]]) -> list[Told]:
+        pipe = self._redis.pipeline(transaction=False)
+        for alert in alerts:
+            pipe.hgetall(keys.alert(alert["id"]))
+        with translated():
+            known = await pipe.execute()
+        deliveries = await Delivered(self._redis).deliveries([alert["id"] for alert in alerts])
+        return [Told(*each) for each in zip(alerts, known, deliveries, strict=True)]
+
+
+def _placed(batch: Sequence[tuple[str, float]], place: Place | None) -> list[tuple[str, Place]]:
+    """Give each alert with the place behind it."""
+    tick, behind = place or (None, 0)
+    placed = []
+    for written, score in batch:
+        behind = behind + 1 if score == tick else 1
+        tick = int(score)
+        placed.append((written, Place(tick, behind)))
+    return placed
+
+
+def _is_wanted(written: str, wanted: Wanted) -> bool:
+    # Most alerts are of another rule; that can be told without reading them.
+    if wanted.rule is not None and f'"rule":{json.dumps(wanted.rule)}' not in written:
+        return False
+    return wanted.metric == "*" or fnmatchcase(json.loads(written)["metric"].upper(), wanted.metric)

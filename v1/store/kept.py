@@ -1,0 +1,43 @@
+"""Reads the kept day of many metrics at once, to try rules on it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from ..model import DAY, Metric, Sample
+from .reader import Reader
+
+
+class TooMuch(Exception):
+    """The day holds more samples than may be read; the message says how many."""
+
+    def __init__(self, samples: int, metrics: int) -> None:
+        super().__init__(f"the kept day holds {samples:,} samples of {metrics:,} metrics")
+
+
+class Kept(NamedTuple):
+    """The samples of the kept day."""
+
+    samples: Mapping[Metric, Sequence[Sample]]
+    """Oldest first."""
+    sources: Mapping[Metric, str]
+    """Who gave the newest one."""
+    until: int
+    """The newest tick."""
+
+
+async def kept_day(
+    reader: Reader, is_wanted: Callable[[Metric], bool] = lambda _: True, most: int | None = None
+) -> Kept:
+    """Read the day of every metric that is wanted. Raises `TooMuch` where that is more than `most` samples."""
+    metrics = [metric for metric in await reader.metrics() if is_wanted(metric)]
+    records = {
+        metric: record
+        for metric, record in zip(metrics, await reader.records(metrics), strict=True)
+        if record is not None
+    }
+    samples = sum(max(day.n for day in record.day) for record in records.values())
+    if most is not None and samples > most:
+        raise TooMuch(samples, len(records))
+    until = max([await reader.tick() or 0, *(record.newest for record in records.values())])
+    days = {metric: await reader.samples(metric, until - DAY, until) for metric in records}
+    return Kept(days, {metric: record.source for metric, record in records.items()}, until)

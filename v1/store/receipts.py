@@ -1,0 +1,69 @@
+"""Receipts of messages that somebody must acknowledge, and who did. How a provider is asked is not known here."""
+
+import json
+from collections.abc import Sequence
+from typing import NamedTuple, cast
+
+from redis.asyncio import Redis
+
+from .. import keys
+from .connection import translated
+
+
+class Receipt(NamedTuple):
+    """A message that a provider repeats until somebody acknowledges it."""
+
+    id: str
+    """The provider's."""
+    alerts: Sequence[str]
+    """Ids of the alerts in it."""
+    until: float
+    """The provider repeats it no longer than that; unix seconds."""
+
+
+class Receipts:
+    """One channel's open receipts. `keep` is how long they, and acknowledgements, are kept, in seconds."""
+
+    def __init__(self, redis: Redis, channel: str, keep: int) -> None:
+        self.channel = channel
+        self._redis = redis
+        self._keep = keep
+
+    async def put(self, receipt: Receipt) -> None:
+        pipe = self._redis.pipeline(transaction=True)
+        key = keys.receipts(self.channel)
+        pipe.execute_command("HSET", key, receipt.id, json.dumps([receipt.alerts, receipt.until]))
+        pipe.execute_command("EXPIRE", key, self._keep)
+        with translated():
+            await pipe.execute()
+
+    async def open(self) -> list[Receipt]:
+        """Give the receipts that nobody has acknowledged yet, those that end first in front."""
+        with translated():
+            found = cast("dict[str, str]", await self._redis.hgetall(keys.receipts(self.channel)))
+        receipts = [Receipt(receipt, *json.loads(written)) for receipt, written in found.items()]
+        return sorted(receipts, key=lambda receipt: (receipt.until, receipt.id))
+
+    async def close(self, receipt: Receipt) -> None:
+        """Ask no more about a message."""
+        with translated():
+            await self._redis.hdel(keys.receipts(self.channel), receipt.id)
+
+    async def is_acknowledged(self, alerts: Sequence[str]) -> bool:
+        """Tell whether somebody has acknowledged all of the alerts, in whatever way."""
+        pipe = self._redis.pipeline(transaction=False)
+        for alert in alerts:
+            pipe.hexists(keys.alert(alert), "acknowledged")
+        with translated():
+            return all(await pipe.execute())
+
+    async def acknowledge(self, receipt: Receipt, at: int, by: str) -> None:
+        """Note that somebody has acknowledged the alerts, and ask no more; who did so first stays."""
+        pipe = self._redis.pipeline(transaction=True)
+        for alert in receipt.alerts:
+            pipe.execute_command("HSETNX", keys.alert(alert), "acknowledged", at)
+            pipe.execute_command("HSETNX", keys.alert(alert), "by", by)
+            pipe.execute_command("EXPIRE", keys.alert(alert), self._keep)
+        pipe.execute_command("HDEL", keys.receipts(self.channel), receipt.id)
+        with translated():
+            await pipe.execute()

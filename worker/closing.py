@@ -1,0 +1,145 @@
+"""Closes hours: reads their samples from the store, makes candles of them, writes those into the archive. When, others say."""
+
+import asyncio
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
+
+from worker.latest import (
+    DAY,
+    HOUR,
+    ArchiveError,
+    ArchiveWriter,
+    HourCandle,
+    Measure,
+    Metric,
+    OneHour,
+    StoreError,
+    Writer,
+    candles,
+    keys,
+)
+
+PART = 250
+"""Metrics that are read at once: 15,000 samples, a few hundredths of a second of computing."""
+KEPT = keys.KEEP
+"""Seconds after its last sample that an hour may still be in the store."""
+
+
+class Rules(NamedTuple):
+    """How hours are closed."""
+
+    interval: int
+    """Seconds between two samples."""
+    grace: int = 90
+    """Seconds after its end that an hour waits for late samples."""
+    days: int | None = None
+    """How many days the archive keeps; `None`: all."""
+
+
+class Closer:
+    """
+    Moves hours from the store into the archive, one transaction an hour.
+
+    An hour that is closed again changes nothing, unless its samples have changed. What it raises is the
+    store's and the archive's; then the hour is not closed, and can be closed by the next try.
+    """
+
+    def __init__(self, store: Writer, archive: ArchiveWriter, rules: Rules) -> None:
+        self._store = store
+        self._archive = archive
+        self._rules = rules
+        self._next: int | None = None
+        """The first hour that was not closed yet; `None` until it was looked for."""
+        self._also: Collection[Metric] = ()
+        """Metrics that the archive had at first: the store's own list ends before its last samples do."""
+        self._trimmed = 0
+
+    @property
+    def grace(self) -> int:
+        return self._rules.grace
+
+    @property
+    def newest(self) -> int | None:
+        """The newest hour that was closed."""
+        return None if self._next is None else self._next - HOUR
+
+    def begin(self, oldest_tick: int) -> None:
+        """Begin with the hour of a tick: none before it is in the store."""
+        self._next = keys.hour_of(oldest_tick)
+
+    async def until(self, end: int, at: int) -> int:
+        """
+        Close every hour that was over at `end` and is not closed yet, oldest first, and give how many.
+
+        `at` is the time now, for the record.
+        """
+        if self._next is None:
+            self._also = await self._archive.metrics(end - KEPT - DAY)
+            self.begin(end - KEPT + 1)
+        closed = 0
+        while self._next is not None and self._next + HOUR <= end:
+            await self.close(self._next, at)
+            self._next += HOUR
+            closed += 1
+        if closed:
+            await self._keep_house(at)
+        return closed
+
+    async def close(self, hour: int, at: int, late: Collection[Metric] = ()) -> int:
+        """
+        Close an hour of every metric that has more samples than its candle, and of those that are `late`.
+
+        Gives how many candles are new or different.
+        """
+        known = await self._archive.counts(hour)
+        made: list[HourCandle] = []
+        for part in _parts(sorted({*self._also, *await self._store.metrics()})):
+            await self._let_a_tick_go_first()
+            held = zip(part, await self._store.counts((metric, hour) for metric in part), strict=True)
+            wanted = [metric for metric, count in held if count > known.get(metric, 0) or (count and metric in late)]
+            hours = await self._store.hour(wanted, hour, self._rules.grace)
+            made += await asyncio.to_thread(_made, wanted, hours, hour, self._rules.interval, at)
+        return await self._archive.write(made)
+
+    async def revise(self, at: int) -> int:
+        """Close again what late samples were put into since, and give how many candles are new or different."""
+        changed = 0
+        for hour in sorted(self._store.late):
+            late = self._store.late.pop(hour)
+            try:
+                if self._next is not None and hour < self._next:
+                    changed += await self.close(hour, at, late)
+            except (ArchiveError, StoreError):
+                self._store.late.setdefault(hour, set()).update(late)
+                raise
+        return changed
+
+    async def _let_a_tick_go_first(self) -> None:
+        async with self._store.turn:
+            pass
+
+    async def _keep_house(self, at: int) -> None:
+        await self._archive.prepare(at)
+        if self._rules.days is not None:
+            before = at // DAY * DAY - self._rules.days * DAY
+            if before != self._trimmed:
+                await self._archive.trim(before)
+                self._trimmed = before
+
+
+def _parts(metrics: Sequence[Metric]) -> Iterator[Sequence[Metric]]:
+    return (metrics[start : start + PART] for start in range(0, len(metrics), PART))
+
+
+def _made(metrics: Sequence[Metric], hours: Sequence[OneHour], start: int, interval: int, at: int) -> list[HourCandle]:
+    made = [
+        candles.of_prices(
+            candles.Slot(metric, start, at),
+            keys.cut(hour.members, Measure.PRICE),
+            keys.cut(hour.members, Measure.INTERVAL_VOLUME),
+            interval,
+            next(iter(keys.cut([hour.after], Measure.PRICE)), None) if hour.after else None,
+        )
+        for metric, hour in zip(metrics, hours, strict=True)
+    ]
+    return [candle for candle in made if candle is not None]

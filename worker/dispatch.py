@@ -1,0 +1,88 @@
+"""All channels at once: each with tasks of its own, so that a slow one delays no other, and the outbox kept small."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from worker.backoff import PACE, Pace
+from worker.deliver import Delivery
+from worker.latest import Attempt, Channels, Parcel, Status, StoreAway
+from worker.letters import MOST_KEPT, Wording, goes_to
+from worker.notify.base import Acknowledging, Notifier
+from worker.patience import Patience
+from worker.receipts import Acknowledgements
+
+log = structlog.get_logger()
+
+TRIM_SECONDS = 60.0
+"""Between two times that the outbox is rid of what every channel has settled."""
+
+
+class Dispatch:
+    """Delivers what rules say through `notifiers`; without any, alerts are history only."""
+
+    def __init__(
+        self,
+        channels: Channels,
+        notifiers: Sequence[Notifier],
+        wording: Wording,
+        pace: Pace = PACE,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._channels = channels
+        self._notifiers = notifiers
+        self._clock = clock
+        self._patience = Patience("all")
+        self._deliveries = [
+            Delivery(each, channels.outbox(each.name), channels.receipts(each.name), wording, pace=pace, clock=clock)
+            for each in notifiers
+        ]
+
+    async def open(self) -> None:
+        """Say which channels there are. Call before ticks are committed, or the first alerts are missed."""
+        kinds = {each.name: each.kind for each in self._notifiers}
+        for gone in await self._patience.until_done(lambda: self._channels.say(kinds)):
+            await self._patience.until_done(lambda gone=gone: self._wind_up(gone))  # type: ignore[misc]  # mypy cannot infer a default
+        for delivery in self._deliveries:
+            await delivery.open()
+
+    async def run(self) -> None:
+        """Deliver, for ever; at once back where there is no channel."""
+        if not self._deliveries:
+            return
+        log.info("sending alerts", channels=[delivery.name for delivery in self._deliveries])
+        async with asyncio.TaskGroup() as tasks:
+            for delivery in self._deliveries:
+                tasks.create_task(delivery.run())
+            for each in self._notifiers:
+                if isinstance(each, Acknowledging):
+                    receipts = self._channels.receipts(each.name)
+                    tasks.create_task(Acknowledgements(each, receipts, self._clock).run())
+            tasks.create_task(self._tidy())
+
+    async def _tidy(self) -> None:
+        while True:
+            await asyncio.sleep(TRIM_SECONDS)
+            try:
+                await self._channels.trim()
+            except StoreAway as error:
+                await self._patience.wait(error)
+
+    async def _wind_up(self, channel: str) -> None:
+        """Put what a channel has left, that there is no more, among the dead letters, and forget it."""
+        outbox, left = self._channels.outbox(channel), 0
+        while entries := await outbox.take():
+            for entry in entries:
+                alert = entry.alert
+                if alert and not goes_to(alert, channel):
+                    continue
+                message = alert.id if alert else f"unreadable.{entry.id}"
+                why = "the channel is not configured any more"
+                attempt = Attempt(round(self._clock(), 3), channel, Status.GIVEN_UP, why, message)
+                parcel = Parcel(message, [entry.id], [alert.id] if alert else [])
+                await outbox.bury(parcel, attempt, entry.written[:MOST_KEPT], "")
+                left += 1
+        await self._channels.drop(channel)
+        log.warning("a channel is not configured any more", channel=channel, dead_letters=left)

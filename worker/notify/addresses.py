@@ -1,0 +1,67 @@
+"""Keeps requests inside the internet: names are resolved once, checked, and connected to as they were checked."""
+
+import asyncio
+import socket
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+_TRANSLATED = IPv6Network("64:ff9b::/96")
+"""Addresses of version 4 behind a translator: the last 32 bits (RFC 6052)."""
+
+
+class Private(OSError):
+    """An address that is not on the internet; the message names it."""
+
+
+class PublicOnly(AbstractResolver):
+    """Resolves names; raises `Private` where one of the addresses is not on the internet."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
+        addresses = [(of, str(address[0])) for of, _, _, _, address in found]
+        for _, address in addresses:
+            check(host, address)
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=of,
+                proto=0,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for of, address in addresses
+        ]
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+def check(host: str, address: str) -> None:
+    """Raise `Private` where an address is not on the internet."""
+    if not is_public(address):
+        named = address if host == address else f"{host} is {address}, which"
+        raise Private(f"{named} is not on the internet")
+
+
+def check_literal(host: str) -> None:
+    """Check a host that is an address already, which nobody resolves; raises `Private`."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return
+    check(host, host)
+
+
+def is_public(address: str) -> bool:
+    """Tell whether an address is one of the internet's, however it is wrapped."""
+    ip: IPv4Address | IPv6Address = ip_address(address.partition("%")[0])
+    if isinstance(ip, IPv6Address):
+        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo or (None, None))[1]
+        if ip in _TRANSLATED:
+            inner = IPv4Address(int(ip) & 0xFFFFFFFF)
+        ip = inner or ip
+    return ip.is_global and not ip.is_multicast

@@ -1,0 +1,176 @@
+"""
+What a channel is, what it is handed, and what it raises. No provider here.
+
+    NotSent
+    ├── Refused       the answer is no: the same request must never be made again
+    └── Unavailable   no answer, or one that is not about the message: it may be sent again
+        └── Limited   too much for now: it may be sent again after a while
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from aiohttp import ClientError
+
+from worker.latest import Alert, Severity, Text
+
+ANSWER_SECONDS = 30.0
+"""How long a channel may take to answer."""
+LONGEST_ANSWER = 300
+"""Characters of an answer that are kept."""
+_CLIENT_ERRORS = range(400, 500)
+_TOO_MANY = 429
+_WRONG_PLACE = frozenset({401, 403, 404, 405, 410})
+"""Refusals that are about the channel, and not about the message: the next one would fare no better."""
+
+
+class Message(NamedTuple):
+    """What is sent: the same, with the same id, however often it is."""
+
+    id: str
+    text: Text
+    severity: str
+    at: int
+    """The tick that it is about, unix seconds."""
+    link: str
+    """Where the live page shows it."""
+    alerts: Sequence[Alert] = ()
+    """What it is about; more than one in a digest, none in a message about the channel itself."""
+
+    @property
+    def is_urgent(self) -> bool:
+        return self.severity == Severity.CRITICAL
+
+
+class Quota(NamedTuple):
+    """What a provider lets us send."""
+
+    limit: int
+    remaining: int
+    reset: float
+    """When it begins anew, unix seconds."""
+
+
+class Answer(NamedTuple):
+    """What a provider said to a message that it took."""
+
+    text: str
+    quota: Quota | None = None
+    receipt: str | None = None
+    """Where the provider says whether somebody has acknowledged the message."""
+    until: float = 0.0
+    """The provider repeats the message no longer than that, if it does; unix seconds."""
+
+
+class NotSent(Exception):
+    """A message was not sent; the text is the provider's answer, or why there is none."""
+
+    def __init__(self, answer: str, quota: Quota | None = None) -> None:
+        super().__init__(answer)
+        self.quota = quota
+
+
+class Refused(NotSent):
+    """The answer is no. `for_all`: it is about the channel (its credentials, its address), not about the message."""
+
+    def __init__(self, answer: str, quota: Quota | None = None, *, for_all: bool = False) -> None:
+        super().__init__(answer, quota)
+        self.for_all = for_all
+
+
+class Unavailable(NotSent):
+    """No answer, or none that is about the message."""
+
+
+class Limited(Unavailable):
+    """The provider takes no more for now. `wait` is how long it asks us to stay away, in seconds."""
+
+    def __init__(self, answer: str, quota: Quota | None = None, wait: float | None = None) -> None:
+        super().__init__(answer, quota)
+        self.wait = wait
+
+
+class Notifier(Protocol):
+    """
+    A way to a person. It asks a provider once; it never retries, sleeps or logs: its caller knows what a
+    failure costs.
+    """
+
+    name: str
+    """As rules name it in `channels`."""
+    kind: str
+    """What it is: `pushover`, `webhook`, or the scheme of an Apprise URL."""
+    connections: int
+    """How many messages may be on their way at once."""
+
+    async def send(self, message: Message) -> Answer:
+        """Send a message. Raises `NotSent`."""
+        ...
+
+
+class Acknowledgement(NamedTuple):
+    """What a provider says of a message that somebody must acknowledge."""
+
+    at: int | None
+    """When somebody did; `None` where nobody has."""
+    by: str
+    is_over: bool
+    """Whether the provider has stopped repeating it."""
+
+
+@runtime_checkable
+class Acknowledging(Protocol):
+    """A notifier whose provider repeats urgent messages until somebody acknowledges them."""
+
+    name: str
+
+    async def acknowledgement(self, receipt: str) -> Acknowledgement:
+        """Ask about a receipt. Raises `NotSent`."""
+        ...
+
+    async def cancel(self, receipt: str) -> None:
+        """Ask the provider to stop repeating. Raises `NotSent`."""
+        ...
+
+
+def not_sent(status: int, answer: str, headers: Mapping[str, str], now: float, quota: Quota | None = None) -> NotSent:
+    """Tell what an HTTP status means that is not a yes."""
+    wait = retry_after(headers, now)
+    if status == _TOO_MANY:
+        return Limited(answer, quota, wait)
+    if status in _CLIENT_ERRORS:
+        return Refused(answer, quota, for_all=status in _WRONG_PLACE)
+    return Unavailable(answer, quota) if wait is None else Limited(answer, quota, wait)
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Give the seconds that an answer asks us to stay away (RFC 9110: seconds, or a date)."""
+    after = headers.get("Retry-After", "").strip()
+    if after.isascii() and after.isdecimal():
+        return float(after)
+    try:
+        return max(0.0, parsedate_to_datetime(after).timestamp() - now)
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def words(body: str | bytes) -> str:
+    """Give the beginning of an answer on one line, fit for a terminal and a log."""
+    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text[: 4 * LONGEST_ANSWER]).split())
+    return line[:LONGEST_ANSWER]
+
+
+@contextmanager
+def told_apart(name: str) -> Iterator[None]:
+    """Translate what aiohttp raises, once, here."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise Unavailable(f"{name} did not answer in time") from error
+    except (ClientError, OSError) as error:
+        # Not `repr`: aiohttp's names the request's headers, and so a key.
+        said = f"{type(error).__name__}: {error}".removesuffix(": ")
+        raise Unavailable(f"{name} did not answer: {words(said)}") from error

@@ -1,0 +1,91 @@
+"""
+What a provider of the top list is, what it may raise beyond what sources do, and when a list is good. No provider here.
+
+    Refused
+    └── Limited   too often, or too much: the plan's limits
+    Nonsense
+    └── TooFew    an answer with so few usable rows that the list before it is better
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from aiohttp import ClientSession
+
+from worker.latest import PricedCoin, RankedCoin
+from worker.sources.base import Nonsense, Refused
+
+ENOUGH = (9, 10)
+"""The part of the rows that must be there, and be usable, for a list to be taken."""
+KEY_SECONDS = 3600
+"""How long nobody is asked whose answer was that the key is not good: that does not mend itself by asking."""
+LONGEST_NAME = 80
+"""Characters of a symbol or a name that are kept."""
+
+Coin = TypeVar("Coin", PricedCoin, RankedCoin)
+_Given = TypeVar("_Given", PricedCoin, RankedCoin, covariant=True)
+
+
+class Limited(Refused):
+    """The answer is that it was too often, or too much."""
+
+
+class TooFew(Nonsense):
+    """An answer with too few rows that can be used."""
+
+
+@dataclass
+class Meter:
+    """What asking takes, filled in while it goes on, so that it is known also where it fails."""
+
+    calls: int = 0
+    charged: int | None = None
+    """Units that the provider says it charged."""
+    remaining: int | None = None
+    """Units that the provider says are left this month."""
+
+
+class Answer(NamedTuple, Generic[_Given]):
+    """A list that was given, good enough to be taken."""
+
+    coins: Sequence[_Given]
+    provider_time: int | None
+    """When the provider says that it was made, unix seconds."""
+    left_out: Mapping[str, int]
+    """How many rows are not in it, by reason."""
+
+
+class Lister(Protocol[_Given]):
+    """A provider that gives one of the two lists. It never retries or logs: its caller knows what a failure costs."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def keeps(self) -> int:
+        """How many seconds back it can be asked; 0 where only for now."""
+        ...
+
+    async def ask(self, session: ClientSession, at: int, meter: Meter) -> Answer[_Given]:
+        """Ask once, for the list of minute `at`. Raises `SourceError`."""
+        ...
+
+
+def taken(
+    name: str, coins: Sequence[Coin], received: int, expected: int, left_out: Mapping[str, int]
+) -> Sequence[Coin]:
+    """Give the coins where they are enough of a list; raises `TooFew`."""
+    part, of = ENOUGH
+    if received == 0 or received * of < expected * part:
+        raise TooFew(f"{name} sent {received} rows of {expected}")
+    if len(coins) * of < expected * part:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items()))
+        raise TooFew(f"{name} sent {received} rows, of which {len(coins)} can be used: {reasons}")
+    return coins
+
+
+def named(value: object) -> str | None:
+    """Give a symbol or a name; `None` of what is none."""
+    text = value.strip()[:LONGEST_NAME] if isinstance(value, str) else ""
+    return text if text and text.isprintable() else None

@@ -1,0 +1,138 @@
+"""
+How often a provider that meters by the month can be asked, so that the month's allowance lasts. Pure: the
+time is an argument, and what was used is one too (`Use`, which Redis keeps).
+
+The interval is the shortest one of whole minutes that divides a day and takes at most nineteen twentieths
+of the allowance in the longest month. What is left over pays for asking again after a failure. Where more
+is used than was planned the interval grows until what is left lasts to the end of the month; where nothing
+is left nobody is asked until then. Months are calendar months, UTC.
+
+An asking is charged before it is made: who is killed in between has paid for nothing, and none is ever free.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from worker.latest import DAY, MINUTE, Use, month_end, month_of
+
+GRID = tuple(minutes * MINUTE for minutes in range(1, DAY // MINUTE + 1) if DAY // MINUTE % minutes == 0)
+"""The intervals that there are to choose from, in seconds."""
+LONGEST_MONTH = 31 * DAY
+SHARE = (19, 20)
+"""How much of the allowance is planned with."""
+
+
+class Plan(NamedTuple):
+    """What a provider allows, and what one asking takes of it."""
+
+    provider: str
+    unit: str
+    """What is counted: `credits` or `calls`."""
+    monthly: int
+    cost: int
+    """Units that one asking takes."""
+    calls: int
+    """Calls that one asking takes."""
+    per_minute: int | None
+    """Calls a minute; `None` where the plan's limit is far away."""
+    setting: str
+    """What says how much `monthly` is."""
+
+    @property
+    def interval(self) -> int | None:
+        """Seconds between two askings; `None` where the allowance is too small for one a day."""
+        planned, of = SHARE
+        return _shortest(self.monthly * planned // of, self.cost, 0, LONGEST_MONTH)
+
+
+class Outcome(NamedTuple):
+    """What became of an asking."""
+
+    charged: int | None = None
+    """Units that the provider says it charged."""
+    calls: int = 0
+    """Calls that were made."""
+    remaining: int | None = None
+    """Units that the provider says are left this month."""
+    fault: str = ""
+    """The kind of failure; nothing where a list came."""
+    reason: str = ""
+    wait: float = 0
+    """Seconds that the provider wants to be left alone."""
+
+
+def turned(use: Use, at: int) -> Use:
+    """Begin to count anew where the month is another one."""
+    month = month_of(at)
+    return use if use.month == month else use._replace(month=month, spent=0, faults={})
+
+
+def cost(plan: Plan, use: Use) -> int:
+    """Give what an asking takes: as planned, or as the provider charges where that is more."""
+    return max(plan.cost, use.charged)
+
+
+def interval(plan: Plan, use: Use, at: int) -> int | None:
+    """Give the seconds between two askings from `at` on; `None` where nothing is left of the month."""
+    use = turned(use, at)
+    left, each = plan.monthly - use.spent, cost(plan, use)
+    planned = _shortest(plan.monthly * SHARE[0] // SHARE[1], each, 0, LONGEST_MONTH)
+    lasting = _shortest(left, each, at, month_end(at))
+    if planned is None or left < each:
+        return None
+    # A day before the month ends, once a day may still be too often: then it is asked until nothing is left.
+    return max(planned, lasting or GRID[-1])
+
+
+def claimed(plan: Plan, use: Use, at: int) -> Use | None:
+    """Charge for an asking at minute `at`; `None` where it is not to be made."""
+    use = turned(use, at)
+    if at <= use.asked or at < use.until:
+        return None
+    every = interval(plan, use, at)
+    if every is None or not (at % every == 0 or _is_made_up_for(plan, use, at, every)):
+        return None
+    calls = use.calls if use.minute == at else 0
+    if plan.per_minute is not None and calls + plan.calls > plan.per_minute:
+        return None
+    return use._replace(spent=use.spent + cost(plan, use), minute=at, calls=calls + plan.calls, asked=at)
+
+
+def settled(plan: Plan, use: Use, at: int, outcome: Outcome, reserved: int) -> Use:
+    """Put down what became of the asking at `at`, for which `reserved` was charged."""
+    spent, charged = use.spent, use.charged
+    if outcome.charged is not None and use.month == month_of(at):
+        spent += outcome.charged - reserved
+    if outcome.charged is not None and not outcome.fault:
+        charged = outcome.charged
+    if outcome.remaining is not None:
+        # Somebody else may use the same key.
+        spent = max(spent, plan.monthly - outcome.remaining)
+    use = use._replace(spent=max(0, spent), charged=charged)
+    if not outcome.fault:
+        return use._replace(good=at, failures=0, until=0, reason="")
+    return use._replace(
+        failures=use.failures + 1,
+        until=at + int(outcome.wait),
+        reason=outcome.reason,
+        faults=_one_more(use.faults, outcome.fault),
+    )
+
+
+def _is_made_up_for(plan: Plan, use: Use, at: int, every: int) -> bool:
+    """Tell whether a list is overdue and what is left over pays for asking out of turn."""
+    if at - use.good < every:
+        return False
+    if at - use.asked < min(every, MINUTE << min(max(0, use.failures - 1), 10)):
+        return False
+    needed = -(-(month_end(at) - at) // every) * cost(plan, use)
+    return plan.monthly - use.spent >= needed + cost(plan, use)
+
+
+def _shortest(units: int, each: int, start: int, end: int) -> int | None:
+    """Give the shortest interval whose askings in [start, end) take at most so many units."""
+    return next((every for every in GRID if (-(-end // every) - -(-start // every)) * each <= units), None)
+
+
+def _one_more(faults: Mapping[str, int], fault: str) -> Mapping[str, int]:
+    return {**faults, fault: faults.get(fault, 0) + 1}
