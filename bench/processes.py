@@ -35,16 +35,17 @@ def run(folder: Path, *words: str, **settings: object) -> None:
 
 @contextmanager
 def started(folder: Path, *words: str, **settings: object) -> Iterator[subprocess.Popen[str]]:
-    """Start in `folder`, with what it says on standard output to be read; stopped at the end."""
-    process = subprocess.Popen(
-        command(*words),
-        cwd=folder,
-        env=environment(**settings),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+    """Start in `folder`, with its standard output to be read and its log in `log`; stopped at the end."""
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command(*words),
+            cwd=folder,
+            env=environment(**settings),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
     try:
         yield process
     finally:

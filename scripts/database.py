@@ -3,6 +3,7 @@ Starts the embedded server on the data directory and becomes it; or, where anoth
 one and starts nothing. What is kept in it is not its business.
 """
 
+import argparse
 import os
 import socket
 import subprocess
@@ -26,7 +27,10 @@ class Unusable(Exception):
     """The data directory cannot hold a server; the message says why and what would help."""
 
 
-def main(embedded: bool) -> int:
+def main() -> int:
+    parser = argparse.ArgumentParser("scripts/start-db.sh", description="Start the database alone.")
+    parser.add_argument("--embedded", action="store_true", help="start it although TRACKER_REDIS_URL names another")
+    embedded = parser.parse_args().embedded
     settings = Settings.load()
     if settings.redis_url and not embedded:
         return look_at(settings)
@@ -102,7 +106,7 @@ def say(text: str) -> None:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main(embedded="--embedded" in sys.argv[1:]))
+        sys.exit(main())
     except (WrongSettings, Unusable) as error:
         say(str(error))
         sys.exit(2)

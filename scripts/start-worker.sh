@@ -2,6 +2,7 @@
 # Start the worker alone: it asks the sources and feeds the database. Ctrl-C stops it.
 #   scripts/start-worker.sh replay FOLDER    plays recorded candles through the same tick
 #   scripts/start-worker.sh verify           recomputes what is derived, and mends what differs
+#   scripts/start-worker.sh notify test      sends a test message through each channel, and prints the answers
 #   scripts/start-worker.sh --help           says the rest
 . "$(dirname "$(readlink -f "$0")")/environment.sh"
 case ${1:-run} in

@@ -5,6 +5,8 @@ What every test may ask for: servers, and an empty database on each. Under CI a 
     server           address of the embedded one, emptied for this test
     fake             a client of fakeredis
     redis            a client, once on each of the three, emptied for this test
+    postgres         a PostgreSQL 18 that lives as long as the session
+    database         address of an empty archive, once in SQLite and once in that PostgreSQL
 
 Whoever uses `server`, `fake` or `redis` must leave no key without an end, save the few of `PERMANENT`.
 """
@@ -16,14 +18,21 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
+import asyncpg
 import pytest
 from fakeredis import FakeAsyncRedis, FakeServer
+from hypothesis import HealthCheck, settings
 from redis.asyncio import Redis
 
 from v1.keys import PERMANENT
 from v1.store import connect
 
+from . import postgres as postgresql
 from . import servers
+
+# How long an example takes says something of the machine, and nothing of the code.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
@@ -64,6 +73,23 @@ async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Redis]:
         opened = connect(request.getfixturevalue(request.param), "tests")
     async with emptied(opened) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[postgresql.Server]:
+    with tempfile.TemporaryDirectory() as folder, postgresql.running(postgresql.wheel(), Path(folder)) as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite+aiosqlite:///{tmp_path}/archive.db"
+    server: postgresql.Server = request.getfixturevalue("postgres")
+    connection = await asyncpg.connect(server.dsn())
+    await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    await connection.close()
+    return server.address()
 
 
 @asynccontextmanager

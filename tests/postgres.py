@@ -48,7 +48,16 @@ class Server:
         self._make()
 
     def address(self, database: str = "postgres") -> str:
+        """Give it as a setting."""
         return f"postgresql+asyncpg://postgres@/{database}?host={self._folder}"
+
+    def dsn(self) -> str:
+        """Give it as a driver wants it."""
+        return f"postgresql://postgres@/postgres?host={self._folder}"
+
+    @property
+    def folder(self) -> Path:
+        return self._folder
 
     def start(self) -> None:
         """Start it, and wait until it answers. After a kill, the processes of before may take a moment to be gone."""

@@ -30,6 +30,7 @@ VIOLATIONS = [
     ("only the store speaks Redis", "worker/tick.py", "import redis"),
     ("only sources and notifiers speak HTTP to the outside", "worker/tick.py", "import aiohttp"),
     ("only sources and notifiers speak HTTP to the outside", "v1/app.py", "from aiohttp import ClientSession"),
+    ("one channel knows Apprise", "worker/notify/webhook.py", "import apprise"),
     ("only the archive speaks SQL", "v1/store/reader.py", "from sqlalchemy import text"),
     ("only routes and the application know FastAPI", "v1/store/reader.py", "from fastapi import Depends"),
 ]

@@ -139,6 +139,7 @@ def test_the_demo_shows_a_full_day_and_stops_everything_when_told(clone: Clone, 
     assert [name for name in PARTS if clone.part(name)] == []
     assert not answers(clone.demo / "redis.sock")
     assert "everything is stopped" in demo.said
+    assert "does not stop" not in demo.said
 
 
 def points_of(question: str) -> list[object]:

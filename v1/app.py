@@ -1,5 +1,6 @@
 """The application: what is served where, and who may ask. It makes nothing before it is started."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,10 +11,11 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
+from .archive import ArchiveReader, connect_archive
 from .routes import document, guards, health_router, pages, problems, router
 from .routes.context import State
 from .settings import Settings
-from .store import Reader, connect
+from .store import Desk, Reader, TopReader, connect
 
 VERSION = str(__package__)
 PREFIX = f"/{VERSION}"
@@ -32,8 +34,20 @@ def create_app(settings: Settings | None = None, clock: Callable[[], float] = ti
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        async with connect(settings.redis_address, f"{VERSION}-api", ANSWER_SECONDS) as redis:
-            yield State(reader=Reader(redis), clock=clock, interval=settings.interval, is_shared=not settings.api_keys)
+        async with (
+            connect(settings.redis_address, f"{VERSION}-api", ANSWER_SECONDS) as redis,
+            connect_archive(settings.archive_address, f"{VERSION}-api", writes=False) as archive,
+        ):
+            yield State(
+                reader=Reader(redis),
+                archive=ArchiveReader(archive),
+                top=TopReader(redis),
+                desk=Desk(redis),
+                trying=asyncio.Lock(),
+                clock=clock,
+                interval=settings.interval,
+                is_shared=not settings.api_keys,
+            )
 
     app = FastAPI(
         title=f"data-tracker {VERSION}",

@@ -15,15 +15,15 @@ Every key version 1 owns in Redis. No other module spells one.
     v1:rules:file                 hash    rule id: rule of the file, JSON    for ever
     v1:rules:problem              string  what is wrong with the file        for ever
     v1:silences                   hash    silence id: silence, JSON          for ever
-    v1:outages                    string  alert states of silent sources, JSONfor ever
+    v1:outages                    string  alert states of silent sources, JSON  for ever
     v1:alerts                     zset    tick: alert, JSON                  30 days (setting), and bounded in number
-    v1:alert:<id>                 hash    when it was over, who acknowledged itas its alert
+    v1:alert:<id>                 hash    when it was over, who acknowledged it  as its alert
     v1:deliveries:<id>            list    attempts to send it, JSON          as its alert
-    v1:outbox                     stream  alerts to send, one consumer group a channel30 days, and bounded in number
+    v1:outbox                     stream  alerts to send, one consumer group a channel  30 days, and bounded in number
     v1:channels                   hash    channel: what kind it is           for ever
     v1:sending:<channel>          hash    message id: tries so far; itself   as alerts, after the last change
     v1:receipts:<channel>         hash    receipt: who must acknowledge      as alerts, after the last change
-    v1:dead:<channel>             stream  messages that could not be sent, and why30 days, and bounded in number
+    v1:dead:<channel>             stream  messages that could not be sent, and why  30 days, and bounded in number
     v1:prices                     stream  prices that CoinMarketCap listed       25 h after the last, and bounded in number
     v1:rankings                   stream  coins as CryptoCompare ranked them     25 h after the last, and bounded in number
     v1:top                        zset    minute: the top list, see `snapshots`  25 h

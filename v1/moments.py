@@ -41,18 +41,16 @@ class Moments(NamedTuple):
                 total *= power(number_places - places)
                 squares *= power(2 * (number_places - places))
                 places = number_places
-            elif number_places < places:
-                units *= power(places - number_places)
+            scaled = units if number_places == places else units * power(places - number_places)
             n += 1
-            total += units
-            squares += units * units
+            total += scaled
+            squares += scaled * scaled
         for units, number_places in gone:
             # What leaves once came, so it is never finer than the series.
-            if number_places < places:
-                units *= power(places - number_places)
+            scaled = units if number_places == places else units * power(places - number_places)
             n -= 1
-            total -= units
-            squares -= units * units
+            total -= scaled
+            squares -= scaled * scaled
         return Moments(places, n, total, squares)
 
 

@@ -51,7 +51,7 @@ def write_ranks(coins: Sequence[RankedCoin]) -> bytes:
     return _deflated(ids, *texts, [coin.volume for coin in coins])
 
 
-def read_ranks(written: bytes) -> list[RankedCoin]:
+def read_ranks(written: bytes, _: int) -> list[RankedCoin]:
     return [
         RankedCoin(None if each is None else int(each), *rest) for each, *rest in zip(*_inflated(written), strict=True)
     ]

@@ -11,6 +11,8 @@ LATE_INTERVALS = 3
 """So many intervals without a sample are late: one may be lost, two are a coincidence."""
 LATE_SECONDS = 10
 """At a sample a second, clocks that differ a little must not make everything late."""
+SILENT_SECONDS = 240
+"""Every minute a role of the top list says something, save while it waits for late lists."""
 ENOUGH = 30
 """So many equal prices of an hour are no coincidence in a market that trades."""
 
@@ -33,7 +35,7 @@ class Health(StrEnum):
 
     READY = "ready"
     DEGRADED = "degraded"
-    """Ticks are committed, but a source is failing."""
+    """Ticks are committed, but a source or the archive is failing."""
     UNREADY = "unready"
 
 
@@ -56,8 +58,26 @@ def is_late(tick: int, now: int, interval: int) -> bool:
     return now - tick > max(LATE_INTERVALS * interval, LATE_SECONDS)
 
 
+def troubles(top: Mapping[str, Mapping[str, Any]], now: int) -> list[str]:
+    """Say what is not as it should be with the roles that make the top list; one that is off is none of that."""
+    found = []
+    for role, said in top.items():
+        if said.get("state") in (None, "off"):
+            continue
+        silent = now - int(said.get("at") or 0)
+        if silent > SILENT_SECONDS + int(said.get("margin") or 0):
+            found.append(f"top list: {role} has said nothing for {silent} s: is it running?")
+        elif said["state"] != "ok":
+            found.append(f"top list: {role} is {said['state']}: {said.get('reason') or 'it does not say why'}")
+    return found
+
+
 def health(
-    tick: int | None, now: int, interval: int, sources: Mapping[str, Mapping[str, Any]]
+    tick: int | None,
+    now: int,
+    interval: int,
+    sources: Mapping[str, Mapping[str, Any]],
+    archive: Mapping[str, Any] | None = None,
 ) -> tuple[Health, list[str]]:
     """Judge the whole, with a reason for everything that is not as it should be."""
     failing = [
@@ -65,6 +85,8 @@ def health(
         for name, said in sources.items()
         if said.get("state") != "ok"
     ]
+    if archive and archive.get("state") != "ok":
+        failing.append(f"hours are not archived: {archive.get('reason') or 'it is not said why'}")
     if tick is None:
         return Health.UNREADY, ["there was no tick yet: is the worker running?", *failing]
     if is_late(tick, now, interval):

@@ -19,6 +19,7 @@ import typer
 import uvloop
 from aiohttp import ClientSession, ClientTimeout, TCPConnector
 
+from worker import rules
 from worker.archiver import BEATS, Archiver
 from worker.archiving import archiving
 from worker.beats import beats
@@ -32,7 +33,11 @@ from worker.latest import (
     ArchiveError,
     Channels,
     Delivered,
+    Listings,
+    Plans,
+    Shelf,
     StoreError,
+    TopWriter,
     Verifier,
     Writer,
     WrongSettings,
@@ -49,13 +54,19 @@ from worker.progress import progress
 from worker.rebuild import rebuild
 from worker.recording import BadRecording, Recording, open_recording
 from worker.replay import OtherSamples, TooLate, replay
+from worker.rulebook import Rulebook
 from worker.settings import WorkerSettings
 from worker.sources.base import Source
 from worker.sources.binance import Binance
+from worker.sources.coinmarketcap import CoinMarketCap
+from worker.sources.cryptocompare import CryptoCompare
 from worker.sources.cryptowatch import Cryptowatch
 from worker.sources.kraken import Kraken
 from worker.sources.simulated import Simulated
+from worker.sources.simulated.toplists import SimulatedPrices, SimulatedRanks
 from worker.sources.watched import Watched
+from worker.top import pricing, roles
+from worker.top.planning import planned
 from worker.trial import trial
 
 log = structlog.get_logger()
@@ -63,7 +74,10 @@ log = structlog.get_logger()
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 notify = typer.Typer(help="Try the channels that alerts are sent through, and see what they did not take.")
 app.add_typer(notify, name="notify", no_args_is_help=True)
+app.add_typer(rules.app, name="rules", no_args_is_help=True)
 
+SAMPLING = "sampling"
+ROLES = (SAMPLING, *roles.NAMES)
 USER_AGENT = "data-tracker/1.0"
 MOST_PATIENCE = 30.0
 """Seconds that a source may take for an answer, however long the interval is."""
@@ -83,10 +97,26 @@ def main(context: typer.Context) -> None:
 
 
 @app.command()
-def run() -> None:
-    """Sample on every tick until stopped (Ctrl-C or SIGTERM)."""
-    settings = _settings()
-    _finish(_run(settings))
+def run(
+    only: Annotated[
+        list[str] | None, typer.Option(help=f"Only this of {', '.join(ROLES)}; several with commas between.")
+    ] = None,
+) -> None:
+    """Sample on every tick, and make the top list every minute, until stopped (Ctrl-C or SIGTERM)."""
+    settings, wanted = _settings(), [role.strip() for each in only or ROLES for role in each.split(",")]
+    unknown = next((role for role in wanted if role not in ROLES), None)
+    if unknown is not None:
+        _stop(f"--only: {unknown!r} is not accepted; accepted: {', '.join(ROLES)}", 2)
+    off = roles.off(settings, wanted) if only else None
+    if off:
+        _stop(f"--only: {off.reason}", 2)
+    _finish(_run(settings, wanted))
+
+
+@app.command()
+def plan() -> None:
+    """Say what the settings come to: calls, credits, and bytes in Redis and in the archive."""
+    print("\n".join(planned(_settings())))
 
 
 @app.command("replay")
@@ -139,7 +169,20 @@ def rebuild_command() -> None:
     _finish(_rebuild(_settings()))
 
 
-async def _run(settings: WorkerSettings) -> None:
+async def _run(settings: WorkerSettings, wanted: Sequence[str]) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        if SAMPLING in wanted:
+            tasks.create_task(_sample(settings))
+        tasks.create_task(_top(settings, [role for role in roles.NAMES if role in wanted]))
+
+
+async def _top(settings: WorkerSettings, wanted: Sequence[str]) -> None:
+    async with connect(settings.redis_address, "data-tracker-top") as redis, _session() as session:
+        stores = roles.Stores(Listings(redis), Plans(redis), TopWriter(redis))
+        await roles.run(settings, wanted, stores, _listers(settings, session), time.time)
+
+
+async def _sample(settings: WorkerSettings) -> None:
     patience = min(MOST_PATIENCE, settings.interval * 0.8)
     async with (
         channels(settings) as notifiers,
@@ -149,6 +192,7 @@ async def _run(settings: WorkerSettings) -> None:
         _dispatch(settings, notifiers) as dispatch,
         _heartbeat(settings) as heartbeat,
         archiving(settings, store) as archived,
+        _rulebook(settings) as rulebook,
         asyncio.TaskGroup() as tasks,
     ):
         sources = [Watched(source, session, patience) for source in _sources(settings)]
@@ -157,6 +201,7 @@ async def _run(settings: WorkerSettings) -> None:
         tasks.create_task(dispatch.run())
         tasks.create_task(heartbeat.run())
         live = Live(sources, store, settings.interval, committed=heartbeat.beat)
+        live.rules = rulebook
         archiver = Archiver(store, *archived, look_again=live.look_for_holes)
         live.after_fill = archiver.after_fill
         await archiver.open(now)
@@ -165,8 +210,14 @@ async def _run(settings: WorkerSettings) -> None:
 
 
 async def _replay(settings: WorkerSettings, recording: Recording) -> None:
-    async with _store(settings) as store, _feeding(store, wait=False), archiving(settings, store) as archived:
+    async with (
+        _store(settings, send=False) as store,
+        _feeding(store, wait=False),
+        archiving(settings, store) as archived,
+        _rulebook(settings) as rulebook,
+    ):
         await archived.archive.open()
+        await rulebook.read()
         print(
             f"playing {recording.candles} candles of {len(recording.files)} metrics, "
             f"{_iso(recording.first)} to {_iso(recording.last)}",
@@ -174,7 +225,7 @@ async def _replay(settings: WorkerSettings, recording: Recording) -> None:
         )
         began = time.monotonic()
         with progress("replaying") as seen:
-            ticks = await replay(recording, store, settings.interval, seen, archived.closer)
+            ticks = await replay(recording, store, settings.interval, seen, archived.closer, rulebook.engine)
         print(f"played {ticks} ticks in {time.monotonic() - began:.1f} s", file=sys.stderr)
     metric = next(iter(recording.files))
     print(f"next: scripts/start-api.sh, then curl http://{settings.bind}/v1/metrics/{metric}/history", file=sys.stderr)
@@ -224,15 +275,25 @@ async def _notify_test(settings: WorkerSettings) -> None:
 async def _notify_dead(settings: WorkerSettings, channel: str | None, limit: int) -> None:
     async with connect(settings.redis_address, "data-tracker-notify") as redis:
         delivered = Delivered(redis)
-        for name in [channel] if channel else sorted(await delivered.channels()):
-            for dead in await delivered.dead(name, limit):
-                print(f"{_iso(int(dead.at))} {name} {dead.message}: {dead.reason}")
+        names = [channel] if channel else sorted(await delivered.channels())
+        letters = [(name, dead) for name in names for dead in await delivered.dead(name, limit)]
+    for name, dead in letters:
+        print(f"{_iso(int(dead.at))} {name} {dead.message}: {dead.reason}")
+    if not letters:
+        print("none: every message was sent, or is still tried")
 
 
 @asynccontextmanager
-async def _store(settings: WorkerSettings) -> AsyncIterator[Writer]:
+async def _store(settings: WorkerSettings, *, send: bool = True) -> AsyncIterator[Writer]:
+    """Give the store; without `send`, alerts are history only."""
     async with connect(settings.redis_address, "data-tracker-worker") as redis:
-        yield Writer(redis, AlertLimits(keep=settings.alert_days * DAY))
+        yield Writer(redis, AlertLimits(keep=settings.alert_days * DAY, send=send))
+
+
+@asynccontextmanager
+async def _rulebook(settings: WorkerSettings) -> AsyncIterator[Rulebook]:
+    async with connect(settings.redis_address, "data-tracker-rules") as redis:
+        yield Rulebook(Shelf(redis), settings.interval, settings.rules_file)
 
 
 @asynccontextmanager
@@ -307,6 +368,17 @@ def _sources(settings: WorkerSettings) -> list[Source]:
         "simulated": lambda: Simulated(wishes, interval),
     }
     return [makers[name]() for name in settings.sources]
+
+
+def _listers(settings: WorkerSettings, session: ClientSession) -> roles.Listers:
+    size, rows = settings.top_size, pricing.size(settings)
+    prices, ranks = settings.coinmarketcap_api_key, settings.cryptocompare_api_key
+    if roles.is_simulated(settings):
+        return roles.Listers(SimulatedPrices(rows), SimulatedRanks(size))
+    return roles.Listers(
+        CoinMarketCap(session, str(settings.coinmarketcap_url), prices.get_secret_value() if prices else "", rows),
+        CryptoCompare(session, str(settings.cryptocompare_url), ranks.get_secret_value() if ranks else "", size),
+    )
 
 
 def _settings() -> WorkerSettings:

@@ -13,7 +13,8 @@ with the same id: once for each message that was on its way.
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import structlog
 
@@ -30,6 +31,8 @@ IDLE_SECONDS = 5.0
 """So long we wait for the next entry, at most, before we look around."""
 GATHERING_SECONDS = 0.1
 """Between two looks whether the tick is committed whose alerts are gathered."""
+LAST_SECONDS = 5.0
+"""How long a message that is on its way when we are stopped may take to arrive."""
 
 
 class Delivery:
@@ -91,7 +94,7 @@ class Delivery:
         if now >= self._rests_until():
             async with asyncio.TaskGroup() as tasks:
                 for held in self._tray.due(now)[: self._notifier.connections]:
-                    tasks.create_task(self._send(held))
+                    tasks.create_task(_finished(self._send(held)))
         return self._idle(self._clock())
 
     def _hold_notice(self, now: float) -> None:
@@ -111,6 +114,9 @@ class Delivery:
     # ---- one message
 
     async def _send(self, held: Letter) -> None:
+        if not held.message.alerts and not self._standing.is_low(self._clock()):
+            await self._drop(held)
+            return
         if self._is_kept_back(held.message):
             await self._keep_back(held)
             return
@@ -160,6 +166,12 @@ class Delivery:
         until = self._clock() + min(max(wait, self._pace.pause), self._pace.give_up)
         self._standing = self._standing.limited(until, error.quota)
         await self._postpone(held, held.tries._replace(next=until), Status.WAITING, str(error))
+
+    async def _drop(self, held: Letter) -> None:
+        """Let go of a notice that could not be sent before it was untrue."""
+        self._let_go(held)
+        attempt = self._attempt(held.message.id, Status.GIVEN_UP, "the quota begins anew")
+        await self._patience.until_done(lambda: self._outbox.settle(held.parcel, attempt, self._standing.written()))
 
     def _is_kept_back(self, message: Message) -> bool:
         return bool(message.alerts) and not message.is_urgent and self._standing.is_low(self._clock())
@@ -216,3 +228,14 @@ class Delivery:
         if reason != self._trouble:
             self._trouble = reason
             log.warning("channel fails", channel=self.name, reason=reason, held=len(self._tray))
+
+
+async def _finished(sending: Coroutine[Any, Any, None]) -> None:
+    """Send to the end, also when stopped: what was cut off would come twice."""
+    task = asyncio.ensure_future(sending)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task], timeout=LAST_SECONDS)
+        task.cancel()
+        raise

@@ -3,6 +3,7 @@
 from v1 import candles, decimals, keys, moments, records
 from v1.archive import ArchiveAway, ArchiveError, connect_archive
 from v1.archive.writer import ArchiveWriter
+from v1.backtest import CLOCK_UNKNOWN, Tick, Trial, play, report, ticks_of, variants
 from v1.budgets import Use, month_end, month_of
 from v1.candles import HourCandle
 from v1.keys import LEASE_SECONDS
@@ -11,7 +12,14 @@ from v1.market import moved_on
 from v1.model import DAY, HOUR, MEASURES, MINUTE, Candle, Measure, Metric, Reading, Sample
 from v1.ranks import score, standings
 from v1.records import Found, Heard, Step, advance
-from v1.rules import NO_RULES, Alert, Engine, Market, Severity, with_states
+from v1.rules import DEFAULTS, NO_RULES, Alert, Engine, Market, NotAccepted, Rule, Severity, with_states
+from v1.rules.book import Book, read_book
+from v1.rules.book import Written as WrittenRules
+from v1.rules.book import write as write_rule
+from v1.rules.faults import faults
+from v1.rules.fields import Seconds
+from v1.rules.file import LARGEST as LARGEST_FILE
+from v1.rules.file import WrongFile, read_rules, read_rules_file, read_toml
 from v1.rules.text import Text, cut, digest, digest_id, fitted, is_in_digest, link, single, strongest
 from v1.settings import PREFIX, Settings, Words, WrongSettings, words
 from v1.store import (
@@ -20,6 +28,7 @@ from v1.store import (
     Channels,
     Delivered,
     Entry,
+    Kept,
     Listings,
     OneHour,
     Outbox,
@@ -29,6 +38,7 @@ from v1.store import (
     Receipt,
     Receipts,
     Report,
+    Shelf,
     Status,
     StoreAway,
     StoreError,
@@ -37,12 +47,16 @@ from v1.store import (
     Verifier,
     Writer,
     connect,
+    kept_day,
 )
 from v1.toplist import About, Listing, PricedCoin, RankedCoin, Snapshot, is_due, is_late, merge
 
 __all__ = [
+    "CLOCK_UNKNOWN",
     "DAY",
+    "DEFAULTS",
     "HOUR",
+    "LARGEST_FILE",
     "LEASE_SECONDS",
     "MEASURES",
     "MINUTE",
@@ -55,6 +69,7 @@ __all__ = [
     "ArchiveError",
     "ArchiveWriter",
     "Attempt",
+    "Book",
     "Candle",
     "Channels",
     "Delivered",
@@ -63,11 +78,13 @@ __all__ = [
     "Found",
     "Heard",
     "HourCandle",
+    "Kept",
     "Listing",
     "Listings",
     "Market",
     "Measure",
     "Metric",
+    "NotAccepted",
     "OneHour",
     "Outbox",
     "Parcel",
@@ -79,21 +96,28 @@ __all__ = [
     "Receipt",
     "Receipts",
     "Report",
+    "Rule",
     "Sample",
+    "Seconds",
     "Settings",
     "Severity",
+    "Shelf",
     "Snapshot",
     "Status",
     "Step",
     "StoreAway",
     "StoreError",
     "Text",
+    "Tick",
     "TopWriter",
+    "Trial",
     "Tries",
     "Use",
     "Verifier",
     "Words",
     "Writer",
+    "WrittenRules",
+    "WrongFile",
     "WrongSettings",
     "advance",
     "candles",
@@ -104,10 +128,12 @@ __all__ = [
     "decimals",
     "digest",
     "digest_id",
+    "faults",
     "fitted",
     "is_due",
     "is_in_digest",
     "is_late",
+    "kept_day",
     "keys",
     "link",
     "merge",
@@ -115,11 +141,20 @@ __all__ = [
     "month_end",
     "month_of",
     "moved_on",
+    "play",
+    "read_book",
+    "read_rules",
+    "read_rules_file",
+    "read_toml",
     "records",
+    "report",
     "score",
     "single",
     "standings",
     "strongest",
+    "ticks_of",
+    "variants",
     "with_states",
     "words",
+    "write_rule",
 ]

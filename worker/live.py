@@ -10,6 +10,7 @@ from worker.backlog import Backlog
 from worker.fill import Filler, Sleep
 from worker.latest import StoreAway, Writer
 from worker.progress import progress
+from worker.rulebook import Fixed, Rules
 from worker.sources.watched import Watched
 from worker.tick import tick
 
@@ -64,6 +65,8 @@ class Live:
         self._may_have_holes = False
         self._noted: object = None
         self.after_fill: AfterFill | None = None
+        self.rules: Rules = Fixed()
+        """Who gives the alert rules; none, unless somebody else is put here."""
 
     def look_for_holes(self) -> None:
         """Fill what is missing, as after a start."""
@@ -91,7 +94,8 @@ class Live:
             self._now = at
             if self._is_behind():
                 continue
-            self._backlog.keep(at, await ask(self._sources, at))
+            heard, _ = await asyncio.gather(ask(self._sources, at), self.rules.refresh())
+            self._backlog.keep(at, heard)
             self._due.set()
             for source in self._sources:
                 if source.has_come_back() and self._is_caught_up:
@@ -134,6 +138,7 @@ class Live:
         """Learn what the store has: time has passed, and Redis may have come back with less than it had."""
         async with self._store.turn:
             self._newest = await self._store.open() or 0
+        await self.rules.read()
         self._noted = None
         self._may_have_holes = True
         if self._newest > self._now:
@@ -146,7 +151,7 @@ class Live:
     async def _commit_oldest(self) -> None:
         at, heard = self._backlog.oldest()
         if at > self._newest:
-            steps = await tick(at, heard, self._store)
+            steps = await tick(at, heard, self._store, self.rules.engine)
             log.debug("tick", at=at, heard=len(heard), metrics=len(steps))
             skipped = (at - self._newest) // self._interval - 1 if self._newest else 0
             if skipped > 0:

@@ -7,7 +7,7 @@ import structlog
 
 from worker import candles
 from worker.closing import Closer
-from worker.latest import MINUTE, Heard, Measure, Metric, Writer
+from worker.latest import MINUTE, NO_RULES, Engine, Heard, Measure, Metric, Writer
 from worker.progress import Seen
 from worker.recording import Recording
 from worker.tick import tick
@@ -25,7 +25,14 @@ class OtherSamples(Exception):
     """The store is in the middle of the recording, but not by having played it; the message says what to do."""
 
 
-async def replay(recording: Recording, store: Writer, interval: int, seen: Seen, closer: Closer | None = None) -> int:
+async def replay(  # noqa: PLR0913, PLR0917  # the last two go on beside it, or do not
+    recording: Recording,
+    store: Writer,
+    interval: int,
+    seen: Seen,
+    closer: Closer | None = None,
+    rules: Engine = NO_RULES,
+) -> int:
     """
     Commit every tick of the recording that the store does not have yet, and give how many.
 
@@ -48,9 +55,9 @@ async def replay(recording: Recording, store: Writer, interval: int, seen: Seen,
         await closer.until(newest - closer.grace, newest) if newest else closer.begin(first)
     of = (last - first) // step + 1
     committed = 0
-    for number, (at, heard) in enumerate(_heard(recording, interval), 1):
+    for number, (at, heard) in enumerate(ticks_of_recording(recording, interval), 1):
         if newest is None or at > newest:
-            await tick(at, heard, store)
+            await tick(at, heard, store, rules)
             committed += 1
             if closer:
                 await closer.until(at - closer.grace, at)
@@ -72,6 +79,7 @@ async def _see_that_it_was_played(at: int, heard: Mapping[Metric, Heard], store:
             )
 
 
-def _heard(recording: Recording, interval: int) -> Iterator[tuple[int, Mapping[Metric, Heard]]]:
+def ticks_of_recording(recording: Recording, interval: int) -> Iterator[tuple[int, Mapping[Metric, Heard]]]:
+    """Give every tick of a recording, and what was heard then."""
     for at, readings in candles.market(recording.ticks(), interval):
         yield at, {metric: Heard(reading, SOURCE) for metric, reading in readings.items()}

@@ -2,6 +2,7 @@
 
 import re
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Annotated, NamedTuple, Self
 
 from pydantic import AnyHttpUrl, Field, SecretStr, field_validator, model_validator
@@ -68,6 +69,8 @@ class WorkerSettings(Settings):
     """Where people reach the page, for the links in messages; else `http://` and `bind`."""
     heartbeat_url: AnyHttpUrl | None = None
     """Called about once a minute while ticks are committed, so that somebody else notices when they are not."""
+    rules_file: Path | None = None
+    """Alert rules in TOML, beside those of the API; read again when it changes."""
     alert_days: Annotated[int, Field(ge=1, le=365)] = 30
     """How long alerts, and what became of their messages, are kept."""
 
@@ -77,6 +80,27 @@ class WorkerSettings(Settings):
     """How many days the archive keeps; without a number all."""
     archive_grace: Annotated[int, Field(ge=0, le=HOUR)] = 90
     """Seconds after its end that an hour waits for late samples before it is closed."""
+
+    top_size: Annotated[int, Field(ge=10, le=5000)] = 200
+    """How many coins the top list has."""
+    top_margin: Annotated[int, Field(ge=0, le=HOUR)] = 60
+    """Seconds that a minute of the top list waits for lists that are due at it; what comes later is late."""
+    coinmarketcap_url: AnyHttpUrl = AnyHttpUrl("https://pro-api.coinmarketcap.com")
+    """Where CoinMarketCap, or what answers like it, is asked for prices."""
+    coinmarketcap_api_key: SecretStr | None = None
+    """Its key. The top list is made when both providers have theirs."""
+    coinmarketcap_credits: Annotated[int, Field(ge=1)] = 10_000
+    """Credits of a month that may be used."""
+    coinmarketcap_calls_per_minute: Annotated[int, Field(ge=1)] = 30
+    """Calls a minute that its plan allows."""
+    coinmarketcap_rows: Annotated[int, Field(ge=0, le=5000)] = 0
+    """How many coins are priced, those of the largest volume; 0: as the top list, up to a whole credit."""
+    cryptocompare_url: AnyHttpUrl = AnyHttpUrl("https://data-api.cryptocompare.com")
+    """Where CryptoCompare's data API, or what answers like it, is asked for ranks."""
+    cryptocompare_api_key: SecretStr | None = None
+    """Its key."""
+    cryptocompare_calls: Annotated[int, Field(ge=1)] = 11_000
+    """Calls of a month that may be used."""
 
     @field_validator("archive_backfill", mode="before")
     @classmethod

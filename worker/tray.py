@@ -71,9 +71,10 @@ class Tray:
         del self._letters[held.message.id]
 
     def due(self, now: float) -> list[Letter]:
-        """Give what may be sent now: the urgent in front, then the oldest."""
+        """Give what may be sent now: the urgent in front, then what failed least, then the oldest."""
         due = [each for each in self._letters.values() if each.tries.next <= now]
-        return sorted(due, key=lambda each: (not each.message.is_urgent, each.message.at, each.message.id))
+        # One that fails where the others do not would else be in front of them each time that it is due.
+        return sorted(due, key=_order)
 
     def from_before(self, when: float) -> list[Letter]:
         """Give the letters about ticks before `when`."""
@@ -99,3 +100,7 @@ class Tray:
             else:
                 self.hold(letter(entry, alert, self._wording))
         await self._patience.until_done(lambda: self._outbox.skip(others))
+
+
+def _order(held: Letter) -> tuple[bool, int, int, str]:
+    return not held.message.is_urgent, held.tries.failed, held.message.at, held.message.id

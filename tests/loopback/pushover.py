@@ -18,8 +18,8 @@ from aiohttp import web
 
 TOKEN, USER = "a" * 30, "u" * 30
 LONGEST = {"message": 1024, "title": 250, "url": 512, "url_title": 100}
-EVERY = 5.0
-"""Seconds between two questions about a receipt, at least."""
+JUST_NOW = 0.05
+"""Seconds in which an answer may not have been heard, or not been written down, by who was killed."""
 
 
 class Pushover:
@@ -44,9 +44,13 @@ class Pushover:
         self.receipts: dict[str, dict[str, object]] = {}
         self.cancelled: list[str] = []
         self.polled: list[float] = []
+        self.refuses = ""
+        """A message that has this in it is refused with a 400."""
         self._connections: set[asyncio.BaseTransport] = set()
         self._refused: set[str] = set()
         self._closed_until = 0.0
+        self._answered: tuple[float, str] = (0.0, "")
+        """When a message was answered last, and which."""
 
     def application(self) -> web.Application:
         app = web.Application()
@@ -69,7 +73,10 @@ class Pushover:
         self._watch(request, form)
         self.asked.append(form)
         self.arrived.setdefault(message_id(form), time.monotonic())
+        self._answered = time.monotonic(), _same(form)
         errors = wrong(form)
+        if self.refuses and self.refuses in form["message"]:
+            errors = {"errors": ["message is not wanted"]}
         if errors:
             self.answers["400"] += 1
             self._refused.add(_same(form))
@@ -97,6 +104,13 @@ class Pushover:
             "acknowledged_by": by,
             "acknowledged_by_device": device,
         }
+
+    def killed(self) -> None:
+        """Take note that the sender was killed: what it was told just now, it may not have written down."""
+        when, same = self._answered
+        if time.monotonic() - when < JUST_NOW:
+            self._refused.discard(same)
+            self._closed_until = 0.0
 
     def _watch(self, request: web.Request, form: Mapping[str, str]) -> None:
         self._connect(request)
@@ -153,11 +167,11 @@ class Pushover:
         "lie": _lie,
     }
 
-    def _says(self, status: int, **said: object) -> web.Response:
-        body = {"status": int(status == 200), "request": str(uuid4())} | said
+    def _says(self, code: int, /, **said: object) -> web.Response:
+        body = {"status": int(code == 200), "request": str(uuid4())} | said
         limits = {"Limit": self.limit, "Remaining": self.remaining, "Reset": self.reset}
         headers = {f"X-Limit-App-{name}": str(number) for name, number in limits.items()}
-        return web.Response(status=status, text=json.dumps(body), headers=headers, content_type="application/json")
+        return web.Response(status=code, text=json.dumps(body), headers=headers, content_type="application/json")
 
 
 def wrong(form: Mapping[str, str]) -> dict[str, object]:

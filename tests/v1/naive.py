@@ -36,13 +36,17 @@ def sums(samples: Sequence[Sample]) -> list[Sums]:
     counted = []
     for index, _ in enumerate(MEASURES):
         numbers = [Fraction(value) for sample in samples if (value := sample.values[index]) is not None]
-        counted.append(Sums(len(numbers), sum(numbers, Fraction(0)), sum((each * each for each in numbers), Fraction(0))))
+        counted.append(
+            Sums(len(numbers), sum(numbers, Fraction(0)), sum((each * each for each in numbers), Fraction(0)))
+        )
     return counted
 
 
 def held(window: Window) -> list[Sums]:
     """Give what the code under test counted, in the same terms."""
-    return [Sums(n, Fraction(total, 10**places), Fraction(squares, 100**places)) for places, n, total, squares in window]
+    return [
+        Sums(n, Fraction(total, 10**places), Fraction(squares, 100**places)) for places, n, total, squares in window
+    ]
 
 
 def mean(counted: Sums) -> float | None:

@@ -86,7 +86,14 @@ def test_a_number_without_exponent_comes_back_digit_for_digit(text):
 
 @pytest.mark.parametrize(
     "number, written",
-    [((1230, 2), "12.30"), ((0, 0), "0"), ((0, 3), "0.000"), ((5, 3), "0.005"), ((-5, 3), "-0.005"), ((-120, 1), "-12.0")],
+    [
+        ((1230, 2), "12.30"),
+        ((0, 0), "0"),
+        ((0, 3), "0.000"),
+        ((5, 3), "0.005"),
+        ((-5, 3), "-0.005"),
+        ((-120, 1), "-12.0"),
+    ],
 )
 def test_all_places_of_a_number_are_written(number, written):
     assert decimals.text(number) == written

@@ -38,7 +38,10 @@ def test_keys_are_called_what_the_contract_calls_them():
 
 
 def test_all_that_one_transaction_touches_shares_a_slot():
-    tags = {re.search(r"\{(.*)\}", key).group(1) for key in (keys.samples(BTC, 0), keys.samples(BTC, HOUR), keys.moments(BTC))}
+    tags = {
+        re.search(r"\{(.*)\}", key).group(1)
+        for key in (keys.samples(BTC, 0), keys.samples(BTC, HOUR), keys.moments(BTC))
+    }
 
     assert tags == {BTC}
 
@@ -48,7 +51,10 @@ def test_a_copy_of_the_version_writes_into_keys_of_its_own(tmp_path: Path):
 
     said = subprocess.run(
         [sys.executable, "-c", "from v2 import keys; print(keys.METRICS, keys.moments('A:B'))"],
-        cwd=tmp_path, capture_output=True, text=True, check=True,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
 
     assert said.split() == ["v2:metrics", "v2:moments:{A:B}"]
@@ -96,7 +102,9 @@ def test_equal_samples_at_two_ticks_are_two_members():
 
 @pytest.mark.parametrize("length", [256])
 def test_an_ordinary_sample_fits_the_packed_list_that_we_configure(length):
-    written = keys.member(Sample(NOON, ("46572.17000000", "1234567.12345678", "-12.345678", "-1234.56789", "123.12345678", "-12.345678")))
+    written = keys.member(
+        Sample(NOON, ("46572.17000000", "1234567.12345678", "-12.345678", "-1234.56789", "123.12345678", "-12.345678"))
+    )
 
     assert len(written) <= length // 2
     assert f"zset-max-listpack-value {length}" in (ROOT / "scripts" / "redis.conf").read_text()

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from v1.model import MEASURES, By, Measure, Metric, Sample
-from v1.ranks import Standing, score
+from v1.ranks import Standing, score, score_one
 from v1.records import EMPTY, Window, recount
 
 from . import naive
@@ -38,6 +38,13 @@ def test_every_metric_is_judged_by_every_measure_that_it_has_numbers_of(held, be
         assert ranks[measure, By.STDDEV] == listed({metric: naive.stddev(each) for metric, each in sums.items()})
         assert ranks[measure, By.CV] == listed({metric: naive.cv(each) for metric, each in sums.items()})
         assert means[measure] == listed({metric: naive.mean(each) for metric, each in hours.items()})
+
+
+@given(some.lists(days, max_size=5), some.sampled_from([*Measure]), some.sampled_from([*By]))
+def test_one_rank_alone_has_the_members_that_it_has_among_all(held, measure, by):
+    standings = [Standing(Metric(f"A:{index}"), window(day), EMPTY) for index, day in enumerate(held)]
+
+    assert score_one(standings, measure, by) == score(standings).rank(measure, by)
 
 
 def listed(values: dict[Metric, float | None]) -> list[tuple[float, Metric]]:

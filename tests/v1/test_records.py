@@ -282,10 +282,12 @@ def test_a_record_is_kept_as_the_array_that_the_module_describes():
     assert day == hour == [2, 1, 150, 22500, 0, 1, 3, 9, *[0, 0, 0, 0] * 4]
 
 
-gaps = some.sampled_from([MINUTE, 15 * MINUTE, 15 * MINUTE, HOUR - 1, HOUR, HOUR + 1, 5 * HOUR, DAY - 1, DAY, 30 * HOUR])
+gaps = some.sampled_from(
+    [MINUTE, 15 * MINUTE, 15 * MINUTE, HOUR - 1, HOUR, HOUR + 1, 5 * HOUR, DAY - 1, DAY, 30 * HOUR]
+)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(some.lists(some.tuples(gaps, some.none() | readings, some.none() | readings), max_size=40))
 def test_any_sequence_of_ticks_gaps_silences_and_corrections_says_what_a_recount_says(ticks):
     shelf, at, everything = Shelf(), NOON, dict[int, Sample]()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from worker.backlog import Backlog
 from worker.latest import HOUR, Heard, Metric, Reading
 
-from .invented import BTC, ETH, NOON
+from .invented import BTC, NOON
 
 EVERY_INTERVAL = [seconds for seconds in range(1, HOUR + 1) if HOUR % seconds == 0]
 

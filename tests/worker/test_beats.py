@@ -1,4 +1,5 @@
 from collections.abc import AsyncIterator, Callable
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -52,11 +53,9 @@ async def test_a_beat_that_begins_is_not_yielded_at_the_start_because_it_is_over
 
 async def test_a_sleep_that_wakes_early_makes_no_beat_early_and_none_twice():
     time = Time(NOON + 1.5, wake=lambda seconds: seconds - 0.4 if seconds > 0.5 else seconds)
-    said = []
-
     clock = time.beats()
-    for _ in range(5):
-        said.append((await anext(clock), time.now))
+
+    said = [(await anext(clock), time.now) for _ in range(5)]
 
     assert [beat for beat, _ in said] == [NOON + 60 * number for number in range(1, 6)]
     assert all(now >= beat for beat, now in said)
@@ -177,6 +176,6 @@ async def test_whatever_happens_no_beat_is_early_repeated_off_the_grid_or_made_u
         time.now += tick + set_by
 
     came = [beat for beat, _ in said]
-    assert all(later > beat for beat, later in zip(came, came[1:], strict=False))
+    assert all(later > beat for beat, later in pairwise(came))
     assert all(beat % interval == 0 for beat in came)
     assert all(now - interval < beat <= now for beat, now in said[1:])

@@ -10,13 +10,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 from redis.asyncio import Redis
+from typer.testing import CliRunner
 
 from tests import servers
 from tests.loopback import providers, serving
 from tests.shared import shared
+from worker.__main__ import _ending, app
 from worker.latest import Heard, Metric, Reader, Reading, Verifier, Writer, connect, keys
+from worker.recording import open_recording
+from worker.replay import replay
 from worker.tick import tick
 
 from .test_replay import write
@@ -38,7 +41,9 @@ class Worker:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "worker", *words],
                 cwd=folder,
-                env=environment | {"PYTHONPATH": str(ROOT)} | {f"TRACKER_{name}": each for name, each in settings.items()},
+                env=environment
+                | {"PYTHONPATH": str(ROOT)}
+                | {f"TRACKER_{name}": each for name, each in settings.items()},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -71,9 +76,11 @@ async def until(is_so: Callable[[], object]) -> None:
             await asyncio.sleep(0.02)
 
 
-async def eventually(ask: Callable[[], Awaitable[object]]) -> None:
+async def eventually(ask: Callable[[], Awaitable[object]], worker: Worker) -> None:
+    """Wait until what is asked is so, as long as the worker lives."""
     async with asyncio.timeout(30):
         while not await ask():
+            assert worker.process.poll() is None, worker.said
             await asyncio.sleep(0.02)
 
 
@@ -113,14 +120,9 @@ async def redis(address: str) -> AsyncIterator[Redis]:
 
 
 @pytest.fixture
-def app() -> web.Application:
-    return providers(shared("recorded"), time.time)
-
-
-@pytest.fixture
-async def live(app: web.Application, address: str) -> AsyncIterator[dict[str, str]]:
+async def live(address: str) -> AsyncIterator[dict[str, str]]:
     """The settings of a worker that samples a local Kraken every second."""
-    async with serving(app) as base:
+    async with serving(providers(shared("recorded"), time.time)) as base:
         yield {"REDIS_URL": address, "INTERVAL": "1", "KRAKEN_URL": base, "METRICS": "KRAKEN:BTCUSD,KRAKEN:ETHUSD"}
 
 
@@ -129,7 +131,15 @@ def folder(tmp_path: Path) -> Path:
     return write(tmp_path / "test-spot", 90)
 
 
-# ---- words and settings ------------------------------------------------------------------------------------------
+# ---- words and settings: mostly without a process, which takes a second to start ---------------------------------
+
+
+def said_to(*words: str, **settings: str) -> tuple[int, str, str]:
+    """Give exit code, standard output and standard error of words that are answered before any work begins."""
+    environment = {f"TRACKER_{name}": each for name, each in settings.items()}
+    answer = CliRunner().invoke(app, words, env=environment, prog_name="python -m worker")
+    assert answer.exception is None or isinstance(answer.exception, SystemExit)
+    return answer.exit_code, answer.stdout, answer.stderr
 
 
 @pytest.mark.parametrize(
@@ -137,106 +147,132 @@ def folder(tmp_path: Path) -> Path:
     [
         pytest.param(["bogus"], "No such command 'bogus'", id="an unknown command"),
         pytest.param(["run", "--bogus"], "No such option: --bogus", id="an unknown option"),
-        pytest.param(["replay"], "Missing argument 'folder'", id="no folder"),
+        pytest.param(["verify", "everything"], "unexpected extra argument", id="a word too many"),
+        pytest.param(["replay"], "Missing argument", id="no folder"),
     ],
 )
-async def test_words_that_mean_nothing_are_a_usage_error(start: Start, words: list[str], says: str):
-    worker = start(*words)
+def test_words_that_mean_nothing_are_a_usage_error(words: list[str], says: str):
+    code, printed, said = said_to(*words)
 
-    assert await worker.ended() == 2
-    assert "Usage: " in worker.said
-    assert says in worker.said
-
-
-async def test_help_names_every_command_and_what_it_does(start: Start):
-    worker = start("--help")
-
-    assert await worker.ended() == 0
-    helped = " ".join(worker.printed.split())
-    assert "Sample markets, keep their last day, rank what moves. Without a command: run." in helped
-    assert all(command in helped for command in ("run", "replay", "verify"))
+    assert (code, printed) == (2, "")
+    assert said.startswith("Usage: python -m worker")
+    assert says in said
 
 
-@pytest.mark.parametrize("words", [[], ["verify"], ["replay", "somewhere"]], ids=" ".join)
-async def test_wrong_settings_are_a_line_each_and_exit_2(start: Start, words: list[str]):
-    worker = start(*words, INTERVAL="7", SOURCES="krakn", REDIS_URL="http://x")
+def test_help_names_every_command_and_what_it_does():
+    code, printed, _ = said_to("--help")
+
+    assert code == 0
+    assert "Sample markets, keep their last day, rank what moves. Without a command: run." in " ".join(printed.split())
+    assert all(f"  {command} " in printed for command in ("run", "replay", "verify"))
+
+
+@pytest.mark.parametrize("words", [["run"], ["verify"], ["replay", "somewhere"]], ids=" ".join)
+def test_every_command_stops_at_wrong_settings(words: list[str]):
+    code, printed, said = said_to(*words, SOURCES="krakn")
+
+    assert (code, printed) == (2, "")
+    assert said.startswith("TRACKER_SOURCES: ")
+
+
+async def test_wrong_settings_are_a_line_each_and_exit_2(start: Start):
+    worker = start(INTERVAL="7", SOURCES="krakn", REDIS_URL="http://x")
 
     assert await worker.ended() == 2
     names = sorted(line.partition(":")[0] for line in worker.said.splitlines())
     assert names == ["TRACKER_INTERVAL", "TRACKER_REDIS_URL", "TRACKER_SOURCES"]
 
 
-async def test_a_log_file_that_cannot_be_written_is_a_wrong_setting(start: Start):
-    worker = start(LOG_FILE="/nowhere/worker.log")
+def test_a_log_file_that_cannot_be_written_is_a_wrong_setting():
+    code, _, said = said_to("run", LOG_FILE="/nowhere/worker.log")
 
-    assert await worker.ended() == 2
-    (line,) = worker.said.splitlines()
-    assert line.startswith("TRACKER_LOG_FILE: ")
-    assert "/nowhere/worker.log" in line
+    assert code == 2
+    assert said.startswith("TRACKER_LOG_FILE: ")
+    assert "/nowhere/worker.log" in said
+
+
+@pytest.mark.parametrize(
+    "until, says",
+    [
+        pytest.param("noon", "--until: 'noon' is not a time: now, unix seconds or ISO 8601 are", id="a word"),
+        pytest.param("2021-13-01", "--until: '2021-13-01' is not a time", id="a month too many"),
+        pytest.param("99999999999999999999", "is not a time from 1970 to 2286", id="a time beyond all"),
+        pytest.param("1621252800000", "is not a time from 1970 to 2286", id="milliseconds"),
+        pytest.param("0001-01-01", "is not a time from 1970 to 2286", id="a time before all"),
+        pytest.param("0001-01-01T00:00+14:00", "is not a time", id="a time before even that"),
+        pytest.param("60", "the recording would begin before 1970", id="an early time"),
+    ],
+)
+def test_an_end_that_no_recording_can_have_is_named(folder: Path, until: str, says: str):
+    with pytest.raises(ValueError, match=r"^--until: ") as raised:
+        _ending(open_recording(folder), until, 60)
+
+    assert says in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "until, interval, last",
+    [
+        pytest.param("1621300000", 60, 1621299960, id="unix seconds"),
+        pytest.param("2021-05-18T01:06:40", 60, 1621299960, id="ISO 8601 without a zone is UTC"),
+        pytest.param("2021-05-18T03:06:40+02:00", 60, 1621299960, id="ISO 8601 with one"),
+        pytest.param("2021-05-18", 60, 1621296000, id="a day"),
+        pytest.param("1621300007", 1, 1621299960, id="minutes stay minutes at a shorter interval"),
+        pytest.param("1621300000", 300, 1621299900, id="a longer interval"),
+        pytest.param("1621300000", 90, 1621299960 - 1621299960 % 180, id="an interval that is no multiple"),
+    ],
+)
+def test_a_recording_ends_at_the_newest_tick_up_to_the_time_that_is_named(
+    folder: Path, until: str, interval: int, last: int
+):
+    moved = _ending(open_recording(folder), until, interval)
+
+    assert moved.last == last
 
 
 # ---- replay and verify -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "words, says",
-    [
-        pytest.param(["nowhere"], "nowhere: is not a folder that can be read", id="no such folder"),
-        pytest.param(["."], "has no recorded pair", id="nothing in it"),
-        pytest.param(["test-spot", "--exchange", "?"], "names no exchange", id="an exchange that is none"),
-        pytest.param(["test-spot", "--until", "noon"], "--until: 'noon' is not a time: now, unix", id="a time that is none"),
-        pytest.param(["test-spot", "--until", "99999999999999999999"], "not a time from 1970 to 2286", id="a far time"),
-        pytest.param(["test-spot", "--until", "60"], "the recording would begin before 1970", id="an early time"),
-    ],
-)
-async def test_a_recording_that_cannot_be_played_is_one_line_and_exit_2(
-    start: Start, folder: Path, words: list[str], says: str
-):
-    worker = start("replay", *words, REDIS_URL=NOWHERE)
+async def test_a_folder_that_is_no_recording_is_one_line_and_exit_2(start: Start):
+    worker = start("replay", "nowhere", REDIS_URL=NOWHERE)
 
     assert await worker.ended() == 2
     (line,) = worker.said.splitlines()
-    assert says in line
+    assert line.startswith("nowhere: is not a folder that can be read")
 
 
-@pytest.mark.parametrize("words", [["verify"], ["replay", "test-spot"]], ids=" ".join)
-async def test_who_cannot_wait_for_a_redis_that_is_away_says_so_in_one_line_and_exits_1(
-    start: Start, folder: Path, words: list[str]
-):
-    worker = start(*words, REDIS_URL=NOWHERE)
+async def test_who_cannot_wait_for_a_redis_that_is_away_says_so_in_one_line_and_exits_1(start: Start, folder: Path):
+    worker = start("replay", str(folder), REDIS_URL=NOWHERE)
 
     assert await worker.ended() == 1
     (line,) = worker.said.splitlines()
     assert line.startswith("Redis is away: ")
 
 
-@pytest.mark.parametrize("words", [["verify"], ["replay", "test-spot"]], ids=" ".join)
 async def test_who_cannot_wait_for_the_worker_that_feeds_this_redis_says_so_and_exits_1(
-    start: Start, folder: Path, address: str, redis: Redis, words: list[str]
+    start: Start, address: str, redis: Redis
 ):
     await Writer(redis).lease("elsewhere:17:1")
 
-    worker = start(*words, REDIS_URL=address)
+    worker = start("verify", REDIS_URL=address)
 
     assert await worker.ended() == 1
     assert worker.said == "elsewhere:17:1 feeds this Redis, and only one worker does at a time: stop it first\n"
     assert await redis.get(keys.LEASE) == "elsewhere:17:1"
 
 
-@pytest.mark.parametrize("interval", ["1", "60", "300"])
 async def test_a_replay_until_now_ends_at_the_newest_tick_and_says_what_to_do_next(
-    start: Start, folder: Path, address: str, redis: Redis, interval: str
+    start: Start, folder: Path, address: str, redis: Redis
 ):
     before = int(time.time())
-    worker = start("replay", str(folder), "--until", "now", "--exchange", "mine", REDIS_URL=address, INTERVAL=interval)
+    worker = start("replay", str(folder), "--until", "now", "--exchange", "mine", REDIS_URL=address, INTERVAL="1")
 
     assert await worker.ended() == 0
     newest = await Reader(redis).tick()
     assert newest is not None
-    assert before - max(60, int(interval)) <= newest <= int(time.time())
-    assert newest % max(60, int(interval)) == 0
+    assert before - 60 <= newest <= int(time.time())
     assert sorted(await Reader(redis).metrics()) == ["MINE:AAAUSD", "MINE:BBBUSD"]
-    assert "played " in worker.said
+    assert "played 90 ticks in " in worker.said
     assert worker.said.endswith("/v1/metrics/MINE:AAAUSD/history\n")
     assert await redis.get(keys.LEASE) is None
 
@@ -249,42 +285,41 @@ async def test_a_store_that_is_past_the_recording_is_refused_in_one_line(
     worker = start("replay", str(folder), REDIS_URL=address)
 
     assert await worker.ended() == 1
-    assert worker.said.splitlines()[-1].startswith("the store has ticks until 2000000040 and the recording ends at ")
-    assert len(worker.said.splitlines()) == 2  # before it, what it was about to play
+    playing, refused = worker.said.splitlines()
+    assert playing.startswith("playing ")
+    assert refused.startswith("the store has ticks until 2000000040 and the recording ends at ")
     assert await redis.get(keys.LEASE) is None
 
 
-async def test_a_replay_that_is_stopped_exits_0_gives_the_lease_back_and_can_be_gone_on_with(
+async def test_a_replay_that_is_stopped_exits_0_and_gives_the_lease_back(
     start: Start, tmp_path: Path, address: str, redis: Redis
 ):
-    long = str(write(tmp_path / "long-spot", 5000))
-    worker = start("replay", long, REDIS_URL=address)
-    await eventually(Reader(redis).tick)
+    worker = start("replay", str(write(tmp_path / "long-spot", 5000)), REDIS_URL=address)
+    await eventually(Reader(redis).tick, worker)
 
     worker.stop()
 
     assert await worker.ended() == 0
     assert await redis.get(keys.LEASE) is None
-    assert "played" not in worker.said.replace("playing", "")
+    assert "played" not in worker.said
     assert (await Verifier(redis).verify(repair=False)).is_clean
 
 
 async def test_verify_names_what_differs_repairs_it_and_is_content_afterwards(
     start: Start, folder: Path, address: str, redis: Redis
 ):
-    assert await start("replay", str(folder), REDIS_URL=address).ended() == 0
+    await replay(open_recording(folder), Writer(redis), 60, lambda _done, _of: None)
     await redis.zadd("v1:rank:price:stddev", {"TEST:AAAUSD": 7.0})
     await redis.delete(keys.moments(Metric("TEST:BBBUSD")))
-    ended = []
+    ended, printed = [], []
 
-    workers = [start("verify", *words, REDIS_URL=address) for words in (["--dry-run"],)]
-    ended.append(await workers[-1].ended())
-    for _ in range(2):
-        workers.append(start("verify", REDIS_URL=address))
-        ended.append(await workers[-1].ended())
+    for words in (["--dry-run"], [], []):
+        worker = start("verify", *words, REDIS_URL=address)
+        ended.append(await worker.ended())
+        printed.append(worker.printed.splitlines())
 
     assert ended == [1, 0, 0]
-    looked, repaired, content = (worker.printed.splitlines() for worker in workers)
+    looked, repaired, content = printed
     assert looked[0].startswith("checked 2 metrics with ")
     assert {"differs: TEST:BBBUSD", "differs: v1:rank:price:stddev"} <= set(looked)
     assert {"repaired: TEST:BBBUSD", "repaired: v1:rank:price:stddev"} <= set(repaired)
@@ -299,7 +334,7 @@ async def test_it_samples_until_it_is_stopped_and_then_exits_0_and_gives_the_lea
     start: Start, live: dict[str, str], redis: Redis, by: signal.Signals
 ):
     worker, began = start(**live), int(time.time()) + 1
-    await eventually(lambda: _ticks(redis, 3))
+    await eventually(lambda: _ticks(redis, 3), worker)
 
     worker.stop(by)
 
@@ -316,8 +351,8 @@ async def test_a_metric_the_provider_does_not_have_is_named_at_start_and_the_oth
 ):
     worker = start(**live | {"METRICS": "KRAKEN:BTCUSD,KRAKEN:NOSUCHUSD", "LOG_FORMAT": "json"})
 
-    await eventually(lambda: _ticks(redis, 1))
-    await eventually(lambda: _is_missing(redis, "KRAKEN:NOSUCHUSD"))
+    await eventually(lambda: _ticks(redis, 1), worker)
+    await eventually(lambda: _is_missing(redis, "KRAKEN:NOSUCHUSD"), worker)
 
     assert '"metric": "KRAKEN:NOSUCHUSD"' in worker.said
 
@@ -329,16 +364,16 @@ async def test_the_windows_are_at_the_present_before_the_first_beat_comes(
     newest = int(time.time()) // 3600 * 3600
     await tick(newest - 7200, {BTC: Heard(Reading("1"), "tests")}, Writer(redis))
 
-    start(**live | {"INTERVAL": "3600"})
+    worker = start(**live | {"INTERVAL": "3600"})
 
-    await eventually(lambda: _is_at(redis, newest))
+    await eventually(lambda: _is_at(redis, newest), worker)
 
 
 async def test_a_second_worker_stands_by_and_takes_over_at_once_when_the_first_is_killed(
     start: Start, live: dict[str, str], redis: Redis
 ):
     first = start(**live)
-    await eventually(lambda: _ticks(redis, 1))
+    await eventually(lambda: _ticks(redis, 1), first)
     second = start(**live)
     await second.says("standing by")
     assert f":{first.process.pid}:" in second.said
@@ -350,8 +385,8 @@ async def test_a_second_worker_stands_by_and_takes_over_at_once_when_the_first_i
     before = await Reader(redis).tick() or 0
     await second.says("sampling")
 
-    await eventually(lambda: _is_at(redis, before + 2))
-    assert f":{second.process.pid}:" in await redis.get(keys.LEASE)
+    await eventually(lambda: _is_at(redis, before + 2), second)
+    assert f":{second.process.pid}:" in str(await redis.get(keys.LEASE))
     second.stop()
     assert await second.ended() == 0
     assert (await Verifier(redis).verify(repair=False)).is_clean
@@ -363,7 +398,7 @@ async def test_a_redis_that_is_not_there_yet_is_waited_for(start: Start, live: d
 
     with servers.running(servers.embedded(), tmp_path) as address:
         async with connect(address, "tests") as redis:
-            await eventually(lambda: _ticks(redis, 1))
+            await eventually(lambda: _ticks(redis, 1), worker)
         worker.stop()
         assert await worker.ended() == 0
 
@@ -382,7 +417,7 @@ async def test_a_redis_that_hangs_does_not_keep_it_from_stopping(start: Start, l
     try:
         worker = start(**live | {"REDIS_URL": servers.address(tmp_path)})
         async with connect(servers.address(tmp_path), "tests") as redis:
-            await eventually(lambda: _ticks(redis, 1))
+            await eventually(lambda: _ticks(redis, 1), worker)
         server.send_signal(signal.SIGSTOP)
 
         worker.stop()
@@ -394,9 +429,7 @@ async def test_a_redis_that_hangs_does_not_keep_it_from_stopping(start: Start, l
         server.wait()
 
 
-async def test_what_redis_says_no_to_ends_it_with_one_line_and_exit_1(
-    start: Start, live: dict[str, str], redis: Redis
-):
+async def test_what_redis_says_no_to_ends_it_with_one_line_and_exit_1(start: Start, live: dict[str, str], redis: Redis):
     """It comes out of groups in groups of errors, and is one line all the same."""
     await redis.rpush(keys.TICK, "not a tick")
 
@@ -410,7 +443,7 @@ async def test_what_redis_says_no_to_ends_it_with_one_line_and_exit_1(
 
 async def test_a_worker_whose_lease_was_taken_stops_and_says_by_whom(start: Start, live: dict[str, str], redis: Redis):
     worker = start(**live | {"LOG_LEVEL": "error"})
-    await eventually(lambda: _ticks(redis, 1))
+    await eventually(lambda: _ticks(redis, 1), worker)
 
     await redis.set(keys.LEASE, "elsewhere:17:1", ex=60)
 

@@ -335,7 +335,8 @@ async def test_what_a_candle_says_of_a_late_minute_moves_ranks_only_once_they_ar
 
 def test_a_candle_and_a_reading_of_the_made_up_provider_agree():
     """The tests above lean on it."""
-    candle = Candle(NOON, *[price(BTC, NOON + 60)] * 4, volume(NOON + 60))
+    close = price(BTC, NOON + 60)
+    candle = Candle(NOON, close, close, close, close, volume(NOON + 60))
 
     reading = Invented(BTC).reading(BTC, NOON + 60)
 

@@ -52,8 +52,9 @@ class Sampling:
             yield
         finally:
             running.cancel()
-            await asyncio.wait([running])
+            await asyncio.wait([running], timeout=20)
 
+        assert running.done(), "it does not stop"
         assert running.cancelled(), running.exception()
 
     async def beat(self, *ticks: int) -> None:
@@ -230,7 +231,7 @@ async def test_a_failing_source_is_told_once_and_ticks_go_on_without_it(fake: Re
             for minute in range(2, 6):
                 await sampling.beat(NOON + 60 * minute)
 
-    assert lines == [("info", "source is open"), ("warning", "source fails")]
+    assert [line for line in lines if "source" in line[1]] == [("info", "source is open"), ("warning", "source fails")]
     assert await sampling.store.tick() == NOON + 300
 
 
@@ -560,9 +561,9 @@ async def test_a_mistake_of_ours_stops_the_worker_and_is_not_swallowed(fake: Red
     source = idle(BTC)
     source.reading = None  # type: ignore[assignment, method-assign]  # the mistake
     sampling = Sampling(session, Writer(fake), [source])
+    sampling.beats.beat(NOON + 60)
 
     with pytest.raises(BaseExceptionGroup) as raised:
-        sampling.beats.beat(NOON + 60)
         await sampling.live.run(NOON, aiter(sampling.beats))
 
     assert raised.group_contains(TypeError)
@@ -571,42 +572,68 @@ async def test_a_mistake_of_ours_stops_the_worker_and_is_not_swallowed(fake: Red
 # ---- the real thing ------------------------------------------------------------------------------------------
 
 
+class Killable:
+    """A real server on its append-only file, that can be killed with -9 and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.address = servers.address(folder)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> None:
+        self._process = await asyncio.to_thread(servers.start, servers.embedded(), self._folder)
+
+    def kill(self) -> None:
+        if self._process:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+
+
+@pytest.fixture
+async def killable(tmp_path: Path) -> AsyncIterator[Killable]:
+    server = Killable(tmp_path)
+    await server.start()
+    yield server
+    server.kill()
+
+
 async def test_redis_killed_and_restarted_while_sampling_every_second_costs_no_tick(
-    tmp_path: Path, session: ClientSession
+    killable: Killable, session: ClientSession
 ):
-    """A real server on its append-only file, real clock; killed with -9 for some three seconds, twice."""
-    running: list[subprocess.Popen[bytes]] = [servers.start(servers.embedded(), tmp_path)]
-    metrics = [Metric(f"INVENTED:{name}USD") for name in range(20)]
-    with told() as lines:
-        try:
-            async with connect(servers.address(tmp_path), "tests") as redis:
-                source = idle(*metrics)
-                live = Live([Watched(source, session, 0.8)], Writer(redis), 1)
-                task = asyncio.create_task(live.run(int(time.time()), beats(1)))
-                for _ in range(2):
-                    await until(lambda: len(source.fetched) > 1 and live._newest == source.fetched[-1])
-                    running[-1].send_signal(signal.SIGKILL)
-                    running[-1].wait()
-                    seen = len(source.fetched)
-                    await until(lambda seen=seen: len(source.fetched) >= seen + 2)
-                    running.append(await asyncio.to_thread(servers.start, servers.embedded(), tmp_path))
-                    await until(lambda: not live._is_away and live._newest == source.fetched[-1])
-                task.cancel()
-                await asyncio.wait([task])
-                ticks = [at for at in source.fetched if at <= live._newest]
+    """The clock is the real one, too. Redis is away for some seconds, twice."""
+    source = idle(*[Metric(f"INVENTED:{name}USD") for name in range(20)])
+    async with connect(killable.address, "tests") as redis:
+        live = Live([Watched(source, session, 0.8)], Writer(redis), 1)
+        with told() as lines:
+            task = asyncio.create_task(live.run(int(time.time()), beats(1)))
+            for _ in range(2):
+                await until(lambda: len(source.fetched) > 1 and live._newest == source.fetched[-1])
+                killable.kill()
+                seen = len(source.fetched)
+                await until(lambda seen=seen: len(source.fetched) >= seen + 2)
+                await killable.start()
+                await until(lambda: not live._is_away and live._newest == source.fetched[-1])
+            task.cancel()
+            await asyncio.wait([task])
 
-                for metric in metrics:
-                    samples = await Writer(redis).samples(metric, ticks[0] - 1, ticks[-1])
-                    assert [(each.tick, each.value(Measure.PRICE)) for each in samples] == [
-                        (at, price(metric, at)) for at in ticks
-                    ]
-                assert await is_clean(redis)
-        finally:
-            running[-1].terminate()
-            running[-1].wait()
-
-    assert ticks == list(range(ticks[0], ticks[0] + len(ticks)))
+        ticks = [at for at in source.fetched if at <= live._newest]
+        for metric in source.metrics:
+            samples = await Writer(redis).samples(metric, ticks[0] - 1, ticks[-1])
+            assert [(each.tick, each.value(Measure.PRICE)) for each in samples] == [
+                (at, price(metric, at)) for at in ticks
+            ]
+        assert await is_clean(redis)
     assert [event for _, event in lines if "Redis" in event] == [
         "Redis is away, ticks are kept",
         "Redis is back, ticks are committed",
     ] * 2
+
+
+async def test_told_to_stop_at_whatever_moment_it_stops(server: str, session: ClientSession):
+    """redis-py, on Python 3.11, swallows a cancellation that comes when it has just sent something."""
+    async with connect(server, "tests") as redis:
+        for attempt in range(150):
+            sampling = Sampling(session, Writer(redis), [Invented(BTC)])
+            async with sampling.going(NOON + attempt * 60):
+                for _ in range(attempt):
+                    await asyncio.sleep(0)

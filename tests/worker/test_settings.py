@@ -131,4 +131,4 @@ def test_settings_cannot_be_changed_later():
     settings = WorkerSettings.load()
 
     with pytest.raises(ValueError, match="frozen"):
-        settings.interval = 5  # type: ignore[misc]  # that is the point
+        settings.interval = 5

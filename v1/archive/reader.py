@@ -31,10 +31,12 @@ class ArchiveReader:
         self._is_ours = False
         """Whether the schema was looked at, and is this code's."""
 
-    async def newest(self) -> int | None:
-        """Give the newest hour there is, of any metric."""
+    async def newest(self, metric: Metric) -> int | None:
+        """Give the newest hour there is of a metric."""
         async with self._connection() as connection:
-            newest: int | None = await connection.scalar(select(func.max(candles.c.start)))
+            newest: int | None = await connection.scalar(
+                select(func.max(candles.c.start)).where(candles.c.metric == metric)
+            )
             return newest
 
     async def counts(self, hour: int) -> dict[Metric, int]:
@@ -78,13 +80,6 @@ class ArchiveReader:
         asked = select(candles.c.close).where(candles.c.metric == metric, candles.c.start < until)
         async with self._connection() as connection:
             return await connection.scalar(asked.order_by(candles.c.start.desc()).limit(1))
-
-    async def knows(self, metric: Metric) -> bool:
-        """Tell whether there is any hour of a metric."""
-        async with self._connection() as connection:
-            return (
-                await connection.scalar(select(candles.c.start).where(candles.c.metric == metric).limit(1)) is not None
-            )
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[AsyncConnection]:

@@ -29,6 +29,8 @@ class Trial(NamedTuple):
     """The first tick at which the rules are on; before it windows fill. `None`: the first there is."""
     end: int | None = None
     """The last tick."""
+    is_whole: bool = True
+    """Whether all metrics are played; else no rank is known."""
 
 
 class Played(NamedTuple):
@@ -63,7 +65,8 @@ def play(
     for at, heard in ticks:
         if trial.end is not None and at > trial.end:
             break
-        judged = _tick(at, heard, memory, engine if trial.start is None or at >= trial.start else NO_RULES)
+        is_on = trial.start is None or at >= trial.start
+        judged = _tick(at, heard, memory, engine if is_on else NO_RULES, is_whole=trial.is_whole)
         alerts += sorted(judged.alerts(), key=lambda alert: alert.id)
         firing.see(at, judged)
         metrics |= heard.keys()
@@ -73,11 +76,12 @@ def play(
     return Played(alerts, firing.fires, firing.flaps, frozenset(metrics), samples, first, last)
 
 
-def _tick(at: int, heard: Mapping[Metric, Heard], memory: Memory, rules: Engine) -> Judged:
+def _tick(at: int, heard: Mapping[Metric, Heard], memory: Memory, rules: Engine, *, is_whole: bool) -> Judged:
     """Do what a live tick does; ranks are counted only where a rule asks for them."""
     metrics = sorted(memory.known | heard.keys())
     steps = moved_on(at, metrics, heard, memory.found(at, metrics, rules.look))
-    judged = rules.judge(Market(at, steps, partial(score_one, standings(steps)), memory.outages))
+    ranked = partial(score_one, standings(steps) if is_whole else ())
+    judged = rules.judge(Market(at, steps, ranked, memory.outages))
     memory.commit(at, with_states(steps, judged), judged)
     return judged
 

@@ -38,7 +38,7 @@ def report(
         "samples": played.samples,
         "warm_up": _warm_up(played, trial),
         "notes": [*notes],
-        "rules": [_of_rule(rule, by_rule[rule.id], played, trial, variants) for rule in trial.rules],
+        "rules": [_of_rule(rule, by_rule[rule.id], played, variants) for rule in trial.rules],
         "messages": sent[:most_listed],
         "alerts": [alert._asdict() for alert in alerts[:most_listed]],
         "left_out": max(0, len(alerts) - most_listed),
@@ -78,9 +78,7 @@ def _number_of_messages(alerts: Iterable[Alert]) -> int:
     return len(digests) + sum(not is_in_digest(alert) for alert in aloud)
 
 
-def _of_rule(
-    rule: Rule, alerts: Sequence[Alert], played: Played, trial: Trial, variants: Sequence[Variant]
-) -> dict[str, Any]:
+def _of_rule(rule: Rule, alerts: Sequence[Alert], played: Played, variants: Sequence[Variant]) -> dict[str, Any]:
     return {
         "rule": rule.id,
         "matches": sum(rule.matches(metric) for metric in played.metrics),

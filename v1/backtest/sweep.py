@@ -46,7 +46,7 @@ def _variants(rule: Rule, interval: int) -> list[Variant]:
             # No rule has such an id, so these come into nobody's way.
             changed = {"id": f"{rule.id}~{number}~{cooldown}", field: number, "cooldown": cooldown}
             other = rule.model_copy(update=changed)
-            if "window" != field or other.least(interval) <= other.fits(interval):
+            if field != "window" or other.least(interval) <= other.fits(interval):
                 made.append(Variant(other, rule.id, field, number, cooldown))
     return made
 

@@ -60,19 +60,34 @@ def until_next_tick(request: Request, context: State, answer: Answer) -> Respons
 
     The tag is made of the body, not of the tick, because late samples change answers between ticks.
     """
-    body, tick, format_, identity = answer
-    tag = f'W/"{blake2b((identity or body).encode(), digest_size=12).hexdigest()}"'
     # An overdue tick may come any moment; a second's rest keeps those who wait for it from storming us.
+    tick = answer.tick
     seconds = 1 if tick is None else max(1, ceil(tick + context["interval"] - context["clock"]()))
+    return _tagged(request, answer, f"{'public' if context['is_shared'] else 'private'}, max-age={seconds}")
+
+
+def until_changed(request: Request, body: str) -> Response:
+    """Send an answer that people may change at any moment: whoever keeps it asks again each time; 304 if it is the same."""
+    return _tagged(request, Answer(body, None), "private, no-cache")
+
+
+def _tagged(request: Request, answer: Answer, cache_control: str) -> Response:
+    body, _, format_, identity = answer
+    tag = f'W/"{blake2b((identity or body).encode(), digest_size=12).hexdigest()}"'
     headers = {
         "ETag": tag,
-        "Cache-Control": f"{'public' if context['is_shared'] else 'private'}, max-age={seconds}",
+        "Cache-Control": cache_control,
         "Vary": "Accept",
         "X-Content-Type-Options": "nosniff",
     }
     if _has(request.headers.get("if-none-match", ""), tag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     return Response(body, headers=headers, media_type=MEDIA_TYPES[format_])
+
+
+def changed(body: str, status: HTTPStatus = HTTPStatus.OK, **headers: str) -> Response:
+    """Send what a change came to."""
+    return Response(body, status, {"Cache-Control": "no-store"} | headers, media_type=MEDIA_TYPES[Format.JSON])
 
 
 def _has(if_none_match: str, tag: str) -> bool:

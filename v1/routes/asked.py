@@ -100,7 +100,7 @@ def _not_accepted(accepted: str) -> PydanticCustomError:
     return PydanticCustomError("not_accepted", "{accepted}", {"accepted": accepted})
 
 
-_TIME_SCHEMA = {
+TIME_SCHEMA = {
     "anyOf": [
         {"type": "number", "minimum": 0, "exclusiveMaximum": MILLISECONDS},
         {"type": "string", "format": "date-time"},
@@ -115,7 +115,7 @@ _STEP_SCHEMA = {
     ]
 }
 
-Time = Annotated[Moment, PlainValidator(moment), WithJsonSchema(_TIME_SCHEMA)]
+Time = Annotated[Moment, PlainValidator(moment), WithJsonSchema(TIME_SCHEMA)]
 Step = Annotated[int, PlainValidator(step), WithJsonSchema(_STEP_SCHEMA)]
 Name = Annotated[str, Path(description="`EXCHANGE:PAIR`, in whatever case.", examples=["KRAKEN:BTCUSD"])]
 Limit = Annotated[int, Field(ge=1, le=1000, description="How many at most.")]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
@@ -25,7 +26,7 @@ NOT_READ: Responses = {
 
 async def sent(request: Request) -> Any:
     """
-    Read the document that was sent, with numbers as the decimal text that they are.
+    Read the document that was sent, with every digit of its numbers.
 
     Only as `application/json`: a foreign page cannot have its visitor's browser send that without asking us first.
     """
@@ -38,9 +39,13 @@ async def sent(request: Request) -> Any:
         if len(body) > LARGEST:
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a document has {LARGEST} bytes at most")
     try:
-        return json.loads(body.decode(), parse_float=str, parse_constant=str)
+        return json.loads(body.decode(), parse_float=Decimal, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise not_accepted((WHOLE, body[:50].decode(errors="replace"), f"JSON: {error}")) from error
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number")
 
 
 def refused(error: NotAccepted, where: str = "") -> Refused:

@@ -1,17 +1,25 @@
 """What the lifespan hands to every route, and how a route gets hold of it."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Annotated, TypedDict, cast
 
 from fastapi import Depends, Request
 
-from ..store import Reader
+from ..archive import ArchiveReader
+from ..store import Desk, Reader, TopReader
 
 
 class State(TypedDict):
     """Made once at the start of the application, closed at its end."""
 
     reader: Reader
+    archive: ArchiveReader
+    top: TopReader
+    desk: Desk
+    """Rules, silences and alerts; the one thing here that writes."""
+    trying: asyncio.Lock
+    """Held while rules are tried on history: one at a time, so that others are still answered."""
     clock: Callable[[], float]
     """Unix seconds. Routes look at it once, and hand the time on."""
     interval: int

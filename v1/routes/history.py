@@ -4,15 +4,18 @@ import asyncio
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, NamedTuple
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
+from ..candles import Length
 from ..model import DAY, MEASURES, Measure, Metric
 from ..series import Agg, Fill, Known, Point, cut, end_of, filled, grouped, kept
 from ..store import Reader
 from .answers import Answer, table, until_next_tick, wanted
 from .asked import Asked, Format, Name, OfMeasure, Step, Time
+from .candles import MOST_CANDLES
 from .context import Context
 from .document import AWAY, NOT_ACCEPTED, UNCHANGED, UNKNOWN, also_as
 from .problems import Refused, not_accepted, unknown
@@ -52,6 +55,10 @@ class History(BaseModel):
     from_: Annotated[int, Field(alias="from", description="The first tick that was asked for.")]
     to: Annotated[int, Field(description="The last tick that was asked for.")]
     kept_from: Annotated[int, Field(description="Where the kept day begins; later than `from` if more was asked for.")]
+    older: Annotated[
+        str | None,
+        Field(description="Where to ask for what lies before the kept day, if it was asked for; also as a `Link`."),
+    ]
     step: int | None
     agg: Agg
     fill: Fill
@@ -90,7 +97,8 @@ async def history(
     step. A point is answered if its tick lies between `from` and `to` and its step begins within the
     kept day, so that it does not depend on the range that was asked for. `first`, `last`, `min` and
     `max` are the digits that were received; `mean` and `fill=linear` are computed exactly and rounded
-    once, to the nearest double. Nothing is drawn beyond the newest tick.
+    once, to the nearest double. Nothing is drawn beyond the newest tick. What lies before the kept day,
+    `candles` know; `older` and the header `Link` say where.
     """
     reader, name = context["reader"], Metric(metric.upper())
     tick, (record,) = await asyncio.gather(reader.tick(), reader.records([name]))
@@ -99,14 +107,30 @@ async def history(
     newest = max(tick or 0, record.newest)
     series = _settled(asked, newest, context["interval"], int(context["clock"]()), request.query_params)
     points = await _points(reader, name, series)
-    format_ = wanted(request, asked.format, tuple(Format))
+    format_, older = wanted(request, asked.format, tuple(Format)), _older(request, name, series)
     if format_ is Format.JSON:
-        body = _json(name, series, points)
+        body = _json(name, series, points, older)
     elif format_ is Format.CSV:
         body = table(("tick", asked.measure), points)
     else:
         body = "".join([f'{{"tick":{at},"value":{_NULL if value is None else value}}}\n' for at, value in points])
-    return until_next_tick(request, context, Answer(body, newest, format_))
+    answer = until_next_tick(request, context, Answer(body, newest, format_))
+    if older:
+        answer.headers["Link"] = f'<{older}>; rel="prev-archive"'
+    return answer
+
+
+def _older(request: Request, metric: Metric, series: Series) -> str | None:
+    """Say where to ask for what was asked for here, and lies before the kept day."""
+    kept_after = series.newest - DAY
+    if series.start > kept_after:
+        return None
+    until = min(series.end, kept_after)
+    length = next(
+        each for each in Length if (until - series.start) // each.seconds < MOST_CANDLES or each is Length.WEEK
+    )
+    base = request.url.path.partition("/metrics/")[0]
+    return f"{base}/metrics/{quote(metric, safe=':')}/candles?interval={length}&from={series.start}&to={until}"
 
 
 def _settled(asked: HistoryAsked, newest: int, interval: int, now: int, said: Mapping[str, str]) -> Series:
@@ -163,7 +187,7 @@ def _column(members: Iterable[str], measure: Measure) -> list[Known]:
     return [(int(cell[0]), cell[column]) for cell in cells if cell[column] != _NULL]
 
 
-def _json(metric: Metric, series: Series, points: Iterable[Point]) -> str:
+def _json(metric: Metric, series: Series, points: Iterable[Point], older: str | None) -> str:
     asked, start, end, newest, _ = series
     head = {
         "metric": metric,
@@ -171,6 +195,7 @@ def _json(metric: Metric, series: Series, points: Iterable[Point]) -> str:
         "from": start,
         "to": end,
         "kept_from": max(start, kept(newest, series.step).first),
+        "older": older,
         "step": asked.step,
         "agg": asked.agg,
         "fill": asked.fill,

@@ -3,6 +3,7 @@ Errors as problem documents (RFC 9457) that name the field, the value, and what 
 
     Refused         raised by routes: what was asked cannot be answered, and why
     StoreAway       503 with Retry-After: Redis is away, ask again
+    ArchiveError    the same of the archive
     anything else   500 without its inside, which goes to the log
 """
 
@@ -17,6 +18,7 @@ from pydantic import BaseModel
 from rapidfuzz import process
 from starlette.exceptions import HTTPException
 
+from ..archive import ArchiveError
 from ..store import Reader, StoreAway
 from .asked import Nothing, accepted
 
@@ -51,10 +53,13 @@ class Problem(BaseModel):
 class Refused(Exception):
     """What was asked cannot be answered; the message says why."""
 
-    def __init__(self, status: HTTPStatus, detail: str, errors: Sequence[Wrong] = ()) -> None:
+    def __init__(
+        self, status: HTTPStatus, detail: str, errors: Sequence[Wrong] = (), headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.errors = errors
+        self.headers = headers
 
 
 def not_accepted(*wrongs: tuple[str, object, str]) -> Refused:
@@ -64,12 +69,22 @@ def not_accepted(*wrongs: tuple[str, object, str]) -> Refused:
     return Refused(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors)
 
 
-async def unknown(reader: Reader, metric: str) -> Refused:
+async def unknown(reader: Reader, metric: str, where: str = "in the last day") -> Refused:
     """Refuse a metric that nobody has heard of, with the names that are nearest to it."""
-    asked = _short(metric)
-    nearest = ", ".join(name for name, _, _ in process.extract(asked, [*await reader.metrics()], limit=3))
-    detail = f"no metric {asked!r} has a sample in the last day; nearest: {nearest or 'there is no metric at all'}"
+    nearest, asked = nearest_to(metric, [*await reader.metrics()]), _short(metric)
+    detail = f"no metric {asked!r} has a sample {where}; nearest: {nearest or 'there is no metric at all'}"
     return Refused(HTTPStatus.NOT_FOUND, detail, [Wrong(field="metric", value=asked, accepted=nearest)])
+
+
+def not_there(what: str, asked: str, names: Sequence[str] = ()) -> Refused:
+    """Refuse what is asked for by its id and is not there."""
+    nearest, asked = nearest_to(asked, names), _short(asked)
+    detail = f"there is no {what} {asked!r}{f'; nearest: {nearest}' if nearest else ''}"
+    return Refused(HTTPStatus.NOT_FOUND, detail, [Wrong(field="id", value=asked, accepted=nearest)])
+
+
+def nearest_to(asked: str, names: Sequence[str]) -> str:
+    return ", ".join(name for name, _, _ in process.extract(_short(asked), names, limit=3))
 
 
 def document(
@@ -90,7 +105,8 @@ def document(
 
 def install(app: FastAPI, clock: Callable[[], float]) -> None:
     """Make every error of the application a problem document."""
-    app.add_exception_handler(StoreAway, _Away(clock))
+    app.add_exception_handler(StoreAway, _Away("store", clock))
+    app.add_exception_handler(ArchiveError, _Away("archive", clock))
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
@@ -100,7 +116,8 @@ def install(app: FastAPI, clock: Callable[[], float]) -> None:
 class _Away:
     """Answers 503, and warns once a minute: an outage under load must not fill the disk with one line."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, what: str, clock: Callable[[], float]) -> None:
+        self._said = f"the {what} is away"
         self._clock = clock
         self._warned: float | None = None
 
@@ -108,15 +125,15 @@ class _Away:
         now = self._clock()
         if self._warned is None or now - self._warned >= WARN_SECONDS:
             self._warned = now
-            log.warning("the store is away", reason=str(error))
-        detail = f"the store is away; ask again in {RETRY_SECONDS} seconds"
+            log.warning(self._said, reason=str(error))
+        detail = f"{self._said}; ask again in {RETRY_SECONDS} seconds"
         headers = {"Retry-After": str(RETRY_SECONDS)}
         return document(request.url.path, HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=headers)
 
 
 async def _refused(request: Request, error: Exception) -> Response:
     refused = cast("Refused", error)
-    return document(request.url.path, refused.status, str(refused), refused.errors)
+    return document(request.url.path, refused.status, str(refused), refused.errors, refused.headers)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

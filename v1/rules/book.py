@@ -97,7 +97,7 @@ def _read(written: Mapping[str, str], what: str, parse: Callable[[object], T], w
     found = {}
     for name, text in written.items():
         try:
-            value = parse(json.loads(text, parse_float=str))
+            value = parse(json.loads(text))
         except (ValueError, RecursionError, NotAccepted) as error:
             wrong.append(f"{what} {name} cannot be read and is left out: {error}")
             continue

@@ -68,6 +68,9 @@ def _accepted(error: ErrorDetails, model: type[BaseModel], message: str) -> str:
         case "enum" | "literal_error", _:
             # pydantic puts the words of a list into quotation marks.
             return str(error["ctx"]["expected"]).replace("'", "")
+        case ("too_short" | "too_long"), field if field is not None:
+            least, most = (max(_found(field.metadata, name), default=0) for name in ("min_length", "max_length"))
+            return f"a list of {least} to {most}"
         case "string_pattern_mismatch", field if field is not None and field.description:
             return str(field.description)
         case _, field:
@@ -77,6 +80,10 @@ def _accepted(error: ErrorDetails, model: type[BaseModel], message: str) -> str:
 def _field(error: ErrorDetails, model: type[BaseModel]) -> Any:
     named = error["loc"][0]
     return next((each for name, each in model.model_fields.items() if named in (name, each.alias)), None)
+
+
+def _found(metadata: Sequence[object], name: str) -> list[int]:
+    return [getattr(each, name) for each in metadata if hasattr(each, name)]
 
 
 def _bounds(metadata: Sequence[object]) -> str | None:

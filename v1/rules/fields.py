@@ -2,6 +2,7 @@
 
 import re
 from datetime import time
+from decimal import Decimal as Exact
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
@@ -38,8 +39,9 @@ def pattern(value: str) -> str:
 
 def _decimal(value: object) -> object:
     """Take a number as its decimal text, so that 0.1 stays a tenth."""
-    text = str(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else None
-    if not decimals.is_number(text):
+    text = str(value) if isinstance(value, int | float | str | Exact) and not isinstance(value, bool) else None
+    text = decimals.plain(text) if text and decimals.is_number(text) else None
+    if not decimals.is_number(text):  # without its exponent it may be too long
         raise ValueError("a decimal number")
     return text
 

@@ -13,6 +13,7 @@ Pure: where the document lies is not known here.
 import tomllib
 from collections import Counter
 from collections.abc import Container, Sequence
+from decimal import Decimal
 from typing import Any
 
 from .faults import NotAccepted
@@ -29,9 +30,9 @@ class WrongFile(Exception):
 
 
 def read_toml(text: str) -> dict[str, Any]:
-    """Read a document, with numbers as the decimal text that they are. Raises `WrongFile`."""
+    """Read a document, with every digit of its numbers. Raises `WrongFile`."""
     try:
-        return tomllib.loads(text, parse_float=str)
+        return tomllib.loads(text, parse_float=Decimal)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise WrongFile(f"is not TOML: {error}") from error
 

@@ -1,12 +1,19 @@
 """The only room that speaks Redis: a `Reader` for who asks, a `Writer` for who feeds, `Channels` for who sends."""
 
+from .alerts import Place, Told, Wanted
 from .channels import Channels
 from .commands import AlertLimits
 from .connection import StoreAway, StoreError, connect
 from .delivered import Attempt, Dead, Delivered, Status
+from .desk import Desk, TooMany
+from .kept import Kept, TooMuch, kept_day
+from .listings import Listings
 from .outbox import Entry, Outbox, Parcel, Tries
+from .plans import Plans
 from .reader import Listed, Newest, OneHour, Reader
 from .receipts import Receipt, Receipts
+from .shelf import Shelf, Shelved
+from .toplist import Span, TopReader, TopWriter
 from .verify import Report, Verifier
 from .writer import Writer
 
@@ -16,21 +23,36 @@ __all__ = [
     "Channels",
     "Dead",
     "Delivered",
+    "Desk",
     "Entry",
+    "Kept",
     "Listed",
+    "Listings",
     "Newest",
     "OneHour",
     "Outbox",
     "Parcel",
+    "Place",
+    "Plans",
     "Reader",
     "Receipt",
     "Receipts",
     "Report",
+    "Shelf",
+    "Shelved",
+    "Span",
     "Status",
     "StoreAway",
     "StoreError",
+    "Told",
+    "TooMany",
+    "TooMuch",
+    "TopReader",
+    "TopWriter",
     "Tries",
     "Verifier",
+    "Wanted",
     "Writer",
     "connect",
+    "kept_day",
 ]

@@ -67,5 +67,5 @@ class Desk(Alerts, Shelf):
     async def _put(self, key: str, field: str, value: str, most: int) -> None:
         with translated():
             if not await self._redis.hexists(key, field) and await self._redis.hlen(key) >= most:
-                raise TooMany(f"there are {most} already, and no more are allowed")
+                raise TooMany(f"there are {most} already, and so many are the most; delete one first")
             await self._redis.hset(key, field, value)

@@ -1,6 +1,6 @@
 """The lists that the two providers of the top list give, as streams: from who asks for them to who merges them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
@@ -26,6 +26,8 @@ class Listings:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        self._read: dict[str, tuple[bytes, Listing[Any]]] = {}
+        """By stream, the entry that was read last."""
 
     async def put_prices(self, listing: Listing[PricedCoin]) -> bool:
         """Add a list of prices, and tell whether it was new and newer than all others."""
@@ -37,18 +39,13 @@ class Listings:
 
     async def prices(self, until: int) -> Listing[PricedCoin] | None:
         """Give the newest prices that were asked for at minute `until` or before."""
-        found = await self._entry(keys.PRICES, until)
-        if found is None:
-            return None
-        about = snapshots.read_about(found[b"about"])
-        return Listing(about, snapshots.read_prices(found[b"coins"], about.at))
+        found: Listing[PricedCoin] | None = await self._newest(keys.PRICES, until, snapshots.read_prices)
+        return found
 
     async def ranks(self, until: int) -> Listing[RankedCoin] | None:
         """Give the newest ranks, likewise."""
-        found = await self._entry(keys.RANKINGS, until)
-        if found is None:
-            return None
-        return Listing(snapshots.read_about(found[b"about"]), snapshots.read_ranks(found[b"coins"]))
+        found: Listing[RankedCoin] | None = await self._newest(keys.RANKINGS, until, snapshots.read_ranks)
+        return found
 
     async def oldest(self) -> int | None:
         """Give the oldest minute that has both prices and ranks at it or before."""
@@ -75,9 +72,17 @@ class Listings:
                 raise added
         return True
 
-    async def _entry(self, key: str, until: int) -> Mapping[bytes, bytes] | None:
+    async def _newest(self, key: str, until: int, read: Callable[[bytes, int], Sequence[Any]]) -> Any:
         found = await raw(self._redis, "XREVRANGE", key, until * 1000, "-", "COUNT", 1)
-        return _fields(found[0][1]) if found else None
+        if not found:
+            return None
+        (entry, fields), *_ = found
+        # Minute after minute the same list is asked for.
+        if self._read.get(key, (None, None))[0] != entry:
+            written = _fields(fields)
+            about = snapshots.read_about(written[b"about"])
+            self._read[key] = (entry, Listing(about, read(written[b"coins"], about.at)))
+        return self._read[key][1]
 
 
 def _minute(entry: bytes) -> int:

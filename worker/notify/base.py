@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from aiohttp import ClientError
+from aiohttp import ClientError, InvalidURL
 
 from worker.latest import Alert, Severity, Text
 
@@ -168,6 +168,8 @@ def told_apart(name: str) -> Iterator[None]:
     """Translate what aiohttp raises, once, here."""
     try:
         yield
+    except InvalidURL as error:
+        raise Refused(f"{name} has an address that is none", for_all=True) from error
     except TimeoutError as error:
         raise Unavailable(f"{name} did not answer in time") from error
     except (ClientError, OSError) as error:

@@ -9,22 +9,26 @@ What a provider of the top list is, what it may raise beyond what sources do, an
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from http import HTTPStatus
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from aiohttp import ClientSession
+from aiohttp import ClientResponse
 
 from worker.latest import PricedCoin, RankedCoin
-from worker.sources.base import Nonsense, Refused
+from worker.sources.base import Nonsense, Refused, error_json, exact_json
 
 ENOUGH = (9, 10)
 """The part of the rows that must be there, and be usable, for a list to be taken."""
 KEY_SECONDS = 3600
 """How long nobody is asked whose answer was that the key is not good: that does not mend itself by asking."""
+KEY_STATUSES = (HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN)
+LONGEST_WORDS = 200
+"""Characters of a provider's own words that are passed on."""
 LONGEST_NAME = 80
 """Characters of a symbol or a name that are kept."""
 
 Coin = TypeVar("Coin", PricedCoin, RankedCoin)
-_Given = TypeVar("_Given", PricedCoin, RankedCoin, covariant=True)
+Coin_co = TypeVar("Coin_co", PricedCoin, RankedCoin, covariant=True)
 
 
 class Limited(Refused):
@@ -46,18 +50,37 @@ class Meter:
     """Units that the provider says are left this month."""
 
 
-class Answer(NamedTuple, Generic[_Given]):
+class Reply(NamedTuple):
+    """What came over HTTP."""
+
+    body: Any
+    """JSON with every number as its text; `None` where an error is none."""
+    status: int = HTTPStatus.OK
+    headers: Mapping[str, str] = {}
+
+
+async def reply(response: ClientResponse) -> Reply:
+    """Read an answer, or what an error says of itself; raises what `told_apart` knows."""
+    is_error = response.status >= HTTPStatus.BAD_REQUEST
+    return Reply(await (error_json if is_error else exact_json)(response), response.status, response.headers)
+
+
+class Answer(NamedTuple, Generic[Coin_co]):
     """A list that was given, good enough to be taken."""
 
-    coins: Sequence[_Given]
+    coins: Sequence[Coin_co]
     provider_time: int | None
     """When the provider says that it was made, unix seconds."""
     left_out: Mapping[str, int]
     """How many rows are not in it, by reason."""
 
 
-class Lister(Protocol[_Given]):
-    """A provider that gives one of the two lists. It never retries or logs: its caller knows what a failure costs."""
+class Lister(Protocol[Coin_co]):
+    """
+    A provider that gives one of the two lists, over a session that it is handed and does not own.
+
+    It never retries or logs: its caller knows what a failure costs.
+    """
 
     @property
     def name(self) -> str: ...
@@ -67,7 +90,7 @@ class Lister(Protocol[_Given]):
         """How many seconds back it can be asked; 0 where only for now."""
         ...
 
-    async def ask(self, session: ClientSession, at: int, meter: Meter) -> Answer[_Given]:
+    async def ask(self, at: int, meter: Meter) -> Answer[Coin_co]:
         """Ask once, for the list of minute `at`. Raises `SourceError`."""
         ...
 

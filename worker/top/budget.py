@@ -50,8 +50,6 @@ class Outcome(NamedTuple):
 
     charged: int | None = None
     """Units that the provider says it charged."""
-    calls: int = 0
-    """Calls that were made."""
     remaining: int | None = None
     """Units that the provider says are left this month."""
     fault: str = ""

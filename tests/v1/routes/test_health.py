@@ -28,6 +28,8 @@ async def test_all_well_is_ready_without_a_reason(api):
         "store": "ok",
         "tick": {"at": NOON, "age": 5, "interval": MINUTE},
         "sources": {"kraken": FINE},
+        "archive": None,
+        "top": {},
     }
 
 
@@ -39,6 +41,20 @@ async def test_a_failing_source_degrades_but_the_answers_still_count(api, tickin
 
     assert (answer.status, answer.json["status"]) == (200, "degraded")
     assert answer.json["reasons"] == ["kraken is failing: kraken said 503"]
+
+
+async def test_an_archive_that_fails_degrades_and_says_why_and_how_far_it_came(api, ticking):
+    said = {"state": "failing", "since": NOON - 90, "newest": NOON - 7200, "reason": "the archive is away: refused"}
+    await ticking.note_archive(said)
+
+    failing = await api.get("/health/ready")
+    await ticking.note_archive(said | {"state": "ok", "reason": None})
+    fine = await api.get("/health/ready")
+
+    assert (failing.status, failing.json["status"]) == (200, "degraded")
+    assert failing.json["reasons"] == ["hours are not archived: the archive is away: refused"]
+    assert failing.json["archive"] == said
+    assert (fine.json["status"], fine.json["archive"]["newest"]) == ("ready", NOON - 7200)
 
 
 async def test_a_metric_that_the_provider_does_not_have_is_named_and_hurts_nobody(api, ticking):

@@ -38,6 +38,7 @@ async def test_without_parameters_it_is_every_price_of_the_last_day_digit_for_di
         "from": NOON - DAY + MINUTE,
         "to": NOON,
         "kept_from": NOON - DAY + MINUTE,
+        "older": None,
         "step": None,
         "agg": "last",
         "fill": "none",

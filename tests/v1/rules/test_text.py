@@ -207,7 +207,9 @@ def test_a_digest_names_the_strongest_and_says_how_many_more_there_are():
 
 
 def test_a_digest_is_the_same_in_whatever_order_its_alerts_come():
-    alerts = [alert(f"KRAKEN:C{number}USD", ratio=ratio) for number, ratio in enumerate([3.5, 4.0, None, 4.0, -9.0, 3.1])]
+    alerts = [
+        alert(f"KRAKEN:C{number}USD", ratio=ratio) for number, ratio in enumerate([3.5, 4.0, None, 4.0, -9.0, 3.1])
+    ]
 
     assert digest(alerts, 60) == digest(alerts[::-1], 60)
     assert [each.metric[-4:-3] for each in strongest(alerts)] == ["4", "1", "3", "0", "5", "2"]

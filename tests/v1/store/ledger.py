@@ -101,7 +101,9 @@ class Ledger:
         return len(come)
 
     def empty(self) -> None:
-        self.__init__()  # type: ignore[misc]  # a new one in the old one's place
+        self.newest = None
+        for held in (self.at, self.days, self.known):
+            held.clear()
 
     async def look_at_samples(self, redis: Redis) -> None:
         """See that the store holds the samples and moments of the day, and no others."""

@@ -1,10 +1,10 @@
 """Redis away, full, slow, or holding something else: what is raised, and that it works again afterwards."""
 
-import asyncio
 import os
 import signal
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,47 +24,44 @@ TICKS = {NOON - MINUTE: {BTC: Reading("46000")}, NOON: {BTC: Reading("46001"), E
 NEXT = {BTC: Reading("46002"), ETH: Reading("3e-9")}
 
 
-@pytest.fixture
-async def store(server: str) -> AsyncIterator[Writer]:
-    async with connect(server, "tests") as client:
-        store = Writer(client)
-        await store.open()
-        yield store
-
-
 @pytest.mark.parametrize("name", ["embedded", "debian"])
 async def test_a_server_that_is_killed_is_away_and_when_it_is_back_all_goes_on(name: str, ledger: Ledger):
     binary = getattr(servers, name)()
     if binary is None:
         pytest.skip("this machine has no redis-server")
+    for at, market in [*TICKS.items(), (NOON + MINUTE, NEXT)]:
+        ledger.tick(at, market)
     with tempfile.TemporaryDirectory() as folder:
-        process = servers.start(binary, Path(folder))
-        try:
-            async with connect(servers.address(Path(folder)), "tests") as client:
-                store = Writer(client)
+        async with connect(servers.address(Path(folder)), "tests") as client:
+            store = Writer(client)
+            with killed_at_the_end(binary, Path(folder)):
                 await store.open()
                 await play(store, TICKS)
                 before = await dump(client)
-                process.kill()
-                process.wait()
 
-                with pytest.raises(StoreAway, match="Redis is away"):
-                    await tick(NOON + MINUTE, heard(NEXT), store)
-                with pytest.raises(StoreAway):
-                    await store.insert(BTC, [sample(NOON - 2 * MINUTE, "1")], "candles", NOON)
-                with pytest.raises(StoreAway):
-                    await store.open()
+            with pytest.raises(StoreAway, match="Redis is away"):
+                await tick(NOON + MINUTE, heard(NEXT), store)
+            with pytest.raises(StoreAway):
+                await store.insert(BTC, [sample(NOON - 2 * MINUTE, "1")], "candles", NOON)
+            with pytest.raises(StoreAway):
+                await store.open()
 
-                process = servers.start(binary, Path(folder))
+            with killed_at_the_end(binary, Path(folder)):
                 assert await dump(client) == before
                 await store.open()
                 await tick(NOON + MINUTE, heard(NEXT), store)
-                for at, market in [*TICKS.items(), (NOON + MINUTE, NEXT)]:
-                    ledger.tick(at, market)
                 await ledger.look_at(client)
-        finally:
-            process.kill()
-            process.wait()
+
+
+@contextmanager
+def killed_at_the_end(binary: Path, folder: Path) -> Iterator[int]:
+    """Run a server, give its process, and end it as a power cut would."""
+    process = servers.start(binary, folder)
+    try:
+        yield process.pid
+    finally:
+        process.kill()
+        process.wait()
 
 
 async def test_where_no_server_is_everybody_is_told_so(tmp_path: Path):
@@ -90,24 +87,19 @@ async def test_where_no_server_is_everybody_is_told_so(tmp_path: Path):
 
 
 async def test_a_server_that_does_not_answer_in_time_is_away(tmp_path: Path):
-    process = servers.start(servers.embedded(), tmp_path)
-    try:
+    with killed_at_the_end(servers.embedded(), tmp_path) as process:
         async with connect(servers.address(tmp_path), "tests", answer_seconds=0.2) as client:
             store = Writer(client)
             await store.open()
-            os.kill(process.pid, signal.SIGSTOP)
+            os.kill(process, signal.SIGSTOP)
 
             with pytest.raises(StoreAway):
                 await tick(NOON, heard(NEXT), store)
 
-            os.kill(process.pid, signal.SIGCONT)
-            await asyncio.sleep(0)
+            os.kill(process, signal.SIGCONT)
             await store.open()
             await tick(NOON, heard(NEXT), store)
             assert (await Verifier(client).verify(repair=False)).is_clean
-    finally:
-        process.kill()
-        process.wait()
 
 
 async def test_nobody_waits_for_a_lock_that_a_failed_tick_held(tmp_path: Path):

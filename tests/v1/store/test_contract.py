@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from v1 import keys
-from v1.model import DAY, HOUR, MEASURES, Measure, Metric, Reading, Sample
+from v1.model import DAY, HOUR, MEASURES, By, Measure, Metric, Reading, Sample
 from v1.store import Reader, Writer
 from worker.tick import tick
 
@@ -79,7 +79,7 @@ async def test_the_digits_of_a_reading_come_back_from_the_store(store: Writer, r
 
     await play(store, {NOON: {BTC: Reading("46572.17000", "1e3", "-0.10", None, "0")}})
 
-    assert await Reader(redis).members(BTC, NOON - 1, NOON) == [f'[{NOON},46572.17000,1e3,-0.10,null,0,null]']
+    assert await Reader(redis).members(BTC, NOON - 1, NOON) == [f"[{NOON},46572.17000,1e3,-0.10,null,0,null]"]
     assert await Reader(redis).samples(BTC, NOON - 1, NOON) == [
         Sample(NOON, ("46572.17000", "1e3", "-0.10", None, "0", None))
     ]
@@ -122,7 +122,10 @@ async def test_a_list_of_metrics_says_when_each_began(store: Writer, redis: Redi
 
     listed = await Reader(redis).listed([DOGE, BTC, Metric("NO:SUCH")])
 
-    assert [(each.metric, each.first) for each in listed] == [(DOGE, NOON + MINUTE), (BTC, NOON - (WHOLE_DAY - 1) * STEP)]
+    assert [(each.metric, each.first) for each in listed] == [
+        (DOGE, NOON + MINUTE),
+        (BTC, NOON - (WHOLE_DAY - 1) * STEP),
+    ]
 
 
 async def test_the_same_tick_twice_is_one_tick(store: Writer, redis: Redis):
@@ -262,7 +265,7 @@ async def test_a_redis_emptied_in_an_outage_of_30_hours_is_filled_again(store: W
 async def test_late_samples_inside_the_day_are_taken_in(store: Writer, redis: Redis, ledger: Ledger):
     await store.open()
     await play_both(store, ledger, market(8))
-    late = every_minute(["7.5", "1e9", "0.01"], NOON - 5 * HOUR, volume="3") + [sample(NOON - 7 * MINUTE, "46500")]
+    late = [*every_minute(["7.5", "1e9", "0.01"], NOON - 5 * HOUR, volume="3"), sample(NOON - 7 * MINUTE, "46500")]
 
     assert await store.insert(BTC, late, "candles", NOON) == 4
     ledger.insert(BTC, late, NOON)
@@ -459,8 +462,8 @@ LIVES = {
     keys.METRICS: DAY,
     keys.samples(BTC, keys.hour_of(NOON)): 25 * HOUR,
     keys.moments(BTC): 25 * HOUR,
-    keys.rank(Measure.PRICE, keys.By.STDDEV): DAY,
-    keys.rank(Measure.VOLUME, keys.By.CV): DAY,
+    keys.rank(Measure.PRICE, By.STDDEV): DAY,
+    keys.rank(Measure.VOLUME, By.CV): DAY,
     keys.mean(Measure.PRICE): DAY,
 }
 
@@ -507,16 +510,16 @@ async def test_what_is_said_of_sources_is_replaced_as_a_whole(store: Writer, red
     assert await Reader(redis).sources() == {}
 
 
-async def test_a_hundred_metrics_and_two_in_one_question_are_answered_in_order(store: Writer):
+async def test_more_metrics_than_one_question_holds_are_answered_in_order(store: Writer):
     await store.open()
-    many = {Metric(f"A:{index:04}"): str(index) for index in range(1002)}
+    many = {Metric(f"A:{index:04}"): str(index) for index in range(502)}
 
     await tick(NOON, heard(many), store)
-    await tick(NOON + MINUTE, heard({Metric("A:0700"): "0.5"}), store)
+    await tick(NOON + MINUTE, heard({Metric("A:0400"): "0.5"}), store)
 
-    asked = [Metric("A:0999"), Metric("A:0700"), Metric("NO:SUCH"), Metric("A:0001")]
-    assert [record and record.price for record in await store.records(asked)] == ["999", "0.5", None, "1"]
-    assert len(await store.metrics()) == 1002
+    asked = [Metric("A:0501"), Metric("A:0400"), Metric("NO:SUCH"), Metric("A:0001")]
+    assert [record and record.price for record in await store.records(asked)] == ["501", "0.5", None, "1"]
+    assert len(await store.metrics()) == 502
 
 
 async def test_a_measure_that_nobody_knows_has_no_lists(store: Writer, redis: Redis):
@@ -543,4 +546,4 @@ async def test_a_list_that_has_lost_its_last_member_is_gone(store: Writer, redis
     await play(store, {NOON: {BTC: Reading("1", "5")}, NOON + DAY: {BTC: Reading("2")}})
 
     assert not await redis.exists("v1:rank:volume:stddev", "v1:rank:volume:cv", "v1:mean:volume", "v1:mean:price")
-    assert naive.ranked({BTC: 0.0}) == [place[:3] for place in (await store.ranking(MEASURES[0], keys.By.CV, 0, 9)).places]
+    assert naive.ranked({BTC: 0.0}) == [place[:3] for place in (await store.ranking(MEASURES[0], By.CV, 0, 9)).places]

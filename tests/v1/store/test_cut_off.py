@@ -14,7 +14,7 @@ from worker.tick import tick
 
 from ..serving import HOUR, MINUTE, NOON, sample
 from .cutting import CutOff, Proxy, proxying
-from .ledger import BTC, DOGE, ETH, XRP, Ledger, dump, heard, play
+from .ledger import BTC, DOGE, ETH, XRP, dump, heard, play
 
 # ETH falls silent, and is over at NOON; DOGE is new at NOON; BTC loses a sample at NOON.
 BEFORE = {
@@ -27,15 +27,19 @@ NEXT = heard({BTC: "46004", DOGE: "8"})
 
 
 @pytest.fixture(params=["valkey", "redis7"])
-async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Redis]:
-    async with emptied(connect(request.getfixturevalue(request.param), "tests")) as client:
-        client.test_address = request.getfixturevalue(request.param)
+def address(request: pytest.FixtureRequest) -> str:
+    return str(request.getfixturevalue(request.param))
+
+
+@pytest.fixture
+async def redis(address: str) -> AsyncIterator[Redis]:
+    async with emptied(connect(address, "tests")) as client:
         yield client
 
 
 @pytest.fixture
-async def proxy(redis: Redis, tmp_path: Path) -> AsyncIterator[Proxy]:
-    async with proxying(redis.test_address, tmp_path / "proxy.sock") as proxy:
+async def proxy(address: str, tmp_path: Path) -> AsyncIterator[Proxy]:
+    async with proxying(address, tmp_path / "proxy.sock") as proxy:
         yield proxy
 
 
@@ -95,7 +99,7 @@ async def see_that_nothing_is_half_written(redis: Redis) -> set[Metric]:
 async def test_a_connection_cut_at_any_byte_leaves_nothing_half_written(redis: Redis, proxy: Proxy):
     first, second = await undisturbed(redis)
     seen, ended = set(), False
-    for after in [*range(0, 3000, 53), *range(3000, 1_000_000, 499)]:
+    for after in [*range(0, 3000, 97), *range(3000, 1_000_000, 997)]:
         await before(redis)
 
         ended = not await cut_tick(proxy, after)
@@ -139,7 +143,7 @@ async def test_a_worker_that_goes_on_after_a_cut_completes_the_tick_itself(redis
 async def test_late_samples_cut_off_at_any_byte_are_all_there_or_none(redis: Redis, proxy: Proxy):
     late = [sample(NOON - 5 * HOUR + index * 1200, f"{index}.5") for index in range(10)]
     taken = set()
-    for after in range(0, 4000, 61):
+    for after in range(0, 4000, 97):
         await before(redis)
         async with connect(proxy.address, "cut", answer_seconds=5) as client:
             proxy.left = None
@@ -172,7 +176,7 @@ async def test_late_samples_cut_off_at_any_byte_are_all_there_or_none(redis: Red
 async def test_commands_cut_off_in_process_are_what_a_cut_connection_leaves(fake: Redis):
     """Holds the twin for fakeredis, which the model-based test uses, to the same promises."""
     first, second = await undisturbed(fake)
-    for after in [*range(45), *range(45, 140, 9)]:
+    for after in [*range(40), *range(40, 140, 19)]:
         await before(fake)
         store = CutOff(fake)
         await store.open()

@@ -14,7 +14,9 @@ from worker.tick import tick
 from ..serving import MINUTE, NOON
 from .ledger import BTC, dump, heard
 
-LONGEST = Reading("123456789.123456789", "123456789012.12345678", "-1234.567891", "-123456.123456789", "1234567.12345678")
+LONGEST = Reading(
+    "123456789.123456789", "123456789012.12345678", "-1234.567891", "-123456.123456789", "1234567.12345678"
+)
 
 
 @pytest.fixture(params=["valkey", "redis7"])
@@ -52,6 +54,10 @@ async def test_the_keys_in_redis_cli_read_as_the_documentation_says(redis: Redis
 
     held = await dump(redis)
 
-    assert held[keys.samples(BTC, NOON - 3600)] == ("zset", f"[['[{NOON},46572.17,5,null,null,null,null]', {NOON}.0]]", True)
+    assert held[keys.samples(BTC, NOON - 3600)] == (
+        "zset",
+        f"[['[{NOON},46572.17,5,null,null,null,null]', {NOON}.0]]",
+        True,
+    )
     assert held[keys.TICK] == ("string", f"'{NOON}'", False)
     assert held["v1:rank:price:stddev"] == ("zset", f"[['{BTC}', 0.0]]", True)

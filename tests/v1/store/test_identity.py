@@ -23,7 +23,7 @@ def day_and_a_half(seed: int) -> Ticks:
     dice = random.Random(seed)
     metrics = [Metric(f"A:{letter}") for letter in "QWERTY"]
     at, ticks = NOON, {}
-    for _ in range(45):
+    for _ in range(32):
         at += dice.choice([MINUTE, 20 * MINUTE, 50 * MINUTE, 50 * MINUTE, 2 * HOUR])
         ticks[at] = {metric: _reading(dice) for metric in metrics if dice.random() < 0.7}
     for later in range(8):
@@ -116,4 +116,3 @@ def as_pairs(value: tuple[str, str, bool]) -> tuple[str, str, bool]:
     """Write pairs alike, which one protocol gives as tuples and the other as lists."""
     kind, content, has_end = value
     return kind, content.replace("(", "[").replace(")", "]"), has_end
-

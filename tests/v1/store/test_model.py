@@ -172,4 +172,4 @@ class Machine(RuleBasedStateMachine):
 
 
 TestMachine = Machine.TestCase
-TestMachine.settings = settings(max_examples=25, stateful_step_count=12, deadline=None)
+TestMachine.settings = settings(max_examples=15, stateful_step_count=12)

@@ -142,4 +142,6 @@ async def test_the_largest_numbers_that_are_kept_have_a_finite_deviation(redis: 
     for by in By:
         ranking = await store.ranking(Measure.PRICE, by, 0, 10)
         assert all(math.isfinite(place.value) for place in ranking.places)
-    assert (await store.ranking(Measure.PRICE, By.STDDEV, 2, 1)).places == [(ETH, 3, naive.root(naive.Fraction(1, 4)) * 1e-60, 2)]
+    assert (await store.ranking(Measure.PRICE, By.STDDEV, 2, 1)).places == [
+        (ETH, 3, naive.root(naive.Fraction(1, 4)) * 1e-60, 2)
+    ]

@@ -175,6 +175,7 @@ async def test_wrong_lists_are_found_and_repaired(redis: Redis, whole: dict[str,
 
 
 @pytest.mark.parametrize("damage", [*MOMENTS, *[pytest.param(each.values[0], id=each.id) for each in LISTS]])
+@pytest.mark.parametrize("redis", ["fake"], indirect=True)
 @pytest.mark.usefixtures("whole")
 async def test_looking_only_changes_nothing(redis: Redis, damage: Damage):
     await damage(redis)

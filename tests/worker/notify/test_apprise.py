@@ -115,7 +115,7 @@ def test_what_apprise_says_does_not_reach_our_log(caplog: pytest.LogCaptureFixtu
     assert caplog.records == []
 
 
-async def test_a_thread_that_outlives_its_loop_does_no_harm(end: End, base: str):
+async def test_a_thread_that_outlives_its_loop_does_no_harm(base: str):
     """The end of the process is not held up: the thread is a daemon, and whom it would tell may be gone."""
     channel = to(base)
 

@@ -1,0 +1,98 @@
+"""
+A worker of 10,000 metrics that is started again on its full day, against a local provider that answers as
+Binance does: how long until it has committed a tick, with real samples of all of them.
+"""
+
+import asyncio
+import json
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from subprocess import Popen
+from typing import NamedTuple
+
+import uvloop
+from redis.asyncio import Redis
+
+from bench import market, processes, provider, servers
+from bench.report import Figure, at_most, beside
+from v1 import keys
+from v1.model import MINUTE, Metric
+
+METRICS = 10_000
+FILL_SECONDS = 40
+"""More than putting the day there takes; it must be there when the minute that it ends with begins."""
+PATIENCE = 90
+
+
+class Seen(NamedTuple):
+    """Instants, unix seconds."""
+
+    started: float
+    ready: float
+    """When it had asked the provider what there is."""
+    committed: float
+    tick: int
+    """The first tick with new samples."""
+
+
+def measure() -> Iterator[Figure]:
+    found = {interval: uvloop.run(_restarted(interval)) for interval in (MINUTE, 1)}
+    minute, second = found[MINUTE], found[1]
+    start, commit = minute.ready - minute.started, minute.committed - minute.tick
+    yield at_most(
+        f"restart of a worker with {METRICS:,} metrics to its first committed tick, the wait for the tick left out",
+        start + commit,
+        5,
+        " s",
+        f"a tick a minute: {start:.2f} s to be ready, {commit:.2f} s from the tick to its commit",
+    )
+    took = second.committed - second.started
+    yield beside("the same, all of it", f"{took:.2f} s", "a tick a second, TRACKER_INTERVAL=1")
+
+
+async def _restarted(interval: int) -> Seen:
+    names = provider.metrics(METRICS)
+    now = int(time.time()) + FILL_SECONDS
+    until = now - now % MINUTE + MINUTE
+    days = market.days(market.PAIRS, until, MINUTE)
+    async with servers.running(next(servers.binaries())) as server, provider.serving(METRICS, days) as url:
+        await market.fill(server.redis, names, days, until)
+        await asyncio.sleep(max(0.0, until + 1 - time.time()))
+        with tempfile.TemporaryDirectory() as here:
+            settings = {"sources": "binance", "metrics": f"{provider.EXCHANGE}:*", "binance_url": url}
+            started = time.time()
+            ours = {"redis_url": server.address, "interval": interval}
+            with processes.started(Path(here), "worker", **ours, **settings) as worker:
+                try:
+                    ready = await _when(worker, lambda: _knows_all(server.redis))
+                    committed = await _when(worker, lambda: _has_sampled(server.redis, names[-1], until))
+                except TimeoutError as error:
+                    raise RuntimeError(f"no tick: {(Path(here) / 'log').read_text()}") from error
+                tick = await _newest(server.redis, names[-1])
+        return Seen(started, ready, committed, tick)
+
+
+async def _when(worker: Popen[str], happened: Callable[[], Awaitable[bool]]) -> float:
+    """Give when something happened: at the latest a hundredth of a second before it is seen."""
+    deadline = time.time() + PATIENCE
+    while not await happened():
+        if worker.poll() is not None or time.time() > deadline:
+            raise TimeoutError
+        await asyncio.sleep(0.01)
+    return time.time()
+
+
+async def _knows_all(redis: Redis) -> bool:
+    said = await redis.hget(keys.SOURCES, "binance")
+    return said is not None and json.loads(said)["metrics"] == METRICS
+
+
+async def _has_sampled(redis: Redis, metric: Metric, until: int) -> bool:
+    return await _newest(redis, metric) > until
+
+
+async def _newest(redis: Redis, metric: Metric) -> int:
+    """Give the tick of a metric's newest sample. The index is written after the samples of all metrics."""
+    return int(await redis.zscore(keys.METRICS, metric) or 0)

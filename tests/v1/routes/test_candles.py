@@ -1,0 +1,292 @@
+"""The candles route: what the archive has, what is still running, and how they are put together."""
+
+import csv
+import io
+import json
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from v1 import candles
+from v1.archive import connect_archive
+from v1.archive.writer import ArchiveWriter
+from v1.candles import HourCandle, Slot
+from v1.model import Metric
+
+from ..serving import DAY, HOUR, MINUTE, NOON, Api, Clock, every_minute, fill, sample, serving
+
+BTC = Metric("KRAKEN:BTCUSD")
+PATH = "/v1/metrics/KRAKEN:BTCUSD/candles"
+WEEK_START = 1_621_209_600
+"""2021-05-17T00:00:00Z, a Monday."""
+
+
+def hour(start: int, *prices: str, volume: str | None = "1.50", metric: Metric = BTC) -> HourCandle:
+    known = every_minute(prices, start + len(prices) * MINUTE)
+    made = candles.of_samples(Slot(metric, start, start + HOUR + 90), known, MINUTE)
+    assert made
+    return made._replace(volume=volume)
+
+
+@pytest.fixture
+async def archive(tmp_path: Path) -> AsyncIterator[ArchiveWriter]:
+    async with connect_archive(f"sqlite+aiosqlite:///{tmp_path}/archive.db", "tests", writes=True) as engine:
+        writer = ArchiveWriter(engine)
+        await writer.open()
+        yield writer
+
+
+@pytest.fixture
+async def api(server: str, clock: Clock, archive: ArchiveWriter, tmp_path: Path) -> AsyncIterator[Api]:  # noqa: ARG001  # it makes the file
+    async with serving(clock, server, database_url=f"sqlite+aiosqlite:///{tmp_path}/archive.db") as served:
+        yield served
+
+
+async def asked(api: Api, **query: object) -> list[dict[str, Any]]:
+    """Give the candles with their digits."""
+    answer = await api.get(PATH, {name.rstrip("_"): value for name, value in query.items()})
+    assert answer.status == 200, answer.text
+    known: list[dict[str, Any]] = json.loads(answer.text, parse_float=str, parse_int=str)["candles"]
+    return known
+
+
+def column(known: Sequence[dict[str, Any]], name: str) -> list[Any]:
+    return [candle[name] for candle in known]
+
+
+async def test_hours_are_answered_with_their_digits_oldest_first(api, archive):
+    await archive.write([hour(NOON - 2 * HOUR, "5.10", "7.0", "4.25"), hour(NOON - 4 * HOUR, "1e-07")])
+
+    answer = await api.get(PATH, {"from": NOON - DAY})
+
+    assert answer.status == 200
+    assert answer.json | {"candles": []} == {
+        "metric": BTC,
+        "interval": "1h",
+        "from": NOON - DAY,
+        "to": NOON - 2 * HOUR,
+        "fill": "none",
+        "candles": [],
+    }
+    assert (
+        f'{{"start":{NOON - 2 * HOUR},"open":5.10,"high":7.0,"low":4.25,"close":4.25,"mean":5.450000,"latest":4.25,'
+        '"volume":1.50,"samples":3,"coverage":0.05,"revision":1,"complete":true}' in answer.text
+    )
+    assert column(await asked(api), "open") == ["0.0000001", "5.10"]
+
+
+async def test_the_hour_that_runs_comes_from_the_samples_and_is_not_complete(api, archive, writer):
+    await archive.write([hour(NOON - HOUR, "1", "2")])
+    await fill(writer, {BTC: every_minute(["3", "9", "6.5"], NOON + 3 * MINUTE)}, NOON + 3 * MINUTE)
+
+    known = await asked(api)
+
+    assert column(known, "start") == [str(NOON - HOUR), str(NOON)]
+    assert column(known, "complete") == [True, False]
+    assert [known[1][name] for name in ("open", "high", "low", "close", "samples", "revision")] == [
+        *("3", "9", "3", "6.5"),
+        *("3", "0"),
+    ]
+
+
+async def test_an_hour_that_is_over_and_not_kept_yet_is_there_and_not_complete(api, archive, writer):
+    await archive.write([hour(NOON - 3 * HOUR, "1")])
+    prices = [str(10 + minute) for minute in range(90)]
+    await fill(writer, {BTC: every_minute(prices, NOON + 30 * MINUTE)}, NOON + 30 * MINUTE)
+
+    known = await asked(api)
+
+    assert column(known, "start") == [str(NOON - 3 * HOUR), str(NOON - HOUR), str(NOON)]
+    assert column(known, "complete") == [True, False, False]
+    assert column(known, "close") == ["1", "69", "99"]
+
+
+async def test_without_any_kept_hour_the_day_is_still_answered(api, writer):
+    await fill(writer, {BTC: every_minute(["1"] * 120)})
+
+    assert column(await asked(api), "complete") == [False, False]
+
+
+@pytest.mark.parametrize(
+    "interval, starts",
+    [
+        ("4h", [WEEK_START - 4 * HOUR, WEEK_START, WEEK_START + 8 * HOUR]),
+        ("1d", [WEEK_START - DAY, WEEK_START]),
+        ("1w", [WEEK_START - 7 * DAY, WEEK_START]),
+    ],
+)
+async def test_longer_candles_are_put_together_of_hours(api, archive, interval, starts):
+    hours = [
+        hour(WEEK_START - HOUR, "8", "9"),
+        hour(WEEK_START, "5.5", "7"),
+        hour(WEEK_START + HOUR, "6", "2.25", volume=None),
+        hour(WEEK_START + 9 * HOUR, "4.00"),
+    ]
+    await archive.write(hours)
+
+    known = await asked(api, interval=interval)
+
+    assert column(known, "start") == [str(start) for start in starts]
+    assert [known[1][name] for name in ("open", "high", "low")] == ["5.5", "7", "2.25"]
+    expected = {"4h": ("2.25", "1.50", "4", "5.187500"), "1d": ("4.00", "3.00", "5", "4.950000")}.get(interval)
+    assert tuple(known[1][name] for name in ("close", "volume", "samples", "mean")) == (
+        expected or ("4.00", "3.00", "5", "4.950000")
+    )
+    assert (
+        float(known[1]["coverage"])
+        == int(known[1]["samples"]) * MINUTE / {"4h": 4 * HOUR, "1d": DAY, "1w": 7 * DAY}[interval]
+    )
+
+
+async def test_the_day_that_runs_holds_kept_hours_and_the_running_one(api, archive, writer):
+    await archive.write([hour(NOON - 2 * HOUR, "5", "7", "4"), hour(NOON - HOUR, "4", "3")])
+    await fill(
+        writer, {BTC: every_minute(["3.5", "8", "2.50"], NOON + 3 * MINUTE, interval_volume="2")}, NOON + 3 * MINUTE
+    )
+
+    (day,) = await asked(api, interval="1d")
+
+    assert day == {
+        "start": str(WEEK_START),
+        "open": "5",
+        "high": "8",
+        "low": "2.50",
+        "close": "2.50",
+        "mean": "4.625000",
+        "latest": "2.50",
+        "volume": "9.00",
+        "samples": "8",
+        "coverage": repr(8 * MINUTE / DAY),
+        "revision": "2",
+        "complete": False,
+    }
+
+
+async def test_yesterday_is_complete_although_its_last_hours_are_missing(api, archive):
+    await archive.write([hour(WEEK_START - 5 * HOUR, "5"), hour(NOON, "5")])
+
+    assert column(await asked(api, interval="1d"), "complete") == [True, False]
+
+
+async def test_hours_that_are_missing_are_missing_or_filled_as_asked(api, archive):
+    await archive.write([hour(NOON - 5 * HOUR, "5.0"), hour(NOON - 2 * HOUR, "7", "6")])
+    query = {"from_": NOON - 4 * HOUR, "to": NOON + 9 * HOUR}
+
+    missing, nulls = await asked(api, **query), await asked(api, fill="null", **query)
+    previous = await asked(api, fill="previous", **query)
+
+    assert column(missing, "start") == [str(NOON - 2 * HOUR)]
+    assert column(nulls, "start") == [str(NOON - back * HOUR) for back in (4, 3, 2)]
+    assert column(nulls, "close") == [None, None, "6"]
+    assert column(previous, "open") == ["5.0", "5.0", "7"]
+    assert column(previous, "samples") == ["0", "0", "2"]
+    assert column(previous, "volume") == [None, None, "1.50"]
+
+
+async def test_from_and_to_name_the_starts_of_candles(api, archive):
+    await archive.write([hour(NOON + place * HOUR, str(place)) for place in range(-5, 0)])
+
+    assert column(await asked(api, from_=NOON - 4 * HOUR, to=NOON - 3 * HOUR), "open") == ["-4", "-3"]
+    assert column(await asked(api, from_=NOON - 4 * HOUR + 1, to=NOON - 2 * HOUR - 1), "open") == ["-3"]
+    assert column(await asked(api, from_="2021-05-17T10:00Z", to="now"), "open") == ["-2", "-1"]
+
+
+async def test_without_from_it_is_the_newest_two_hundred(api, archive):
+    await archive.write([hour(NOON - back * HOUR, str(back)) for back in range(1, 300)])
+
+    known = await asked(api)
+
+    assert (len(known), known[0]["open"], known[-1]["open"]) == (200, "200", "1")
+
+
+async def test_csv_and_ndjson_say_the_same(api, archive):
+    await archive.write([hour(NOON - 2 * HOUR, "5.10", volume=None), hour(NOON - HOUR, "6")])
+
+    known = await asked(api)
+    table = [*csv.DictReader(io.StringIO((await api.get(PATH, {"format": "csv"})).text))]
+    lines = (await api.get(PATH, Accept="application/x-ndjson")).text.splitlines()
+
+    assert [json.loads(line, parse_float=str, parse_int=str) for line in lines] == known
+    plain = [{name: "" if cell is None else cell for name, cell in candle.items()} for candle in known]
+    assert [row | {"complete": row["complete"] == "true"} for row in table] == plain
+
+
+async def test_an_answer_is_good_until_the_next_tick_and_then_asked_again_for_nothing(api, archive, writer):
+    await archive.write([hour(NOON - HOUR, "5")])
+    await fill(writer, {BTC: [sample(NOON, "5")]})
+    first = await api.get(PATH)
+
+    again = await api.get(PATH, If_None_Match=first.headers["ETag"])
+    await archive.write([hour(NOON - HOUR, "5", "6")])
+    revised = await api.get(PATH, If_None_Match=first.headers["ETag"])
+
+    assert first.headers["Cache-Control"] == "public, max-age=55"
+    assert (again.status, revised.status) == (304, 200)
+    assert revised.json["candles"][0]["revision"] == 2
+
+
+async def test_a_metric_that_only_the_archive_knows_is_answered_and_one_that_nobody_knows_is_not(api, archive, writer):
+    await archive.write([hour(NOON - 90 * DAY, "5")])
+    await fill(writer, {"KRAKEN:ETHUSD": [sample(NOON, "5")]})
+
+    assert column(await asked(api, interval="1d", from_=NOON - 91 * DAY), "close") == ["5"]
+    unknown = await api.get("/v1/metrics/KRAKEN:NOPE/candles")
+    assert unknown.status == 404
+    assert "in the last day or in the archive" in unknown.json["detail"]
+
+
+async def test_while_the_archive_is_away_only_candles_answer_503(server, clock, writer, tmp_path):
+    await fill(writer, {BTC: [sample(NOON, "5")]})
+    async with serving(clock, server, database_url=f"sqlite+aiosqlite:///{tmp_path}/none.db") as api:
+        away, history = await api.get(PATH), await api.get("/v1/metrics/KRAKEN:BTCUSD/history")
+
+    assert (away.status, away.headers["Retry-After"]) == (503, "5")
+    assert away.json["detail"].startswith("the archive is away")
+    assert history.status == 200
+    assert not (tmp_path / "none.db").exists()
+
+
+@pytest.mark.parametrize(
+    "query, field, accepted",
+    [
+        pytest.param({"interval": "2h"}, "interval", "1h, 4h, 1d or 1w", id="unknown interval"),
+        pytest.param({"from": NOON, "to": NOON - 1}, "from", "not after `to`", id="backwards"),
+        pytest.param({"from": 0}, "from", "10,000 candles at most", id="everything"),
+        pytest.param({"from": 0}, "interval", "1w: 10,000", id="everything in hours"),
+        pytest.param({"fill": "linear"}, "fill", "none, null or previous", id="unknown fill"),
+        pytest.param({"format": "xml"}, "format", "json, csv or ndjson", id="unknown format"),
+        pytest.param({"step": "1h"}, "step", "interval, from, to, fill, format", id="unknown parameter"),
+    ],
+)
+async def test_what_is_not_accepted_is_named_with_what_would_be(api, archive, query, field, accepted):
+    await archive.write([hour(NOON, "5")])
+
+    answer = await api.get(PATH, query)
+
+    assert answer.status == 422
+    (error,) = [each for each in answer.json["errors"] if each["field"] == field]
+    assert accepted in error["accepted"]
+
+
+async def test_ten_thousand_candles_are_not_too_many(api, archive):
+    await archive.write([hour(NOON, "5")])
+
+    answers = [await api.get(PATH, {"from": NOON - back * HOUR, "to": NOON}) for back in (9_999, 10_000)]
+
+    assert [answer.status for answer in answers] == [200, 422]
+
+
+async def test_history_beyond_the_day_says_where_to_ask_and_there_it_is(api, archive, writer):
+    await archive.write([hour(NOON - 30 * HOUR, "5")])
+    await fill(writer, {BTC: every_minute(["1"] * 30)})
+    path = "/v1/metrics/KRAKEN:BTCUSD/history"
+
+    beyond = await api.get(path, {"from": NOON - 40 * HOUR})
+    within = await api.get(path)
+
+    older = beyond.json["older"]
+    assert beyond.headers["Link"] == f'<{older}>; rel="prev-archive"'
+    assert [candle["close"] for candle in (await api.get(older)).json["candles"]] == [5]
+    assert (within.json["older"], "Link" in within.headers) == (None, False)

@@ -1,0 +1,817 @@
+"""Delivery: at least once, never a refused message again, as often as is polite, and no channel waits for another."""
+
+import asyncio
+import random
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from itertools import chain, cycle, islice
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from tests.alerts import TICK, alert, commit, send
+from tests.loopback import serving
+from tests.loopback.pushover import TOKEN, USER
+from tests.loopback.pushover import Pushover as Server
+from v1 import keys
+from worker import deliver, tray
+from worker.backoff import PACE, Pace, Standing, delay, standing
+from worker.deliver import Delivery
+from worker.dispatch import Dispatch
+from worker.latest import DAY, HOUR, Channels, Delivered, StoreAway, connect
+from worker.letters import Wording
+from worker.notify import sessions
+from worker.notify.base import Answer, Limited, Message, NotSent, Quota, Refused, Unavailable
+from worker.notify.pushover import Account, Pushover
+from worker.receipts import Acknowledgements
+
+ROOT = Path(__file__).resolve().parents[2]
+WORDING = Wording("http://127.0.0.1:8000", 60)
+KEEP = 30 * DAY
+NOW = TICK + 1
+
+
+class Clock:
+    """Says the time that it was told; sleeping moves it."""
+
+    def __init__(self, now: float = NOW) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class Phone:
+    """A channel that keeps what it is sent, and answers what it is told: an `Answer`, or what it raises."""
+
+    kind = "phone"
+    connections = 1
+
+    def __init__(self, clock: Clock, name: str = "phone") -> None:
+        self.name = name
+        self.clock = clock
+        self.says: list[Answer | NotSent] = []
+        """To the next messages; after that, that they are taken."""
+        self.always: Callable[[Message], Answer] = lambda _: Answer("taken")
+        self.asked: list[tuple[float, str]] = []
+        self.messages: list[Message] = []
+        """Those that it took."""
+
+    async def send(self, message: Message) -> Answer:
+        self.asked.append((self.clock(), message.id))
+        said = self.says.pop(0) if self.says else self.always(message)
+        if isinstance(said, NotSent):
+            raise said
+        self.messages.append(message)
+        return said
+
+    @property
+    def took(self) -> list[str]:
+        return [message.id.split(".")[1] for message in self.messages]
+
+
+def fails(_: Message) -> Answer:
+    raise Unavailable("500")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def phone(clock: Clock) -> Phone:
+    return Phone(clock)
+
+
+@pytest.fixture
+async def redis(server: str) -> AsyncIterator[Redis]:
+    async with connect(server, "tests") as client:
+        yield client
+
+
+async def begun(redis: Redis, phone: Phone, dice: float = 0.5, pace: Pace = PACE) -> Delivery:
+    """Give what a new process has."""
+    channels = Channels(redis, KEEP)
+    outbox, receipts = channels.outbox(phone.name), channels.receipts(phone.name)
+    delivery = Delivery(
+        phone, outbox, receipts, WORDING, pace=pace, clock=phone.clock, sleep=phone.clock.sleep, dice=lambda: dice
+    )
+    await delivery.open()
+    return delivery
+
+
+@pytest.fixture
+async def delivery(redis: Redis, phone: Phone) -> Delivery:
+    return await begun(redis, phone)
+
+
+async def until_quiet(delivery: Delivery, clock: Clock, longest: float = 2 * DAY) -> None:
+    """Let time pass until nothing is left to do."""
+    end = clock.now + longest
+    while len(delivery._tray) and clock.now < end:
+        clock.now += max(await delivery.turn(), 0.001)
+
+
+@pytest.fixture
+def long_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look around less often: a day has many looks in it."""
+    monkeypatch.setattr(deliver, "IDLE_SECONDS", 60.0)
+
+
+async def said(redis: Redis, *alerts) -> list[list[tuple[str, str]]]:
+    found = await Delivered(redis).deliveries([each.id for each in alerts])
+    return [[(attempt.status, attempt.answer) for attempt in attempts] for attempts in found]
+
+
+async def pending(redis: Redis, channel: str = "phone") -> int:
+    return int((await redis.xpending(keys.OUTBOX, channel))["pending"])
+
+
+async def test_an_alert_is_sent_once_and_settled(redis: Redis, phone: Phone, delivery: Delivery):
+    await commit(redis, [alert("A:B")])
+
+    wait = await delivery.turn()
+    await delivery.turn()
+    await (await begun(redis, phone)).turn()
+
+    assert phone.took == ["A:B"]
+    assert wait > 1
+    assert await said(redis, alert("A:B")) == [[("sent", "taken")]]
+    assert await pending(redis) == 0
+
+
+async def test_a_failed_message_is_sent_again_with_growing_pauses_and_the_same_id(
+    redis: Redis, phone: Phone, delivery: Delivery, clock: Clock
+):
+    phone.says = [Unavailable("500"), Unavailable("no answer"), Unavailable("502")]
+    await commit(redis, [alert("A:B")])
+    await delivery.turn()
+
+    await until_quiet(delivery, clock)
+
+    pauses = [round(later - before, 2) for (before, _), (later, _) in zip(phone.asked, phone.asked[1:], strict=False)]
+    assert pauses == [7.5, 10.0, 15.0]
+    assert {message for _, message in phone.asked} == {alert("A:B").id}
+    assert await said(redis, alert("A:B")) == [
+        [("failed", "500"), ("failed", "no answer"), ("failed", "502"), ("sent", "taken")]
+    ]
+
+
+@pytest.mark.usefixtures("long_looks")
+async def test_a_day_after_its_alert_a_message_is_given_up(
+    redis: Redis, phone: Phone, delivery: Delivery, clock: Clock
+):
+    phone.always = fails
+    await commit(redis, [alert("A:B")])
+    await delivery.turn()
+
+    await until_quiet(delivery, clock)
+
+    (dead,) = await Delivered(redis).dead("phone")
+    (attempts,) = await said(redis, alert("A:B"))
+    assert len(phone.asked) < 500
+    assert all(later - before >= 5 for (before, _), (later, _) in zip(phone.asked, phone.asked[1:], strict=False))
+    assert TICK + DAY - 600 < phone.asked[-1][0] < TICK + DAY
+    assert dead.alerts == [alert("A:B").id]
+    assert dead.reason.startswith("500; given up 2")
+    assert attempts[-1] == ("given up", dead.reason)
+    assert len(attempts) == len(phone.asked)
+    assert await pending(redis) == 0
+
+
+async def test_while_a_channel_is_away_it_is_asked_once_a_minute_however_many_messages_wait(
+    redis: Redis, phone: Phone, delivery: Delivery, clock: Clock
+):
+    phone.always = fails
+    await commit(redis, [alert(f"A:{number}") for number in range(50)])
+
+    while clock.now < NOW + HOUR:
+        clock.now += max(await delivery.turn(), 0.001)
+
+    assert 55 < len(phone.asked) < 70
+
+
+@pytest.mark.usefixtures("long_looks")
+async def test_when_a_channel_is_back_everything_is_sent_soon(
+    redis: Redis, phone: Phone, delivery: Delivery, clock: Clock
+):
+    phone.always = fails
+    await commit(redis, [alert(f"A:{number}") for number in range(50)])
+    while clock.now < NOW + 6 * HOUR:
+        clock.now += max(await delivery.turn(), 0.001)
+    phone.always = lambda _: Answer("taken")
+
+    await until_quiet(delivery, clock)
+
+    assert len(set(phone.took)) == len(phone.took) == 50
+    assert clock.now < NOW + 6 * HOUR + 600
+
+
+async def test_one_message_that_always_fails_does_not_hold_up_the_others(
+    redis: Redis, phone: Phone, delivery: Delivery, clock: Clock
+):
+    def poisoned(message: Message) -> Answer:
+        return fails(message) if "A:7" in message.id else Answer("taken")
+
+    phone.always = poisoned
+    await commit(redis, [alert(f"A:{number}") for number in range(10)])
+
+    while len(phone.messages) < 9:
+        clock.now += max(await delivery.turn(), 0.001)
+
+    assert clock.now < NOW + 60
+
+
+async def test_a_refused_message_is_never_sent_again_and_the_next_goes_on(
+    redis: Redis, phone: Phone, delivery: Delivery, clock: Clock
+):
+    phone.says = [Refused("400 message cannot be blank")]
+    await commit(redis, [alert("A:B"), alert("C:D")])
+    await delivery.turn()
+    await until_quiet(delivery, clock)
+    await (await begun(redis, phone)).turn()
+
+    (dead,) = await Delivered(redis).dead("phone")
+    assert [message for _, message in phone.asked] == [alert("A:B").id, alert("C:D").id]
+    assert (dead.message, dead.reason) == (alert("A:B").id, "400 message cannot be blank")
+    assert await said(redis, alert("A:B"), alert("C:D")) == [
+        [("refused", "400 message cannot be blank")],
+        [("sent", "taken")],
+    ]
+
+
+@pytest.mark.usefixtures("long_looks")
+async def test_wrong_credentials_cost_a_message_now_and_then_and_make_no_storm(
+    redis: Redis, phone: Phone, delivery: Delivery, clock: Clock
+):
+    def wrong(_: Message) -> Answer:
+        raise Refused("400 application token is invalid", for_all=True)
+
+    phone.always = wrong
+    await commit(redis, [alert(f"A:{number:03}") for number in range(200)])
+
+    while clock.now < NOW + 12 * HOUR:
+        clock.now += max(await delivery.turn(), 0.001)
+
+    assert len(phone.asked) == len({message for _, message in phone.asked}) < 25
+    phone.always = lambda _: Answer("taken")
+    mended = await begun(redis, phone)
+    await mended.turn()
+    assert len(phone.messages) == 1
+
+
+async def test_who_asks_us_to_wait_is_not_asked_before_and_it_is_no_failure_of_the_message(
+    redis: Redis, phone: Phone, delivery: Delivery, clock: Clock
+):
+    phone.says = [Limited("429", wait=900.0)]
+    await commit(redis, [alert("A:B"), alert("C:D")])
+    await delivery.turn()
+    clock.now += 899
+    await delivery.turn()
+    await (await begun(redis, phone)).turn()
+    before = len(phone.asked)
+    clock.now += 2
+
+    await delivery.turn()
+
+    tries, _ = await Channels(redis, KEEP).outbox("phone").remembered()
+    assert before == 1
+    assert phone.took == ["A:B"]
+    assert tries == {}
+    assert (await said(redis, alert("A:B")))[0] == [("waiting", "429"), ("sent", "taken")]
+
+
+async def test_a_limit_without_an_end_is_waited_for_all_the_same(
+    redis: Redis, phone: Phone, delivery: Delivery, clock: Clock
+):
+    phone.says = [Limited("429"), Limited("429", wait=0.0)]
+    await commit(redis, [alert("A:B")])
+    await delivery.turn()
+
+    await until_quiet(delivery, clock)
+
+    assert [round(when - NOW) for when, _ in phone.asked] == [0, 60, 65]
+
+
+async def test_what_is_older_than_a_day_is_not_sent_any_more(redis: Redis, phone: Phone, delivery: Delivery):
+    await commit(redis, [alert("A:OLD", at=TICK - DAY), alert("A:NEW", at=TICK - DAY + 60)])
+
+    await delivery.turn()
+    await delivery.turn()
+
+    (dead,) = await Delivered(redis).dead("phone")
+    assert phone.took == ["A:NEW"]
+    assert dead.reason == "too old; given up 24.0 h after its tick, after 0 failures"
+
+
+async def test_an_entry_that_is_no_alert_is_set_aside_and_the_next_go_on(
+    redis: Redis, phone: Phone, delivery: Delivery
+):
+    await send(redis, "{" * 10_000)
+    await commit(redis, [alert("A:B")])
+
+    await delivery.turn()
+
+    (dead,) = await Delivered(redis).dead("phone")
+    assert phone.took == ["A:B"]
+    assert (dead.reason, dead.alerts, dead.written) == ("it cannot be read", [], "{" * 4096)
+    assert await pending(redis) == 0
+
+
+async def test_only_the_channels_that_a_rule_names_get_its_alerts(redis: Redis, phone: Phone, delivery: Delivery):
+    await commit(
+        redis, [alert("A:ALL"), alert("A:MINE", channels=("hook", "phone")), alert("A:NOT", channels=("hook",))]
+    )
+
+    for _ in range(3):
+        await delivery.turn()
+
+    assert phone.took == ["A:ALL", "A:MINE"]
+    assert await pending(redis) == 0
+    assert await said(redis, alert("A:NOT")) == [[]]
+
+
+async def test_five_alerts_of_a_rule_at_a_tick_are_five_messages_and_six_are_one(
+    redis: Redis, phone: Phone, delivery: Delivery
+):
+    five = [alert(f"A:{number}", rule="five", together=5) for number in range(5)]
+    six = [alert(f"A:{number}", rule="six", together=6) for number in range(6)]
+    await commit(redis, five + six, tick=TICK)
+
+    for _ in range(8):
+        await delivery.turn()
+
+    assert [message.id for message in phone.messages] == [
+        *[f"five.A:{number}.{TICK}" for number in range(5)],
+        f"six.digest.{TICK}",
+    ]
+    assert phone.messages[-1].text.title.startswith("6 metrics ")
+    assert await said(redis, *six) == [[("sent", "taken")]] * 6
+    assert (await Delivered(redis).deliveries([six[3].id]))[0][0].message == f"six.digest.{TICK}"
+    assert await pending(redis) == 0
+
+
+async def test_a_digest_waits_until_its_tick_is_committed_and_holds_up_nothing(
+    redis: Redis, phone: Phone, delivery: Delivery
+):
+    await commit(redis, [alert(f"A:{number:03}", together=700) for number in range(600)], tick=TICK - 60)
+    await commit(redis, [alert("B:C", rule="other")])
+    wait = await delivery.turn()
+    before = [message.id for message in phone.messages]
+    await commit(redis, [alert(f"A:{number:03}", together=700) for number in range(600, 700)], tick=TICK)
+
+    await delivery.turn()
+
+    assert wait <= 0.2
+    assert before == [f"other.B:C.{TICK}"]
+    assert len(phone.messages[1].alerts) == 700
+    assert await pending(redis) == 0
+
+
+async def test_a_digest_is_the_same_after_a_restart_in_its_middle(
+    redis: Redis, phone: Phone, delivery: Delivery, clock: Clock
+):
+    phone.says = [Unavailable("500")]
+    await commit(redis, [alert(f"A:{number}", together=9) for number in range(9)], tick=TICK)
+    await delivery.turn()
+    clock.now += 60
+
+    restarted = await begun(redis, phone)
+    await restarted.turn()
+
+    assert [message for _, message in phone.asked] == [f"spike.digest.{TICK}"] * 2
+    assert len(phone.messages[0].alerts) == 9
+    assert [attempts[0][0] for attempts in await said(redis, *phone.messages[0].alerts)] == ["failed"] * 9
+
+
+async def test_after_a_restart_a_message_is_not_tried_before_its_time(
+    redis: Redis, phone: Phone, delivery: Delivery, clock: Clock
+):
+    phone.says = [Unavailable("500")] * 4
+    await commit(redis, [alert("A:B")])
+    await delivery.turn()
+    while len(phone.asked) < 4:
+        clock.now += max(await delivery.turn(), 0.001)
+
+    restarted = await begun(redis, phone)
+    await until_quiet(restarted, clock) if len(restarted._tray) else await restarted.turn()
+    await until_quiet(restarted, clock)
+
+    assert phone.asked[-1][0] - phone.asked[-2][0] == pytest.approx(25.0)
+    assert phone.took == ["A:B"]
+
+
+async def test_what_is_urgent_is_sent_first_and_then_the_oldest(redis: Redis, phone: Phone, delivery: Delivery):
+    await commit(
+        redis,
+        [
+            alert("A:NEW"),
+            alert("A:OLD", at=TICK - 60),
+            alert("A:URGENT", severity="critical"),
+            alert("A:OVER", severity="critical", event="resolved", at=TICK - 30),
+        ],
+    )
+
+    for _ in range(4):
+        await delivery.turn()
+
+    assert phone.took == ["A:URGENT", "A:OLD", "A:OVER", "A:NEW"]
+
+
+async def test_below_a_tenth_of_the_quota_only_what_is_critical_goes_out_and_one_message_says_so(
+    redis: Redis, phone: Phone, delivery: Delivery, clock: Clock
+):
+    low = Quota(10_000, 950, NOW + 5 * HOUR)
+    phone.says = [Answer("taken", low)]
+    await commit(redis, [alert("A:0")])
+    await delivery.turn()
+    await commit(redis, [alert("A:1"), alert("A:2", severity="critical"), alert("A:3", severity="info")])
+    for _ in range(6):
+        await delivery.turn()
+    restarted = await begun(redis, phone)
+    for _ in range(3):
+        await restarted.turn()
+    while_low = list(phone.messages)
+    clock.now += 5 * HOUR
+
+    await until_quiet(restarted, clock)
+
+    notice = while_low[2]
+    assert [message.id.split(".")[1] for message in while_low] == ["A:0", "A:2", "quota"]
+    assert notice.text.title == "phone: 950 of 10000 messages left"
+    assert notice.text.body == "Only critical alerts are sent through phone until 2021-05-17 19:05 UTC."
+    assert phone.took == ["A:0", "A:2", "quota", "A:1", "A:3"]
+    assert await said(redis, alert("A:1")) == [
+        [
+            ("waiting", "kept back: 950 of 10000 messages are left, for what is critical"),
+            ("sent", "taken"),
+        ]
+    ]
+
+
+async def test_what_is_kept_back_for_longer_than_a_day_is_a_dead_letter_at_once(
+    redis: Redis, phone: Phone, delivery: Delivery
+):
+    phone.says = [Answer("taken", Quota(10_000, 950, NOW + 10 * DAY))]
+    await commit(redis, [alert("A:0"), alert("A:1")])
+
+    for _ in range(4):
+        await delivery.turn()
+
+    (dead,) = await Delivered(redis).dead("phone")
+    assert dead.alerts == [alert("A:1").id]
+    assert dead.reason.startswith("kept back: 950 of 10000 messages are left, for what is critical; given up 0.0 h")
+
+
+async def test_a_used_up_quota_stops_everything_until_it_begins_anew(
+    redis: Redis, phone: Phone, delivery: Delivery, clock: Clock
+):
+    phone.says = [Limited("429", Quota(10_000, 0, NOW + HOUR), wait=HOUR)]
+    await commit(redis, [alert("A:0", severity="critical"), alert("A:1", severity="critical")])
+    await delivery.turn()
+    restarted = await begun(redis, phone)
+    await restarted.turn()
+    before = len(phone.asked)
+
+    await until_quiet(restarted, clock)
+
+    assert before == 1
+    assert all(when >= NOW + HOUR for when, _ in phone.asked[1:])
+    assert phone.took == ["A:0", "A:1"]
+
+
+@pytest.mark.parametrize("answers", [True, False])
+async def test_who_is_stopped_lets_a_message_that_is_on_its_way_arrive(
+    redis: Redis, phone: Phone, delivery: Delivery, answers: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(deliver, "LAST_SECONDS", 0.05)
+    gate, send_now = asyncio.Event(), phone.send
+
+    async def slow(message: Message) -> Answer:
+        phone.asked.append((0.0, "begun"))
+        await gate.wait()
+        return await send_now(message)
+
+    monkeypatch.setattr(phone, "send", slow)
+    await commit(redis, [alert("A:B")])
+    running = asyncio.create_task(delivery.run())
+    await until(lambda: phone.asked)
+
+    running.cancel()
+    await asyncio.sleep(0)
+    if answers:
+        gate.set()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+    assert phone.took == (["A:B"] if answers else [])
+    assert await pending(redis) == (0 if answers else 1)
+
+
+async def test_what_was_sent_while_redis_went_away_is_not_sent_again(
+    redis: Redis, phone: Phone, delivery: Delivery, monkeypatch: pytest.MonkeyPatch
+):
+    settle, tries = delivery._outbox.settle, []
+
+    async def away(*told):
+        tries.append(told)
+        if len(tries) < 4:
+            raise StoreAway("Redis is away")
+        await settle(*told)
+
+    monkeypatch.setattr(delivery._outbox, "settle", away)
+    await commit(redis, [alert("A:B")])
+
+    await delivery.turn()
+
+    assert len(tries) == 4
+    assert phone.took == ["A:B"]
+    assert await pending(redis) == 0
+
+
+async def test_no_more_messages_are_held_than_there_is_room_for_and_none_is_forgotten(
+    redis: Redis, phone: Phone, delivery: Delivery, clock: Clock, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(tray, "MOST_HELD", 3)
+    monkeypatch.setattr("v1.store.outbox._BATCH", 2)
+    phone.says = [Unavailable("500")]
+    await commit(redis, [alert(f"A:{number}") for number in range(20)])
+    most = 0
+
+    for _ in range(60):
+        clock.now += max(await delivery.turn(), 0.001)
+        most = max(most, len(delivery._tray))
+
+    assert sorted(phone.took) == sorted(f"A:{number}" for number in range(20))
+    assert most <= 4
+
+
+async def test_an_alert_that_is_in_the_outbox_twice_is_one_message(redis: Redis, phone: Phone, delivery: Delivery):
+    await commit(redis, [alert("A:B"), alert("A:B")])
+
+    for _ in range(3):
+        await delivery.turn()
+
+    assert phone.took == ["A:B"]
+    assert await pending(redis) == 0
+
+
+async def test_two_connections_carry_two_messages_at_once(redis: Redis, phone: Phone, delivery: Delivery):
+    phone.connections = 2
+    await commit(redis, [alert(f"A:{number}") for number in range(3)])
+
+    await delivery.turn()
+
+    assert phone.took == ["A:0", "A:1"]
+
+
+@pytest.mark.parametrize("failures", [0, 1, 5, 40, 5000])
+@pytest.mark.parametrize("dice", [0.0, 0.999])
+def test_a_delay_is_never_less_than_the_least_nor_more_than_the_most(failures: int, dice: float):
+    assert 5.0 <= delay(failures, 5.0, 300.0, dice) <= 300.0
+
+
+@pytest.mark.parametrize("noted", [Standing(), Standing(3, 17.5, Quota(10_000, 3, 99.0), 99.0)])
+def test_how_a_channel_stands_is_read_back_as_it_was_written(noted: Standing):
+    assert standing(noted.written()) == noted
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_a_channel_that_noted_nothing_stands_as_a_new_one(nothing: str | None):
+    assert standing(nothing) == Standing()
+
+
+# ---- all channels together
+
+
+class Hanging(Phone):
+    """A channel that never answers."""
+
+    async def send(self, message: Message) -> Answer:
+        self.asked.append((self.clock(), message.id))
+        await asyncio.Event().wait()
+        return Answer("")
+
+
+@asynccontextmanager
+async def dispatching(redis: Redis, notifiers: Sequence[Phone], clock: Clock) -> AsyncIterator[Dispatch]:
+    dispatch = Dispatch(Channels(redis, KEEP), notifiers, WORDING, clock=clock)
+    await dispatch.open()
+    running = asyncio.create_task(dispatch.run())
+    try:
+        yield dispatch
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+
+
+async def until(happens: Callable[[], bool], seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not happens():
+        assert time.monotonic() < end, "it does not happen"
+        await asyncio.sleep(0.005)
+
+
+async def test_a_channel_that_hangs_delays_no_other(redis: Redis, phone: Phone, clock: Clock):
+    hanging = Hanging(clock, "hanging")
+    async with dispatching(redis, [hanging, phone], clock):
+        for number in range(3):
+            await commit(redis, [alert(f"A:{number}")])
+            await until(lambda number=number: len(phone.messages) == number + 1)
+
+        assert len(hanging.asked) == 1
+        assert await pending(redis, "hanging") > 0
+
+
+async def test_the_channels_are_told_to_whoever_makes_rules(redis: Redis, phone: Phone, clock: Clock):
+    async with dispatching(redis, [phone, Phone(clock, "hook")], clock):
+        assert await Delivered(redis).channels() == {"phone": "phone", "hook": "phone"}
+
+
+async def test_without_channels_alerts_are_history_and_nobody_reads_the_outbox(redis: Redis, clock: Clock):
+    await commit(redis, [alert()])
+    dispatch = Dispatch(Channels(redis, KEEP), [], WORDING, clock=clock)
+    await dispatch.open()
+
+    await dispatch.run()
+
+    assert await redis.xinfo_groups(keys.OUTBOX) == []
+
+
+async def test_what_a_channel_leaves_behind_when_it_is_taken_away_is_dead_letters(
+    redis: Redis, phone: Phone, delivery: Delivery, clock: Clock
+):
+    phone.says = [Unavailable("500")]
+    await commit(redis, [alert("A:B"), alert("C:D"), alert("E:F", channels=("hook",))])
+    await delivery.turn()
+
+    await Dispatch(Channels(redis, KEEP), [], WORDING, clock=clock).open()
+
+    dead = await Delivered(redis).dead("phone")
+    assert [each.alerts for each in dead] == [[alert("C:D").id], [alert("A:B").id]]
+    assert {each.reason for each in dead} == {"the channel is not configured any more"}
+    assert await redis.xinfo_groups(keys.OUTBOX) == []
+    assert (await said(redis, alert("A:B")))[0][-1][0] == "given up"
+
+
+# ---- receipts
+
+
+@pytest.fixture
+async def pushover() -> AsyncIterator[tuple[Server, Pushover]]:
+    answering = Server()
+    async with serving(answering.application()) as base, sessions.for_pushover() as session:
+        yield answering, Pushover(session, Account(base, TOKEN, USER), time.time, emergency=True)
+
+
+async def sent_as_emergency(redis: Redis, sender: Pushover, *alerts) -> Acknowledgements:
+    channels = Channels(redis, KEEP)
+    delivery = Delivery(sender, channels.outbox("pushover"), channels.receipts("pushover"), WORDING, clock=lambda: NOW)
+    await delivery.open()
+    await commit(redis, alerts)
+    for _ in alerts:
+        await delivery.turn()
+    return Acknowledgements(sender, channels.receipts("pushover"))
+
+
+async def test_who_acknowledges_on_the_phone_is_written_down(redis: Redis, pushover: tuple[Server, Pushover]):
+    answering, sender = pushover
+    asking = await sent_as_emergency(redis, sender, alert("A:B", severity="critical"))
+    await asking.turn()
+    answering.acknowledge(next(iter(answering.receipts)), NOW + 60, "uSomebody", "phone")
+
+    await asking.turn()
+    await asking.turn()
+
+    assert await redis.hgetall(keys.alert(alert("A:B").id)) == {
+        "acknowledged": str(NOW + 60),
+        "by": "pushover: uSomebody on phone",
+    }
+    assert len(answering.polled) == 2
+
+
+async def test_what_is_acknowledged_elsewhere_is_not_repeated_any_more(redis: Redis, pushover: tuple[Server, Pushover]):
+    answering, sender = pushover
+    asking = await sent_as_emergency(redis, sender, alert("A:B", severity="critical"))
+    await redis.hset(keys.alert(alert("A:B").id), mapping={"acknowledged": NOW, "by": "the page"})
+    await redis.expire(keys.alert(alert("A:B").id), 60)
+
+    await asking.turn()
+    await asking.turn()
+
+    assert answering.cancelled == [*answering.receipts]
+    assert answering.polled == []
+
+
+async def test_receipts_take_turns_and_those_that_are_over_are_not_asked_for(
+    redis: Redis, pushover: tuple[Server, Pushover]
+):
+    answering, sender = pushover
+    asking = await sent_as_emergency(redis, sender, *[alert(f"A:{number}", severity="critical") for number in range(3)])
+    one, two, _ = answering.receipts
+    answering.receipts[one]["expired"] = 1
+    del answering.receipts[two]
+
+    for _ in range(8):
+        await asking.turn()
+
+    assert len(answering.polled) == 8
+    assert len(await Channels(redis, KEEP).receipts("pushover").open()) == 1
+
+
+async def test_a_receipt_that_nobody_answers_for_is_let_go_after_its_end(redis: Redis, phone: Phone):
+    class Away:
+        name = "phone"
+
+        async def acknowledgement(self, _: str):
+            raise Unavailable("500")
+
+        async def cancel(self, _: str) -> None:
+            raise Unavailable("500")
+
+    receipts = Channels(redis, KEEP).receipts("phone")
+    phone.says = [Answer("taken", receipt="r1", until=NOW + 3600.0)]
+    await commit(redis, [alert("A:B")])
+    delivery = await begun(redis, phone)
+    await commit(redis, [alert("C:D")])
+    await delivery.turn()
+    asking = Acknowledgements(Away(), receipts, phone.clock)
+    await asking.turn()
+    kept = len(await receipts.open())
+    phone.clock.now += 3700
+
+    await asking.turn()
+
+    assert kept == 1
+    assert await receipts.open() == []
+
+
+# ---- killed
+
+
+@asynccontextmanager
+async def sender(address: str, base: str, pause: float):
+    arguments = ("-m", "tests.worker.sender", address, base, str(pause))
+    process = await asyncio.create_subprocess_exec(sys.executable, *arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
+    try:
+        assert await process.stdout.readline() == b"sending\n"
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            process.send_signal(signal.SIGKILL)
+        await process.wait()
+
+
+async def test_killed_again_and_again_nothing_is_lost_and_no_more_comes_twice_than_was_killed(
+    server: str, redis: Redis
+):
+    """Of a Pushover that fails in every way, by a sender that is killed -9 twice at any moment."""
+    faults = cycle(["500", "reset", "hang", "lie"])
+    script = chain.from_iterable(["ok"] * 7 + [next(faults)] for _ in iter(int, 1))
+    answering, dice = Server(script, pause=0.02), random.Random(7)
+    at = int(time.time())
+    alerts = [alert(f"A:{number:03}", at=at) for number in range(100)]
+    await Channels(redis, KEEP).outbox("pushover").open()
+    await commit(redis, alerts)
+    async with serving(answering.application()) as base:
+        for _ in range(2):
+            async with sender(server, base, 0.02):
+                await asyncio.sleep(dice.uniform(0.02, 0.15))
+            answering.killed()
+        async with sender(server, base, 0.02):
+            await until(lambda: len({*answering.ids}) == 100, 30)
+            while await pending(redis, "pushover"):
+                await asyncio.sleep(0.01)
+
+    assert {*answering.ids} == {each.id for each in alerts}
+    assert len(answering.ids) - 100 <= 2
+    assert answering.broken == []
+    assert {"500", "reset", "hang", "lie"} <= answering.answers.keys()
+    assert [attempts[-1][0] for attempts in await said(redis, *alerts)] == ["sent"] * 100
+
+
+async def test_pushover_with_every_fault_gets_every_message_in_the_end(redis: Redis):
+    words = islice(cycle(["ok", "500", "reset", "lie", "ok", "429"]), 40)
+    answering = Server(words, pause=0.01, wait=0.01)
+    pace = Pace(0.01, 0.02, 0.05, 0.02)
+    at = int(time.time())
+    async with serving(answering.application()) as base, sessions.for_pushover() as session:
+        channels = Channels(redis, KEEP)
+        phone = Pushover(session, Account(base, TOKEN, USER), time.time)
+        delivery = Delivery(phone, channels.outbox("pushover"), channels.receipts("pushover"), WORDING, pace=pace)
+        await delivery.open()
+        await commit(redis, [alert(f"A:{number}", at=at) for number in range(30)])
+        while len(answering.taken) < 30:
+            await asyncio.sleep(min(await delivery.turn(), 0.01))
+
+    assert len(answering.ids) == len({*answering.ids}) == 30
+    assert answering.broken == []

@@ -1,0 +1,137 @@
+"""The heartbeat: heard while ticks are committed and not when they are not, and nobody waits for it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+
+import pytest
+from aiohttp import web
+from structlog.testing import capture_logs
+
+from tests.loopback import serving
+from worker.heartbeat import EVERY_SECONDS, Heartbeat
+from worker.notify import sessions
+from worker.notify.heard import call
+
+
+class Ear:
+    """What is called: it counts, and answers what it is told."""
+
+    def __init__(self) -> None:
+        self.heard = 0
+        self.status = 200
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def hear(self, _: web.Request) -> web.Response:
+        self.heard += 1
+        await self.gate.wait()
+        return web.Response(status=self.status)
+
+
+@asynccontextmanager
+async def beating(ear: Ear, clock: Callable[[], float]) -> AsyncIterator[Heartbeat]:
+    app = web.Application()
+    app.add_routes([web.get("/ping/me", ear.hear)])
+    async with serving(app) as base, sessions.for_heartbeats() as session:
+        heartbeat = Heartbeat(partial(call, session, f"{base}/ping/me"), clock)
+        running = asyncio.create_task(heartbeat.run())
+        try:
+            yield heartbeat
+        finally:
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def settled(ear: Ear, heard: int) -> None:
+    async with asyncio.timeout(5):
+        while ear.heard < heard:
+            await asyncio.sleep(0.005)
+    await asyncio.sleep(0.03)
+
+
+async def test_it_is_heard_at_each_of_two_ticks_a_minute_apart_and_once_a_minute_when_they_are_closer():
+    ear, clock = Ear(), Clock()
+    async with beating(ear, clock) as heartbeat:
+        for _ in range(25):
+            heartbeat.beat()
+            await settled(ear, 1)
+            clock.now += 5
+        minutes_of_five_seconds = ear.heard
+        clock.now = 2000.0
+        for number in range(3):
+            heartbeat.beat()
+            await settled(ear, minutes_of_five_seconds + number + 1)
+            clock.now += 60
+
+    assert EVERY_SECONDS == 55
+    assert minutes_of_five_seconds == 3
+    assert ear.heard == 6
+
+
+async def test_without_ticks_it_is_not_heard():
+    ear, clock = Ear(), Clock()
+    async with beating(ear, clock) as heartbeat:
+        heartbeat.beat()
+        await settled(ear, 1)
+        clock.now += 3600
+        await asyncio.sleep(0.03)
+
+    assert ear.heard == 1
+
+
+async def test_nobody_waits_for_an_answer_that_does_not_come():
+    ear, clock = Ear(), Clock()
+    ear.gate.clear()
+    async with beating(ear, clock) as heartbeat:
+        heartbeat.beat()
+        await settled(ear, 1)
+        clock.now += 60
+
+        heartbeat.beat()
+        heartbeat.beat()
+
+
+async def test_a_failure_is_logged_once_and_so_is_its_end():
+    ear, clock = Ear(), Clock()
+    with capture_logs() as logged:
+        async with beating(ear, clock) as heartbeat:
+            for number, status in enumerate([200, 500, 500, 404, 200, 200], 1):
+                ear.status = status
+                heartbeat.beat()
+                await settled(ear, number)
+                clock.now += 60
+
+    assert [(each["event"], each.get("reason")) for each in logged] == [
+        ("the heartbeat is not heard", "it said 500"),
+        ("the heartbeat is not heard", "it said 404"),
+        ("the heartbeat is heard again", None),
+    ]
+
+
+async def test_an_address_that_is_not_there_is_not_named():
+    async with sessions.for_heartbeats() as session:
+        trouble = await call(session, "http://127.0.0.1:1/secret-of-mine")
+
+    assert trouble
+    assert trouble.startswith("the heartbeat's address did not answer: ")
+    assert "secret" not in trouble
+
+
+@pytest.mark.parametrize("beats", [0, 3])
+async def test_without_an_address_there_is_nothing_to_do(beats: int):
+    heartbeat = Heartbeat(None)
+    for _ in range(beats):
+        heartbeat.beat()
+
+    await heartbeat.run()

@@ -1,0 +1,177 @@
+"""The history of alerts: what was said, to whom it was sent with what result, and who has seen it."""
+
+import re
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from ..decimals import is_number
+from ..rules import NotAccepted
+from ..rules.faults import faults
+from ..store import Place, Told, Wanted
+from . import exact
+from .answers import changed, until_changed
+from .asked import Asked, Limit, Nothing, Time
+from .bodies import NOT_READ, described, refused, schema_of, sent
+from .context import Context
+from .document import AWAY, NOT_ACCEPTED, UNCHANGED, Responses
+from .problems import Problem, not_there
+
+router = APIRouter(tags=["alerts"])
+
+CURSOR_ACCEPTED = "`next` of the answer before"
+_CURSOR = re.compile("([0-9]{1,10})-([0-9]{1,6})")
+
+
+def _place(written: object) -> Place | None:
+    found = _CURSOR.fullmatch(str(written))
+    if written and not found:
+        raise PydanticCustomError("not_accepted", "{accepted}", {"accepted": CURSOR_ACCEPTED})
+    return Place(int(found[1]), int(found[2])) if found else None
+
+
+class AlertsAsked(Asked):
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    metric: Annotated[
+        str,
+        Field(min_length=1, max_length=120, description="Only of metrics like this: `KRAKEN:*`; case does not matter."),
+    ] = "*"
+    rule: Annotated[str | None, Field(max_length=64, description="Only of the rule of this id.")] = None
+    since: Annotated[Time | None, Field(description="Only from this tick on.")] = None
+    limit: Limit = 100
+    cursor: Annotated[
+        object,
+        PlainValidator(_place),
+        WithJsonSchema({"type": "string", "pattern": "^([0-9]{1,10}-[0-9]{1,6})?$"}),
+        Field(description="Where to go on: `next` of the answer before."),
+    ] = None
+
+
+class DeliveryOut(BaseModel):
+    """One attempt to send a message with the alert in it."""
+
+    at: Annotated[float, Field(description="Unix seconds.")]
+    channel: str
+    status: Annotated[str, Field(description="`sent`, `failed`, `waiting`, `refused` or `given up`.")]
+    answer: Annotated[str, Field(description="What the provider said, or why it was not asked.")]
+    message: Annotated[str, Field(description="Id of the message: the alert's, or that of the digest it was in.")]
+
+
+class Acknowledged(BaseModel):
+    """Who has seen it."""
+
+    at: Annotated[int, Field(description="Unix seconds.")]
+    by: str
+    comment: str
+
+
+class AlertSaid(BaseModel):
+    """What a rule said at a tick."""
+
+    id: str
+    rule: Annotated[str, Field(description="Id of the rule.")]
+    name: str
+    kind: str
+    severity: str
+    event: Annotated[str, Field(description="`firing` or `resolved`; of a rank rule `enters` or `leaves`.")]
+    metric: Annotated[str, Field(description="The metric; of a source that is silent as a whole, `<source>:*`.")]
+    measure: str | None
+    at: Annotated[int, Field(description="The tick.")]
+    value: Annotated[float | None, Field(description="What was judged, digits as received; of a rank rule the rank.")]
+    mean: Annotated[float | None, Field(description="Of the numbers that it was compared with.")]
+    ratio: Annotated[float | None, Field(description="Times the mean, percent, or deviations, as the kind has it.")]
+    samples: Annotated[int | None, Field(description="How many numbers are behind the mean; or metrics, of a source.")]
+    since: Annotated[int | None, Field(description="The tick from which on they were counted.")]
+    rank: int | None
+    of: Annotated[int | None, Field(description="How many metrics were ranked.")]
+    quiet: Annotated[str | None, Field(description="Why nobody was told; null: somebody was.")]
+    together: Annotated[int, Field(description="How many the rule had at this tick; many are sent as one message.")]
+    channels: Annotated[list[str], Field(description="Where it goes; empty: everywhere.")]
+
+
+class AlertOut(AlertSaid):
+    """What a rule said at a tick, and what became of it."""
+
+    over: Annotated[int | None, Field(description="The tick at which it did not hold any more.")]
+    acknowledged: Acknowledged | None
+    deliveries: Annotated[list[DeliveryOut], Field(description="Oldest first.")]
+
+
+class AlertsOut(BaseModel):
+    """Alerts, newest first."""
+
+    alerts: list[AlertOut]
+    next: Annotated[str | None, Field(description="The `cursor` of what follows; null at the end.")]
+
+
+class Acknowledgement(BaseModel):
+    """That somebody has seen an alert."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    by: Annotated[str, Field(min_length=1, max_length=100, description="Who.")]
+    comment: Annotated[str, Field(max_length=500, description="What there is to say.")] = ""
+
+
+_UNKNOWN: Responses = {404: {"model": Problem, "description": "There is no such alert any more."}}
+
+
+@router.get("/alerts", summary="The alerts", response_model=AlertsOut, responses=NOT_ACCEPTED | AWAY | UNCHANGED)
+async def alerts(asked: Annotated[AlertsAsked, Query()], request: Request, context: Context) -> Response:
+    """
+    What the rules said, newest first, with every attempt to send it.
+
+    An answer may hold less than `limit`, even nothing, and have a `next` all the same: then none of the
+    alerts that were looked at is of those that are asked for, and there are more.
+    """
+    since = asked.since.at(int(context["clock"]())) if asked.since else 0
+    place: Any = asked.cursor
+    page = await context["desk"].alerts(Wanted(asked.limit, asked.metric.upper(), asked.rule, since, place))
+    following = f"{page.next.tick}-{page.next.behind}" if page.next else None
+    return until_changed(request, exact.dumps({"alerts": [*map(_shown, page.alerts)], "next": following}))
+
+
+@router.post(
+    "/alerts/{id}/acknowledge",
+    summary="Acknowledge an alert",
+    response_model=AlertOut,
+    responses=NOT_READ | _UNKNOWN | NOT_ACCEPTED | AWAY,
+    openapi_extra=described(schema_of(Acknowledgement)),
+)
+async def acknowledge(
+    id: Annotated[str, Path(max_length=250, description="As the list of alerts has it.")],  # noqa: A002
+    _: Annotated[Nothing, Query()],
+    request: Request,
+    context: Context,
+) -> Response:
+    """Note that somebody has seen an alert. Who did so first stays; a channel that repeats it until then stops."""
+    try:
+        seen = Acknowledgement.model_validate(await sent(request))
+    except ValidationError as error:
+        raise refused(NotAccepted(faults(error, Acknowledgement))) from error
+    told = await context["desk"].alert(id)
+    if told is None:
+        raise not_there("alert", id)
+    known = await context["desk"].acknowledge(id, int(context["clock"]()), seen.by, seen.comment)
+    return changed(exact.dumps(_shown(told._replace(known=known))))
+
+
+def _shown(told: Told) -> dict[str, object]:
+    alert, known, deliveries = told
+    value = alert["value"]
+    acknowledged = None
+    if "acknowledged" in known:
+        acknowledged = {
+            "at": int(known["acknowledged"]),
+            "by": known.get("by", ""),
+            "comment": known.get("comment", ""),
+        }
+    return alert | {
+        "value": exact.digits(value) if is_number(value) else value,
+        "over": int(known["over"]) if "over" in known else None,
+        "acknowledged": acknowledged,
+        "deliveries": [attempt._asdict() for attempt in deliveries],
+    }

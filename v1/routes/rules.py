@@ -1,0 +1,241 @@
+"""Alert rules: those that there are, and changing those of the API. When a rule holds is decided elsewhere."""
+
+import asyncio
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Annotated, Any, NamedTuple
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import Field
+
+from ..rules import Kind, Rule, WrongRule, parse_rule
+from ..rules.book import Book, Entry, Origin, read_book
+from ..rules.file import unknown_channels
+from ..rules.rule import DECIMALS, OF_ANY_KIND, OF_KIND, never_fires
+from ..store import TooMany
+from . import exact
+from .answers import changed, until_changed
+from .asked import Asked, Limit, Nothing
+from .bodies import NOT_READ, described, refused, schema_of, sent
+from .context import Context, State
+from .document import AWAY, NOT_ACCEPTED, UNCHANGED, Responses
+from .matches import Names
+from .problems import Problem, Refused, not_accepted, not_there
+
+router = APIRouter(tags=["rules"])
+
+RuleId = Annotated[str, Path(max_length=64, description="As it was given when the rule was made.")]
+
+
+class RulesAsked(Asked):
+    limit: Limit = 100
+    cursor: Annotated[str, Field(max_length=64, description="Where to go on: `next` of the answer before.")] = ""
+
+
+class _Known(NamedTuple):
+    """What is known while a question about rules is answered."""
+
+    book: Book
+    channels: frozenset[str] | None
+    problem: str | None
+    names: Names
+    interval: int
+
+
+def _schemas() -> list[dict[str, Any]]:
+    """Give one schema for each kind of rule, with the fields that it has."""
+    whole = schema_of(Rule)
+    made = []
+    for kind in Kind:
+        fields = {
+            name: field
+            for name, field in whole["properties"].items()
+            if name not in OF_ANY_KIND or name in OF_KIND[kind]
+        }
+        must = ["id", "kind", *(["percent"] if kind is Kind.CHANGE else [])]
+        fields["kind"] = {"const": kind.value, "description": kind.value}
+        made.append({"type": "object", "properties": fields, "required": must, "additionalProperties": False})
+    return made
+
+
+RULE_SCHEMA = {"anyOf": _schemas()}
+_SHOWN_SCHEMA = {
+    "description": "A rule with the fields of its kind.",
+    "type": "object",
+    "properties": {
+        "id": {"type": "string"},
+        "kind": {"enum": [kind.value for kind in Kind]},
+        "origin": {
+            "enum": [origin.value for origin in Origin],
+            "description": "Who has written it: nobody, somebody through this API, or the file of rules.",
+        },
+        "matches": {"type": "integer", "description": "How many metrics it watches now."},
+        "note": {"type": ["string", "null"], "description": "Why it says nothing now, where that is known."},
+    },
+    "required": ["id", "kind", "origin", "matches", "note"],
+}
+
+
+def _answer(schema: Mapping[str, Any], status: int = 200, description: str = "The rule.") -> Responses:
+    return {status: {"description": description, "content": {"application/json": {"schema": schema}}}}
+
+
+_LIST = _answer(
+    {
+        "type": "object",
+        "properties": {
+            "rules": {"type": "array", "items": _SHOWN_SCHEMA},
+            "problem": {"type": ["string", "null"], "description": "What is wrong with the file of rules."},
+            "next": {"type": ["string", "null"], "description": "The `cursor` of what follows; null at the end."},
+        },
+        "required": ["rules", "problem", "next"],
+    },
+    description="The rules, by id.",
+)
+_ONE = _answer(_SHOWN_SCHEMA)
+_UNKNOWN: Responses = {404: {"model": Problem, "description": "There is no such rule; `errors` has the nearest ids."}}
+_IN_THE_WAY: Responses = {
+    409: {"model": Problem, "description": "There is one of this id, it is one of the file, or there are too many."}
+}
+_WRITTEN = NOT_READ | NOT_ACCEPTED | _IN_THE_WAY | AWAY
+
+
+@router.get("/rules", summary="List the rules", responses=_LIST | NOT_ACCEPTED | AWAY | UNCHANGED)
+async def rules(asked: Annotated[RulesAsked, Query()], request: Request, context: Context) -> Response:
+    """
+    The rules there are, by id: those that are there by default, those of this API, and those of the file.
+
+    One of the file comes before one of this API, and that before a default one of the same id.
+    """
+    known = await _known(context)
+    found = [entry for name, entry in known.book.entries.items() if name > asked.cursor]
+    page = found[: asked.limit]
+    body = {
+        "rules": [_shown(entry, known) for entry in page],
+        "problem": known.problem,
+        "next": page[-1].rule.id if len(found) > len(page) else None,
+    }
+    return until_changed(request, exact.dumps(body))
+
+
+@router.get("/rules/{id}", summary="One rule", responses=_ONE | _UNKNOWN | NOT_ACCEPTED | AWAY | UNCHANGED)
+async def rule(id: RuleId, _: Annotated[Nothing, Query()], request: Request, context: Context) -> Response:  # noqa: A002
+    """A rule as it is in force."""
+    known = await _known(context)
+    return until_changed(request, exact.dumps(_shown(_entry(known.book, id), known)))
+
+
+@router.post(
+    "/rules",
+    summary="Make a rule",
+    responses=_answer(_SHOWN_SCHEMA, 201) | _WRITTEN,
+    openapi_extra=described(RULE_SCHEMA),
+    status_code=HTTPStatus.CREATED,
+)
+async def make(_: Annotated[Nothing, Query()], request: Request, context: Context) -> Response:
+    """A new rule. It is judged from the next tick on. A pattern that matches nothing yet is accepted, and marked so."""
+    known = await _known(context)
+    new = _checked(await sent(request), known)
+    if new.id in known.book.entries:
+        raise Refused(HTTPStatus.CONFLICT, f"there is a rule {new.id!r} already; PUT changes it")
+    return await _put(new, known, context, request.url.path)
+
+
+@router.put(
+    "/rules/{id}",
+    summary="Put a rule",
+    responses=_ONE | _answer(_SHOWN_SCHEMA, 201, "The rule, which is new.") | _WRITTEN,
+    openapi_extra=described(RULE_SCHEMA),
+)
+async def put(id: RuleId, _: Annotated[Nothing, Query()], request: Request, context: Context) -> Response:  # noqa: A002
+    """A rule in place of the one of its id, be that a default one; or a new one."""
+    known = await _known(context)
+    new = _checked(await sent(request), known)
+    if new.id != id:
+        raise not_accepted(("id", new.id, f"{id}, as in the path"))
+    return await _put(new, known, context, request.url.path.rpartition("/")[0])
+
+
+@router.delete(
+    "/rules/{id}",
+    summary="Delete a rule",
+    responses={204: {"description": "It is gone."}} | _UNKNOWN | NOT_ACCEPTED | _IN_THE_WAY | AWAY,
+    status_code=HTTPStatus.NO_CONTENT,
+)
+async def delete(id: RuleId, _: Annotated[Nothing, Query()], context: Context) -> Response:  # noqa: A002
+    """The rule is gone from the next tick on. A default one is not `enabled` any more instead; PUT brings it back."""
+    known = await _known(context)
+    _entry(known.book, id)
+    _not_of_the_file(known.book, id)
+    await context["desk"].delete_rule(id)
+    return Response(status_code=HTTPStatus.NO_CONTENT, headers={"Cache-Control": "no-store"})
+
+
+async def _known(context: State) -> _Known:
+    shelved, metrics = await asyncio.gather(context["desk"].shelved(), context["reader"].metrics())
+    interval = context["interval"]
+    book = read_book(shelved.written, interval)
+    return _Known(book, shelved.channels, shelved.problem, Names([*metrics]), interval)
+
+
+def checked(document: object, channels: frozenset[str] | None, interval: int, where: str = "") -> Rule:
+    """Read a rule that was sent; `where` it stands in the document. Raises `Refused`."""
+    try:
+        made = parse_rule(document, interval)
+    except WrongRule as error:
+        raise refused(error, where) from error
+    unknown = unknown_channels(made, channels)
+    if unknown:
+        there = ", ".join(sorted(channels or ())) or "none, for there is no channel"
+        raise not_accepted((f"{where}.channels".lstrip("."), unknown[0], there))
+    return made
+
+
+def _checked(document: object, known: _Known) -> Rule:
+    made = checked(document, known.channels, known.interval)
+    _not_of_the_file(known.book, made.id)
+    return made
+
+
+async def _put(new: Rule, known: _Known, context: State, rules_path: str) -> Response:
+    is_new = new.id not in known.book.entries
+    try:
+        await context["desk"].put_rule(new)
+    except TooMany as error:
+        raise Refused(HTTPStatus.CONFLICT, str(error)) from error
+    body = exact.dumps(_shown(Entry(new, Origin.API), known))
+    if not is_new:
+        return changed(body)
+    return changed(body, HTTPStatus.CREATED, Location=f"{rules_path}/{new.id}")
+
+
+def _entry(book: Book, rule_id: str) -> Entry:
+    found = book.entries.get(rule_id)
+    if found is None:
+        raise not_there("rule", rule_id, [*book.entries])
+    return found
+
+
+def _not_of_the_file(book: Book, rule_id: str) -> None:
+    found = book.entries.get(rule_id)
+    if found and found.origin is Origin.FILE:
+        raise Refused(HTTPStatus.CONFLICT, f"the rule {rule_id!r} is one of the file of rules; change it there")
+
+
+def _shown(entry: Entry, known: _Known) -> dict[str, object]:
+    fields = entry.rule.written()
+    numbers = {
+        name: exact.digits(value) for name, value in fields.items() if name in DECIMALS and isinstance(value, str)
+    }
+    matches = known.names.matches(entry.rule.metrics)
+    return fields | numbers | {"origin": entry.origin, "matches": matches, "note": _note(entry.rule, matches, known)}
+
+
+def _note(shown: Rule, matches: int, known: _Known) -> str | None:
+    fault = never_fires(shown, known.interval)
+    if fault:
+        return f"it can never fire: {fault[0]}: accepted: {fault[2]}"
+    unknown = unknown_channels(shown, known.channels)
+    if unknown:
+        return f"there is no channel {', '.join(unknown)}: nobody is told through it"
+    return None if matches else f"no metric matches {shown.metrics} yet"

@@ -1,0 +1,200 @@
+"""The top list: the largest cryptocurrencies with their prices, now or at a minute. How it is made is not our business."""
+
+import json
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from ..model import MINUTE
+from ..settings import PREFIX
+from ..store import TopReader
+from ..toplist import About, Coin, Snapshot, is_late, reach
+from .answers import Answer, harmless, table, until_next_tick, wanted
+from .asked import Asked, Format, Time
+from .context import Context
+from .document import NOT_ACCEPTED, UNCHANGED, also_as
+from .exact import dumps
+from .problems import RETRY_SECONDS, Problem, Refused, not_accepted
+
+MOST_COINS = 5000
+COLUMNS = {
+    "rank": "Rank",
+    "symbol": "Symbol",
+    "price_usd": "Price USD",
+    "id": "Id",
+    "name": "Name",
+    "volume_24h_usd": "Volume 24h USD",
+    "price_time": "Price Time",
+    "volume_time": "Volume Time",
+}
+"""The columns that there are, and what CSV calls them."""
+USUAL_COLUMNS = ("rank", "symbol", "price_usd")
+SETTINGS = (f"{PREFIX}COINMARKETCAP_API_KEY", f"{PREFIX}CRYPTOCOMPARE_API_KEY")
+
+router = APIRouter(tags=["top list"])
+
+
+class TopAsked(Asked):
+    limit: Annotated[int, Field(ge=1, le=MOST_COINS, description="How many coins at most.")] = 100
+    datetime: Annotated[
+        Time | None,
+        Field(description="The minute that is asked for: the newest list at it or before. Without it: now."),
+    ] = None
+    format: Annotated[
+        Literal["json", "csv"] | None,
+        Field(description="Without it, as the header `Accept` says; else JSON."),
+    ] = None
+    columns: Annotated[
+        str | None,
+        Field(description=f"Columns of the CSV, with commas between: {', '.join(COLUMNS)}.", max_length=200),
+    ] = None
+
+
+class TopCoin(BaseModel):
+    """One coin of the list."""
+
+    rank: Annotated[int, Field(description="Its place by 24 h volume, as CryptoCompare says.")]
+    id: Annotated[int | None, Field(description="CoinMarketCap's; null where CryptoCompare does not know it.")]
+    symbol: str
+    name: str
+    price_usd: Annotated[float | None, Field(description="As CoinMarketCap says; null where it does not.")]
+    volume_24h_usd: float
+    price_time: Annotated[int | None, Field(description="When the price is from.")]
+    volume_time: Annotated[int, Field(description="When the volume is from.")]
+
+
+class TopPart(BaseModel):
+    """One of the two lists that the top list is made of."""
+
+    source: str
+    at: Annotated[int, Field(description="The minute it was asked for.")]
+    provider_time: Annotated[int | None, Field(description="When the provider says that it was made.")]
+    age: Annotated[int, Field(description="Seconds from `at` to the time that was asked for.")]
+    interval: Annotated[int, Field(description="Seconds until the next one was to be asked for.")]
+    late: Annotated[bool, Field(description="Whether a newer one should be there, and is not.")]
+    left_out: Annotated[dict[str, int], Field(description="Rows of the answer that are not in the list, by reason.")]
+
+
+class Top(BaseModel):
+    """The top list of one minute."""
+
+    at: Annotated[int, Field(description="The minute.")]
+    of: Annotated[int, Field(description="How many coins the whole list has.")]
+    unpriced: Annotated[int, Field(description="How many of them have no price.")]
+    coins: list[TopCoin]
+    prices: TopPart
+    ranks: TopPart
+
+
+@router.get(
+    "/top",
+    summary="The largest coins and their prices",
+    response_model=Top,
+    responses={
+        404: {"model": Problem, "description": "There is no list of that time; `detail` says which times there are."},
+        503: {"model": Problem, "description": "There is no list yet, or the store is away; `detail` says why."},
+    }
+    | NOT_ACCEPTED
+    | UNCHANGED
+    | also_as(Format.CSV),
+)
+async def top(asked: Annotated[TopAsked, Query()], request: Request, context: Context) -> Response:
+    """
+    The largest cryptocurrencies by 24 h volume with their USD price, now or at a minute of the past day.
+
+    Where that minute has no list, the newest one before it is given, as long as it may stand for it: the
+    longer of its two lists' intervals, and the margin. Ages say how old its parts were at the time asked for.
+    """
+    now = int(context["clock"]())
+    at = now if asked.datetime is None else asked.datetime.at(now)
+    columns = _columns(asked.columns)
+    format_ = wanted(request, Format(asked.format) if asked.format else None, (Format.JSON, Format.CSV))
+    if asked.columns is not None and format_ is Format.JSON:
+        raise not_accepted(("columns", asked.columns, "only with format=csv"))
+    snapshot = await _snapshot(context["top"], at // MINUTE * MINUTE)
+    coins = snapshot.coins[: asked.limit]
+    if format_ is Format.CSV:
+        body, identity = table([COLUMNS[name] for name in columns], [_row(coin, columns) for coin in coins]), None
+    else:
+        body, identity = _json(snapshot, coins, at)
+    # A list of the past does not change, but with "now" in its question it is another one in a minute.
+    fresh = snapshot.at if asked.datetime is None else now // MINUTE * MINUTE
+    return until_next_tick(request, {**context, "interval": MINUTE}, Answer(body, fresh, format_, identity))
+
+
+async def _snapshot(reader: TopReader, minute: int) -> Snapshot:
+    found = await reader.snapshot(minute)
+    if found is not None and minute - found.at <= reach(found):
+        return found
+    span = await reader.span()
+    if span is None:
+        raise _not_made(await reader.roles())
+    near = [at for at in (found and found.at, await reader.after(minute)) if at is not None]
+    nearest = " and ".join(str(at) for at in near)
+    detail = f"no top list of {minute}: there are lists from {span.oldest} to {span.newest}; nearest: {nearest}"
+    raise Refused(HTTPStatus.NOT_FOUND, detail)
+
+
+def _not_made(roles: Mapping[str, Mapping[str, Any]]) -> Refused:
+    """Say why there is no list at all."""
+    off = [str(said["reason"]) for said in roles.values() if said.get("state") == "off"]
+    if off or not roles:
+        why = off[0] if off else f"the worker makes it where {' and '.join(SETTINGS)} are set"
+        return Refused(HTTPStatus.SERVICE_UNAVAILABLE, f"there is no top list: {why}")
+    doing = "; ".join(f"{role}: {said.get('reason') or said.get('state')}" for role, said in roles.items())
+    detail = f"the first top list is not there yet ({doing}); ask again in {RETRY_SECONDS} seconds"
+    return Refused(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": str(RETRY_SECONDS)})
+
+
+def _columns(named: str | None) -> Sequence[str]:
+    if named is None:
+        return USUAL_COLUMNS
+    columns = [name.strip() for name in named.split(",")]
+    if not columns or any(name not in COLUMNS for name in columns):
+        raise not_accepted(("columns", named, f"any of {', '.join(COLUMNS)}, with commas between"))
+    return columns
+
+
+def _row(coin: Coin, columns: Sequence[str]) -> list[object]:
+    cells = coin._asdict() | {"symbol": harmless(coin.symbol), "name": harmless(coin.name)}
+    return [cells[column] for column in columns]
+
+
+def _json(snapshot: Snapshot, coins: Sequence[Coin], at: int) -> tuple[str, str]:
+    """Write a snapshot as of `at`, and beside it what stands for it in a tag: the same without the ages."""
+    head = dumps({"at": snapshot.at, "of": len(snapshot.coins), "unpriced": snapshot.unpriced})[:-1]
+    # Written by hand: of 5000 coins the way through `dumps` would take ten times as long.
+    rows = f"[{','.join([_written(coin) for coin in coins])}]"
+    parts = {
+        name: _part(about, at, snapshot) for name, about in (("prices", snapshot.prices), ("ranks", snapshot.ranks))
+    }
+    ageless = {name: part | {"age": None} for name, part in parts.items()}
+    body, identity = (f'{head},"coins":{rows},{dumps(each)[1:]}' for each in (parts, ageless))
+    return body, identity
+
+
+def _written(coin: Coin) -> str:
+    return (
+        f'{{"rank":{coin.rank},"id":{_number(coin.id)},"symbol":{json.dumps(coin.symbol)},"name":{json.dumps(coin.name)},'
+        f'"price_usd":{_number(coin.price_usd)},"volume_24h_usd":{coin.volume_24h_usd},'
+        f'"price_time":{_number(coin.price_time)},"volume_time":{coin.volume_time}}}'
+    )
+
+
+def _number(number: object) -> object:
+    return "null" if number is None else number
+
+
+def _part(about: About, at: int, snapshot: Snapshot) -> dict[str, Any]:
+    return {
+        "source": about.source,
+        "at": about.at,
+        "provider_time": about.provider_time,
+        "age": at - about.at,
+        "interval": about.interval,
+        "late": is_late(about, at, snapshot.margin),
+        "left_out": about.left_out,
+    }

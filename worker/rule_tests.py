@@ -1,0 +1,250 @@
+"""
+Unit tests of rules, in TOML: series of samples in, expected alerts out. Pure; files and output are not known here.
+
+    rules_file = "rules.toml"           beside this file; or [[rules]] right here, or both
+    interval = "1m"                     between two samples; a minute where it is not given
+
+    [[tests]]
+    name = "a spike is told once"
+    metric = "KRAKEN:BTCUSD"
+    series.interval_volume = "100x60 301 _ 50"
+    expected = [{ at = "60m", rule = "volume-spike", value = 301 }]
+
+A series is samples with blanks between: `100` one, `100x60` sixty, `_` none, `_x5` none five times,
+`100+2x10` ten that rise by 2 from 100 on, `100-2x10` ten that fall. The first is at 0, `start` on the
+clock. Of a metric without a series of prices the price is 1. Several metrics are given as
+`[tests.metrics."KRAKEN:BTCUSD"]` with a series each, and `source` names who gave them.
+
+An alert is expected with the time since the first sample, the rule, and whatever else of it matters.
+One that is expected to be quiet says so: `quiet = true`, or the reason. All that is said must be
+expected, and all that is expected must be said.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal, localcontext
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from worker.latest import (
+    MINUTE,
+    Alert,
+    Heard,
+    Measure,
+    Metric,
+    NotAccepted,
+    Reading,
+    Rule,
+    Seconds,
+    Tick,
+    Trial,
+    WrongFile,
+    decimals,
+    faults,
+    play,
+    read_rules,
+    read_toml,
+)
+
+START = datetime(2021, 1, 1, tzinfo=UTC)
+MOST_SAMPLES = 100_000
+"""Of one series."""
+_SAMPLES = re.compile(r"(?:(_)|(-?[0-9.eE]+)(?:([+-])([0-9.eE]+))?)(?:x([0-9]{1,6}))?")
+_SHAPE = "samples with blanks between: 100, 100x60, 100+2x10, _ or _x5"
+# In the order of a reading; the return since the sample before follows from the price.
+_SERIES = [measure for measure in Measure if measure is not Measure.INTERVAL_RETURN]
+
+
+class Expected(BaseModel):
+    """An alert that must be said; of what is not given it does not matter what it is."""
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    at: Seconds
+    rule: str
+    metric: str | None = None
+    event: str | None = None
+    measure: str | None = None
+    severity: str | None = None
+    value: Decimal | int | None = None
+    mean: Decimal | int | None = None
+    ratio: Decimal | int | None = None
+    samples: int | None = None
+    rank: int | None = None
+    of: int | None = None
+    together: int | None = None
+    quiet: bool | str = False
+
+
+class Case(BaseModel):
+    """One test."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[str, Field(min_length=1)]
+    metric: str | None = None
+    series: Mapping[str, str] = {}
+    metrics: Mapping[str, Mapping[str, str]] = {}
+    source: str = "test"
+    start: datetime = START
+    expected: list[Expected] = []
+
+    @model_validator(mode="after")
+    def _is_about_something(self) -> "Case":
+        if bool(self.metric and self.series) == bool(self.metrics):
+            raise ValueError("metric: one, with a series of each measure, or several as `metrics`")
+        return self
+
+    @property
+    def of_metrics(self) -> Mapping[str, Mapping[str, str]]:
+        return self.metrics or {str(self.metric): self.series}
+
+    @property
+    def first(self) -> int:
+        return int((self.start if self.start.tzinfo else self.start.replace(tzinfo=UTC)).timestamp())
+
+
+class Suite(BaseModel):
+    """A file of tests."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rules_file: str | None = None
+    interval: Annotated[Seconds, Field(ge=1, le=3600)] = MINUTE
+    rules: list[Any] = []
+    tests: Annotated[list[Case], Field(min_length=1)]
+
+    def own_rules(self) -> tuple[Rule, ...]:
+        """Give the rules that stand in the file itself. Raises `WrongFile`."""
+        return read_rules(self.rules, self.interval)
+
+
+class Outcome(NamedTuple):
+    """What came of one test."""
+
+    name: str
+    missing: Sequence[Expected]
+    """Expected, and not said."""
+    surplus: Sequence[Alert]
+    """Said, and not expected."""
+    first: int
+
+    @property
+    def is_passed(self) -> bool:
+        return not self.missing and not self.surplus
+
+    def in_words(self) -> Iterator[str]:
+        """Tell the outcome, line by line."""
+        yield f"{'passed' if self.is_passed else 'FAILED'}  {self.name}"
+        for expected in self.missing:
+            yield f"    expected and not said:  {_expected_in_words(expected)}"
+        for alert in self.surplus:
+            yield f"    said and not expected:  {_alert_in_words(alert, self.first)}"
+
+
+def read_suite(text: str) -> Suite:
+    """Read a file of tests. Raises `WrongFile`."""
+    try:
+        return Suite.model_validate(read_toml(text))
+    except ValidationError as error:
+        raise WrongFile("\n".join(NotAccepted(faults(error, Suite)).lines)) from error
+
+
+def run(case: Case, rules: Sequence[Rule], interval: int) -> Outcome:
+    """Run one test. Raises `WrongFile` where its series cannot be read."""
+    first = case.first // interval * interval
+    said = [*play(_ticks(case, first, interval), Trial(rules, (), interval)).alerts]
+    missing = []
+    for expected in case.expected:
+        found = next((alert for alert in said if _is_expected(alert, expected, first)), None)
+        if found:
+            said.remove(found)
+        else:
+            missing.append(expected)
+    return Outcome(case.name, missing, said, first)
+
+
+def _ticks(case: Case, first: int, interval: int) -> Iterator[Tick]:
+    series = {
+        Metric(metric): {_measure(case, name): _samples(case, written) for name, written in measures.items()}
+        for metric, measures in case.of_metrics.items()
+    }
+    longest = max((len(samples) for measures in series.values() for samples in measures.values()), default=0)
+    for number in range(longest):
+        heard = {}
+        for metric, measures in series.items():
+            values = {name: samples[number] for name, samples in measures.items() if number < len(samples)}
+            price = values.pop(Measure.PRICE, None)
+            if Measure.PRICE not in measures and any(values.values()):
+                price = "1"
+            if price is not None:
+                volume, percentage, absolute, traded = [values.get(measure) for measure in _SERIES[1:]]
+                heard[metric] = Heard(Reading(price, volume, percentage, absolute, traded), case.source)
+        yield first + number * interval, heard
+
+
+def _measure(case: Case, name: str) -> Measure:
+    if name not in _SERIES:
+        raise WrongFile(f"test {case.name!r}: series.{name} is not accepted; accepted: {', '.join(_SERIES)}")
+    return Measure(name)
+
+
+def _samples(case: Case, written: str) -> list[str | None]:
+    samples: list[str | None] = []
+    for word in written.split():
+        found = _SAMPLES.fullmatch(word)
+        numbers = [found[2], found[4]] if found else []
+        if not found or not all(number is None or decimals.is_number(number) for number in numbers):
+            raise WrongFile(f"test {case.name!r}: {word!r} is not accepted in a series; accepted: {_SHAPE}")
+        many = int(found[5] or 1)
+        if len(samples) + many > MOST_SAMPLES:
+            raise WrongFile(f"test {case.name!r}: {written!r} is too long; accepted: {MOST_SAMPLES} samples")
+        samples += [None] * many if found[1] else _numbers(found[2], f"{found[3] or ''}{found[4] or 0}", many)
+    return samples
+
+
+def _numbers(start: str, step: str, many: int) -> list[str]:
+    with localcontext(prec=200):
+        return [f"{Decimal(start) + number * Decimal(step):f}" for number in range(many)]
+
+
+def _is_expected(alert: Alert, expected: Expected, first: int) -> bool:
+    if (alert.at, alert.rule) != (first + expected.at, expected.rule):
+        return False
+    if alert.quiet != expected.quiet if isinstance(expected.quiet, str) else bool(alert.quiet) != expected.quiet:
+        return False
+    exactly = ("metric", "event", "measure", "severity", "samples", "rank", "of", "together")
+    return all(getattr(expected, name) in (None, getattr(alert, name)) for name in exactly) and all(
+        _is_number(getattr(alert, name), getattr(expected, name)) for name in ("value", "mean", "ratio")
+    )
+
+
+def _is_number(said: str | float | None, expected: Decimal | int | None) -> bool:
+    """Tell whether a number is the expected one, to as many places as that has."""
+    if expected is None:
+        return True
+    if said is None:
+        return False
+    wanted = Decimal(expected)
+    if isinstance(said, str):
+        return Decimal(said) == wanted
+    with localcontext(prec=200):
+        return Decimal(repr(said)).quantize(wanted) == wanted
+
+
+def _expected_in_words(expected: Expected) -> str:
+    given = {name: value for name, value in expected if name in expected.model_fields_set - {"at", "rule"}}
+    return _in_words(expected.at, expected.rule, given)
+
+
+def _alert_in_words(alert: Alert, first: int) -> str:
+    told = ("metric", "event", "value", "mean", "ratio", "samples", "rank", "quiet")
+    given = {name: getattr(alert, name) for name in told if getattr(alert, name) is not None}
+    return _in_words(alert.at - first, alert.rule, given)
+
+
+def _in_words(at: int, rule: str, given: Mapping[str, object]) -> str:
+    when = f"{at // MINUTE}m" if at % MINUTE == 0 else f"{at}s"
+    return f"at {when}, {rule}{''.join(f', {name} {value}' for name, value in given.items())}"

@@ -1,0 +1,115 @@
+"""
+CoinMarketCap's Pro API: the coins with the largest 24 h volume and their prices in USD, one call for up to 5000.
+
+Every 200 rows cost a credit, which each answer says. It dates every price. What it says beside HTTP's
+status counts more than the status: an error may come with 200.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from http import HTTPStatus
+
+from aiohttp import ClientSession
+
+from worker.latest import DAY, MINUTE, PREFIX, PricedCoin, month_end
+from worker.sources.base import Refused, told_apart
+from worker.sources.fields import pick, price, rows, whole
+from worker.sources.toplists import (
+    KEY_SECONDS,
+    KEY_STATUSES,
+    LONGEST_WORDS,
+    Answer,
+    Limited,
+    Meter,
+    Reply,
+    reply,
+    taken,
+)
+
+NAME = "coinmarketcap"
+PATH = "/v1/cryptocurrency/listings/latest"
+CREDIT_ROWS = 200
+"""Rows that one credit pays for."""
+LARGEST_ID = 10**9
+
+PER_MINUTE, PER_DAY, PER_MONTH, PER_ADDRESS = "1008", "1009", "1010", "1011"
+KEY_CODES = ("1001", "1002", "1003", "1004", "1005", "1006", "1007")
+"""The key is wrong, missing, unpaid, expired, not allowed this, or disabled."""
+
+
+class CoinMarketCap:
+    """Prices in USD, by CoinMarketCap's own ids."""
+
+    name = NAME
+    keeps = 0
+
+    def __init__(self, session: ClientSession, base: str, api_key: str, size: int) -> None:
+        self._session = session
+        self._url = base.rstrip("/") + PATH
+        self._headers = {"X-CMC_PRO_API_KEY": api_key, "Accept": "application/json"}
+        self._size = size
+
+    async def ask(self, at: int, meter: Meter) -> Answer[PricedCoin]:
+        # `aux` keeps the tags out, which are nine tenths of the answer.
+        query = {"start": "1", "limit": f"{self._size}", "convert": "USD", "sort": "volume_24h", "aux": "cmc_rank"}
+        with told_apart(NAME):
+            meter.calls += 1
+            async with self._session.get(self._url, params=query, headers=self._headers) as response:
+                return read(await reply(response), at, meter, self._size)
+
+
+def read(heard: Reply, at: int, meter: Meter, size: int) -> Answer[PricedCoin]:
+    """Read an answer to a question for so many rows; raises `SourceError`, and what `told_apart` knows."""
+    body = heard.body
+    meter.charged = whole(pick(body, "status", "credit_count"))
+    if heard.status >= HTTPStatus.BAD_REQUEST or pick(body, "status", "error_code") not in ("0", None):
+        raise refusal(heard, at)
+    listed = rows(body["data"])
+    left_out: Counter[str] = Counter()
+    coins = _coins(listed, left_out)
+    total = whole(pick(body, "status", "total_count"))
+    expected = size if total is None else min(size, total)
+    made = moment(pick(body, "status", "timestamp"))
+    return Answer(taken(NAME, coins, len(listed), expected, left_out), made, left_out)
+
+
+def refusal(heard: Reply, at: int) -> Refused:
+    """Put an error into words, with how long to stay away."""
+    said, code = pick(heard.body, "status", "error_message"), pick(heard.body, "status", "error_code")
+    after = whole(heard.headers.get("Retry-After"))
+    words = " ".join(str(word) for word in (NAME, "said", heard.status, code) if word is not None)
+    what = f"{words}: {str(said)[:LONGEST_WORDS]}" if said else words
+    if code == PER_MONTH:
+        return Limited(what, month_end(at) - at)
+    if code == PER_DAY:
+        return Limited(what, DAY - at % DAY)
+    if code in (PER_MINUTE, PER_ADDRESS) or heard.status == HTTPStatus.TOO_MANY_REQUESTS:
+        return Limited(what, max(MINUTE, after or 0))
+    if code in KEY_CODES or heard.status in KEY_STATUSES:
+        return Refused(f"{what}; see {PREFIX}COINMARKETCAP_API_KEY", KEY_SECONDS)
+    return Refused(what, after)
+
+
+def _coins(listed: Sequence[object], left_out: Counter[str]) -> list[PricedCoin]:
+    coins = []
+    for row in listed:
+        coin_id = whole(pick(row, "id"))
+        usd = pick(row, "quote", "USD")
+        number = price(pick(usd, "price"), left_out)
+        if coin_id is None or not 0 < coin_id < LARGEST_ID:
+            left_out["unreadable id"] += 1
+        elif number is not None:
+            coins.append(PricedCoin(coin_id, number, moment(pick(usd, "last_updated"))))
+    return coins
+
+
+def moment(written: object) -> int | None:
+    """Give the unix seconds of `2021-04-20T23:29:02.000Z`; `None` of what is no time."""
+    if not isinstance(written, str):
+        return None
+    try:
+        when = datetime.fromisoformat(written)
+        return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp())
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,201 @@
+"""
+CryptoCompare's data API, now CoinDesk Data: assets in the order of their 24 h volume in USD, 100 on a page.
+
+The CoinMarketCap id of an asset is one of its alternative ids; there may be none of them, and empty places
+among them. The older API (`min-api.cryptocompare.com`, `/data/top/totalvolfull`) cannot take its place: its
+`CoinInfo.Id` is CryptoCompare's own, and the id that prices are known by is nowhere in it.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from aiohttp import ClientSession
+
+from worker.latest import DAY, HOUR, MINUTE, PREFIX, RankedCoin, month_end
+from worker.sources.base import Refused, told_apart
+from worker.sources.fields import amount, pick, rows, whole
+from worker.sources.toplists import (
+    KEY_SECONDS,
+    KEY_STATUSES,
+    LONGEST_WORDS,
+    Answer,
+    Limited,
+    Meter,
+    Reply,
+    named,
+    reply,
+    taken,
+)
+
+NAME = "cryptocompare"
+PATH = "/asset/v1/top/list"
+PAGE_ROWS, FEWEST_ROWS = 100, 10
+"""How many assets a page can have."""
+SORT = "SPOT_MOVING_24_HOUR_QUOTE_VOLUME_USD"
+LARGEST_ID = 10**9
+NOT_COINS = ("FIAT", "STOCK", "INDEX", "COMMODITY", "ETF")
+"""Types of assets that are no cryptocurrencies, and are in the list, too."""
+OVER_LIMIT = "99"
+"""The type of the error that says so."""
+PAUSE = 0.06
+"""Seconds between two pages: the free plan allows 20 calls a second."""
+MONTH = 28 * DAY
+"""A window of so many seconds, or more, is the month's."""
+
+
+class CryptoCompare:
+    """Coins by 24 h volume, with CoinMarketCap's ids."""
+
+    name = NAME
+    keeps = 0
+
+    def __init__(self, session: ClientSession, base: str, api_key: str, size: int, pause: float = PAUSE) -> None:
+        self._session = session
+        self._url = base.rstrip("/") + PATH
+        # In a header: an address gets into logs.
+        self._headers = {"Authorization": f"Apikey {api_key}", "Accept": "application/json"}
+        self._size = size
+        self._pause = pause
+
+    async def ask(self, at: int, meter: Meter) -> Answer[RankedCoin]:
+        found = Found(self._size)
+        for page in range(1, pages(self._size) + 1):
+            if page > 1:
+                await asyncio.sleep(self._pause)
+            if found.add(await self._page(page, at, meter)):
+                break
+        return found.answer()
+
+    async def _page(self, page: int, at: int, meter: Meter) -> Any:
+        query = {
+            "page": f"{page}",
+            "page_size": f"{max(FEWEST_ROWS, min(PAGE_ROWS, self._size))}",
+            "sort_by": SORT,
+            "sort_direction": "DESC",
+            "groups": "ID,BASIC,PRICE,VOLUME",
+            "toplist_quote_asset": "USD",
+        }
+        with told_apart(NAME):
+            meter.calls += 1
+            async with self._session.get(self._url, params=query, headers=self._headers) as response:
+                return read(await reply(response), at, meter)
+
+
+def pages(size: int) -> int:
+    """Give how many pages, each of them a call, a list of so many coins has."""
+    return -(-size // PAGE_ROWS)
+
+
+def read(heard: Reply, at: int, meter: Meter) -> Any:
+    """Give the data of an answer; raises `SourceError`, and what `told_apart` knows."""
+    meter.charged = meter.calls
+    left = dict(windows(heard.headers.get("X-RateLimit-Remaining-All", "")))
+    meter.remaining = next((calls for window, calls in left.items() if window >= MONTH), meter.remaining)
+    # The older API's errors are of another shape, and come with 200; behind one name both may answer.
+    error = pick(heard.body, "Err") or (heard.body if pick(heard.body, "Response") == "Error" else None)
+    if heard.status >= HTTPStatus.BAD_REQUEST or error:
+        raise refusal(heard, error, at)
+    return heard.body["Data"]
+
+
+def refusal(heard: Reply, error: object, at: int) -> Refused:
+    """Put an error into words, with how long to stay away."""
+    kind = pick(error, "type") or pick(error, "Type")
+    said = str(pick(error, "message") or pick(error, "Message") or "")[:LONGEST_WORDS]
+    what = f"{NAME} said {heard.status}{f': {said}' if said else ''}"
+    seconds = wait(heard.headers, error, at)
+    if heard.status == HTTPStatus.TOO_MANY_REQUESTS or kind == OVER_LIMIT:
+        return Limited(what, max(MINUTE, seconds or 0))
+    if heard.status in KEY_STATUSES or "api key" in said.lower():
+        return Refused(f"{what}; see {PREFIX}CRYPTOCOMPARE_API_KEY", KEY_SECONDS)
+    return Refused(what, seconds)
+
+
+class Found:
+    """What the pages say, put together."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._coins: list[RankedCoin] = []
+        self._seen: set[str] = set()
+        self._left_out: Counter[str] = Counter()
+        self._received = self._others = self._newest = 0
+        self._total: int | None = None
+
+    def add(self, data: Any) -> bool:
+        """Take in a page, and tell whether it was the last one."""
+        with told_apart(NAME):
+            listed = rows(data["LIST"])
+            self._total = whole(pick(data, "STATS", "TOTAL_ASSETS"))
+            for row in listed:
+                self._take(row)
+        self._received += len(listed)
+        return not listed or self._received >= self._expected
+
+    def answer(self) -> Answer[RankedCoin]:
+        expected = self._expected
+        coins = taken(NAME, self._coins, self._received, max(0, expected - self._others), self._left_out)
+        return Answer(coins[: self._size], self._newest or None, self._left_out)
+
+    @property
+    def _expected(self) -> int:
+        return self._size if self._total is None else min(self._size, self._total)
+
+    def _take(self, row: object) -> None:
+        asset, symbol = pick(row, "ID"), named(pick(row, "SYMBOL"))
+        if pick(row, "ASSET_TYPE") in NOT_COINS:
+            self._others += 1
+            self._left_out["not a cryptocurrency"] += 1
+        elif symbol is None:
+            self._left_out["missing symbol"] += 1
+        elif isinstance(asset, str) and asset in self._seen:
+            # Between two calls an asset may slide onto the next page.
+            self._left_out["twice in the list"] += 1
+        else:
+            volume = amount(pick(row, SORT), "volume", self._left_out)
+            if volume is not None:
+                self._seen.add(str(asset))
+                self._newest = max(self._newest, whole(pick(row, "PRICE_USD_LAST_UPDATE_TS")) or 0)
+                name = named(pick(row, "NAME")) or symbol
+                self._coins.append(RankedCoin(cmc_id(row), symbol, name, volume))
+
+
+def cmc_id(row: object) -> int | None:
+    """Give the CoinMarketCap id of an asset, which may be a text or a number, and may not be there."""
+    others = pick(row, "ASSET_ALTERNATIVE_IDS")
+    for other in others if isinstance(others, list) else ():
+        if pick(other, "NAME") == "CMC":
+            found = whole(pick(other, "ID"))
+            if found is not None and 0 < found < LARGEST_ID:
+                return found
+    return None
+
+
+def windows(header: str) -> Iterator[tuple[int, int]]:
+    """Give each window of a header, in seconds, with its number: `7, 1;window=1, 7;window=2592000`."""
+    for each in header.split(","):
+        number, _, window = each.partition(";window=")
+        seconds, count = whole(window.strip()), whole(number.strip())
+        if seconds is not None and count is not None:
+            yield seconds, count
+
+
+def wait(headers: Mapping[str, str], error: object, at: int) -> int | None:
+    """Give how many seconds it takes until every limit that was reached begins anew; `None` where none was."""
+    resets = dict(windows(headers.get("X-RateLimit-Reset-All", "")))
+    left = windows(headers.get("X-RateLimit-Remaining-All", ""))
+    waits = [resets.get(window) or _rest_of(window, at) for window, calls in left if calls == 0]
+    made, most = pick(error, "RateLimit", "calls_made"), pick(error, "RateLimit", "max_calls")
+    for name, window in {"minute": MINUTE, "hour": HOUR, "day": DAY, "month": MONTH}.items():
+        used, allowed = whole(pick(made, name)), whole(pick(most, name))
+        if used is not None and allowed is not None and used >= allowed:
+            waits.append(_rest_of(window, at))
+    after = whole(headers.get("Retry-After"))
+    return max([*waits, *([] if after is None else [after])], default=None)
+
+
+def _rest_of(window: int, at: int) -> int:
+    return month_end(at) - at if window >= MONTH else max(1, window) - at % max(1, window)

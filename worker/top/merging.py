@@ -1,0 +1,112 @@
+"""
+The role that makes the top list of each minute out of the newest prices and the newest ranks.
+
+A minute waits for the lists that are due at it, as long as the margin says. A list that has not come by then
+is late, and the last one that was good stays in its place, with its age. Whoever was away for a while makes
+up for the minutes since the last snapshot, out of the lists as they were then. A minute is made once.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import structlog
+
+from worker.latest import (
+    DAY,
+    MINUTE,
+    About,
+    Listing,
+    Listings,
+    PricedCoin,
+    RankedCoin,
+    Snapshot,
+    StoreAway,
+    TopWriter,
+    is_due,
+    is_late,
+    merge,
+)
+
+log = structlog.get_logger()
+
+NAME = "merging"
+
+
+class Merging:
+    """Makes snapshots, minute after minute. What goes wrong with Redis costs nothing but time."""
+
+    def __init__(self, listings: Listings, top: TopWriter, margin: int, clock: Callable[[], float]) -> None:
+        self._listings = listings
+        self._top = top
+        self._margin = margin
+        self._clock = clock
+        self._done: int | None = None
+        """The newest minute that is behind us."""
+        self._last: Snapshot | None = None
+        self._is_away = False
+
+    async def run(self, now: int, beats: AsyncIterator[int]) -> None:
+        """Make the snapshot of minute `now`, and of every one that comes, for ever."""
+        await self.until(now)
+        async for at in beats:
+            await self.until(at)
+
+    async def until(self, at: int) -> None:
+        """Make the snapshots that are missing up to minute `at`."""
+        try:
+            for minute in range(await self._first(at), at + 1, MINUTE):
+                await self._make(minute)
+                self._done = minute
+            await self._note(at)
+        except StoreAway as error:
+            if not self._is_away:
+                log.warning("Redis is away, minutes are made up for later", role=NAME, reason=str(error))
+            self._is_away, self._done = True, None
+        else:
+            if self._is_away:
+                log.info("Redis is back", role=NAME)
+            self._is_away = False
+
+    async def _first(self, at: int) -> int:
+        """Give the first minute that has to be made."""
+        if self._done is None:
+            span = await self._top.span()
+            oldest = await self._listings.oldest()
+            self._done = span.newest if span else (at if oldest is None else oldest) - MINUTE
+        return max(self._done + MINUTE, at - DAY)
+
+    async def _make(self, minute: int) -> None:
+        prices, ranks = await self._lists(minute)
+        if prices is None or ranks is None:
+            return
+        last = self._last
+        if last and (last.prices.at, last.ranks.at) == (prices.about.at, ranks.about.at):
+            snapshot = last._replace(at=minute)
+        else:
+            snapshot = merge(minute, prices, ranks, self._margin)
+        if await self._top.put(snapshot):
+            log.debug("top list", at=minute, coins=len(snapshot.coins), unpriced=snapshot.unpriced)
+        self._last = snapshot
+
+    async def _lists(self, minute: int) -> tuple[Listing[PricedCoin] | None, Listing[RankedCoin] | None]:
+        """Give the newest lists of a minute, as soon as those that are due have come, or it is too late for them."""
+        while True:
+            prices, ranks = await self._listings.prices(minute), await self._listings.ranks(minute)
+            left = minute + self._margin - self._clock()
+            if left <= 0 or not (is_due(prices and prices.about, minute) or is_due(ranks and ranks.about, minute)):
+                return prices, ranks
+            await self._listings.news(prices.about.at if prices else 0, ranks.about.at if ranks else 0, left)
+
+    async def _note(self, at: int) -> None:
+        last = self._last
+        state: dict[str, Any] = {"state": "waiting", "reason": "the two lists were not there yet", "at": at}
+        state["margin"] = self._margin
+        if last is not None:
+            late = [_words(about, at) for about in (last.prices, last.ranks) if is_late(about, at, self._margin)]
+            state |= {"state": "late" if late else "ok", "reason": "; ".join(late) or None, "list_at": last.at}
+            state |= {"of": len(last.coins), "unpriced": last.unpriced}
+        await self._top.note(NAME, state)
+
+
+def _words(about: About, at: int) -> str:
+    return f"the list of {about.source} is {at - about.at} s old, with one every {about.interval} s"
