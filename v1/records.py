@@ -78,6 +78,14 @@ def read(written: str) -> Record:
     return Record(at, newest, price, before, source, provider_time, _window(day), _window(hour), *alerting)
 
 
+def read_if_readable(written: str | None) -> Record | None:
+    """Read what `write` wrote; `None` where there is nothing, or something else."""
+    try:
+        return None if written is None else read(written)
+    except (TypeError, ValueError):
+        return None
+
+
 def _window(flat: list[int]) -> Window:
     four = iter(flat)
     return tuple([Moments(*each) for each in zip(four, four, four, four, strict=True)])

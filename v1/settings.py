@@ -18,6 +18,7 @@ from pydantic_settings import (
 
 PREFIX = "TRACKER_"
 SOCKET = "redis.sock"
+MOST_PORTS = 65535
 ARCHIVE = "archive.db"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
@@ -90,6 +91,13 @@ class Settings(BaseSettings):
             )
         return f"{driven}://{rest}"
 
+    @field_validator("bind")
+    @classmethod
+    def _is_a_port(cls, value: str) -> str:
+        if int(value.rpartition(":")[2]) > MOST_PORTS:
+            raise ValueError(f"a port is at most {MOST_PORTS}")
+        return value
+
     @field_validator("interval")
     @classmethod
     def _divides_the_hour(cls, value: int) -> int:
@@ -114,7 +122,7 @@ class Settings(BaseSettings):
     @property
     def redis_address(self) -> str:
         """The server to connect to, as a URL."""
-        return str(self.redis_url) if self.redis_url else f"unix://{(self.data_dir / SOCKET).absolute()}"
+        return str(self.redis_url) if self.redis_url else f"unix://{quote(str((self.data_dir / SOCKET).absolute()))}"
 
     @property
     def archive_address(self) -> str:
@@ -123,7 +131,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], *sources: PydanticBaseSettingsSource, **named: PydanticBaseSettingsSource
+        cls, settings_cls: type[BaseSettings], *_: PydanticBaseSettingsSource, **named: PydanticBaseSettingsSource
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return (
             named["init_settings"],

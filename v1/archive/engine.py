@@ -88,7 +88,7 @@ async def connect(address: str, name: str, *, writes: bool) -> AsyncIterator[Asy
     try:
         url = make_url(address)
     except (ArgumentError, ValueError) as error:
-        raise ArchiveError(f"the address of the archive cannot be read: {error}") from error
+        raise ArchiveError(f"TRACKER_DATABASE_URL cannot be read: {error}") from error
     engine = _sqlite(url, writes=writes) if url.get_backend_name() == "sqlite" else _postgresql(url, name)
     try:
         yield engine

@@ -52,6 +52,8 @@ class Answer(NamedTuple):
     format_: Format = Format.JSON
     identity: str | None = None
     """Stands for a body that holds an age, which is another each second and means the same."""
+    lasts: int | None = None
+    """Seconds from its tick until there is a newer one, where that is not the interval of the samples."""
 
 
 def until_next_tick(request: Request, context: State, answer: Answer) -> Response:
@@ -62,7 +64,8 @@ def until_next_tick(request: Request, context: State, answer: Answer) -> Respons
     """
     # An overdue tick may come any moment; a second's rest keeps those who wait for it from storming us.
     tick = answer.tick
-    seconds = 1 if tick is None else max(1, ceil(tick + context["interval"] - context["clock"]()))
+    lasts = context["interval"] if answer.lasts is None else answer.lasts
+    seconds = 1 if tick is None else max(1, ceil(tick + lasts - context["clock"]()))
     return _tagged(request, answer, f"{'public' if context['is_shared'] else 'private'}, max-age={seconds}")
 
 
@@ -72,7 +75,7 @@ def until_changed(request: Request, body: str) -> Response:
 
 
 def _tagged(request: Request, answer: Answer, cache_control: str) -> Response:
-    body, _, format_, identity = answer
+    body, _, format_, identity, _ = answer
     tag = f'W/"{blake2b((identity or body).encode(), digest_size=12).hexdigest()}"'
     headers = {
         "ETag": tag,

@@ -122,7 +122,7 @@ async def top(asked: Annotated[TopAsked, Query()], request: Request, context: Co
         body, identity = _json(snapshot, coins, at)
     # A list of the past does not change, but with "now" in its question it is another one in a minute.
     fresh = snapshot.at if asked.datetime is None else now // MINUTE * MINUTE
-    return until_next_tick(request, {**context, "interval": MINUTE}, Answer(body, fresh, format_, identity))
+    return until_next_tick(request, context, Answer(body, fresh, format_, identity, MINUTE))
 
 
 async def _snapshot(reader: TopReader, minute: int) -> Snapshot:

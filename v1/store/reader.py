@@ -157,7 +157,9 @@ class Reader:
         if not rows:
             return Ranking((), of)
         with translated():
-            rank = 1 + await self._redis.zcount(key, f"({rows[0][1]!r}", "+inf")
+            above = await self._redis.zcount(key, f"({rows[0][1]!r}", "+inf")
+        # A tick may have come in between; nobody is ranked behind the place he stands at.
+        rank = min(above, offset) + 1
         held = await self.records([Metric(metric) for metric, _ in rows])
         places = []
         for index, ((metric, value), record) in enumerate(zip(rows, held, strict=True)):

@@ -115,6 +115,13 @@ class Writer(Reader):
             # Left there by a fill that began ticks ago, or by a worker that was cut off: look as far back as they are.
             self._since = min(behind)
             return await self.found(at, metrics, look)
+        lost = [
+            metric
+            for metric, held, each in zip(metrics, written, found, strict=True)
+            if each.record is None and (held is not None or metric in self.known)
+        ]
+        if await self._recounted(lost, since):
+            return await self.found(at, metrics, look)
         # Without a record there is nothing to move, until the metric is heard of again.
         self.known -= {metric for metric, each in zip(metrics, found, strict=True) if each.record is None}
         recent.take(answers)
@@ -125,6 +132,19 @@ class Writer(Reader):
         for index, samples in recent.samples():
             found[index] = found[index]._replace(recent=samples)
         return await self._with_written(at, metrics, found)
+
+    async def _recounted(self, metrics: Sequence[Metric], at: int) -> int:
+        """Make the records of metrics that lost theirs anew, out of their samples; give how many there were."""
+        recounted = 0
+        for metric in metrics:
+            record = records.recount(at, await self.samples(metric, at - DAY, at), None, "")
+            with translated():
+                if record is None:
+                    await self._redis.delete(keys.moments(metric))
+                else:
+                    await self._redis.set(keys.moments(metric), records.write(record), ex=keys.KEEP)
+                    recounted += 1
+        return recounted
 
     async def _with_written(self, at: int, metrics: Sequence[Metric], found: list[Found]) -> list[Found]:
         again = [index for index, each in enumerate(found) if each.record and each.record.at == at]
@@ -260,8 +280,8 @@ def _batched(metrics: Sequence[Metric], size: int) -> Iterator[Sequence[Metric]]
 
 
 def _found(written: str | None, leaving_day: Sequence[Sample], leaving_hour: Sequence[Sample]) -> Found:
-    if written is None:
+    record = records.read_if_readable(written)
+    if record is None:
         return Found(None, leaving_day)
-    record = records.read(written)
     counted = [sample for sample in leaving_hour if sample.tick >= record.at - HOUR]
     return Found(record, leaving_day, counted)

@@ -59,7 +59,7 @@ class Asker(Generic[Coin]):
         self._top = top
         self._sleep = sleep
         self._is_open = self._is_away = False
-        self._told = ""
+        self._told = _told(role.plan.interval, "ok", None)
 
     async def open(self, now: int) -> None:
         """Learn what is there already, and ask for the past where the provider knows it; stays closed without Redis."""
@@ -139,7 +139,7 @@ class Asker(Generic[Coin]):
         use = await self._plans.amend(self._role.plan.provider, partial(turned, at=at))
         state = state_of(self._role.plan, use or Use(), at)
         await self._top.note(self._role.name, {**state, "at": at, "source": self._role.lister.name})
-        told = f"{state['state']}: {state['reason']}, every {state['interval']} s"
+        told = _told(state["interval"], state["state"], state["reason"])
         if told != self._told:
             log.info("asking", role=self._role.name, **{name: state[name] for name in ("state", "interval", "reason")})
         self._told = told
@@ -179,6 +179,10 @@ def state_of(plan: Plan, use: Use, at: int) -> Mapping[str, Any]:
         "list_at": use.good or None,
         "faults": use.faults,
     }
+
+
+def _told(every: int | None, state: str, reason: str | None) -> str:
+    return f"{state}: {reason}, every {every} s"
 
 
 def _given(at: int, use: Use) -> Use | None:

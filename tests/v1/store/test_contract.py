@@ -371,6 +371,21 @@ async def test_a_metric_that_a_fill_found_behind_the_newest_tick_is_moved_by_the
     await ledger.look_at(redis)
 
 
+@pytest.mark.parametrize("left", [None, "not a record"], ids=["evicted", "unreadable"])
+async def test_moments_that_are_lost_are_counted_again_out_of_the_samples(
+    store: Writer, redis: Redis, ledger: Ledger, left: str | None
+):
+    await store.open()
+    await play_both(store, ledger, market(WHOLE_DAY))
+    await redis.delete(keys.moments(BTC))
+    if left:
+        await redis.set(keys.moments(BTC), left)
+
+    await play_both(store, ledger, {NOON + STEP: {BTC: Reading("46600"), ETH: Reading("1")}})
+
+    await ledger.look_at(redis)
+
+
 async def test_a_metric_that_lost_its_place_in_the_index_is_right_when_it_is_heard_of_again(
     store: Writer, redis: Redis, ledger: Ledger
 ):
