@@ -77,7 +77,7 @@ async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Redis]:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[postgresql.Server]:
-    with tempfile.TemporaryDirectory() as folder, postgresql.running(postgresql.wheel(), Path(folder)) as server:
+    with postgresql.running(postgresql.wheel()) as server:
         yield server
 
 

@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -120,14 +121,16 @@ class Server:
 
 
 @contextmanager
-def running(programs: Path, folder: Path) -> Iterator[Server]:
-    """Run a server in an empty folder, and stop it at the end."""
-    server = Server(programs, folder)
-    server.start()
-    try:
-        yield server
-    finally:
-        server.stop()
+def running(programs: Path) -> Iterator[Server]:
+    """Run a server in a folder of its own, and stop it at the end."""
+    # Not pytest's own folder: its path is long for a socket, and closed to other users than the one who tests.
+    with tempfile.TemporaryDirectory() as folder:
+        server = Server(programs, Path(folder))
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 def _is_root() -> bool:

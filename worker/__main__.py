@@ -179,7 +179,7 @@ async def _run(settings: WorkerSettings, wanted: Sequence[str]) -> None:
 async def _top(settings: WorkerSettings, wanted: Sequence[str]) -> None:
     async with connect(settings.redis_address, "data-tracker-top") as redis, _session() as session:
         stores = roles.Stores(Listings(redis), Plans(redis), TopWriter(redis))
-        await roles.run(settings, wanted, stores, _listers(settings, session), time.time)
+        await roles.run(settings, wanted, stores, _listers(settings, session), roles.Time(time.time))
 
 
 async def _sample(settings: WorkerSettings) -> None:

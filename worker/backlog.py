@@ -9,6 +9,9 @@ from worker.latest import HOUR, Heard, Metric, Reading
 
 AT_LEAST = 2 * HOUR
 """Seconds of ticks that are kept: an hour is promised, and another for whoever has to get up first."""
+LATELY = 10
+"""Seconds of ticks that are kept although they are committed: Redis says yes up to two seconds before it writes to
+its log, when the disk is busy, and forgets that much if it is killed."""
 
 
 class Backlog:
@@ -21,6 +24,7 @@ class Backlog:
 
     def __init__(self, interval: int) -> None:
         self._ticks: deque[tuple[int, bytes]] = deque(maxlen=max(2, AT_LEAST // interval))
+        self._committed: deque[tuple[int, bytes]] = deque(maxlen=max(1, LATELY // interval))
         self.dropped = 0
 
     def __len__(self) -> int:
@@ -41,4 +45,9 @@ class Backlog:
     def done(self, at: int) -> None:
         """Let go of tick `at`, the oldest: it is committed. It may have been pushed out while that was going on."""
         if self._ticks and self._ticks[0][0] == at:
-            self._ticks.popleft()
+            self._committed.append(self._ticks.popleft())
+
+    def forgotten(self, after: int) -> None:
+        """Take up again what was committed lately: the store has nothing after that tick."""
+        while self._committed and self._committed[-1][0] > after and len(self._ticks) != self._ticks.maxlen:
+            self._ticks.appendleft(self._committed.pop())

@@ -138,6 +138,7 @@ class Live:
         """Learn what the store has: time has passed, and Redis may have come back with less than it had."""
         async with self._store.turn:
             self._newest = await self._store.open() or 0
+        self._backlog.forgotten(after=self._newest)
         await self.rules.read()
         self._noted = None
         self._may_have_holes = True

@@ -162,6 +162,7 @@ class Rulebook:
                 log.warning(line)
         self._told = book.wrong
         self.engine = Engine(book.rules, book.silences.values(), self._interval)
-        self._written = written
         enabled = sum(rule.enabled for rule in book.rules)
-        log.info("rules in force", rules=enabled, switched_off=len(book.rules) - enabled, silences=len(book.silences))
+        tell = log.debug if self._written is None else log.info
+        tell("rules in force", rules=enabled, switched_off=len(book.rules) - enabled, silences=len(book.silences))
+        self._written = written

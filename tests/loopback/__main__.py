@@ -17,6 +17,11 @@ Answering as Kraken, Binance and Cryptowatch do, from {folder}, with an invented
   Binance      curl -g '{base}/api/v3/ticker/24hr?symbols=["BTCUSDT"]'
   Cryptowatch  curl '{base}/markets/summaries?limit=1'
 
+and, where the top lists are recorded, as CoinMarketCap and CryptoCompare do; any key is good but "wrong":
+
+  TRACKER_COINMARKETCAP_URL={base} TRACKER_COINMARKETCAP_API_KEY=any
+  TRACKER_CRYPTOCOMPARE_URL={base} TRACKER_CRYPTOCOMPARE_API_KEY=any
+
 To sample it, type in another terminal:
 
   TRACKER_KRAKEN_URL={base} \\

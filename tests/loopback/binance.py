@@ -12,11 +12,12 @@ from zlib import crc32
 
 from aiohttp import web
 
-from .market import DAY, MINUTE, Market, text
+from .market import DAY, HOUR, MINUTE, Bar, Market, text
 from .recordings import Json, Recordings
 
 LIMIT = 6000
 """Weight a minute, of today; the recording is of 2021 and says 1200."""
+LENGTHS = {"1m": MINUTE, "1h": HOUR}
 WINDOWS = {f"{minutes}m": minutes * MINUTE for minutes in range(1, 60)} | {"1h": 3600}
 
 
@@ -66,11 +67,14 @@ class Binance:
         market = self._markets.get(request.query.get("symbol", ""))
         if market is None:
             return _error(-1121, "Invalid symbol.")
-        first = -(-int(request.query["startTime"]) // (MINUTE * 1000)) * MINUTE
+        length = LENGTHS.get(request.query.get("interval", ""))
+        if length is None:
+            return _error(-1120, "Invalid interval.")
+        first = -(-int(request.query["startTime"]) // (length * 1000)) * length
         last = min(int(request.query["endTime"]), self._ms()) // 1000
         most = min(int(request.query.get("limit", "500")), 1000)
-        starts = list(range(first, last + 1, MINUTE))[:most]
-        return self._answer([_kline(market, start) for start in starts], 2)
+        starts = list(range(first, last + 1, length))[:most]
+        return self._answer([_kline(market.candle(start, length), length) for start in starts], 2)
 
     def _symbols(self, request: web.Request) -> list[str] | None:
         """Give what is asked for, all of none; `None` where one of it does not exist."""
@@ -143,8 +147,7 @@ def _statistics(symbol: str, market: Market, opened: float, now: float) -> Json:
     }
 
 
-def _kline(market: Market, start: int) -> list[Any]:
-    bar = market.bar(start)
+def _kline(bar: Bar, length: int) -> list[Any]:
     prices = [text(price) for price in bar[1:5]]
     quote = f"{bar.volume * bar.close:.8f}"
-    return [start * 1000, *prices, text(bar.volume), (start + MINUTE) * 1000 - 1, quote, 1, "0", "0", "0"]
+    return [bar.start * 1000, *prices, text(bar.volume), (bar.start + length) * 1000 - 1, quote, 1, "0", "0", "0"]

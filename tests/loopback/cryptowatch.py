@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
-from .market import DAY, MINUTE, Market
+from .market import DAY, Bar, Market
 from .recordings import Json, Recordings
 
 COST = 0.015
@@ -53,12 +53,14 @@ class Cryptowatch:
             return self._answer(request, {"error": f"{'Instrument' if known else 'Exchange'} not found"}, 404)
         market = _markets(self._found)[f"{exchange}:{pair}"]
         # Closing times. The newest candle is still running, so its closing time is to come.
-        newest = (int(self._now()) // MINUTE + 1) * MINUTE
+        periods = request.query.get("periods", "60")
+        length = int(periods)
+        newest = (int(self._now()) // length + 1) * length
         after = max(int(request.query.get("after", 0)), newest - 10 * DAY)
         before = min(int(request.query.get("before", newest)), newest)
-        closes = range(-(-after // MINUTE) * MINUTE, before + 1, MINUTE)
-        rows = [row for close in closes if (row := _row(market, close))][-MOST_ROWS:]
-        return self._answer(request, {"result": {"60": rows}})
+        closes = range(-(-after // length) * length, before + 1, length)
+        rows = [row for close in closes if (row := _row(market.candle(close - length, length), close))][-MOST_ROWS:]
+        return self._answer(request, {"result": {periods: rows}})
 
     def _answer(self, request: web.Request, body: Json, status: int = 200) -> web.Response:
         has_key = "X-CW-API-Key" in request.headers or "apikey" in request.query
@@ -101,9 +103,8 @@ def _summary(recorded: Json, market: Market, second: int) -> Json:
     return {**recorded, "price": price, "volume": volume, "volumeBase": volume, "volumeQuote": volume * float(last)}
 
 
-def _row(market: Market, close: int) -> list[Any] | None:
+def _row(bar: Bar, close: int) -> list[Any] | None:
     """Make a row; a minute without a trade has none."""
-    bar = market.bar(close - MINUTE)
     if not bar.volume:
         return None
     prices = [float(price) for price in bar[1:5]]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
-from .market import DAY, MINUTE, Market, text
+from .market import DAY, HOUR, MINUTE, Bar, Market, text
 from .recordings import Json, Recordings
 
 QUOTES = ("usdt", "usdc", "usd", "eur", "gbp", "cad", "aud", "chf", "jpy", "btc", "eth", "dai", "dot")
@@ -19,6 +19,7 @@ OLD = {"btc": "XXBT", "eth": "XETH", "xrp": "XXRP", "ltc": "XLTC", "xlm": "XXLM"
 OLD |= {"etc": "XETC", "rep": "XREP", "mln": "XMLN", "usd": "ZUSD", "eur": "ZEUR", "gbp": "ZGBP", "cad": "ZCAD"}
 THEIRS = {"btc": "XBT", "doge": "XDG"}
 ROWS = 720
+LENGTHS = {"1": MINUTE, "60": HOUR}
 
 
 class Pair(NamedTuple):
@@ -61,12 +62,14 @@ class Kraken:
         pair = self._spelt.get(request.query.get("pair", ""))
         if pair is None:
             return _error("EQuery:Unknown asset pair")
-        if request.query.get("interval", "1") != "1":
+        length = LENGTHS.get(request.query.get("interval", "1"))
+        if length is None:
             return _error("EGeneral:Invalid arguments")
-        running = int(self._now()) // MINUTE * MINUTE
-        oldest = max(running - ROWS * MINUTE, int(request.query.get("since", "0")) + 1)
-        starts = [start for start in range(running - ROWS * MINUTE, running + 1, MINUTE) if start >= oldest]
-        return self._answer({pair.key: [_row(pair.market, start) for start in starts], "last": running - MINUTE})
+        running = int(self._now()) // length * length
+        oldest = max(running - ROWS * length, int(request.query.get("since", "0")) + 1)
+        starts = [start for start in range(running - ROWS * length, running + 1, length) if start >= oldest]
+        rows = [_row(pair.market.candle(start, length)) for start in starts]
+        return self._answer({pair.key: rows, "last": running - length})
 
     def _answer(self, result: Any) -> web.Response:
         made = format_datetime(datetime.fromtimestamp(int(self._now()), UTC), usegmt=True)
@@ -127,7 +130,6 @@ def _ticker(market: Market, second: int) -> Json:
     }
 
 
-def _row(market: Market, start: int) -> list[Any]:
-    bar = market.bar(start)
+def _row(bar: Bar) -> list[Any]:
     prices = [text(price) for price in bar[1:5]]
-    return [start, *prices, prices[0] if bar.volume else "0.0", text(bar.volume), int(bool(bar.volume))]
+    return [bar.start, *prices, prices[0] if bar.volume else "0.0", text(bar.volume), int(bool(bar.volume))]

@@ -10,7 +10,7 @@ from random import Random
 from typing import NamedTuple
 from zlib import crc32
 
-DAY, MINUTE = 86_400, 60
+DAY, HOUR, MINUTE = 86_400, 3_600, 60
 LOT = Decimal("0.00000001")
 
 # Minute by minute how busy it is: quiet ones, ordinary ones, a burst now and then. The length is no
@@ -65,6 +65,13 @@ class Market:
         seconds = (0, 13, 29, 47, 59) if volume else (-1,)
         prices = [self.price(start + second) for second in seconds]
         return Bar(start, prices[0], max(prices), min(prices), prices[-1], volume)
+
+    def candle(self, start: int, length: int) -> Bar:
+        """Give the bar of a minute, or what the bars of an hour's minutes come to."""
+        bars = [self.bar(minute) for minute in range(start, start + length, MINUTE)]
+        highs, lows = [bar.high for bar in bars], [bar.low for bar in bars]
+        volume = sum([bar.volume for bar in bars], Decimal(0))
+        return Bar(start, bars[0].open, max(highs), min(lows), bars[-1].close, volume)
 
     def _lots(self, instant: float) -> int:
         """Give what was ever traded, in integers, so that it never falls."""

@@ -90,6 +90,42 @@ def test_a_tick_that_is_pushed_out_while_it_is_committed_takes_no_other_with_it(
     assert [at for at, _ in emptied(backlog)] == [NOON + HOUR, NOON + 2 * HOUR]
 
 
+def test_what_was_committed_lately_and_forgotten_by_the_store_is_taken_up_again_in_order():
+    backlog = Backlog(5)
+    ticks = range(NOON, NOON + 30, 5)
+    for at in ticks:
+        backlog.keep(at, heard(f"{at}"))
+    for at in ticks[:4]:
+        backlog.done(at)
+
+    backlog.forgotten(after=NOON + 10)
+
+    assert emptied(backlog) == [(at, heard(f"{at}")) for at in ticks[3:]]
+
+
+@pytest.mark.parametrize("interval", EVERY_INTERVAL)
+def test_at_every_interval_that_is_one_tick_at_least(interval: int):
+    backlog = Backlog(interval)
+    backlog.keep(NOON, heard("1"))
+    backlog.done(NOON)
+
+    backlog.forgotten(after=0)
+
+    assert emptied(backlog) == [(NOON, heard("1"))]
+
+
+def test_a_full_backlog_takes_up_nothing_again_because_newer_ticks_would_go():
+    backlog = Backlog(HOUR)
+    for number in range(3):
+        backlog.keep(NOON + number * HOUR, {})
+        if not number:
+            backlog.done(NOON)
+
+    backlog.forgotten(after=0)
+
+    assert [at for at, _ in emptied(backlog)] == [NOON + HOUR, NOON + 2 * HOUR]
+
+
 def test_an_hour_of_ten_thousand_metrics_takes_less_than_40_mb():
     chance = random.Random(7)
     said = {

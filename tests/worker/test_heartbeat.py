@@ -6,13 +6,19 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
+from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from tests.loopback import serving
 from worker.heartbeat import EVERY_SECONDS, Heartbeat
+from worker.latest import MINUTE, Writer
+from worker.live import Live
 from worker.notify import sessions
 from worker.notify.heard import call
+from worker.sources.watched import Watched
+
+from .invented import BTC, NOON, Beats, Invented
 
 
 class Ear:
@@ -135,3 +141,23 @@ async def test_without_an_address_there_is_nothing_to_do(beats: int):
         heartbeat.beat()
 
     await heartbeat.run()
+
+
+async def test_the_sampler_tells_of_each_tick_when_it_is_committed_and_not_before(fake: Redis, session: ClientSession):
+    told, beats = [], Beats()
+    source = Invented(BTC)
+    source.keeps = 0
+    live = Live(
+        [Watched(source, session, patience=0.2)], Writer(fake), MINUTE, committed=lambda: told.append(live._newest)
+    )
+    running = asyncio.create_task(live.run(NOON, aiter(beats)))
+    async with asyncio.timeout(20):
+        for at in (NOON, NOON + MINUTE, NOON + 2 * MINUTE):
+            if at > NOON:
+                beats.beat(at)
+            while at not in told:  # nobody else is told
+                await asyncio.sleep(0.005)
+    running.cancel()
+    await asyncio.wait([running])
+
+    assert told == [NOON, NOON + MINUTE, NOON + 2 * MINUTE]

@@ -429,6 +429,20 @@ async def test_what_redis_lost_is_filled_from_candles(outage: Outage, session: C
     assert (await sampling.store.sources())["invented"]["metrics"] == 1
 
 
+async def test_what_redis_had_said_yes_to_and_forgot_is_committed_again(outage: Outage, session: ClientSession):
+    sampling = Sampling(session, Writer(outage.redis), [idle(BTC)], interval=1)
+
+    async with sampling.going():
+        await sampling.beat(*range(NOON + 1, NOON + 6))
+        await outage.redis.flushall()
+        await outage.is_met(sampling, NOON + 6)
+        outage.ends()
+        await sampling.beat(NOON + 7)
+
+    assert await sampling.day(end=NOON + 7) == list(range(NOON + 1, NOON + 8))
+    assert await is_clean(outage.redis)
+
+
 async def test_filling_that_an_outage_cut_off_goes_on_afterwards(outage: Outage, session: ClientSession):
     source = Invented(BTC, ETH)
     sampling = Sampling(session, Writer(outage.redis), [source])
@@ -547,6 +561,7 @@ async def test_ticks_of_the_future_stand_and_nothing_is_added_before_them(fake: 
             sampling.beats.beat(NOON + 60, NOON + 120)
             await until(lambda: NOON + 120 in source.fetched)
             await until(lambda: not sampling.live._backlog)
+            await until(lambda: source.candles_asked)
             tick, clean = await sampling.store.tick(), await is_clean(fake)
             await sampling.beat(NOON + HOUR + 120)
 
@@ -554,6 +569,7 @@ async def test_ticks_of_the_future_stand_and_nothing_is_added_before_them(fake: 
         ("warning", "the store has ticks of the future, and nothing is added until then: was a clock wrong?")
     ]
     assert (tick, clean) == (NOON + HOUR + 60, True)
+    assert max(end for _, _, end in source.candles_asked[:2]) <= NOON + 120
     assert await sampling.day(end=NOON + 2 * HOUR) == [NOON + HOUR + 60, NOON + HOUR + 120]
 
 

@@ -7,10 +7,12 @@ One way to open the archive, in SQLite or in PostgreSQL, and our names for what 
 Either way nothing is half-written: whatever is written is one transaction.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from threading import Thread
 from typing import Any, cast
 from urllib.parse import quote, unquote
 
@@ -89,11 +91,16 @@ async def connect(address: str, name: str, *, writes: bool) -> AsyncIterator[Asy
         url = make_url(address)
     except (ArgumentError, ValueError) as error:
         raise ArchiveError(f"TRACKER_DATABASE_URL cannot be read: {error}") from error
-    engine = _sqlite(url, writes=writes) if url.get_backend_name() == "sqlite" else _postgresql(url, name)
+    threads: list[Thread] = []
+    is_file = url.get_backend_name() == "sqlite"
+    engine = _sqlite(url, threads, writes=writes) if is_file else _postgresql(url, name)
     try:
         yield engine
     finally:
         await engine.dispose()
+        # aiosqlite does not wait for a thread to end whose connection failed, and one that outlives the loop complains.
+        for thread in threads:
+            await asyncio.to_thread(thread.join, CONNECT_SECONDS)
 
 
 @asynccontextmanager
@@ -108,7 +115,7 @@ def is_sqlite(engine: AsyncEngine) -> bool:
     return engine.dialect.name == "sqlite"
 
 
-def _sqlite(url: URL, *, writes: bool) -> AsyncEngine:
+def _sqlite(url: URL, threads: list[Thread], *, writes: bool) -> AsyncEngine:
     path = Path(unquote(url.database or "")).absolute()
     options = {"mode": "rwc" if writes else "rw"} | {name: str(value) for name, value in url.query.items()}
     file = f"file:{quote(str(path))}?{'&'.join(f'{name}={value}' for name, value in options.items())}"
@@ -118,9 +125,11 @@ def _sqlite(url: URL, *, writes: bool) -> AsyncEngine:
             path.parent.mkdir(parents=True, exist_ok=True)
         elif not path.exists():
             raise ArchiveAway(NOT_YET)
-        return await aiosqlite.connect(
+        connection = aiosqlite.connect(
             file, uri=True, factory=_Keeping if writes else _Looking, timeout=LOCKED_SECONDS, isolation_level=None
         )
+        threads[:] = [*(thread for thread in threads if thread.is_alive()), connection._thread]  # noqa: SLF001
+        return await connection
 
     engine = create_async_engine(
         "sqlite+aiosqlite://",

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from .engine import is_sqlite, transaction
-from .revisions import REVISIONS, judge, revision
+from .revisions import REVISIONS, held_revision, judge, revision
 from .schema import SCHEMA_TABLE, candles
 
 MIGRATIONS = Path(__file__).with_name("migrations")
@@ -29,7 +29,7 @@ async def migrate(engine: AsyncEngine) -> None:
         held = await revision(connection)
         if held == REVISIONS[-1]:
             # What may only be read is better known now than when the first hour is over.
-            await connection.execute(text(f"UPDATE {SCHEMA_TABLE} SET version_num = version_num"))
+            await connection.execute(update(held_revision).values(version_num=held_revision.c.version_num))
             return
         if held is not None and held not in REVISIONS:
             judge(held)

@@ -9,7 +9,8 @@ from .schema import SCHEMA_TABLE
 REVISIONS = ("0001",)
 """Every state that this code knows, the newest last; a test compares with the migrations."""
 
-_held = select(column("version_num", Text)).select_from(table(SCHEMA_TABLE))
+held_revision = table(SCHEMA_TABLE, column("version_num", Text))
+"""Alembic's own table, of one row."""
 
 
 async def revision(connection: AsyncConnection) -> str | None:
@@ -19,7 +20,9 @@ async def revision(connection: AsyncConnection) -> str | None:
 
 def _revision(connection: Connection) -> str | None:
     # Asked for first, because in PostgreSQL a failed question would end the transaction.
-    return connection.scalar(_held) if inspect(connection).has_table(SCHEMA_TABLE) else None
+    return (
+        connection.scalar(select(held_revision.c.version_num)) if inspect(connection).has_table(SCHEMA_TABLE) else None
+    )
 
 
 def judge(held: str | None) -> None:

@@ -5,9 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from ..model import DAY, HOUR
+from ..model import DAY
 from ..rules import Alert, Kind, Rule
-from ..rules.conditions import look
 from ..rules.text import digest, digest_id, is_in_digest, single
 from .play import Played, Trial
 from .sweep import Variant
@@ -130,5 +129,4 @@ def _window(rule: Rule) -> int:
     """Give how many seconds before a tick a rule looks back on."""
     if rule.kind in (Kind.DEVIATION, Kind.RANK):
         return DAY
-    wanted = look(rule)
-    return max(wanted.all_of, *wanted.first_of, HOUR if rule.kind in (Kind.RATIO, Kind.FROZEN) else 0)
+    return rule.window if rule.kind in (Kind.RATIO, Kind.CHANGE, Kind.FROZEN) else 0

@@ -17,7 +17,7 @@ from .asked import Asked, Format, Time
 from .context import Context
 from .document import NOT_ACCEPTED, UNCHANGED, also_as
 from .exact import dumps
-from .problems import RETRY_SECONDS, Problem, Refused, not_accepted
+from .problems import RETRY_SECONDS, Problem, Refused, Wrong, not_accepted
 
 MOST_COINS = 5000
 COLUMNS = {
@@ -133,9 +133,9 @@ async def _snapshot(reader: TopReader, minute: int) -> Snapshot:
     if span is None:
         raise _not_made(await reader.roles())
     near = [at for at in (found and found.at, await reader.after(minute)) if at is not None]
-    nearest = " and ".join(str(at) for at in near)
-    detail = f"no top list of {minute}: there are lists from {span.oldest} to {span.newest}; nearest: {nearest}"
-    raise Refused(HTTPStatus.NOT_FOUND, detail)
+    there = f"from {span.oldest} to {span.newest}; nearest: {' and '.join(map(str, near))}"
+    wrong = Wrong(field="datetime", value=str(minute), accepted=there)
+    raise Refused(HTTPStatus.NOT_FOUND, f"no top list of {minute}: there are lists {there}", [wrong])
 
 
 def _not_made(roles: Mapping[str, Mapping[str, Any]]) -> Refused:

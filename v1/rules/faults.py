@@ -60,8 +60,8 @@ def _fault(error: ErrorDetails, model: type[BaseModel]) -> Fault:
 
 
 def _accepted(error: ErrorDetails, model: type[BaseModel], message: str) -> str:
-    if error["type"] in _WORDS:
-        return _WORDS[error["type"]]
+    if error["type"] == "value_error" or error["type"] in _WORDS:
+        return _WORDS.get(error["type"], message)
     match error["type"], _field(error, model):
         case "extra_forbidden", _:
             return f"the fields {', '.join(each.alias or name for name, each in model.model_fields.items())}"

@@ -88,7 +88,7 @@ def claimed(plan: Plan, use: Use, at: int) -> Use | None:
     if at <= use.asked or at < use.until:
         return None
     every = interval(plan, use, at)
-    if every is None or not (at % every == 0 or _is_made_up_for(plan, use, at, every)):
+    if every is None or not (_is_time(plan, use, at, every) or _is_made_up_for(plan, use, at, every)):
         return None
     calls = use.calls if use.minute == at else 0
     if plan.per_minute is not None and calls + plan.calls > plan.per_minute:
@@ -115,6 +115,11 @@ def settled(plan: Plan, use: Use, at: int, outcome: Outcome, reserved: int) -> U
         reason=outcome.reason,
         faults=_one_more(use.faults, outcome.fault),
     )
+
+
+def _is_time(plan: Plan, use: Use, at: int, every: int) -> bool:
+    # A grid that changes as it slows down would leave out twice as long a time where one ends and the next begins.
+    return at % every == 0 if every == plan.interval else at - use.asked >= every
 
 
 def _is_made_up_for(plan: Plan, use: Use, at: int, every: int) -> bool:

@@ -12,7 +12,7 @@ from worker.settings import WorkerSettings
 from worker.sources import coinmarketcap, cryptocompare
 from worker.sources.toplists import Lister
 from worker.top import merging, pricing, ranking
-from worker.top.asking import Asker, Role
+from worker.top.asking import Asker, Role, Sleep
 from worker.top.budget import Plan
 from worker.top.merging import Merging
 
@@ -36,6 +36,13 @@ class Listers(NamedTuple):
 
     prices: Lister[PricedCoin]
     ranks: Lister[RankedCoin]
+
+
+class Time(NamedTuple):
+    """What tells the time, and lets it pass."""
+
+    now: Callable[[], float]
+    sleep: Sleep = asyncio.sleep
 
 
 class Off(NamedTuple):
@@ -73,24 +80,24 @@ def off(settings: WorkerSettings, only: Collection[str]) -> Off | None:
     return None
 
 
-async def run(
-    settings: WorkerSettings, only: Collection[str], stores: Stores, listers: Listers, clock: Callable[[], float]
-) -> None:
+async def run(settings: WorkerSettings, only: Collection[str], stores: Stores, listers: Listers, time: Time) -> None:
     """Run the wanted roles for ever; return at once where they cannot run."""
     why = off(settings, only)
     if why:
         log.info("no top list is made", reason=why.reason)
         return await _tell(stores.top, only, why)
-    now = int(clock()) // MINUTE * MINUTE
-    askers = [Asker(role, stores.plans, stores.top) for role in _asking(settings, only, stores.listings, listers)]
+    now = int(time.now()) // MINUTE * MINUTE
+    askers = [
+        Asker(role, stores.plans, stores.top, time.sleep) for role in _asking(settings, only, stores.listings, listers)
+    ]
     # Before anything is merged: what a provider knows of the past must be there.
     await asyncio.gather(*[asker.open(now) for asker in askers])
     async with asyncio.TaskGroup() as tasks:
         for asker in askers:
-            tasks.create_task(asker.run(now, beats(MINUTE, now, clock)))
+            tasks.create_task(asker.run(now, beats(MINUTE, now, *time)))
         if merging.NAME in only:
-            merger = Merging(stores.listings, stores.top, settings.top_margin, clock)
-            tasks.create_task(merger.run(now, beats(MINUTE, now, clock)))
+            merger = Merging(stores.listings, stores.top, settings.top_margin, time.now)
+            tasks.create_task(merger.run(now, beats(MINUTE, now, *time)))
     return None
 
 

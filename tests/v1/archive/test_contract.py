@@ -12,6 +12,7 @@ from v1 import candles
 from v1.archive import ArchiveAway, ArchiveError, ArchiveReader, connect_archive
 from v1.archive.writer import ArchiveWriter
 from v1.candles import Bar, HourCandle, Length
+from v1.model import Metric
 
 from ..serving import DAY, HOUR, NOON
 from .hours import BTC, ETH, hour, opened, some_hours
@@ -30,7 +31,7 @@ async def archive(database: str) -> AsyncIterator[ArchiveWriter]:
 
 
 async def all_of(archive: ArchiveReader, *metrics: str) -> list[HourCandle]:
-    return [row for metric in metrics or (BTC,) for row in await archive.hours(candles.Metric(metric), 0, 2**40)]
+    return [row for metric in metrics or (BTC,) for row in await archive.hours(Metric(metric), 0, 2**40)]
 
 
 async def test_what_is_written_is_read_back_as_it_was(archive):
@@ -45,7 +46,7 @@ async def test_what_is_written_is_read_back_as_it_was(archive):
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20, deadline=None)
 @given(some.lists(numbers, min_size=8, max_size=8), some.integers(0, 1000))
 async def test_every_digit_of_every_number_comes_back(archive, digits, place):
-    written = HourCandle(BTC, NOON + place * HOUR, *digits, 60, 3600, "samples", 1)
+    written = hour("1", start=NOON + place * HOUR)._replace(**dict(zip(HourCandle._fields[2:10], digits, strict=True)))
     await archive.trim(2**40)
 
     await archive.write([written])
@@ -144,7 +145,7 @@ async def test_the_questions_of_the_worker_are_answered(archive):
 
     assert await archive.newest(BTC) == NOON + HOUR
     assert await archive.newest(ETH) == NOON
-    assert await archive.newest(candles.Metric("KRAKEN:NOPE")) is None
+    assert await archive.newest(Metric("KRAKEN:NOPE")) is None
     assert await archive.counts(NOON) == {BTC: 2, ETH: 1}
     assert await archive.coverage(BTC, NOON, NOON + 2 * HOUR) == {NOON: 120, NOON + HOUR: 60}
     assert await archive.metrics(NOON + HOUR) == [BTC]

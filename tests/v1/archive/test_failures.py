@@ -5,7 +5,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -51,7 +50,7 @@ def writing(address: str, limit: int = 0) -> subprocess.Popen[str]:
 async def counts(address: str) -> list[int]:
     """Give how many metrics each hour has, from the first on, until there is none."""
     async with opened(address) as archive:
-        found = []
+        found: list[int] = []
         while known := await archive.counts(len(found) * HOUR):
             found.append(len(known))
         return found
@@ -165,7 +164,7 @@ async def test_an_address_that_nobody_can_read_is_said():
 
 
 async def test_a_server_that_is_killed_is_away_and_afterwards_all_is_well():
-    with tempfile.TemporaryDirectory() as folder, postgres.running(postgres.wheel(), Path(folder)) as server:
+    with postgres.running(postgres.wheel()) as server:
         async with opened(server.address()) as archive:
             expected = []
             for round_ in range(3):
@@ -183,7 +182,7 @@ async def test_a_server_that_is_killed_is_away_and_afterwards_all_is_well():
 
 
 async def test_killed_while_it_is_written_to_it_has_whole_hours_only():
-    with tempfile.TemporaryDirectory() as folder, postgres.running(postgres.wheel(), Path(folder)) as server:
+    with postgres.running(postgres.wheel()) as server:
         with writing(server.address()) as process:
             assert process.stdout
             for line in process.stdout:

@@ -3,7 +3,6 @@
 import shutil
 import subprocess
 import sys
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -108,7 +107,7 @@ async def test_the_machines_own_postgresql_will_do_too():
     programs = postgres.debian()
     if programs is None:
         pytest.skip("this machine has no PostgreSQL of its own")
-    with tempfile.TemporaryDirectory() as folder, postgres.running(programs, Path(folder)) as server:
+    with postgres.running(programs) as server:
         async with opened(server.address()) as archive:
             hours = some_hours(100)
             await archive.write(hours)
@@ -117,5 +116,5 @@ async def test_the_machines_own_postgresql_will_do_too():
 
             assert await archive.hours(BTC, 0, 2**40) == hours[10:]
             assert await archive.newest(BTC) == hours[-1].start
-            assert await archive.prepare(NOON + 60 * DAY) is None
+            await archive.prepare(NOON + 60 * DAY)
             assert await archive.coverage(BTC, NOON - HOUR, NOON) == {}

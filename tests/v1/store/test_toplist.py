@@ -94,7 +94,7 @@ async def test_lists_are_bounded_in_number(redis: Redis, listings: Listings, mon
     assert await listings.prices(NOON + MINUTE) is None
 
 
-async def test_who_waits_for_news_is_told_of_a_newer_list(server: str, redis: Redis, listings: Listings):
+async def test_who_waits_for_news_is_told_of_a_newer_list(listings: Listings):
     await listings.put_prices(prices())
     await listings.put_ranks(ranks())
     waiting = asyncio.create_task(listings.news(NOON, NOON, 5))
@@ -125,7 +125,7 @@ async def test_the_same_snapshot_twice_is_one_and_a_published_minute_never_chang
     assert await top.snapshot(NOON) == snapshot()
 
 
-async def test_two_that_merge_at_the_same_time_make_one(server: str, redis: Redis):
+async def test_two_that_merge_at_the_same_time_make_one(redis: Redis):
     writers = [TopWriter(redis) for _ in range(8)]
 
     new = await asyncio.gather(*[writer.put(snapshot()) for writer in writers])
@@ -199,7 +199,7 @@ async def test_names_that_are_missing_are_told_and_nothing_is_made_up(top: TopWr
         await TopReader(redis).snapshot(NOON)
 
 
-async def test_a_plan_is_charged_all_or_nothing_by_however_many(server: str, redis: Redis):
+async def test_a_plan_is_charged_all_or_nothing_by_however_many(redis: Redis):
     plans = Plans(redis)
 
     def charge(use: Use) -> Use | None:
@@ -219,4 +219,6 @@ async def test_how_roles_do_is_what_they_said_last(top: TopWriter):
 
 
 def test_a_row_is_a_coin_with_its_rank():
-    assert snapshot().coins[1] == Coin(2, 1, "BTC", "Bitcoin", "56507.38254720854", "68130148004.21379", NOON - 58, NOON)
+    assert snapshot().coins[1] == Coin(
+        2, 1, "BTC", "Bitcoin", "56507.38254720854", "68130148004.21379", NOON - 58, NOON
+    )

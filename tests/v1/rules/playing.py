@@ -1,0 +1,100 @@
+"""Rules played on hand-made samples, the way a live run judges them: through records, a store in memory, and the engine."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from v1.market import moved_on
+from v1.memory import Memory
+from v1.model import Metric, Reading
+from v1.ranks import score, standings
+from v1.records import Heard, read, write
+from v1.rules import SILENT, Alert, Engine, Market, Rule, Silence, parse_rule, with_states
+
+NOON = 1_621_252_800
+"""2021-05-17T12:00:00Z, the first tick."""
+MINUTE = 60
+HOUR = 3600
+DAY = 86400
+BTC, ETH = "KRAKEN:BTCUSD", "KRAKEN:ETHUSD"
+
+
+def rule(kind: str = "ratio", **fields: Any) -> Rule:
+    """Make a rule that speaks at every sample that exceeds, unless told otherwise."""
+    given = {"id": "r", "kind": kind, "cooldown": 0, "step": 0} | fields
+    return parse_rule({name.rstrip("_"): value for name, value in given.items()}, MINUTE)
+
+
+def reading(value: object, measure: str = "price") -> Reading | None:
+    """Make what is heard: one number, several by their names, or nothing."""
+    if value is None or isinstance(value, Reading):
+        return value
+    numbers = value if isinstance(value, Mapping) else {measure: value}
+    return Reading(**({"price": "1"} | {name: _text(name, number) for name, number in numbers.items()}))
+
+
+def _text(name: str, number: object) -> Any:
+    return number if name == "provider_time" or number is None else str(number)
+
+
+class Sampler:
+    """A market that is sampled every minute. With `is_restarted` it forgets at every tick what is not written down."""
+
+    def __init__(
+        self,
+        rules: Sequence[Rule],
+        silences: Sequence[Silence] = (),
+        *,
+        interval: int = MINUTE,
+        source: str = "kraken",
+        is_restarted: bool = False,
+    ) -> None:
+        self.rules, self.silences = rules, silences
+        self.interval, self.source = interval, source
+        self.is_restarted = is_restarted
+        self.engine = Engine(rules, silences, interval)
+        self.memory = Memory()
+        self.at = NOON - interval
+        self.judged = SILENT
+
+    def tick(self, heard: Mapping[str, object], at: int | None = None, measure: str = "price") -> list[Alert]:
+        """Let one tick pass, and give what is said."""
+        self.at = self.at + self.interval if at is None else at
+        if self.is_restarted:
+            self._restart()
+        told = {Metric(metric): reading(value, measure) for metric, value in heard.items()}
+        readings = {metric: Heard(each, self.source) for metric, each in told.items() if each}
+        metrics = sorted(self.memory.known | readings.keys())
+        steps = moved_on(self.at, metrics, readings, self.memory.found(self.at, metrics, self.engine.look))
+        judged = self.engine.judge(Market(self.at, steps, score(standings(steps)).rank, self.memory.outages))
+        self.memory.commit(self.at, with_states(steps, judged), judged)
+        self.judged = judged
+        return [*judged.alerts()]
+
+    def play(
+        self, *series: Iterable[object], metrics: Sequence[str] = (BTC, ETH), measure: str = "price"
+    ) -> list[Alert]:
+        """Let one tick pass for each number of a series; `None` is no sample."""
+        said = []
+        for values in zip(*series, strict=True):
+            said += self.tick(dict(zip(metrics, values, strict=False)), measure=measure)
+        return said
+
+    def _restart(self) -> None:
+        self.engine = Engine(self.rules, self.silences, self.interval)
+        for series in self.memory._series.values():
+            if series.record:
+                series.record = read(write(series.record))
+
+
+def ticks(alerts: Iterable[Alert]) -> list[int]:
+    """Give the minutes since noon at which something was said."""
+    return [(alert.at - NOON) // MINUTE for alert in alerts]
+
+
+def said(one: Rule, *series: Iterable[object], measure: str = "price", **market: Any) -> list[Alert]:
+    """Give what one rule says of one series, or of several metrics."""
+    return Sampler([one], **market).play(*series, measure=measure)
+
+
+def flat(value: object, many: int) -> Iterator[object]:
+    return iter([value] * many)

@@ -1,0 +1,177 @@
+"""Which rules are in force, and what a file of rules may say."""
+
+import json
+
+import pytest
+
+from v1.rules import DEFAULTS, Kind, parse_rule, parse_silence
+from v1.rules.book import Origin, Written, default, read_book, switched_off, write
+from v1.rules.file import WrongFile, read_rules_file
+
+EXAMPLE = """
+[[rules]]
+id = "volume-spike"
+kind = "ratio"
+metrics = "*"
+measure = "interval_volume"
+factor = 3
+window = "1h"
+min_samples = 30
+cooldown = "1h"
+step = 3
+"""
+NOTHING = Written({}, {}, {})
+
+
+def book(api=(), file=(), silences=(), interval=60):
+    return read_book(Written(dict(api), dict(file), dict(silences)), interval)
+
+
+def kept(**fields) -> tuple[str, str]:
+    made = parse_rule({"id": "a", "kind": "ratio"} | fields)
+    return made.id, write(made)
+
+
+def test_before_anybody_writes_one_the_default_rules_are_in_force():
+    found = book()
+
+    assert {name: entry.origin for name, entry in found.entries.items()} == {
+        rule.id: Origin.DEFAULT for rule in DEFAULTS
+    }
+    assert found.wrong == ()
+
+
+def test_a_rule_of_the_api_comes_before_a_default_and_one_of_the_file_before_both():
+    of_api, of_file = kept(id="stale", kind="stale", intervals=7), kept(id="stale", kind="stale", intervals=9)
+
+    assert book([of_api]).entries["stale"].rule.intervals == 7
+    assert book([of_api]).entries["stale"].origin is Origin.API
+    assert book([of_api], [of_file]).entries["stale"].rule.intervals == 9
+    assert book([of_api], [of_file]).entries["stale"].origin is Origin.FILE
+
+
+def test_a_default_rule_that_nobody_wants_is_switched_off_and_still_a_default_one():
+    known = default("stale")
+    assert known
+
+    entry = book([("stale", write(switched_off(known)))]).entries["stale"]
+
+    assert (entry.rule.enabled, entry.origin) == (False, Origin.DEFAULT)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", "null", '{"id": "x"}', '{"id": "x", "kind": "spike"}', json.dumps({"id": "y", "kind": "stale"})],
+    ids=["nothing", "half", "a list", "null", "no kind", "a kind of a newer version", "another id"],
+)
+def test_what_cannot_be_read_is_left_out_and_told_and_the_others_hold(text):
+    found = book([("x", text), kept(id="good")])
+
+    assert "x" not in found.entries
+    assert "good" in found.entries
+    (line,) = found.wrong
+    assert "rule x" in line
+
+
+def test_in_place_of_a_default_rule_that_was_written_over_unreadably_the_default_holds():
+    assert book([("stale", "{")]).entries["stale"].rule == default("stale")
+
+
+def test_a_rule_that_can_never_fire_at_this_interval_is_told():
+    (line,) = book([kept(window="5m", min_samples=5)], interval=300).wrong
+
+    assert line == (
+        "rule a can never fire: min_samples: 5 is not accepted; accepted: 1 or less: there is one sample every 300 seconds"
+    )
+
+
+def test_a_silence_is_kept_with_its_times():
+    silence = parse_silence({"id": "s", "from": 1, "to": 2, "comment": "maintenance"})
+
+    assert book(silences=[("s", write(silence))]).silences == {"s": silence}
+    assert json.loads(write(silence)) == {
+        "id": "s",
+        "metrics": "*",
+        "rule": "*",
+        "from": 1,
+        "to": 2,
+        "comment": "maintenance",
+    }
+
+
+# ---- the file ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_example_is_read():
+    (rule,) = read_rules_file(EXAMPLE, 60)
+
+    assert (rule.id, rule.kind, rule.factor, rule.window, rule.min_samples) == (
+        "volume-spike",
+        Kind.RATIO,
+        "3",
+        3600,
+        30,
+    )
+
+
+def test_numbers_of_the_file_keep_their_digits():
+    (rule,) = read_rules_file('[[rules]]\nid = "a"\nkind = "threshold"\nabove = 0.000010240000000000000001', 60)
+
+    assert rule.above == "0.000010240000000000000001"
+
+
+def test_a_time_of_the_file_is_a_time_of_day():
+    (rule,) = read_rules_file(
+        '[[rules]]\nid = "a"\nkind = "stale"\nmute = { start = 22:00:00, end = "06:00", zone = "Europe/Berlin" }', 60
+    )
+
+    assert rule.mute
+    assert (rule.mute.start.hour, rule.mute.end.hour) == (22, 6)
+
+
+def test_a_file_without_rules_has_none():
+    assert read_rules_file("", 60) == ()
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        pytest.param("rules = [", ["is not TOML"], id="no TOML"),
+        pytest.param('[rule]\nid = "a"', ["'rule' is not accepted; accepted: [[rules]]"], id="a typing error"),
+        pytest.param('[rules]\nid = "a"', ["once for each rule"], id="a single table"),
+        pytest.param("rules = [1]", ["rule 1: 1 is not accepted; accepted: a document"], id="a number"),
+        pytest.param(
+            '[[rules]]\nid="a"\nkind="stale"\n[[rules]]\nid="a"\nkind="stale"',
+            ["the id 'a' is there 2 times"],
+            id="twice",
+        ),
+        pytest.param(
+            '[[rules]]\nid="a"\nkind="ratio"\nfactor=-1.5\n[[rules]]\nid="b"\nkind="spike"',
+            ["rule 1 (a): factor: -1.5 is not accepted; accepted: a number above zero", "rule 2 (b): kind: 'spike'"],
+            id="every fault of every rule",
+        ),
+        pytest.param(
+            '[[rules]]\nid="a"\nkind="ratio"\nchannels=["telegraph"]',
+            ["rule 1 (a): channels: 'telegraph' is not accepted; accepted: a channel that there is"],
+            id="an unknown channel",
+        ),
+        pytest.param(
+            '[[rules]]\nid="a"\nkind="ratio"\nwindow="5m"\nmin_samples=6',
+            ["min_samples: 6", "5 or less"],
+            id="never fires",
+        ),
+        pytest.param("\n".join(['[[rules]]\nid="a"\nkind="stale"'] * 1001), ["1000 at most"], id="too many"),
+    ],
+)
+def test_a_wrong_file_is_told_with_every_rule_field_and_value(text, said):
+    with pytest.raises(WrongFile) as caught:
+        read_rules_file(text, 60, frozenset({"pushover"}))
+
+    for each in said:
+        assert each in str(caught.value)
+
+
+def test_where_the_channels_are_not_known_every_one_is_accepted():
+    (rule,) = read_rules_file('[[rules]]\nid="a"\nkind="ratio"\nchannels=["telegraph"]', 60, None)
+
+    assert rule.channels == ("telegraph",)

@@ -1,0 +1,338 @@
+"""All rules over all metrics: sources that fall silent, digests, silences, mute hours, and what a tick may not say twice."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from v1.market import moved_on
+from v1.model import MEASURES, Metric, Sample
+from v1.ranks import score, standings
+from v1.records import Heard, Look, recount
+from v1.rules import NO_RULES, SILENT, Engine, Market, Outages, Silence, parse_silence
+from v1.rules.mute import Mute, is_muted
+from v1.rules.text import is_in_digest
+
+from .playing import BTC, ETH, HOUR, MINUTE, NOON, Sampler, reading, rule, said, ticks
+
+STALE = {"intervals": 3, "cooldown": "1h", "resolved": True}
+
+
+def stale(**fields):
+    return rule("stale", **(STALE | fields))
+
+
+def told(alerts):
+    return [(alert.event, alert.metric, (alert.at - NOON) // MINUTE) for alert in alerts]
+
+
+def silence(**fields) -> Silence:
+    return parse_silence({"id": "s", "from": NOON, "to": NOON + HOUR} | fields)
+
+
+# ---- sources that fall silent -------------------------------------------------------------------------------------
+
+
+def test_a_source_that_falls_silent_is_told_once_and_not_once_a_metric():
+    alerts = said(stale(), ["1", *[None] * 6], ["1", *[None] * 6])
+
+    assert told(alerts) == [("firing", "kraken:*", 3)]
+    assert (alerts[0].samples, alerts[0].since, alerts[0].id) == (2, NOON, f"r.kraken:*.{NOON + 3 * MINUTE}")
+
+
+def test_a_source_that_is_back_is_told_once():
+    series = ["1", *[None] * 4, "1", "1"]
+
+    assert told(said(stale(), series, series)) == [("firing", "kraken:*", 3), ("resolved", "kraken:*", 5)]
+
+
+def test_a_metric_that_stays_away_when_its_source_is_back_is_told_then():
+    alerts = said(stale(), ["1", *[None] * 4, "1", "1"], ["1", *[None] * 6])
+
+    assert told(alerts) == [("firing", "kraken:*", 3), ("firing", ETH, 5), ("resolved", "kraken:*", 5)]
+
+
+def test_a_metric_that_was_stale_before_its_source_fell_silent_is_resolved_as_it_was_told():
+    btc = ["1", "1", "1", "1", "1", *[None] * 4, "1"]
+    eth = ["1", *[None] * 8, "1"]
+
+    assert told(said(stale(), btc, eth)) == [
+        ("firing", ETH, 3),
+        ("firing", "kraken:*", 7),
+        ("resolved", ETH, 9),
+        ("resolved", "kraken:*", 9),
+    ]
+
+
+def test_a_rule_for_some_metrics_tells_of_a_silent_source_how_many_of_those_it_has():
+    (alert,) = said(stale(metrics=ETH), ["1", *[None] * 4], ["1", *[None] * 4])
+
+    assert (alert.metric, alert.samples) == ("kraken:*", 1)
+
+
+def test_a_rule_for_metrics_of_another_source_says_nothing():
+    assert said(stale(metrics="BINANCE:*"), ["1", *[None] * 4], ["1", *[None] * 4]) == []
+
+
+def test_silence_while_nobody_listened_is_no_silence():
+    """After an hour in which the worker was down its first tick, which asks nobody, must not blame the sources."""
+    market = Sampler([stale()])
+    market.play(["1"], ["1"])
+
+    assert market.tick({}, at=NOON + HOUR) == []
+    assert market.tick({BTC: "1", ETH: "1"}) == []
+
+
+def test_a_source_of_which_all_metrics_have_left_the_day_is_not_said_to_be_back():
+    market = Sampler([stale(cooldown="30d")])
+    market.play(["1", *[None] * 4])
+    alerts = [alert for minute in range(5, 1445) for alert in market.tick({}, at=NOON + minute * MINUTE)]
+
+    assert alerts == []
+    assert market.memory.known == set()
+    assert told(market.tick({BTC: "1"})) == [("resolved", "kraken:*", 1445)]
+
+
+def test_a_source_that_was_told_at_this_very_tick_is_not_told_again():
+    """The tick was cut off behind the states of the sources."""
+    market = Sampler([stale(cooldown=0)])
+    market.play(["1", None, None])
+    known = sorted(market.memory.known)
+    at = NOON + 3 * MINUTE
+
+    steps = moved_on(at, known, {}, market.memory.found(at, known, market.engine.look))
+    ranked = score(standings(steps)).rank
+    first = market.engine.judge(Market(at, steps, ranked, market.memory.outages))
+    outages = Outages(at, {source: each.states for source, each in first.sources.items()})
+
+    again = market.engine.judge(Market(at, steps, ranked, outages))
+
+    assert len([*first.alerts()]) == 1
+    assert [*again.alerts()] == []
+    assert {source: each.states for source, each in again.sources.items()} == outages.sources
+
+
+# ---- resolved ------------------------------------------------------------------------------------------------------
+
+
+def test_a_flap_within_the_cooldown_tells_neither_that_it_fires_nor_that_it_is_over():
+    flapping = rule("threshold", above=1, cooldown="1h", resolved=True)
+
+    assert told(said(flapping, ["2", "1", "2", "1", "2", "1"])) == [("firing", BTC, 0), ("resolved", BTC, 1)]
+
+
+def test_that_it_is_over_is_not_sent_to_whom_nobody_told_that_it_was():
+    quiet_at_first = Sampler(
+        [rule("threshold", above=1, cooldown="1h", resolved=True)],
+        [silence(to=NOON + MINUTE)],
+    )
+
+    alerts = quiet_at_first.play(["2", "1"])
+
+    assert [(alert.event, alert.quiet) for alert in alerts] == [
+        ("firing", "silence s"),
+        ("resolved", "its alert was not sent"),
+    ]
+
+
+def test_that_it_is_over_is_told_where_one_of_its_alerts_was_sent():
+    market = Sampler([rule("threshold", above=1, cooldown="2m", resolved=True)], [silence(to=NOON + MINUTE)])
+
+    alerts = market.play(["2", "2", "2", "1"])
+
+    assert [(alert.event, alert.quiet) for alert in alerts] == [
+        ("firing", "silence s"),
+        ("firing", None),
+        ("resolved", None),
+    ]
+
+
+def test_the_alert_that_is_over_is_named_once():
+    market = Sampler([rule("threshold", above=1, cooldown="1h")])
+    over = []
+    for value in ("2", "1", "2", "1"):
+        market.tick({BTC: value})
+        over.append(market.judged.metrics[Metric(BTC)].over)
+
+    assert over == [(), (f"r.{BTC}.{NOON}",), (), ()]
+
+
+# ---- digests -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("many, is_digest", [(5, False), (6, True)])
+def test_more_than_five_alerts_of_a_rule_at_a_tick_are_one_message(many, is_digest):
+    names = [f"KRAKEN:C{number}USD" for number in range(many)]
+
+    alerts = Sampler([rule("threshold", above=1)]).tick(dict.fromkeys(names, "2"))
+
+    assert {alert.together for alert in alerts} == {many}
+    assert {is_in_digest(alert) for alert in alerts} == {is_digest}
+
+
+def test_alerts_of_other_rules_and_quiet_ones_do_not_make_a_digest():
+    names = [f"KRAKEN:C{number}USD" for number in range(6)]
+    rules = [rule("threshold", above=1), rule("threshold", id="other", above=1)]
+
+    alerts = Sampler(rules, [silence(metrics=names[0])]).tick(dict.fromkeys(names, "2"))
+
+    assert {(alert.metric == names[0], alert.together) for alert in alerts} == {(True, 5), (False, 5)}
+
+
+def test_what_was_told_of_this_tick_before_it_was_cut_off_counts():
+    market = Sampler([rule("threshold", above=1)])
+    market.play(["1"])
+
+    metrics = [Metric(BTC)]
+    heard = {metrics[0]: Heard(reading("2"), "kraken")}
+    steps = moved_on(NOON + MINUTE, metrics, heard, market.memory.found(NOON + MINUTE, metrics, market.engine.look))
+
+    judged = market.engine.judge(
+        Market(NOON + MINUTE, steps, score(standings(steps)).rank, told_before={"r": 5, "other": 9})
+    )
+
+    assert [alert.together for alert in judged.alerts()] == [6]
+
+
+# ---- silences and mute hours ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fields, quiet",
+    [
+        pytest.param({}, True, id="everything"),
+        pytest.param({"metrics": "kraken:*"}, True, id="the exchange, in small letters"),
+        pytest.param({"metrics": "BINANCE:*"}, False, id="another exchange"),
+        pytest.param({"rule": "r"}, True, id="the rule"),
+        pytest.param({"rule": "x*"}, False, id="another rule"),
+        pytest.param({"from": NOON + 1}, False, id="not yet"),
+        pytest.param({"from": NOON - 2, "to": NOON}, False, id="not any more"),
+    ],
+)
+def test_a_silence_keeps_alerts_of_its_metrics_and_rules_quiet_while_it_lasts(fields, quiet):
+    (alert,) = said(rule("threshold", above=1), ["2"], silences=[silence(**fields)])
+
+    assert alert.quiet == ("silence s" if quiet else None)
+
+
+def test_a_silence_of_an_exchange_covers_its_source_too():
+    alerts = said(stale(), ["1", *[None] * 3], silences=[silence(metrics="KRAKEN:*")])
+
+    assert [(alert.metric, alert.quiet) for alert in alerts] == [("kraken:*", "silence s")]
+
+
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+def instant(*when: int, fold: int = 0) -> int:
+    return int(datetime(*when, fold=fold, tzinfo=BERLIN).timestamp())
+
+
+@pytest.mark.parametrize(
+    "at, muted",
+    [
+        pytest.param(instant(2021, 5, 17, 21, 59), False, id="before"),
+        pytest.param(instant(2021, 5, 17, 22, 0), True, id="at the start"),
+        pytest.param(instant(2021, 5, 18, 0, 0), True, id="at midnight"),
+        pytest.param(instant(2021, 5, 18, 5, 59), True, id="just before the end"),
+        pytest.param(instant(2021, 5, 18, 6, 0), False, id="at the end"),
+        pytest.param(instant(2021, 3, 28, 1, 59), True, id="before the clock goes forward"),
+        pytest.param(instant(2021, 3, 28, 3, 0), True, id="after"),
+        pytest.param(instant(2021, 10, 31, 2, 30), True, id="the hour that comes twice"),
+        pytest.param(instant(2021, 10, 31, 2, 30, fold=1), True, id="and its second coming"),
+        pytest.param(instant(2021, 10, 31, 6, 0), False, id="the end of the long night"),
+    ],
+)
+def test_mute_hours_go_over_midnight_by_the_clock_on_the_wall(at, muted):
+    night = Mute.model_validate({"start": "22:00", "end": "06:00", "zone": "Europe/Berlin"})
+
+    assert is_muted(night, at) is muted
+
+
+def test_mute_hours_of_the_day_do_not_touch_the_night():
+    day = Mute.model_validate({"start": "08:00", "end": "18:00"})
+
+    assert is_muted(day, NOON)
+    assert not is_muted(day, NOON + 6 * HOUR)
+
+
+def test_in_its_mute_hours_a_rule_is_recorded_and_not_sent():
+    muted = rule("threshold", above=1, mute={"start": "12:00", "end": "12:02"})
+
+    assert [alert.quiet for alert in said(muted, ["2", "2", "2"])] == ["mute hours", "mute hours", None]
+
+
+# ---- what is said only once, and what is never said --------------------------------------------------------------------
+
+
+def test_a_tick_that_is_written_again_says_nothing_new_and_keeps_its_states():
+
+    market = Sampler([rule("threshold", above=1)])
+    market.tick({BTC: "2"})
+    series = market.memory._series[Metric(BTC)]
+    found = market.memory.found(NOON, [Metric(BTC)], market.engine.look)
+    steps = moved_on(NOON, [Metric(BTC)], {}, found)
+
+    judged = market.engine.judge(Market(NOON, steps, score(standings(steps)).rank))
+
+    assert [*judged.alerts()] == []
+    assert judged.metrics[Metric(BTC)].states["r"].alert == f"r.{BTC}.{NOON}"
+    assert series.record is not None
+
+
+def test_samples_that_come_late_never_alert_and_count_for_the_next():
+    """They go into the record by a recount, which no rule sees; the next live sample is judged with them."""
+
+    market = Sampler([rule(min_samples=2)])
+    market.tick({BTC: "1"})
+    series = market.memory._series[Metric(BTC)]
+    late = [Sample(NOON - minute * MINUTE, ("1000", *[None] * (len(MEASURES) - 1))) for minute in (2, 1)]
+    series.record = recount(NOON, [*late, *series._samples], series.record, "kraken")
+
+    assert market.tick({BTC: "1"}) == []
+    assert market.tick({BTC: "1000"}) == []
+    assert ticks(market.tick({BTC: "5000"})) == [3]
+
+
+def test_a_rule_that_is_switched_off_or_gone_is_forgotten():
+    market = Sampler([rule("threshold", above=1, cooldown="1h"), rule("threshold", id="other", above=1)])
+    market.tick({BTC: "2"})
+    market.engine = Engine([market.rules[0].model_copy(update={"enabled": False})], (), MINUTE)
+    market.tick({BTC: "2"})
+
+    assert market.memory._series[Metric(BTC)].record.alerting == {}
+
+
+def test_without_rules_nothing_is_judged():
+    assert NO_RULES.judge(Market(NOON, [], lambda _measure, _by: [])) is SILENT
+    assert NO_RULES.look(Metric(BTC)) == Look()
+
+
+def test_rules_that_ask_the_same_are_judged_together_and_speak_each_by_itself():
+    fast, slow = rule("threshold", id="fast", above=1), rule("threshold", id="slow", above=1, cooldown="3m")
+
+    alerts = Sampler([fast, slow]).play(["2", "2", "2", "2"])
+
+    assert [(alert.rule, (alert.at - NOON) // MINUTE) for alert in alerts] == [
+        ("fast", 0),
+        ("slow", 0),
+        ("fast", 1),
+        ("fast", 2),
+        ("fast", 3),
+        ("slow", 3),
+    ]
+
+
+def test_an_alert_tells_the_rank_of_its_metric():
+    (alert,) = said(rule("threshold", above=5), ["1", "2", "9"], ["1", "3", "1"])
+
+    assert (alert.metric, alert.rank, alert.of) == (BTC, 1, 2)
+
+
+def test_a_metric_that_has_left_the_day_leaves_the_top():
+    market = Sampler([rule("rank", top=1)])
+    market.play(["1", "9"], ["1", "1"])
+    alerts = [alert for minute in range(2, 1443) for alert in market.tick({ETH: "1"}, at=NOON + minute * MINUTE)]
+
+    # At 1440 one sample of BTC is left, which moves as little as ETH does.
+    assert told(alerts) == [("enters", ETH, 1440), ("leaves", BTC, 1441)]

@@ -1,0 +1,98 @@
+"""An archive and a store for tests of what lies between them, and what the one must say of the other."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from tests import recounted
+from tests.recounted import Known
+from worker.archiver import Archiver
+from worker.archiving import Archiving
+from worker.closing import Closer, Rules
+from worker.hindsight import Hindsight
+from worker.latest import (
+    DAY,
+    HOUR,
+    MINUTE,
+    ArchiveWriter,
+    Heard,
+    HourCandle,
+    Measure,
+    Metric,
+    Reading,
+    Writer,
+    connect_archive,
+    keys,
+)
+from worker.tick import tick
+
+from .invented import BTC, NOON, price, volume
+
+GRACE = 90
+
+
+async def at_once(_seconds: float) -> None:
+    pass
+
+
+class Bench:
+    """A store, an archive and all that moves between them; `end` is the newest tick."""
+
+    def __init__(self, store: Writer, archive: ArchiveWriter, days: int | None = None, backfill: int = 7 * DAY) -> None:
+        self.store = store
+        self.archive = archive
+        self.closer = Closer(store, archive, Rules(MINUTE, GRACE, days))
+        self.hindsight = Hindsight(store, archive, MINUTE, backfill, at_once)
+        self.looked_again = 0
+        self.archiver = Archiver(store, archive, self.closer, self.hindsight, self._look_again)
+        self.end = NOON
+
+    def _look_again(self) -> None:
+        self.looked_again += 1
+
+    @property
+    def parts(self) -> Archiving:
+        return Archiving(self.archive, self.closer, self.hindsight)
+
+    async def ticks(self, count: int, metrics: Sequence[Metric] = (BTC,), step: int = MINUTE) -> None:
+        """Commit so many more ticks, as a live sampler does."""
+        for _ in range(count):
+            self.end += step
+            readings = {each: Reading(price(each, self.end), interval_volume=volume(self.end)) for each in metrics}
+            await tick(self.end, {each: Heard(reading, "invented") for each, reading in readings.items()}, self.store)
+
+    async def hours(self, metric: Metric = BTC) -> list[HourCandle]:
+        return await self.archive.hours(metric, 0, 2**40)
+
+    async def starts(self, metric: Metric = BTC) -> list[int]:
+        return [(hour.start - NOON) // HOUR for hour in await self.hours(metric)]
+
+    async def expected(self, metric: Metric = BTC) -> dict[int, recounted.Hour]:
+        """Work out what all samples that the store still has come to."""
+        samples = await self.store.samples(metric, self.end - 2 * DAY, self.end)
+        known = [
+            Known(each.tick, each.value(Measure.PRICE) or "", each.value(Measure.INTERVAL_VOLUME)) for each in samples
+        ]
+        return recounted.hours(known, MINUTE, GRACE)
+
+
+@asynccontextmanager
+async def bench(store: Writer, address: str, days: int | None = None, backfill: int = 7 * DAY) -> AsyncIterator[Bench]:
+    async with connect_archive(address, "tests", writes=True) as engine:
+        yield Bench(store, ArchiveWriter(engine), days, backfill)
+
+
+def wrong(held: Iterable[HourCandle], expected: Mapping[int, recounted.Hour], until: int) -> list[str]:
+    """Say where hours are not what the samples of those that were over at `until` come to."""
+    over = {start: hour for start, hour in expected.items() if start + HOUR <= until}
+    return recounted.differences(held, over)
+
+
+async def lose(store: Writer) -> None:
+    """Take everything out of the store, and forget it, as a Redis that lost its memory."""
+    await store._redis.flushall()
+    await store.open()
+
+
+async def samples_in(store: Writer, metric: Metric, hour: int) -> int:
+    (count,) = await store.counts([(metric, keys.hour_of(hour + HOUR))])
+    return count

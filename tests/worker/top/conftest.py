@@ -1,0 +1,51 @@
+"""
+What tests of the top list may ask for, beside the servers of the whole suite.
+
+    clock      says what the test says
+    providers  both providers on recorded coins, and what they were asked
+    base       where they are
+    session    to ask them over
+    stores     what the roles read and write, in an empty database
+"""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import ClientSession, ClientTimeout
+
+from tests.loopback import TopProviders, serving, top_providers
+from tests.shared import SHARED, shared
+from v1.store import connect
+from worker.latest import Listings, Plans, TopWriter
+from worker.top.roles import Stores
+
+from .hours import NOON, Clock
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(NOON)
+
+
+@pytest.fixture
+def providers(clock: Clock) -> TopProviders:
+    shared("market-data", "toplists")
+    return top_providers(SHARED, clock, are_moving=True)
+
+
+@pytest.fixture
+async def base(providers: TopProviders) -> AsyncIterator[str]:
+    async with serving(providers.app) as address:
+        yield address
+
+
+@pytest.fixture
+async def session() -> AsyncIterator[ClientSession]:
+    async with ClientSession(timeout=ClientTimeout(total=5)) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def stores(server: str) -> AsyncIterator[Stores]:
+    async with connect(server, "tests") as redis:
+        yield Stores(Listings(redis), Plans(redis), TopWriter(redis))
