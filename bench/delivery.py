@@ -36,9 +36,11 @@ BURST = 100
 REAL_PAUSE, SCALED_PAUSE = 5.0, 0.05
 """Seconds that a sender leaves Pushover alone after a failure: for real, and here, where all waiting is shorter by that."""
 MANY, KILLS, REFUSED = 10_000, 100, 50
-OKS = 24
+OKS = 30
 """Between two faults."""
 FAULTS = ("500", "429", "reset", "hang", "lie")
+HANDLED = 0.05
+"""Seconds in which what a sender has sent is handled, dead or not."""
 LONGEST = 900.0
 
 
@@ -131,6 +133,7 @@ async def _chaos(server: servers.Server) -> Chaos:
         for _ in range(KILLS):
             async with _sender(server.address, base, SCALED_PAUSE):
                 await asyncio.sleep(dice.uniform(0.1, 2.5))
+            await asyncio.sleep(HANDLED)
             pushover.killed()
             lives.append(len(pushover.taken))
         async with _sender(server.address, base, SCALED_PAUSE):

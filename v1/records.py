@@ -266,7 +266,10 @@ def same(left: Record | None, right: Record | None) -> bool:
     """Tell whether two records say the same, be it at different powers of ten."""
     if left is None or right is None:
         return left is right
-    return left[:6] == right[:6] and left.alerting == right.alerting and all(
-        same_moments(one, other)
-        for one, other in zip(left.day + left.hour, right.day + right.hour, strict=True)
+    return (
+        left[:6] == right[:6]
+        and left.alerting == right.alerting
+        and all(
+            same_moments(one, other) for one, other in zip(left.day + left.hour, right.day + right.hour, strict=True)
+        )
     )

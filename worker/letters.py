@@ -69,7 +69,7 @@ class Gathering:
         first = alerts[0]
         text = digest(alerts, self._wording.interval)
         page = f"{self._wording.page.rstrip('/')}/"
-        message = Message(digest_id(first.rule, first.at), text, _severity(first), first.at, page, alerts)
+        message = Message(digest_id(first.rule, first.at), text, _severity(*alerts), first.at, page, alerts)
         return Letter(message, [entry.id for entry, _ in found], found[0][0].written)
 
 
@@ -98,6 +98,6 @@ def goes_to(alert: Alert, channel: str) -> bool:
     return not alert.channels or channel in alert.channels
 
 
-def _severity(alert: Alert) -> str:
-    """Give how urgent a message is: that something is over is never urgent."""
-    return Severity.INFO.value if alert.event == "resolved" else alert.severity
+def _severity(*alerts: Alert) -> str:
+    """Give how urgent a message is, about alerts of one rule: that something is over is never urgent."""
+    return next((alert.severity for alert in alerts if alert.event != "resolved"), Severity.INFO.value)

@@ -116,7 +116,8 @@ class Live:
 
     async def _is_committed(self) -> bool:
         try:
-            if not self._is_caught_up:
+            # Redis may also have been started again between two ticks: that shows in nothing else.
+            if not self._is_caught_up or (await self._store.tick() or 0) != self._newest:
                 await self._open()
             while self._backlog:
                 await self._commit_oldest()
@@ -136,8 +137,11 @@ class Live:
 
     async def _open(self) -> None:
         """Learn what the store has: time has passed, and Redis may have come back with less than it had."""
+        before = self._newest
         async with self._store.turn:
             self._newest = await self._store.open() or 0
+        if self._newest < before:
+            log.warning("Redis has forgotten ticks", had=before, has=self._newest)
         self._backlog.forgotten(after=self._newest)
         await self.rules.read()
         self._noted = None

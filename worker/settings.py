@@ -12,6 +12,7 @@ from worker.latest import DAY, HOUR, PREFIX, Settings, Words, words
 SOURCES = ("cryptowatch", "kraken", "binance", "simulated")
 PUSHOVER = "pushover"
 SHORTEST_SECRET = 16
+LONGEST_BACKFILL = 366 * DAY
 
 _NEXT_URL = re.compile(r"[,\s]+(?=(?:[\w-]+=)?[a-zA-Z][a-zA-Z0-9+.-]*://)")
 """Between two URLs of a list: they may have commas inside."""
@@ -74,7 +75,7 @@ class WorkerSettings(Settings):
     alert_days: Annotated[int, Field(ge=1, le=365)] = 30
     """How long alerts, and what became of their messages, are kept."""
 
-    archive_backfill: Annotated[int, Field(ge=0, le=366 * DAY)] = 7 * DAY
+    archive_backfill: Annotated[int, Field(ge=0, le=LONGEST_BACKFILL)] = 7 * DAY
     """How far back the providers are asked for hours that the archive lacks: `36h`, `7d`; 0: not at all."""
     archive_days: Annotated[int, Field(ge=2)] | None = None
     """How many days the archive keeps; without a number all."""
@@ -108,9 +109,10 @@ class WorkerSettings(Settings):
         if not isinstance(value, str):
             return value
         found = _LENGTH.fullmatch(value.strip())
-        if not found:
+        seconds = int(found[1]) * {"h": HOUR, "d": DAY}.get(found[2], 0) if found else -1
+        if not 0 <= seconds <= LONGEST_BACKFILL:
             raise ValueError("must be a number of hours or days, up to 366d: 36h, 7d; or 0")
-        return int(found[1]) * {"h": HOUR, "d": DAY}.get(found[2], 0)
+        return seconds
 
     @field_validator("sources", "metrics", mode="before")
     @classmethod

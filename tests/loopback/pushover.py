@@ -18,7 +18,7 @@ from aiohttp import web
 
 TOKEN, USER = "a" * 30, "u" * 30
 LONGEST = {"message": 1024, "title": 250, "url": 512, "url_title": 100}
-JUST_NOW = 0.05
+JUST_NOW = 0.1
 """Seconds in which an answer may not have been heard, or not been written down, by who was killed."""
 
 

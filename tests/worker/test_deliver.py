@@ -376,6 +376,19 @@ async def test_a_digest_waits_until_its_tick_is_committed_and_holds_up_nothing(
     assert await pending(redis) == 0
 
 
+@pytest.mark.parametrize("events, severity", [(["resolved"] * 6, "info"), (["resolved"] * 5 + ["firing"], "critical")])
+async def test_a_digest_is_as_urgent_as_what_is_not_over(
+    redis: Redis, phone: Phone, delivery: Delivery, events: list[str], severity: str
+):
+    alerts = [alert(f"A:{place}", together=6, event=event, severity="critical") for place, event in enumerate(events)]
+    await commit(redis, alerts, tick=TICK)
+
+    await delivery.turn()
+    await delivery.turn()
+
+    assert [message.severity for message in phone.messages] == [severity]
+
+
 async def test_a_digest_is_the_same_after_a_restart_in_its_middle(
     redis: Redis, phone: Phone, delivery: Delivery, clock: Clock
 ):

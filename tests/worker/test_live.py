@@ -443,6 +443,24 @@ async def test_what_redis_had_said_yes_to_and_forgot_is_committed_again(outage: 
     assert await is_clean(outage.redis)
 
 
+async def test_a_redis_that_was_started_again_between_two_ticks_and_has_less_than_before_is_noticed(
+    fake: Redis, session: ClientSession
+):
+    sampling = Sampling(session, Writer(fake), [Invented(BTC)])
+
+    with told() as lines:
+        async with sampling.going():
+            await sampling.beat(NOON + 60)
+            await sampling.whole(NOON + 60, BTC)
+            await settled(fake)
+            await fake.flushall()
+            await sampling.beat(NOON + 120)
+            await sampling.whole(NOON + 120, BTC)
+            await settled(fake)
+
+    assert lines.count(("warning", "Redis has forgotten ticks")) == 1
+
+
 async def test_filling_that_an_outage_cut_off_goes_on_afterwards(outage: Outage, session: ClientSession):
     source = Invented(BTC, ETH)
     sampling = Sampling(session, Writer(outage.redis), [source])
@@ -639,10 +657,9 @@ async def test_redis_killed_and_restarted_while_sampling_every_second_costs_no_t
                 (at, price(metric, at)) for at in ticks
             ]
         assert await is_clean(redis)
-    assert [event for _, event in lines if "Redis" in event] == [
-        "Redis is away, ticks are kept",
-        "Redis is back, ticks are committed",
-    ] * 2
+    # On a busy disk it may also forget what it had said yes to.
+    changes = [event for _, event in lines if "Redis" in event and "forgotten" not in event]
+    assert changes == ["Redis is away, ticks are kept", "Redis is back, ticks are committed"] * 2
 
 
 async def test_told_to_stop_at_whatever_moment_it_stops(server: str, session: ClientSession):

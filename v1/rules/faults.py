@@ -68,7 +68,7 @@ def _accepted(error: ErrorDetails, model: type[BaseModel], message: str) -> str:
         case "enum" | "literal_error", _:
             # pydantic puts the words of a list into quotation marks.
             return str(error["ctx"]["expected"]).replace("'", "")
-        case ("too_short" | "too_long"), field if field is not None:
+        case (("too_short" | "too_long"), field) if field is not None:
             least, most = (max(_found(field.metadata, name), default=0) for name in ("min_length", "max_length"))
             return f"a list of {least} to {most}"
         case "string_pattern_mismatch", field if field is not None and field.description:

@@ -64,11 +64,11 @@ def strongest(alerts: Sequence[Alert]) -> list[Alert]:
 def digest(alerts: Sequence[Alert], interval: int) -> Text:
     """Write about the alerts of one rule at one tick: the strongest, and how many more there are."""
     ordered = strongest(alerts)
-    lines = [f"{alert.metric}: {single(alert, interval).body}" for alert in ordered[:STRONGEST]]
+    lines = [f"{_named(alert)}: {single(alert, interval).body}" for alert in ordered[:STRONGEST]]
     if len(ordered) > STRONGEST:
         lines.append(f"and {len(ordered) - STRONGEST} more")
     first = ordered[0]
-    over = "over: " if first.event == "resolved" else ""
+    over = "over: " if all(alert.event == "resolved" for alert in ordered) else ""
     title = f"{len(ordered)} metrics {over}{first.name}"
     return Text(title, "\n".join(lines), _footer(first, digest_id(first.rule, first.at)))
 
@@ -199,6 +199,10 @@ _WRITERS: dict[tuple[str, str], Callable[[Alert, int], _Said]] = {
     (Kind.FROZEN, "firing"): _frozen,
     **{(kind, "resolved"): _over for kind in (Kind.RATIO, Kind.THRESHOLD, Kind.CHANGE, Kind.DEVIATION, Kind.FROZEN)},
 }
+
+
+def _named(alert: Alert) -> str:
+    return alert.metric if alert.event == "firing" else f"{alert.metric} {alert.event}"
 
 
 def _footer(alert: Alert, message_id: str) -> str:

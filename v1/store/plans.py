@@ -29,9 +29,10 @@ class Plans:
             async with self._redis.pipeline(transaction=True) as pipe:
                 with translated():
                     await pipe.watch(key)
-                    changed = change(budgets.read(cast("str | None", await pipe.get(key))))
-                    if changed is None:
-                        return None
+                    held = budgets.read(cast("str | None", await pipe.get(key)))
+                    changed = change(held)
+                    if changed is None or changed == held:
+                        return changed
                     pipe.multi()  # type: ignore[no-untyped-call]  # redis-py's
                     pipe.set(key, budgets.write(changed), ex=keys.KEEP_BUDGET)
                     with suppress(WatchError):

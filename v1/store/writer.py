@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, cast
 
@@ -11,18 +11,16 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
 from .. import keys, records
-from ..model import DAY, HOUR, Metric, Sample
+from ..model import DAY, Metric, Sample
 from ..ranks import Scored, Scores, Standing, score, standings
 from ..records import LOOKS_AT_NOTHING, Found, Look, Step
 from ..rules import NO_OUTAGES, NOTHING_SAID, SILENT, Judged, Outages, read_states
 from . import commands
 from .commands import AlertLimits
 from .connection import translated
+from .leaving import Leaving
 from .reader import Reader
 from .recent import Recent
-
-_BATCH = 500
-"""Metrics per MGET: few commands for the client, and none that keeps Redis from answering others."""
 
 
 class Writer(Reader):
@@ -92,35 +90,13 @@ class Writer(Reader):
         """
         # A record older than a day counts for nothing, so there is nothing to look for before it.
         since = at if self._since is None else min(max(self._since, at - DAY), at)
-        day_hours = keys.hours(since - DAY, at - DAY)
-        # Nor is there anything to look for in the hour of a record that is older than an hour.
-        hour_since = max(since, at - HOUR) - HOUR
-        hour_hours = keys.hours(hour_since - 1, at - HOUR - 1)
+        leaving, recent = Leaving(at, since, metrics), Recent(at, metrics, look)
         pipe = self._pipe()
-        for batch in _batched(metrics, _BATCH):
-            pipe.execute_command("MGET", *[keys.moments(metric) for metric in batch])
-        for metric in metrics:
-            for hour in day_hours:
-                pipe.execute_command("ZRANGE", keys.samples(metric, hour), "-inf", at - DAY, "BYSCORE")
-            for hour in hour_hours:
-                key = keys.samples(metric, hour)
-                pipe.execute_command("ZRANGE", key, hour_since, f"({at - HOUR}", "BYSCORE")
-        recent = Recent(at, metrics, look)
+        leaving.put(pipe)
         recent.put(pipe)
         answers = iter(await self._run(pipe))
-        written = [*chain.from_iterable(next(answers) for _ in _batched(metrics, _BATCH))]
-        found = [_found(held, _next(answers, day_hours), _next(answers, hour_hours)) for held in written]
-        behind = [each.record.at for each in found if each.record and at - DAY < each.record.at < since]
-        if behind:
-            # Left there by a fill that began ticks ago, or by a worker that was cut off: look as far back as they are.
-            self._since = min(behind)
-            return await self.found(at, metrics, look)
-        lost = [
-            metric
-            for metric, held, each in zip(metrics, written, found, strict=True)
-            if each.record is None and (held is not None or metric in self.known)
-        ]
-        if await self._recounted(lost, since):
+        found = leaving.take(answers)
+        if await self._looks_wrong(at, since, leaving, found):
             return await self.found(at, metrics, look)
         # Without a record there is nothing to move, until the metric is heard of again.
         self.known -= {metric for metric, each in zip(metrics, found, strict=True) if each.record is None}
@@ -132,6 +108,16 @@ class Writer(Reader):
         for index, samples in recent.samples():
             found[index] = found[index]._replace(recent=samples)
         return await self._with_written(at, metrics, found)
+
+    async def _looks_wrong(self, at: int, since: int, leaving: Leaving, found: Sequence[Found]) -> bool:
+        """Tell whether records are not what was expected, and mend that, so that the next look finds them so."""
+        behind = [each.record.at for each in found if each.record and at - DAY < each.record.at < since]
+        if behind:
+            # Left there by a fill that began ticks ago, or by a worker that was cut off: look as far back as they are.
+            self._since = min(behind)
+            return True
+        lost = [metric for metric, each in zip(leaving.metrics, found, strict=True) if each.record is None]
+        return bool(await self._recounted([each for each in lost if each in self.known or each in leaving.unreadable], since))
 
     async def _recounted(self, metrics: Sequence[Metric], at: int) -> int:
         """Make the records of metrics that lost theirs anew, out of their samples; give how many there were."""
@@ -267,21 +253,3 @@ class Writer(Reader):
         if at is not None:
             pipe.execute_command("ZREMRANGEBYSCORE", keys.METRICS, "-inf", at - DAY)
         pipe.execute_command("EXPIRE", keys.METRICS, keys.KEEP_DERIVED)
-
-
-def _next(answers: Iterator[list[str]], hours: Sequence[int]) -> list[Sample]:
-    """Take the samples of one metric's next hours from the answers."""
-    return [keys.parse(member) for _ in hours for member in next(answers)]
-
-
-def _batched(metrics: Sequence[Metric], size: int) -> Iterator[Sequence[Metric]]:
-    """Cut a sequence into pieces of `size`; the last may be shorter."""
-    return (metrics[start : start + size] for start in range(0, len(metrics), size))
-
-
-def _found(written: str | None, leaving_day: Sequence[Sample], leaving_hour: Sequence[Sample]) -> Found:
-    record = records.read_if_readable(written)
-    if record is None:
-        return Found(None, leaving_day)
-    counted = [sample for sample in leaving_hour if sample.tick >= record.at - HOUR]
-    return Found(record, leaving_day, counted)

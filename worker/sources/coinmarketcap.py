@@ -20,10 +20,10 @@ from worker.sources.toplists import (
     KEY_STATUSES,
     LONGEST_WORDS,
     Answer,
+    Endpoint,
     Limited,
     Meter,
     Reply,
-    reply,
     taken,
 )
 
@@ -45,18 +45,15 @@ class CoinMarketCap:
     keeps = 0
 
     def __init__(self, session: ClientSession, base: str, api_key: str, size: int) -> None:
-        self._session = session
-        self._url = base.rstrip("/") + PATH
-        self._headers = {"X-CMC_PRO_API_KEY": api_key, "Accept": "application/json"}
+        headers = {"X-CMC_PRO_API_KEY": api_key, "Accept": "application/json"}
+        self._endpoint = Endpoint(NAME, session, base.rstrip("/") + PATH, headers)
         self._size = size
 
     async def ask(self, at: int, meter: Meter) -> Answer[PricedCoin]:
         # `aux` keeps the tags out, which are nine tenths of the answer.
         query = {"start": "1", "limit": f"{self._size}", "convert": "USD", "sort": "volume_24h", "aux": "cmc_rank"}
         with told_apart(NAME):
-            meter.calls += 1
-            async with self._session.get(self._url, params=query, headers=self._headers) as response:
-                return read(await reply(response), at, meter, self._size)
+            return read(await self._endpoint.get(query, meter), at, meter, self._size)
 
 
 def read(heard: Reply, at: int, meter: Meter, size: int) -> Answer[PricedCoin]:

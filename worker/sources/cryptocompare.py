@@ -22,11 +22,11 @@ from worker.sources.toplists import (
     KEY_STATUSES,
     LONGEST_WORDS,
     Answer,
+    Endpoint,
     Limited,
     Meter,
     Reply,
     named,
-    reply,
     taken,
 )
 
@@ -53,10 +53,8 @@ class CryptoCompare:
     keeps = 0
 
     def __init__(self, session: ClientSession, base: str, api_key: str, size: int, pause: float = PAUSE) -> None:
-        self._session = session
-        self._url = base.rstrip("/") + PATH
-        # In a header: an address gets into logs.
-        self._headers = {"Authorization": f"Apikey {api_key}", "Accept": "application/json"}
+        headers = {"Authorization": f"Apikey {api_key}", "Accept": "application/json"}
+        self._endpoint = Endpoint(NAME, session, base.rstrip("/") + PATH, headers)
         self._size = size
         self._pause = pause
 
@@ -79,9 +77,7 @@ class CryptoCompare:
             "toplist_quote_asset": "USD",
         }
         with told_apart(NAME):
-            meter.calls += 1
-            async with self._session.get(self._url, params=query, headers=self._headers) as response:
-                return read(await reply(response), at, meter)
+            return read(await self._endpoint.get(query, meter), at, meter)
 
 
 def pages(size: int) -> int:

@@ -12,10 +12,18 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from aiohttp import ClientResponse
+from aiohttp import (
+    ClientHandlerType,
+    ClientMiddlewareType,
+    ClientOSError,
+    ClientRequest,
+    ClientResponse,
+    ClientSession,
+    ServerDisconnectedError,
+)
 
 from worker.latest import PricedCoin, RankedCoin
-from worker.sources.base import Nonsense, Refused, error_json, exact_json
+from worker.sources.base import Nonsense, Refused, Unreachable, error_json, exact_json
 
 ENOUGH = (9, 10)
 """The part of the rows that must be there, and be usable, for a list to be taken."""
@@ -59,10 +67,40 @@ class Reply(NamedTuple):
     headers: Mapping[str, str] = {}
 
 
-async def reply(response: ClientResponse) -> Reply:
-    """Read an answer, or what an error says of itself; raises what `told_apart` knows."""
-    is_error = response.status >= HTTPStatus.BAD_REQUEST
-    return Reply(await (error_json if is_error else exact_json)(response), response.status, response.headers)
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a provider is asked. `headers` hold the key: an address would get into logs."""
+
+    name: str
+    session: ClientSession
+    url: str
+    headers: Mapping[str, str]
+
+    async def get(self, query: Mapping[str, str], meter: Meter) -> Reply:
+        """Ask, and read the answer, or what an error says of itself; raises what `told_apart` knows."""
+        options: Any = {"headers": self.headers, "allow_redirects": False, "middlewares": [metered(self.name, meter)]}
+        async with self.session.get(self.url, params=query, **options) as response:
+            is_error = response.status >= HTTPStatus.BAD_REQUEST
+            body = await (error_json if is_error else exact_json)(response)
+            return Reply(body, response.status, response.headers)
+
+
+def metered(name: str, meter: Meter) -> ClientMiddlewareType:
+    """
+    Count every call that is made.
+
+    Where a connection breaks, aiohttp asks a second time without a word. The plan would pay for both, so
+    here that is the end of it.
+    """
+
+    async def counted(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        meter.calls += 1
+        try:
+            return await handler(request)
+        except (ClientOSError, ServerDisconnectedError) as error:
+            raise Unreachable(f"{name} did not answer: {error}") from error
+
+    return counted
 
 
 class Answer(NamedTuple, Generic[Coin_co]):

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic
+from typing import Any, Generic, TypeVar
 
 import structlog
 
@@ -36,6 +36,7 @@ FAULTS = {
 """What failures are counted as: the first kind that fits."""
 
 Sleep = Callable[[float], Awaitable[None]]
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -86,10 +87,10 @@ class Asker(Generic[Coin]):
         try:
             if not self._is_open:
                 await self.open(at)
-            use = await self._plans.amend(self._role.plan.provider, partial(claimed, self._role.plan, at=at))
-            if use is not None:
-                await self._ask(use, at)
-            await self._note(at)
+            use, is_to_ask = await self._claim(at)
+            if is_to_ask:
+                use = await self._ask(use, at)
+            await self._note(use, at)
         except StoreAway as error:
             self._away(error)
         else:
@@ -97,7 +98,19 @@ class Asker(Generic[Coin]):
                 log.info("Redis is back", role=self._role.name)
             self._is_away = False
 
-    async def _ask(self, use: Use, at: int) -> None:
+    async def _claim(self, at: int) -> tuple[Use, bool]:
+        """Give what of the plan is used, and whether that is for an asking of ours at this minute."""
+        claim: Use | None = None
+
+        def change(use: Use) -> Use:
+            nonlocal claim
+            claim = claimed(self._role.plan, use, at)
+            return claim or turned(use, at)
+
+        use = await self._plans.amend(self._role.plan.provider, change)
+        return use or Use(), claim is not None
+
+    async def _ask(self, use: Use, at: int) -> Use:
         plan, reserved, meter = self._role.plan, cost(self._role.plan, use), Meter()
         every = interval(plan, use, at) or plan.interval or 0
         try:
@@ -107,26 +120,22 @@ class Asker(Generic[Coin]):
             outcome = _failed(meter, error, self._role.lister.name)
             log.warning("no list", role=self._role.name, at=at, reason=outcome.reason)
         else:
-            await self._put(_listing(self._role.lister.name, at, every, answer))
+            listing = _listing(self._role.lister.name, at, every, answer)
+            await self._patiently(lambda: self._role.put(listing))
             outcome = Outcome(meter.charged, meter.remaining)
             log.debug("list", role=self._role.name, at=at, coins=len(answer.coins), left_out=answer.left_out)
         settle = partial(settled, plan, at=at, outcome=outcome, reserved=reserved)
-        await self._patiently(lambda: self._plans.amend(plan.provider, settle))
+        return await self._patiently(lambda: self._plans.amend(plan.provider, settle)) or use
 
-    async def _put(self, listing: Listing[Coin]) -> None:
-        await self._patiently(lambda: self._role.put(listing))
-
-    async def _patiently(self, write: Callable[[], Awaitable[object]]) -> None:
+    async def _patiently(self, write: Callable[[], Awaitable[_T]]) -> _T:
         """Write what was paid for already: it is worth some tries."""
         for _ in range(TRIES - 1):
             try:
-                await write()
+                return await write()
             except StoreAway as error:
                 self._away(error)
                 await self._sleep(RETRY_SECONDS)
-            else:
-                return
-        await write()
+        return await write()
 
     async def _fill(self, now: int) -> None:
         """Ask for the lists of the past. What is simulated costs nothing."""
@@ -135,9 +144,8 @@ class Asker(Generic[Coin]):
             answer = await self._role.lister.ask(at, Meter())
             await self._role.put(_listing(self._role.lister.name, at, every, answer))
 
-    async def _note(self, at: int) -> None:
-        use = await self._plans.amend(self._role.plan.provider, partial(turned, at=at))
-        state = state_of(self._role.plan, use or Use(), at)
+    async def _note(self, use: Use, at: int) -> None:
+        state = state_of(self._role.plan, use, at)
         await self._top.note(self._role.name, {**state, "at": at, "source": self._role.lister.name})
         told = _told(state["interval"], state["state"], state["reason"])
         if told != self._told:

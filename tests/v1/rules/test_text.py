@@ -206,6 +206,20 @@ def test_a_digest_names_the_strongest_and_says_how_many_more_there_are():
     assert said.footer.splitlines()[1] == digest_id("spike", TICK) == f"spike.digest.{TICK}"
 
 
+def test_a_digest_says_of_each_what_happened_where_that_differs():
+    said = digest(
+        [
+            alert("A:IN", kind="rank", event="enters", value="3", ratio=None),
+            alert("B:OUT", kind="rank", event="leaves", value="12", ratio=None),
+        ],
+        60,
+    )
+    over = digest([alert(f"A:{number}", event="resolved", value=None) for number in range(6)], 60)
+
+    assert said.body == "A:IN enters: price rank 3 of 310\nB:OUT leaves: price rank 12 of 310"
+    assert over.title == "6 metrics over: price is more than 3 x its hour mean"
+
+
 def test_a_digest_is_the_same_in_whatever_order_its_alerts_come():
     alerts = [
         alert(f"KRAKEN:C{number}USD", ratio=ratio) for number, ratio in enumerate([3.5, 4.0, None, 4.0, -9.0, 3.1])

@@ -1,0 +1,156 @@
+"""Alerts over HTTP, as the worker's own tick committed them."""
+
+import json
+
+import pytest
+
+from v1 import keys
+from v1.model import Metric, Reading
+from v1.records import Heard
+from v1.rules import Engine, parse_rule, parse_silence
+from v1.store import Writer, connect
+from worker.tick import tick
+
+from ..serving import NOON
+
+BTC, ETH = "KRAKEN:BTCUSD", "KRAKEN:ETHUSD"
+RULES = [
+    parse_rule({"id": "ratio", "kind": "ratio", "min_samples": 1, "cooldown": 0, "step": 0}),
+    parse_rule({"id": "above", "kind": "threshold", "above": "0.00000001", "cooldown": 0}),
+]
+SILENCE = parse_silence({"id": "night", "metrics": ETH, "from": NOON, "to": NOON + 999})
+
+
+@pytest.fixture
+async def redis(server):
+    async with connect(server, "tests") as client:
+        yield client
+
+
+@pytest.fixture
+async def history(redis):
+    """Three ticks of two metrics; BTC jumps at the last one."""
+    store, engine = Writer(redis), Engine(RULES, [SILENCE], 60)
+    await store.open()
+    for minute, price in enumerate(["0.0000001", "0.0000001", "0.00000050"]):
+        heard = {BTC: price, ETH: "0"}
+        readings = {Metric(metric): Heard(Reading(value), "kraken") for metric, value in heard.items()}
+        await tick(NOON + 60 * minute, readings, store, engine)
+
+
+@pytest.mark.usefixtures("history")
+async def test_alerts_come_newest_first_with_everything_that_is_known_of_them(api, redis):
+    name = f"ratio.{BTC}.{NOON + 120}"
+    attempt = {"at": NOON + 120.5, "channel": "pushover", "status": "sent", "answer": "200", "message": name}
+    await redis.rpush(keys.deliveries(name), json.dumps(attempt))
+    await redis.expire(keys.deliveries(name), 60)
+
+    answer = await api.get("/v1/alerts")
+
+    assert [alert["at"] for alert in answer.json["alerts"]] == [NOON + 120, NOON + 120, NOON + 60, NOON]
+    alert = next(each for each in answer.json["alerts"] if each["rule"] == "ratio")
+    assert alert == {
+        "id": name,
+        "rule": "ratio",
+        "name": "ratio",
+        "kind": "ratio",
+        "severity": "warning",
+        "event": "firing",
+        "metric": BTC,
+        "measure": "price",
+        "at": NOON + 120,
+        "value": 5e-07,
+        "mean": 1e-07,
+        "ratio": 5.0,
+        "samples": 2,
+        "since": NOON + 120 - 3600,
+        "rank": 1,
+        "of": 2,
+        "quiet": None,
+        "together": 1,
+        "channels": [],
+        "over": None,
+        "acknowledged": None,
+        "deliveries": [attempt],
+    }
+    assert '"value":0.00000050,' in answer.text
+
+
+@pytest.mark.usefixtures("history")
+@pytest.mark.parametrize(
+    "query, many",
+    [
+        pytest.param({"rule": "ratio"}, 1, id="a rule"),
+        pytest.param({"rule": "rat"}, 0, id="a rule by its whole id alone"),
+        pytest.param({"metric": "kraken:btc*"}, 4, id="a pattern of metrics, in small letters"),
+        pytest.param({"metric": ETH}, 0, id="a metric"),
+        pytest.param({"since": NOON + 60}, 3, id="from a tick on"),
+        pytest.param({"since": "2021-05-17T12:02:00Z"}, 2, id="from an instant on"),
+        pytest.param({"since": "-1h"}, 4, id="of the last hour"),
+    ],
+)
+async def test_only_what_is_asked_for_is_answered(api, query, many):
+    assert len((await api.get("/v1/alerts", query)).json["alerts"]) == many
+
+
+@pytest.mark.usefixtures("history")
+async def test_pages_follow_each_other(api):
+    first = (await api.get("/latest/alerts", {"limit": 3})).json
+    second = (await api.get("/latest/alerts", {"limit": 3, "cursor": first["next"]})).json
+
+    assert [len(first["alerts"]), len(second["alerts"]), second["next"]] == [3, 1, None]
+
+
+@pytest.mark.parametrize(
+    "query, field",
+    [
+        pytest.param({"cursor": "next"}, "cursor", id="no place"),
+        pytest.param({"limit": 1001}, "limit", id="everything"),
+        pytest.param({"since": "yesterday"}, "since", id="no time"),
+        pytest.param({"metric": ""}, "metric", id="no pattern"),
+        pytest.param({"severity": "info"}, "severity", id="an unknown parameter"),
+    ],
+)
+async def test_what_is_not_accepted_is_named(api, query, field):
+    answer = await api.get("/v1/alerts", query)
+
+    assert answer.status == 422
+    assert [error["field"] for error in answer.json["errors"]] == [field]
+
+
+async def test_without_an_alert_there_is_none(api):
+    assert (await api.get("/v1/alerts")).json == {"alerts": [], "next": None}
+
+
+# ---- acknowledging -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("history")
+async def test_an_alert_is_acknowledged_once_and_the_first_to_do_so_stays(api, clock):
+    path = f"/v1/alerts/ratio.{BTC}.{NOON + 120}/acknowledge"
+
+    first = await api.send("POST", path, {"by": "ann", "comment": "seen"})
+    clock.now += 60
+    second = await api.send("POST", path, {"by": "bob"})
+
+    seen = {"at": NOON + 5, "by": "ann", "comment": "seen"}
+    assert (first.status, first.json["acknowledged"]) == (200, seen)
+    assert (second.status, second.json["acknowledged"]) == (200, seen)
+    assert (await api.get("/v1/alerts", {"rule": "ratio"})).json["alerts"][0]["acknowledged"] == seen
+
+
+@pytest.mark.parametrize("name", ["nothing", f"ratio.{BTC}.{NOON}", f"stale.kraken:*.{NOON}"])
+async def test_an_alert_that_is_not_there_cannot_be_acknowledged(api, name):
+    assert (await api.send("POST", f"/v1/alerts/{name}/acknowledge", {"by": "ann"})).status == 404
+
+
+@pytest.mark.usefixtures("history")
+@pytest.mark.parametrize(
+    "document, field",
+    [({}, "by"), ({"by": ""}, "by"), ({"by": 5}, "by"), ({"by": "ann", "at": 1}, "at"), ([], "body")],
+    ids=["nobody", "no name", "a number", "a time", "a list"],
+)
+async def test_who_acknowledges_must_say_so(api, document, field):
+    answer = await api.send("POST", f"/v1/alerts/ratio.{BTC}.{NOON + 120}/acknowledge", document)
+
+    assert (answer.status, [error["field"] for error in answer.json["errors"]]) == (422, [field])

@@ -1,0 +1,190 @@
+"""The archive as people meet it: what `run` and `rebuild` make of it, and what they say when it cannot be used."""
+
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from tests.loopback import providers, serving
+from tests.shared import shared
+from worker.latest import (
+    DAY,
+    HOUR,
+    ArchiveAway,
+    ArchiveWriter,
+    Metric,
+    Reader,
+    WrongSettings,
+    connect,
+    connect_archive,
+)
+from worker.settings import WorkerSettings
+
+from .test_commands import Start, Worker, eventually
+
+BTC = Metric("KRAKEN:BTCUSD")
+
+
+@pytest.fixture
+def begin(tmp_path: Path, server: str) -> Iterator[Start]:
+    """Start the worker on a Redis that is there, and an archive in the folder of the test."""
+    begun: list[Worker] = []
+
+    def one(*words: str, **settings: str) -> Worker:
+        known = {"REDIS_URL": server, "DATA_DIR": str(tmp_path)}
+        begun.append(Worker(tmp_path, len(begun), words, known | settings))
+        return begun[-1]
+
+    yield one
+    for worker in begun:
+        if worker.process.poll() is None:
+            worker.process.kill()
+            worker.process.communicate()
+
+
+@pytest.fixture
+async def kraken() -> AsyncIterator[str]:
+    async with serving(providers(shared("recorded"), time.time)) as base:
+        yield base
+
+
+async def hours(folder: Path, metric: Metric) -> list[str]:
+    """Give who knew each hour that is archived."""
+    async with connect_archive(f"sqlite+aiosqlite:///{folder}/archive.db", "tests", writes=False) as engine:
+        try:
+            return [hour.source for hour in await ArchiveWriter(engine).hours(metric, 0, 2**40)]
+        except ArchiveAway:
+            return []
+
+
+async def test_at_the_first_start_the_archive_has_the_past_week_at_once(
+    begin: Start, kraken: str, tmp_path: Path, server: str
+):
+    worker = begin(KRAKEN_URL=kraken, METRICS=BTC)
+
+    async def is_whole() -> bool:
+        known = await hours(tmp_path, BTC)
+        return len(known) >= 167 and known.count("samples") >= 11
+
+    await eventually(is_whole, worker)
+    async with connect(server, "tests") as redis:
+        said = await Reader(redis).archive()
+    worker.stop()
+
+    assert await worker.ended() == 0
+    known = await hours(tmp_path, BTC)
+    assert set(known) == {"kraken", "samples"}
+    assert known == sorted(known), "minutes reach back half a day, hours the rest"
+    assert said
+    assert said["state"] == "ok"
+
+
+async def test_an_archive_that_is_away_costs_the_samples_nothing(begin: Start, server: str):
+    worker = begin(SOURCES="simulated", METRICS="SIMULATED:BTCUSD", DATABASE_URL="postgresql://u:secret@127.0.0.1:1/x")
+
+    async with connect(server, "tests") as redis:
+        reader = Reader(redis)
+
+        async def is_told() -> bool:
+            said = await reader.archive()
+            return said is not None and bool(await reader.metrics())
+
+        await eventually(is_told, worker)
+        said = await reader.archive()
+    worker.stop()
+
+    assert await worker.ended() == 0
+    assert said
+    assert (said["state"], said["reason"]) == ("failing", "the archive is away: [Errno 111] Connection refused")
+    assert worker.said.count("the archive fails, hours wait in Redis") == 1
+    assert "secret" not in worker.said
+
+
+@pytest.mark.parametrize("command", ["run", "rebuild", "replay"])
+async def test_a_schema_that_is_newer_stops_it_with_one_line(begin: Start, tmp_path: Path, command: str):
+    async with connect_archive(f"sqlite+aiosqlite:///{tmp_path}/archive.db", "tests", writes=True) as engine:
+        await ArchiveWriter(engine).open()
+        async with engine.begin() as connection:
+            await connection.execute(text("UPDATE v1_schema SET version_num = '9999'"))
+    words = [command, str(shared("market-data", "bittrex-20180201"))] if command == "replay" else [command]
+
+    worker = begin(*words, SOURCES="simulated", METRICS="SIMULATED:BTCUSD")
+
+    assert await worker.ended() == 1
+    said = [line for line in worker.said.splitlines() if "[info" not in line]
+    assert len(said) == 1, worker.said
+    assert "schema is '9999', and this code knows 0001: a newer version has used it" in said[0]
+
+
+def refusal(**settings: str) -> str:
+    with pytest.raises(WrongSettings) as told:
+        WorkerSettings.load(**settings)
+    return str(told.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://u:secret@h/x", "archive.db", "postgresql+psycopg://u:secret@h/x", "sqlite://"]
+)
+def test_a_url_of_no_database_of_ours_is_refused_without_its_password(url: str):
+    said = refusal(database_url=url)
+
+    assert said.startswith(f"TRACKER_DATABASE_URL: '{url.replace('secret', '***')}' is not accepted: must be sqlite+")
+    assert said.count("\n") == 0
+
+
+@pytest.mark.parametrize(
+    "setting, value, accepted",
+    [
+        ("archive_backfill", "week", "must be a number of hours or days, up to 366d: 36h, 7d; or 0"),
+        ("archive_backfill", "367d", "must be a number of hours or days, up to 366d: 36h, 7d; or 0"),
+        ("archive_backfill", "-1d", "must be a number of hours or days, up to 366d: 36h, 7d; or 0"),
+        ("archive_days", "1", "Input should be greater than or equal to 2"),
+        ("archive_grace", "4000", "Input should be less than or equal to 3600"),
+    ],
+)
+def test_a_setting_that_cannot_be_meant_is_named(setting: str, value: str, accepted: str):
+    assert refusal(**{setting: value}) == f"TRACKER_{setting.upper()}: '{value}' is not accepted: {accepted}"
+
+
+@pytest.mark.parametrize("written, seconds", [("7d", 7 * DAY), ("36h", 36 * HOUR), ("0", 0), ("366d", 366 * DAY)])
+def test_how_far_back_is_written_in_hours_or_days(written: str, seconds: int):
+    assert WorkerSettings.load(archive_backfill=written).archive_backfill == seconds
+
+
+def test_an_address_needs_no_driver_and_the_usual_one_is_a_file_beside_redis(tmp_path: Path):
+    short = WorkerSettings.load(database_url="postgres://u:p@h/x").archive_address
+    usual = WorkerSettings.load(data_dir=tmp_path / "a b").archive_address
+
+    assert short == "postgresql+asyncpg://u:p@h/x"
+    assert usual == f"sqlite+aiosqlite:///{tmp_path}/a%20b/archive.db"
+
+
+async def test_rebuild_fills_what_was_lost_and_says_what_came_of_it(begin: Start, tmp_path: Path):
+    settings = {"SOURCES": "simulated", "METRICS": "SIMULATED:BTCUSD,SIMULATED:ETHUSD"}
+
+    first = begin("rebuild", **settings)
+    assert await first.ended() == 0
+    again = begin("rebuild", **settings)
+    assert await again.ended() == 0
+
+    samples, archived = (int(word) for word in first.printed.split() if word.isdecimal())
+    assert samples > 2500
+    assert archived > 300
+    assert first.printed.endswith("next: scripts/start-worker.sh\n")
+    assert len(await hours(tmp_path, Metric("SIMULATED:ETHUSD"))) >= 167
+    assert int(again.printed.split()[3]) <= 2, "a minute may have passed"
+
+
+async def test_rebuild_leaves_the_store_to_a_worker_that_runs(begin: Start):
+    running = begin(SOURCES="simulated", METRICS="SIMULATED:BTCUSD")
+    await running.says("filled the past day")
+
+    other = begin("rebuild", SOURCES="simulated", METRICS="SIMULATED:BTCUSD")
+
+    assert await other.ended() == 1
+    assert "only one worker does at a time: stop it first" in other.said
+    running.stop(signal.SIGINT)
+    assert await running.ended() == 0

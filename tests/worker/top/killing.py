@@ -1,0 +1,119 @@
+"""
+The three roles in three processes, each killed at random and started again, in time that passes faster.
+
+`python -m tests.worker.top.killing ROLE REDIS BASE START WALL SPEED` is one of them: its clock said START when
+the machine's said WALL, and runs SPEED times as fast.
+"""
+
+import asyncio
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import NamedTuple
+
+import uvloop
+from aiohttp import ClientSession
+
+from tests.loopback import TopProviders
+from tests.loopback.cryptocompare import cmc_id_of
+from worker.latest import MINUTE, Listings, Plans, Snapshot, TopWriter, connect
+from worker.settings import WorkerSettings
+from worker.sources.coinmarketcap import CoinMarketCap
+from worker.sources.cryptocompare import CryptoCompare
+from worker.top import roles
+from worker.top.roles import Listers, Stores, Time
+
+ROOT = Path(__file__).resolve().parents[3]
+SIZE = 100
+INTERVAL = 300
+"""Seconds between two lists of 100 coins, on the free plans."""
+
+
+class Hurry(NamedTuple):
+    """A clock that began to run at `wall`, saying `start`."""
+
+    start: int
+    wall: float
+    speed: float
+
+    def now(self) -> float:
+        return self.start + (time.time() - self.wall) * self.speed
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds / self.speed)
+
+
+class HurriedListings(Listings):
+    speed = 1.0
+
+    async def news(self, prices_at: int, ranks_at: int, seconds: float) -> None:
+        await super().news(prices_at, ranks_at, seconds / self.speed)
+
+
+async def run(role: str, redis: str, base: str, hurry: Hurry) -> None:
+    given = WorkerSettings.load(top_size=SIZE, coinmarketcap_api_key="a", cryptocompare_api_key="b")
+    async with connect(redis, role) as client, ClientSession() as session:
+        listings = HurriedListings(client)
+        listings.speed = hurry.speed
+        stores = Stores(listings, Plans(client), TopWriter(client))
+        listers = Listers(CoinMarketCap(session, base, "key", SIZE), CryptoCompare(session, base, "key", SIZE))
+        await roles.run(given, [role], stores, listers, Time(hurry.now, hurry.sleep))
+
+
+@asynccontextmanager
+async def process(role: str, redis: str, base: str, hurry: Hurry) -> AsyncIterator[subprocess.Popen[bytes]]:
+    words = [role, redis, base, *map(str, hurry)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.worker.top.killing", *words],
+        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    ) as started:  # fmt: skip
+        try:
+            yield started
+        finally:
+            started.kill()
+
+
+async def keep_killing(
+    role: str, where: tuple[str, str, Hurry], kills: int, seconds: float, dice: random.Random
+) -> None:
+    """Start a role, kill it after a while, so many times; then let it run on for one while more."""
+    for _ in range(kills):
+        async with process(role, *where) as running:
+            await asyncio.sleep(dice.uniform(0.3, 1) * seconds)
+            running.send_signal(signal.SIGKILL)
+    async with process(role, *where):
+        await asyncio.sleep(2 * seconds)
+
+
+def is_right(snapshot: Snapshot, providers: TopProviders) -> bool:
+    """Tell whether all rows are of one answer of each provider, given at the time that the snapshot says or soon after."""
+    told = [(coin.rank, coin.symbol, coin.price_usd) for coin in snapshot.coins]
+    soon = range(0, INTERVAL, MINUTE)
+    return any(
+        told == joined(providers, snapshot.prices.at + prices, snapshot.ranks.at + ranks)
+        for prices in soon
+        for ranks in soon
+    )
+
+
+def joined(providers: TopProviders, prices_at: int, ranks_at: int) -> list[tuple[int, str, str | None]]:
+    """Make rank, symbol and price of the providers' own coins, by another way than the product's."""
+    coins = providers.coins
+    by_id = {coin.id: coins.price(coin, prices_at) for coin in coins.all}
+    places = {coin.id: place for place, coin in enumerate(coins.all)}
+    ordered = sorted(coins.all, key=lambda coin: Decimal(coins.volume(coin, ranks_at)), reverse=True)
+    return [
+        (rank, coin.symbol, None if cmc_id_of(coin, places[coin.id]) is None else by_id[coin.id])
+        for rank, coin in enumerate(ordered, 1)
+    ]
+
+
+if __name__ == "__main__":
+    named, address, url, start, wall, speed = sys.argv[1:]
+    uvloop.run(run(named, address, url, Hurry(int(start), float(wall), float(speed))))

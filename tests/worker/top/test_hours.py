@@ -1,0 +1,278 @@
+"""Hours of the top list: the merged list equals an independent join, faults cost what they must, budgets hold."""
+
+from dataclasses import replace
+
+import pytest
+from aiohttp import ClientSession
+
+from tests.loopback import FAULTS, TopProviders, serving, top_providers
+from tests.loopback.coinmarketcap import PATH as LISTINGS
+from tests.loopback.cryptocompare import PATH as TOP_LIST
+from tests.loopback.faults import Fault, hang, page, reset, says
+from tests.shared import SHARED, shared
+from v1.store import StoreError, connect
+from worker.latest import HOUR, MINUTE, Listings, Plans, Snapshot, StoreAway, TopWriter, is_late
+from worker.sources import toplists
+from worker.top import asking
+from worker.top.roles import Stores
+
+from .hours import MARGIN, NOON, Clock, Roles
+from .killing import joined
+
+MONTH_END = 1_622_505_600
+"""2021-06-01T00:00:00Z."""
+
+
+def rows(snapshot: Snapshot | None) -> list[tuple[int, str, str | None]]:
+    assert snapshot
+    return [(coin.rank, coin.symbol, coin.price_usd) for coin in snapshot.coins]
+
+
+@pytest.mark.parametrize("coins", ["april", "page"])
+async def test_the_merged_list_is_an_independent_join_digit_for_digit(
+    clock: Clock, session: ClientSession, stores: Stores, coins: str
+):
+    shared("market-data", "toplists")
+    providers = top_providers(SHARED, clock, coins=coins)
+    async with serving(providers.app) as base:
+        await Roles(base, session, stores, clock).pass_minute()
+
+    snapshot = await stores.top.snapshot(NOON)
+
+    assert rows(snapshot) == joined(providers, NOON, NOON)
+    assert snapshot.unpriced == len(providers.coins.all) // 37
+    assert {coin.volume_time for coin in snapshot.coins} == {NOON}
+    exponents = sum("e" in (coin.price_usd or "") for coin in snapshot.coins)
+    assert exponents == (6 if coins == "page" else 0)
+
+
+async def test_every_minute_has_a_snapshot_of_the_newest_lists(
+    providers: TopProviders, base: str, session: ClientSession, stores: Stores, clock: Clock
+):
+    roles = Roles(base, session, stores, clock)
+
+    minutes = [await roles.pass_minute() for _ in range(30)]
+
+    for at in minutes:
+        snapshot = await stores.top.snapshot(at)
+        assert snapshot
+        assert (snapshot.at, snapshot.prices.at, snapshot.ranks.at) == (
+            at,
+            NOON + (at - NOON) // 300 * 300,
+            NOON + (at - NOON) // 540 * 540,
+        )
+        assert rows(snapshot) == joined(providers, snapshot.prices.at, snapshot.ranks.at)
+    assert (providers.prices.spent["2021-05"], providers.ranks.made["2021-05"]) == (6, 4)
+
+
+FAULTY = [
+    pytest.param(hang(), "no answer", id="late"),
+    pytest.param(reset(), "no answer", id="down"),
+    pytest.param(page(503), "refused", id="503"),
+    pytest.param(says({"status": {"error_code": 1008}, "Err": {"type": 99, "message": "over"}}, 429), "rate limited", id="rate limited"),
+    pytest.param(says({"status": {"error_code": 500}, "data": [], "Data": {"LIST": []}, "Err": {"type": 2}}), "refused", id="an error with 200"),
+    pytest.param(says({"status": {"error_code": 0}, "data": [None] * 200, "Data": {"LIST": [None] * 100}, "Err": {}}), "too few rows", id="half empty"),
+    pytest.param(says({"status": {"error_code": 0}, "data": [], "Data": {"LIST": []}, "Err": {}}), "too few rows", id="shorter than asked"),
+    pytest.param(says("<html>"), "unreadable", id="unreadable"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", [LISTINGS, TOP_LIST], ids=["prices", "ranks"])
+@pytest.mark.parametrize("fault, kind", FAULTY)
+async def test_while_a_provider_fails_its_last_good_list_stays_and_its_age_is_told(
+    providers: TopProviders,
+    base: str,
+    session: ClientSession,
+    stores: Stores,
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    path: str,
+    fault: Fault,
+    kind: str,
+):
+    monkeypatch.setattr(asking, "PATIENCE", 0.25 if kind == "no answer" else 50)
+    roles = Roles(base, session, stores, clock)
+    await roles.pass_minute()
+    providers.app[FAULTS][path] = fault
+
+    while clock.now < NOON + 1200:
+        last = await roles.pass_minute()
+
+    snapshot, said = await stores.top.snapshot(last), await stores.top.roles()
+    failing, well = ("pricing", "ranking") if path == LISTINGS else ("ranking", "pricing")
+    assert snapshot
+    assert rows(snapshot) == joined(providers, snapshot.prices.at, snapshot.ranks.at)
+    part = snapshot.prices if path == LISTINGS else snapshot.ranks
+    assert (snapshot.at, part.at, is_late(part, last, MARGIN)) == (last, NOON, True)
+    assert (said[failing]["state"], said[failing]["list_at"]) == ("failing", NOON)
+    assert set(said[failing]["faults"]) == {kind}
+    assert said[failing]["faults"][kind] >= 4
+    assert said[well]["state"] == "ok"
+    assert said["merging"]["state"] == "late"
+
+    providers.app[FAULTS].clear()
+    while clock.now < NOON + 2000:
+        last = await roles.pass_minute()
+    assert (await stores.top.roles())[failing]["state"] == "ok"
+    assert (await stores.top.snapshot(last)).prices.at > NOON
+
+
+@pytest.mark.parametrize("used", [(9_990, 10_990), (9_999, 10_999)], ids=["nearly used up", "used up"])
+async def test_nothing_is_asked_beyond_the_budget_and_every_minute_knows_its_ages(
+    clock: Clock, session: ClientSession, stores: Stores, used: tuple[int, int]
+):
+    """Three hours, in whose middle the month ends; `bench/toplist.py` runs whole days."""
+    shared("market-data", "toplists")
+    providers = top_providers(SHARED, clock, coins="april")
+    providers.prices.spent["2021-05"], providers.ranks.made["2021-05"] = used
+    for provider, spent in zip(("coinmarketcap", "cryptocompare"), used, strict=True):
+        await stores.plans.amend(provider, lambda use, spent=spent: use._replace(month="2021-05", spent=spent))
+    clock.now = MONTH_END - HOUR - 1800
+    async with serving(providers.app) as base:
+        before = Roles(base, session, stores, clock)
+        minutes = [await before.pass_minute() for _ in range(40)]
+        after_a_restart = Roles(base, session, stores, clock)
+        minutes += [await after_a_restart.pass_minute() for _ in range(140)]
+
+    assert providers.prices.spent["2021-05"] in (10_000, 9_999)
+    assert max(used[1], 10_996) <= providers.ranks.made["2021-05"] <= 11_000
+    kept = [await stores.plans.amend(name, lambda use: use) for name in ("coinmarketcap", "cryptocompare")]
+    assert [use.spent for use in kept] == [providers.prices.spent["2021-06"], providers.ranks.made["2021-06"]]
+    assert [use.faults for use in kept] == [{}, {}], "nobody was asked who would have refused"
+    snapshots = [await stores.top.snapshot(at) for at in minutes]
+    there = [(at, snapshot) for at, snapshot in zip(minutes, snapshots, strict=True) if snapshot]
+    assert len(there) >= 90
+    assert all(snapshot.at == at for at, snapshot in there)
+    assert all(at - snapshot.prices.at <= snapshot.prices.interval for at, snapshot in there if at >= MONTH_END)
+
+
+async def test_a_role_that_was_killed_before_it_put_down_its_list_does_not_ask_twice(
+    providers: TopProviders, base: str, session: ClientSession, stores: Stores, clock: Clock
+):
+    class Killed(Plans):
+        async def amend(self, provider, change):
+            if getattr(change, "func", None) is not None and change.func.__name__ == "settled":
+                raise KeyboardInterrupt
+            return await super().amend(provider, change)
+
+    roles = Roles(base, session, stores, clock)
+    roles.pricing._plans = Killed(stores.plans._redis)
+    with pytest.raises(KeyboardInterrupt):
+        await roles.pricing.step(NOON)
+    again = Roles(base, session, stores, clock)
+
+    for minute in range(5):
+        await again.pricing.step(NOON + minute * MINUTE)
+
+    assert providers.prices.spent["2021-05"] == 1
+    assert (await stores.listings.prices(NOON)).about.at == NOON
+
+
+async def test_of_two_processes_with_the_same_role_one_asks(
+    providers: TopProviders, base: str, session: ClientSession, stores: Stores, clock: Clock
+):
+    one, other = Roles(base, session, stores, clock), Roles(base, session, stores, clock)
+
+    for _ in range(11):
+        at = int(clock.now)
+        for roles in (one, other):
+            await roles.pricing.step(at)
+            await roles.ranking.step(at)
+        clock.now = at + MINUTE
+        await one.merging.until(at)
+        await other.merging.until(at)
+
+    assert (providers.prices.spent["2021-05"], providers.ranks.made["2021-05"]) == (3, 2)
+    assert [(await stores.top.snapshot(NOON + minute * MINUTE)).at for minute in range(11)] == [
+        NOON + minute * MINUTE for minute in range(11)
+    ]
+
+
+async def test_minutes_that_nobody_merged_are_made_up_for_as_they_were(
+    providers: TopProviders, base: str, session: ClientSession, stores: Stores, clock: Clock
+):
+    roles = Roles(base, session, stores, clock)
+    await roles.pass_minute()
+    for at in range(NOON + MINUTE, NOON + HOUR, MINUTE):
+        clock.now = at
+        await roles.pricing.step(at)
+        await roles.ranking.step(at)
+    again = Roles(base, session, stores, clock)
+
+    await again.pass_minute()
+
+    for at in range(NOON, NOON + HOUR, MINUTE):
+        snapshot = await stores.top.snapshot(at)
+        assert snapshot.at == at
+        assert rows(snapshot) == joined(providers, NOON + (at - NOON) // 300 * 300, NOON + (at - NOON) // 540 * 540)
+
+
+async def test_a_minute_waits_for_a_list_that_is_due_and_no_longer_than_the_margin(
+    base: str, session: ClientSession, stores: Stores, clock: Clock
+):
+    roles = Roles(base, session, stores, clock)
+    await roles.pass_minute()
+    waited: list[float] = []
+
+    class Waiting(Listings):
+        async def news(self, *asked: float) -> None:
+            waited.append(asked[-1])
+            clock.now += 20
+            if len(waited) == 2:
+                await roles.pricing.step(NOON + 300)
+
+    roles.merging._listings = Waiting(stores.listings._redis)
+    clock.now = NOON + 240.0
+    await roles.merging.until(NOON + 240)
+    assert waited == []
+
+    clock.now = NOON + 300.0
+    await roles.merging.until(NOON + 300)
+    assert waited == [60, 40]
+    assert (await stores.top.snapshot(NOON + 300)).prices.at == NOON + 300
+
+    clock.now = NOON + 540.0
+    await roles.merging.until(NOON + 540)
+    assert waited[2:] == [60, 40, 20]
+    assert (await stores.top.snapshot(NOON + 540)).ranks.at == NOON
+
+
+async def test_without_redis_nobody_is_asked_and_with_it_all_goes_on(
+    providers: TopProviders, base: str, session: ClientSession, stores: Stores, clock: Clock, tmp_path
+):
+    async with connect(f"unix://{tmp_path}/nobody.sock", "tests") as redis:
+        away = Roles(base, session, Stores(Listings(redis), Plans(redis), TopWriter(redis)), clock)
+        await away.pass_minute()
+        await away.pass_minute()
+
+        assert sum(providers.prices.made.values()) == 0
+        with pytest.raises(StoreError):
+            await TopWriter(redis).span()
+
+    roles = Roles(base, session, stores, clock)
+    at = await roles.pass_minute()
+    assert (await stores.top.snapshot(at)).at == at
+
+
+async def test_a_list_that_was_paid_for_is_kept_when_redis_comes_back(
+    base: str, session: ClientSession, stores: Stores, clock: Clock
+):
+    roles = Roles(base, session, stores, clock)
+    tries: list[int] = []
+    put = stores.listings.put_prices
+
+    async def shaky(listing):
+        tries.append(len(tries))
+        if len(tries) < 3:
+            raise StoreAway("Redis is away: in a test")
+        return await put(listing)
+
+    roles.pricing._role = replace(roles.pricing._role, put=shaky)
+    await roles.pricing.step(NOON)
+
+    assert len(tries) == 3
+    assert (await stores.listings.prices(NOON)).about.at == NOON
+
+
+def test_what_is_taken_is_at_least_nine_tenths_of_what_was_asked():
+    assert toplists.ENOUGH == (9, 10)
