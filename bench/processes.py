@@ -64,9 +64,9 @@ def stop(process: subprocess.Popen[str]) -> None:
 
 
 @contextmanager
-def api(folder: Path, address: str) -> Iterator[str]:
+def api(folder: Path, address: str, **settings: object) -> Iterator[str]:
     """Serve what the Redis at `address` holds, on a free port; give the base of its URLs."""
-    with started(folder, "v1", bind="127.0.0.1:0", redis_url=address) as process:
+    with started(folder, "v1", bind="127.0.0.1:0", redis_url=address, **settings) as process:
         assert process.stdout
         page = process.stdout.readline()
         yield page.partition("http")[1] + page.partition("http")[2].strip().rstrip("/")

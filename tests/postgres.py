@@ -12,15 +12,16 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 START_SECONDS = 30.0
+DURABLE = ("listen_addresses=", "max_connections=40")
 # Nothing here outlives the machine, so nothing has to wait for the disk; a killed server loses nothing by that.
-SETTINGS = ("fsync=off", "full_page_writes=off", "listen_addresses=", "shared_buffers=32MB", "max_connections=40")
+QUICK = (*DURABLE, "fsync=off", "full_page_writes=off", "shared_buffers=32MB")
 
 
 def wheel() -> Path:
@@ -41,8 +42,9 @@ def debian() -> Path | None:
 class Server:
     """A server that can be killed and started again on the same data."""
 
-    def __init__(self, programs: Path, folder: Path) -> None:
+    def __init__(self, programs: Path, folder: Path, settings: Sequence[str]) -> None:
         self._programs = programs
+        self._settings = settings
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
         self._data = folder / "data"
@@ -64,7 +66,7 @@ class Server:
         """Start it, and wait until it answers. After a kill, the processes of before may take a moment to be gone."""
         deadline = time.monotonic() + START_SECONDS
         while True:
-            self._process = self._popen("postgres", "-D", self._data, "-k", self._folder, *_each("-c", SETTINGS))
+            self._process = self._popen("postgres", "-D", self._data, "-k", self._folder, *_each("-c", self._settings))
             while self._process.poll() is None:
                 if self._run("pg_isready", "-q", "-h", self._folder).returncode == 0:
                     return
@@ -121,11 +123,11 @@ class Server:
 
 
 @contextmanager
-def running(programs: Path) -> Iterator[Server]:
+def running(programs: Path, settings: Sequence[str] = QUICK) -> Iterator[Server]:
     """Run a server in a folder of its own, and stop it at the end."""
     # Not pytest's own folder: its path is long for a socket, and closed to other users than the one who tests.
     with tempfile.TemporaryDirectory() as folder:
-        server = Server(programs, Path(folder))
+        server = Server(programs, Path(folder), settings)
         server.start()
         try:
             yield server
@@ -141,5 +143,5 @@ def _user() -> dict[str, Any]:
     return {"user": "nobody", "group": "nogroup", "extra_groups": []} if _is_root() else {}
 
 
-def _each(option: str, values: tuple[str, ...]) -> list[str]:
+def _each(option: str, values: Sequence[str]) -> list[str]:
     return [word for value in values for word in (option, value)]

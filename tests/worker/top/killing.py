@@ -71,7 +71,7 @@ async def process(role: str, redis: str, base: str, hurry: Hurry) -> AsyncIterat
     words = [role, redis, base, *map(str, hurry)]
     with subprocess.Popen(
         [sys.executable, "-m", "tests.worker.top.killing", *words],
-        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=None,
     ) as started:  # fmt: skip
         try:
             yield started
