@@ -23,6 +23,9 @@ _RETURN = MEASURES.index(Measure.INTERVAL_RETURN)
 SECOND_TRY = 60.0
 """Seconds between the end of a round and the second try of what it could not get."""
 
+FIRST_RANKED = 16
+"""Metrics after which a fill ranks for the first time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Filler:
@@ -64,6 +67,8 @@ class Filler:
                     told = str(error)
                     log.warning("no candles", source=self.source.name, metric=metric, reason=told)
                 await self.sleep(_stay_away(error) or self.source.source.pace)
+            if taken and _is_time_to_rank(done):
+                await self.store.derive(at)
             seen(done, len(metrics))
         return taken, failed
 
@@ -123,6 +128,11 @@ def _chained(made: Sequence[Sample], held: Mapping[int, str | None]) -> Iterator
             continue
         since = records.percent(decimals.parse(price), decimals.parse(before))
         yield sample._replace(values=(*sample.values[:_RETURN], since, *sample.values[_RETURN + 1 :]))
+
+
+def _is_time_to_rank(done: int) -> bool:
+    """Tell whether to rank half-way: after 16, 32, 64, ... metrics, so that a first day is ranked while it fills."""
+    return done >= FIRST_RANKED and done.bit_count() == 1
 
 
 def _stay_away(error: SourceError) -> float | None:

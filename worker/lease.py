@@ -29,7 +29,8 @@ async def take_lease(store: Writer, who: str, is_gone: IsGone) -> None:
         return
     if not is_gone(holder):
         raise Busy(f"{holder} feeds this Redis, and only one worker does at a time: stop it first")
-    await store.take_over(who)
+    if not await store.take_over(who, holder):
+        raise Busy(f"another worker took over from {holder}, which is gone")
 
 
 async def wait_for_lease(store: Writer, who: str, is_gone: IsGone) -> None:

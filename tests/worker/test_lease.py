@@ -121,7 +121,7 @@ async def test_holding_renews_it_before_it_runs_out(store: Writer, redis: Redis)
 
 async def test_a_holder_whose_lease_another_has_stops(store: Writer):
     await take_lease(store, "me", alive)
-    await store.take_over("other")
+    await store.take_over("other", "me")
 
     with pytest.raises(Busy, match="other feeds this Redis now"):
         await hold(store, "me")

@@ -3,5 +3,6 @@
 from .engine import ArchiveAway, ArchiveError
 from .engine import connect as connect_archive
 from .reader import ArchiveReader
+from .toplist import TopArchiveReader
 
-__all__ = ["ArchiveAway", "ArchiveError", "ArchiveReader", "connect_archive"]
+__all__ = ["ArchiveAway", "ArchiveError", "ArchiveReader", "TopArchiveReader", "connect_archive"]

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from .engine import is_sqlite, transaction
 from .revisions import REVISIONS, held_revision, judge, revision
-from .schema import SCHEMA_TABLE, candles
+from .schema import SCHEMA_TABLE, candles, top, top_coins
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 LOCK = int.from_bytes(SCHEMA_TABLE.encode()[:7])
@@ -41,5 +41,6 @@ def _upgrade(connection: Connection) -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    config.attributes.update(connection=connection, version_table=SCHEMA_TABLE, candles=candles.name)
+    config.attributes.update(connection=connection, version_table=SCHEMA_TABLE)
+    config.attributes.update(candles=candles.name, top=top.name, top_coins=top_coins.name)
     command.upgrade(config, "head")

@@ -1,5 +1,5 @@
 """
-The archive's one table, as SQLAlchemy sees it. The migrations make it; this says how it is asked and written.
+The archive's tables, as SQLAlchemy sees them. The migrations make them; this says how they are asked and written.
 
     v1_candles
     metric     text     with start the primary key        start      integer  first second of the hour, unix seconds
@@ -11,8 +11,19 @@ The archive's one table, as SQLAlchemy sees it. The migrations make it; this say
     source     text     `samples` or a provider           closed_at  integer  unix seconds
     revision   integer  1, and one more with each change
 
+    v1_top
+    hour       integer  the full hour it is kept for      at         integer  the minute of the top list
+    margin     integer  seconds that a list may be late   prices     text     where the prices are from, JSON
+    ranks      text     where the ranks are from, JSON
+
+    v1_top_coins
+    hour       integer  with rank the primary key         rank       integer  1 has the largest volume
+    cmc_id     integer  CoinMarketCap's, or null          symbol, name        text
+    price_usd  number   or null                           volume_24h_usd      number
+    price_time integer  unix seconds, or null
+
 Numbers are NUMERIC in PostgreSQL, which keeps every digit and every trailing zero, and text in SQLite, which has no
-exact number. In PostgreSQL the table is partitioned by the months of `start`, in SQLite it is ordered by its key.
+exact number. In PostgreSQL the table of candles is partitioned by the months of `start`, in SQLite it is ordered by its key.
 `v1_schema` holds the revision of the migrations.
 """
 
@@ -60,5 +71,29 @@ candles = Table(
     Column("revision", Integer, nullable=False),
     Column("coverage", Double, Computed("covered / 3600.0")),
     Index(f"{VERSION}_candles_start", "start"),
+    sqlite_with_rowid=False,
+)
+
+top = Table(
+    f"{VERSION}_top",
+    metadata,
+    Column("hour", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("at", BigInteger().with_variant(Integer, "sqlite"), nullable=False),
+    Column("margin", Integer, nullable=False),
+    Column("prices", Text, nullable=False),
+    Column("ranks", Text, nullable=False),
+)
+
+top_coins = Table(
+    f"{VERSION}_top_coins",
+    metadata,
+    Column("hour", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("rank", Integer, primary_key=True, autoincrement=False),
+    Column("cmc_id", Integer),
+    Column("symbol", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("price_usd", Exact),
+    Column("volume_24h_usd", Exact, nullable=False),
+    Column("price_time", BigInteger().with_variant(Integer, "sqlite")),
     sqlite_with_rowid=False,
 )

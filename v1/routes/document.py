@@ -62,20 +62,22 @@ def router(app: FastAPI, prefix: str) -> APIRouter:
 def _document(app: FastAPI, prefix: str) -> dict[str, Any]:
     whole = get_openapi(title=app.title, version=app.version, description=ABOUT.strip(), routes=app.routes)
     examples: Any = exact.loads(EXAMPLES.read_text()) if EXAMPLES.exists() else {}
-    for path, status, response in _responses(whole):
+    for operation, status, response in _responses(whole, prefix):
         content = response.get("content", {})
         if content.get("application/json", {}).get("schema", {}).get("$ref", "").endswith("/Problem"):
             content[PROBLEM] = content.pop("application/json")
-        for media_type, example in examples.get(path.removeprefix(prefix), {}).get(status, {}).items():
+        for media_type, example in examples.get(operation, {}).get(status, {}).items():
             content[media_type]["example"] = example
     return whole
 
 
-def _responses(whole: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def _responses(whole: dict[str, Any], prefix: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Give every answer, by its operation (`/rules`; of other methods than GET `POST /rules`) and its status."""
     for path, operations in whole["paths"].items():
-        for operation in operations.values():
+        for method, operation in operations.items():
+            named = f"{'' if method == 'get' else f'{method.upper()} '}{path.removeprefix(prefix)}"
             for status, response in operation["responses"].items():
-                yield path, status, response
+                yield named, status, response
 
 
 def _bare(media_type: str) -> str:

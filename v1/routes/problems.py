@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from rapidfuzz import process
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Mount
 
 from ..archive import ArchiveError
 from ..store import Reader, StoreAway
@@ -152,15 +153,27 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 async def _http(request: Request, error: Exception) -> Response:
     refused = cast("HTTPException", error)
-    status, headers = HTTPStatus(refused.status_code), refused.headers or {}
+    status, headers = HTTPStatus(refused.status_code), {**(refused.headers or {})}
     match status:
         case HTTPStatus.NOT_FOUND:
             detail = "nothing is served here; /docs lists what is"
         case HTTPStatus.METHOD_NOT_ALLOWED:
-            detail = f"{request.method} is not accepted here; accepted: {headers.get('Allow', 'GET')}"
+            headers["Allow"] = ", ".join(_methods(request))
+            detail = f"{request.method} is not accepted here; accepted: {headers['Allow']}"
         case _:
             detail = str(refused.detail)
     return document(request.url.path, status, detail, headers=headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """Give the methods that are accepted here; each is a route of its own, and Starlette tells but the first."""
+    routes = [route for route in request.app.routes if not isinstance(route, Mount)]
+    accepted = [
+        method
+        for method in ("DELETE", "GET", "PATCH", "POST", "PUT")
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes)
+    ]
+    return accepted or ["GET"]  # of files
 
 
 async def _broken(request: Request, _: Exception) -> Response:

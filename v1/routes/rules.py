@@ -7,11 +7,12 @@ from typing import Annotated, Any, NamedTuple
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from ..rules import Kind, Rule, WrongRule, parse_rule
 from ..rules.book import Book, Entry, Origin, read_book
 from ..rules.file import unknown_channels
-from ..rules.rule import DECIMALS, OF_ANY_KIND, OF_KIND, never_fires
+from ..rules.rule import DECIMALS, OF_ANY_KIND, OF_KIND, RESERVED, never_fires
 from ..store import TooMany
 from . import exact
 from .answers import changed, until_changed
@@ -23,6 +24,15 @@ from .matches import Names
 from .problems import Problem, Refused, not_accepted, not_there
 
 router = APIRouter(tags=["rules"])
+
+
+class _Name(StringConvertor):
+    """The id of a rule in a path. `backtest` is none: that is what rules are sent to."""
+
+    regex = f"(?!{RESERVED}$)[^/]+"
+
+
+register_url_convertor("rule", _Name())
 
 RuleId = Annotated[str, Path(max_length=64, description="As it was given when the rule was made.")]
 
@@ -118,7 +128,7 @@ async def rules(asked: Annotated[RulesAsked, Query()], request: Request, context
     return until_changed(request, exact.dumps(body))
 
 
-@router.get("/rules/{id}", summary="One rule", responses=_ONE | _UNKNOWN | NOT_ACCEPTED | AWAY | UNCHANGED)
+@router.get("/rules/{id:rule}", summary="One rule", responses=_ONE | _UNKNOWN | NOT_ACCEPTED | AWAY | UNCHANGED)
 async def rule(id: RuleId, _: Annotated[Nothing, Query()], request: Request, context: Context) -> Response:  # noqa: A002
     """A rule as it is in force."""
     known = await _known(context)
@@ -142,7 +152,7 @@ async def make(_: Annotated[Nothing, Query()], request: Request, context: Contex
 
 
 @router.put(
-    "/rules/{id}",
+    "/rules/{id:rule}",
     summary="Put a rule",
     responses=_ONE | _answer(_SHOWN_SCHEMA, 201, "The rule, which is new.") | _WRITTEN,
     openapi_extra=described(RULE_SCHEMA),
@@ -157,7 +167,7 @@ async def put(id: RuleId, _: Annotated[Nothing, Query()], request: Request, cont
 
 
 @router.delete(
-    "/rules/{id}",
+    "/rules/{id:rule}",
     summary="Delete a rule",
     responses={204: {"description": "It is gone."}} | _UNKNOWN | NOT_ACCEPTED | _IN_THE_WAY | AWAY,
     status_code=HTTPStatus.NO_CONTENT,

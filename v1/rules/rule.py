@@ -40,6 +40,8 @@ class Severity(StrEnum):
     CRITICAL = "critical"
 
 
+RESERVED = "backtest"
+"""No rule is called so: in the API that is a place of its own."""
 ENOUGH = 30
 """Numbers that a window must hold where a rule does not say how many, or half of what fits into it."""
 _NEVER_NEGATIVE = (Measure.PRICE, Measure.VOLUME, Measure.INTERVAL_VOLUME)
@@ -107,6 +109,13 @@ class Rule(BaseModel):
     """Whether to tell also when it is over."""
     enabled: Flag = True
     """Whether it is judged at all."""
+
+    @field_validator("id")
+    @classmethod
+    def _is_free(cls, value: str) -> str:
+        if value == RESERVED:
+            raise ValueError(f"another id; {RESERVED} is where rules are tried")
+        return value
 
     @field_validator("metrics")
     @classmethod

@@ -1,7 +1,7 @@
 """The commands of each transaction, put into a pipeline that somebody else sends. No answer is read here."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -84,8 +84,10 @@ def trim_alerts(pipe: Pipeline, at: int, limits: "AlertLimits") -> None:
     pipe.execute_command("EXPIRE", keys.OUTBOX, limits.keep)
 
 
-def take_in(pipe: Pipeline, metric: Metric, samples: Sequence[Sample], record: Record | None) -> None:
-    """Put the transaction that takes late samples in."""
+def take_in(
+    pipe: Pipeline, metric: Metric, samples: Sequence[Sample], replaced: Container[int], record: Record | None
+) -> None:
+    """Put the transaction that takes late samples in; those at the ticks `replaced` take another's place."""
     pipe.execute_command("MULTI")
     by_hour: dict[int, list[Sample]] = {}
     for sample in samples:
@@ -93,7 +95,8 @@ def take_in(pipe: Pipeline, metric: Metric, samples: Sequence[Sample], record: R
     for hour, late in by_hour.items():
         key = keys.samples(metric, hour)
         for sample in late:
-            pipe.execute_command("ZREMRANGEBYSCORE", key, sample.tick, sample.tick)
+            if sample.tick in replaced:
+                pipe.execute_command("ZREMRANGEBYSCORE", key, sample.tick, sample.tick)
         pipe.execute_command("ZADD", key, *chain.from_iterable((each.tick, keys.member(each)) for each in late))
         pipe.execute_command("EXPIRE", key, keys.KEEP)
     if record is not None:

@@ -13,6 +13,8 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
     BusyLoadingError,
     MaxConnectionsError,
     OutOfMemoryError,
@@ -53,6 +55,9 @@ def translated() -> Iterator[None]:
         yield
         if _cancellations() > cancelled:
             raise asyncio.CancelledError
+    except (AuthenticationError, AuthorizationError) as error:
+        # redis-py counts them among lost connections, but waiting mends no password.
+        raise StoreError(f"Redis does not let us in: {error}") from error
     except (*_AWAY, OSError) as error:
         raise StoreAway(f"Redis is away: {error}") from error
     except RedisError as error:

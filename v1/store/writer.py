@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
+from redis.exceptions import WatchError
 
 from .. import keys, records
 from ..model import DAY, Metric, Sample
@@ -67,10 +68,20 @@ class Writer(Reader):
             await self._redis.set(keys.LEASE, who, ex=keys.LEASE_SECONDS)
         return None
 
-    async def take_over(self, who: str) -> None:
-        """Take the right to feed this Redis from a holder that is known to be gone."""
+    async def take_over(self, who: str, holder: str) -> bool:
+        """Take the right to feed this Redis from a holder that is known to be gone; tell whether it worked."""
         with translated():
-            await self._redis.set(keys.LEASE, who, ex=keys.LEASE_SECONDS)
+            async with self._redis.pipeline(transaction=True) as pipe:
+                await pipe.watch(keys.LEASE)
+                if await pipe.get(keys.LEASE) != holder:
+                    return False
+                pipe.multi()  # type: ignore[no-untyped-call]  # redis-py forgot to annotate it
+                pipe.set(keys.LEASE, who, ex=keys.LEASE_SECONDS)
+                try:
+                    await pipe.execute()
+                except WatchError:  # somebody else was quicker
+                    return False
+        return True
 
     async def release(self, who: str) -> None:
         """Give the right back, if it is still ours."""
@@ -202,7 +213,7 @@ class Writer(Reader):
                 return 0
             day = [sample for _, sample in sorted((held | come).items())]
             pipe = self._pipe()
-            commands.take_in(pipe, metric, changed, records.recount(at, day, record, source))
+            commands.take_in(pipe, metric, changed, held.keys(), records.recount(at, day, record, source))
             self._index(pipe, None, {metric: day[-1].tick})
             commands.raise_inner(await self._run(pipe))
             self.known.add(metric)

@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from v1 import candles
 from v1.archive import ArchiveAway, ArchiveError, ArchiveReader, connect_archive
+from v1.archive.revisions import REVISIONS
 from v1.archive.writer import ArchiveWriter
 from v1.candles import Bar, HourCandle, Length
 from v1.model import Metric
@@ -204,6 +205,7 @@ async def test_before_the_worker_has_made_it_a_reader_is_told_to_wait(database):
 
 
 async def test_a_schema_that_a_newer_version_made_is_refused_and_left_as_it_is(database):
+    known = ", ".join(REVISIONS)
     async with connect_archive(database, "tests", writes=True) as engine:
         archive = ArchiveWriter(engine)
         await archive.open()
@@ -212,7 +214,7 @@ async def test_a_schema_that_a_newer_version_made_is_refused_and_left_as_it_is(d
 
         for asks in (archive.open(), ArchiveReader(engine).metrics(0)):
             with pytest.raises(
-                ArchiveError, match=r"schema is '0815', and this code knows 0001: a newer version"
+                ArchiveError, match=rf"schema is '0815', and this code knows {known}: a newer version"
             ) as told:
                 await asks
             assert not isinstance(told.value, ArchiveAway)

@@ -12,13 +12,28 @@ SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 async def test_every_operation_says_what_it_is_and_how_it_fails(api):
     document = (await api.get("/openapi.json")).json
 
-    operations = {path: operation["get"] for path, operation in document["paths"].items()}
+    operations = {
+        f"{'' if method == 'get' else f'{method.upper()} '}{path}": operation
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    }
     assert set(operations) == {
         "/v1/metrics",
         "/v1/metrics/{metric}",
         "/v1/metrics/{metric}/history",
         "/v1/metrics/{metric}/rank",
         "/v1/ranks",
+        "/v1/rules",
+        "POST /v1/rules",
+        "POST /v1/rules/backtest",
+        "/v1/rules/{id}",
+        "PUT /v1/rules/{id}",
+        "DELETE /v1/rules/{id}",
+        "/v1/alerts",
+        "POST /v1/alerts/{id}/acknowledge",
+        "/v1/silences",
+        "POST /v1/silences",
+        "DELETE /v1/silences/{id}",
         "/health/live",
         "/health/ready",
     }
@@ -37,7 +52,7 @@ async def test_every_operation_says_what_it_is_and_how_it_fails(api):
 async def test_no_operation_has_the_name_of_another(api):
     document = (await api.get("/openapi.json")).json
 
-    names = [operation["get"]["operationId"] for operation in document["paths"].values()]
+    names = [each["operationId"] for operations in document["paths"].values() for each in operations.values()]
     assert len(names) == len(set(names))
 
 

@@ -4,6 +4,7 @@ The examples of the OpenAPI document are answers to recorded data. Write them an
     WRITE_EXAMPLES=1 scripts/run-tests.sh tests/v1/routes/test_examples.py
 """
 
+import asyncio
 import csv
 import gzip
 import json
@@ -16,14 +17,18 @@ from typing import Any
 import pytest
 
 from tests.shared import shared
+from v1 import keys
 from v1.decimals import difference, parse, text
-from v1.model import Sample
-from v1.records import percent
+from v1.model import Metric, Reading, Sample
+from v1.records import Heard, percent
 from v1.routes import exact
 from v1.routes.document import EXAMPLES
-from v1.store import Writer
+from v1.routes.problems import MEDIA_TYPE as PROBLEM
+from v1.rules import Engine, parse_rule
+from v1.store import Writer, connect
+from worker.tick import tick
 
-from ..serving import DAY, MINUTE, Api, Clock, fill, serving
+from ..serving import DAY, MINUTE, Answer, Api, Clock, fill, serving
 
 CRASH = 1_621_429_200
 """2021-05-19T13:00:00Z, some minutes after everything had fallen by a third."""
@@ -49,12 +54,77 @@ ASKED = {
     ("/ranks", "200", "application/json"): "/v1/ranks?by=cv&limit=3",
     ("/ranks", "200", "text/csv"): "/v1/ranks?by=cv&limit=3&format=csv",
     ("/ranks", "422", "application/problem+json"): "/v1/ranks?measure=prize",
+    ("/rules", "200", "application/json"): "/v1/rules?limit=2",
+    ("/rules", "422", "application/problem+json"): "/v1/rules?limit=all",
+    ("/rules/{id}", "200", "application/json"): "/v1/rules/stale",
+    ("/rules/{id}", "404", "application/problem+json"): "/v1/rules/price-5x",
+    ("/rules/{id}", "422", "application/problem+json"): "/v1/rules/stale?origin=api",
+    ("/alerts", "200", "application/json"): "/v1/alerts?metric=*:BTC*&limit=1",
+    ("/alerts", "422", "application/problem+json"): "/v1/alerts?since=yesterday",
+    ("/silences", "422", "application/problem+json"): "/v1/silences?state=active",
     ("/health/live", "200", "application/json"): "/health/live",
     ("/health/live", "422", "application/problem+json"): "/health/live?verbose=1",
     ("/health/ready", "200", "application/json"): "/health/ready",
     ("/health/ready", "422", "application/problem+json"): "/health/ready?verbose=1",
 }
-AWAY = ["/metrics", "/metrics/{metric}", "/metrics/{metric}/history", "/metrics/{metric}/rank", "/ranks"]
+SPIKE = {"id": "volume-spike", "kind": "ratio", "measure": "interval_volume", "factor": 3, "cooldown": "1h", "step": 3}
+SEEN = f"/v1/alerts/volume-spike.BINANCE:BTCUSDT.{CRASH - 11 * MINUTE}/acknowledge"
+QUIET = {"id": "maintenance", "metrics": "BINANCE:*", "to": "2021-05-19T15:00:00Z", "comment": "the exchange said so"}
+LARGE = " " * 70_000
+FILED = "rules/filed"
+
+# (operation, status), path, what is sent; in this order, after all that is only asked
+SENT: list[tuple[tuple[str, str], str, object]] = [
+    (("POST /rules", "201"), "rules", SPIKE),
+    (("POST /rules", "409"), "rules", SPIKE),
+    (("POST /rules", "413"), "rules", LARGE),
+    (("POST /rules", "415"), "rules", None),
+    (("POST /rules", "422"), "rules", SPIKE | {"factor": -3}),
+    (("PUT /rules/{id}", "200"), "rules/volume-spike", SPIKE | {"factor": 5}),
+    (("PUT /rules/{id}", "201"), "rules/price-5x", {"id": "price-5x", "kind": "ratio", "factor": 5}),
+    (("PUT /rules/{id}", "409"), FILED, {"id": "filed", "kind": "stale"}),
+    (("PUT /rules/{id}", "413"), FILED, LARGE),
+    (("PUT /rules/{id}", "415"), FILED, None),
+    (("PUT /rules/{id}", "422"), "rules/volume-spike", SPIKE | {"above": 5}),
+    (("DELETE /rules/{id}", "404"), "rules/price-7x", {}),
+    (("DELETE /rules/{id}", "409"), FILED, {}),
+    (("DELETE /rules/{id}", "422"), "rules/price-5x?force=1", {}),
+    (("POST /rules/backtest", "200"), "rules/backtest", {"rules": [SPIKE], "from": CRASH - 12 * MINUTE, "limit": 1}),
+    (("POST /rules/backtest", "413"), "rules/backtest", LARGE),
+    (("POST /rules/backtest", "415"), "rules/backtest", None),
+    (("POST /rules/backtest", "422"), "rules/backtest", {"rules": [SPIKE | {"min_samples": 61}]}),
+    (("POST /silences", "201"), "silences", QUIET),
+    (("POST /silences", "409"), "silences", QUIET),
+    (("POST /silences", "413"), "silences", LARGE),
+    (("POST /silences", "415"), "silences", None),
+    (("POST /silences", "422"), "silences", {"metrics": "BINANCE:*"}),
+    (("/silences", "200"), "silences", {}),
+    (("DELETE /silences/{id}", "404"), "silences/maintenace", {}),
+    (("DELETE /silences/{id}", "422"), "silences/maintenance?force=1", {}),
+    (("POST /alerts/{id}/acknowledge", "200"), SEEN, {"by": "ann", "comment": "looking into it"}),
+    (("POST /alerts/{id}/acknowledge", "404"), SEEN.replace("BTC", "LTC"), {"by": "ann"}),
+    (("POST /alerts/{id}/acknowledge", "413"), SEEN, LARGE),
+    (("POST /alerts/{id}/acknowledge", "415"), SEEN, None),
+    (("POST /alerts/{id}/acknowledge", "422"), SEEN, {"comment": "who is it?"}),
+]
+AWAY = [
+    "/metrics",
+    "/metrics/{metric}",
+    "/metrics/{metric}/history",
+    "/metrics/{metric}/rank",
+    "/ranks",
+    "/rules",
+    "POST /rules",
+    "POST /rules/backtest",
+    "/rules/{id}",
+    "PUT /rules/{id}",
+    "DELETE /rules/{id}",
+    "/alerts",
+    "POST /alerts/{id}/acknowledge",
+    "/silences",
+    "POST /silences",
+    "DELETE /silences/{id}",
+]
 
 
 def recorded(pair: str) -> Iterator[Sample]:
@@ -79,24 +149,68 @@ def recorded(pair: str) -> Iterator[Sample]:
 
 
 @pytest.fixture
-async def crash(writer: Writer, clock: Clock) -> None:
+async def crash(server: str, writer: Writer, clock: Clock) -> None:
+    """The day until some minutes ago, filled, and the rest sampled, with a rule that watched it."""
     clock.now = CRASH + 5.0
-    metrics = {f"BINANCE:{pair.replace('_', '')}": [*recorded(pair)] for pair in PAIRS}
-    await fill(writer, metrics, CRASH, "binance")
+    metrics = {Metric(f"BINANCE:{pair.replace('_', '')}"): [*recorded(pair)] for pair in PAIRS}
+    filled = CRASH - 12 * MINUTE
+    await fill(
+        writer,
+        {metric: [each for each in day if each.tick <= filled] for metric, day in metrics.items()},
+        filled,
+        "binance",
+    )
+    by_tick = {metric: {sample.tick: sample for sample in day} for metric, day in metrics.items()}
+    for at in range(filled + MINUTE, CRASH + 1, MINUTE):
+        heard = {metric: Heard(Reading(*day[at].values[:5]), "binance") for metric, day in by_tick.items()}
+        await tick(at, heard, writer, Engine([parse_rule(SPIKE)], (), MINUTE))
     await writer.note_sources(
         {"binance": SOURCE | {"missing": {"BINANCE:NOPEUSDT": "no such pair"}, "rejects": {"dead market": 2}}}
     )
+    sent = {
+        "at": CRASH - 659.5,
+        "channel": "pushover",
+        "status": "sent",
+        "answer": "200",
+        "message": SEEN.split("/")[3],
+    }
+    async with connect(server, "tests") as redis:
+        await redis.rpush(keys.deliveries(SEEN.split("/")[3]), json.dumps(sent))
+        await redis.expire(keys.deliveries(SEEN.split("/")[3]), DAY)
+        await redis.hset(keys.FILE_RULES, "filed", json.dumps({"id": "filed", "kind": "stale"}))
 
 
 async def answers(api: Api, clock: Clock, folder: Path) -> dict[tuple[str, str, str], str]:
     given = {key: (await api.get(path)).text for key, path in ASKED.items()}
+    for (operation, status), path, document in SENT:
+        given[operation, status, _media_type(status)] = (await _send(api, operation, path, document)).text
+    given["POST /rules/backtest", "429", PROBLEM] = await _busy(api)
     clock.now += 5 * MINUTE
     given["/health/ready", "503", "application/json"] = (await api.get("/health/ready")).text
     async with serving(clock, f"unix://{folder}/nobody.sock") as alone:
         for operation in AWAY:
-            path = f"/v1{operation.replace('{metric}', 'BINANCE:BTCUSDT')}"
-            given[operation, "503", "application/problem+json"] = (await alone.get(path)).text
+            name = SEEN.split("/")[3] if "/alerts" in operation else "volume-spike"
+            path = operation.rpartition(" ")[2].replace("{metric}", "BINANCE:BTCUSDT").replace("{id}", name)
+            document = next((document for (each, _), _, document in SENT if each == operation), None)
+            given[operation, "503", PROBLEM] = (await _send(alone, operation, f"/v1{path}", document)).text
     return given
+
+
+def _media_type(status: str) -> str:
+    return PROBLEM if status.startswith("4") else "application/json"
+
+
+async def _send(api: Api, operation: str, path: str, document: object) -> Answer:
+    method = operation.rpartition(" ")[0] or "GET"
+    kind = "text/plain" if document is None else "application/json"
+    return await api.send(method, path if path.startswith("/") else f"/v1/{path}", document, Content_Type=kind)
+
+
+async def _busy(api: Api) -> str:
+    """Ask for a second backtest while a first one goes on."""
+    document = {"rules": [SPIKE | {"id": f"r{number}"} for number in range(20)]}
+    answers = await asyncio.gather(*[api.send("POST", "/v1/rules/backtest", document) for _ in range(2)])
+    return next(answer.text for answer in answers if answer.status == 429)
 
 
 def written(given: dict[tuple[str, str, str], str]) -> str:
@@ -129,8 +243,9 @@ async def test_every_answer_that_the_document_names_has_an_example_with_its_digi
     answer = await api.get("/openapi.json")
 
     for path, operations in answer.json["paths"].items():
-        for status, response in operations["get"]["responses"].items():
-            for media_type, content in response.get("content", {}).items():
-                assert "example" in content, (path, status, media_type)
+        for method, operation in operations.items():
+            for status, response in operation["responses"].items():
+                for media_type, content in response.get("content", {}).items():
+                    assert "example" in content, (method, path, status, media_type)
     examples: Any = exact.loads(EXAMPLES.read_text())
     assert exact.dumps(examples["/metrics/{metric}/history"]["200"]["application/json"]) in answer.text

@@ -334,6 +334,22 @@ async def test_while_redis_is_away_nothing_is_changed_and_that_is_said(clock, tm
             assert (await alone.send(method, path, document)).status == 503, (method, path)
 
 
+@pytest.mark.parametrize(
+    "method, path, allowed",
+    [
+        ("PATCH", "/v1/rules/stale", "DELETE, GET, PUT"),
+        ("DELETE", "/v1/rules", "GET, POST"),
+        ("GET", "/v1/rules/backtest", "POST"),
+        ("PUT", "/latest/silences/s", "DELETE"),
+    ],
+)
+async def test_a_method_that_is_not_accepted_is_told_with_all_that_are(api, method, path, allowed):
+    answer = await api.send(method, path, {})
+
+    assert (answer.status, answer.headers["Allow"]) == (405, allowed)
+    assert answer.json["detail"].endswith(f"accepted: {allowed}")
+
+
 async def test_with_keys_nobody_writes_without_one(server, clock):
     async with serving(clock, server, api_keys="secret") as closed:
         refused = await closed.send("POST", "/v1/rules", SPIKE)

@@ -62,6 +62,7 @@ def test_patterns_are_upper_case_like_the_names_of_metrics():
     [
         pytest.param({"id": "A"}, "id", "small letters", id="an id with a capital"),
         pytest.param({"id": "x" * 65}, "id", "1 to 64", id="a long id"),
+        pytest.param({"id": "backtest"}, "id", "another id", id="a place of the API"),
         pytest.param({"kind": "spike"}, "kind", "ratio, threshold, change", id="an unknown kind"),
         pytest.param({"measure": "prize"}, "measure", "price, volume", id="an unknown measure"),
         pytest.param({"factor": -3}, "factor", "above zero", id="a negative factor"),

@@ -49,17 +49,27 @@ async def test_a_lease_can_be_taken_from_a_holder_that_is_gone(redis: Redis):
     store = Writer(redis)
     await store.lease("one")
 
-    await store.take_over("two")
+    assert await store.take_over("two", "one")
 
     assert await store.lease("one") == "two"
     assert await store.lease("two") is None
+
+
+async def test_of_two_that_take_over_from_the_same_holder_only_the_first_does(redis: Redis):
+    store = Writer(redis)
+    await store.lease("one")
+
+    assert await store.take_over("two", "one")
+    assert not await store.take_over("three", "one")
+
+    assert await store.lease("three") == "two"
 
 
 async def test_a_lease_ends_by_itself(redis: Redis):
     await Writer(redis).lease("one")
     assert 0 < await redis.ttl(keys.LEASE) <= keys.LEASE_SECONDS
 
-    await Writer(redis).take_over("two")
+    await Writer(redis).take_over("two", "one")
     assert 0 < await redis.ttl(keys.LEASE) <= keys.LEASE_SECONDS
 
 

@@ -31,6 +31,15 @@ from worker.top.roles import Listers, Stores, Time
 
 ROOT = Path(__file__).resolve().parents[3]
 SIZE = 100
+GIVEN = {
+    "sources": "kraken",
+    "top_size": SIZE,
+    "top_margin": 60,
+    "coinmarketcap_api_key": "key",
+    "coinmarketcap_credits": 10_000,
+    "cryptocompare_api_key": "key",
+    "cryptocompare_calls": 11_000,
+}
 INTERVAL = 300
 """Seconds between two lists of 100 coins, on the free plans."""
 
@@ -57,7 +66,7 @@ class HurriedListings(Listings):
 
 
 async def run(role: str, redis: str, base: str, hurry: Hurry) -> None:
-    given = WorkerSettings.load(top_size=SIZE, coinmarketcap_api_key="a", cryptocompare_api_key="b")
+    given = WorkerSettings.load(**GIVEN)
     async with connect(redis, role) as client, ClientSession() as session:
         listings = HurriedListings(client)
         listings.speed = hurry.speed
@@ -79,16 +88,34 @@ async def process(role: str, redis: str, base: str, hurry: Hurry) -> AsyncIterat
             started.kill()
 
 
-async def keep_killing(
-    role: str, where: tuple[str, str, Hurry], kills: int, seconds: float, dice: random.Random
-) -> None:
-    """Start a role, kill it after a while, so many times; then let it run on for one while more."""
-    for _ in range(kills):
-        async with process(role, *where) as running:
-            await asyncio.sleep(dice.uniform(0.3, 1) * seconds)
-            running.send_signal(signal.SIGKILL)
-    async with process(role, *where):
-        await asyncio.sleep(2 * seconds)
+class Killer:
+    """Starts all roles and kills each so many times, after up to so many seconds. Then it lets them run."""
+
+    def __init__(self, redis: str, base: str, hurry: Hurry, kills: int, seconds: float) -> None:
+        self._where = (redis, base, hurry)
+        self._kills = kills
+        self._seconds = seconds
+        self._alive = asyncio.Semaphore(0)
+
+    @asynccontextmanager
+    async def killing(self) -> AsyncIterator[None]:
+        """Go on when every role was killed for the last time; stop them at the end."""
+        async with asyncio.TaskGroup() as tasks:
+            going = [tasks.create_task(self._go(role, random.Random(role))) for role in roles.NAMES]
+            for _ in going:
+                await self._alive.acquire()
+            yield
+            for each in going:
+                each.cancel()
+
+    async def _go(self, role: str, dice: random.Random) -> None:
+        for _ in range(self._kills):
+            async with process(role, *self._where) as running:
+                await asyncio.sleep(dice.random() * self._seconds)
+                running.send_signal(signal.SIGKILL)
+        async with process(role, *self._where):
+            self._alive.release()
+            await asyncio.Event().wait()
 
 
 def is_right(snapshot: Snapshot, providers: TopProviders) -> bool:
