@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench import report
 
-NAMES = ("moments", "memory", "tick", "replays", "killed", "restart", "newcomer", "delivery", "archive", "archive_killed")
+NAMES = ("moments", "memory", "tick", "replays", "killed", "restart", "newcomer", "delivery", "archive", "archive_killed", "alerts", "toplist")
 RESULTS = Path(__file__).with_name("results.md")
 
 

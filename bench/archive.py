@@ -141,8 +141,8 @@ async def _tick(store: Writer, names: Sequence[Metric], days: Sequence[market.Da
 async def _year(kind: str, address: str) -> list[Figure]:
     first = int(time.time()) // HOUR * HOUR - YEAR * HOUR
     async with opened(address) as archive:
-        for number in range(YEAR):
-            await archive.write(_hours(first + number * HOUR))
+        for day in range(0, YEAR, 24):
+            await archive.write([each for hour in range(day, day + 24) for each in _hours(first + hour * HOUR)])
     async with servers.running(next(servers.binaries())) as server:
         with (
             tempfile.TemporaryDirectory() as folder,

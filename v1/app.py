@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
-from .archive import ArchiveReader, connect_archive
+from .archive import ArchiveReader, TopArchiveReader, connect_archive
 from .routes import document, guards, health_router, pages, problems, router
 from .routes.context import State
 from .settings import Settings
@@ -42,6 +42,7 @@ def create_app(settings: Settings | None = None, clock: Callable[[], float] = ti
                 reader=Reader(redis),
                 archive=ArchiveReader(archive),
                 top=TopReader(redis),
+                top_archive=TopArchiveReader(archive),
                 desk=Desk(redis),
                 trying=asyncio.Lock(),
                 clock=clock,

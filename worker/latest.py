@@ -2,6 +2,7 @@
 
 from v1 import candles, decimals, keys, moments, records
 from v1.archive import ArchiveAway, ArchiveError, connect_archive
+from v1.archive.toplist import TopArchiveWriter
 from v1.archive.writer import ArchiveWriter
 from v1.backtest import CLOCK_UNKNOWN, Tick, Trial, play, report, ticks_of, variants
 from v1.budgets import Use, month_end, month_of
@@ -109,6 +110,7 @@ __all__ = [
     "StoreError",
     "Text",
     "Tick",
+    "TopArchiveWriter",
     "TopWriter",
     "Trial",
     "Tries",

@@ -16,11 +16,12 @@ from typer.testing import CliRunner
 from tests import servers
 from tests.loopback import providers, serving
 from tests.shared import shared
-from worker.__main__ import _ending, app
+from worker.__main__ import app
 from worker.latest import Heard, Metric, Reader, Reading, Verifier, Writer, connect, keys
 from worker.recording import open_recording
 from worker.replay import replay
 from worker.tick import tick
+from worker.times import ending
 
 from .test_replay import write
 
@@ -205,7 +206,7 @@ def test_a_log_file_that_cannot_be_written_is_a_wrong_setting():
 )
 def test_an_end_that_no_recording_can_have_is_named(folder: Path, until: str, says: str):
     with pytest.raises(ValueError, match=r"^--until: ") as raised:
-        _ending(open_recording(folder), until, 60)
+        ending(open_recording(folder), until, 60)
 
     assert says in str(raised.value)
 
@@ -225,7 +226,7 @@ def test_an_end_that_no_recording_can_have_is_named(folder: Path, until: str, sa
 def test_a_recording_ends_at_the_newest_tick_up_to_the_time_that_is_named(
     folder: Path, until: str, interval: int, last: int
 ):
-    moved = _ending(open_recording(folder), until, interval)
+    moved = ending(open_recording(folder), until, interval)
 
     assert moved.last == last
 

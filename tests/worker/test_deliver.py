@@ -516,7 +516,7 @@ async def test_who_is_stopped_lets_a_message_that_is_on_its_way_arrive(
     monkeypatch.setattr(phone, "send", slow)
     await commit(redis, [alert("A:B")])
     running = asyncio.create_task(delivery.run())
-    await until(lambda: phone.asked)
+    await until(lambda: bool(phone.asked))
 
     running.cancel()
     await asyncio.sleep(0)

@@ -8,7 +8,8 @@ from aiohttp import ClientSession
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from worker.latest import DAY, HOUR, MINUTE, Measure, Verifier, Writer, candles, keys
+from v1.model import By, Candle, Metric
+from worker.latest import DAY, HOUR, MINUTE, Measure, Verifier, Writer, candles
 from worker.rebuild import rebuild
 from worker.sources.base import Unreachable
 from worker.sources.watched import Watched
@@ -31,7 +32,7 @@ async def watched(session: ClientSession, source: Invented) -> Watched:
 
 def made(here: Bench, source: str = "invented") -> candles.HourCandle:
     """Make an hour that a provider knows, the first after noon."""
-    known = candles.Candle(NOON, "1.0", "9.0", "0.5", "7.50", "3")
+    known = Candle(NOON, "1.0", "9.0", "0.5", "7.50", "3")
     hour = candles.of_candles(candles.Slot(BTC, NOON, here.end), [known], HOUR, source)
     assert hour
     return hour
@@ -172,7 +173,7 @@ async def test_hours_that_have_samples_stay_as_they_are(here: Bench, session: Cl
 async def test_a_source_looks_after_its_own_metrics_and_those_of_nobody(here: Bench, session: ClientSession):
     one, other = Invented(BTC, name="one"), Invented(ETH, name="other")
     one.keeps = other.keeps = 0
-    gone = keys.Metric("INVENTED:GONE")
+    gone = Metric("INVENTED:GONE")
     await here.ticks(61, [BTC, ETH, gone])
     await here.archiver.look(here.end + GRACE)
     await lose(here.store)
@@ -238,7 +239,7 @@ async def test_a_rebuild_gives_minutes_where_the_provider_has_them_and_hours_bef
     assert (found.samples, found.hours) == (2 * len(ticks), 0)
     assert (await Verifier(here.store._redis).verify(repair=False)).is_clean
     assert await here.store.tick() == here.end
-    assert (await here.store.ranking(Measure.PRICE, keys.By.STDDEV, 0, 10)).of == 2
+    assert (await here.store.ranking(Measure.PRICE, By.STDDEV, 0, 10)).of == 2
     assert await here.hours(BTC) == before
 
 

@@ -11,9 +11,9 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from worker import lease
-from worker.__main__ import _is_gone
 from worker.latest import LEASE_SECONDS, StoreAway, Writer, keys
 from worker.lease import RENEWALS, Busy, hold, take_lease, wait_for_lease
+from worker.process import is_gone
 
 
 def alive(_holder: str) -> bool:
@@ -166,26 +166,26 @@ def ended() -> int:
 HOST = socket.gethostname()
 
 
-def test_a_process_of_this_machine_that_has_ended_is_gone(ended: int):
-    assert _is_gone(f"{HOST}:{ended}:123")
+def test_a_process_of_this_machine_that_has_endedis_gone(ended: int):
+    assert is_gone(f"{HOST}:{ended}:123")
 
 
 def test_one_that_runs_is_not():
-    assert not _is_gone(f"{HOST}:{os.getppid()}:123")
+    assert not is_gone(f"{HOST}:{os.getppid()}:123")
 
 
 def test_one_of_another_machine_may_run(ended: int):
-    assert not _is_gone(f"{HOST}.elsewhere:{ended}:123")
+    assert not is_gone(f"{HOST}.elsewhere:{ended}:123")
 
 
 def test_our_own_number_was_a_life_before_ours_because_a_container_always_has_the_same():
-    assert _is_gone(f"{HOST}:{os.getpid()}:123")
+    assert is_gone(f"{HOST}:{os.getpid()}:123")
 
 
 def test_the_first_process_of_the_machine_runs_whosever_it_is():
-    assert not _is_gone(f"{HOST}:1:123")
+    assert not is_gone(f"{HOST}:1:123")
 
 
 @pytest.mark.parametrize("holder", ["", "somebody", f"{HOST}:x:1", f"{HOST}:", f"{HOST}:-1:1", "a:b:c:d:e"])
 def test_a_holder_that_is_named_otherwise_may_run(holder: str):
-    assert not _is_gone(holder)
+    assert not is_gone(holder)

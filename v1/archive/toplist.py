@@ -40,7 +40,7 @@ class TopArchiveReader(ArchiveReader):
                 select(*_COIN).where(top_coins.c.hour == found.hour).order_by(top_coins.c.rank)
             )
             prices, ranks = (About(**json.loads(each)) for each in (found.prices, found.ranks))
-            coins = [Coin(**row._mapping, volume_time=ranks.at) for row in rows]
+            coins = [Coin(**row, volume_time=ranks.at) for row in rows.mappings()]
             return Snapshot(found.at, coins, prices, ranks, found.margin)
 
     async def top_span(self) -> Hours | None:

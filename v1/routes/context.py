@@ -6,7 +6,7 @@ from typing import Annotated, TypedDict, cast
 
 from fastapi import Depends, Request
 
-from ..archive import ArchiveReader
+from ..archive import ArchiveReader, TopArchiveReader
 from ..store import Desk, Reader, TopReader
 
 
@@ -16,6 +16,7 @@ class State(TypedDict):
     reader: Reader
     archive: ArchiveReader
     top: TopReader
+    top_archive: TopArchiveReader
     desk: Desk
     """Rules, silences and alerts; the one thing here that writes."""
     trying: asyncio.Lock

@@ -8,13 +8,13 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
+from ..archive import ArchiveError
 from ..model import MINUTE
 from ..settings import PREFIX
-from ..store import TopReader
 from ..toplist import About, Coin, Snapshot, is_late, reach
 from .answers import Answer, harmless, table, until_next_tick, wanted
 from .asked import Asked, Format, Time
-from .context import Context
+from .context import Context, State
 from .document import NOT_ACCEPTED, UNCHANGED, also_as
 from .exact import dumps
 from .problems import RETRY_SECONDS, Problem, Refused, Wrong, not_accepted
@@ -103,10 +103,11 @@ class Top(BaseModel):
 )
 async def top(asked: Annotated[TopAsked, Query()], request: Request, context: Context) -> Response:
     """
-    The largest cryptocurrencies by 24 h volume with their USD price, now or at a minute of the past day.
+    The largest cryptocurrencies by 24 h volume with their USD price, now or at a time of the past.
 
-    Where that minute has no list, the newest one before it is given, as long as it may stand for it: the
-    longer of its two lists' intervals, and the margin. Ages say how old its parts were at the time asked for.
+    Of the past day there is a list of every minute. Where one has none, the newest before it is given, as long
+    as it may stand for it: the longer of its two lists' intervals, and the margin. Of the time before there is
+    one of every full hour. Ages say how old its parts were at the time asked for.
     """
     now = int(context["clock"]())
     at = now if asked.datetime is None else asked.datetime.at(now)
@@ -114,7 +115,7 @@ async def top(asked: Annotated[TopAsked, Query()], request: Request, context: Co
     format_ = wanted(request, Format(asked.format) if asked.format else None, (Format.JSON, Format.CSV))
     if asked.columns is not None and format_ is Format.JSON:
         raise not_accepted(("columns", asked.columns, "only with format=csv"))
-    snapshot = await _snapshot(context["top"], at // MINUTE * MINUTE)
+    snapshot = await _snapshot(context, at // MINUTE * MINUTE)
     coins = snapshot.coins[: asked.limit]
     if format_ is Format.CSV:
         body, identity = table([COLUMNS[name] for name in columns], [_row(coin, columns) for coin in coins]), None
@@ -125,17 +126,27 @@ async def top(asked: Annotated[TopAsked, Query()], request: Request, context: Co
     return until_next_tick(request, context, Answer(body, fresh, format_, identity, MINUTE))
 
 
-async def _snapshot(reader: TopReader, minute: int) -> Snapshot:
+async def _snapshot(context: State, minute: int) -> Snapshot:
+    reader = context["top"]
     found = await reader.snapshot(minute)
     if found is not None and minute - found.at <= reach(found):
         return found
     span = await reader.span()
-    if span is None:
+    try:
+        kept = await context["top_archive"].top_list(minute)
+        hours = None if kept else await context["top_archive"].top_span()
+    except ArchiveError:
+        kept = hours = None  # nothing is kept yet, or nobody can tell: what Redis has is told all the same
+    if kept is not None:
+        return kept
+    if span is None and hours is None:
         raise _not_made(await reader.roles())
-    near = [at for at in (found and found.at, await reader.after(minute)) if at is not None]
-    there = f"from {span.oldest} to {span.newest}; nearest: {' and '.join(map(str, near))}"
-    wrong = Wrong(field="datetime", value=str(minute), accepted=there)
-    raise Refused(HTTPStatus.NOT_FOUND, f"no top list of {minute}: there are lists {there}", [wrong])
+    there = [f"minutes from {span.oldest} to {span.newest}"] if span else []
+    there += [f"full hours from {hours.oldest} to {hours.newest}"] if hours else []
+    near = [str(at) for at in (found and found.at, await reader.after(minute)) if at is not None]
+    told = f"{' and '.join(there)}{'; nearest: ' if near else ''}{' and '.join(near)}"
+    wrong = Wrong(field="datetime", value=str(minute), accepted=told)
+    raise Refused(HTTPStatus.NOT_FOUND, f"no top list of {minute}: there are lists of {told}", [wrong])
 
 
 def _not_made(roles: Mapping[str, Mapping[str, Any]]) -> Refused:

@@ -7,13 +7,24 @@ from typing import NamedTuple
 import structlog
 
 from worker.beats import beats
-from worker.latest import MINUTE, PREFIX, Listings, Plans, PricedCoin, RankedCoin, StoreError, TopWriter
+from worker.latest import (
+    MINUTE,
+    PREFIX,
+    Listings,
+    Plans,
+    PricedCoin,
+    RankedCoin,
+    StoreError,
+    TopArchiveWriter,
+    TopWriter,
+)
 from worker.settings import WorkerSettings
 from worker.sources import coinmarketcap, cryptocompare
 from worker.sources.toplists import Lister
 from worker.top import merging, pricing, ranking
 from worker.top.asking import Asker, Role, Sleep
 from worker.top.budget import Plan
+from worker.top.keeping import Keeping
 from worker.top.merging import Merging
 
 log = structlog.get_logger()
@@ -29,6 +40,7 @@ class Stores(NamedTuple):
     listings: Listings
     plans: Plans
     top: TopWriter
+    archive: TopArchiveWriter
 
 
 class Listers(NamedTuple):
@@ -97,7 +109,9 @@ async def run(settings: WorkerSettings, only: Collection[str], stores: Stores, l
             tasks.create_task(asker.run(now, beats(MINUTE, now, *time)))
         if merging.NAME in only:
             merger = Merging(stores.listings, stores.top, settings.top_margin, time.now)
+            keeper = Keeping(stores.top, stores.archive, settings.top_margin, settings.archive_days)
             tasks.create_task(merger.run(now, beats(MINUTE, now, *time)))
+            tasks.create_task(keeper.run(now, beats(MINUTE, now, *time)))
     return None
 
 

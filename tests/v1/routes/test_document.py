@@ -4,7 +4,10 @@ import asyncio
 import sys
 from pathlib import Path
 
-from ..serving import every_minute, fill
+from v1.store import TopWriter
+
+from ..serving import NOON, every_minute, fill
+from .test_top import made
 
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 
@@ -23,6 +26,7 @@ async def test_every_operation_says_what_it_is_and_how_it_fails(api):
         "/v1/metrics/{metric}/history",
         "/v1/metrics/{metric}/rank",
         "/v1/ranks",
+        "/v1/top",
         "/v1/rules",
         "POST /v1/rules",
         "POST /v1/rules/backtest",
@@ -58,6 +62,7 @@ async def test_no_operation_has_the_name_of_another(api):
 
 async def test_answers_to_whatever_the_document_allows_and_forbids_are_those_it_promises(api, writer, tmp_path):
     await fill(writer, {"KRAKEN:BTCUSD": every_minute([str(minute) for minute in range(90)])})
+    await TopWriter(writer._redis).put(made(NOON))
 
     run = await asyncio.create_subprocess_exec(
         SCHEMATHESIS,

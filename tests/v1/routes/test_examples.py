@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.loopback.toplists import april
 from tests.shared import shared
 from v1 import keys
 from v1.decimals import difference, parse, text
@@ -25,7 +26,8 @@ from v1.routes import exact
 from v1.routes.document import EXAMPLES
 from v1.routes.problems import MEDIA_TYPE as PROBLEM
 from v1.rules import Engine, parse_rule
-from v1.store import Writer, connect
+from v1.store import TopWriter, Writer, connect
+from v1.toplist import About, Listing, PricedCoin, RankedCoin, merge
 from worker.tick import tick
 
 from ..serving import DAY, MINUTE, Answer, Api, Clock, fill, serving
@@ -54,6 +56,10 @@ ASKED = {
     ("/ranks", "200", "application/json"): "/v1/ranks?by=cv&limit=3",
     ("/ranks", "200", "text/csv"): "/v1/ranks?by=cv&limit=3&format=csv",
     ("/ranks", "422", "application/problem+json"): "/v1/ranks?measure=prize",
+    ("/top", "200", "application/json"): "/v1/top?limit=3",
+    ("/top", "200", "text/csv"): "/v1/top?limit=5&format=csv",
+    ("/top", "404", "application/problem+json"): "/v1/top?datetime=2021-05-18",
+    ("/top", "422", "application/problem+json"): "/v1/top?limit=10000",
     ("/rules", "200", "application/json"): "/v1/rules?limit=2",
     ("/rules", "422", "application/problem+json"): "/v1/rules?limit=all",
     ("/rules/{id}", "200", "application/json"): "/v1/rules/stale",
@@ -113,6 +119,7 @@ AWAY = [
     "/metrics/{metric}/history",
     "/metrics/{metric}/rank",
     "/ranks",
+    "/top",
     "/rules",
     "POST /rules",
     "POST /rules/backtest",
@@ -175,9 +182,32 @@ async def crash(server: str, writer: Writer, clock: Clock) -> None:
         "message": SEEN.split("/")[3],
     }
     async with connect(server, "tests") as redis:
+        await listed(TopWriter(redis))
         await redis.rpush(keys.deliveries(SEEN.split("/")[3]), json.dumps(sent))
         await redis.expire(keys.deliveries(SEEN.split("/")[3]), DAY)
         await redis.hset(keys.FILE_RULES, "filed", json.dumps({"id": "filed", "kind": "stale"}))
+
+
+async def listed(top: TopWriter) -> None:
+    """Put a recorded top list, as if it were of now, and what its roles say."""
+    coins = sorted(april(shared("market-data", "toplists")), key=lambda coin: -Decimal(coin.volume))
+    prices = [PricedCoin(coin.id, coin.price, CRASH - 58) for coin in coins]
+    ranks = [RankedCoin(coin.id, coin.symbol, coin.name, coin.volume) for coin in coins]
+    about = {"coinmarketcap": (CRASH - 5 * MINUTE, 300), "cryptocompare": (CRASH, 540)}
+    of_prices, of_ranks = (About(name, at, at - 2, every, {}) for name, (at, every) in about.items())
+    await top.put(merge(CRASH, Listing(of_prices, prices), Listing(of_ranks, ranks), MINUTE))
+    said = {"state": "ok", "reason": None, "at": CRASH}
+    plan = {
+        "source": "coinmarketcap",
+        "faults": {"no answer": 1},
+        "interval": 300,
+        "planned": 300,
+        "unit": "credits",
+        "used": 5329,
+        "limit": 10_000,
+    }
+    await top.note("pricing", said | plan | {"resets": 1_622_505_600, "list_at": CRASH - 5 * MINUTE})
+    await top.note("merging", said | {"list_at": CRASH, "of": len(coins), "unpriced": 0})
 
 
 async def answers(api: Api, clock: Clock, folder: Path) -> dict[tuple[str, str, str], str]:

@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from v1.archive import connect_archive
+from v1.archive.toplist import TopArchiveWriter
 from v1.store import TopWriter, connect
-from v1.toplist import About, Listing, PricedCoin, RankedCoin, merge
+from v1.toplist import About, Listing, PricedCoin, RankedCoin, Snapshot, merge
 
-from ..serving import DAY, HOUR, NOON, Api, Clock
+from ..serving import DAY, HOUR, NOON, Api, Clock, serving
 
 PRICES = [PricedCoin(1, "56507.38254720854", NOON - 58), PricedCoin(5994, "1.1e-05", NOON - 60)]
 RANKS = [
@@ -26,10 +28,14 @@ async def top(server: str) -> AsyncIterator[TopWriter]:
         yield TopWriter(redis)
 
 
-async def put(top: TopWriter, at: int = NOON, prices_at: int | None = None, ranks_at: int | None = None) -> None:
+def made(at: int, prices_at: int | None = None, ranks_at: int | None = None) -> Snapshot:
     prices = Listing(About("coinmarketcap", prices_at or at, at - 3, 300, {"dead market": 2}), PRICES)
     ranks = Listing(About("cryptocompare", ranks_at or at, None, 540, {}), RANKS)
-    await top.put(merge(at, prices, ranks, 60))
+    return merge(at, prices, ranks, 60)
+
+
+async def put(top: TopWriter, at: int = NOON, **parts: int) -> None:
+    await top.put(made(at, **parts))
 
 
 async def test_the_newest_list_is_given_with_its_parts_and_every_digit(api: Api, top: TopWriter):
@@ -156,7 +162,7 @@ async def test_a_minute_without_a_list_gets_the_one_before_as_long_as_that_is_go
     assert near.json["prices"]["late"]
     assert far.status == 404
     assert far.json["detail"] == (
-        f"no top list of {NOON - HOUR + 660}: there are lists from {NOON - HOUR} to {NOON}; "
+        f"no top list of {NOON - HOUR + 660}: there are lists of minutes from {NOON - HOUR} to {NOON}; "
         f"nearest: {NOON - HOUR} and {NOON}"
     )
     assert far.json["errors"][0]["field"] == "datetime"
@@ -169,7 +175,7 @@ async def test_a_time_beyond_what_is_kept_is_told_which_times_there_are(api: Api
     answer = await api.get("/v1/top", {"datetime": asked})
 
     assert answer.status == 404
-    assert f"there are lists from {NOON} to {NOON}" in answer.json["detail"]
+    assert f"there are lists of minutes from {NOON} to {NOON}" in answer.json["detail"]
 
 
 async def test_a_list_whose_parts_do_not_come_any_more_says_how_old_they_are(api: Api, top: TopWriter, clock: Clock):
@@ -277,3 +283,20 @@ async def test_it_is_served_under_latest_too(api: Api, top: TopWriter):
     await put(top)
 
     assert json.loads((await api.get("/latest/top")).text) == (await api.get("/v1/top")).json
+
+
+async def test_beyond_the_day_the_list_of_the_full_hour_is_given(top: TopWriter, tmp_path, server, clock):
+    async with connect_archive(f"sqlite+aiosqlite:///{tmp_path}/archive.db", "tests", writes=True) as engine:
+        archive = TopArchiveWriter(engine)
+        await archive.open()
+        await archive.write(NOON - 3 * DAY, made(NOON - 3 * DAY))
+    await put(top)
+
+    async with serving(clock, server, database_url=f"sqlite:///{tmp_path}/archive.db") as api:
+        kept = await api.get("/v1/top", {"datetime": NOON - 3 * DAY + 3599, "format": "json"})
+        gone = await api.get("/v1/top", {"datetime": NOON - 3 * DAY + 3600})
+
+    assert (kept.status, kept.json["at"], kept.json["prices"]["age"]) == (200, NOON - 3 * DAY, 3599)
+    assert '"price_usd":56507.38254720854' in kept.text
+    assert gone.status == 404
+    assert f"minutes from {NOON} to {NOON} and full hours from {NOON - 3 * DAY} to {NOON - 3 * DAY}" in gone.text

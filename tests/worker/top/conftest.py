@@ -5,10 +5,11 @@ What tests of the top list may ask for, beside the servers of the whole suite.
     providers  both providers on recorded coins, and what they were asked
     base       where they are
     session    to ask them over
-    stores     what the roles read and write, in an empty database
+    stores     what the roles read and write, in empty databases
 """
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession, ClientTimeout
@@ -16,7 +17,7 @@ from aiohttp import ClientSession, ClientTimeout
 from tests.loopback import TopProviders, serving, top_providers
 from tests.shared import SHARED, shared
 from v1.store import connect
-from worker.latest import Listings, Plans, TopWriter
+from worker.latest import Listings, Plans, TopArchiveWriter, TopWriter, connect_archive
 from worker.top.roles import Stores
 
 from .hours import NOON, Clock
@@ -46,6 +47,7 @@ async def session() -> AsyncIterator[ClientSession]:
 
 
 @pytest.fixture
-async def stores(server: str) -> AsyncIterator[Stores]:
-    async with connect(server, "tests") as redis:
-        yield Stores(Listings(redis), Plans(redis), TopWriter(redis))
+async def stores(server: str, tmp_path: Path) -> AsyncIterator[Stores]:
+    address = f"sqlite+aiosqlite:///{tmp_path}/archive.db"
+    async with connect(server, "tests") as redis, connect_archive(address, "tests", writes=True) as engine:
+        yield Stores(Listings(redis), Plans(redis), TopWriter(redis), TopArchiveWriter(engine))

@@ -22,7 +22,7 @@ from aiohttp import ClientSession
 
 from tests.loopback import TopProviders
 from tests.loopback.cryptocompare import cmc_id_of
-from worker.latest import MINUTE, Listings, Plans, Snapshot, TopWriter, connect
+from worker.latest import MINUTE, Listings, Plans, Snapshot, TopArchiveWriter, TopWriter, connect, connect_archive
 from worker.settings import WorkerSettings
 from worker.sources.coinmarketcap import CoinMarketCap
 from worker.sources.cryptocompare import CryptoCompare
@@ -67,10 +67,15 @@ class HurriedListings(Listings):
 
 async def run(role: str, redis: str, base: str, hurry: Hurry) -> None:
     given = WorkerSettings.load(**GIVEN)
-    async with connect(redis, role) as client, ClientSession() as session:
+    nowhere = f"sqlite+aiosqlite:///{ROOT}/nowhere/at/all"  # the archive has tests of its own
+    async with (
+        connect(redis, role) as client,
+        connect_archive(nowhere, role, writes=False) as engine,
+        ClientSession() as session,
+    ):
         listings = HurriedListings(client)
         listings.speed = hurry.speed
-        stores = Stores(listings, Plans(client), TopWriter(client))
+        stores = Stores(listings, Plans(client), TopWriter(client), TopArchiveWriter(engine))
         listers = Listers(CoinMarketCap(session, base, "key", SIZE), CryptoCompare(session, base, "key", SIZE))
         await roles.run(given, [role], stores, listers, Time(hurry.now, hurry.sleep))
 

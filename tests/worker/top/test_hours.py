@@ -95,6 +95,7 @@ async def test_while_a_provider_fails_its_last_good_list_stays_and_its_age_is_to
     await roles.pass_minute()
     providers.app[FAULTS][path] = fault
 
+    last = NOON
     while clock.now < NOON + 1200:
         last = await roles.pass_minute()
 
@@ -241,7 +242,9 @@ async def test_without_redis_nobody_is_asked_and_with_it_all_goes_on(
     providers: TopProviders, base: str, session: ClientSession, stores: Stores, clock: Clock, tmp_path
 ):
     async with connect(f"unix://{tmp_path}/nobody.sock", "tests") as redis:
-        away = Roles(base, session, Stores(Listings(redis), Plans(redis), TopWriter(redis)), clock)
+        away = Roles(
+            base, session, stores._replace(listings=Listings(redis), plans=Plans(redis), top=TopWriter(redis)), clock
+        )
         await away.pass_minute()
         await away.pass_minute()
 

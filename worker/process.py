@@ -1,0 +1,116 @@
+"""What every command does as a process: reads its settings, ends on a signal, gives its exit code, holds the lease."""
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager
+from typing import Any, NoReturn
+
+import structlog
+import typer
+import uvloop
+
+from worker.channels import WrongUrl
+from worker.latest import ArchiveError, StoreError, Writer, WrongSettings, configure_logs
+from worker.lease import Busy, hold, take_lease, wait_for_lease
+from worker.recording import BadRecording
+from worker.replay import OtherSamples, TooLate
+from worker.settings import WorkerSettings
+
+log = structlog.get_logger()
+
+LEAVE_SECONDS = 2.0
+"""How long giving the lease back may take at the end; it runs out by itself."""
+SAID = (StoreError, ArchiveError, WrongUrl, Busy, TooLate, OtherSamples, BadRecording)
+"""What can go wrong without being our mistake: a line for people, and no stack trace."""
+
+
+@asynccontextmanager
+async def feeding(store: Writer, *, wait: bool) -> AsyncIterator[None]:
+    """Take the right to feed the store, `wait` for it or else raise `Busy`, and hold it until the end."""
+    who = f"{socket.gethostname()}:{os.getpid()}:{time.time_ns()}"
+    await (wait_for_lease if wait else take_lease)(store, who, is_gone)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            holding = tasks.create_task(hold(store, who))
+            yield
+            holding.cancel()
+    finally:
+        try:
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await store.release(who)
+        except (StoreError, TimeoutError) as error:
+            log.warning("the lease runs out by itself", reason=str(error))
+
+
+def is_gone(holder: str) -> bool:
+    """Tell whether a lease is held by a process of this machine that does not run any more."""
+    host, pid, *_ = [*holder.rsplit(":", 2), ""]
+    if host != socket.gethostname() or not pid.isdecimal():
+        return False
+    if int(pid) == os.getpid():
+        return True  # a container's worker always has the same number: that was this one's life before
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def read_settings() -> WorkerSettings:
+    try:
+        settings = WorkerSettings.load()
+        configure_logs(settings)
+    except WrongSettings as error:
+        stop(str(error), 2)
+    except OSError as error:
+        stop(f"TRACKER_LOG_FILE: {error}", 2)
+    return settings
+
+
+def finish(work: Coroutine[Any, Any, None]) -> None:
+    """Run to the end, or until a signal, and give the process its exit code."""
+    said: list[str] = []
+    try:
+        uvloop.run(_until_signalled(work))
+    except* SAID as errors:
+        said += [str(error) for error in _leaves(errors)]
+    if said:
+        stop("\n".join(dict.fromkeys(said)), 1)
+
+
+def _leaves(errors: BaseExceptionGroup[Exception]) -> Iterator[Exception]:
+    for error in errors.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
+async def _until_signalled(work: Coroutine[Any, Any, None]) -> None:
+    task = asyncio.ensure_future(work)
+    stopped = False
+
+    def stop() -> None:
+        nonlocal stopped
+        stopped = True
+        task.cancel()
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stop)
+    try:
+        await task
+    except asyncio.CancelledError:
+        if not stopped:
+            raise
+        log.info("stopped")
+
+
+def stop(message: str, code: int) -> NoReturn:
+    typer.echo(message, err=True)
+    raise typer.Exit(code)

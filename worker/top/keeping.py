@@ -1,0 +1,84 @@
+"""
+Puts the top list of each full hour into the archive, for good.
+
+The list of an hour is the one of its full minute, or where that has none, the newest of the hour before it.
+What could not be put there while the database was away is made up for, as long as Redis has it.
+"""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import structlog
+
+from worker.latest import DAY, HOUR, ArchiveError, Snapshot, StoreAway, TopArchiveWriter, TopWriter
+
+log = structlog.get_logger()
+
+NAME = "keeping"
+
+
+class Keeping:
+    """Keeps hours, for ever. Whatever is wrong with the database is told once and tried again."""
+
+    def __init__(self, top: TopWriter, archive: TopArchiveWriter, margin: int, days: int | None) -> None:
+        self._top = top
+        self._archive = archive
+        self._margin = margin
+        self._days = days
+        """How many days are kept; without a number all."""
+        self._is_open = False
+        self._newest: int | None = None
+        """The newest hour that is behind us."""
+        self._reason: str | None = None
+
+    async def run(self, now: int, beats: AsyncIterator[int]) -> None:
+        """Keep what is due at minute `now`, and at every one that comes, for ever."""
+        await self.until(now)
+        async for at in beats:
+            await self.until(at)
+
+    async def until(self, at: int) -> None:
+        """Keep the hours up to `at` that are not kept yet."""
+        try:
+            if not self._is_open:
+                await self._archive.open()
+                self._is_open = True
+            await self._keep(at)
+        except ArchiveError as error:
+            await self._tell(at, str(error))
+        except StoreAway as error:
+            log.debug("no hour is kept while Redis is away", reason=str(error))
+        else:
+            await self._tell(at, None)
+
+    async def _keep(self, at: int) -> None:
+        # Until then its minute may still be waiting for lists.
+        newest = (at - self._margin - 1) // HOUR * HOUR
+        if self._newest == newest:
+            return
+        since = newest - DAY + HOUR if self._newest is None else self._newest + HOUR
+        held = await self._archive.top_hours(since)
+        for hour in range(since, newest + 1, HOUR):
+            snapshot = None if hour in held else await self._of(hour)
+            if snapshot is not None:
+                await self._archive.write(hour, snapshot)
+                log.info("top list is kept", hour=hour, coins=len(snapshot.coins))
+        if self._days is not None:
+            await self._archive.trim(at - self._days * DAY)
+        self._newest = newest
+
+    async def _of(self, hour: int) -> Snapshot | None:
+        found = await self._top.snapshot(hour)
+        return found if found is not None and found.at > hour - HOUR else None
+
+    async def _tell(self, at: int, reason: str | None) -> None:
+        if reason is not None and self._reason is None:
+            log.warning("top lists are not kept", reason=reason)
+        elif reason is None and self._reason is not None:
+            log.info("top lists are kept again")
+        self._reason = reason
+        state: dict[str, Any] = {"state": "ok" if reason is None else "failing", "reason": reason, "at": at}
+        try:
+            await self._top.note(NAME, state | {"list_at": self._newest})
+        except StoreAway as error:
+            log.debug("Redis is away", reason=str(error))

@@ -1,0 +1,94 @@
+"""What the commands are put together from: connections, sources and senders, made as the settings say."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+
+from aiohttp import ClientSession, ClientTimeout, TCPConnector
+
+from worker.dispatch import Dispatch
+from worker.heartbeat import Heartbeat
+from worker.latest import DAY, AlertLimits, Channels, Shelf, Writer, connect
+from worker.letters import Wording
+from worker.notify import sessions
+from worker.notify.base import Notifier
+from worker.notify.heard import call
+from worker.rulebook import Rulebook
+from worker.settings import WorkerSettings
+from worker.sources.base import Source
+from worker.sources.binance import Binance
+from worker.sources.coinmarketcap import CoinMarketCap
+from worker.sources.cryptocompare import CryptoCompare
+from worker.sources.cryptowatch import Cryptowatch
+from worker.sources.kraken import Kraken
+from worker.sources.simulated import Simulated
+from worker.sources.simulated.toplists import SimulatedPrices, SimulatedRanks
+from worker.top import pricing, roles
+
+USER_AGENT = "data-tracker/1.0"
+MOST_PATIENCE = 30.0
+"""Seconds that a source may take for an answer, however long the interval is."""
+
+
+@asynccontextmanager
+async def open_store(settings: WorkerSettings, *, send: bool = True) -> AsyncIterator[Writer]:
+    """Give the store; without `send`, alerts are history only."""
+    async with connect(settings.redis_address, "data-tracker-worker") as redis:
+        yield Writer(redis, AlertLimits(keep=settings.alert_days * DAY, send=send))
+
+
+@asynccontextmanager
+async def open_rulebook(settings: WorkerSettings) -> AsyncIterator[Rulebook]:
+    async with connect(settings.redis_address, "data-tracker-rules") as redis:
+        yield Rulebook(Shelf(redis), settings.interval, settings.rules_file)
+
+
+@asynccontextmanager
+async def open_dispatch(settings: WorkerSettings, notifiers: Sequence[Notifier]) -> AsyncIterator[Dispatch]:
+    """Give what sends alerts, over connections of its own, ready before the first tick is committed."""
+    async with connect(settings.redis_address, "data-tracker-deliver") as redis:
+        wording = Wording(settings.page, settings.interval)
+        dispatch = Dispatch(Channels(redis, settings.alert_days * DAY), notifiers, wording)
+        await dispatch.open()
+        yield dispatch
+
+
+@asynccontextmanager
+async def open_heartbeat(settings: WorkerSettings) -> AsyncIterator[Heartbeat]:
+    async with sessions.for_heartbeats() as session:
+        address = settings.heartbeat_url
+        yield Heartbeat(partial(call, session, str(address)) if address else None)
+
+
+@asynccontextmanager
+async def open_session() -> AsyncIterator[ClientSession]:
+    timeout = ClientTimeout(total=MOST_PATIENCE, connect=10)
+    async with ClientSession(
+        timeout=timeout, headers={"User-Agent": USER_AGENT}, connector=TCPConnector(limit_per_host=4)
+    ) as session:
+        yield session
+
+
+def make_sources(settings: WorkerSettings) -> list[Source]:
+    wishes, interval = settings.metrics, settings.interval
+    key = settings.cryptowatch_api_key
+    makers: dict[str, Callable[[], Source]] = {
+        "kraken": lambda: Kraken(str(settings.kraken_url), wishes, interval),
+        "binance": lambda: Binance(str(settings.binance_url), wishes, interval),
+        "cryptowatch": lambda: Cryptowatch(
+            str(settings.cryptowatch_url), wishes, interval, key.get_secret_value() if key else None
+        ),
+        "simulated": lambda: Simulated(wishes, interval),
+    }
+    return [makers[name]() for name in settings.sources]
+
+
+def make_listers(settings: WorkerSettings, session: ClientSession) -> roles.Listers:
+    size, rows = settings.top_size, pricing.size(settings)
+    prices, ranks = settings.coinmarketcap_api_key, settings.cryptocompare_api_key
+    if roles.is_simulated(settings):
+        return roles.Listers(SimulatedPrices(rows), SimulatedRanks(size))
+    return roles.Listers(
+        CoinMarketCap(session, str(settings.coinmarketcap_url), prices.get_secret_value() if prices else "", rows),
+        CryptoCompare(session, str(settings.cryptocompare_url), ranks.get_secret_value() if ranks else "", size),
+    )
