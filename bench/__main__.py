@@ -1,6 +1,7 @@
 """`python -m bench [name...]`: measure all that the README claims, or what is named. No measurement is made here."""
 
 import argparse
+import signal
 import sys
 import time
 from datetime import UTC, datetime
@@ -9,7 +10,20 @@ from pathlib import Path
 
 from bench import report
 
-NAMES = ("moments", "memory", "tick", "replays", "killed", "restart", "newcomer", "delivery", "archive", "archive_killed", "alerts", "toplist")
+NAMES = (
+    "moments",
+    "memory",
+    "tick",
+    "replays",
+    "killed",
+    "restart",
+    "newcomer",
+    "delivery",
+    "archive",
+    "archive_killed",
+    "alerts",
+    "toplist",
+)
 RESULTS = Path(__file__).with_name("results.md")
 
 
@@ -21,6 +35,8 @@ def main() -> int:
     unknown = [name for name in given.names if name not in NAMES]
     if unknown:
         parser.error(f"there is no measurement {unknown[0]!r}, only: {', '.join(NAMES)}")
+    # Stopped politely, a measurement takes its servers along.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(128 + signal.SIGTERM))
     missed = False
     for name in given.names or NAMES:
         figures, text = measured(name)

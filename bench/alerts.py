@@ -10,12 +10,13 @@ import gc
 import gzip
 import json
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from statistics import median
 from time import process_time
+from typing import cast
 
 import uvloop
 from redis.asyncio import Redis
@@ -24,24 +25,24 @@ from bench import market, recordings, servers
 from bench.report import Figure, at_most, beside
 from v1 import keys
 from v1.backtest import Trial, play, report
-from v1.model import DAY, HOUR, MINUTE
+from v1.model import DAY, HOUR, MINUTE, Metric
 from v1.rules import DEFAULTS, NO_RULES, Engine, Rule, parse_rule
 from v1.store import AlertLimits, Writer
-from worker.recording import open_recording
+from worker.recording import open_recording, read
 from worker.replay import replay, ticks_of_recording
 from worker.tick import tick
 
 SETS = ("binance-spot-20210517", "binance-spot-20230322", "bittrex-20180201", "kucoin-spot-20230322")
 CRASH = SETS[0]
 IN_ALL = 8_289
-"""Minutes beyond the first hour of each set, as counted once by other means."""
-EXACTLY_THREE_TIMES = ("BINANCE:NXSBTC", 1_621_280_940 + MINUTE)
+"""Minutes beyond the first hour of each pair, as counted once by other means."""
+EXACTLY_THREE_TIMES = (Metric("BINANCE:NXSBTC"), 1_621_280_940 + MINUTE)
 
 METRICS = 10_000
 PAIRS = 60
 ROUNDS = 7
 
-Said = set[tuple[str, int]]
+Said = set[tuple[Metric, int]]
 """Metric and tick."""
 
 
@@ -78,34 +79,31 @@ def _recounts() -> Iterator[Figure]:
         folder = recordings.folder(name)
         if folder is None:
             return
-        said, first = uvloop.run(_replayed(folder))
-        right = {
-            (metric, at) for metric, path in open_recording(folder).files.items() for at in exceeding(metric, path)
-        }
-        later = {(metric, at) for metric, at in said if at >= first + HOUR}
-        beyond += len(later)
-        how = f"{len(said):,} said, {len(right):,} by the recount; {len(later):,} beyond the first hour"
+        said, files = uvloop.run(_replayed(folder)), open_recording(folder).files
+        right = {(metric, at) for metric, path in files.items() for at in exceeding(path)}
+        first = {metric: next(read(path)).start + MINUTE for metric, path in files.items()}
+        later = sum(at >= first[metric] + HOUR for metric, at in said)
+        beyond += later
+        how = f"{len(said):,} said, {len(right):,} by the recount; {later:,} beyond the first hour of each pair"
         yield at_most(f"{name}: minutes that differ from the recount", len(said ^ right), 0, "", how)
         if name == CRASH:
             three = f"{EXACTLY_THREE_TIMES[0]} at {EXACTLY_THREE_TIMES[1]}: exactly 3.000 x its hour mean"
             yield at_most(
                 "alerts where the value is exactly three times the mean", EXACTLY_THREE_TIMES in said, 0, "", three
             )
-    yield at_most(
-        "difference from 8,289 minutes in all, first hours left out", abs(beyond - IN_ALL), 0, "", f"{beyond:,}"
-    )
+    yield at_most(f"difference from {IN_ALL:,} minutes in all", abs(beyond - IN_ALL), 0, "", f"{beyond:,}")
 
 
-async def _replayed(folder: Path) -> tuple[Said, int]:
+async def _replayed(folder: Path) -> Said:
     recording = open_recording(folder)
     async with servers.running(next(iter(servers.binaries()))) as server:
         store = Writer(server.redis, AlertLimits(send=False))
         await replay(recording, store, MINUTE, lambda _done, _of: None, None, Engine([LITERAL], (), MINUTE))
-        alerts = [json.loads(written) for written in await server.redis.zrange(keys.ALERTS, 0, -1)]
-    return {(alert["metric"], alert["at"]) for alert in alerts}, recording.first
+        written = cast("list[str]", await server.redis.zrange(keys.ALERTS, 0, -1))
+    return {(alert["metric"], alert["at"]) for alert in map(json.loads, written)}
 
 
-def exceeding(metric: str, path: Path) -> Iterator[int]:
+def exceeding(path: Path) -> Iterator[int]:
     """Give the ticks at which a pair traded more than three times its mean of the hour before; from the file alone."""
     hour: deque[tuple[int, Fraction]] = deque()
     with gzip.open(path, "rt", encoding="utf-8") as file:
@@ -146,10 +144,10 @@ async def _cost(binary: Path, pinned: str) -> Figure:
     )
 
 
-async def _cpu(redis: Redis, work: partial[object]) -> float:
+async def _cpu(redis: Redis, work: Callable[[], Awaitable[object]]) -> float:
     gc.collect()
     before = process_time() + await _server_cpu(redis)
-    await work()  # type: ignore[misc]  # mypy does not see that the partial is of a coroutine
+    await work()
     return process_time() + await _server_cpu(redis) - before
 
 

@@ -5,8 +5,10 @@ blind through the same client. The two take turns, on one core with the server; 
 """
 
 import gc
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
+from math import nan
 from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
@@ -26,7 +28,7 @@ from worker.tick import tick
 SIZES = (1_000, 10_000, 30_000)
 CLAIMED = 10_000
 
-ROUNDS = 7
+ROUNDS = 5
 BUDGET = 5.0
 """Seconds; how many metrics a tick takes in that time is told."""
 
@@ -54,7 +56,6 @@ class Measured(NamedTuple):
     server: str
     metrics: int
     tick: Times
-    floor: Times
     phases: Phases
 
     @property
@@ -101,17 +102,16 @@ class Observed(Writer):
 def measure() -> Iterator[Figure]:
     with servers.one_core() as pinned:
         embedded, *others = servers.binaries()
-        full = {size: uvloop.run(_measured(embedded, size, is_full=True)) for size in SIZES}
-        empty = {size: uvloop.run(_measured(embedded, size, is_full=False)) for size in SIZES}
-        yield from _beside_floor(full[CLAIMED], pinned)
+        for binary in (embedded, *others):
+            yield from _beside_floor(*_measured(binary, CLAIMED, is_full=True, has_floor=True), pinned)
+        full = {size: _measured(embedded, size, is_full=True)[0] for size in SIZES}
+        empty = {size: _measured(embedded, size, is_full=False)[0] for size in SIZES}
         yield _capacity(full[SIZES[-1]])
         yield from _evenness(full, empty)
-        for binary in others:
-            yield from _beside_floor(uvloop.run(_measured(binary, CLAIMED, is_full=True)), pinned)
 
 
-def _beside_floor(found: Measured, pinned: str) -> Iterator[Figure]:
-    tick, floor = found.tick, found.floor
+def _beside_floor(found: Measured, floor: Times, pinned: str) -> Iterator[Figure]:
+    tick = found.tick
     how = (
         f"{found.server}, {pinned}, {ROUNDS} rounds: {tick.wall:.2f} s beside {floor.wall:.2f} s; "
         f"in processor time {tick.cpu / floor.cpu:.2f} x"
@@ -142,24 +142,34 @@ def _evenness(full: Mapping[int, Measured], empty: Mapping[int, Measured]) -> It
         )
 
 
-async def _measured(binary: Path, size: int, *, is_full: bool) -> Measured:
+def _measured(binary: Path, size: int, *, is_full: bool, has_floor: bool = False) -> tuple[Measured, Times]:
+    print(f"{binary.name}: {size:,} metrics, day {'full' if is_full else 'empty'}", file=sys.stderr)
+    return uvloop.run(_run(binary, size, is_full=is_full, has_floor=has_floor))
+
+
+async def _run(binary: Path, size: int, *, is_full: bool, has_floor: bool) -> tuple[Measured, Times]:
+    """Give what a tick took, and its floor, which is measured only if wished for."""
     names, days = market.metrics(size), market.days(market.PAIRS, market.START, MINUTE, 2 * ROUNDS + 2)
+    ticks, phases, floors = [], [], []
     async with servers.running(binary) as server:
         if is_full:
             await market.fill(server.redis, names, days, market.START)
         store = Observed(server.redis)
         await store.open()
-        ticks, floors, phases = [], [], []
-        for number in range(2 * ROUNDS + 2):
+        for number in range(2 * ROUNDS + 2 if has_floor else ROUNDS + 1):
             at, heard = market.START + (number + 1) * MINUTE, market.heard(names, days, number)
-            if number % 2:
+            if has_floor and number % 2:
                 floors.append(await _timed(server.redis, partial(_blind, await store.held(at, heard))))
             else:
                 ticks.append(await _timed(server.redis, partial(store.move_on, at, heard)))
                 phases.append(store.phases(ticks[-1].wall))
-        # The first round finds nothing warm, and no record at all where the day is empty.
-        medians = [[median(column) for column in zip(*rows[1:], strict=True)] for rows in (ticks, floors, phases)]
-        return Measured(server.name, size, Times(*medians[0]), Times(*medians[1]), Phases(*medians[2]))
+    tick, parts, floor = _medians(ticks), _medians(phases), _medians(floors) if has_floor else (nan, nan)
+    return Measured(server.name, size, Times(*tick), Phases(*parts)), Times(*floor)
+
+
+def _medians(rounds: Sequence[Sequence[float]]) -> list[float]:
+    """Give the medians of all rounds but the first: it finds nothing warm, and of an empty day no record at all."""
+    return [median(column) for column in zip(*rounds[1:], strict=True)]
 
 
 async def _blind(commands: Pipeline) -> None:

@@ -5,6 +5,7 @@ the three roles in processes of their own, each killed 50 times at random in tim
 """
 
 import asyncio
+import logging
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -15,6 +16,7 @@ from math import ceil
 from pathlib import Path
 from typing import NamedTuple
 
+import structlog
 import uvloop
 from aiohttp import ClientSession
 
@@ -47,7 +49,7 @@ NEARLY = 100
 EVERY_MINUTE = (prices_plan(1_000_000), ranks_plan(1_000_000))
 ASKED = 2000
 """Answers that are asked for, one after the other over one connection."""
-KILLS, KILL_SECONDS, SPEED = 2, 12.0, 30.0
+KILLS, KILL_SECONDS, SPEED = 50, 12.0, 30.0
 
 
 class Day(NamedTuple):
@@ -66,6 +68,7 @@ def measure() -> Iterator[Figure]:
     if not (SHARED / "market-data" / "toplists").exists():
         yield beside("the top list", "not measured", "the recorded top lists are not on this machine")
         return
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     yield from uvloop.run(_lists())
     yield from _days()
     yield from uvloop.run(_answers())
@@ -165,8 +168,8 @@ async def _killed() -> list[Figure]:
         top, listings = TopWriter(server.redis), Listings(server.redis)
         async with Killer(server.address, base, hurry, KILLS, KILL_SECONDS).killing():
             enough = hurry.now() + 2 * INTERVAL
-            while (span := await top.span()) is None or span.newest < enough:
-                await asyncio.sleep(0.2)  # noqa: ASYNC110  # another process makes it
+            while (span := await top.span()) is None or span.newest < enough:  # noqa: ASYNC110  # others make it
+                await asyncio.sleep(0.2)
         minutes = range(span.oldest, span.newest + 1, MINUTE)
         found = [await top.snapshot(at) for at in minutes]
         doubled = await server.redis.zcard(keys.TOP) - len({*minutes})

@@ -3,4 +3,5 @@
 requirements=requirements-dev.txt
 . "$(dirname "$(readlink -f "$0")")/environment.sh"
 echo "running the tests; when they pass: scripts/check.sh" >&2
-exec "$python" -m pytest "$@"
+# Most tests wait for a server of theirs, so one process a core keeps them busy.
+exec "$python" -m pytest -n auto --dist worksteal "$@"

@@ -13,6 +13,8 @@ LATE_SECONDS = 10
 """At a sample a second, clocks that differ a little must not make everything late."""
 SILENT_SECONDS = 240
 """Every minute a role of the top list says something, save while it waits for late lists."""
+FORGOTTEN_SECONDS = 25 * HOUR
+"""Who was silent for so long was not cut off but given up: nothing of what it made is left."""
 ENOUGH = 30
 """So many equal prices of an hour are no coincidence in a market that trades."""
 
@@ -65,6 +67,8 @@ def troubles(top: Mapping[str, Mapping[str, Any]], now: int) -> list[str]:
         if said.get("state") in (None, "off"):
             continue
         silent = now - int(said.get("at") or 0)
+        if silent > FORGOTTEN_SECONDS:
+            continue
         if silent > SILENT_SECONDS + int(said.get("margin") or 0):
             found.append(f"top list: {role} has said nothing for {silent} s: is it running?")
         elif said["state"] != "ok":

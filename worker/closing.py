@@ -1,7 +1,7 @@
 """Closes hours: reads their samples from the store, makes candles of them, writes those into the archive. When, others say."""
 
 import asyncio
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from worker.latest import (
@@ -95,8 +95,7 @@ class Closer:
         made: list[HourCandle] = []
         for part in _parts(sorted({*self._also, *await self._store.metrics()})):
             await self._let_a_tick_go_first()
-            held = zip(part, await self._store.counts((metric, hour) for metric in part), strict=True)
-            wanted = [metric for metric, count in held if count > known.get(metric, 0) or (count and metric in late)]
+            wanted = await self._fuller(part, hour, known, late) if known else part
             hours = await self._store.hour(wanted, hour, self._rules.grace)
             made += await asyncio.to_thread(_made, wanted, hours, hour, self._rules.interval, at)
         return await self._archive.write(made)
@@ -113,6 +112,14 @@ class Closer:
                 self._store.late.setdefault(hour, set()).update(late)
                 raise
         return changed
+
+    async def _fuller(
+        self, metrics: Sequence[Metric], hour: int, known: Mapping[Metric, int], late: Collection[Metric]
+    ) -> Sequence[Metric]:
+        """Give the metrics that have more samples of an hour than are archived, and the late ones that have any."""
+        held = await self._store.counts((metric, hour) for metric in metrics)
+        found = zip(metrics, held, strict=True)
+        return [metric for metric, count in found if count > known.get(metric, 0) or (count and metric in late)]
 
     async def _let_a_tick_go_first(self) -> None:
         async with self._store.turn:

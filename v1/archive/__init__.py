@@ -2,7 +2,7 @@
 
 from .engine import ArchiveAway, ArchiveError
 from .engine import connect as connect_archive
-from .reader import ArchiveReader
+from .reader import ArchiveReader, Form
 from .toplist import TopArchiveReader
 
-__all__ = ["ArchiveAway", "ArchiveError", "ArchiveReader", "TopArchiveReader", "connect_archive"]
+__all__ = ["ArchiveAway", "ArchiveError", "ArchiveReader", "Form", "TopArchiveReader", "connect_archive"]

@@ -26,6 +26,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from ..candles import largest, smallest, summed
+from ..model import HOUR
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 60.0
@@ -157,6 +158,7 @@ class _Looking(sqlite3.Connection):
         for name, aggregate in (("exact_max", _Largest), ("exact_min", _Smallest), ("exact_sum", _Sum)):
             # typeshed knows aggregates of integers only.
             self.create_aggregate(name, 1, cast("Any", aggregate))
+        self.create_function("part_of_hour", 1, lambda seconds: repr(seconds / HOUR), deterministic=True)
         self._configure()
 
     def _configure(self) -> None:

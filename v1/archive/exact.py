@@ -1,7 +1,8 @@
-"""The largest, the smallest and the sum of decimals in SQL, none of them rounded, under one name for both databases."""
+"""What both databases have to compute alike: the largest, the smallest and the sum of decimals, none of them rounded."""
 
 from typing import Any
 
+from sqlalchemy import Text
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
@@ -22,6 +23,26 @@ class exact_min(GenericFunction[str]):  # noqa: N801
 class exact_sum(GenericFunction[str]):  # noqa: N801
     type = Exact()
     inherit_cache = True
+
+
+class coverage(GenericFunction[str]):  # noqa: N801
+    """The part of an hour that so many seconds are, as the shortest text of that double."""
+
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(coverage, "postgresql")
+def _shortest(element: GenericFunction[str], compiler: SQLCompiler, **named: Any) -> str:
+    seconds = compiler.process(element.clauses, **named)
+    return f"CASE WHEN {seconds} = 3600 THEN '1.0' ELSE ({seconds} / 3600.0::float8)::text END"
+
+
+@compiles(coverage, "sqlite")
+def _shortest_by_us(element: GenericFunction[str], compiler: SQLCompiler, **named: Any) -> str:
+    seconds = compiler.process(element.clauses, **named)
+    # SQLite itself would write 15 digits.
+    return f"CASE WHEN {seconds} = 3600 THEN '1.0' ELSE part_of_hour({seconds}) END"
 
 
 @compiles(exact_max, "postgresql")

@@ -2,18 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from .. import candles, keys
-from ..archive import ArchiveReader
+from ..archive import ArchiveReader, Form
 from ..candles import Bar, Gaps, HourCandle, Length, Slot
 from ..model import DAY, HOUR, Metric
 from ..store import Reader
-from .answers import Answer, table, until_next_tick, wanted
+from .answers import Answer, until_next_tick, wanted
 from .asked import Asked, Format, Name, Time
 from .context import Context
 from .document import NOT_ACCEPTED, UNCHANGED, UNKNOWN, also_as
@@ -118,14 +118,17 @@ async def read_candles(
     span = _settled(asked, newest, context, request.query_params)
     after = keys.hour_of(newest - DAY) if kept is None else max(kept + HOUR, keys.hour_of(newest - DAY))
     running = await _running(reader, name, after, span, context["interval"]) if record else []
-    bars = await _bars(archive, name, span, running)
-    if asked.fill is not Gaps.NONE:
-        bars = await _filled(archive, name, asked.fill, span, bars)
+    format_ = wanted(request, asked.format, tuple(Format))
+    if span.length is Length.HOUR and asked.fill is Gaps.NONE:
+        kept_lines = await archive.written(name, span.starts.start, _until(span, running), _form(format_))
+        bars: Sequence[Bar] = [candles.bar(candles.sums(hour)) for hour in running]
+    else:
+        kept_lines, bars = "", await _bars(archive, name, asked.fill, span, running)
     open_since = span.length.start(running[0].start) if running else span.until
     complete_until = min(open_since, newest - span.length.seconds + 1)
-    rows = _rows(bars, span.length.seconds, complete_until)
-    format_ = wanted(request, asked.format, tuple(Format))
-    return until_next_tick(request, context, Answer(_written(name, asked, span, rows, format_), tick, format_))
+    lines = [_line(bar, span.length.seconds, format_, is_complete=bar.start < complete_until) for bar in bars]
+    body = _body(name, asked, span, [*filter(None, [kept_lines]), *lines], format_)
+    return until_next_tick(request, context, Answer(body, tick, format_))
 
 
 def _settled(asked: CandlesAsked, newest: int, context: Context, said: Mapping[str, str]) -> Span:
@@ -168,40 +171,53 @@ async def _running(reader: Reader, metric: Metric, after: int, span: Span, inter
     return [hour._replace(revision=0) for hour in made if hour]
 
 
-async def _bars(archive: ArchiveReader, metric: Metric, span: Span, running: Sequence[HourCandle]) -> Sequence[Bar]:
-    """Give the candles that there are: the database's, and what is running added to them."""
-    since, until = span.starts.start, running[0].start if running else span.until
+def _until(span: Span, running: Sequence[HourCandle]) -> int:
+    """Give where the hours end that the archive is asked for."""
+    return running[0].start if running else span.until
+
+
+async def _bars(
+    archive: ArchiveReader, metric: Metric, gaps: Gaps, span: Span, running: Sequence[HourCandle]
+) -> Sequence[Bar]:
+    """Give the candles that there are, the database's with what is running added to them, and fill the gaps."""
+    since, until = span.starts.start, _until(span, running)
     added = [candles.sums(hour) for hour in running]
     if span.length is Length.HOUR:
-        return [*await archive.bars(metric, since, until), *map(candles.bar, added)]
-    kept = await archive.sums(metric, span.length, since, until)
-    return [candles.bar(sums) for sums in candles.longer([*kept, *added], span.length)]
-
-
-async def _filled(archive: ArchiveReader, metric: Metric, gaps: Gaps, span: Span, bars: Sequence[Bar]) -> Sequence[Bar]:
-    before = await archive.close_before(metric, span.starts.start) if gaps is Gaps.PREVIOUS else None
+        bars = [*await archive.bars(metric, since, until), *map(candles.bar, added)]
+    else:
+        kept = await archive.sums(metric, span.length, since, until)
+        bars = [candles.bar(sums) for sums in candles.longer([*kept, *added], span.length)]
+    if gaps is Gaps.NONE:
+        return bars
+    before = await archive.close_before(metric, since) if gaps is Gaps.PREVIOUS else None
     last = span.length.start(keys.hour_of(span.newest))
-    starts = range(span.starts.start, min(span.until, last + 1), span.length.seconds)
-    return candles.filled(bars, starts, gaps, before)
+    return candles.filled(bars, range(since, min(span.until, last + 1), span.length.seconds), gaps, before)
 
 
-def _rows(bars: Iterable[Bar], length: int, complete_until: int) -> list[tuple[object, ...]]:
-    """Give what is answered of each candle, as text that JSON and CSV have in common, except for nothing."""
-    return [(*each[:9], each.covered / length, each.revision, _bool(each.start < complete_until)) for each in bars]
+# ---- how it is written: by the database where it can, by us where not, and both alike ----------------------
 
 
-def _bool(value: object) -> str:
-    return "true" if value else "false"
-
-
-def _written(
-    metric: Metric, asked: CandlesAsked, span: Span, rows: Sequence[tuple[object, ...]], format_: Format
-) -> str:
+def _form(format_: Format, *, is_complete: bool = True) -> Form:
+    complete = "true" if is_complete else "false"
     if format_ is Format.CSV:
-        return table(tuple(CandleItem.model_fields), rows)
-    lines = [_LINE % tuple([_NULL if cell is None else cell for cell in row]) for row in rows]
+        return Form(["", *[","] * (len(Bar._fields) - 1), f",{complete}"], "", "\n")
+    first, *others, last = CandleItem.model_fields
+    texts = [f'{{"{first}":', *[f',"{name}":' for name in others], f',"{last}":{complete}}}']
+    return Form(texts, _NULL, "," if format_ is Format.JSON else "\n")
+
+
+def _line(bar: Bar, length: int, format_: Format, *, is_complete: bool) -> str:
+    texts, nothing, _ = _form(format_, is_complete=is_complete)
+    cells = [*bar[:9], bar.covered / length, bar.revision]
+    parts = [f"{text}{nothing if cell is None else cell}" for text, cell in zip(texts, cells, strict=False)]
+    return "".join([*parts, texts[-1]])
+
+
+def _body(metric: Metric, asked: CandlesAsked, span: Span, lines: Sequence[str], format_: Format) -> str:
+    if format_ is Format.CSV:
+        return "\n".join([",".join(CandleItem.model_fields), *lines, ""])
     if format_ is Format.NDJSON:
-        return "".join([f"{line}\n" for line in lines])
+        return "\n".join([*lines, ""]) if lines else ""
     head = {
         "metric": metric,
         "interval": span.length,
@@ -209,7 +225,5 @@ def _written(
         "to": span.starts[-1] if span.starts else span.starts.start,
         "fill": asked.fill,
     }
-    return f'{json.dumps(head, separators=(",", ":"))[:-1]},"candles":[{",".join(lines)}]}}'
-
-
-_LINE = "{" + ",".join([f'"{name}":%s' for name in CandleItem.model_fields]) + "}"
+    opened = json.dumps(head, separators=(",", ":"))[:-1]
+    return f'{opened},"candles":[{",".join(lines)}]}}'

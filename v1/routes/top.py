@@ -1,8 +1,9 @@
 """The top list: the largest cryptocurrencies with their prices, now or at a minute. How it is made is not our business."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
+from operator import attrgetter
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
@@ -31,6 +32,7 @@ COLUMNS = {
     "volume_time": "Volume Time",
 }
 """The columns that there are, and what CSV calls them."""
+TEXTS = ("symbol", "name")
 USUAL_COLUMNS = ("rank", "symbol", "price_usd")
 SETTINGS = (f"{PREFIX}COINMARKETCAP_API_KEY", f"{PREFIX}CRYPTOCOMPARE_API_KEY")
 
@@ -118,7 +120,7 @@ async def top(asked: Annotated[TopAsked, Query()], request: Request, context: Co
     snapshot = await _snapshot(context, at // MINUTE * MINUTE)
     coins = snapshot.coins[: asked.limit]
     if format_ is Format.CSV:
-        body, identity = table([COLUMNS[name] for name in columns], [_row(coin, columns) for coin in coins]), None
+        body, identity = _csv(coins, columns), None
     else:
         body, identity = _json(snapshot, coins, at)
     # A list of the past does not change, but with "now" in its question it is another one in a minute.
@@ -169,9 +171,12 @@ def _columns(named: str | None) -> Sequence[str]:
     return columns
 
 
-def _row(coin: Coin, columns: Sequence[str]) -> list[object]:
-    cells = coin._asdict() | {"symbol": harmless(coin.symbol), "name": harmless(coin.name)}
-    return [cells[column] for column in columns]
+def _csv(coins: Sequence[Coin], columns: Sequence[str]) -> str:
+    cells: list[Iterable[object]] = []
+    for name in columns:
+        column = map(attrgetter(name), coins)
+        cells.append(map(harmless, column) if name in TEXTS else column)
+    return table([COLUMNS[name] for name in columns], zip(*cells, strict=True))
 
 
 def _json(snapshot: Snapshot, coins: Sequence[Coin], at: int) -> tuple[str, str]:

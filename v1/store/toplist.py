@@ -15,8 +15,8 @@ from ..toplist import Snapshot
 from .connection import StoreError, translated
 from .raw import raw, score
 
-REMEMBERED = 16
-"""Snapshots that a reader remembers: who asks, asks mostly for the newest one."""
+REMEMBERED = 20_000
+"""Coins of snapshots that a reader remembers: 100 lists of 200, or 4 of 5000. Who asks, asks mostly for the newest."""
 WHOLE_EVERY = HOUR
 """Seconds for which minutes may be kept as being the same as one before them."""
 
@@ -82,7 +82,7 @@ class TopReader:
             raise StoreError(f"names of the top list of minute {packed.at} are missing")
         snapshot = snapshots.unfold(packed, dict(zip(references, cast("list[str]", names), strict=True)))
         self._remembered[member] = snapshot
-        while len(self._remembered) > REMEMBERED:
+        while len(self._remembered) > 1 and len(self._remembered) * len(packed.rows) > REMEMBERED:
             self._remembered.popitem(last=False)
         return snapshot
 

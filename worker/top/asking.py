@@ -66,8 +66,8 @@ class Asker(Generic[Coin]):
         """Learn what is there already, and ask for the past where the provider knows it; stays closed without Redis."""
         try:
             newest = await self._role.newest(now)
-            if newest is None and self._role.lister.keeps:
-                await self._fill(now)
+            if self._role.lister.keeps:
+                await self._fill(max(now - self._role.lister.keeps, newest.about.at if newest else 0), now)
             if newest is not None:
                 # Who was killed between adding a list and putting it down finds it here.
                 await self._plans.amend(self._role.plan.provider, partial(_given, newest.about.at))
@@ -121,7 +121,8 @@ class Asker(Generic[Coin]):
             log.warning("no list", role=self._role.name, at=at, reason=outcome.reason)
         else:
             listing = _listing(self._role.lister.name, at, every, answer)
-            await self._patiently(lambda: self._role.put(listing))
+            if not await self._patiently(lambda: self._role.put(listing)):
+                log.warning("a later list is there already: was a clock wrong?", role=self._role.name, at=at)
             outcome = Outcome(meter.charged, meter.remaining)
             log.debug("list", role=self._role.name, at=at, coins=len(answer.coins), left_out=answer.left_out)
         settle = partial(settled, plan, at=at, outcome=outcome, reserved=reserved)
@@ -137,10 +138,10 @@ class Asker(Generic[Coin]):
                 await self._sleep(RETRY_SECONDS)
         return await write()
 
-    async def _fill(self, now: int) -> None:
-        """Ask for the lists of the past. What is simulated costs nothing."""
+    async def _fill(self, since: int, now: int) -> None:
+        """Ask for the lists that are missing. What is simulated costs nothing."""
         every = self._role.plan.interval or self._role.lister.keeps
-        for at in range((now - self._role.lister.keeps) // every * every + every, now, every):
+        for at in range(since // every * every + every, now, every):
             answer = await self._role.lister.ask(at, Meter())
             await self._role.put(_listing(self._role.lister.name, at, every, answer))
 

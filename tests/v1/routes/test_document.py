@@ -23,6 +23,7 @@ async def test_every_operation_says_what_it_is_and_how_it_fails(api):
     assert set(operations) == {
         "/v1/metrics",
         "/v1/metrics/{metric}",
+        "/v1/metrics/{metric}/candles",
         "/v1/metrics/{metric}/history",
         "/v1/metrics/{metric}/rank",
         "/v1/ranks",

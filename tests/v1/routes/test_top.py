@@ -262,6 +262,7 @@ async def test_how_the_roles_do_is_told_with_the_health(api: Api, top: TopWriter
     slowed = {"state": "slowed", "reason": "9000 of 10000 credits are used", "at": NOON, "list_at": NOON - 60}
     await top.note("pricing", slowed | plan | {"source": "coinmarketcap", "until": None, "faults": {"no answer": 2}})
     await top.note("ranking", {"state": "off", "reason": "TRACKER_CRYPTOCOMPARE_API_KEY is not set"})
+    await top.note("given up", {"state": "ok", "reason": None, "at": NOON - 2 * DAY})
     await top.note("merging", {"state": "ok", "reason": None, "at": NOON - 600, "margin": 60, "of": 3, "unpriced": 1})
 
     answer = (await api.get("/health/ready")).json
@@ -276,7 +277,7 @@ async def test_how_the_roles_do_is_told_with_the_health(api: Api, top: TopWriter
     }
     assert "top list: pricing is slowed: 9000 of 10000 credits are used" in answer["reasons"]
     assert "top list: merging has said nothing for 605 s: is it running?" in answer["reasons"]
-    assert not any("ranking" in reason for reason in answer["reasons"])
+    assert not any("ranking" in reason or "given up" in reason for reason in answer["reasons"])
 
 
 async def test_it_is_served_under_latest_too(api: Api, top: TopWriter):
