@@ -13,7 +13,7 @@ from v1.market import moved_on
 from v1.model import DAY, HOUR, MEASURES, MINUTE, Candle, Measure, Metric, Reading, Sample
 from v1.ranks import score, standings
 from v1.records import Found, Heard, Step, advance
-from v1.rules import DEFAULTS, NO_RULES, Alert, Engine, Market, NotAccepted, Rule, Severity, with_states
+from v1.rules import DEFAULTS, NO_RULES, Alert, Engine, Market, NotAccepted, Rule, Severity, Silence, with_states
 from v1.rules.book import Book, read_book
 from v1.rules.book import Written as WrittenRules
 from v1.rules.book import write as write_rule
@@ -103,6 +103,7 @@ __all__ = [
     "Settings",
     "Severity",
     "Shelf",
+    "Silence",
     "Snapshot",
     "Status",
     "Step",

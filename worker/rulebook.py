@@ -1,7 +1,7 @@
 """The rules in force: those in Redis, of the API and by default, and those of a file. Kept up to date, judged elsewhere."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -14,7 +14,10 @@ from worker.latest import (
     NO_RULES,
     Book,
     Engine,
+    Rule,
     Shelf,
+    Silence,
+    Step,
     StoreAway,
     StoreError,
     WrittenRules,
@@ -23,11 +26,26 @@ from worker.latest import (
     read_rules_file,
     write_rule,
 )
+from worker.sources.base import wanted
 
 log = structlog.get_logger()
 
 PATIENCE = 2.0
 """Seconds that reading the rules may take beside asking the sources; then those known before are used."""
+
+
+def expecting(sources: Sequence[str], wishes: Sequence[str]) -> Callable[[Step], bool]:
+    """
+    Give the test whether samples of a metric are still asked for, by the settings.
+
+    What is not wished for any more, or was played from a recording, may be silent: that is no outage.
+    """
+
+    def is_expected(step: Step) -> bool:
+        exchange, _, pair = step.metric.partition(":")
+        return step.record.source in sources and wanted(wishes, exchange)(pair)
+
+    return is_expected
 
 
 class Rules(Protocol):
@@ -114,10 +132,13 @@ class RulesFile:
 class Rulebook:
     """What is in force, as of the last time that it could be read."""
 
-    def __init__(self, shelf: Shelf, interval: int, path: Path | None) -> None:
-        self.engine = Engine(DEFAULTS, (), interval)
+    def __init__(
+        self, shelf: Shelf, interval: int, path: Path | None, is_expected: Callable[[Step], bool] | None = None
+    ) -> None:
         self._shelf = shelf
         self._interval = interval
+        self._is_expected = is_expected
+        self.engine = self._engine(DEFAULTS, ())
         self._file = RulesFile(path, interval) if path else None
         self._written: WrittenRules | None = None
         self._told: tuple[str, ...] = ()
@@ -155,13 +176,18 @@ class Rulebook:
             async with asyncio.timeout(min(PATIENCE, self._interval / 2)):
                 await self.read()
 
+    def _engine(self, rules: Iterable[Rule], silences: Iterable[Silence]) -> Engine:
+        if self._is_expected is None:
+            return Engine(rules, silences, self._interval)
+        return Engine(rules, silences, self._interval, self._is_expected)
+
     def _settle(self, written: WrittenRules) -> None:
         book: Book = read_book(written, self._interval)
         for line in book.wrong:
             if line not in self._told:
                 log.warning(line)
         self._told = book.wrong
-        self.engine = Engine(book.rules, book.silences.values(), self._interval)
+        self.engine = self._engine(book.rules, book.silences.values())
         enabled = sum(rule.enabled for rule in book.rules)
         tell = log.debug if self._written is None else log.info
         tell("rules in force", rules=enabled, switched_off=len(book.rules) - enabled, silences=len(book.silences))

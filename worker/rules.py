@@ -4,9 +4,8 @@ import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 
@@ -18,16 +17,16 @@ from worker.latest import (
     StoreError,
     Trial,
     WrongFile,
-    WrongSettings,
-    configure_logs,
     connect,
     kept_day,
     read_rules_file,
 )
+from worker.process import read_settings, stop
 from worker.progress import progress
 from worker.recording import BadRecording, open_recording
 from worker.rule_tests import read_suite, run
 from worker.settings import WorkerSettings
+from worker.times import instant
 
 app = typer.Typer(help="Try alert rules on history, and test them.")
 
@@ -53,7 +52,7 @@ def backtest(  # noqa: PLR0913, PLR0917  # one for each option
     as_json: Annotated[bool, typer.Option("--json", help="Everything as JSON.")] = False,
 ) -> None:
     """Say what rules would have said, without telling anybody."""
-    settings = _settings()
+    settings = read_settings()
     with _said():
         rules = _rules(file, settings.interval)
         trial = Trial(rules, (), settings.interval, _instant("--from", start), _instant("--to", end))
@@ -123,22 +122,10 @@ def _text(file: Path) -> str:
 
 
 def _instant(option: str, written: str | None) -> int | None:
-    if written is None:
-        return None
     try:
-        if written.isdecimal():
-            return int(written)
-        when = datetime.fromisoformat(written)
+        return None if written is None else instant(written, option)
     except ValueError as error:
-        raise WrongFile(f"{option}: {written!r} is not a time: unix seconds or ISO 8601 are") from error
-    return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp())
-
-
-def _settings() -> WorkerSettings:
-    with _said():
-        settings = WorkerSettings.load()
-        configure_logs(settings)
-    return settings
+        raise WrongFile(str(error)) from error
 
 
 @contextmanager
@@ -146,12 +133,7 @@ def _said() -> Iterator[None]:
     """Say what is wrong with what was given, and with what it was asked of, in words."""
     try:
         yield
-    except (WrongFile, WrongSettings, BadRecording) as error:
-        _stop(str(error), 2)
+    except (WrongFile, BadRecording) as error:
+        stop(str(error), 2)
     except StoreError as error:
-        _stop(str(error), 1)
-
-
-def _stop(message: str, code: int) -> NoReturn:
-    typer.echo(message, err=True)
-    raise typer.Exit(code)
+        stop(str(error), 1)

@@ -19,16 +19,16 @@ def ending(recording: Recording, until: str, interval: int) -> Recording:
     return moved
 
 
-def instant(text: str) -> int:
+def instant(text: str, option: str = "--until") -> int:
     """Read `now`, unix seconds or ISO 8601 (UTC where it names no zone); raises `ValueError`."""
     if text == "now":
         return int(time.time())
     try:
         instant = int(text) if text.isdecimal() else _timestamp(text)
     except (ValueError, OverflowError) as error:
-        raise ValueError(f"--until: {text!r} is not a time: now, unix seconds or ISO 8601 are") from error
+        raise ValueError(f"{option}: {text!r} is not a time: now, unix seconds or ISO 8601 are") from error
     if not 0 < instant < TEN_DIGITS:
-        raise ValueError(f"--until: {text!r} is not a time from 1970 to 2286")
+        raise ValueError(f"{option}: {text!r} is not a time from 1970 to 2286")
     return instant
 
 

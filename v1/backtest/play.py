@@ -125,6 +125,7 @@ def ticks_of(
             if price is not None:
                 reading = Reading(price, volume, percentage, absolute, traded)
                 at_tick.setdefault(sample.tick, {})[metric] = Heard(reading, sources[metric])
-    if at_tick:
-        for at in range(min(at_tick), until + 1, interval):
-            yield at, at_tick.pop(at, {})
+    # Samples that were taken at another interval may lie beside the grid.
+    grid = range(-(-min(at_tick, default=until + 1) // interval) * interval, until + 1, interval)
+    for at in sorted({*grid, *at_tick}):
+        yield at, at_tick.get(at, {})

@@ -50,8 +50,18 @@ Condition = Callable[[Step, int], Verdict | None]
 QUIET = Verdict(over=False)
 
 
-def condition(rule: Rule, interval: int) -> Condition | None:
+IsExpected = Callable[[Step], bool]
+"""Tells whether somebody is still asked for samples of the metric; its silence is none where nobody is."""
+
+
+def all_are_expected(_: Step) -> bool:
+    return True
+
+
+def condition(rule: Rule, interval: int, is_expected: IsExpected = all_are_expected) -> Condition | None:
     """Give the condition of a rule that looks at one metric alone; `None` of a rank rule, which does not."""
+    if rule.kind is Kind.STALE:
+        return _stale(rule, interval, is_expected)
     make = _MAKERS.get(rule.kind)
     return make(rule, interval) if make else None
 
@@ -171,16 +181,14 @@ def _frozen(rule: Rule, interval: int) -> Condition:
     return judge
 
 
-def _stale(rule: Rule, interval: int) -> Condition:
+def _stale(rule: Rule, interval: int, is_expected: IsExpected) -> Condition:
     silence = rule.intervals * interval
 
     def judge(step: Step, at: int) -> Verdict | None:
-        match is_stale(step, at, silence):
-            case None:
-                return None
-            case True:
-                return Verdict(True, since=step.record.newest)
-        return QUIET
+        stale = is_stale(step, at, silence)
+        if stale is False:
+            return QUIET
+        return Verdict(True, since=step.record.newest) if stale and is_expected(step) else None
 
     return judge
 
@@ -191,7 +199,6 @@ _MAKERS = {
     Kind.CHANGE: _change,
     Kind.DEVIATION: _deviation,
     Kind.FROZEN: _frozen,
-    Kind.STALE: _stale,
 }
 
 

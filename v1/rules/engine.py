@@ -17,7 +17,7 @@ from ..decimals import parse
 from ..model import Metric
 from ..records import LOOKS_AT_NOTHING, Look, Step
 from .alert import Alert
-from .conditions import QUIET, Condition, Verdict, condition, look
+from .conditions import QUIET, Condition, IsExpected, Verdict, all_are_expected, condition, look
 from .phases import States, read_states, write_states
 from .places import Places, Ranked
 from .rule import OF_ANY_KIND, Kind, Rule
@@ -72,10 +72,17 @@ class _Group(NamedTuple):
 class Engine:
     """Judges ticks by a fixed set of rules and silences; made anew when they change."""
 
-    def __init__(self, rules: Iterable[Rule], silences: Iterable[Silence], interval: int) -> None:
+    def __init__(
+        self,
+        rules: Iterable[Rule],
+        silences: Iterable[Silence],
+        interval: int,
+        is_expected: IsExpected = all_are_expected,
+    ) -> None:
         self._silences = tuple(silences)
         self._interval = interval
-        self._groups = _grouped([rule for rule in rules if rule.enabled], interval)
+        self._is_expected = is_expected
+        self._groups = _grouped([rule for rule in rules if rule.enabled], interval, is_expected)
         self._stale = tuple(watch for group in self._groups for watch in group.watches if watch.rule.kind is Kind.STALE)
         self._watching: dict[Metric, tuple[Sequence[_Group], Look]] = {}
 
@@ -88,7 +95,7 @@ class Engine:
         if not self._groups:
             return SILENT
         at = market.at
-        silent = silent_sources([watch.rule for watch in self._stale], market.steps, at, self._interval)
+        silent = silent_sources([watch.rule for watch in self._stale], self._expected(market), at, self._interval)
         places = Places(market.ranked)
         metrics: dict[Metric, Said] = {}
         for step in market.steps:
@@ -127,13 +134,18 @@ class Engine:
                     saying.move(watch, verdict, is_aloud=(rule, step.record.source) not in silent)
         return saying.said() if saying else NOTHING_SAID
 
+    def _expected(self, market: Market) -> Sequence[Step]:
+        if self._is_expected is all_are_expected or all(step.sample for step in market.steps):
+            return market.steps
+        return [step for step in market.steps if step.sample or self._is_expected(step)]
+
     def _judge_sources(self, market: Market, silent: Silent, places: Places) -> dict[str, Said]:
         known, at = market.outages.sources, market.at
         if market.outages.at == at:
             return {source: Said(states) for source, states in known.items()}
         if not known and not silent:
             return {}
-        heard = {step.record.source for step in market.steps}
+        heard = {step.record.source for step in self._expected(market)}
         judged = {}
         for source in sorted({*known, *(source for _, source in silent)}):
             saying = Saying(f"{source}:*", at, known.get(source, {}), places, self._silences)
@@ -146,12 +158,12 @@ class Engine:
         return judged
 
 
-def _grouped(rules: Iterable[Rule], interval: int) -> Sequence[_Group]:
+def _grouped(rules: Iterable[Rule], interval: int, is_expected: IsExpected) -> Sequence[_Group]:
     groups: dict[str, list[Rule]] = {}
     for rule in rules:
         asked = {name: value for name, value in rule.written().items() if name == "kind" or name in OF_ANY_KIND}
         groups.setdefault(json.dumps(asked), []).append(rule)
-    return [_Group(condition(those[0], interval), tuple(map(_watch, those))) for those in groups.values()]
+    return [_Group(condition(those[0], interval, is_expected), tuple(map(_watch, those))) for those in groups.values()]
 
 
 def _watch(rule: Rule) -> Watch:

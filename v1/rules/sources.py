@@ -11,7 +11,7 @@ Silent = Mapping[tuple[str, str], Verdict | None]
 
 
 def silent_sources(rules: Iterable[Rule], steps: Sequence[Step], at: int, interval: int) -> Silent:
-    """Give the sources of which no metric has moved, by each stale rule."""
+    """Give the sources of which no metric has moved, by each stale rule; `steps` are those that are expected."""
     still = [step for step in steps if step.sample is None]
     if not still:
         return {}

@@ -14,6 +14,9 @@ from ..records import Found, Record, Step
 from ..rules import Said, write_states
 from .connection import translated
 
+_NEVER_PACKED = "-" * 300
+"""A member that is longer than `zset-max-listpack-value`."""
+
 
 class AlertLimits(NamedTuple):
     """What becomes of alerts."""
@@ -119,7 +122,10 @@ def rewrite(pipe: Pipeline, key: str, scores: Scores) -> None:
         return
     pipe.execute_command("MULTI")
     pipe.execute_command("DEL", key)
-    pipe.execute_command("ZADD", key, *chain.from_iterable(scores))
+    # A set that begins with a member of this length is a skip list from the start. Else Redis packs it while it has
+    # no more members than an hour's samples may have, and walks it all for each that comes: half a tick of 1,000 metrics.
+    pipe.execute_command("ZADD", key, 0, _NEVER_PACKED, *chain.from_iterable(scores))
+    pipe.execute_command("ZREM", key, _NEVER_PACKED)
     pipe.execute_command("EXPIRE", key, keys.KEEP_DERIVED)
     pipe.execute_command("EXEC")
 
