@@ -7,7 +7,7 @@ import asyncio
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from random import Random
 
 import uvloop
@@ -25,7 +25,8 @@ from worker.archiver import Archiver
 from worker.closing import Closer, Rules
 from worker.hindsight import Hindsight
 
-METRICS, PAIRS = 300, 60
+METRICS, PAIRS = 100, 50
+Expected = Mapping[Metric, Mapping[int, recounted.Hour]]
 KILLED, SERVER_KILLED = 50, 20
 NOW = market.START // HOUR * HOUR + 2 * HOUR
 """When everything is over that there are samples of."""
@@ -35,7 +36,7 @@ def measure() -> Iterator[Figure]:
     for kind in databases.KINDS:
         with databases.empty(kind) as address:
             yield uvloop.run(_archiver_killed(kind, address))
-    with postgres.running(postgres.wheel(), postgres.DURABLE) as server:
+    with postgres.running(postgres.wheel()) as server:
         yield uvloop.run(_server_killed(server))
 
 
@@ -55,15 +56,15 @@ async def close_everything(redis_address: str, address: str) -> None:
 async def _archiver_killed(kind: str, address: str) -> Figure:
     dice, tally = Random(1), Counter[str]()
     async with servers.running(next(servers.binaries())) as server, opened(address) as archive:
-        names = await _filled(server.redis)
+        expected = await _filled(server.redis)
         while tally["killed"] < KILLED:
             await archive.trim(2**40)
             while tally["killed"] < KILLED and await _is_cut_off(server.address, address, dice):
                 tally["killed"] += 1
                 await _whole_or_not_there(archive, tally)
-            await _compared(server.redis, archive, names, tally, at_the_end=tally["killed"] == KILLED)
+            await _compared(archive, expected, tally, at_the_end=tally["killed"] == KILLED)
         await _parts(server.redis, archive).look(NOW)
-        await _compared(server.redis, archive, names, tally, at_the_end=True)
+        await _compared(archive, expected, tally, at_the_end=True)
     return _figure(f"the archiver killed {KILLED} times while closing hours of {METRICS} metrics", kind, tally)
 
 
@@ -93,7 +94,7 @@ async def _server_killed(server: postgres.Server) -> Figure:
         servers.running(next(servers.binaries())) as redis,
         opened(server.address()) as archive,
     ):
-        names = await _filled(redis.redis)
+        expected = await _filled(redis.redis)
         archiver, now = _parts(redis.redis, archive), NOW
         looking = asyncio.create_task(archiver.look(now))
         while tally["killed"] < SERVER_KILLED:
@@ -103,22 +104,28 @@ async def _server_killed(server: postgres.Server) -> Figure:
             await looking
             await asyncio.to_thread(server.start)
             await _whole_or_not_there(archive, tally)
-            if (await redis.redis.get("v1:archive") or "").find('"ok"') > 0:
+            if len(await archive.counts(NOW - 2 * HOUR)) == METRICS:
                 await archive.trim(2**40)
                 archiver = _parts(redis.redis, archive)
             now += 120
             looking = asyncio.create_task(archiver.look(now))
         await looking
         await archiver.look(now + 120)
-        await _compared(redis.redis, archive, names, tally, at_the_end=True)
+        await _compared(archive, expected, tally, at_the_end=True)
     return _figure(f"PostgreSQL killed {SERVER_KILLED} times while hours are closed", databases.POSTGRESQL, tally)
 
 
-async def _filled(redis: Redis) -> Sequence[Metric]:
-    names = market.metrics(METRICS)
-    at = market.START // HOUR * HOUR + HOUR
+async def _filled(redis: Redis) -> Expected:
+    """Put a full day of every metric into the store, and give what its hours must come to."""
+    names, at = market.metrics(METRICS), market.START // HOUR * HOUR + HOUR
     await market.fill(redis, names, market.days(PAIRS, at, MINUTE), at)
-    return names
+    return {name: await _recounted(Reader(redis), name) for name in names}
+
+
+async def _recounted(reader: Reader, name: Metric) -> dict[int, recounted.Hour]:
+    samples = await reader.samples(name, NOW - 2 * HOUR - DAY, NOW)
+    known = [Known(each.tick, each.value(Measure.PRICE) or "", each.value(Measure.INTERVAL_VOLUME)) for each in samples]
+    return recounted.hours(known, MINUTE, GRACE)
 
 
 async def _whole_or_not_there(archive: ArchiveWriter, tally: Counter[str]) -> None:
@@ -129,18 +136,11 @@ async def _whole_or_not_there(archive: ArchiveWriter, tally: Counter[str]) -> No
         tally["half-written"] += 0 < count < METRICS
 
 
-async def _compared(
-    redis: Redis, archive: ArchiveWriter, names: Sequence[Metric], tally: Counter[str], *, at_the_end: bool
-) -> None:
+async def _compared(archive: ArchiveWriter, expected: Expected, tally: Counter[str], *, at_the_end: bool) -> None:
     """Compare every hour with its samples; hours may be missing only while more are to come."""
-    reader = Reader(redis)
-    for name in names:
-        samples = await reader.samples(name, NOW - HOUR - DAY, NOW)
-        known = [
-            Known(each.tick, each.value(Measure.PRICE) or "", each.value(Measure.INTERVAL_VOLUME)) for each in samples
-        ]
+    for name, hours in expected.items():
         held = await archive.hours(name, 0, 2**40)
-        wrong = recounted.differences(held, recounted.hours(known, MINUTE, GRACE))
+        wrong = recounted.differences(held, hours)
         tally["compared"] += len(held)
         tally["wrong"] += sum(at_the_end or "missing" not in each for each in wrong)
 

@@ -4,7 +4,7 @@ product. Slow, and easy to believe.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -74,7 +74,7 @@ def _rounded(number: Fraction, places: int) -> str:
     return f"{digits[:-places]}.{digits[-places:]}"
 
 
-def differences(held: Iterable[Any], expected: dict[int, Hour]) -> list[str]:
+def differences(held: Iterable[Any], expected: Mapping[int, Hour]) -> list[str]:
     """Say where archived hours of one metric are not what was expected: missing, doubled, too many, or wrong."""
     found: list[str] = []
     rest = dict(expected)

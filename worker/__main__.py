@@ -188,7 +188,7 @@ async def _replay(settings: WorkerSettings, recording: Recording) -> None:
         open_store(settings, send=False) as store,
         feeding(store, wait=False),
         archiving(settings, store) as archived,
-        open_rulebook(settings) as rulebook,
+        open_rulebook(settings, is_live=False) as rulebook,
     ):
         await archived.archive.open()
         await rulebook.read()

@@ -1,7 +1,7 @@
 """The rules in force: those in Redis, of the API and by default, and those of a file. Kept up to date, judged elsewhere."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -26,26 +26,11 @@ from worker.latest import (
     read_rules_file,
     write_rule,
 )
-from worker.sources.base import wanted
 
 log = structlog.get_logger()
 
 PATIENCE = 2.0
 """Seconds that reading the rules may take beside asking the sources; then those known before are used."""
-
-
-def expecting(sources: Sequence[str], wishes: Sequence[str]) -> Callable[[Step], bool]:
-    """
-    Give the test whether samples of a metric are still asked for, by the settings.
-
-    What is not wished for any more, or was played from a recording, may be silent: that is no outage.
-    """
-
-    def is_expected(step: Step) -> bool:
-        exchange, _, pair = step.metric.partition(":")
-        return step.record.source in sources and wanted(wishes, exchange)(pair)
-
-    return is_expected
 
 
 class Rules(Protocol):

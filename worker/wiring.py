@@ -8,14 +8,14 @@ from aiohttp import ClientSession, ClientTimeout, TCPConnector
 
 from worker.dispatch import Dispatch
 from worker.heartbeat import Heartbeat
-from worker.latest import DAY, AlertLimits, Channels, Shelf, Writer, connect
+from worker.latest import DAY, AlertLimits, Channels, Shelf, Step, Writer, connect
 from worker.letters import Wording
 from worker.notify import sessions
 from worker.notify.base import Notifier
 from worker.notify.heard import call
 from worker.rulebook import Rulebook
 from worker.settings import WorkerSettings
-from worker.sources.base import Source
+from worker.sources.base import Source, wanted
 from worker.sources.binance import Binance
 from worker.sources.coinmarketcap import CoinMarketCap
 from worker.sources.cryptocompare import CryptoCompare
@@ -38,9 +38,25 @@ async def open_store(settings: WorkerSettings, *, send: bool = True) -> AsyncIte
 
 
 @asynccontextmanager
-async def open_rulebook(settings: WorkerSettings) -> AsyncIterator[Rulebook]:
+async def open_rulebook(settings: WorkerSettings, *, is_live: bool = True) -> AsyncIterator[Rulebook]:
+    """Give the rules; those of a live run know which metrics and sources are still asked for."""
+    is_expected = expecting(settings.sources, settings.metrics) if is_live else None
     async with connect(settings.redis_address, "data-tracker-rules") as redis:
-        yield Rulebook(Shelf(redis), settings.interval, settings.rules_file)
+        yield Rulebook(Shelf(redis), settings.interval, settings.rules_file, is_expected)
+
+
+def expecting(sources: Sequence[str], wishes: Sequence[str]) -> Callable[[Step], bool]:
+    """
+    Give the test whether samples of a metric are still asked for, by the settings.
+
+    What is not wished for any more, or was played from a recording, may be silent: that is no outage.
+    """
+
+    def is_expected(step: Step) -> bool:
+        exchange, _, pair = step.metric.partition(":")
+        return step.record.source in sources and wanted(wishes, exchange)(pair)
+
+    return is_expected
 
 
 @asynccontextmanager

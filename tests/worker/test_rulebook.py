@@ -11,9 +11,10 @@ from structlog.testing import capture_logs
 from tests import servers
 from v1 import keys
 from v1.rules.book import default, switched_off, write
-from worker.latest import Heard, Market, Metric, Reading, Shelf, StoreAway, Writer, connect
+from worker.latest import Found, Heard, Market, Metric, Reading, Shelf, StoreAway, Writer, advance, connect
 from worker.rulebook import Fixed, Rulebook
 from worker.tick import tick
+from worker.wiring import expecting
 
 MINUTE = 60
 NOON = 1_621_252_800
@@ -268,3 +269,20 @@ async def test_a_rule_that_is_made_between_two_ticks_speaks_at_the_second(book):
 
     written = await book.redis.zrange(keys.ALERTS, 0, -1)
     assert [json.loads(each)["id"] for each in written] == [f"above.{BTC}.{NOON + MINUTE}"]
+
+
+@pytest.mark.parametrize(
+    "metric, source, is_so",
+    [
+        ("KRAKEN:BTCUSD", "kraken", True),
+        ("KRAKEN:BTCUSD", "replay", False),
+        ("KRAKEN:XRPUSD", "kraken", False),
+        ("BINANCE:XRPUSDT", "binance", True),
+    ],
+)
+def test_samples_are_expected_of_what_is_wished_for_and_of_who_is_asked(metric, source, is_so):
+    is_expected = expecting(["kraken", "binance"], ["KRAKEN:BTCUSD", "BINANCE:*"])
+    step = advance(Metric(metric), NOON, Heard(Reading("1"), source), Found(None))
+
+    assert step
+    assert is_expected(step) is is_so

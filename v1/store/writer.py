@@ -128,7 +128,9 @@ class Writer(Reader):
             self._since = min(behind)
             return True
         lost = [metric for metric, each in zip(leaving.metrics, found, strict=True) if each.record is None]
-        return bool(await self._recounted([each for each in lost if each in self.known or each in leaving.unreadable], since))
+        return bool(
+            await self._recounted([each for each in lost if each in self.known or each in leaving.unreadable], since)
+        )
 
     async def _recounted(self, metrics: Sequence[Metric], at: int) -> int:
         """Make the records of metrics that lost theirs anew, out of their samples; give how many there were."""

@@ -336,3 +336,37 @@ def test_a_metric_that_has_left_the_day_leaves_the_top():
 
     # At 1440 one sample of BTC is left, which moves as little as ETH does.
     assert told(alerts) == [("enters", ETH, 1440), ("leaves", BTC, 1441)]
+
+
+# ---- who is still asked for --------------------------------------------------------------------------------------------------
+
+
+def only(*metrics):
+    return Engine([stale()], (), MINUTE, lambda step: step.metric in metrics)
+
+
+def test_a_metric_that_nobody_asks_for_any_more_may_be_silent():
+    market = Sampler([stale()])
+    market.play(["1"], ["1"])
+    market.engine = only(BTC)
+
+    assert market.play(["1"] * 5, [None] * 5) == []
+
+
+def test_a_source_that_nobody_asks_any_more_may_be_silent_and_is_not_said_to_be_back():
+    market = Sampler([stale()])
+    alerts = market.play(["1", *[None] * 3])
+    market.engine = only()
+
+    assert told(alerts) == [("firing", "kraken:*", 3)]
+    assert market.play([None] * 70) == []
+
+
+def test_a_source_is_silent_when_all_are_that_it_is_still_asked_for():
+    market = Sampler([stale()])
+    market.play(["1"], ["1"])
+    market.engine = only(ETH)
+
+    (alert,) = market.play([None] * 4, [None] * 4)
+
+    assert (alert.metric, alert.samples) == ("kraken:*", 1)
