@@ -60,7 +60,7 @@ def in_words(found: Mapping[str, Any], rules: Sequence[Rule]) -> Iterator[str]:
         yield "there is no sample to try rules on"
         return
     yield (
-        f"{found['metrics']} metrics, {found['samples']} samples, "
+        f"{_many(found['metrics'], 'metric')}, {_many(found['samples'], 'sample')}, "
         f"rules on from {_instant(found['from'])} to {_instant(found['to'])}"
     )
     if found["warm_up"]:
@@ -80,9 +80,9 @@ def in_words(found: Mapping[str, Any], rules: Sequence[Rule]) -> Iterator[str]:
 def _rule_in_words(rule: Rule, came: Mapping[str, Any], days: float) -> Iterator[str]:
     off = "" if rule.enabled else " (not enabled)"
     yield (
-        f"{rule.id}{off}: {came['messages']} messages, {came['messages'] / days:.1f} a day; {came['alerts']} alerts, "
-        f"{came['quiet']} of them quiet; fired {came['fires']} times, flapped {came['flaps']} times; "
-        f"watches {came['matches']} metrics"
+        f"{rule.id}{off}: {_many(came['messages'], 'message')}, {came['messages'] / days:.1f} a day; "
+        f"{_many(came['alerts'], 'alert')}, {came['quiet']} of them quiet; fired {_many(came['fires'], 'time')}, "
+        f"flapped {_many(came['flaps'], 'time')}; watches {_many(came['matches'], 'metric')}"
     )
     if came["by_metric"]:
         most = [f"{metric} {many}" for metric, many in [*came["by_metric"].items()][:MOST_METRICS]]
@@ -107,6 +107,10 @@ def _shown(found: Mapping[str, Any]) -> str:
     sent = sum(came["messages"] for came in found["rules"])
     listed = len(found["messages"])
     return "" if listed == sent else f", the first {listed} of {sent}"
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _length(seconds: int) -> str:

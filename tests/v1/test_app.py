@@ -118,7 +118,7 @@ def test_a_port_that_is_taken_is_said_in_one_line_that_names_the_setting(tmp_pat
         pytest.param({"INTERVAL": "7"}, 2, "TRACKER_INTERVAL: '7' is not accepted", id="a wrong setting"),
         pytest.param({"BIND": "nowhere"}, 2, "TRACKER_BIND: 'nowhere' is not accepted", id="no port"),
         pytest.param({"BIND": "0.0.0.0:0"}, 2, "TRACKER_BIND: '0.0.0.0:0' listens beyond", id="open to everybody"),
-        pytest.param({"BIND": "127.0.0.1:99999"}, 1, "TRACKER_BIND: cannot listen on", id="no such port"),
+        pytest.param({"BIND": "127.0.0.1:99999"}, 2, "TRACKER_BIND: '127.0.0.1:99999' is not", id="no such port"),
         pytest.param({"LOG_FILE": "no/such/folder"}, 2, "TRACKER_LOG_FILE: 'no/such/folder' cannot", id="no log"),
     ],
 )

@@ -29,14 +29,18 @@ PAIRS = [
 
 
 def expected(recording: Recording) -> dict[Metric, dict[int, recounted.Hour]]:
-    """Work out every hour of every file."""
-    return {
+    """Work out every hour of every file that is over when the recording ends."""
+    worked_out = {
         metric: recounted.hours(
             [Known(start + MINUTE + recording.shift, close, volume) for start, close, volume in rows(path)],
             MINUTE,
             GRACE,
         )
         for metric, path in recording.files.items()
+    }
+    return {
+        metric: {start: hour for start, hour in hours.items() if start + HOUR <= recording.last}
+        for metric, hours in worked_out.items()
     }
 
 

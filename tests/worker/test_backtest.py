@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -221,8 +222,8 @@ def test_a_backtest_on_a_recording_is_told_in_words(made):
     ended = command("backtest", str(made / "rules.toml"), "--recording", str(made / "kraken"))
 
     assert ended.exit_code == 0, ended.stderr
-    assert "1 metrics, 10 samples, rules on from 2021-05-17 12:01:00 to 2021-05-17 12:10:00" in ended.stdout
-    assert "spike: 1 messages" in ended.stdout
+    assert "1 metric, 10 samples, rules on from 2021-05-17 12:01:00 to 2021-05-17 12:10:00" in ended.stdout
+    assert "spike: 1 message, 144.0 a day; 1 alert, 0 of them quiet; fired 1 time" in ended.stdout
     assert "messages by       factor and cooldown         0      15m       1h       4h" in ended.stdout
     assert "2021-05-17 12:08:00  spike  KRAKEN:BTCUSD interval volume is 10 x its hour mean" in ended.stdout
 
@@ -282,3 +283,32 @@ def test_without_a_store_the_kept_day_cannot_be_tried(made, monkeypatch):
     ended = command("backtest", str(made / "rules.toml"))
 
     assert (ended.exit_code, "Redis is away" in ended.stderr) == (1, True)
+
+
+# ---- against a recount -------------------------------------------------------------------------------------------------
+
+
+def exceeding(path: Path) -> set[int]:
+    """Give the ticks at which more than three times the mean of the hour before was traded, from the file alone."""
+    rows = [line.split(",") for line in path.read_text().splitlines()[1:]]
+    traded = {int(row[0]) + MINUTE: Fraction(row[5]) for row in rows}
+    found = set()
+    for at, volume in traded.items():
+        hour = [traded[before] for before in range(at - HOUR, at, MINUTE) if before in traded]
+        if sum(hour) > 0 and volume * len(hour) > 3 * sum(hour):
+            found.add(at)
+    return found
+
+
+def test_the_literal_rule_says_exactly_what_a_recount_of_thin_pairs_finds(tmp_path):
+    """NXS_BTC at 1621280940 trades exactly three times its hour mean."""
+    source = shared("market-data", "binance-spot-20210517")
+    recording = cut(source, tmp_path, ["NXS_BTC", "BRD_BTC"], 1_621_209_600, 1_621_209_600 + DAY)
+    literal = rule("ratio", measure="interval_volume", min_samples=1, cooldown=0, step=0)
+
+    played = play(ticks_of_recording(recording, MINUTE), Trial([literal], (), MINUTE))
+
+    said = {(alert.metric, alert.at) for alert in played.alerts}
+    assert said == {(metric, at) for metric, path in recording.files.items() for at in exceeding(path)}
+    assert ("BINANCE:NXSBTC", 1_621_280_940 + MINUTE) not in said
+    assert len(said) > 100

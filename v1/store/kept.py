@@ -4,7 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from ..model import DAY, Metric, Sample
+from ..records import Record
 from .reader import Reader
+
+_BATCH = 500
 
 
 class TooMuch(Exception):
@@ -30,11 +33,11 @@ async def kept_day(
 ) -> Kept:
     """Read the day of every metric that is wanted. Raises `TooMuch` where that is more than `most` samples."""
     metrics = [metric for metric in await reader.metrics() if is_wanted(metric)]
-    records = {
-        metric: record
-        for metric, record in zip(metrics, await reader.records(metrics), strict=True)
-        if record is not None
-    }
+    records: dict[Metric, Record] = {}
+    for start in range(0, len(metrics), _BATCH):  # in between, others get their turn
+        batch = metrics[start : start + _BATCH]
+        found = zip(batch, await reader.records(batch), strict=True)
+        records |= {metric: record for metric, record in found if record is not None}
     samples = sum(max(day.n for day in record.day) for record in records.values())
     if most is not None and samples > most:
         raise TooMuch(samples, len(records))

@@ -219,6 +219,16 @@ def test_kept_samples_become_the_ticks_that_they_came_at_also_those_without_one(
     assert made[3][1] == made[4][1] == {}
 
 
+def test_samples_beside_the_grid_are_ticks_too():
+    """The interval was another one before."""
+    made = [
+        at - NOON
+        for at, _ in ticks_of({BTC: [sample(NOON + 60, "1"), sample(NOON + 420, "2")]}, {BTC: "k"}, 300, NOON + 900)
+    ]
+
+    assert made == [60, 300, 420, 600, 900]
+
+
 def test_no_samples_are_no_ticks():
     assert [*ticks_of({}, {}, MINUTE, NOON)] == []
 

@@ -3,19 +3,16 @@
 import csv
 import io
 import json
-from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from v1 import candles
-from v1.archive import connect_archive
-from v1.archive.writer import ArchiveWriter
 from v1.candles import HourCandle, Slot
 from v1.model import Metric
 
-from ..serving import DAY, HOUR, MINUTE, NOON, Api, Clock, every_minute, fill, sample, serving
+from ..serving import DAY, HOUR, MINUTE, NOON, Api, every_minute, fill, sample, serving
 
 BTC = Metric("KRAKEN:BTCUSD")
 PATH = "/v1/metrics/KRAKEN:BTCUSD/candles"
@@ -28,20 +25,6 @@ def hour(start: int, *prices: str, volume: str | None = "1.50", metric: Metric =
     made = candles.of_samples(Slot(metric, start, start + HOUR + 90), known, MINUTE)
     assert made
     return made._replace(volume=volume)
-
-
-@pytest.fixture
-async def archive(tmp_path: Path) -> AsyncIterator[ArchiveWriter]:
-    async with connect_archive(f"sqlite+aiosqlite:///{tmp_path}/archive.db", "tests", writes=True) as engine:
-        writer = ArchiveWriter(engine)
-        await writer.open()
-        yield writer
-
-
-@pytest.fixture
-async def api(server: str, clock: Clock, archive: ArchiveWriter, tmp_path: Path) -> AsyncIterator[Api]:  # noqa: ARG001  # it makes the file
-    async with serving(clock, server, database_url=f"sqlite+aiosqlite:///{tmp_path}/archive.db") as served:
-        yield served
 
 
 async def asked(api: Api, **query: object) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ import pytest
 from tests.loopback.toplists import april
 from tests.shared import shared
 from v1 import keys
+from v1.archive.writer import ArchiveWriter
 from v1.decimals import difference, parse, text
 from v1.model import Metric, Reading, Sample
 from v1.records import Heard, percent
@@ -28,6 +29,7 @@ from v1.routes.problems import MEDIA_TYPE as PROBLEM
 from v1.rules import Engine, parse_rule
 from v1.store import TopWriter, Writer, connect
 from v1.toplist import About, Listing, PricedCoin, RankedCoin, merge
+from worker.closing import Closer, Rules
 from worker.tick import tick
 
 from ..serving import DAY, MINUTE, Answer, Api, Clock, fill, serving
@@ -50,6 +52,11 @@ ASKED = {
     ("/metrics/{metric}/history", "200", "application/x-ndjson"): f"/v1{BTC}/history?from=-2m&format=ndjson",
     ("/metrics/{metric}/history", "404", "application/problem+json"): "/v1/metrics/BINANCE:DOGEUSD/history",
     ("/metrics/{metric}/history", "422", "application/problem+json"): f"/v1{BTC}/history?from=yesterday&measure=prize",
+    ("/metrics/{metric}/candles", "200", "application/json"): f"/v1{BTC}/candles?from=-3h",
+    ("/metrics/{metric}/candles", "200", "text/csv"): f"/v1{BTC}/candles?interval=4h&from=-8h&format=csv",
+    ("/metrics/{metric}/candles", "200", "application/x-ndjson"): f"/v1{BTC}/candles?interval=1d&format=ndjson",
+    ("/metrics/{metric}/candles", "404", "application/problem+json"): "/v1/metrics/BINANCE:DOGEUSD/candles",
+    ("/metrics/{metric}/candles", "422", "application/problem+json"): f"/v1{BTC}/candles?interval=2h",
     ("/metrics/{metric}/rank", "200", "application/json"): f"/v1{BTC}/rank?by=cv",
     ("/metrics/{metric}/rank", "404", "application/problem+json"): "/v1/metrics/BINANCE:XRPBTC/rank",
     ("/metrics/{metric}/rank", "422", "application/problem+json"): f"/v1{BTC}/rank?by=variance",
@@ -117,6 +124,7 @@ AWAY = [
     "/metrics",
     "/metrics/{metric}",
     "/metrics/{metric}/history",
+    "/metrics/{metric}/candles",
     "/metrics/{metric}/rank",
     "/ranks",
     "/top",
@@ -156,7 +164,7 @@ def recorded(pair: str) -> Iterator[Sample]:
 
 
 @pytest.fixture
-async def crash(server: str, writer: Writer, clock: Clock) -> None:
+async def crash(server: str, writer: Writer, archive: ArchiveWriter, clock: Clock) -> None:
     """The day until some minutes ago, filled, and the rest sampled, with a rule that watched it."""
     clock.now = CRASH + 5.0
     metrics = {Metric(f"BINANCE:{pair.replace('_', '')}"): [*recorded(pair)] for pair in PAIRS}
@@ -174,6 +182,9 @@ async def crash(server: str, writer: Writer, clock: Clock) -> None:
     await writer.note_sources(
         {"binance": SOURCE | {"missing": {"BINANCE:NOPEUSDT": "no such pair"}, "rejects": {"dead market": 2}}}
     )
+    closer = Closer(writer, archive, Rules(MINUTE))
+    await closer.until(CRASH - closer.grace, CRASH)
+    await writer.note_archive({"state": "ok", "since": CRASH - DAY, "newest": closer.newest, "reason": None})
     sent = {
         "at": CRASH - 659.5,
         "channel": "pushover",

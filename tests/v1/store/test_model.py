@@ -102,7 +102,8 @@ class Machine(RuleBasedStateMachine):
     def a_restart(self) -> None:
         self._store = CutOff(self._redis)
         self.do(self._store.open())
-        self._look()
+        # Not the lists: late samples are in them only once they are derived.
+        self.do(self._ledger.look_at_samples(self._redis))
 
     @rule(metric=metrics, late=late_samples, replace=some.booleans(), derived=some.booleans())
     def late(self, metric: Metric, late: list[tuple[int, Any]], replace: bool, derived: bool) -> None:

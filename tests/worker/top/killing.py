@@ -8,15 +8,16 @@ the machine's said WALL, and runs SPEED times as fast.
 import asyncio
 import random
 import signal
-import subprocess
 import sys
 import time
+from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
+import structlog
 import uvloop
 from aiohttp import ClientSession
 
@@ -31,6 +32,7 @@ from worker.top.roles import Listers, Stores, Time
 
 ROOT = Path(__file__).resolve().parents[3]
 SIZE = 100
+UP = b"up\n"
 GIVEN = {
     "sources": "kraken",
     "top_size": SIZE,
@@ -77,24 +79,29 @@ async def run(role: str, redis: str, base: str, hurry: Hurry) -> None:
         listings.speed = hurry.speed
         stores = Stores(listings, Plans(client), TopWriter(client), TopArchiveWriter(engine))
         listers = Listers(CoinMarketCap(session, base, "key", SIZE), CryptoCompare(session, base, "key", SIZE))
+        sys.stdout.buffer.write(UP)
+        sys.stdout.buffer.flush()
+        structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
         await roles.run(given, [role], stores, listers, Time(hurry.now, hurry.sleep))
 
 
 @asynccontextmanager
-async def process(role: str, redis: str, base: str, hurry: Hurry) -> AsyncIterator[subprocess.Popen[bytes]]:
-    words = [role, redis, base, *map(str, hurry)]
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.worker.top.killing", *words],
-        cwd=ROOT, stdout=subprocess.DEVNULL, stderr=None,
-    ) as started:  # fmt: skip
-        try:
-            yield started
-        finally:
+async def process(role: str, redis: str, base: str, hurry: Hurry) -> AsyncIterator[Process]:
+    """Start a role, and go on when it is about to do its work; kill it at the end."""
+    words = ("-m", "tests.worker.top.killing", role, redis, base, *map(str, hurry))
+    started = await asyncio.create_subprocess_exec(sys.executable, *words, cwd=ROOT, stdout=PIPE)
+    try:
+        assert started.stdout
+        await started.stdout.readuntil(UP)
+        yield started
+    finally:
+        if started.returncode is None:
             started.kill()
+        await started.wait()
 
 
 class Killer:
-    """Starts all roles and kills each so many times, after up to so many seconds. Then it lets them run."""
+    """Starts all roles and kills each so many times, up to so many seconds after it has begun. Then it lets them run."""
 
     def __init__(self, redis: str, base: str, hurry: Hurry, kills: int, seconds: float) -> None:
         self._where = (redis, base, hurry)
@@ -118,6 +125,7 @@ class Killer:
             async with process(role, *self._where) as running:
                 await asyncio.sleep(dice.random() * self._seconds)
                 running.send_signal(signal.SIGKILL)
+                await running.wait()
         async with process(role, *self._where):
             self._alive.release()
             await asyncio.Event().wait()

@@ -143,7 +143,7 @@ def test_a_new_month_begins_with_nothing_spent_and_nothing_is_charged_to_the_wro
     assert turned(use, MIDNIGHT + DAY) == use
 
 
-@settings(max_examples=30)
+@settings(max_examples=15)
 @given(plans, some.integers(NOON - 20 * DAY, NOON), some.randoms(use_true_random=False))
 def test_never_is_more_used_than_the_plan_has_whatever_fails(plan: Plan, start: int, dice):
     use = Use()
