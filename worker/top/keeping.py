@@ -29,6 +29,8 @@ class Keeping:
         self._is_open = False
         self._newest: int | None = None
         """The newest hour that is behind us."""
+        self._kept: int | None = None
+        """The newest hour that is in the archive, as far as we have looked."""
         self._reason: str | None = None
 
     async def run(self, now: int, beats: AsyncIterator[int]) -> None:
@@ -62,10 +64,11 @@ class Keeping:
             snapshot = None if hour in held else await self._of(hour)
             if snapshot is not None:
                 await self._archive.write(hour, snapshot)
+                held.add(hour)
                 log.info("top list is kept", hour=hour, coins=len(snapshot.coins))
         if self._days is not None:
             await self._archive.trim(at - self._days * DAY)
-        self._newest = newest
+        self._newest, self._kept = newest, max(held, default=self._kept)
 
     async def _of(self, hour: int) -> Snapshot | None:
         found = await self._top.snapshot(hour)
@@ -79,6 +82,6 @@ class Keeping:
         self._reason = reason
         state: dict[str, Any] = {"state": "ok" if reason is None else "failing", "reason": reason, "at": at}
         try:
-            await self._top.note(NAME, state | {"list_at": self._newest})
+            await self._top.note(NAME, state | {"list_at": self._kept})
         except StoreAway as error:
             log.debug("Redis is away", reason=str(error))

@@ -51,6 +51,7 @@ async def test_an_hour_without_a_list_has_none(stores: Stores, keeping: Keeping)
     await keeping.until(NOON + 2 * MINUTE)
 
     assert await stores.archive.top_hours(0) == {NOON - 2 * HOUR}
+    assert (await stores.top.roles())["keeping"]["list_at"] == NOON - 2 * HOUR
 
 
 async def test_what_is_older_than_is_wished_is_let_go_of(stores: Stores):
