@@ -1,6 +1,7 @@
 #!/bin/sh -e
 # Start the worker alone: it asks the sources and feeds the database. Ctrl-C stops it.
 #   scripts/start-worker.sh replay FOLDER    plays recorded candles through the same tick
+#   scripts/start-worker.sh rebuild          fills the past day anew from the exchanges and the archive
 #   scripts/start-worker.sh verify           recomputes what is derived, and mends what differs
 #   scripts/start-worker.sh notify test      sends a test message through each channel, and prints the answers
 #   scripts/start-worker.sh plan             says what the settings come to: calls, credits, bytes

@@ -70,6 +70,7 @@ class Archiver:
                 await self._opened()
                 tick = await self._store.tick()
                 if tick is not None:
+                    self._closer.begin(tick - DAY + 1, await self._archive.metrics(tick - DAY))
                     await self._closer.until(now - DAY + HOUR, now)
         except (ArchiveAway, StoreAway, TimeoutError) as error:
             if isinstance(error, ArchiveAway):

@@ -19,8 +19,8 @@ from worker.latest import (
     keys,
 )
 
-PART = 250
-"""Metrics that are read at once: 15,000 samples, a few hundredths of a second of computing."""
+PART = 15_000
+"""Samples that are read at once: a few hundredths of a second of computing."""
 KEPT = keys.KEEP
 """Seconds after its last sample that an hour may still be in the store."""
 
@@ -51,7 +51,6 @@ class Closer:
         self._next: int | None = None
         """The first hour that was not closed yet; `None` until it was looked for."""
         self._also: Collection[Metric] = ()
-        """Metrics that the archive had at first: the store's own list ends before its last samples do."""
         self._trimmed = 0
 
     @property
@@ -63,9 +62,13 @@ class Closer:
         """The newest hour that was closed."""
         return None if self._next is None else self._next - HOUR
 
-    def begin(self, oldest_tick: int) -> None:
-        """Begin with the hour of a tick: none before it is in the store."""
-        self._next = keys.hour_of(oldest_tick)
+    def begin(self, oldest_tick: int, also: Collection[Metric] = ()) -> None:
+        """
+        Begin with the hour of a tick: none before it is in the store.
+
+        `also` names metrics beside those that the store lists: its list ends before its last samples do.
+        """
+        self._next, self._also = keys.hour_of(oldest_tick), also
 
     async def until(self, end: int, at: int) -> int:
         """
@@ -74,8 +77,7 @@ class Closer:
         `at` is the time now, for the record.
         """
         if self._next is None:
-            self._also = await self._archive.metrics(end - KEPT - DAY)
-            self.begin(end - KEPT + 1)
+            self.begin(end - KEPT + 1, await self._archive.metrics(end - KEPT - DAY))
         closed = 0
         while self._next is not None and self._next + HOUR <= end:
             await self.close(self._next, at)
@@ -93,7 +95,8 @@ class Closer:
         """
         known = await self._archive.counts(hour)
         made: list[HourCandle] = []
-        for part in _parts(sorted({*self._also, *await self._store.metrics()})):
+        size = max(1, PART * self._rules.interval // HOUR)
+        for part in _parts(sorted({*self._also, *await self._store.metrics()}), size):
             await self._let_a_tick_go_first()
             wanted = await self._fuller(part, hour, known, late) if known else part
             hours = await self._store.hour(wanted, hour, self._rules.grace)
@@ -134,8 +137,8 @@ class Closer:
                 self._trimmed = before
 
 
-def _parts(metrics: Sequence[Metric]) -> Iterator[Sequence[Metric]]:
-    return (metrics[start : start + PART] for start in range(0, len(metrics), PART))
+def _parts(metrics: Sequence[Metric], size: int) -> Iterator[Sequence[Metric]]:
+    return (metrics[start : start + size] for start in range(0, len(metrics), size))
 
 
 def _made(metrics: Sequence[Metric], hours: Sequence[OneHour], start: int, interval: int, at: int) -> list[HourCandle]:

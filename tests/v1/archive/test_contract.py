@@ -9,7 +9,7 @@ from hypothesis import strategies as some
 from sqlalchemy import text
 
 from v1 import candles
-from v1.archive import ArchiveAway, ArchiveError, ArchiveReader, connect_archive
+from v1.archive import ArchiveAway, ArchiveError, ArchiveReader, Form, connect_archive
 from v1.archive.revisions import REVISIONS
 from v1.archive.writer import ArchiveWriter
 from v1.candles import Bar, HourCandle, Length
@@ -139,6 +139,31 @@ async def test_hours_are_answered_as_they_are_kept(archive):
 
     within = [each for each in hours if NOON + 5 * HOUR <= each.start < NOON + 40 * HOUR]
     assert found == [Bar(*[getattr(each, name) for name in Bar._fields]) for each in within]
+
+
+async def test_the_database_writes_hours_as_they_would_be_written_here(archive):
+    hours = [*some_hours(60), hour("1", "2", start=NOON + 70 * HOUR)._replace(covered=3540)]
+    await archive.write([*hours, *some_hours(9, ETH)])
+    form = Form([f"'{name}\\\":%" for name in (*Bar._fields, "end")], "nothing", "\n")
+
+    found = await archive.written(BTC, NOON, NOON + 2**30, form)
+
+    expected = []
+    for each in hours:
+        cells = [each.coverage if name == "covered" else getattr(each, name) for name in Bar._fields]
+        *texts, last = form.texts
+        parts = [f"{text}{'nothing' if cell is None else cell}" for text, cell in zip(texts, cells, strict=True)]
+        expected.append("".join([*parts, last]))
+    assert found.split("\n") == expected
+    assert await archive.written(BTC, 0, NOON, form) == ""
+
+
+@pytest.mark.parametrize("seconds", [1, 5, 60, 720, 1800, 3540, 3599, 3600])
+async def test_coverage_is_the_nearest_double_in_its_shortest_text(archive, seconds):
+    await archive.write([hour("1")._replace(covered=seconds)])
+    form = Form(["", *[","] * (len(Bar._fields) - 1), ""], "", "")
+
+    assert (await archive.written(BTC, 0, 2**40, form)).split(",")[9] == repr(seconds / 3600)
 
 
 async def test_the_questions_of_the_worker_are_answered(archive):

@@ -12,6 +12,7 @@ import pytest
 from tests import postgres
 from v1.archive import ArchiveAway, ArchiveError, connect_archive
 from v1.archive.writer import ArchiveWriter
+from v1.model import Metric
 
 from ..serving import HOUR, NOON
 from .hours import BTC, hour, opened, some_hours
@@ -79,6 +80,20 @@ async def test_killed_while_writing_it_has_whole_hours_only_and_goes_on(database
 
         assert len(found) >= 3
         assert set(found) == {200}
+
+
+async def test_stopped_while_writing_it_has_whole_hours_only_and_goes_on(database):
+    one = hour("1", "2.5")
+    async with opened(database) as archive:
+        for place in range(30):
+            hours = [one._replace(metric=Metric(f"A:{each}"), start=place * HOUR) for each in range(500)]
+            writing = asyncio.create_task(archive.write(hours))
+            await asyncio.sleep(place * 0.001)
+            writing.cancel()
+            await asyncio.wait([writing])
+            assert len(await archive.counts(place * HOUR)) in (0, 500)
+
+        assert await archive.write([one]) == 1
 
 
 async def test_a_full_disk_is_away_and_nothing_is_half_written(tmp_path):
