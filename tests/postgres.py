@@ -9,6 +9,7 @@ there a server belongs to `nobody`.
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 import time
@@ -127,7 +128,7 @@ def running(programs: Path, settings: Sequence[str] = QUICK) -> Iterator[Server]
     """Run a server in a folder of its own, and stop it at the end."""
     # Not pytest's own folder: its path is long for a socket, and closed to other users than the one who tests.
     with tempfile.TemporaryDirectory() as folder:
-        server = Server(programs, Path(folder), settings)
+        server = Server(_within_reach(programs, Path(folder)), Path(folder), settings)
         server.start()
         try:
             yield server
@@ -141,6 +142,28 @@ def _is_root() -> bool:
 
 def _user() -> dict[str, Any]:
     return {"user": "nobody", "group": "nogroup", "extra_groups": []} if _is_root() else {}
+
+
+def _within_reach(programs: Path, folder: Path) -> Path:
+    """Give the same programs where `nobody` may run them: a virtual environment of root's is often closed to others."""
+    if not _is_root() or all(parent.stat().st_mode & stat.S_IXOTH for parent in programs.parents):
+        return programs
+    installed, package = programs.parent, programs.parent.parent
+    # The programs look for the wheel's libraries beside its package.
+    for part in (installed, package.with_name(f"{package.name}.libs")):
+        shutil.copytree(part, folder / part.relative_to(package.parent), copy_function=_link, ignore=_headers)
+    return folder / programs.relative_to(package.parent)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # On another file system, or one without links.
+        shutil.copy2(source, target)
+
+
+def _headers(_: str, names: list[str]) -> set[str]:
+    return {"include"} & set(names)
 
 
 def _each(option: str, values: Sequence[str]) -> list[str]:
