@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 import yaml
 from redis.exceptions import ConnectionError as NoConnection
+from sqlalchemy import make_url
 
 from v1 import keys
 from v1.settings import Settings
@@ -48,6 +49,20 @@ COMMAND: list[str] = json.loads(said_by_the_image("CMD")[0])
 HEALTH: list[str] = json.loads(said_by_the_image("HEALTHCHECK")[0].partition("CMD ")[2])
 
 
+def interpolated(value: str, given: Mapping[str, str]) -> str:
+    """
+    Give a value of the Compose file as Compose reads it: `${NAME:-else}` and `${NAME:+instead}`, one in another.
+
+    https://github.com/compose-spec/compose-spec/blob/main/12-interpolation.md
+    """
+    innermost = re.compile(r"\$\{(\w+):([-+])([^${}]*)\}")
+    while found := innermost.search(value):
+        name, sign, word = found.groups()
+        known = given.get(name, "")
+        value = value.replace(found[0], (known or word) if sign == "-" else (word if known else ""))
+    return value
+
+
 def test_the_compose_file_is_one():
     check = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml"]
 
@@ -57,7 +72,7 @@ def test_the_compose_file_is_one():
 
 
 def test_every_setting_in_the_container_files_exists():
-    in_compose = {name for service in SERVICES.values() for name in service.get("environment", {})}
+    in_compose = {name for part in ("worker", "api") for name in SERVICES[part]["environment"]}
     in_image = {name for name in ENVIRONMENT if name.startswith("TRACKER_")}
 
     assert in_compose | in_image <= SETTINGS
@@ -68,11 +83,39 @@ def test_a_service_of_the_compose_file_starts_with_the_settings_it_is_given(
     service: str, kind: type[Settings], clean: pytest.MonkeyPatch
 ):
     for name, value in {**ENVIRONMENT, **SERVICES[service]["environment"]}.items():
-        clean.setenv(name, value)
+        clean.setenv(name, interpolated(value, {}))
 
     settings = kind.load()
 
     assert settings.redis_address == "redis://redis:6379/0"
+    assert settings.archive_address == "sqlite+aiosqlite:////data/archive.db"
+
+
+@pytest.mark.parametrize("service, kind", [("api", Settings), ("worker", WorkerSettings)])
+def test_with_its_profile_the_archive_is_in_the_postgres_of_the_compose_file(
+    service: str, kind: type[Settings], clean: pytest.MonkeyPatch
+):
+    database = SERVICES["postgres"]
+    profiles = {"COMPOSE_PROFILES": database["profiles"][0]}
+    for name, value in {**ENVIRONMENT, **SERVICES[service]["environment"]}.items():
+        clean.setenv(name, interpolated(value, profiles))
+
+    found = make_url(kind.load().archive_address)
+
+    assert (found.host, found.username, found.database) == (
+        "postgres",
+        database["environment"]["POSTGRES_USER"],
+        database["environment"]["POSTGRES_DB"],
+    )
+    assert SERVICES[service]["depends_on"]["postgres"] == {"condition": "service_healthy", "required": False}
+
+
+def test_a_database_of_ones_own_is_used_whatever_the_profile():
+    own = {"COMPOSE_PROFILES": "postgres", "TRACKER_DATABASE_URL": "postgresql+asyncpg://db.example.org/tracker"}
+
+    given = interpolated(SERVICES["worker"]["environment"]["TRACKER_DATABASE_URL"], own)
+
+    assert given == own["TRACKER_DATABASE_URL"]
 
 
 def test_the_example_of_settings_names_every_one_with_its_default(clean: pytest.MonkeyPatch):
