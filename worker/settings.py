@@ -1,13 +1,15 @@
 """What the worker reads from its environment, beside what every process of the version reads."""
 
 import re
+from collections.abc import Collection
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple, Self
 
 from pydantic import AnyHttpUrl, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource, TomlConfigSettingsSource
 
-from worker.latest import DAY, HOUR, PREFIX, Settings, Words, words
+from worker.latest import DAY, HOUR, PREFIX, Settings, Words, WrongSettings, words
 
 SOURCES = ("cryptowatch", "kraken", "binance", "simulated")
 PUSHOVER = "pushover"
@@ -103,6 +105,17 @@ class WorkerSettings(Settings):
     cryptocompare_calls: Annotated[int, Field(ge=1)] = 11_000
     """Calls of a month that may be used."""
 
+    @classmethod
+    def load(cls, **given: Any) -> Self:
+        """Read the environment. Raises `WrongSettings` as `Settings.load` does, and for a name that is no setting."""
+        try:
+            settings = super().load(**given)
+        except WrongSettings as error:
+            raise WrongSettings("\n".join([str(error), *_misspelt(cls)])) from error
+        if wrong := _misspelt(cls):
+            raise WrongSettings("\n".join(wrong))
+        return settings
+
     @field_validator("archive_backfill", mode="before")
     @classmethod
     def _is_a_length(cls, value: object) -> object:
@@ -171,6 +184,27 @@ class WorkerSettings(Settings):
     def page(self) -> str:
         """Where people reach the page."""
         return str(self.public_url or f"http://{self.bind}")
+
+
+def _misspelt(kind: type[WorkerSettings]) -> list[str]:
+    """Say which names are nobody's. The worker reads every setting there is, so it is the one to tell."""
+    prefix = PREFIX.lower()
+    try:
+        written = {prefix + name.lower() for name in TomlConfigSettingsSource(kind).toml_data}
+        written |= {*EnvSettingsSource(kind).env_vars, *DotEnvSettingsSource(kind).env_vars}
+    except (ValueError, OSError):  # Said already, of the file.
+        return []
+    known = {prefix + name for name in kind.model_fields}
+    return [
+        f"{name.upper()}: there is no such setting{_near(name, known)}"
+        for name in sorted(written - known)
+        if name.startswith(prefix)
+    ]
+
+
+def _near(name: str, known: Collection[str]) -> str:
+    near = get_close_matches(name, known, 1)
+    return f"; did you mean {near[0].upper()}?" if near else ""
 
 
 def _way(place: int, text: str) -> Way:

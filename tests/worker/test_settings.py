@@ -132,3 +132,24 @@ def test_settings_cannot_be_changed_later():
 
     with pytest.raises(ValueError, match="frozen"):
         settings.interval = 5
+
+
+@pytest.mark.parametrize("file, line", [(None, ""), (".env", "TRACKER_INTERVALL=5"), ("tracker.toml", "intervall = 5")])
+def test_a_misspelt_name_stops_the_start_and_the_one_that_was_meant_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, file: str | None, line: str
+):
+    if file:
+        (tmp_path / file).write_text(line)
+    else:
+        monkeypatch.setenv("TRACKER_INTERVALL", "5")
+
+    said = refused(monkeypatch, SOURCES="bitfenix")
+
+    assert len(said) == 2
+    assert said[1] == "TRACKER_INTERVALL: there is no such setting; did you mean TRACKER_INTERVAL?"
+
+
+def test_names_of_others_in_the_same_file_do_not_matter(tmp_path: Path):
+    (tmp_path / ".env").write_text("COMPOSE_PROFILES=postgres\nTRACKER_INTERVAL=30")
+
+    assert WorkerSettings.load().interval == 30
