@@ -28,7 +28,7 @@ class Invented:
     """
     A source as `worker.sources.base` defines it, whose candles and readings agree.
 
-    `trouble` is raised by whatever is asked, `candle_trouble` by the candles of one metric, as often
+    `trouble` is raised by whatever is asked, `listing_trouble` where it is asked what it has, `candle_trouble` by the candles of one metric, as often
     as it is listed there. What waits, waits for `gate`.
     """
 
@@ -42,6 +42,7 @@ class Invented:
         self._all = metrics
         self.missing: dict[Metric, str] = {}
         self.trouble: SourceError | None = None
+        self.listing_trouble: SourceError | None = None
         self.candle_trouble: dict[Metric, list[SourceError]] = {}
         self.keeps = DAY
         """Seconds before the end that candles are kept for."""
@@ -61,8 +62,14 @@ class Invented:
     async def open(self, session: ClientSession) -> Mapping[Metric, str]:  # noqa: ARG002  # the contract's
         self.opened += 1
         await self._answer()
+        if self.listing_trouble is not None:
+            raise self.listing_trouble
         self._metrics = self._all
         return self.missing
+
+    def lists(self, *metrics: Metric) -> None:
+        """Have other metrics from now on, for whoever asks."""
+        self._all = metrics
 
     async def fetch(self, session: ClientSession, at: int) -> Mapping[Metric, Reading]:  # noqa: ARG002  # the contract's
         self.fetched.append(at)

@@ -33,6 +33,38 @@ async def test_it_is_opened_when_it_is_first_needed_and_only_once(source: Invent
     assert source.opened == 1
 
 
+async def test_once_an_hour_it_is_asked_anew_what_it_has_and_a_new_metric_is_sampled_and_filled(
+    source: Invented, watched: Watched
+):
+    source.missing = {XRP: "invented has no XRPUSD"}
+    await watched.readings(NOON)
+    source.lists(BTC, XRP)
+    source.missing = {ETH: "invented has no ETHUSD"}
+
+    within = await watched.readings(NOON + 3540)
+    was_whole = watched.has_come_back()
+    await watched.readings(NOON + 3600)
+    await asyncio.sleep(0)
+    with_new = await watched.readings(NOON + 3660)
+
+    assert (within.keys(), was_whole) == ({BTC, ETH}, False)
+    assert with_new.keys() == {BTC, XRP}
+    assert watched.has_come_back()
+    assert watched.state()["missing"] == {ETH: "invented has no ETHUSD"}
+
+
+async def test_a_source_that_does_not_say_what_is_new_goes_on_with_what_it_had(source: Invented, watched: Watched):
+    await watched.readings(NOON)
+    source.listing_trouble = Unreachable("no answer")
+
+    with capture_logs() as logs:
+        later = [await watched.readings(NOON + 3600 + 60 * minute) for minute in range(3)]
+        await asyncio.sleep(0)
+
+    assert [given.keys() for given in later] == [{BTC, ETH}] * 3
+    assert told(logs) == ["what the source has now is not known"]
+
+
 async def test_what_the_provider_does_not_have_is_named_when_it_opens(source: Invented, watched: Watched):
     source.missing = {XRP: "invented has no XRPUSD"}
 

@@ -31,6 +31,9 @@ class Watched:
         self._session = session
         self._patience = patience
         self._opening: asyncio.Task[None] | None = None
+        self._asking_anew: asyncio.Task[None] | None = None
+        self._asked_at: int | None = None
+        """The tick at which the source was last asked what it has."""
         self._stay_away_until = 0.0
         self._has_come_back = False
         self._failing_since: int | None = None
@@ -57,6 +60,7 @@ class Watched:
             self._failed(at, error)
             return {}
         self._succeeded(at)
+        self._keep_up(at)
         return readings
 
     async def open(self, at: int) -> None:
@@ -92,7 +96,7 @@ class Watched:
         }
 
     def has_come_back(self) -> bool:
-        """Tell, once each time, that the source answers again: what it missed can be asked for now."""
+        """Tell, once each time, that the source answers again, or has more: what is missing can be asked for now."""
         has, self._has_come_back = self._has_come_back, False
         return has
 
@@ -106,15 +110,35 @@ class Watched:
             self._opening = None
             raise
 
+    def _keep_up(self, at: int) -> None:
+        """Ask anew what the source has, once an hour and beside the ticks: markets are opened and closed."""
+        if self._asked_at is None:
+            self._asked_at = at
+        elif at >= self._asked_at + HOUR:
+            self._asked_at, self._asking_anew = at, asyncio.create_task(self._learn_anew())
+
+    async def _learn_anew(self) -> None:
+        before = set(self.metrics)
+        try:
+            await self._learn()
+        except SourceError as error:
+            log.debug("what the source has now is not known", source=self.name, reason=str(error))
+        if new := set(self.metrics) - before:
+            log.info("the source has new metrics", source=self.name, metrics=sorted(new))
+            self._has_come_back = True
+
     async def _learn(self) -> None:
+        known, absent = set(self.metrics), self.missing
         try:
             async with asyncio.timeout(OPEN_SECONDS):
                 self.missing = await self.source.open(self._session)
         except TimeoutError as error:
             raise Unreachable(f"{self.name} did not say in {OPEN_SECONDS} s what it has") from error
-        log.info("source is open", source=self.name, metrics=len(self.metrics), missing=len(self.missing))
+        if set(self.metrics) != known or not known:
+            log.info("source is open", source=self.name, metrics=len(self.metrics), missing=len(self.missing))
         for metric, reason in sorted(self.missing.items()):
-            log.warning("no such metric", source=self.name, metric=metric, reason=reason)
+            if absent.get(metric) != reason:
+                log.warning("no such metric", source=self.name, metric=metric, reason=reason)
 
     def _failed(self, at: int, error: Exception) -> None:
         reason = str(error) or f"{self.name} took longer than {self._patience:g} s"
