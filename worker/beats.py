@@ -4,6 +4,10 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+import structlog
+
+log = structlog.get_logger()
+
 
 async def beats(
     interval: int,
@@ -18,13 +22,17 @@ async def beats(
     the next one comes when the clock is past the last.
     """
     last = _passed(clock(), interval) if after is None else after
+    has_told = False
     while True:
         # No longer than one interval at a time, so that a clock set forward is noticed by the next beat.
         await sleep(min(last + interval - clock(), interval))
         beat = _passed(clock(), interval)
         if beat > last:
-            last = beat
+            last, has_told = beat, False
             yield beat
+        elif beat < last and not has_told:
+            log.warning("the clock was set back, and nothing is sampled until it is past", now=beat, until=last)
+            has_told = True
 
 
 def _passed(now: float, interval: int) -> int:

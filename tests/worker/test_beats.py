@@ -4,6 +4,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from worker.beats import beats
 
@@ -109,11 +110,13 @@ async def test_a_clock_set_back_an_hour_repeats_nothing_and_goes_on_when_it_is_p
     await anext(clock)
 
     time.now -= HOUR
-    came = await take(2, clock)
+    with capture_logs() as logs:
+        came = await take(2, clock)
 
     assert came == [NOON + 120, NOON + 180]
     assert time.now == NOON + 180
     assert max(time.slept) <= 60
+    assert [entry["event"] for entry in logs] == ["the clock was set back, and nothing is sampled until it is past"]
 
 
 async def test_a_clock_set_back_and_right_again_loses_one_beat_at_most():
