@@ -27,6 +27,8 @@ from worker.tick import tick
 
 SIZES = (1_000, 10_000, 30_000)
 CLAIMED = 10_000
+FINE, FINE_PAIRS = 5, 10
+"""Seconds between two samples where they are many, and of how many pairs such a day is made up."""
 
 ROUNDS = 5
 BUDGET = 5.0
@@ -108,6 +110,7 @@ def measure() -> Iterator[Figure]:
         empty = {size: _measured(embedded, size, is_full=False)[0] for size in SIZES}
         yield _capacity(full[SIZES[-1]])
         yield from _evenness(full, empty)
+        yield _finer(_measured(embedded, SIZES[0], is_full=True, interval=FINE)[0], full[SIZES[0]])
 
 
 def _beside_floor(found: Measured, floor: Times, pinned: str) -> Iterator[Figure]:
@@ -142,14 +145,28 @@ def _evenness(full: Mapping[int, Measured], empty: Mapping[int, Measured]) -> It
         )
 
 
-def _measured(binary: Path, size: int, *, is_full: bool, has_floor: bool = False) -> tuple[Measured, Times]:
-    print(f"{binary.name}: {size:,} metrics, day {'full' if is_full else 'empty'}", file=sys.stderr)
-    return uvloop.run(_run(binary, size, is_full=is_full, has_floor=has_floor))
+def _finer(fine: Measured, usual: Measured) -> Figure:
+    share = fine.tick.wall / FINE
+    how = (
+        f"{fine.server}, {fine.metrics:,} metrics: {fine.each:.0f} beside {usual.each:.0f} us of processor time; "
+        f"such a tick takes {share:.1%} of its {FINE} s, so {fine.metrics / share:,.0f} metrics would fill them"
+    )
+    what = f"a metric's part of a tick, day full, a sample every {FINE} s beside one a minute"
+    return beside(what, f"{fine.each / usual.each:.2f} x", how)
 
 
-async def _run(binary: Path, size: int, *, is_full: bool, has_floor: bool) -> tuple[Measured, Times]:
+def _measured(
+    binary: Path, size: int, *, is_full: bool, has_floor: bool = False, interval: int = MINUTE
+) -> tuple[Measured, Times]:
+    day = f"day {'full' if is_full else 'empty'}, a sample every {interval} s"
+    print(f"{binary.name}: {size:,} metrics, {day}", file=sys.stderr)
+    return uvloop.run(_run(binary, size, is_full=is_full, has_floor=has_floor, interval=interval))
+
+
+async def _run(binary: Path, size: int, *, is_full: bool, has_floor: bool, interval: int) -> tuple[Measured, Times]:
     """Give what a tick took, and its floor, which is measured only if wished for."""
-    names, days = market.metrics(size), market.days(market.PAIRS, market.START, MINUTE, 2 * ROUNDS + 2)
+    pairs = market.PAIRS if interval == MINUTE else FINE_PAIRS
+    names, days = market.metrics(size), market.days(pairs, market.START, interval, 2 * ROUNDS + 2)
     ticks, phases, floors = [], [], []
     async with servers.running(binary) as server:
         if is_full:
@@ -157,7 +174,7 @@ async def _run(binary: Path, size: int, *, is_full: bool, has_floor: bool) -> tu
         store = Observed(server.redis)
         await store.open()
         for number in range(2 * ROUNDS + 2 if has_floor else ROUNDS + 1):
-            at, heard = market.START + (number + 1) * MINUTE, market.heard(names, days, number)
+            at, heard = market.START + (number + 1) * interval, market.heard(names, days, number)
             if has_floor and number % 2:
                 floors.append(await _timed(server.redis, partial(_blind, await store.held(at, heard))))
             else:

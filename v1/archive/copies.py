@@ -1,0 +1,126 @@
+"""
+Copies of an archive in SQLite: taken of one instant while it is written to, checked by reading them. PostgreSQL has
+tools of its own for that; here is only how they are called.
+"""
+
+import shlex
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote, unquote
+
+from sqlalchemy.engine import make_url
+
+from .engine import LOCKED_SECONDS, ArchiveError, translated
+from .revisions import REVISIONS, judge
+from .schema import SCHEMA_TABLE, candles, metadata
+
+PAGES = 2000
+"""Copied at a time: 8 MB, so that somebody can be told how far it is."""
+BESIDE = ("-wal", "-shm", "-journal")
+"""What SQLite puts beside a file while it is used, or when whoever used it was killed."""
+
+Seen = Callable[[int, int], None]
+"""Told how much is done, and of how much."""
+
+
+class Contents(NamedTuple):
+    """What is in an archive."""
+
+    schema: str
+    rows: Mapping[str, int]
+    """How many, by table."""
+
+    @property
+    def candles(self) -> int:
+        return self.rows[candles.name]
+
+
+class View:
+    """An instant of an archive: what is committed after it began is not in it."""
+
+    def __init__(self, view: sqlite3.Connection, other: sqlite3.Connection) -> None:
+        self._view = view
+        self._other = other
+        self._version = _version(other)
+        view.execute("BEGIN")
+        with translated():
+            self.contents = _contents(view)
+
+    def is_newest(self) -> bool:
+        """Tell whether nothing was committed since it began."""
+        with translated():
+            return _version(self._other) == self._version
+
+    def copy(self, to: Path, seen: Seen) -> None:
+        """Make a file of it that needs no other beside it."""
+        try:
+            with closing(sqlite3.connect(to, isolation_level=None)) as copied:
+                self._view.backup(copied, pages=PAGES, progress=lambda _, left, of: seen(of - left, of))
+                # It begins as the archive's own does: with a log beside it, from the first time that it is read.
+                copied.execute("PRAGMA journal_mode = DELETE")
+        except sqlite3.Error as error:
+            raise ArchiveError(f"the archive cannot be copied to {to}: {error}") from error
+
+
+@contextmanager
+def view(path: Path) -> Iterator[View]:
+    """Look at the archive in a file. Raises `ArchiveError`."""
+    with translated(), closing(_opened(path, "mode=rw")) as one, closing(_opened(path, "mode=rw")) as other:
+        yield View(one, other)
+
+
+def read(path: Path) -> Contents:
+    """Check a copy, and give what is in it. Raises `ArchiveError` where it is not sound."""
+    with translated(), closing(_opened(path, "mode=ro&immutable=1")) as copied:
+        wrong = [said for (said,) in copied.execute("PRAGMA integrity_check(5)") if said != "ok"]
+        if wrong:
+            raise ArchiveError(f"{path} is damaged: {'; '.join(wrong)}")
+        return _contents(copied)
+
+
+def is_known(schema: str) -> bool:
+    """Tell whether this code can use an archive with that schema: as it is, or brought up to its own."""
+    return schema in REVISIONS
+
+
+def file_of(address: str) -> Path | None:
+    """Give the file of an archive in SQLite; `None` of one in PostgreSQL."""
+    url = make_url(address)
+    return Path(unquote(url.database or "")).absolute() if url.get_backend_name() == "sqlite" else None
+
+
+def command(tool: str, address: str) -> str:
+    """Write how a tool of PostgreSQL, `pg_dump` or `pg_restore`, is called for an address, without the password."""
+    url = make_url(address).set(drivername="postgresql", password=None)
+    place = {name: value for name, value in url.query.items() if name in ("host", "port")}
+    return f"{tool} --dbname={shlex.quote(url.set(query=place).render_as_string(hide_password=False))}"
+
+
+def _opened(path: Path, options: str) -> sqlite3.Connection:
+    file = f"file:{quote(str(path))}?{options}"
+    connection = sqlite3.connect(file, uri=True, timeout=LOCKED_SECONDS, isolation_level=None)
+    connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    """Give a number that is another one when somebody else has committed something."""
+    (version,) = connection.execute("PRAGMA data_version").fetchone()
+    return int(version)
+
+
+def _contents(connection: sqlite3.Connection) -> Contents:
+    known = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if SCHEMA_TABLE not in known:
+        raise ArchiveError("it is no archive of ours: it has no schema")
+    (held,) = connection.execute(f"SELECT version_num FROM {SCHEMA_TABLE}").fetchone()  # noqa: S608  # a name of ours
+    if not is_known(held):
+        judge(held)
+    rows = {
+        name: connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0]  # noqa: S608
+        for name in sorted(known & metadata.tables.keys())
+    }
+    return Contents(held, rows)
