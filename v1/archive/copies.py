@@ -6,7 +6,7 @@ tools of its own for that; here is only how they are called.
 import shlex
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote, unquote
@@ -46,8 +46,7 @@ class View:
         self._other = other
         self._version = _version(other)
         view.execute("BEGIN")
-        with translated():
-            self.contents = _contents(view)
+        self.contents = _contents(view)
 
     def is_newest(self) -> bool:
         """Tell whether nothing was committed since it began."""
@@ -68,8 +67,11 @@ class View:
 @contextmanager
 def view(path: Path) -> Iterator[View]:
     """Look at the archive in a file. Raises `ArchiveError`."""
-    with translated(), closing(_opened(path, "mode=rw")) as one, closing(_opened(path, "mode=rw")) as other:
-        yield View(one, other)
+    with ExitStack() as opened:
+        with translated():
+            one, other = [opened.enter_context(closing(_opened(path, "mode=rw"))) for _ in range(2)]
+            seen = View(one, other)
+        yield seen
 
 
 def read(path: Path) -> Contents:

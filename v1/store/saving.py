@@ -90,7 +90,9 @@ class Saver:
         with translated():
             said = cast("dict[str, str]", await self._redis.config_get("dir", "dbfilename"))
         if about["rdb_last_bgsave_status"] != "ok":
-            raise StoreError(f"Redis could not write its snapshot into {said['dir']}: is its disk full? Its log says why")
+            raise StoreError(
+                f"Redis could not write its snapshot into {said['dir']}: is its disk full? Its log says why"
+            )
         return Path(said["dir"], said["dbfilename"])
 
     async def is_newest(self, begun: Begun) -> bool:
@@ -119,7 +121,7 @@ class Saver:
         first = now = await self._fed()
         waited = 0.0
         while now.tick == first.tick and waited < (SETTLE_SECONDS if now.tick != cut else UNFINISHED_SECONDS):
-            if now.feeder is None:
+            if not now.is_fed:
                 return now.tick != cut
             await asyncio.sleep(LOOK_SECONDS)
             waited += LOOK_SECONDS
@@ -129,15 +131,13 @@ class Saver:
     async def _fed(self) -> "_Fed":
         with translated():
             tick, feeder = await self._redis.mget(keys.TICK, keys.LEASE)
-        return _Fed(None if tick is None else int(tick), feeder)
+        return _Fed(None if tick is None else int(tick), feeder is not None)
 
     async def _newest(self) -> dict[str, int]:
         """Give the tick that each metric with a record is at; 0 of a record that nobody can read."""
-        found: list[str] = []
         pattern = keys.moments(Metric("*"))
         with translated():
-            async for key in self._redis.scan_iter(match=pattern, count=_BATCH):
-                found.append(str(key))
+            found = [str(key) async for key in self._redis.scan_iter(match=pattern, count=_BATCH)]
             newest: dict[str, int] = {}
             for some in _batches(found):
                 newest |= _ticks(some, cast("list[str | None]", await self._redis.mget(some)))
@@ -150,7 +150,7 @@ class Saver:
 
 class _Fed(NamedTuple):
     tick: int | None
-    feeder: str | None
+    is_fed: bool
 
 
 def _count(keyspace: Mapping[str, Mapping[str, int]]) -> int:

@@ -18,7 +18,7 @@ from ..records import LOOKS_AT_NOTHING, Found, Look, Step
 from ..rules import NO_OUTAGES, NOTHING_SAID, SILENT, Judged, Outages, read_states
 from . import commands
 from .commands import AlertLimits
-from .connection import translated
+from .connection import StoreError, translated
 from .leaving import Leaving
 from .reader import Reader
 from .recent import Recent
@@ -39,6 +39,8 @@ class Writer(Reader):
         """Every metric with a sample in the day: a tick moves all of them on."""
         self._since: int | None = None
         """Records are expected to be valid at this tick or a later one; `None` while there are none."""
+        self._who: str | None = None
+        """Under which name it has the lease; `None` where nobody took one."""
         self.limits = limits
         self.outages = NO_OUTAGES
         self.late: dict[int, set[Metric]] = {}
@@ -60,12 +62,12 @@ class Writer(Reader):
     async def lease(self, who: str) -> str | None:
         """Take or keep the right to feed this Redis; where somebody else has it, give that name."""
         with translated():
-            if await self._redis.set(keys.LEASE, who, nx=True, ex=keys.LEASE_SECONDS):
-                return None
-            holder = await self._redis.get(keys.LEASE)
-            if holder is not None and holder != who:
-                return str(holder)
-            await self._redis.set(keys.LEASE, who, ex=keys.LEASE_SECONDS)
+            if not await self._redis.set(keys.LEASE, who, nx=True, ex=keys.LEASE_SECONDS):
+                holder = await self._redis.get(keys.LEASE)
+                if holder is not None and holder != who:
+                    return str(holder)
+                await self._redis.set(keys.LEASE, who, ex=keys.LEASE_SECONDS)
+        self._who = who
         return None
 
     async def take_over(self, who: str, holder: str) -> bool:
@@ -81,6 +83,7 @@ class Writer(Reader):
                     await pipe.execute()
                 except WatchError:  # somebody else was quicker
                     return False
+        self._who = who
         return True
 
     async def release(self, who: str) -> None:
@@ -97,15 +100,18 @@ class Writer(Reader):
 
         `look` says which samples before the tick the alert rules ask for. A second round trip is
         needed only where the tick was written before, where a record is older than expected, or where
-        the first of those samples was not where it should be.
+        the first of those samples was not where it should be. Raises `StoreError` where somebody else
+        has the lease: whoever slept for longer than it lasts must not wake up in the middle of a tick.
         """
         # A record older than a day counts for nothing, so there is nothing to look for before it.
         since = at if self._since is None else min(max(self._since, at - DAY), at)
         leaving, recent = Leaving(at, since, metrics), Recent(at, metrics, look)
         pipe = self._pipe()
+        pipe.get(keys.LEASE)
         leaving.put(pipe)
         recent.put(pipe)
         answers = iter(await self._run(pipe))
+        self._see_that_nobody_else_feeds(next(answers))
         found = leaving.take(answers)
         if await self._looks_wrong(at, since, leaving, found):
             return await self.found(at, metrics, look)
@@ -119,6 +125,10 @@ class Writer(Reader):
         for index, samples in recent.samples():
             found[index] = found[index]._replace(recent=samples)
         return await self._with_written(at, metrics, found)
+
+    def _see_that_nobody_else_feeds(self, holder: str | None) -> None:
+        if self._who is not None and holder not in (None, self._who):
+            raise StoreError(f"{holder} feeds this Redis now, and only one worker does at a time")
 
     async def _looks_wrong(self, at: int, since: int, leaving: Leaving, found: Sequence[Found]) -> bool:
         """Tell whether records are not what was expected, and mend that, so that the next look finds them so."""

@@ -1,9 +1,12 @@
 """The right to feed a Redis: taken, kept, refused, run out, taken over, given back."""
 
+import pytest
 from redis.asyncio import Redis
 
 from v1 import keys
-from v1.store import Writer
+from v1.store import StoreError, Writer
+
+NOON = 1_621_252_800
 
 
 async def test_the_first_to_ask_has_the_lease_and_the_second_is_told_who_has_it(redis: Redis):
@@ -89,3 +92,22 @@ async def test_nobody_gives_back_what_is_not_his(redis: Redis):
     await store.release("two")
 
     assert await store.lease("two") == "one"
+
+
+async def test_who_slept_for_longer_than_the_lease_moves_nothing_once_somebody_else_feeds(redis: Redis):
+    first, second = Writer(redis), Writer(redis)
+    await first.lease("one")
+    await redis.delete(keys.LEASE)
+    await second.lease("two")
+
+    assert await second.found(NOON, []) == []
+    with pytest.raises(StoreError, match="two feeds this Redis now"):
+        await first.found(NOON, [])
+
+
+async def test_a_lease_that_ran_out_and_that_nobody_took_holds_nobody_up(redis: Redis):
+    store = Writer(redis)
+    await store.lease("one")
+    await redis.delete(keys.LEASE)
+
+    assert await store.found(NOON, []) == []
