@@ -1,7 +1,7 @@
 """The one import of a version: what `latest` is to the shell, this module is to the worker."""
 
 from v1 import candles, decimals, keys, moments, records
-from v1.archive import ArchiveAway, ArchiveError, connect_archive
+from v1.archive import ArchiveAway, ArchiveError, connect_archive, copies
 from v1.archive.toplist import TopArchiveWriter
 from v1.archive.writer import ArchiveWriter
 from v1.backtest import CLOCK_UNKNOWN, Tick, Trial, play, report, ticks_of, variants
@@ -50,6 +50,7 @@ from v1.store import (
     connect,
     kept_day,
 )
+from v1.store.saving import Begun, Held, Saver
 from v1.toplist import About, Listing, PricedCoin, RankedCoin, Snapshot, is_due, is_late, merge
 
 __all__ = [
@@ -70,6 +71,7 @@ __all__ = [
     "ArchiveError",
     "ArchiveWriter",
     "Attempt",
+    "Begun",
     "Book",
     "Candle",
     "Channels",
@@ -78,6 +80,7 @@ __all__ = [
     "Entry",
     "Found",
     "Heard",
+    "Held",
     "HourCandle",
     "Kept",
     "Listing",
@@ -99,6 +102,7 @@ __all__ = [
     "Report",
     "Rule",
     "Sample",
+    "Saver",
     "Seconds",
     "Settings",
     "Severity",
@@ -127,6 +131,7 @@ __all__ = [
     "configure_logs",
     "connect",
     "connect_archive",
+    "copies",
     "cut",
     "decimals",
     "digest",

@@ -17,7 +17,7 @@ from .recordings import Json, Recordings
 
 LIMIT = 6000
 """Weight a minute, of today; the recording is of 2021 and says 1200."""
-LENGTHS = {"1m": MINUTE, "1h": HOUR}
+LENGTHS = {"1s": 1, "1m": MINUTE, "1h": HOUR}
 WINDOWS = {f"{minutes}m": minutes * MINUTE for minutes in range(1, 60)} | {"1h": 3600}
 
 

@@ -22,7 +22,7 @@ USUAL = BEFORE[-1] / len(BUSY)
 
 
 class Bar(NamedTuple):
-    """One minute."""
+    """A second, a minute or an hour."""
 
     start: int
     open: Decimal
@@ -67,7 +67,10 @@ class Market:
         return Bar(start, prices[0], max(prices), min(prices), prices[-1], volume)
 
     def candle(self, start: int, length: int) -> Bar:
-        """Give the bar of a minute, or what the bars of an hour's minutes come to."""
+        """Give the bar of a second or a minute, or what the bars of an hour's minutes come to."""
+        if length < MINUTE:
+            price = self.price(start)
+            return Bar(start, price, price, price, price, self.traded(start, start + length))
         bars = [self.bar(minute) for minute in range(start, start + length, MINUTE)]
         highs, lows = [bar.high for bar in bars], [bar.low for bar in bars]
         volume = sum([bar.volume for bar in bars], Decimal(0))

@@ -1,6 +1,6 @@
 """
 Binance's public REST API for spot markets: one `ticker/24hr` call a tick, and what was traded in the
-interval from `ticker` with a window. No account, no WebSocket.
+interval from `ticker` with a window, or from candles of a second. No account, no WebSocket.
 
 Binance counts weight, 6000 a minute for one address, and bans an address that goes on after a refusal.
 So what a tick may cost is bounded, and the wait of a refusal is kept even where other numbers came.
@@ -9,14 +9,14 @@ So what a tick may cost is bounded, and the wait of a refusal is kept even where
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from aiohttp import ClientSession
 
 from worker.latest import DAY, HOUR, MINUTE, Candle, Metric, Reading
-from worker.sources import windows
+from worker.sources import seconds, windows
 from worker.sources.base import Refused, SourceError, error_json, exact_json, told_apart, wanted
 from worker.sources.fields import amount, by_symbol, change, pick, price, rows, whole
 from worker.sources.minutes import Columns, finished
@@ -47,7 +47,7 @@ class Markets(NamedTuple):
 
 
 class Binance:
-    """`BINANCE:BTCUSDT` and all other spot symbols that are trading; `interval_volume` from the rolling window."""
+    """`BINANCE:BTCUSDT` and all other spot symbols that are trading; `interval_volume` from windows or seconds."""
 
     name = NAME
     pace = 0.15
@@ -99,7 +99,7 @@ class Binance:
         body = await self._tickers(session)
         with told_apart(NAME):
             readings = read(body, self._names, self._rejects)
-        traded = await self._traded(session, at, list(readings))
+        traded = await self._traded(session, at, readings)
         return {metric: reading._replace(interval_volume=traded.get(metric)) for metric, reading in readings.items()}
 
     async def candles(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
@@ -131,24 +131,46 @@ class Binance:
                 self._by_name = False
         return await self._ask(session, "ticker/24hr")
 
-    async def _traded(self, session: ClientSession, at: int, metrics: Sequence[Metric]) -> Mapping[Metric, str]:
+    async def _traded(
+        self, session: ClientSession, at: int, readings: Mapping[Metric, Reading]
+    ) -> Mapping[Metric, str]:
         """Give what was traded in the interval, of as many metrics as we can afford."""
         size = windows.size(self._interval)
-        if size is None:
-            return {}
         room = int(self._limit * SHARE) - self._used
-        calls = [self._window(session, at, size, part) for part in windows.affordable(metrics, room)]
-        return {metric: volume for window in await asyncio.gather(*calls) for metric, volume in window.items()}
+        if size is not None:
+            parts = windows.affordable(list(readings), room)
+            calls = [self._unless_it_fails(at, part, self._window(session, at, size, part)) for part in parts]
+        else:
+            # The last second is over when Binance's own clock says so.
+            over = [metric for metric, reading in readings.items() if (reading.provider_time or 0) >= at]
+            parts = [(metric,) for metric in seconds.affordable(over, self._interval, room)]
+            calls = [self._unless_it_fails(at, part, self._seconds(session, at, *part)) for part in parts]
+        return {metric: volume for traded in await asyncio.gather(*calls) for metric, volume in traded.items()}
 
     async def _window(
         self, session: ClientSession, at: int, size: str, metrics: Sequence[Metric]
     ) -> Mapping[Metric, str]:
         names = {self._symbols[metric]: metric for metric in metrics}
+        body = await self._ask(session, "ticker", symbols=array(names), windowSize=size, type="MINI")
+        return windows.read(body, names, at, self._interval, self._rejects)
+
+    async def _seconds(self, session: ClientSession, at: int, metric: Metric) -> Mapping[Metric, str]:
+        times = {
+            "startTime": f"{(at - self._interval) * MS}",
+            "endTime": f"{at * MS - 1}",
+            "limit": f"{self._interval}",
+        }
+        body = await self._ask(session, "klines", symbol=self._symbols[metric], interval="1s", **times)
+        volume = seconds.read(body, COLUMNS, at, self._interval, self._rejects)
+        return {} if volume is None else {metric: volume}
+
+    async def _unless_it_fails(
+        self, at: int, metrics: Sequence[Metric], asking: Awaitable[Mapping[Metric, str]]
+    ) -> Mapping[Metric, str]:
         try:
             with told_apart(NAME):
                 async with asyncio.timeout(windows.LATE):
-                    body = await self._ask(session, "ticker", symbols=array(names), windowSize=size, type="MINI")
-                return windows.read(body, names, at, self._interval, self._rejects)
+                    return await asking
         except SourceError as error:
             # The prices are here already; this costs only the interval volumes, and the next tick if we must wait.
             self._rejects[f"no interval volume ({type(error).__name__})"] += len(metrics)

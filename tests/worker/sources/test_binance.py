@@ -1,6 +1,7 @@
 import gzip
 import json
 from collections import Counter
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from tests.loopback import ASKED, FAULTS
 from tests.loopback.faults import hang, once, page, reset, says
 from tests.shared import shared
 from worker.latest import DAY, HOUR, MINUTE, Metric, Reading
+from worker.sources import seconds
 from worker.sources.base import Nonsense, Refused, exact, told_apart
 from worker.sources.binance import COLUMNS, LIMIT, Binance, markets, read, refusal
 from worker.sources.minutes import finished
@@ -205,13 +207,47 @@ async def test_a_window_that_is_not_the_interval_is_not_taken(
     assert source.rejects == {"window is not the interval": 1}
 
 
-async def test_without_a_window_nothing_is_asked_and_the_volume_is_unknown(
-    app: web.Application, base: str, session: ClientSession
+@pytest.mark.parametrize("interval", [1, 5, 90])
+async def test_an_interval_that_is_no_whole_minute_is_added_up_by_the_second(
+    clock: Clock, app: web.Application, base: str, session: ClientSession, interval: int
 ):
-    source = await opened(base, session, interval=30)
+    source = await opened(base, session, interval=interval)
+    clock.now = MORNING + 0.2
+
+    traded = [
+        (await source.fetch(session, at))[BTC].interval_volume
+        for at in range(MORNING - 180 + interval, MORNING + interval, interval)
+    ]
+
+    assert asked(app, WINDOW) == []
+    candles = await source.candles(session, BTC, MORNING - 180, MORNING)
+    assert sum(Decimal(volume or "NaN") for volume in traded) == sum(Decimal(candle.volume) for candle in candles)
+
+
+async def test_the_seconds_are_not_asked_for_while_binances_clock_says_that_they_are_not_over(
+    clock: Clock, app: web.Application, base: str, session: ClientSession
+):
+    source = await opened(base, session, interval=5)
+    clock.now = MORNING - 0.2
 
     assert (await source.fetch(session, MORNING))[BTC].interval_volume is None
-    assert asked(app, WINDOW) == []
+    assert asked(app, KLINES) == []
+
+
+async def test_where_a_second_is_missing_the_volume_is_unknown(app: web.Application, base: str, session: ClientSession):
+    source = await opened(base, session, interval=5)
+    kline = [0, "1", "1", "1", "1", "2.5", 0, "2.5", 1, "1", "1", "0"]
+    app[FAULTS][KLINES] = says([[(MORNING - second) * 1000, *kline[1:]] for second in (5, 4, 3, 2)])
+
+    assert (await source.fetch(session, MORNING))[BTC].interval_volume is None
+    assert source.rejects == {"seconds of the interval are missing": 1}
+
+
+@pytest.mark.parametrize("interval, room, count", [(5, 4800, 50), (1, 4800, 10), (5, 9, 4), (5, 0, 0), (5, -7, 0)])
+def test_the_seconds_of_as_many_metrics_are_asked_for_as_the_weight_allows(interval: int, room: int, count: int):
+    many = [Metric(f"BINANCE:C{number}") for number in range(100)]
+
+    assert seconds.affordable(many, interval, room) == many[:count]
 
 
 @pytest.mark.parametrize(
