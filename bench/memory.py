@@ -94,12 +94,17 @@ async def _slide(redis: Redis, samples: Sequence[Sample], name: str, span: int) 
     """Add samples to a full day and trim it, many times over; give the microseconds of an addition."""
     start, last = samples[0].tick, samples[-1]
     for sample in samples:
-        await redis.zadd(f"{name}:{(sample.tick - start) // span}", {keys.member(sample): sample.tick})
+        await redis.zadd(f"{name}:{(sample.tick - start) // span}", {_unique(sample): sample.tick})
     await redis.config_resetstat()
     for tick in range(last.tick + MINUTE, last.tick + 2000 * MINUTE, MINUTE):
-        await redis.zadd(f"{name}:{(tick - start) // span}", {keys.member(last._replace(tick=tick)): tick})
+        await redis.zadd(f"{name}:{(tick - start) // span}", {_unique(last._replace(tick=tick)): tick})
         await redis.zremrangebyscore(f"{name}:{(tick - DAY - start) // span}", "-inf", tick - DAY)
     return float((await redis.info("commandstats"))["cmdstat_zadd"]["usec_per_call"])
+
+
+def _unique(sample: Sample) -> str:
+    """Write a sample with its whole tick, so that it is another member than that of any other hour."""
+    return f"[{sample.tick},{keys.member(sample).partition(',')[2]}"
 
 
 async def _used(redis: Redis) -> int:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -11,32 +12,34 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 
 import pytest
 
 from scripts import backups, embedded
 from scripts.backup import back_up
+from scripts.claims import claim, holds, sign
 from scripts.database import SOCKET, answers
 from scripts.restore import restore
 from scripts.telling import Pace, Refused
-from v1 import keys
-from v1.archive import connect_archive
+from v1.archive import ArchiveError, connect_archive
 from v1.archive.toplist import TopArchiveWriter
 from v1.archive.writer import ArchiveWriter
 from v1.model import Metric, Reading
 from v1.records import Heard, advance
-from v1.rules import Engine, parse_rule
-from v1.store import AlertLimits, Desk, TopWriter, Writer, commands, connect
+from v1.rules import NOTHING_SAID, Engine, parse_rule
+from v1.store import AlertLimits, Desk, StoreError, TopWriter, Writer, commands, connect
 from worker.closing import Closer, Rules
 from worker.tick import tick
 
 from . import servers
 from .questions import questions
+from .v1.archive.hours import hour, opened
 from .v1.routes.test_top import made
 from .v1.serving import DAY, HOUR, MINUTE, NOON, Answer, Api, Clock, every_minute, fill, serving
 
@@ -218,7 +221,9 @@ async def test_what_is_done_with_the_restored_data_does_not_touch_the_backup(dat
 
     await restore(target)
 
-    assert {path.stat().st_nlink for path in [*target.iterdir(), *restored.rglob("*.*")]} - {2} == {1}
+    assert {path.stat().st_nlink for path in [*target.iterdir(), *restored.rglob("*.rdb"), *restored.glob("*.db")]} == {
+        1
+    }
     with sqlite3.connect(restored / "archive.db") as archive:
         archive.execute("DELETE FROM v1_candles")
     archive.close()
@@ -258,14 +263,377 @@ async def test_a_snapshot_that_was_cut_inside_a_tick_is_taken_again(data, capsys
             store = Writer(redis)
             await store.lease("a worker that runs")
             finish = await half_a_tick(store, NOON + 2 * MINUTE)
-
             backing_up = asyncio.create_task(back_up(data.parent / "saved", NOW))
-            said = ""
-            while "the snapshot was cut inside a tick; taking it again" not in said:
-                said += capsys.readouterr().out
-                if not answers(data / "nobody") and (await Saver(redis).begin()).saves:
-                    await asyncio.sleep(0.05)
-                await finish()
+            await until(lambda: "the snapshot was cut inside a tick; taking it again" in capsys.readouterr().out)
+
+            await finish()
             await backing_up
 
     assert backups.read(data.parent / "saved").tick == NOON + 2 * MINUTE
+
+
+async def test_a_tick_that_a_killed_worker_left_half_done_is_backed_up_so_and_finished_by_the_next(
+    data, capsys, monkeypatch
+):
+    with servers.running(servers.embedded(), data) as address:
+        async with connect(address, "tests") as redis:
+            await half_a_tick(Writer(redis), NOON + 2 * MINUTE)
+
+            await back_up(data.parent / "saved", NOW)
+
+    restored = empty(monkeypatch, data)
+    await restore(data.parent / "saved")
+    assert "nobody finishes that tick" in capsys.readouterr().out
+    with servers.running(servers.embedded(), restored) as address:
+        async with connect(address, "tests") as redis:
+            store = Writer(redis)
+            finish = await half_a_tick(store, NOON + 2 * MINUTE)
+            await finish()
+            assert [each.at for each in await store.records(METRICS)] == [NOON + 2 * MINUTE] * 3
+
+
+async def test_while_ticks_and_hours_are_written_both_are_of_one_instant(data, monkeypatch):
+    """Each round commits a tick, and then an hour whose number says so: so the archive is never ahead of Redis."""
+    rounds = 0
+
+    async def write(address: str) -> None:
+        nonlocal rounds
+        async with connect(address, "tests") as redis, opened(archive) as kept:
+            store = Writer(redis)
+            await store.open()
+            for rounds in range(2, 10_000):
+                await tick(NOON + rounds * MINUTE, dict.fromkeys(METRICS, price), store)
+                await kept.write([hour("1", start=NOON + rounds * HOUR, metric=METRICS[0])])
+
+    archive, price = f"sqlite+aiosqlite:///{data}/archive.db", Heard(Reading("101"), "kraken")
+    with servers.running(servers.embedded(), data) as address:
+        writing = asyncio.create_task(write(address))
+        backed_up = await asyncio.to_thread(run, "backup.sh", "saved")
+        writing.cancel()
+        await asyncio.wait([writing])
+
+    assert backed_up.returncode == 0, backed_up.stderr
+    restored = empty(monkeypatch, data)
+    await restore(data.parent / "saved")
+    assert rounds > 10
+    async with opened(f"sqlite+aiosqlite:///{restored}/archive.db") as kept:
+        newest = await kept.newest(METRICS[0])
+    manifest = backups.read(data.parent / "saved")
+    assert newest
+    assert manifest.tick
+    assert 0 <= (manifest.tick - NOON) // MINUTE - (newest - NOON) // HOUR <= 1
+
+
+# ---- what is refused --------------------------------------------------------------------------------------
+
+
+async def refusal(work: Awaitable[None]) -> str:
+    with pytest.raises(Refused) as told:
+        await work
+    assert "\n" not in str(told.value)
+    return str(told.value)
+
+
+async def test_a_redis_of_ones_own_is_left_to_its_own_means(saved, data, monkeypatch):
+    monkeypatch.setenv("TRACKER_REDIS_URL", "redis://u:secret@127.0.0.1:1/0")
+
+    tried = await asyncio.to_thread(run, "backup.sh", "other")
+
+    assert (tried.returncode, tried.stdout) == (2, "")
+    assert tried.stderr == (
+        "TRACKER_REDIS_URL is set, and this is for the embedded database: "
+        "see the section Backup in README.md for a Redis of your own\n"
+    )
+    assert tried.stderr == await refusal(restore(saved)) + "\n"
+    assert sorted(path.name for path in data.parent.iterdir()) == ["data", "saved"]
+
+
+def test_wrong_settings_are_said_in_a_line(data):
+    tried = run("backup.sh", data / "saved", TRACKER_INTERVAL="7")
+
+    assert (tried.returncode, tried.stdout) == (2, "")
+    assert re.fullmatch(r"TRACKER_INTERVAL: '7' is not accepted: .+\n", tried.stderr)
+
+
+async def test_a_place_that_is_taken_is_left_alone(data):
+    place = data.parent / "taken"
+    place.mkdir()
+    (place / "thesis.txt").touch()
+    file = data.parent / "file"
+    file.touch()
+
+    assert await refusal(back_up(place, NOW)) == f"{place} is not empty: name a folder that is not there yet"
+    assert await refusal(back_up(file, NOW)) == f"{file} is a file: name a folder that is not there yet"
+    assert await refusal(back_up(file / "below", NOW)) == f"{file}/below.unfinished cannot be used: Not a directory"
+    place.rename(data.parent / "new.unfinished")
+    said = await refusal(back_up(data.parent / "new", NOW))
+    assert said == f"{data.parent}/new.unfinished holds what is no backup's (thesis.txt): name another folder"
+
+
+async def test_where_there_is_no_database_there_is_nothing_to_back_up(data, monkeypatch):
+    target = data.parent / "saved"
+    (data / "archive.db").unlink()
+
+    no_archive = await refusal(back_up(target, NOW))
+    nothing = empty(monkeypatch, data)
+    no_database = await refusal(back_up(target, NOW))
+
+    assert no_archive.startswith(f"there is no archive at {data}/archive.db: ")
+    assert no_database == f"there is no database in {nothing} (TRACKER_DATA_DIR): nothing to back up"
+    assert not nothing.exists()
+    assert [path.name for path in data.parent.iterdir()] == ["data"]
+
+
+async def test_an_archive_that_newer_code_has_used_is_not_backed_up(data):
+    with sqlite3.connect(data / "archive.db") as archive:
+        archive.execute("UPDATE v1_schema SET version_num = '9999'")
+    archive.close()
+
+    with pytest.raises(ArchiveError, match="schema is '9999', and this code knows "):
+        await back_up(data.parent / "saved", NOW)
+
+    assert [path.name for path in data.parent.iterdir()] == ["data"]
+
+
+def test_a_full_disk_is_said_and_nothing_is_left(data):
+    with sqlite3.connect(data / "archive.db") as archive:
+        archive.execute("CREATE TABLE large AS SELECT randomblob(200000)")
+    archive.close()
+    limit = (150_000, resource.RLIM_INFINITY)
+    with servers.running(servers.embedded(), data):
+        tried = subprocess.run(
+            [sys.executable, "-m", "scripts.backup", data.parent / "saved"],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
+            capture_output=True,
+            text=True,
+        )
+
+    assert tried.returncode == 1
+    assert re.fullmatch(r"the archive cannot be copied to \S+/saved.unfinished/archive.db: .+\n", tried.stderr)
+    assert [path.name for path in data.parent.iterdir()] == ["data"]
+
+
+async def test_a_database_whose_own_disk_is_full_is_said_and_nothing_is_left(data):
+    with servers.start(servers.embedded(), data) as server:
+        resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (20_000, 20_000))
+
+        with pytest.raises(StoreError, match=f"Redis could not write its snapshot into {data}: is its disk full"):
+            await back_up(data.parent / "saved", NOW)
+        server.kill()
+
+    assert [path.name for path in data.parent.iterdir()] == ["data"]
+
+
+async def test_one_backup_at_a_time(data):
+    claimed = claim(data / "run" / "backup.pid")
+    sign(claimed, 4711)
+
+    said = await refusal(back_up(data.parent / "saved", NOW))
+    os.close(claimed)
+
+    assert said == f"process 4711 is backing up {data} just now"
+
+
+async def test_a_server_that_comes_up_just_now_is_not_disturbed(data):
+    claimed = claim(data / "run" / "start.pid")
+    sign(claimed, 4711)
+
+    said = await refusal(back_up(data.parent / "saved", NOW))
+    os.close(claimed)
+
+    assert said.startswith("process 4711 starts or stops the database on ")
+
+
+@pytest.fixture(scope="module")
+def made_once(full: Path) -> Iterator[Path]:
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+        patch.setenv("TRACKER_DATA_DIR", str(full))
+        asyncio.run(back_up(Path(folder, "saved"), NOW))
+        yield Path(folder, "saved")
+
+
+@pytest.fixture
+def saved(made_once: Path, data: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A backup, and settings that name an empty data directory."""
+    empty(monkeypatch, data)
+    return shutil.copytree(made_once, data.parent / "saved")
+
+
+def changed(saved: Path, **changes: object) -> None:
+    path = saved / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def flipped(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    "damage, words",
+    [
+        pytest.param(lambda saved: flipped(saved / "redis.rdb"), "redis.rdb has another sha256 than", id="snapshot"),
+        pytest.param(lambda saved: flipped(saved / "archive.db"), "archive.db has another sha256 than", id="archive"),
+        pytest.param(lambda saved: os.truncate(saved / "redis.rdb", 99), "redis.rdb has 99 bytes and", id="cut off"),
+        pytest.param(lambda saved: (saved / "archive.db").unlink(), "archive.db is missing", id="gone"),
+        pytest.param(lambda saved: (saved / "manifest.json").unlink(), "there is no manifest.json in it", id="none"),
+        pytest.param(lambda saved: flipped(saved / "manifest.json"), "manifest.json is damaged: ", id="manifest"),
+        pytest.param(lambda saved: changed(saved, files={}), "files must be redis.rdb and archive.db", id="no files"),
+        pytest.param(lambda saved: changed(saved, format=2), "manifest.json has format 2, and this", id="format"),
+        pytest.param(lambda saved: changed(saved, feeds="v2"), "holds data of v2, and this code feeds v1", id="v2"),
+        pytest.param(
+            lambda saved: changed(saved, archive={"revision": "0003", "candles": 1, "rows": {}}, version="1.7.0"),
+            "schema '0003', which this code does not know: restore it with data-tracker 1.7.0 or later",
+            id="schema",
+        ),
+        pytest.param(lambda saved: changed(saved, keys=7), "and should give 7 keys and tick", id="other keys"),
+        pytest.param(
+            lambda saved: changed(saved, archive={"revision": "0002", "candles": 1, "rows": {}}),
+            "archive.db does not hold what the manifest says",
+            id="other rows",
+        ),
+    ],
+)
+async def test_a_backup_that_is_damaged_or_not_for_us_is_refused_and_nothing_is_restored(saved, data, damage, words):
+    damage(saved)
+
+    assert words in await refusal(restore(saved))
+    left = {path.name for path in data.with_name("restored").rglob("*")}
+    assert left <= {"redis.lock", "run", "start.pid"}
+
+
+async def test_a_snapshot_that_the_server_cannot_load_is_refused_with_its_words(saved, data):
+    flipped(saved / "redis.rdb")
+    said = json.loads((saved / "manifest.json").read_text())
+    said["files"]["redis.rdb"] = backups.part(saved / "redis.rdb", lambda _done, _of: None).model_dump()
+    changed(saved, **said)
+
+    assert "the embedded server cannot load it; its last words: " in await refusal(restore(saved))
+    assert not (data.with_name("restored") / embedded.LOG).exists()
+
+
+@pytest.mark.parametrize("name", ["appendonlydir", "dump.rdb", "archive.db", "archive.db-wal"])
+async def test_a_database_that_is_there_is_never_replaced(saved, data, name):
+    there = data.with_name("restored") / name
+    there.mkdir(parents=True)
+
+    said = await refusal(restore(saved))
+
+    folder = there.parent
+    assert said == f"there is a database already: {there}; to move it aside: mv {folder} {folder}.before"
+    assert list(there.iterdir()) == []
+
+
+async def test_a_server_that_runs_is_not_restored_under(saved, data, monkeypatch):
+    monkeypatch.setenv("TRACKER_DATA_DIR", str(data))
+    with servers.running(servers.embedded(), data):
+        said = await refusal(restore(saved))
+    claimed = claim(data / "redis.lock")
+    sign(claimed, 4711)
+    starting = await refusal(restore(saved))
+    os.close(claimed)
+
+    assert said == f"a server runs on {data}: stop it first; to move it aside: mv {data} {data}.before"
+    assert starting.startswith(f"process 4711 runs on {data}: stop it first; ")
+
+
+async def test_what_a_killed_restore_has_left_is_not_in_the_way(saved, data):
+    left = data.with_name("restored") / "restore.unfinished" / embedded.LOG
+    left.mkdir(parents=True)
+    (data.with_name("restored") / "archive.db.unfinished").touch()
+
+    await restore(saved)
+
+    assert not left.parent.exists()
+    assert sorted(path.name for path in data.with_name("restored").iterdir()) == [
+        "appendonlydir",
+        "archive.db",
+        "redis.lock",
+        "run",
+    ]
+
+
+# ---- PostgreSQL -------------------------------------------------------------------------------------------
+
+
+async def test_an_archive_in_postgresql_is_left_to_pg_dump(data, monkeypatch, capsys):
+    monkeypatch.setenv("TRACKER_DATABASE_URL", "postgresql+asyncpg://me:secret@db.example:5433/market")
+    target = data.parent / "saved"
+
+    await back_up(target, NOW)
+    made = capsys.readouterr().out
+    empty(monkeypatch, data)
+    await restore(target)
+    restored = capsys.readouterr().out
+
+    assert backups.read(target).archive is None
+    assert not (target / "archive.db").exists()
+    address = "postgresql://me@db.example:5433/market"
+    assert f"pg_dump --dbname={address} --format=custom --file={target}/archive.dump\n" in made
+    assert f"pg_restore --dbname={address} --clean --if-exists archive.dump\n" in restored
+    assert "secret" not in made + restored
+    assert not (data.with_name("restored") / "archive.db").exists()
+
+
+async def test_a_backup_is_restored_to_the_kind_of_archive_that_it_was_made_of(saved, data, monkeypatch):
+    monkeypatch.setenv("TRACKER_DATABASE_URL", "postgresql://me@db/market")
+    of_sqlite = await refusal(restore(saved))
+    monkeypatch.setenv("TRACKER_DATA_DIR", str(data))
+    await back_up(data.parent / "other", NOW)
+    monkeypatch.delenv("TRACKER_DATABASE_URL")
+    of_postgresql = await refusal(restore(data.parent / "other"))
+
+    assert "TRACKER_DATABASE_URL names PostgreSQL: unset it" in of_sqlite
+    assert "set TRACKER_DATABASE_URL to it" in of_postgresql
+
+
+# ---- killed and stopped -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("word, code", [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 1)])
+async def test_a_backup_that_is_ended_leaves_no_folder_that_looks_like_one(data, word, code):
+    unfinished, target = data.parent / "saved.unfinished", data.parent / "saved"
+    environment = {**os.environ, "VENV": sys.prefix, "TMPDIR": str(data.parent)}
+    with subprocess.Popen(
+        [ROOT / "scripts" / "backup.sh", "saved"], env=environment, stderr=subprocess.PIPE
+    ) as process:
+        await until((unfinished / "redis.rdb").exists)
+        process.send_signal(word)
+        _, said = process.communicate()
+
+    assert process.returncode == code
+    assert not target.exists()
+    if word is signal.SIGKILL:
+        assert "there is no manifest.json in it" in await refusal(restore(unfinished))
+    else:
+        assert said == b"stopped; nothing is left of it\n"
+        assert not unfinished.exists()
+    await until(lambda: holds(data / "redis.lock") is None)
+    await back_up(target, NOW)
+    assert not unfinished.exists()
+
+
+SERVES = """
+import asyncio, sys
+from pathlib import Path
+from scripts.embedded import serving
+
+async def main(folder):
+    async with serving(Path(folder), lambda done, of: None) as address:
+        print(address, flush=True)
+        await asyncio.sleep(100)
+
+asyncio.run(main(sys.argv[1]))
+"""
+
+
+async def test_a_server_of_a_killed_script_ends_with_it(data):
+    with subprocess.Popen([sys.executable, "-c", SERVES, data], cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        socket = Path(process.stdout.readline().strip().removeprefix("unix://"))
+        process.kill()
+
+    await until(lambda: not answers(socket))
+    shutil.rmtree(socket.parent)

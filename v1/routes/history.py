@@ -173,18 +173,18 @@ async def _points(reader: Reader, metric: Metric, series: Series) -> Sequence[Po
     part = cut(day, start, end)
     # A gap is filled from both its sides, and they may lie outside of the part.
     read = part if asked.fill in (Fill.NONE, Fill.NULL) else day
-    members = await reader.members(metric, read.first - read.step, min(read.last, newest)) if part.ticks else []
-    points = grouped(_column(members, asked.measure), read.step, asked.agg if asked.step else Agg.LAST)
+    hours = await reader.members(metric, read.first - read.step, min(read.last, newest)) if part.ticks else []
+    points = grouped(_column(hours, asked.measure), read.step, asked.agg if asked.step else Agg.LAST)
     if asked.fill is not Fill.NONE:
         points = filled(points, read, asked.fill)
     return [point for point in points if part.first <= point[0] <= part.last]
 
 
-def _column(members: Iterable[str], measure: Measure) -> list[Known]:
+def _column(hours: Iterable[tuple[int, Iterable[str]]], measure: Measure) -> list[Known]:
     """Cut one measure out of samples as they are kept, without reading a number of it."""
     column = MEASURES.index(measure) + 1
-    cells = [member[1:-1].split(",", column + 1) for member in members]
-    return [(int(cell[0]), cell[column]) for cell in cells if cell[column] != _NULL]
+    cells = [(hour, member[1:-1].split(",", column + 1)) for hour, members in hours for member in members]
+    return [(hour + int(cell[0]), cell[column]) for hour, cell in cells if cell[column] != _NULL]
 
 
 def _json(metric: Metric, series: Series, points: Iterable[Point], older: str | None) -> str:

@@ -60,4 +60,4 @@ class Leaving:
 
 def _next(answers: Iterator[list[str]], hours: Sequence[int]) -> list[Sample]:
     """Take the samples of one metric's next hours from the answers."""
-    return [keys.parse(member) for _ in hours for member in next(answers)]
+    return [keys.parse(hour, member) for hour in hours for member in next(answers)]

@@ -107,22 +107,26 @@ class Reader:
         pipe = self._pipe()
         for metric, hours in spans.items():
             for hour in hours:
-                # A member tells its own tick, so no score is asked for: these may be thousands of answers.
+                # A member tells its tick, so no score is asked for: these may be thousands of answers.
                 pipe.execute_command("ZRANGE", keys.samples(metric, hour), 0, 0)
         answers = iter(await self._run(pipe))
-        found = {metric: [member for _ in hours for member in next(answers)] for metric, hours in spans.items()}
-        return {metric: keys.parse(members[0]).tick for metric, members in found.items() if members}
+        found = {
+            metric: [keys.parse(hour, member).tick for hour in hours for member in next(answers)]
+            for metric, hours in spans.items()
+        }
+        return {metric: ticks[0] for metric, ticks in found.items() if ticks}
 
-    async def members(self, metric: Metric, after: int, until: int) -> list[str]:
-        """Give the samples with after < tick <= until as they are kept, oldest first."""
-        pipe = self._pipe()
-        for hour in keys.hours(after, until):
+    async def members(self, metric: Metric, after: int, until: int) -> list[tuple[int, list[str]]]:
+        """Give the samples with after < tick <= until as they are kept, oldest first: each hour, and what it holds."""
+        pipe, hours = self._pipe(), keys.hours(after, until)
+        for hour in hours:
             pipe.zrange(keys.samples(metric, hour), f"({after}", until, byscore=True)
-        return [member for hour in await self._run(pipe) for member in cast("list[str]", hour)]
+        return list(zip(hours, cast("list[list[str]]", await self._run(pipe)), strict=True))
 
     async def samples(self, metric: Metric, after: int, until: int) -> list[Sample]:
         """Give the samples with after < tick <= until, oldest first."""
-        return [keys.parse(member) for member in await self.members(metric, after, until)]
+        hours = await self.members(metric, after, until)
+        return [keys.parse(hour, member) for hour, members in hours for member in members]
 
     async def counts(self, asked: Iterable[tuple[Metric, int]]) -> list[int]:
         """Give how many samples there are of each metric in each hour that is asked for, in order."""

@@ -47,7 +47,7 @@ class Recent:
         """Take the answers to what was put."""
         for read in self._reads:
             for member in next(answers):
-                sample = keys.parse(member)
+                sample = keys.parse(read.hour, member)
                 self._samples[read.place][sample.tick] = sample
         self._reads = []
 

@@ -158,11 +158,11 @@ class Writer(Reader):
     async def _with_written(self, at: int, metrics: Sequence[Metric], found: list[Found]) -> list[Found]:
         again = [index for index, each in enumerate(found) if each.record and each.record.at == at]
         if again:
-            pipe = self._pipe()
+            pipe, hour = self._pipe(), keys.hour_of(at)
             for index in again:
-                pipe.zrange(keys.samples(metrics[index], keys.hour_of(at)), at, at, byscore=True)
+                pipe.zrange(keys.samples(metrics[index], hour), at, at, byscore=True)
             for index, members in zip(again, await self._run(pipe), strict=True):
-                written = keys.parse(members[0]) if members else None
+                written = keys.parse(hour, members[0]) if members else None
                 found[index] = found[index]._replace(written=written)
         return found
 

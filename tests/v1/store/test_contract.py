@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from typing import cast
 
 import pytest
 from redis.asyncio import Redis
@@ -79,7 +80,9 @@ async def test_the_digits_of_a_reading_come_back_from_the_store(store: Writer, r
 
     await play(store, {NOON: {BTC: Reading("46572.17000", "1e3", "-0.10", None, "0")}})
 
-    assert await Reader(redis).members(BTC, NOON - 1, NOON) == [f"[{NOON},46572.17000,1e3,-0.10,null,0,null]"]
+    assert await Reader(redis).members(BTC, NOON - 1, NOON) == [
+        (NOON - HOUR, ["[3600,46572.17000,1e3,-0.10,null,0,null]"])
+    ]
     assert await Reader(redis).samples(BTC, NOON - 1, NOON) == [
         Sample(NOON, ("46572.17000", "1e3", "-0.10", None, "0", None))
     ]
@@ -91,8 +94,8 @@ async def test_the_day_is_trimmed_to_the_second(store: Writer, redis: Redis):
     await play(store, {NOON - DAY: {BTC: "1"}, NOON - DAY + 1: {BTC: "2"}, NOON - 1: {BTC: "3"}, NOON: {}})
 
     held = [key async for key in redis.scan_iter("v1:samples:*")]
-    members = [member for key in held for member in await redis.zrange(key, 0, -1)]
-    assert sorted(keys.parse(member).tick for member in members) == [NOON - DAY + 1, NOON - 1]
+    hours = [await redis.zrange(key, 0, -1, withscores=True) for key in held]
+    assert sorted(score for hour in hours for _, score in cast("list[tuple[str, float]]", hour)) == [NOON - DAY + 1, NOON - 1]
 
 
 async def test_samples_are_asked_for_after_one_tick_and_until_another(store: Writer, redis: Redis):

@@ -56,7 +56,7 @@ async def test_the_keys_in_redis_cli_read_as_the_documentation_says(redis: Redis
 
     assert held[keys.samples(BTC, NOON - 3600)] == (
         "zset",
-        f"[['[{NOON},46572.17,5,null,null,null,null]', {NOON}.0]]",
+        f"[['[3600,46572.17,5,null,null,null,null]', {NOON}.0]]",
         True,
     )
     assert held[keys.TICK] == ("string", f"'{NOON}'", False)
