@@ -156,8 +156,8 @@ class Live:
     async def _commit_oldest(self) -> None:
         at, heard = self._backlog.oldest()
         if at > self._newest:
-            steps = await tick(at, heard, self._store, self.rules.engine)
-            log.debug("tick", at=at, heard=len(heard), metrics=len(steps))
+            moved = await tick(at, heard, self._store, self.rules.engine)
+            log.debug("tick", at=at, heard=len(heard), metrics=moved)
             skipped = (at - self._newest) // self._interval - 1 if self._newest else 0
             if skipped > 0:
                 log.warning("ticks are missing", after=self._newest, until=at, missing=skipped)

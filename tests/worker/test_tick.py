@@ -21,9 +21,15 @@ async def test_a_tick_moves_those_that_were_heard_and_those_that_are_known(fake:
     await store.open()
     await tick(NOON - 60, {BTC: heard("1"), ETH: heard("2")}, store)
 
-    steps = await tick(NOON, {ETH: heard("3"), XRP: heard("4")}, store)
+    moved = await tick(NOON, {ETH: heard("3"), XRP: heard("4")}, store)
 
-    assert [(step.metric, step.sample is not None) for step in steps] == [(BTC, False), (ETH, True), (XRP, True)]
+    assert moved == 3
+    records = await store.records([BTC, ETH, XRP])
+    assert [(record.at, record.newest) for record in records if record] == [
+        (NOON, NOON - 60),
+        (NOON, NOON),
+        (NOON, NOON),
+    ]
     assert await store.tick() == NOON
     assert await store.metrics() == {BTC: NOON - 60, ETH: NOON, XRP: NOON}
 
