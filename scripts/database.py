@@ -54,11 +54,11 @@ def occupy(folder: Path) -> int:
         raise Unusable(f"TRACKER_DATA_DIR: {str(folder)!r} cannot be used: {error.strerror}") from error
 
 
-def see_that_it_fits(folder: Path) -> None:
+def see_that_it_fits(folder: Path, setting: str = "TRACKER_DATA_DIR") -> None:
     path = os.fsencode(folder / SOCKET)
     if len(path) > SOCKET_PATH_BYTES:
         raise Unusable(
-            f"TRACKER_DATA_DIR: the socket {os.fsdecode(path)!r} would have a name of {len(path)} bytes, "
+            f"{setting}: the socket {os.fsdecode(path)!r} would have a name of {len(path)} bytes, "
             f"and the system takes {SOCKET_PATH_BYTES}; choose a shorter folder"
         )
 

@@ -13,6 +13,7 @@ functions at the end, to the nearest float.
 """
 
 from collections.abc import Iterable
+from functools import partial
 from math import isqrt
 from typing import NamedTuple
 
@@ -51,8 +52,12 @@ class Moments(NamedTuple):
             n -= 1
             total -= scaled
             squares -= scaled * scaled
-        return Moments(places, n, total, squares)
+        return of_four((places, n, total, squares))
 
+
+# Makes moments of their four numbers. A tuple is all they are, and a tick makes thirty for each metric: so made it
+# takes half the time of a call.
+of_four = partial(tuple.__new__, Moments)
 
 NOTHING = Moments(0, 0, 0, 0)
 

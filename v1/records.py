@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from .decimals import Number, difference, parse, ratio_rounded, text
 from .model import DAY, HOUR, MEASURES, Measure, Metric, Reading, Sample
-from .moments import NOTHING, Moments
+from .moments import NOTHING, Moments, of_four
 from .moments import same as same_moments
 
 PERCENT_PLACES = 6
@@ -88,7 +88,7 @@ def read_if_readable(written: str | None) -> Record | None:
 
 def _window(flat: list[int]) -> Window:
     four = iter(flat)
-    return tuple([Moments(*each) for each in zip(four, four, four, four, strict=True)])
+    return tuple(map(of_four, zip(four, four, four, four, strict=True)))
 
 
 class Look(NamedTuple):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 
 from .engine import LOCKED_SECONDS, ArchiveError, translated
 from .revisions import REVISIONS, judge
@@ -19,6 +19,8 @@ from .schema import SCHEMA_TABLE, candles, metadata
 
 PAGES = 2000
 """Copied at a time: 8 MB, so that somebody can be told how far it is."""
+STEPS = 1_000_000
+"""Of SQLite's machine, from one time that somebody is told to the next: a few hundredths of a second."""
 BESIDE = ("-wal", "-shm", "-journal")
 """What SQLite puts beside a file while it is used, or when whoever used it was killed."""
 
@@ -46,7 +48,12 @@ class View:
         self._other = other
         self._version = _version(other)
         view.execute("BEGIN")
-        self.contents = _contents(view)
+        # It begins with the first question.
+        view.execute("SELECT count(*) FROM sqlite_master").fetchone()
+
+    def contents(self) -> Contents:
+        with translated():
+            return _contents(self._view)
 
     def is_newest(self) -> bool:
         """Tell whether nothing was committed since it began."""
@@ -65,18 +72,18 @@ class View:
 
 
 @contextmanager
-def view(path: Path) -> Iterator[View]:
-    """Look at the archive in a file. Raises `ArchiveError`."""
+def view(path: Path, seen: Seen) -> Iterator[View]:
+    """Look at the archive in a file; `seen` is told 0 of 0 while a question takes long. Raises `ArchiveError`."""
     with ExitStack() as opened:
         with translated():
-            one, other = [opened.enter_context(closing(_opened(path, "mode=rw"))) for _ in range(2)]
-            seen = View(one, other)
-        yield seen
+            one, other = [opened.enter_context(closing(_opened(path, "mode=rw", seen))) for _ in range(2)]
+            begun = View(one, other)
+        yield begun
 
 
-def read(path: Path) -> Contents:
-    """Check a copy, and give what is in it. Raises `ArchiveError` where it is not sound."""
-    with translated(), closing(_opened(path, "mode=ro&immutable=1")) as copied:
+def read(path: Path, seen: Seen) -> Contents:
+    """Check a copy, and give what is in it; `seen` as in `view`. Raises `ArchiveError` where it is not sound."""
+    with translated(), closing(_opened(path, "mode=ro&immutable=1", seen)) as copied:
         wrong = [said for (said,) in copied.execute("PRAGMA integrity_check(5)") if said != "ok"]
         if wrong:
             raise ArchiveError(f"{path} is damaged: {'; '.join(wrong)}")
@@ -96,15 +103,17 @@ def file_of(address: str) -> Path | None:
 
 def command(tool: str, address: str) -> str:
     """Write how a tool of PostgreSQL, `pg_dump` or `pg_restore`, is called for an address, without the password."""
-    url = make_url(address).set(drivername="postgresql", password=None)
+    url = make_url(address)
     place = {name: value for name, value in url.query.items() if name in ("host", "port")}
-    return f"{tool} --dbname={shlex.quote(url.set(query=place).render_as_string(hide_password=False))}"
+    public = URL.create("postgresql", url.username, None, url.host, url.port, url.database, place)
+    return f"{tool} --dbname={shlex.quote(str(public))}"
 
 
-def _opened(path: Path, options: str) -> sqlite3.Connection:
+def _opened(path: Path, options: str, seen: Seen) -> sqlite3.Connection:
     file = f"file:{quote(str(path))}?{options}"
     connection = sqlite3.connect(file, uri=True, timeout=LOCKED_SECONDS, isolation_level=None)
     connection.execute("PRAGMA query_only = ON")
+    connection.set_progress_handler(lambda: seen(0, 0), STEPS)
     return connection
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 from redis.exceptions import ResponseError
 
 from .. import keys, records
@@ -61,24 +62,29 @@ class Saver:
             about = await self._redis.info("server")
         return f"Valkey {about['valkey_version']}" if "valkey_version" in about else f"Redis {about['redis_version']}"
 
-    async def begin(self) -> Begun:
-        """Begin a save, after whatever else the server is writing, and say what is in it."""
-        while True:
+    async def idle(self) -> None:
+        """Wait until the server writes nothing else: a log anew, or somebody else's save."""
+        about = await self._persistence()
+        while _is_at_work(about):
+            await asyncio.sleep(LOOK_SECONDS)
             about = await self._persistence()
+
+    async def begin(self) -> Begun:
+        """Begin a save, in one round trip where the server is idle, and say what is in it."""
+        while True:
             # One after the other in one packet: the server lets nobody in between.
-            pipe = self._redis.pipeline(transaction=False)
+            pipe = self._pipe()
+            pipe.info("persistence")
             pipe.info("keyspace")
             pipe.get(keys.TICK)
             pipe.execute_command("BGSAVE")
             with translated():
-                keyspace, tick, begun = await pipe.execute(raise_on_error=False)
+                about, keyspace, tick, begun = await pipe.execute(raise_on_error=False)
                 if not isinstance(begun, Exception):
-                    break
-                # A log that is rewritten, or somebody else's save, is waited for.
-                if not isinstance(begun, ResponseError) or not {"progress", "active"} & set(str(begun).split()):
+                    return Begun(_count(keyspace), None if tick is None else int(tick), about["rdb_saves"])
+                if not isinstance(begun, ResponseError) or not _is_at_work(about):
                     raise begun
-            await asyncio.sleep(LOOK_SECONDS)
-        return Begun(_count(keyspace), None if tick is None else int(tick), about["rdb_saves"])
+            await self.idle()
 
     async def finished(self, begun: Begun, seen: Seen) -> Path:
         """Wait for the file, and say where it is. Ask `is_newest` once it is held: another save replaces it."""
@@ -143,6 +149,9 @@ class Saver:
                 newest |= _ticks(some, cast("list[str | None]", await self._redis.mget(some)))
         return newest
 
+    def _pipe(self) -> Pipeline:
+        return self._redis.pipeline(transaction=False)
+
     async def _persistence(self) -> Mapping[str, Any]:
         with translated():
             return await self._redis.info("persistence")
@@ -151,6 +160,10 @@ class Saver:
 class _Fed(NamedTuple):
     tick: int | None
     is_fed: bool
+
+
+def _is_at_work(about: Mapping[str, Any]) -> bool:
+    return bool(about["rdb_bgsave_in_progress"] or about["aof_rewrite_in_progress"])
 
 
 def _count(keyspace: Mapping[str, Mapping[str, int]]) -> int:

