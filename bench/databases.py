@@ -1,4 +1,7 @@
-"""Archives of a measurement's own: SQLite in a file, and PostgreSQL 18 as it comes, waiting for the disk at every commit."""
+"""
+Archives of a measurement's own: SQLite in a file, and PostgreSQL as it comes, waiting for the disk at every commit: 18,
+and the machine's own where it has one.
+"""
 
 import sqlite3
 import tempfile
@@ -8,8 +11,11 @@ from pathlib import Path
 
 from tests import postgres
 
-SQLITE, POSTGRESQL = f"SQLite {sqlite3.sqlite_version}", "PostgreSQL 18"
-KINDS = (SQLITE, POSTGRESQL)
+SQLITE = f"SQLite {sqlite3.sqlite_version}"
+_DEBIAN = postgres.debian()
+_SERVERS = {"PostgreSQL 18": postgres.wheel()} | ({f"PostgreSQL {_DEBIAN.parts[-2]}": _DEBIAN} if _DEBIAN else {})
+POSTGRESQL, *_ = _SERVERS
+KINDS = (SQLITE, *_SERVERS)
 
 
 @contextmanager
@@ -19,5 +25,5 @@ def empty(kind: str) -> Iterator[str]:
         with tempfile.TemporaryDirectory() as folder:
             yield f"sqlite+aiosqlite:///{Path(folder)}/archive.db"
     else:
-        with postgres.running(postgres.wheel(), postgres.DURABLE) as server:
+        with postgres.running(_SERVERS[kind], postgres.DURABLE) as server:
             yield server.address()
