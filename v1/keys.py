@@ -160,7 +160,9 @@ def member(sample: Sample) -> str:
 def parse(hour: int, written: str) -> Sample:
     """Read what `member` wrote of an hour."""
     seconds, *values = written[1:-1].split(",")
-    return Sample(hour + int(seconds), tuple([None if value == "null" else value for value in values]))
+    if "null" in values:
+        return Sample(hour + int(seconds), tuple([None if value == "null" else value for value in values]))
+    return Sample(hour + int(seconds), tuple(values))
 
 
 def cut(members: Iterable[str], measure: Measure) -> list[str]:
