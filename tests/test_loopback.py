@@ -71,7 +71,7 @@ async def test_a_person_is_told_what_is_served_and_what_to_type():
 
     assert f"TRACKER_BINANCE_URL={base} " in speech
     assert f"TRACKER_CRYPTOWATCH_URL={base} " in speech
-    assert "scripts/start-worker.sh" in speech
+    assert "scripts/start.sh" in speech
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ To sample it, type in another terminal:
   TRACKER_CRYPTOWATCH_URL={base} \\
   TRACKER_SOURCES=kraken,binance,cryptowatch \\
   TRACKER_METRICS={metrics} \\
-  scripts/start-worker.sh
+  scripts/start.sh
 
 Ctrl-C ends it."""
 
