@@ -9,7 +9,6 @@ from typing import Any, cast
 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
-from redis.exceptions import WatchError
 
 from .. import keys, records
 from ..model import DAY, Metric, Sample
@@ -18,13 +17,13 @@ from ..records import LOOKS_AT_NOTHING, Found, Look, Step
 from ..rules import NO_OUTAGES, NOTHING_SAID, SILENT, Judged, Outages, read_states
 from . import commands
 from .commands import AlertLimits
-from .connection import StoreError, translated
+from .connection import translated
+from .lease import Feeder
 from .leaving import Leaving
-from .reader import Reader
 from .recent import Recent
 
 
-class Writer(Reader):
+class Writer(Feeder):
     """
     Feeds one Redis. There is one writer at a time; `lease` sees to it.
 
@@ -39,8 +38,6 @@ class Writer(Reader):
         """Every metric with a sample in the day: a tick moves all of them on."""
         self._since: int | None = None
         """Records are expected to be valid at this tick or a later one; `None` while there are none."""
-        self._who: str | None = None
-        """Under which name it has the lease; `None` where nobody took one."""
         self.limits = limits
         self.outages = NO_OUTAGES
         self.late: dict[int, set[Metric]] = {}
@@ -58,39 +55,6 @@ class Writer(Reader):
         sources = {source: read_states(states) for source, states in kept["sources"].items()}
         self.outages = Outages(kept["at"], sources)
         return tick
-
-    async def lease(self, who: str) -> str | None:
-        """Take or keep the right to feed this Redis; where somebody else has it, give that name."""
-        with translated():
-            if not await self._redis.set(keys.LEASE, who, nx=True, ex=keys.LEASE_SECONDS):
-                holder = await self._redis.get(keys.LEASE)
-                if holder is not None and holder != who:
-                    return str(holder)
-                await self._redis.set(keys.LEASE, who, ex=keys.LEASE_SECONDS)
-        self._who = who
-        return None
-
-    async def take_over(self, who: str, holder: str) -> bool:
-        """Take the right to feed this Redis from a holder that is known to be gone; tell whether it worked."""
-        with translated():
-            async with self._redis.pipeline(transaction=True) as pipe:
-                await pipe.watch(keys.LEASE)
-                if await pipe.get(keys.LEASE) != holder:
-                    return False
-                pipe.multi()  # type: ignore[no-untyped-call]  # redis-py forgot to annotate it
-                pipe.set(keys.LEASE, who, ex=keys.LEASE_SECONDS)
-                try:
-                    await pipe.execute()
-                except WatchError:  # somebody else was quicker
-                    return False
-        self._who = who
-        return True
-
-    async def release(self, who: str) -> None:
-        """Give the right back, if it is still ours."""
-        with translated():
-            if await self._redis.get(keys.LEASE) == who:
-                await self._redis.delete(keys.LEASE)
 
     async def found(
         self, at: int, metrics: Sequence[Metric], look: Callable[[Metric], Look] = lambda _: LOOKS_AT_NOTHING
@@ -111,7 +75,7 @@ class Writer(Reader):
         leaving.put(pipe)
         recent.put(pipe)
         answers = iter(await self._run(pipe))
-        self._see_that_nobody_else_feeds(next(answers))
+        self.see_that_nobody_else_feeds(next(answers))
         found = leaving.take(answers)
         if await self._looks_wrong(at, since, leaving, found):
             return await self.found(at, metrics, look)
@@ -125,10 +89,6 @@ class Writer(Reader):
         for index, samples in recent.samples():
             found[index] = found[index]._replace(recent=samples)
         return await self._with_written(at, metrics, found)
-
-    def _see_that_nobody_else_feeds(self, holder: str | None) -> None:
-        if self._who is not None and holder not in (None, self._who):
-            raise StoreError(f"{holder} feeds this Redis now, and only one worker does at a time")
 
     async def _looks_wrong(self, at: int, since: int, leaving: Leaving, found: Sequence[Found]) -> bool:
         """Tell whether records are not what was expected, and mend that, so that the next look finds them so."""

@@ -1,0 +1,55 @@
+"""The right to feed a Redis, as one key in it: taken, kept, taken over, given back. When, the worker decides."""
+
+from redis.asyncio import Redis
+from redis.exceptions import WatchError
+
+from .. import keys
+from .connection import StoreError, translated
+from .reader import Reader
+
+
+class Feeder(Reader):
+    """Who may feed, by a lease that runs out unless it is taken again. Each method raises `StoreAway`."""
+
+    def __init__(self, redis: Redis) -> None:
+        super().__init__(redis)
+        self._who: str | None = None
+        """Under which name it has the lease; `None` where nobody took one."""
+
+    async def lease(self, who: str) -> str | None:
+        """Take or keep the right to feed this Redis; where somebody else has it, give that name."""
+        with translated():
+            if not await self._redis.set(keys.LEASE, who, nx=True, ex=keys.LEASE_SECONDS):
+                holder = await self._redis.get(keys.LEASE)
+                if holder is not None and holder != who:
+                    return str(holder)
+                await self._redis.set(keys.LEASE, who, ex=keys.LEASE_SECONDS)
+        self._who = who
+        return None
+
+    async def take_over(self, who: str, holder: str) -> bool:
+        """Take the right to feed this Redis from a holder that is known to be gone; tell whether it worked."""
+        with translated():
+            async with self._redis.pipeline(transaction=True) as pipe:
+                await pipe.watch(keys.LEASE)
+                if await pipe.get(keys.LEASE) != holder:
+                    return False
+                pipe.multi()  # type: ignore[no-untyped-call]  # redis-py forgot to annotate it
+                pipe.set(keys.LEASE, who, ex=keys.LEASE_SECONDS)
+                try:
+                    await pipe.execute()
+                except WatchError:  # somebody else was quicker
+                    return False
+        self._who = who
+        return True
+
+    async def release(self, who: str) -> None:
+        """Give the right back, if it is still ours."""
+        with translated():
+            if await self._redis.get(keys.LEASE) == who:
+                await self._redis.delete(keys.LEASE)
+
+    def see_that_nobody_else_feeds(self, holder: str | None) -> None:
+        """Compare who has the lease now with who took it here. Raises `StoreError`."""
+        if self._who is not None and holder not in (None, self._who):
+            raise StoreError(f"{holder} feeds this Redis now, and only one worker does at a time")
