@@ -16,6 +16,10 @@ from .connection import translated
 
 _NEVER_PACKED = "-" * 300
 """A member that is longer than `zset-max-listpack-value`."""
+_WELL_PACKED = 100
+"""Up to so many members, walking a packed set costs less than keeping it from being one."""
+_TOGETHER = 1000
+"""Members of all lists that one transaction rewrites. More would keep Redis from answering others for long."""
 
 
 class AlertLimits(NamedTuple):
@@ -109,25 +113,34 @@ def take_in(
 
 def derive(pipe: Pipeline, scored: Scored) -> None:
     """Put the lists that follow from all metrics: ranks and means."""
-    for (measure, by), scores in scored.ranks.items():
-        rewrite(pipe, keys.rank(measure, by), scores)
-    for measure, scores in scored.means.items():
-        rewrite(pipe, keys.mean(measure), scores)
+    lists = {keys.rank(measure, by): scores for (measure, by), scores in scored.ranks.items()}
+    lists |= {keys.mean(measure): scores for measure, scores in scored.means.items()}
+    if sum(map(len, lists.values())) <= _TOGETHER:
+        rewrite(pipe, lists)
+    else:
+        for key, scores in lists.items():
+            rewrite(pipe, {key: scores})
 
 
-def rewrite(pipe: Pipeline, key: str, scores: Scores) -> None:
-    """Put a sorted set in place of the one before, in one transaction, so that nobody reads half of it."""
-    if not scores:
-        pipe.execute_command("DEL", key)
-        return
+def rewrite(pipe: Pipeline, lists: Mapping[str, Scores]) -> None:
+    """Put sorted sets in place of those before, in one transaction, so that nobody reads half of one."""
     pipe.execute_command("MULTI")
-    pipe.execute_command("DEL", key)
+    for key, scores in lists.items():
+        pipe.execute_command("DEL", key)
+        if scores:
+            _fill(pipe, key, scores)
+            pipe.execute_command("EXPIRE", key, keys.KEEP_DERIVED)
+    pipe.execute_command("EXEC")
+
+
+def _fill(pipe: Pipeline, key: str, scores: Scores) -> None:
+    if len(scores) <= _WELL_PACKED:
+        pipe.execute_command("ZADD", key, *chain.from_iterable(scores))
+        return
     # A set that begins with a member of this length is a skip list from the start. Else Redis packs it while it has
     # no more members than an hour's samples may have, and walks it all for each that comes: half a tick of 1,000 metrics.
     pipe.execute_command("ZADD", key, 0, _NEVER_PACKED, *chain.from_iterable(scores))
     pipe.execute_command("ZREM", key, _NEVER_PACKED)
-    pipe.execute_command("EXPIRE", key, keys.KEEP_DERIVED)
-    pipe.execute_command("EXEC")
 
 
 def announce(pipe: Pipeline, at: int) -> None:
