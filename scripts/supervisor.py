@@ -144,7 +144,8 @@ data-tracker is up, with its data in {settings.data_dir}/
   page    {address.base}/
   docs    {address.base}/docs
   ask it  curl{key} '{address.base}{question}'
-  logs    {settings.data_dir}/logs/
+  soon    all of the past day: it is being filled in, ranks and means with it
+  logs    {settings.data_dir}/logs/ (worker.log says how far that is)
   stop    Ctrl-C, or: kill {os.getpid()}"""
 
 
