@@ -48,7 +48,8 @@ def translated() -> Iterator[None]:
     Translate what redis-py raises into our two kinds, once, here.
 
     It also passes on a cancellation that got lost inside: redis-py sends in `asyncio.wait_for`, which up to
-    Python 3.11 swallows one that comes when the sending is just done (mended in 3.12).
+    Python 3.11 swallows one that comes when the sending is just done (mended in 3.12); and it closes the
+    connection of who is cancelled, who may then hear that the server did.
     """
     cancelled = _cancellations()
     try:
@@ -59,6 +60,8 @@ def translated() -> Iterator[None]:
         # redis-py counts them among lost connections, but waiting mends no password.
         raise StoreError(f"Redis does not let us in: {error}") from error
     except (*_AWAY, OSError) as error:
+        if _cancellations() > cancelled:
+            raise asyncio.CancelledError from error
         raise StoreAway(f"Redis is away: {error}") from error
     except RedisError as error:
         away = str(error).startswith(_AWAY_WORDS)
