@@ -19,6 +19,8 @@ LONGEST_BACKFILL = 366 * DAY
 _NEXT_URL = re.compile(r"[,\s]+(?=(?:[\w-]+=)?[a-zA-Z][a-zA-Z0-9+.-]*://)")
 """Between two URLs of a list: they may have commas inside."""
 _NAMED_URL = re.compile(r"(?:([a-z0-9][a-z0-9_-]{0,31})=)?([a-zA-Z][a-zA-Z0-9+.-]*)(://\S+)")
+_BY_KUBERNETES = re.compile(r"_(?:service_(?:host|port)|port)(?:_|$)")
+"""What it sets by itself for a service that is called like us: `TRACKER_REDIS_PORT=tcp://...`."""
 _LENGTH = re.compile(r"(0|[1-9][0-9]{0,3}(?=[hd]))([hd]?)")
 
 
@@ -198,7 +200,7 @@ def _misspelt(kind: type[WorkerSettings]) -> list[str]:
     return [
         f"{name.upper()}: there is no such setting{_near(name, known)}"
         for name in sorted(written - known)
-        if name.startswith(prefix)
+        if name.startswith(prefix) and not _BY_KUBERNETES.search(name)
     ]
 
 

@@ -149,6 +149,13 @@ def test_a_misspelt_name_stops_the_start_and_the_one_that_was_meant_is_said(
     assert said[1] == "TRACKER_INTERVALL: there is no such setting; did you mean TRACKER_INTERVAL?"
 
 
+def test_names_that_kubernetes_makes_of_a_service_called_tracker_redis_are_not_ours(monkeypatch: pytest.MonkeyPatch):
+    for name in ("PORT", "PORT_6379_TCP", "PORT_6379_TCP_ADDR", "SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_REDIS"):
+        monkeypatch.setenv(f"TRACKER_REDIS_{name}", "tcp://10.0.0.7:6379")
+
+    assert WorkerSettings.load().interval == 60
+
+
 def test_names_of_others_in_the_same_file_do_not_matter(tmp_path: Path):
     (tmp_path / ".env").write_text("COMPOSE_PROFILES=postgres\nTRACKER_INTERVAL=30")
 

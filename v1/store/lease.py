@@ -1,5 +1,8 @@
 """The right to feed a Redis, as one key in it: taken, kept, taken over, given back. When, the worker decides."""
 
+import time
+from collections.abc import Callable
+
 from redis.asyncio import Redis
 from redis.exceptions import WatchError
 
@@ -11,36 +14,48 @@ from .reader import Reader
 class Feeder(Reader):
     """Who may feed, by a lease that runs out unless it is taken again. Each method raises `StoreAway`."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, clock: Callable[[], float] = time.time) -> None:
         super().__init__(redis)
+        self._clock = clock
         self._who: str | None = None
         """Under which name it has the lease; `None` where nobody took one."""
+        self._until = 0.0
+        """When it surely lasts no longer, by a clock that goes on while the machine sleeps."""
 
     async def lease(self, who: str) -> str | None:
         """Take or keep the right to feed this Redis; where somebody else has it, give that name."""
+        now = self._clock()
         with translated():
-            if not await self._redis.set(keys.LEASE, who, nx=True, ex=keys.LEASE_SECONDS):
+            while not await self._redis.set(keys.LEASE, who, nx=True, ex=keys.LEASE_SECONDS):
                 holder = await self._redis.get(keys.LEASE)
                 if holder is not None and holder != who:
                     return str(holder)
-                await self._redis.set(keys.LEASE, who, ex=keys.LEASE_SECONDS)
-        self._who = who
+                if holder == who and await self._replaced(who, who):
+                    break
+        self._who, self._until = who, now + keys.LEASE_SECONDS
         return None
 
     async def take_over(self, who: str, holder: str) -> bool:
         """Take the right to feed this Redis from a holder that is known to be gone; tell whether it worked."""
+        now = self._clock()
         with translated():
-            async with self._redis.pipeline(transaction=True) as pipe:
-                await pipe.watch(keys.LEASE)
-                if await pipe.get(keys.LEASE) != holder:
-                    return False
-                pipe.multi()  # type: ignore[no-untyped-call]  # redis-py forgot to annotate it
-                pipe.set(keys.LEASE, who, ex=keys.LEASE_SECONDS)
-                try:
-                    await pipe.execute()
-                except WatchError:  # somebody else was quicker
-                    return False
-        self._who = who
+            if not await self._replaced(holder, who):
+                return False
+        self._who, self._until = who, now + keys.LEASE_SECONDS
+        return True
+
+    async def _replaced(self, holder: str, who: str) -> bool:
+        """Put a name in place of another; tell whether that one was still there."""
+        async with self._redis.pipeline(transaction=True) as pipe:
+            await pipe.watch(keys.LEASE)
+            if await pipe.get(keys.LEASE) != holder:
+                return False
+            pipe.multi()  # type: ignore[no-untyped-call]  # redis-py forgot to annotate it
+            pipe.set(keys.LEASE, who, ex=keys.LEASE_SECONDS)
+            try:
+                await pipe.execute()
+            except WatchError:  # somebody else was quicker
+                return False
         return True
 
     async def release(self, who: str) -> None:
@@ -53,3 +68,12 @@ class Feeder(Reader):
         """Compare who has the lease now with who took it here. Raises `StoreError`."""
         if self._who is not None and holder not in (None, self._who):
             raise StoreError(f"{holder} feeds this Redis now, and only one worker does at a time")
+
+    async def see_that_it_lasts(self) -> None:
+        """
+        See, before something is written, that nobody else can have taken the lease since it was read.
+
+        Where it may have run out, it is taken again. Raises `StoreError` where somebody else has it.
+        """
+        if self._who is not None and self._clock() >= self._until:
+            self.see_that_nobody_else_feeds(await self.lease(self._who))

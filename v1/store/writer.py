@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
@@ -31,8 +32,13 @@ class Writer(Feeder):
     and writing it back with late samples in it: hold `turn` from the one to the other.
     """
 
-    def __init__(self, redis: Redis, limits: AlertLimits = AlertLimits()) -> None:  # noqa: B008  # frozen
-        super().__init__(redis)
+    def __init__(
+        self,
+        redis: Redis,
+        limits: AlertLimits = AlertLimits(),  # noqa: B008  # frozen
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(redis, clock)
         self.turn = asyncio.Lock()
         self.known: set[Metric] = set()
         """Every metric with a sample in the day: a tick moves all of them on."""
@@ -65,7 +71,7 @@ class Writer(Feeder):
         `look` says which samples before the tick the alert rules ask for. A second round trip is
         needed only where the tick was written before, where a record is older than expected, or where
         the first of those samples was not where it should be. Raises `StoreError` where somebody else
-        has the lease: whoever slept for longer than it lasts must not wake up in the middle of a tick.
+        has the lease.
         """
         # A record older than a day counts for nothing, so there is nothing to look for before it.
         since = at if self._since is None else min(max(self._since, at - DAY), at)
@@ -136,7 +142,8 @@ class Writer(Feeder):
         no sample without its alert.
 
         Killed in between, some metrics are at the tick and the others before it; the same tick,
-        committed again, completes it and changes nothing of what is there.
+        committed again, completes it and changes nothing of what is there. Raises `StoreError`, and writes
+        nothing, where somebody else has the lease by now.
         """
         pipe = self._pipe()
         for step in steps:
@@ -148,6 +155,7 @@ class Writer(Feeder):
         self._index(pipe, at, {step.metric: step.record.newest for step in steps if step.sample})
         commands.derive(pipe, scored or score(standings(steps)))
         commands.announce(pipe, at)
+        await self.see_that_it_lasts()
         commands.raise_inner(await self._run(pipe))
         moved = {step.metric for step in steps}
         gone = {step.metric for step in steps if step.is_over}
@@ -187,6 +195,7 @@ class Writer(Feeder):
             pipe = self._pipe()
             commands.take_in(pipe, metric, changed, held.keys(), records.recount(at, day, record, source))
             self._index(pipe, None, {metric: day[-1].tick})
+            await self.see_that_it_lasts()
             commands.raise_inner(await self._run(pipe))
             self.known.add(metric)
             for sample in changed:
@@ -208,6 +217,7 @@ class Writer(Feeder):
             commands.derive(pipe, score(each))
             if tick is None or tick < at:
                 commands.announce(pipe, at)
+            await self.see_that_it_lasts()
             commands.raise_inner(await self._run(pipe))
 
     async def note_sources(self, states: Mapping[str, Mapping[str, Any]]) -> None:

@@ -4,9 +4,10 @@ import pytest
 from redis.asyncio import Redis
 
 from v1 import keys
+from v1.model import Metric
 from v1.store import StoreError, Writer
 
-NOON = 1_621_252_800
+from ..serving import NOON, sample
 
 
 async def test_the_first_to_ask_has_the_lease_and_the_second_is_told_who_has_it(redis: Redis):
@@ -103,6 +104,38 @@ async def test_who_slept_for_longer_than_the_lease_moves_nothing_once_somebody_e
     assert await second.found(NOON, []) == []
     with pytest.raises(StoreError, match="two feeds this Redis now"):
         await first.found(NOON, [])
+
+
+async def test_who_sleeps_within_a_tick_for_longer_than_the_lease_writes_nothing_of_it(redis: Redis):
+    now = [float(NOON)]
+    first, second = Writer(redis, clock=lambda: now[0]), Writer(redis)
+    await first.lease("one")
+    await redis.delete(keys.LEASE)
+    await second.lease("two")
+    now[0] += keys.LEASE_SECONDS
+
+    for write in (
+        first.commit(NOON, []),
+        first.insert(Metric("KRAKEN:BTCUSD"), [sample(NOON, "1")], "tests", NOON),
+        first.derive(NOON),
+    ):
+        with pytest.raises(StoreError, match="two feeds this Redis now"):
+            await write
+
+    assert {key async for key in redis.scan_iter()} == {keys.LEASE}
+
+
+async def test_who_slept_and_finds_the_lease_free_takes_it_again_and_goes_on(redis: Redis):
+    now = [float(NOON)]
+    store = Writer(redis, clock=lambda: now[0])
+    await store.lease("one")
+    await redis.delete(keys.LEASE)
+    now[0] += keys.LEASE_SECONDS
+
+    await store.commit(NOON, [])
+
+    assert await redis.get(keys.LEASE) == "one"
+    assert await store.tick() == NOON
 
 
 async def test_a_lease_that_ran_out_and_that_nobody_took_holds_nobody_up(redis: Redis):
