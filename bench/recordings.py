@@ -1,10 +1,12 @@
-"""Where the recorded market data lies that some measurements play: beside the checkout, never inside it."""
+"""The recorded market data that some measurements play, where the tests find theirs."""
 
 import sys
 from pathlib import Path
 
+from tests.shared import SHARED, VARIABLE
+
 ROOT = Path(__file__).resolve().parents[1]
-HOME = ROOT.parent / "shared" / "market-data"
+HOME = SHARED / "market-data"
 
 
 def folder(name: str) -> Path | None:
@@ -12,5 +14,5 @@ def folder(name: str) -> Path | None:
     path = HOME / name
     if path.is_dir():
         return path
-    print(f"real data is missing: {path}; what needs it is left out", file=sys.stderr)
+    print(f"real data is missing: {path} ({VARIABLE} says where it is); what needs it is left out", file=sys.stderr)
     return None

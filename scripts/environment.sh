@@ -1,21 +1,12 @@
 # Sourced first by every script here: goes to the repository's root, finds a Python, makes the environment.
-# Afterwards $python is the environment's own. Where it comes from can be said:
+# Afterwards $python is the environment's own, and $there the folder that the script was typed in.
+# Where the environment comes from can be said:
 #   PYTHON=python3.12    the Python to make it with (3.11 or later)
 #   VENV=/some/where     another place than .venv
 # A script that needs the tools of development says so before: requirements=requirements-dev.txt
 
 there=$PWD
 cd "$(dirname "$(readlink -f "$0")")/.."
-
-# A path among the arguments means what it meant where it was typed.
-for word; do
-    shift
-    case $word in
-        /* | -*) ;;
-        */*) [ ! -e "$there/$word" ] || word=$there/$word ;;
-    esac
-    set -- "$@" "$word"
-done
 
 requirements=${requirements:-requirements.txt}
 venv=${VENV:-.venv}

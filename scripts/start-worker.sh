@@ -11,4 +11,4 @@
 case ${1:-run} in
     run) echo "starting the worker (Ctrl-C stops it); next, in another terminal: scripts/start-api.sh" >&2 ;;
 esac
-exec "$python" -m worker "$@"
+exec "$python" -m worker --typed-in "$there" "$@"

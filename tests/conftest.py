@@ -6,7 +6,9 @@ What every test may ask for: servers, and an empty database on each. Under CI a 
     fake             a client of fakeredis
     redis            a client, once on each of the three, emptied for this test
     postgres         a PostgreSQL 18 that lives as long as the session
-    database         address of an empty archive, once in SQLite and once in that PostgreSQL
+    machine_postgres one of the machine's own PostgreSQL, Debian's; it lives as long
+    database         address of an empty archive, once in SQLite and once in PostgreSQL 18; a test that names the
+                     three by `indirect` has it in the machine's own, too
 
 Whoever uses `server`, `fake` or `redis` must leave no key without an end, save the few of `PERMANENT`.
 """
@@ -81,11 +83,20 @@ def postgres() -> Iterator[postgresql.Server]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def machine_postgres() -> Iterator[postgresql.Server]:
+    programs = postgresql.debian()
+    if programs is None:
+        pytest.skip("this machine has no PostgreSQL of its own")
+    with postgresql.running(programs) as server:
+        yield server
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 async def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite+aiosqlite:///{tmp_path}/archive.db"
-    server: postgresql.Server = request.getfixturevalue("postgres")
+    server: postgresql.Server = request.getfixturevalue(request.param)
     connection = await asyncpg.connect(server.dsn())
     await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     await connection.close()

@@ -65,8 +65,13 @@ def _hour(start: int, some: Sequence[Known], following: Sequence[Known], interva
         f"{Decimal(known[-1].price):f}",
         f"{volume:f}" if volumes else None,
         len(prices),
-        min(HOUR, len(prices) * interval),
+        len(_spoken_of(start, some, max(interval, 60))),
     )
+
+
+def _spoken_of(start: int, some: Sequence[Known], reach: int) -> set[int]:
+    """Give every second of an hour that ends within `reach` before a sample, or at it."""
+    return {second for each in some for second in range(each.tick, each.tick - reach, -1) if second > start}
 
 
 def _rounded(number: Fraction, places: int) -> str:

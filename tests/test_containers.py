@@ -198,11 +198,14 @@ async def test_the_image_answers_its_health_check_and_stops_when_told(installed:
 
 @pytest.mark.timeout(300)
 async def test_the_image_runs_the_worker_as_the_compose_file_does(installed: Path, tmp_path: Path, server: str):
-    environment = environment_of(installed, {"TRACKER_REDIS_URL": server, "TRACKER_SOURCES": "simulated"})
+    environment = environment_of(
+        installed, {"TRACKER_REDIS_URL": server, "TRACKER_SOURCES": "simulated", "TRACKER_DATA_DIR": str(tmp_path)}
+    )
 
     async def feeds() -> bool:
         async with connect(server, "tests") as redis:
-            return bool(await redis.exists(keys.LEASE))
+            tick, archive = await redis.mget(keys.TICK, keys.ARCHIVE)
+        return bool(tick and archive) and json.loads(archive)["state"] == "ok"
 
     with running(SERVICES["worker"]["command"], tmp_path, environment) as worker:
         await until(feeds, worker)
@@ -210,6 +213,7 @@ async def test_the_image_runs_the_worker_as_the_compose_file_does(installed: Pat
         code = worker.wait(timeout=START_SECONDS)
 
     assert code == 0
+    assert (tmp_path / "archive.db").is_file()
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The loopback provider is itself: consistent, shaped as recorded, and usable by a person who reads what it says."""
 
 import asyncio
+import os
 import re
 import sys
 from decimal import Decimal
@@ -77,7 +78,8 @@ async def test_a_person_is_told_what_is_served_and_what_to_type():
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        (("--recorded", "/nowhere"), "--recorded: "),
+        (("--recorded", "/nowhere"), "recorded answers are missing: /nowhere/kraken/"),
+        (("--recorded", __file__), f"recorded answers are missing: {__file__}/kraken/"),
         (("--port", "70000"), "--port: 70000 "),
     ],
 )
@@ -94,4 +96,20 @@ async def test_what_cannot_be_served_is_said_in_one_line(arguments: tuple[str, s
 
     assert process.returncode == 2
     assert errors.decode().startswith(said)
+    assert errors.count(b"\n") == 1
+
+
+async def test_without_recorded_answers_a_person_is_told_where_they_were_looked_for(tmp_path: Path):
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.loopback", "--port", "0"),
+        cwd=ROOT,
+        env={**os.environ, "DATA_TRACKER_SHARED": str(tmp_path)},
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+    _, errors = await process.communicate()
+
+    assert process.returncode == 2
+    assert errors.decode().startswith(f"recorded answers are missing: {tmp_path}/recorded/kraken/")
+    assert "DATA_TRACKER_SHARED" in errors.decode()
     assert errors.count(b"\n") == 1

@@ -280,13 +280,27 @@ def test_a_script_runs_from_anywhere_and_through_a_link(clone: Clone, tmp_path: 
     assert "serving v1" in said
 
 
-def test_a_path_means_what_it_meant_where_it_was_typed(clone: Clone, tmp_path: Path):
+@pytest.mark.parametrize(
+    "words, looked_at",
+    [
+        pytest.param("replay ./recorded", "recorded", id="replay a path"),
+        pytest.param("replay recorded", "recorded", id="replay a word"),
+        pytest.param("replay .", ".", id="replay what is here"),
+        pytest.param("rules backtest wrong.toml", "wrong.toml", id="backtest"),
+        pytest.param("rules backtest good.toml --recording=./recorded", "recorded", id="backtest on a path"),
+        pytest.param("rules backtest good.toml --recording recorded", "recorded", id="backtest on a word"),
+        pytest.param("rules test none.toml", "none.toml", id="test"),
+    ],
+)
+def test_a_path_means_what_it_meant_where_it_was_typed(clone: Clone, tmp_path: Path, words: str, looked_at: str):
     (tmp_path / "recorded").mkdir()
+    (tmp_path / "wrong.toml").write_text("wrong")
+    (tmp_path / "good.toml").write_text('[[rules]]\nid = "much"\nkind = "ratio"\nfactor = 3\n')
 
-    tried = clone.run("start-worker.sh", "replay", "./recorded", cwd=tmp_path)
+    tried = clone.run("start-worker.sh", *words.split(), cwd=tmp_path)
 
     assert tried.returncode == 2
-    assert str(tmp_path) in tried.stderr
+    assert str(tmp_path / looked_at) in tried.stderr
 
 
 def test_the_tests_run_from_anywhere(clone: Clone, tmp_path: Path):

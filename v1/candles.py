@@ -11,7 +11,8 @@ The hour [H, H + 3600) is made of the samples with a tick in (H, H + 3600]: thos
     latest        the newest price that was known when the hour closed, its grace included
     volume        the exact sum of `interval_volume`; none where nobody said one
     samples       how many prices there are
-    covered       seconds of the hour that they speak of: samples x interval, an hour at most
+    covered       seconds of the hour that they speak of, see `covered`: samples x interval where the interval is a
+                  minute or more
     coverage      covered / 3600
 
 Digits are as received; only an exponent is written out ("1.08e-05" is "0.0000108"), because PostgreSQL's NUMERIC has none.
@@ -23,10 +24,11 @@ sample that covers the hour.
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
+from itertools import pairwise
 from typing import NamedTuple
 
 from .decimals import Number, parse, plain, power, ratio_rounded, text
-from .model import DAY, HOUR, MEASURES, Candle, Measure, Metric, Sample
+from .model import DAY, HOUR, MEASURES, MINUTE, Candle, Measure, Metric, Sample
 
 MEAN_PLACES = 4
 OF_SAMPLES = "samples"
@@ -140,17 +142,21 @@ def of_samples(slot: Slot, samples: Sequence[Sample], interval: int, latest: str
 
     `latest` is the newest price after the hour, if there was one when it closed.
     """
-    prices = [price for sample in samples if (price := sample.values[_PRICE]) is not None]
+    prices = [(sample.tick - slot.start, price) for sample in samples if (price := sample.values[_PRICE]) is not None]
     volumes = [volume for sample in samples if (volume := sample.values[_TRADED]) is not None]
     return of_prices(slot, prices, volumes, interval, latest)
 
 
 def of_prices(
-    slot: Slot, prices: Sequence[str], volumes: Sequence[str], interval: int, latest: str | None = None
+    slot: Slot, known: Sequence[tuple[int, str]], volumes: Sequence[str], interval: int, latest: str | None = None
 ) -> HourCandle | None:
-    """Make an hour of what its samples know: their prices, and their interval volumes, oldest first."""
-    if not prices:
+    """
+    Make an hour of what its samples know: their prices, each with its seconds after the start, and their interval
+    volumes, oldest first.
+    """
+    if not known:
         return None
+    prices = [price for _, price in known]
     places, units = _aligned(prices)
     total = sum(units), places
     return HourCandle(
@@ -165,10 +171,21 @@ def of_prices(
         plain(latest or prices[-1]),
         summed(volumes),
         len(prices),
-        min(HOUR, len(prices) * interval),
+        covered([seconds for seconds, _ in known], interval),
         OF_SAMPLES,
         slot.at,
     )
+
+
+def covered(ticks: Sequence[int], interval: int) -> int:
+    """
+    Give how many seconds of an hour are covered by prices, by their seconds after its start, oldest first.
+
+    Each stands for the time since the one before, an interval at most. Of a shorter interval than a minute it may be a
+    minute, because that is what a provider's candles make of an hour that nobody sampled.
+    """
+    longest = max(interval, MINUTE)
+    return min(HOUR, sum([min(tick - before, longest) for before, tick in pairwise([0, *ticks])]))
 
 
 def of_candles(slot: Slot, candles: Sequence[Candle], length: int, source: str) -> HourCandle | None:

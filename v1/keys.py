@@ -165,8 +165,11 @@ def parse(hour: int, written: str) -> Sample:
     return Sample(hour + int(seconds), tuple(values))
 
 
-def cut(members: Iterable[str], measure: Measure) -> list[str]:
-    """Cut the known numbers of one measure out of samples as they are written, without reading the others."""
+def cut(members: Iterable[str], measure: Measure) -> list[tuple[int, str]]:
+    """
+    Cut the known numbers of one measure out of samples as they are written, each with its seconds after the hour,
+    without reading the others.
+    """
     place = MEASURES.index(measure) + 1
-    cells = [member[1:-1].split(",", place + 1)[place] for member in members]
-    return [cell for cell in cells if cell != "null"]
+    cells = [member[1:-1].split(",", place + 1) for member in members]
+    return [(int(cell[0]), cell[place]) for cell in cells if cell[place] != "null"]

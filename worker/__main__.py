@@ -26,13 +26,12 @@ from worker.latest import (
     connect_archive,
 )
 from worker.live import Live
-from worker.process import feeding, finish, read_settings, stop
+from worker.process import feeding, finish, read_settings, stop, where_typed
 from worker.progress import progress
 from worker.rebuild import rebuild
 from worker.recording import BadRecording, Recording, open_recording
 from worker.replay import replay
 from worker.settings import WorkerSettings
-from worker.sources.watched import Watched
 from worker.times import ending, iso
 from worker.top import roles
 from worker.top.planning import planned
@@ -40,11 +39,11 @@ from worker.trial import trial
 from worker.wiring import (
     MOST_PATIENCE,
     make_listers,
-    make_sources,
     open_dispatch,
     open_heartbeat,
     open_rulebook,
     open_session,
+    open_sources,
     open_store,
 )
 
@@ -60,8 +59,12 @@ ROLES = (SAMPLING, *roles.NAMES)
 
 
 @app.callback(invoke_without_command=True)
-def main(context: typer.Context) -> None:
+def main(
+    context: typer.Context,
+    typed_in: Annotated[Path, typer.Option(hidden=True)] = Path(),
+) -> None:
     """Sample markets, keep their last day, rank what moves. Without a command: run."""
+    context.obj = typed_in
     if context.invoked_subcommand is None:
         run()
 
@@ -91,7 +94,10 @@ def plan() -> None:
 
 @app.command("replay")
 def replay_command(
-    folder: Annotated[Path, typer.Argument(help="A folder of PAIR.csv or PAIR.csv.gz with one-minute candles.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(callback=where_typed, help="A folder of PAIR.csv or PAIR.csv.gz with one-minute candles."),
+    ],
     exchange: Annotated[str | None, typer.Option(help="Name of the exchange; else the folder's first word.")] = None,
     until: Annotated[
         str | None,
@@ -161,7 +167,7 @@ async def _sample(settings: WorkerSettings) -> None:
     async with (
         channels(settings) as notifiers,
         open_store(settings) as store,
-        open_session() as session,
+        open_sources(settings, patience) as sources,
         feeding(store, wait=True),
         open_dispatch(settings, notifiers) as dispatch,
         open_heartbeat(settings) as heartbeat,
@@ -169,7 +175,6 @@ async def _sample(settings: WorkerSettings) -> None:
         open_rulebook(settings) as rulebook,
         asyncio.TaskGroup() as tasks,
     ):
-        sources = [Watched(source, session, patience) for source in make_sources(settings)]
         now = int(time.time()) // settings.interval * settings.interval
         log.info("sampling", sources=settings.sources, every=f"{settings.interval} s", next="scripts/start-api.sh")
         tasks.create_task(dispatch.run())
@@ -209,12 +214,11 @@ async def _rebuild(settings: WorkerSettings) -> None:
     now = int(time.time()) // settings.interval * settings.interval
     async with (
         open_store(settings) as store,
-        open_session() as session,
+        open_sources(settings, MOST_PATIENCE) as sources,
         feeding(store, wait=False),
         archiving(settings, store) as archived,
     ):
         await archived.archive.open()
-        sources = [Watched(source, session, MOST_PATIENCE) for source in make_sources(settings)]
         filled = await rebuild(sources, store, archived, settings.interval, now)
     print(f"the day has {filled.samples} samples more, the archive {filled.hours} hours more or better")
     print("next: scripts/start-worker.sh")

@@ -146,9 +146,9 @@ def _made(metrics: Sequence[Metric], hours: Sequence[OneHour], start: int, inter
         candles.of_prices(
             candles.Slot(metric, start, at),
             keys.cut(hour.members, Measure.PRICE),
-            keys.cut(hour.members, Measure.INTERVAL_VOLUME),
+            [volume for _, volume in keys.cut(hour.members, Measure.INTERVAL_VOLUME)],
             interval,
-            next(iter(keys.cut([hour.after], Measure.PRICE)), None) if hour.after else None,
+            next((price for _, price in keys.cut([hour.after], Measure.PRICE)), None) if hour.after else None,
         )
         for metric, hour in zip(metrics, hours, strict=True)
     ]

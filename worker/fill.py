@@ -3,13 +3,14 @@
 import asyncio
 from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from math import lcm
 
 import structlog
 
 from worker import candles
-from worker.latest import DAY, MEASURES, MINUTE, Candle, Measure, Metric, Sample, Writer, decimals, records
+from worker.latest import DAY, MEASURES, MINUTE, Candle, Measure, Metric, Sample, StoreError, Writer, decimals, records
 from worker.progress import Seen
 from worker.sources.base import Refused, SourceError
 from worker.sources.watched import Watched
@@ -22,6 +23,9 @@ _RETURN = MEASURES.index(Measure.INTERVAL_RETURN)
 
 SECOND_TRY = 60.0
 """Seconds between the end of a round and the second try of what it could not get."""
+
+LEAVE_SECONDS = 2.0
+"""How long the last ranks may take when it is stopped."""
 
 FIRST_RANKED = 16
 """Metrics after which a fill ranks for the first time."""
@@ -46,13 +50,19 @@ class Filler:
         Fill the day before `at`, and give how many samples came.
 
         A metric whose candles cannot be had costs the others nothing: it is told, and tried once more
-        at the end.
+        at the end. Whoever stops it finds ranks that follow from what had come.
         """
-        taken, failed = await self._round(self.source.metrics, at, seen)
-        if failed:
-            await self.sleep(SECOND_TRY)
-            more, _ = await self._round(failed, at, seen)
-            taken += more
+        try:
+            taken, failed = await self._round(self.source.metrics, at, seen)
+            if failed:
+                await self.sleep(SECOND_TRY)
+                more, _ = await self._round(failed, at, seen)
+                taken += more
+        except asyncio.CancelledError:
+            with suppress(StoreError, TimeoutError):
+                async with asyncio.timeout(LEAVE_SECONDS):
+                    await self.store.derive(at)
+            raise
         return taken
 
     async def _round(self, metrics: Sequence[Metric], at: int, seen: Seen) -> tuple[int, Sequence[Metric]]:

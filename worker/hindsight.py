@@ -154,10 +154,16 @@ class Hindsight:
     async def _lacking(self, metric: Metric, since: int, until: int) -> list[int]:
         """Give the hours of which less than a half is known, neither by the archive nor, soon, from the store."""
         covered = await self.archive.coverage(metric, since, until)
-        there = [(metric, hour) for hour in _ended(until)]
-        for (_, hour), count in zip(there, await self.store.counts(there), strict=True):
-            covered[hour] = max(covered.get(hour, 0), count * self.interval)
-        return [hour for hour in range(since, until, HOUR) if covered.get(hour, 0) < HALF]
+        lacking = [hour for hour in range(since, until, HOUR) if covered.get(hour, 0) < HALF]
+        there = [hour for hour in _ended(until) if hour in lacking]
+        if not there:
+            return lacking
+        # Samples are read, not counted: how long one stands for depends on where it lies. It is a day at most, and
+        # only of hours that the archive does not know yet.
+        for hour, members in await self.store.members(metric, there[0], there[-1] + HOUR):
+            ticks = [seconds for seconds, _ in keys.cut(members, Measure.PRICE)]
+            covered[hour] = max(covered.get(hour, 0), candles.covered(ticks, self.interval))
+        return [hour for hour in lacking if covered.get(hour, 0) < HALF]
 
 
 def _ended(at: int) -> range:

@@ -1,4 +1,7 @@
-"""What every command does as a process: reads its settings, ends on a signal, gives its exit code, holds the lease."""
+"""
+What every command does as a process: reads its settings, finds its files, ends on a signal, gives its exit code, holds
+the lease.
+"""
 
 import asyncio
 import os
@@ -7,6 +10,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 
 import structlog
@@ -71,6 +75,11 @@ def read_settings() -> WorkerSettings:
     except OSError as error:
         stop(f"TRACKER_LOG_FILE: {error}", 2)
     return settings
+
+
+def where_typed(context: typer.Context, path: Path | None) -> Path | None:
+    """Give an argument's path as it was meant in the folder where the script was typed."""
+    return path and (context.find_object(Path) or Path()) / path
 
 
 def finish(work: Coroutine[Any, Any, None]) -> None:

@@ -21,7 +21,7 @@ from worker.latest import (
     kept_day,
     read_rules_file,
 )
-from worker.process import read_settings, stop
+from worker.process import read_settings, stop, where_typed
 from worker.progress import progress
 from worker.recording import BadRecording, open_recording
 from worker.rule_tests import read_suite, run
@@ -30,7 +30,7 @@ from worker.times import instant
 
 app = typer.Typer(help="Try alert rules on history, and test them.")
 
-File = Annotated[Path, typer.Argument(help="A file of rules, in TOML.", show_default=False)]
+File = Annotated[Path, typer.Argument(callback=where_typed, help="A file of rules, in TOML.", show_default=False)]
 When = "Unix seconds or ISO 8601."
 
 
@@ -38,7 +38,8 @@ When = "Unix seconds or ISO 8601."
 def backtest(  # noqa: PLR0913, PLR0917  # one for each option
     file: File,
     recording: Annotated[
-        Path | None, typer.Option(help="A folder of recorded candles; else the kept day in Redis is taken.")
+        Path | None,
+        typer.Option(callback=where_typed, help="A folder of recorded candles; else the kept day in Redis is taken."),
     ] = None,
     exchange: Annotated[str | None, typer.Option(help="Name of the exchange; else the folder's first word.")] = None,
     start: Annotated[
@@ -65,7 +66,9 @@ def backtest(  # noqa: PLR0913, PLR0917  # one for each option
 
 
 @app.command()
-def test(file: Annotated[Path, typer.Argument(help="A file of tests, in TOML.", show_default=False)]) -> None:
+def test(
+    file: Annotated[Path, typer.Argument(callback=where_typed, help="A file of tests, in TOML.", show_default=False)],
+) -> None:
     """Run unit tests of rules: series of samples in, expected alerts out."""
     with _said():
         suite = read_suite(_text(file))

@@ -23,6 +23,7 @@ from worker.sources.cryptowatch import Cryptowatch
 from worker.sources.kraken import Kraken
 from worker.sources.simulated import Simulated
 from worker.sources.simulated.toplists import SimulatedPrices, SimulatedRanks
+from worker.sources.watched import Watched, watching
 from worker.top import pricing, roles
 
 USER_AGENT = "data-tracker/1.0"
@@ -83,6 +84,14 @@ async def open_session() -> AsyncIterator[ClientSession]:
         timeout=timeout, headers={"User-Agent": USER_AGENT}, connector=TCPConnector(limit_per_host=4)
     ) as session:
         yield session
+
+
+@asynccontextmanager
+async def open_sources(settings: WorkerSettings, patience: float) -> AsyncIterator[list[Watched]]:
+    """Give the sources, each looked after; nothing is asked yet, and nothing is left unanswered at the end."""
+    async with open_session() as session:
+        with watching(make_sources(settings), session, patience) as sources:
+            yield sources
 
 
 def make_sources(settings: WorkerSettings) -> list[Source]:

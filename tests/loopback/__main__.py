@@ -6,9 +6,11 @@ import sys
 import time
 from pathlib import Path
 
+from tests.shared import SHARED, VARIABLE
+
 from . import providers, serving
 
-RECORDED = Path(__file__).resolve().parents[3] / "shared" / "recorded"
+RECORDED = SHARED / "recorded"
 METRICS = "KRAKEN:BTCUSD,KRAKEN:ETHUSD,KRAKEN:DOGEUSD,BINANCE:BTCUSDT,BINANCE:SHIBUSDT,BITFINEX:BTCUSD"
 SPEECH = """\
 Answering as Kraken, Binance and Cryptowatch do, from {folder}, with an invented market:
@@ -43,9 +45,10 @@ def main() -> int:
         asyncio.run(serve(given.port, given.recorded))
     except KeyboardInterrupt:
         return 0
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         sys.stderr.write(
-            f"--recorded: {error.filename} is missing; name the folder that holds kraken/, binance/, ...\n"
+            f"recorded answers are missing: {error.filename}; name the folder that holds kraken/, binance/, ... "
+            f"as --recorded, or the one that it is in as {VARIABLE}\n"
         )
     except (OSError, OverflowError) as error:
         sys.stderr.write(f"--port: {given.port} cannot be listened on: {error}\n")

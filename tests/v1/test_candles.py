@@ -26,17 +26,17 @@ numbers = some.builds(
 hours = some.lists(some.tuples(numbers, some.none() | numbers), min_size=1, max_size=60)
 
 
-def samples(known: Sequence[tuple[str | None, str | None]], start: int = NOON) -> list[Sample]:
-    """Make a sample a minute of prices and interval volumes."""
+def samples(known: Sequence[tuple[str | None, str | None]], start: int = NOON, interval: int = MINUTE) -> list[Sample]:
+    """Make a sample an interval of prices and interval volumes."""
     return [
-        Sample(start + place * MINUTE, (price, None, None, None, volume, None))
+        Sample(start + place * interval, (price, None, None, None, volume, None))
         for place, (price, volume) in enumerate(known, 1)
     ]
 
 
 def made(*prices: str, start: int = NOON, volume: str | None = "1.0", interval: int = MINUTE) -> HourCandle:
     hour = candles.of_samples(
-        Slot(BTC, start, start + HOUR + 90), samples([(price, volume) for price in prices], start), interval
+        Slot(BTC, start, start + HOUR + 90), samples([(price, volume) for price in prices], start, interval), interval
     )
     assert hour
     return hour
@@ -113,6 +113,30 @@ def test_latest_is_the_newest_price_known_when_the_hour_closed():
 )
 def test_coverage_is_samples_of_expected_ticks_and_never_more_than_all(count, interval, coverage):
     assert made(*["1"] * count, interval=interval).coverage == coverage
+
+
+@pytest.mark.parametrize(
+    "interval, ticks, covered",
+    [
+        pytest.param(5, range(60, 3601, 60), 3600, id="a minute each, of a provider's candles"),
+        pytest.param(5, [*range(60, 1801, 60), *range(1805, 3601, 5)], 3600, id="filled, then live"),
+        pytest.param(5, [5, 10, 1805], 70, id="a gap lends a minute to what comes after it"),
+        pytest.param(5, [3600], 60, id="the end of the hour alone"),
+        pytest.param(60, [60, 180, 240], 180, id="a minute as ever"),
+        pytest.param(300, [300, 900], 600, id="an interval that is longer"),
+    ],
+)
+def test_a_price_covers_the_time_since_the_one_before_up_to_a_minute_or_an_interval(interval, ticks, covered):
+    hour = candles.of_samples(SLOT, [sample(NOON + tick, "1") for tick in ticks], interval)
+
+    assert hour
+    assert (hour.samples, hour.covered) == (len(ticks), covered)
+
+
+def test_a_sample_without_a_price_covers_nothing():
+    known = [sample(NOON + 60, "1"), sample(NOON + 120), sample(NOON + 180, "1")]
+
+    assert [hour and hour.covered for hour in (candles.of_samples(SLOT, known, each) for each in (5, 60))] == [120, 120]
 
 
 def test_minutes_of_a_provider_make_an_hour_with_the_highs_and_lows_of_every_trade():

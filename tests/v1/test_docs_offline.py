@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.async_api import ConsoleMessage, Page, Route, async_playwright, expect
 
-from .serving import DAY, MINUTE, NOON, Api, Clock, every_minute, fill, serving, tick
+from .serving import DAY, MINUTE, NOON, Api, Clock, every_minute, fill, sample, serving, tick
 
 FLAGS = (
     "--headless",
@@ -157,6 +157,27 @@ async def test_tiny_prices_are_readable_gaps_are_gaps_and_keys_do(api: Api, brow
     assert empty == [*range(empty[0], empty[-1] + 1)]
     assert "e-" not in await page.locator("#ranks").inner_text()
     assert page.url.endswith("metric=KUCOIN%3ASHIBUSDT")
+
+
+@pytest.mark.parametrize("interval, apart", [(5, 60), (45, 180)])
+async def test_a_day_that_was_filled_in_by_the_minute_is_a_line_at_any_interval(
+    server: str, browser: Browser, writer, clock: Clock, interval: int, apart: int
+):
+    page = browser.page
+    filled = [sample(at, "1.5") for at in range(NOON - DAY + apart, NOON - 3599, apart)]
+    live = [sample(at, "2.5") for at in range(NOON - 3600 + interval, NOON + 1, interval)]
+    await fill(writer, {"KRAKEN:BTCUSD": [*filled, *live]})
+    await page.clock.install(time=NOON + 5)
+
+    async with serving(clock, server, interval=interval) as api:
+        await page.goto(f"{api.url}/")
+        await expect(page.locator("#reading")).to_have_text("2021-05-17 12:00 UTC: 2.5")
+        columns = await ink(page)
+        said = await page.locator("#chart").get_attribute("aria-label")
+
+    assert said == f"KRAKEN:BTCUSD, price: {DAY // apart} samples, 0 missing, from 1.5 to 2.5"
+    assert all(columns[40:-10]), "beside what is written on it"
+    assert browser.complaints == []
 
 
 @pytest.mark.usefixtures("market")

@@ -37,11 +37,19 @@ async def at_once(_seconds: float) -> None:
 class Bench:
     """A store, an archive and all that moves between them; `end` is the newest tick."""
 
-    def __init__(self, store: Writer, archive: ArchiveWriter, days: int | None = None, backfill: int = 7 * DAY) -> None:
+    def __init__(
+        self,
+        store: Writer,
+        archive: ArchiveWriter,
+        days: int | None = None,
+        backfill: int = 7 * DAY,
+        interval: int = MINUTE,
+    ) -> None:
         self.store = store
         self.archive = archive
-        self.closer = Closer(store, archive, Rules(MINUTE, GRACE, days))
-        self.hindsight = Hindsight(store, archive, MINUTE, backfill, at_once)
+        self.interval = interval
+        self.closer = Closer(store, archive, Rules(interval, GRACE, days))
+        self.hindsight = Hindsight(store, archive, interval, backfill, at_once)
         self.looked_again = 0
         self.archiver = Archiver(store, archive, self.closer, self.hindsight, self._look_again)
         self.end = NOON
@@ -72,13 +80,15 @@ class Bench:
         known = [
             Known(each.tick, each.value(Measure.PRICE) or "", each.value(Measure.INTERVAL_VOLUME)) for each in samples
         ]
-        return recounted.hours(known, MINUTE, GRACE)
+        return recounted.hours(known, self.interval, GRACE)
 
 
 @asynccontextmanager
-async def bench(store: Writer, address: str, days: int | None = None, backfill: int = 7 * DAY) -> AsyncIterator[Bench]:
+async def bench(
+    store: Writer, address: str, days: int | None = None, backfill: int = 7 * DAY, interval: int = MINUTE
+) -> AsyncIterator[Bench]:
     async with connect_archive(address, "tests", writes=True) as engine:
-        yield Bench(store, ArchiveWriter(engine), days, backfill)
+        yield Bench(store, ArchiveWriter(engine), days, backfill, interval)
 
 
 def wrong(held: Iterable[HourCandle], expected: Mapping[int, recounted.Hour], until: int) -> list[str]:

@@ -52,6 +52,7 @@ async def wrong(made: Bench, recording: Recording) -> list[str]:
     return found
 
 
+@pytest.mark.parametrize("database", ["sqlite", "postgres", "machine_postgres"], indirect=True)
 @pytest.mark.parametrize("name, pairs, first", PAIRS)
 async def test_every_hour_of_a_replay_is_what_the_files_say_and_a_second_one_changes_nothing(
     server: str, database: str, tmp_path: Path, name: str, pairs: list[str], first: int

@@ -1,3 +1,4 @@
+import asyncio
 from fractions import Fraction
 
 import pytest
@@ -250,6 +251,27 @@ async def test_live_ticks_go_on_meanwhile_and_nothing_is_lost_or_twice(redis: Re
     assert taken == 2 * 1440 - 1  # ETH's day had moved on by a minute when its turn came
     for metric in (BTC, ETH):
         assert list(await day(store, metric, NOON + 120)) == list(range(NOON - DAY + 180, NOON + 121, 60))
+    assert (await store.verify(repair=False)).is_clean
+
+
+async def test_stopped_in_the_middle_it_leaves_ranks_that_follow_from_what_had_come(
+    redis: Redis, session: ClientSession, pace: Pace
+):
+    store, source = Verifier(redis), Invented(BTC, ETH, XRP)
+    filler = Filler(await opened(source, session), store, 60, pace)
+    halfway = asyncio.Event()
+
+    def seen(_done: int, _of: int) -> None:
+        source.gate.clear()
+        halfway.set()
+
+    filling = asyncio.create_task(filler.fill(NOON, seen))
+    await halfway.wait()
+    filling.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await filling
+
+    assert len(await day(store)) == 1440
     assert (await store.verify(repair=False)).is_clean
 
 

@@ -1,6 +1,6 @@
 """What was missed is made good: the day out of the archive, and the archive out of the providers."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,19 @@ from .invented import BTC, ETH, NOON, Invented, price
 async def here(fake: Redis, tmp_path: Path) -> AsyncIterator[Bench]:
     async with bench(Writer(fake), f"sqlite+aiosqlite:///{tmp_path}/archive.db") as opened:
         yield opened
+
+
+class ByTheHour(Invented):
+    """It has candles of an hour, too."""
+
+    def __init__(self, *metrics: Metric) -> None:
+        super().__init__(*metrics)
+        self.hours_asked: list[tuple[int, int]] = []
+
+    async def hours(self, _session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
+        self.hours_asked.append((start, end))
+        prices = [(opens, price(metric, opens + HOUR)) for opens in range(start, end, HOUR)]
+        return [Candle(opens, close, close, close, close, "1.5") for opens, close in prices]
 
 
 async def watched(session: ClientSession, source: Invented) -> Watched:
@@ -124,6 +137,47 @@ async def test_an_hour_known_by_less_than_a_half_is_asked_for_and_a_fuller_one_i
     hours = {hour.start: hour for hour in await here.hours()}
     found = [hours[NOON + place * HOUR] for place in range(3)]
     assert [(hour.samples, hour.source) for hour in found] == [(60, "invented"), (45, "samples"), (60, "samples")]
+
+
+@pytest.fixture
+async def fine(fake: Redis, tmp_path: Path) -> AsyncIterator[Bench]:
+    """With a sample every five seconds."""
+    async with bench(Writer(fake), f"sqlite+aiosqlite:///{tmp_path}/archive.db", interval=5) as opened:
+        yield opened
+
+
+async def test_at_five_seconds_hours_of_minute_candles_are_whole_and_are_not_asked_for(
+    fine: Bench, session: ClientSession
+):
+    here, source = fine, ByTheHour(BTC)
+    source.pace = 0
+    await here.archive.open()
+
+    await rebuild([await watched(session, source)], here.store, here.parts, here.interval, NOON)
+    await here.hindsight.make_good(await watched(session, source), [], NOON)
+
+    assert source.hours_asked == [(NOON - 168 * HOUR, NOON - 24 * HOUR)]
+    assert await here.starts() == list(range(-168, -1))
+    day = (await here.hours())[-23:]
+    assert {(hour.source, hour.samples, hour.coverage) for hour in day} == {("samples", 60, 1.0)}
+    expected = {start: hour for start, hour in (await here.expected()).items() if start >= NOON - DAY}
+    assert wrong(day, expected, NOON - HOUR) == [], "their means among it"
+
+
+async def test_at_five_seconds_an_hour_known_by_less_than_a_half_is_asked_for_however_many_samples_it_has(
+    fine: Bench, session: ClientSession
+):
+    here, source = fine, ByTheHour(BTC)
+    await here.archive.open()
+    await here.ticks(300, step=5)
+    here.end = NOON + HOUR
+    await here.ticks(31)
+    here.end = NOON + 2 * HOUR
+    here.hindsight.asked[BTC] = NOON
+
+    await here.hindsight.make_good(await watched(session, source), [], here.end)
+
+    assert source.hours_asked == [(NOON, NOON + HOUR)]
 
 
 # ---- the day from the archive -----------------------------------------------------------------------------

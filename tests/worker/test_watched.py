@@ -5,7 +5,7 @@ from aiohttp import ClientSession
 from structlog.testing import capture_logs
 
 from worker.sources.base import Nonsense, Refused, Unreachable
-from worker.sources.watched import Watched
+from worker.sources.watched import Watched, watching
 
 from .invented import BTC, ETH, NOON, XRP, Invented
 
@@ -52,6 +52,53 @@ async def test_once_an_hour_it_is_asked_anew_what_it_has_and_a_new_metric_is_sam
     assert with_new.keys() == {BTC, XRP}
     assert watched.has_come_back()
     assert watched.state()["missing"] == {ETH: "invented has no ETHUSD"}
+
+
+async def test_where_a_market_is_missing_it_is_asked_for_every_five_minutes_until_it_is_back(
+    source: Invented, watched: Watched
+):
+    await watched.readings(NOON)
+    source.lists(BTC)
+    await watched.readings(NOON + 3600)
+    await asyncio.sleep(0)
+    halted = [(await watched.readings(NOON + 3600 + 60 * minute)).keys() for minute in range(1, 5)]
+    source.lists(BTC, ETH)
+
+    await watched.readings(NOON + 3600 + 300)
+    await asyncio.sleep(0)
+    back = await watched.readings(NOON + 3600 + 360)
+
+    assert halted == [{BTC}] * 4
+    assert back.keys() == {BTC, ETH}
+    assert watched.has_come_back()
+
+
+async def test_a_wait_that_is_asked_for_when_asked_what_is_new_is_kept(source: Invented, watched: Watched):
+    await watched.readings(NOON)
+    source.listing_trouble = Refused("too much", 120)
+    await watched.readings(NOON + 3600)
+    await asyncio.sleep(0)
+
+    assert await watched.readings(NOON + 3660) == {}
+    assert (await watched.readings(NOON + 3720)).keys() == {BTC, ETH}
+
+
+async def test_no_question_is_left_when_its_session_is_closed(source: Invented):
+    async with ClientSession() as session:
+        with watching([source], session, patience=5) as (watched,):
+            await watched.readings(NOON)
+            source.gate.clear()
+            source.opened = 0
+            waiting = asyncio.create_task(watched.readings(NOON + 3600))
+            await asyncio.sleep(0)
+            source.gate.set()
+            await waiting
+            source.gate.clear()
+            await asyncio.sleep(0)
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+
+    assert source.opened == 1
+    assert all(task.cancelling() for task in left)
 
 
 async def test_a_source_that_does_not_say_what_is_new_goes_on_with_what_it_had(source: Invented, watched: Watched):

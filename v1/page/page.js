@@ -5,7 +5,7 @@ import { Chart } from "./chart.js";
 import { clock, short, since, whole } from "./numbers.js";
 
 const LEAF = 25; // rows at once
-const DAY = 86400;
+const DAY = 86400, MINUTE = 60;
 const COMMIT = 1; // seconds that a tick may take to arrive
 
 const part = (id) => document.getElementById(id);
@@ -42,13 +42,14 @@ async function load(isCurrent) {
   const { body, good } = await ask("/ranks", { measure, by, limit: LEAF, offset: shown.offset });
   shown.metric ??= body.ranks[0]?.metric ?? null;
   const names = body.ranks.map((rank) => rank.metric);
-  const [details] = await Promise.all([Promise.all(names.map(detail)), shown.metric && draw(measure, isCurrent)]);
+  const details = await Promise.all(names.map(detail));
+  const known = details.find(Boolean) ?? (shown.metric && await detail(shown.metric));
+  if (known) shown.interval = DAY / Number(known.day.expected);
+  if (shown.metric) await draw(measure, isCurrent);
   if (!isCurrent()) return good;
   shown.at = body.at === null ? null : Number(body.at);
   shown.of = Number(body.of);
   shown.heard = Date.now();
-  const expected = details.find(Boolean)?.day.expected;
-  if (expected) shown.interval = DAY / Number(expected);
   body.ranks.forEach((rank, index) => fill(row(index), rank, details[index], measure));
   [...part("ranks").rows].slice(body.ranks.length).forEach((spare) => spare.remove());
   return good;
@@ -64,11 +65,19 @@ async function detail(metric) {
   }
 }
 
+/** Gives how far apart the points of the day are: where samples and a provider's candles of a minute meet. */
+function step(interval) {
+  let seconds = interval;
+  while (seconds % MINUTE) seconds += interval;
+  return seconds;
+}
+
 async function draw(measure, isCurrent) {
   const { metric } = shown, path = `/metrics/${encodeURIComponent(metric)}/history`;
   let points = [];
   try {
-    points = (await ask(path, { measure, fill: "null" })).body.points;
+    const apart = shown.interval && { step: step(shown.interval) };
+    points = (await ask(path, { measure, fill: "null", ...apart })).body.points;
   } catch (error) {
     if (!(error instanceof Unanswered && error.status === 404)) throw error;
   }

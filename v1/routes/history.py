@@ -30,7 +30,10 @@ class HistoryAsked(Asked):
     measure: OfMeasure = Measure.PRICE
     from_: Annotated[
         Time | None,
-        Field(alias="from", description="The first tick. Without it: 24 hours before `to`."),
+        Field(
+            alias="from",
+            description=f"The first tick. Without it: 24 hours, or {MOST_POINTS:,} points, before `to`.",
+        ),
     ] = None
     to: Annotated[Time | None, Field(description="The last tick. Without it: the newest one.")] = None
     step: Annotated[
@@ -91,7 +94,7 @@ async def history(
     metric: Name, asked: Annotated[HistoryAsked, Query()], request: Request, context: Context
 ) -> Response:
     """
-    The samples of a metric, oldest first; without parameters, every price of the last 24 hours.
+    The samples of a metric, oldest first; without parameters, every price of the last 24 hours, 10,000 at most.
 
     With `step`, a point stands for the samples in (tick - step, tick], and ticks are multiples of the
     step. A point is answered if its tick lies between `from` and `to` and its step begins within the

@@ -30,6 +30,8 @@ FEW = 100
 """Up to so many symbols are asked for by name, at half the weight of all (2 up to 20, 40 up to 100, 80 for all)."""
 LIMIT, SHARE = 6000, 0.8
 """Weight a minute where `exchangeInfo` names none; and how much of it we use, because the address may be shared."""
+SHARE_OF_INTERVAL = 0.4
+"""How much of an interval may be waited for what was traded in the one before."""
 KLINES = 1000
 LENGTHS = {MINUTE: "1m", HOUR: "1h"}
 WAITS: Mapping[int, int] = {HTTPStatus.TOO_MANY_REQUESTS: 60, HTTPStatus.IM_A_TEAPOT: 120}
@@ -169,7 +171,8 @@ class Binance:
     ) -> Mapping[Metric, str]:
         try:
             with told_apart(NAME):
-                async with asyncio.timeout(windows.LATE):
+                # Whoever asks waits for no more than most of an interval, and the prices are worth more than these.
+                async with asyncio.timeout(min(windows.LATE, SHARE_OF_INTERVAL * self._interval)):
                     return await asking
         except SourceError as error:
             # The prices are here already; this costs only the interval volumes, and the next tick if we must wait.

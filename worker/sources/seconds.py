@@ -17,12 +17,14 @@ WEIGHT = 2
 """Of one metric: a call has one symbol."""
 MOST_WEIGHT = 1200
 """A minute, for all of them: a fifth of the limit, beside what prices and the fill take."""
+MOST_CALLS = 100
+"""A tick: what a few connections answer while a tick can wait."""
 
 
 def affordable(metrics: Sequence[Metric], interval: int, room: int) -> Sequence[Metric]:
     """Keep as many metrics as the bound and the `room` (in weight) allow: 50 at a sample every five seconds."""
     a_tick = MOST_WEIGHT * interval // MINUTE
-    return metrics[: max(0, min(a_tick, room) // WEIGHT)]
+    return metrics[: max(0, min(MOST_CALLS, a_tick // WEIGHT, room // WEIGHT))]
 
 
 def read(body: object, columns: Columns, at: int, interval: int, rejects: Counter[str]) -> str | None:

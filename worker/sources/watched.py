@@ -1,7 +1,8 @@
 """A source with someone looking after it: opened when needed, left alone when it asks, its failures told once."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
@@ -12,6 +13,8 @@ from worker.sources.base import Hourly, Refused, Source, SourceError, Unreachabl
 
 log = structlog.get_logger()
 
+LOST_SECONDS = 5 * MINUTE
+"""How soon a source is asked again what it has where it has less than before: markets are halted, and come back."""
 OPEN_SECONDS = 60
 """How long a source may take to learn what it has, before it is asked anew: some list every pair they know."""
 
@@ -34,6 +37,8 @@ class Watched:
         self._asking_anew: asyncio.Task[None] | None = None
         self._asked_at: int | None = None
         """The tick at which the source was last asked what it has."""
+        self._had: set[Metric] = set()
+        """Whatever it had since the start."""
         self._stay_away_until = 0.0
         self._has_come_back = False
         self._failing_since: int | None = None
@@ -100,6 +105,12 @@ class Watched:
         has, self._has_come_back = self._has_come_back, False
         return has
 
+    def leave(self) -> None:
+        """Let go of what it was asked and has not answered: the session is about to be closed."""
+        for task in (self._opening, self._asking_anew):
+            if task is not None:
+                task.cancel()
+
     async def _open(self) -> None:
         """Wait until the source is open. That goes on where it outlasts the patience of a caller."""
         if self._opening is None:
@@ -112,17 +123,20 @@ class Watched:
 
     def _keep_up(self, at: int) -> None:
         """Ask anew what the source has, once an hour and beside the ticks: markets are opened and closed."""
+        self._had.update(self.metrics)
         if self._asked_at is None:
             self._asked_at = at
-        elif at >= self._asked_at + HOUR:
-            self._asked_at, self._asking_anew = at, asyncio.create_task(self._learn_anew())
+        elif at >= self._asked_at + (HOUR if len(self.metrics) == len(self._had) else LOST_SECONDS):
+            self._asked_at, self._asking_anew = at, asyncio.create_task(self._learn_anew(at))
 
-    async def _learn_anew(self) -> None:
+    async def _learn_anew(self, at: int) -> None:
         before = set(self.metrics)
         try:
             await self._learn()
         except SourceError as error:
             log.debug("what the source has now is not known", source=self.name, reason=str(error))
+            if isinstance(error, Refused) and error.wait:
+                self._stay_away_until = max(self._stay_away_until, at + error.wait)
         if new := set(self.metrics) - before:
             log.info("the source has new metrics", source=self.name, metrics=sorted(new))
             self._has_come_back = True
@@ -159,3 +173,14 @@ class Watched:
             log.info("source is back", source=self.name, at=at, failed_since=self._failing_since)
             self._has_come_back = True
         self._failing_since = self._reason = None
+
+
+@contextmanager
+def watching(sources: Iterable[Source], session: ClientSession, patience: float) -> Iterator[list[Watched]]:
+    """Have someone look after each source, and leave none of them with a question at the end."""
+    watched = [Watched(source, session, patience) for source in sources]
+    try:
+        yield watched
+    finally:
+        for each in watched:
+            each.leave()

@@ -13,15 +13,14 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
-from tests import postgres
 from v1.archive import connect_archive, months
 from v1.archive.migrate import MIGRATIONS
 from v1.archive.months import Month, month_of
 from v1.archive.revisions import REVISIONS
 from v1.archive.schema import SCHEMA_TABLE, metadata
 
-from ..serving import DAY, HOUR, NOON
-from .hours import BTC, hour, opened, some_hours
+from ..serving import DAY, NOON
+from .hours import BTC, hour, opened
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -76,7 +75,7 @@ async def partitions(address: str) -> list[str]:
         return sorted(await connection.scalars(months._PARTITIONS, {"of": "v1_candles"}))
 
 
-@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+@pytest.mark.parametrize("database", ["postgres", "machine_postgres"], indirect=True)
 async def test_in_postgresql_each_month_has_its_partition_made_ahead_and_dropped_whole(database):
     may, june = datetime(2021, 5, 31, 23, tzinfo=UTC), datetime(2021, 6, 1, tzinfo=UTC)
     hours = [hour("1", start=int(may.timestamp())), hour("2", start=int(june.timestamp()))]
@@ -94,27 +93,10 @@ async def test_in_postgresql_each_month_has_its_partition_made_ahead_and_dropped
         assert await archive.hours(BTC, 0, 2**40) == hours
 
 
-@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+@pytest.mark.parametrize("database", ["postgres", "machine_postgres"], indirect=True)
 async def test_in_postgresql_numbers_are_numbers_to_whoever_looks_into_the_table(database):
     async with opened(database) as archive:
         await archive.write([hour("1.50", "20")])
 
     async with connect_archive(database, "tests", writes=True) as engine, engine.connect() as connection:
         assert await connection.scalar(text("SELECT sum(high) * 2 FROM v1_candles WHERE high > 3")) == "40"
-
-
-async def test_the_machines_own_postgresql_will_do_too():
-    programs = postgres.debian()
-    if programs is None:
-        pytest.skip("this machine has no PostgreSQL of its own")
-    with postgres.running(programs) as server:
-        async with opened(server.address()) as archive:
-            hours = some_hours(100)
-            await archive.write(hours)
-            await archive.write(hours)
-            await archive.trim(hours[10].start)
-
-            assert await archive.hours(BTC, 0, 2**40) == hours[10:]
-            assert await archive.newest(BTC) == hours[-1].start
-            await archive.prepare(NOON + 60 * DAY)
-            assert await archive.coverage(BTC, NOON - HOUR, NOON) == {}

@@ -133,6 +133,17 @@ async def test_steps_end_on_their_own_multiples_and_the_running_one_is_not_answe
     assert await points(api, step=300, to=NOON + 300) == [(str(NOON), "3"), (str(NOON + 300), "5")]
 
 
+async def test_the_description_says_where_a_series_without_a_beginning_begins(api):
+    paths = (await api.get("/openapi.json")).json["paths"]
+    (told,) = [
+        each["description"]
+        for each in paths["/v1/metrics/{metric}/history"]["get"]["parameters"]
+        if each["name"] == "from"
+    ]
+
+    assert "24 hours, or 10,000 points, before `to`" in told
+
+
 @pytest.mark.usefixtures("day")
 async def test_without_fill_a_gap_is_a_gap(api):
     ticks = [int(tick) for tick, _ in await points(api, from_=NOON - 720)]

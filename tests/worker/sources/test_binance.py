@@ -16,6 +16,7 @@ from worker.sources.base import Nonsense, Refused, exact, told_apart
 from worker.sources.binance import COLUMNS, LIMIT, Binance, markets, read, refusal
 from worker.sources.minutes import finished
 from worker.sources.pairs import UnknownPair
+from worker.sources.watched import Watched
 
 from .conftest import MORNING, Clock
 
@@ -243,9 +244,25 @@ async def test_where_a_second_is_missing_the_volume_is_unknown(app: web.Applicat
     assert source.rejects == {"seconds of the interval are missing": 1}
 
 
-@pytest.mark.parametrize("interval, room, count", [(5, 4800, 50), (1, 4800, 10), (5, 9, 4), (5, 0, 0), (5, -7, 0)])
+async def test_seconds_that_never_come_cost_no_price_though_little_time_is_left(
+    app: web.Application, base: str, session: ClientSession
+):
+    patience = 0.8
+    watched = Watched(await opened(base, session, interval=1), session, patience)
+    app[FAULTS][KLINES] = hang()
+
+    readings = await watched.readings(MORNING)
+
+    assert readings.keys() == {BTC}
+    assert readings[BTC].interval_volume is None
+    assert watched.state()["state"] == "ok"
+
+
+@pytest.mark.parametrize(
+    "interval, room, count", [(5, 4800, 50), (1, 4800, 10), (90, 4800, 100), (5, 9, 4), (5, 0, 0), (5, -7, 0)]
+)
 def test_the_seconds_of_as_many_metrics_are_asked_for_as_the_weight_allows(interval: int, room: int, count: int):
-    many = [Metric(f"BINANCE:C{number}") for number in range(100)]
+    many = [Metric(f"BINANCE:C{number}") for number in range(200)]
 
     assert seconds.affordable(many, interval, room) == many[:count]
 
