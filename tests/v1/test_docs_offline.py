@@ -174,8 +174,10 @@ async def test_a_day_that_was_filled_in_by_the_minute_is_a_line_at_any_interval(
         await expect(page.locator("#reading")).to_have_text("2021-05-17 12:00 UTC: 2.5")
         columns = await ink(page)
         said = await page.locator("#chart").get_attribute("aria-label")
+        table = await api.get((await page.locator("#csv").get_attribute("href") or "").removeprefix(api.url))
 
     assert said == f"KRAKEN:BTCUSD, price: {DAY // apart} samples, 0 missing, from 1.5 to 2.5"
+    assert len(table.text.splitlines()) == 1 + DAY // apart
     assert all(columns[40:-10]), "beside what is written on it"
     assert browser.complaints == []
 

@@ -74,16 +74,16 @@ function step(interval) {
 
 async function draw(measure, isCurrent) {
   const { metric } = shown, path = `/metrics/${encodeURIComponent(metric)}/history`;
+  const apart = shown.interval && { step: step(shown.interval) };
   let points = [];
   try {
-    const apart = shown.interval && { step: step(shown.interval) };
     points = (await ask(path, { measure, fill: "null", ...apart })).body.points;
   } catch (error) {
     if (!(error instanceof Unanswered && error.status === 404)) throw error;
   }
   if (!isCurrent()) return;
   part("chosen").textContent = `${metric}, ${choice.measure.selectedOptions[0].text}`;
-  part("csv").href = address(path, { measure, format: "csv" });
+  part("csv").href = address(path, { measure, format: "csv", ...apart });
   part("csv").download = `${metric.replaceAll(/[^A-Z0-9]+/g, "-")}-${measure}.csv`;
   chart.show(part("chosen").textContent, points);
 }
