@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 from redis.exceptions import WatchError
 
 from .. import keys
-from .connection import StoreError, translated
+from .connection import StoreAway, StoreError, translated
 from .reader import Reader
 
 
@@ -71,9 +71,18 @@ class Feeder(Reader):
 
     async def see_that_it_lasts(self) -> None:
         """
-        See, before something is written, that nobody else can have taken the lease since it was read.
+        See, before something is written, that nobody else can have fed since it was read.
 
-        Where it may have run out, it is taken again. Raises `StoreError` where somebody else has it.
+        Raises `StoreError` where somebody else has the lease, and `StoreAway` where it ran out meanwhile: then it is
+        taken again, but somebody may have had it and given it back, so what was read must be read anew.
         """
-        if self._who is not None and self._clock() >= self._until:
-            self.see_that_nobody_else_feeds(await self.lease(self._who))
+        now = self._clock()
+        if self._who is None or now < self._until:
+            return
+        with translated():
+            is_still_ours = await self._replaced(self._who, self._who)
+        if is_still_ours:
+            self._until = now + keys.LEASE_SECONDS
+            return
+        self.see_that_nobody_else_feeds(await self.lease(self._who))
+        raise StoreAway("the lease ran out between reading and writing; it is taken again")

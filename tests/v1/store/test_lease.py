@@ -5,9 +5,9 @@ from redis.asyncio import Redis
 
 from v1 import keys
 from v1.model import Metric
-from v1.store import StoreError, Writer
+from v1.store import StoreAway, StoreError, Writer
 
-from ..serving import NOON, sample
+from ..serving import MINUTE, NOON, sample
 
 
 async def test_the_first_to_ask_has_the_lease_and_the_second_is_told_who_has_it(redis: Redis):
@@ -125,16 +125,33 @@ async def test_who_sleeps_within_a_tick_for_longer_than_the_lease_writes_nothing
     assert {key async for key in redis.scan_iter()} == {keys.LEASE}
 
 
-async def test_who_slept_and_finds_the_lease_free_takes_it_again_and_goes_on(redis: Redis):
+async def test_who_slept_and_finds_the_lease_free_takes_it_again_and_must_read_anew(redis: Redis):
+    now = [float(NOON)]
+    first, second = Writer(redis, clock=lambda: now[0]), Writer(redis)
+    await first.lease("one")
+    await redis.delete(keys.LEASE)
+    await second.lease("two")
+    await second.commit(NOON + MINUTE, [])
+    await second.release("two")
+    now[0] += keys.LEASE_SECONDS
+
+    with pytest.raises(StoreAway, match="between reading and writing"):
+        await first.commit(NOON, [])
+
+    assert await redis.get(keys.LEASE) == "one"
+    assert await first.tick() == NOON + MINUTE
+    await first.commit(NOON + 2 * MINUTE, [])
+    assert await first.tick() == NOON + 2 * MINUTE
+
+
+async def test_who_slept_and_finds_the_lease_still_his_goes_on(redis: Redis):
     now = [float(NOON)]
     store = Writer(redis, clock=lambda: now[0])
     await store.lease("one")
-    await redis.delete(keys.LEASE)
     now[0] += keys.LEASE_SECONDS
 
     await store.commit(NOON, [])
 
-    assert await redis.get(keys.LEASE) == "one"
     assert await store.tick() == NOON
 
 
