@@ -59,9 +59,7 @@ def alone(folder: Path) -> Iterator[int]:
 @asynccontextmanager
 async def reached(folder: Path, seen: Seen) -> AsyncIterator[str]:
     """Give the address of the server that runs on a data directory, or else of one that does so until the end."""
-    if answers(folder / SOCKET) or holds(folder / LOCK):
-        if not await _answered(folder / SOCKET, lambda: holds(folder / LOCK) is None, seen):
-            raise Refused(f"the database on {folder} does not answer; its log says why")
+    if await _is_served(folder, seen):
         yield address(folder / SOCKET)
         return
     try:
@@ -72,6 +70,15 @@ async def reached(folder: Path, seen: Seen) -> AsyncIterator[str]:
         raise Refused(
             f"process {claimed_by.process} starts or stops the database on {folder} just now; try again in a moment"
         ) from claimed_by
+
+
+async def _is_served(folder: Path, seen: Seen) -> bool:
+    """Tell whether somebody's server runs on a data directory: one that is on its way up is waited for, or down."""
+    if await _answered(folder / SOCKET, lambda: holds(folder / LOCK) is None, seen):
+        return True
+    if process := holds(folder / LOCK):
+        raise Refused(f"the database on {folder}, process {process}, does not answer; its log says why")
+    return False
 
 
 @asynccontextmanager

@@ -24,7 +24,7 @@ import pytest
 from scripts import backups, embedded
 from scripts.backup import back_up
 from scripts.claims import claim, sign
-from scripts.database import SOCKET, answers
+from scripts.database import SOCKET, answers, occupy
 from scripts.restore import restore
 from scripts.telling import Pace, Refused
 from v1.archive import ArchiveError, connect_archive
@@ -443,6 +443,50 @@ async def test_a_server_that_comes_up_just_now_is_not_disturbed(data):
     os.close(claimed)
 
     assert said.startswith("process 4711 starts or stops the database on ")
+
+
+async def test_a_server_that_is_on_its_way_down_is_waited_for(data):
+    claimed = occupy(data)
+    sign(claimed, 4711)
+    looked = asyncio.Event()
+
+    used = asyncio.create_task(embedded_used(data, lambda *_: looked.set()))
+    await looked.wait()
+    os.close(claimed)
+
+    assert await used != f"unix://{data / SOCKET}"
+
+
+async def test_a_server_that_is_on_its_way_up_is_waited_for_and_used(data):
+    with servers.running(servers.embedded(), data):
+        (data / SOCKET).rename(data / "not.yet")
+        claimed = occupy(data)
+        sign(claimed, 4711)
+        looked = asyncio.Event()
+
+        using = asyncio.create_task(embedded_used(data, lambda *_: looked.set()))
+        await looked.wait()
+        (data / "not.yet").rename(data / SOCKET)
+        used = await using
+        os.close(claimed)
+
+    assert used == f"unix://{data / SOCKET}"
+
+
+async def test_a_server_that_never_answers_is_said(data, monkeypatch):
+    monkeypatch.setattr(embedded, "LOADING_SECONDS", 0.05)
+    claimed = occupy(data)
+    sign(claimed, 4711)
+
+    said = await refusal(back_up(data.parent / "saved", NOW))
+    os.close(claimed)
+
+    assert said == f"the database on {data}, process 4711, does not answer; its log says why"
+
+
+async def embedded_used(data: Path, seen: Callable[[int, int], None]) -> str:
+    async with embedded.reached(data, seen) as address:
+        return address
 
 
 @pytest.fixture(scope="module")
