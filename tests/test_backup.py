@@ -688,5 +688,7 @@ async def test_a_server_of_a_killed_script_ends_with_it(data):
         socket = Path(process.stdout.readline().strip().removeprefix("unix://"))
         process.kill()
 
-    await until(lambda: not answers(socket))
+    # Not as soon as it does not answer: it takes its files away after that.
+    await until(lambda: not running_in(socket.parent))
+    assert not answers(socket)
     shutil.rmtree(socket.parent)

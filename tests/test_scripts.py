@@ -150,6 +150,8 @@ def points_of(question: str) -> list[object]:
 def test_everything_stops_when_one_part_falls_and_its_last_words_are_told(clone: Clone):
     with clone.started("start.sh", "--demo") as demo:
         demo.until_it_says("stop ")
+        # With samples of an earlier run it is up before the worker has said a word.
+        until((clone.demo / "logs" / "worker.log").read_text)
         os.kill(clone.part("worker") or 0, signal.SIGKILL)
         code = demo.code()
 
