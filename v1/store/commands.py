@@ -16,8 +16,11 @@ from .connection import translated
 
 _NEVER_PACKED = "-" * 300
 """A member that is longer than `zset-max-listpack-value`."""
-_WELL_PACKED = 100
-"""Up to so many members, walking a packed set costs less than keeping it from being one."""
+_AT_ONCE = 100
+"""
+Members of a list that one command brings. A set of no more of them may be packed: walking it costs less than keeping
+it from being so. And of a longer one, what came with a command is freed and used again while it is at hand.
+"""
 _TOGETHER = 1000
 """Members of all lists that one transaction rewrites. More would keep Redis from answering others for long."""
 
@@ -115,32 +118,47 @@ def derive(pipe: Pipeline, scored: Scored) -> None:
     """Put the lists that follow from all metrics: ranks and means."""
     lists = {keys.rank(measure, by): scores for (measure, by), scores in scored.ranks.items()}
     lists |= {keys.mean(measure): scores for measure, scores in scored.means.items()}
-    if sum(map(len, lists.values())) <= _TOGETHER:
-        rewrite(pipe, lists)
+    lengths = [*map(len, lists.values())]
+    if max(lengths) <= _AT_ONCE and sum(lengths) <= _TOGETHER:
+        _rewrite(pipe, lists)
     else:
         for key, scores in lists.items():
-            rewrite(pipe, {key: scores})
+            replace(pipe, key, scores)
 
 
-def rewrite(pipe: Pipeline, lists: Mapping[str, Scores]) -> None:
-    """Put sorted sets in place of those before, in one transaction, so that nobody reads half of one."""
+def replace(pipe: Pipeline, key: str, scores: Scores) -> None:
+    """Put a sorted set in place of the one before, whole: nobody reads half of it."""
+    if len(scores) <= _AT_ONCE:
+        _rewrite(pipe, {key: scores})
+        return
+    aside, put = keys.aside(key), pipe.execute_command
+    put("MULTI")
+    put("DEL", aside)  # what a worker that was killed here left
+    # A set that begins with a member of this length is a skip list from the start. Else Redis packs it while it has
+    # no more members than an hour's samples may have, and walks it all for each that comes: half a tick of 1,000 metrics.
+    put("ZADD", aside, 0, _NEVER_PACKED)
+    put("EXPIRE", aside, keys.KEEP_DERIVED)
+    put("EXEC")
+    *most, last = (scores[start : start + _AT_ONCE] for start in range(0, len(scores), _AT_ONCE))
+    for some in most:
+        put("ZADD", aside, *chain.from_iterable(some))
+    # Of a server whose memory is full, this transaction is refused as those before it were: what is there stays.
+    put("MULTI")
+    put("ZADD", aside, *chain.from_iterable(last))
+    put("ZREM", aside, _NEVER_PACKED)
+    put("RENAME", aside, key)
+    put("EXEC")
+
+
+def _rewrite(pipe: Pipeline, lists: Mapping[str, Scores]) -> None:
+    """Put short sorted sets in place of those before, in one transaction."""
     pipe.execute_command("MULTI")
     for key, scores in lists.items():
         pipe.execute_command("DEL", key)
         if scores:
-            _fill(pipe, key, scores)
+            pipe.execute_command("ZADD", key, *chain.from_iterable(scores))
             pipe.execute_command("EXPIRE", key, keys.KEEP_DERIVED)
     pipe.execute_command("EXEC")
-
-
-def _fill(pipe: Pipeline, key: str, scores: Scores) -> None:
-    if len(scores) <= _WELL_PACKED:
-        pipe.execute_command("ZADD", key, *chain.from_iterable(scores))
-        return
-    # A set that begins with a member of this length is a skip list from the start. Else Redis packs it while it has
-    # no more members than an hour's samples may have, and walks it all for each that comes: half a tick of 1,000 metrics.
-    pipe.execute_command("ZADD", key, 0, _NEVER_PACKED, *chain.from_iterable(scores))
-    pipe.execute_command("ZREM", key, _NEVER_PACKED)
 
 
 def announce(pipe: Pipeline, at: int) -> None:

@@ -235,7 +235,7 @@ class Writer(Feeder):
 
     async def _rewrite(self, key: str, scores: Scores) -> None:
         pipe = self._pipe()
-        commands.rewrite(pipe, {key: scores})
+        commands.replace(pipe, key, scores)
         commands.raise_inner(await self._run(pipe))
 
     def _index(self, pipe: Pipeline, at: int | None, newest: Mapping[Metric, int]) -> None:

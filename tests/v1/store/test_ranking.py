@@ -4,10 +4,12 @@ import math
 
 import pytest
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
+from redis.exceptions import OutOfMemoryError
 
 from v1 import keys
 from v1.model import By, Measure, Metric
-from v1.store import Reader, Writer
+from v1.store import Reader, Writer, commands, connect
 from worker.tick import tick
 
 from .. import naive
@@ -145,3 +147,51 @@ async def test_the_largest_numbers_that_are_kept_have_a_finite_deviation(redis: 
     assert (await store.ranking(Measure.PRICE, By.STDDEV, 2, 1)).places == [
         (ETH, 3, naive.root(naive.Fraction(1, 4)) * 1e-60, 2)
     ]
+
+
+MANY = [(float(place % 97), Metric(f"A:{place:04}")) for place in range(250)]
+
+
+async def test_a_long_list_is_put_in_place_whole_and_leaves_nothing_beside_it(redis: Redis):
+    await redis.zadd(PRICE, {"A:GONE": 1.0, "A:0001": 5000.0})
+    await redis.zadd(keys.aside(PRICE), {"A:OF A KILLED WORKER": 1.0})
+
+    await Writer(redis)._rewrite(PRICE, MANY)
+
+    assert dict(await redis.zrange(PRICE, 0, -1, withscores=True)) == {metric: value for value, metric in MANY}
+    assert 0 < await redis.ttl(PRICE) <= keys.KEEP_DERIVED
+    assert not await redis.exists(keys.aside(PRICE))
+
+
+def in_two(redis: Redis) -> tuple[Pipeline, Pipeline]:
+    """Give the commands that rewrite the list: those that put it together, and the transaction that puts it in place."""
+    pipe, last = redis.pipeline(transaction=False), redis.pipeline(transaction=False)
+    commands.replace(pipe, PRICE, MANY)
+    start = max(place for place, (words, _) in enumerate(pipe.command_stack) if words == ("MULTI",))
+    pipe.command_stack, last.command_stack = pipe.command_stack[:start], pipe.command_stack[start:]
+    return pipe, last
+
+
+async def test_whoever_reads_while_a_long_list_is_written_reads_the_one_before(redis: Redis):
+    await Writer(redis)._rewrite(PRICE, MANY[:-1])
+    most, _ = in_two(redis)
+
+    await most.execute()
+
+    assert await redis.zcard(PRICE) == len(MANY) - 1
+    assert 0 < await redis.ttl(keys.aside(PRICE)) <= keys.KEEP_DERIVED
+
+
+async def test_a_server_whose_memory_gets_full_meanwhile_keeps_the_list_that_it_has(server: str):
+    async with connect(server, "tests") as redis:
+        await Writer(redis)._rewrite(PRICE, MANY[:-1])
+        most, last = in_two(redis)
+        await most.execute()
+        await redis.config_set("maxmemory", 1)
+        try:
+            with pytest.raises(OutOfMemoryError):
+                await last.execute()
+        finally:
+            await redis.config_set("maxmemory", 0)
+
+        assert await redis.zcard(PRICE) == len(MANY) - 1
