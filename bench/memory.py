@@ -1,7 +1,8 @@
 """
 What a full day of six measures takes in Redis, all keys counted, beside the same numbers as members
 `tick:value` of one sorted set per metric and measure in the server's default encoding. And what a sample
-costs to add where the day is one sorted set, which is why it is kept by the hour.
+costs to add where the day is one sorted set, which is why it is kept by the hour. And what the embedded server
+takes of the machine for it after hours of ticks, with all that it has freed and not given back.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,8 +16,11 @@ from bench import market, recordings, servers
 from bench.report import Figure, at_least, at_most, beside
 from v1 import keys
 from v1.model import DAY, HOUR, MEASURES, MINUTE, Sample
+from v1.store import Writer
+from worker.tick import tick
 
 METRICS = 500
+TICKS = 180
 FINE = 5
 FINE_METRICS = 10
 RECORDED = "binance-spot-20210517"
@@ -38,6 +42,7 @@ def measure() -> Iterator[Figure]:
         for full in all_days:
             yield from uvloop.run(_bytes(binary, full))
         yield uvloop.run(_by_the_hour(binary))
+    yield uvloop.run(_resident(next(servers.binaries())))
 
 
 def _full_days() -> Iterator[Full]:
@@ -96,15 +101,35 @@ async def _slide(redis: Redis, samples: Sequence[Sample], name: str, span: int) 
     for sample in samples:
         await redis.zadd(f"{name}:{(sample.tick - start) // span}", {_unique(sample): sample.tick})
     await redis.config_resetstat()
-    for tick in range(last.tick + MINUTE, last.tick + 2000 * MINUTE, MINUTE):
-        await redis.zadd(f"{name}:{(tick - start) // span}", {_unique(last._replace(tick=tick)): tick})
-        await redis.zremrangebyscore(f"{name}:{(tick - DAY - start) // span}", "-inf", tick - DAY)
+    for at in range(last.tick + MINUTE, last.tick + 2000 * MINUTE, MINUTE):
+        await redis.zadd(f"{name}:{(at - start) // span}", {_unique(last._replace(tick=at)): at})
+        await redis.zremrangebyscore(f"{name}:{(at - DAY - start) // span}", "-inf", at - DAY)
     return float((await redis.info("commandstats"))["cmdstat_zadd"]["usec_per_call"])
 
 
 def _unique(sample: Sample) -> str:
     """Write a sample with its whole tick, so that it is another member than that of any other hour."""
     return f"[{sample.tick},{keys.member(sample).partition(',')[2]}"
+
+
+async def _resident(binary: Path) -> Figure:
+    """Tick on for hours from a full day; compare what the machine gives the server then with what it uses."""
+    names = market.metrics(METRICS)
+    days = market.days(market.PAIRS, market.START, MINUTE, TICKS)
+    async with servers.running(binary) as server:
+        await market.fill(server.redis, names, days, market.START)
+        before = await server.redis.info("memory")
+        store = Writer(server.redis)
+        await store.open()
+        for number in range(TICKS):
+            await tick(market.START + (number + 1) * MINUTE, market.heard(names, days, number), store)
+        after = await server.redis.info("memory")
+    how = (
+        f"{server.name}, {METRICS} metrics: {after['used_memory_rss'] / 1e6:.0f} MB resident, "
+        f"{before['used_memory_rss'] / 1e6:.0f} MB before the first of them"
+    )
+    what = f"resident beside used memory after {TICKS} ticks"
+    return beside(what, f"{after['used_memory_rss'] / after['used_memory']:.2f} x", how)
 
 
 async def _used(redis: Redis) -> int:
