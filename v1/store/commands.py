@@ -146,6 +146,7 @@ def replace(pipe: Pipeline, key: str, scores: Scores) -> None:
     put("MULTI")
     put("ZADD", aside, *chain.from_iterable(last))
     put("ZREM", aside, _NEVER_PACKED)
+    put("EXPIRE", aside, keys.KEEP_DERIVED)  # again: where the first transaction was refused, this is another key
     put("RENAME", aside, key)
     put("EXEC")
 

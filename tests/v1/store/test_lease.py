@@ -106,13 +106,19 @@ async def test_who_slept_for_longer_than_the_lease_moves_nothing_once_somebody_e
         await first.found(NOON, [])
 
 
-async def test_who_sleeps_within_a_tick_for_longer_than_the_lease_writes_nothing_of_it(redis: Redis):
+async def overtaken(redis: Redis) -> tuple[Writer, Writer]:
+    """Give a writer that slept for as long as its lease lasts, and the one that took the lease meanwhile."""
     now = [float(NOON)]
     first, second = Writer(redis, clock=lambda: now[0]), Writer(redis)
     await first.lease("one")
     await redis.delete(keys.LEASE)
     await second.lease("two")
     now[0] += keys.LEASE_SECONDS
+    return first, second
+
+
+async def test_who_sleeps_within_a_tick_for_longer_than_the_lease_writes_nothing_of_it(redis: Redis):
+    first, _ = await overtaken(redis)
 
     for write in (
         first.commit(NOON, []),
@@ -126,14 +132,9 @@ async def test_who_sleeps_within_a_tick_for_longer_than_the_lease_writes_nothing
 
 
 async def test_who_slept_and_finds_the_lease_free_takes_it_again_and_must_read_anew(redis: Redis):
-    now = [float(NOON)]
-    first, second = Writer(redis, clock=lambda: now[0]), Writer(redis)
-    await first.lease("one")
-    await redis.delete(keys.LEASE)
-    await second.lease("two")
+    first, second = await overtaken(redis)
     await second.commit(NOON + MINUTE, [])
     await second.release("two")
-    now[0] += keys.LEASE_SECONDS
 
     with pytest.raises(StoreAway, match="between reading and writing"):
         await first.commit(NOON, [])

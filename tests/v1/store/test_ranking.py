@@ -182,6 +182,16 @@ async def test_whoever_reads_while_a_long_list_is_written_reads_the_one_before(r
     assert 0 < await redis.ttl(keys.aside(PRICE)) <= keys.KEEP_DERIVED
 
 
+async def test_a_list_whose_beginning_was_refused_has_an_end_all_the_same(redis: Redis):
+    most, last = in_two(redis)
+    del most.command_stack[: most.command_stack.index((("EXEC",), {})) + 1]
+
+    await most.execute()
+    await last.execute()
+
+    assert 0 < await redis.ttl(PRICE) <= keys.KEEP_DERIVED
+
+
 async def test_a_server_whose_memory_gets_full_meanwhile_keeps_the_list_that_it_has(server: str):
     async with connect(server, "tests") as redis:
         await Writer(redis)._rewrite(PRICE, MANY[:-1])
