@@ -62,7 +62,7 @@ def _day(market: Pairs, pair: Pair, at: int, interval: int, after: int) -> Day |
         readings.append(reading)
     samples: list[Sample] = []
     for tick, reading, before in zip(range(at - DAY, at, interval), readings[1:], readings, strict=False):
-        since = records.percent(parse(reading.price), parse(before.price))
+        since = records.interval_return(parse(reading.price), parse(before.price))
         samples.append(Sample(tick + interval, (*reading[:5], since)))
     return Day(samples, readings[len(samples) + 1 :])
 

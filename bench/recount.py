@@ -17,7 +17,7 @@ MEASURES = ("price", "volume", "change_percentage", "change_absolute", "interval
 DAY, HOUR, MINUTE = 86_400, 3_600, 60
 UNIT = 10**30
 """All sums are of integers in units of 1 / `UNIT`: no recorded number is finer."""
-PERCENT_PLACES = 6
+CHANGE_PLACES, RETURN_PLACES = 3, 4
 
 
 class Counted(NamedTuple):
@@ -118,16 +118,16 @@ class _Columns:
             volume = _text(sum(self._traded[day]), max(self._places[day]))
             places = max(_places(self._closes[row]), _places(self._closes[then]))
             absolute = _text(self._prices[row] - self._prices[then], places)
-            percentage = self._percent(row, then)
-        since = self._percent(row, row - 1) if row else None
+            percentage = self._percent(row, then, CHANGE_PLACES)
+        since = self._percent(row, row - 1, RETURN_PLACES) if row else None
         return self._closes[row], volume, percentage, absolute, self._volumes[row], since
 
-    def _percent(self, now: int, then: int) -> str | None:
+    def _percent(self, now: int, then: int, places: int) -> str | None:
         if not self._prices[then]:
             return None
         percent = Fraction((self._prices[now] - self._prices[then]) * 100, self._prices[then])
-        rounded = round(percent, PERCENT_PLACES)  # half to even
-        return _text(int(rounded * UNIT), PERCENT_PLACES)
+        rounded = round(percent, places)  # half to even
+        return _text(int(rounded * UNIT), places)
 
 
 def _numbers(ticks: Sequence[int], texts: Sequence[str | None]) -> tuple[list[int], list[int], list[int]]:

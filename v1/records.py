@@ -25,8 +25,10 @@ from .model import DAY, HOUR, MEASURES, Measure, Metric, Reading, Sample
 from .moments import NOTHING, Moments, of_four
 from .moments import same as same_moments
 
-PERCENT_PLACES = 6
-"""Places of the percentages that we compute ourselves: a millionth of a percent."""
+CHANGE_PLACES = 3
+"""Places of a change over 24 hours that we compute ourselves: as many as Binance writes. `change_absolute` is exact."""
+RETURN_PLACES = 4
+"""Places of a return: a hundredth of a basis point. The prices that it follows from are exact."""
 
 Window = tuple[Moments, ...]
 """The moments of every measure over the same stretch of time, in the order of `MEASURES`."""
@@ -203,8 +205,8 @@ def _sample(at: int, reading: Reading, before: str | None, yesterday: Number | N
     price = parse(reading.price)
     percentage, absolute = reading.change_percentage, reading.change_absolute
     if percentage is None and absolute is None and yesterday is not None:
-        absolute, percentage = text(difference(price, yesterday)), percent(price, yesterday)
-    since_before = None if before is None else percent(price, parse(before))
+        absolute, percentage = text(difference(price, yesterday)), change_percentage(price, yesterday)
+    since_before = None if before is None else interval_return(price, parse(before))
     return Sample(at, (reading.price, reading.volume, percentage, absolute, reading.interval_volume, since_before))
 
 
@@ -218,12 +220,21 @@ def _yesterday(at: int, found: Found) -> Number | None:
     return parse(price) if price else None
 
 
-def percent(now: Number, then: Number) -> str | None:
-    """Give the change from `then` to `now` in percent, rounded half to even; `None` from zero."""
+def change_percentage(now: Number, then: Number) -> str | None:
+    """Give the change over 24 hours in percent, rounded half to even at `CHANGE_PLACES`; `None` from zero."""
+    return _percent(now, then, CHANGE_PLACES)
+
+
+def interval_return(now: Number, then: Number) -> str | None:
+    """Give the change since the sample before in percent, rounded half to even at `RETURN_PLACES`; `None` from zero."""
+    return _percent(now, then, RETURN_PLACES)
+
+
+def _percent(now: Number, then: Number, rounded_at: int) -> str | None:
     if not then[0]:
         return None
     units, places = difference(now, then)
-    return ratio_rounded((units * 100, places), then, PERCENT_PLACES)
+    return ratio_rounded((units * 100, places), then, rounded_at)
 
 
 def recount(at: int, samples: Sequence[Sample], known: Record | None, source: str) -> Record | None:

@@ -50,7 +50,7 @@ class Deriver:
         if self._yesterday is not None:
             volume = decimals.text(self._traded.number)
             absolute = decimals.text(decimals.difference(price, self._yesterday))
-            percentage = records.percent(price, self._yesterday)
+            percentage = records.change_percentage(price, self._yesterday)
         return Reading(last.close, volume, percentage, absolute, interval_volume, last.start + MINUTE)
 
     def _check_order(self, candles: Sequence[Candle]) -> None:
@@ -148,7 +148,7 @@ def samples(candles: Iterable[Candle], before_price: str | None = None, interval
             Measure.CHANGE_PERCENTAGE: reading.change_percentage,
             Measure.CHANGE_ABSOLUTE: reading.change_absolute,
             Measure.INTERVAL_VOLUME: reading.interval_volume,
-            Measure.INTERVAL_RETURN: None if before is None else records.percent(price, before),
+            Measure.INTERVAL_RETURN: None if before is None else records.interval_return(price, before),
         }
         made.append(Sample(tick, tuple([values[measure] for measure in MEASURES])))
         before = price

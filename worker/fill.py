@@ -136,7 +136,7 @@ def _chained(made: Sequence[Sample], held: Mapping[int, str | None]) -> Iterator
         if before is None or price is None:
             yield sample
             continue
-        since = records.percent(decimals.parse(price), decimals.parse(before))
+        since = records.interval_return(decimals.parse(price), decimals.parse(before))
         yield sample._replace(values=(*sample.values[:_RETURN], since, *sample.values[_RETURN + 1 :]))
 
 

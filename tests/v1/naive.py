@@ -83,20 +83,20 @@ def sampled(at: int, reading: Reading, days: Days) -> Sample:
     percentage, absolute = reading.change_percentage, reading.change_absolute
     yesterday = _price(days.get(at - DAY))
     if percentage is None and absolute is None and yesterday is not None:
-        percentage = percent(reading.price, yesterday)
+        percentage = percent(reading.price, yesterday, 3)
         absolute = difference(reading.price, yesterday)
     before = within(days.values(), at - DAY, at - 1)
     since = _price(before[-1]) if before else None
-    since_before = None if since is None else percent(reading.price, since)
+    since_before = None if since is None else percent(reading.price, since, 4)
     return Sample(at, (reading.price, reading.volume, percentage, absolute, reading.interval_volume, since_before))
 
 
-def percent(now: str, then: str) -> str | None:
-    """Give the change in percent to six places, half to even; nothing from zero."""
+def percent(now: str, then: str, places: int) -> str | None:
+    """Give the change in percent, half to even; nothing from zero."""
     if Fraction(then) == 0:
         return None
-    millionths = round((Fraction(now) - Fraction(then)) / Fraction(then) * 100 * 10**6)
-    return f"{_EXACT.scaleb(Decimal(millionths), -6):f}" if millionths else "0.000000"
+    units = round((Fraction(now) - Fraction(then)) / Fraction(then) * 100 * 10**places)
+    return f"{_EXACT.scaleb(Decimal(units), -places):f}" if units else f"{0:.{places}f}"
 
 
 def difference(now: str, then: str) -> str:

@@ -100,14 +100,14 @@ def test_digits_and_nulls_of_a_reading_are_kept_as_they_came():
 @pytest.mark.parametrize(
     "before, now, percent",
     [
-        pytest.param("100", "103", "3.000000", id="up"),
-        pytest.param("100", "97.5", "-2.500000", id="down"),
-        pytest.param("100", "100.00", "0.000000", id="not at all"),
-        pytest.param("3", "4", "33.333333", id="rounded down"),
-        pytest.param("3", "5", "66.666667", id="rounded up"),
-        pytest.param("8", "8.00000004", "0.000000", id="half of the last place goes to the even side"),
-        pytest.param("8", "8.00000012", "0.000002", id="and from the odd one too"),
-        pytest.param("-2", "-1", "-50.000000", id="from below zero"),
+        pytest.param("100", "103", "3.0000", id="up"),
+        pytest.param("100", "97.5", "-2.5000", id="down"),
+        pytest.param("100", "100.00", "0.0000", id="not at all"),
+        pytest.param("3", "4", "33.3333", id="rounded down"),
+        pytest.param("3", "5", "66.6667", id="rounded up"),
+        pytest.param("8", "8.000004", "0.0000", id="half of the last place goes to the even side"),
+        pytest.param("8", "8.000012", "0.0002", id="and from the odd one too"),
+        pytest.param("-2", "-1", "-50.0000", id="from below zero"),
         pytest.param("0", "1", None, id="from zero"),
         pytest.param("0.000", "1", None, id="from zero in more digits"),
     ],
@@ -121,7 +121,7 @@ def test_the_interval_return_is_the_percent_since_the_previous_sample(before, no
 def test_the_previous_sample_may_be_hours_ago():
     step = Shelf().play({NOON - 5 * HOUR: "100", NOON - 2 * HOUR: None, NOON: "110"})
 
-    assert value(step, Measure.INTERVAL_RETURN) == "10.000000"
+    assert value(step, Measure.INTERVAL_RETURN) == "10.0000"
 
 
 @pytest.mark.parametrize("ticks_between", [0, 5])
@@ -142,10 +142,25 @@ def test_a_change_that_the_provider_says_is_kept():
     assert value(step, Measure.CHANGE_ABSOLUTE) is None
 
 
+@pytest.mark.parametrize(
+    "now, percent",
+    [
+        pytest.param("30", "-57.143", id="down"),
+        pytest.param("770", "1000.000", id="up tenfold"),
+        pytest.param("70.00035", "0.000", id="half of the last place goes to the even side"),
+        pytest.param("70.00105", "0.002", id="and from the odd one too"),
+    ],
+)
+def test_a_change_over_24_hours_is_rounded_at_three_places_as_exchanges_write_it(now, percent):
+    step = Shelf().play({NOON - DAY: "70", NOON - MINUTE: "75", NOON: now})
+
+    assert value(step, Measure.CHANGE_PERCENTAGE) == percent
+
+
 def test_a_change_that_nobody_says_follows_from_the_sample_24_hours_before():
     step = Shelf().play({NOON - DAY: "100.0", NOON - MINUTE: "100", NOON: "110.25"})
 
-    assert value(step, Measure.CHANGE_PERCENTAGE) == "10.250000"
+    assert value(step, Measure.CHANGE_PERCENTAGE) == "10.250"
     assert value(step, Measure.CHANGE_ABSOLUTE) == "10.25"
 
 
@@ -255,7 +270,7 @@ def test_a_corrected_reading_takes_the_place_of_the_first_in_the_moments_too():
     step = shelf.tick(NOON, Reading("55"))
 
     assert step
-    assert step.sample == Sample(NOON, ("55", None, "-45.000000", "-45", None, "10.000000"))
+    assert step.sample == Sample(NOON, ("55", None, "-45.000", "-45", None, "10.0000"))
     assert naive.held(step.record.day)[0] == naive.Sums(2, 105, 55 * 55 + 2500)
     assert naive.held(step.baseline)[0] == naive.Sums(1, 50, 2500)
 
@@ -267,7 +282,7 @@ def test_a_sample_that_comes_at_the_second_writing_of_a_tick_is_taken_in():
     step = shelf.tick(NOON, Reading("55"))
 
     assert step
-    assert value(step, Measure.INTERVAL_RETURN) == "10.000000"
+    assert value(step, Measure.INTERVAL_RETURN) == "10.0000"
     assert naive.held(step.record.day)[0] == naive.Sums(2, 105, 55 * 55 + 2500)
     assert naive.held(step.baseline)[0].n == 1
 

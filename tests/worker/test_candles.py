@@ -30,7 +30,7 @@ def places(number: str) -> int:
 
 def percent(now: Fraction, then: Fraction) -> Fraction:
     # Python rounds a Fraction half to even, as we say that we do.
-    return Fraction(round((now - then) / then * 100 * 10**6), 10**6)
+    return Fraction(round((now - then) / then * 100 * 1000), 1000)
 
 
 class Recount:
@@ -118,7 +118,7 @@ def test_after_a_hole_the_change_is_against_the_newest_price_before_it():
 
     (*_, (_, reading)) = candles.readings(told)
 
-    assert (reading.change_absolute, reading.change_percentage) == ("20", "100.000000")
+    assert (reading.change_absolute, reading.change_percentage) == ("20", "100.000")
 
 
 def test_an_outage_of_80_minutes_has_ticks_and_no_readings():
@@ -206,15 +206,15 @@ def test_samples_hold_every_measure_in_order_and_the_return_since_the_sample_bef
 
     assert made == [
         (NOON + 60, ("8", None, None, None, "0.5", None)),
-        (NOON + DAY + 60, ("10", "0.25", "25.000000", "2", "0.25", "25.000000")),
-        (NOON + DAY + 120, ("9", "0.500", "12.500000", "1", "0.250", "-10.000000")),
+        (NOON + DAY + 60, ("10", "0.25", "25.000", "2", "0.25", "25.0000")),
+        (NOON + DAY + 120, ("9", "0.500", "12.500", "1", "0.250", "-10.0000")),
     ]
 
 
 def test_the_first_sample_returns_against_the_price_that_it_is_given():
     (sample,) = candles.samples([candle(NOON, "3")], before_price="9")
 
-    assert sample.value(Measure.INTERVAL_RETURN) == "-66.666667"
+    assert sample.value(Measure.INTERVAL_RETURN) == "-66.6667"
 
 
 def test_no_candles_are_no_samples():

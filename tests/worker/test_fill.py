@@ -166,7 +166,7 @@ async def test_returns_are_since_the_sample_before_be_it_filled_or_live(
     assert list(held) == list(range(NOON - 240, NOON + 1, MINUTE))
     for at in list(held)[1:]:
         now, then = Fraction(price(BTC, at)), Fraction(held[at - MINUTE].value(Measure.PRICE))
-        assert Fraction(held[at].value(Measure.INTERVAL_RETURN)) == round((now - then) * 100 / then, 6)
+        assert Fraction(held[at].value(Measure.INTERVAL_RETURN)) == round((now - then) * 100 / then, 4)
 
 
 async def test_where_the_provider_keeps_less_the_rest_stays_a_hole(fake: Redis, session: ClientSession, pace: Pace):

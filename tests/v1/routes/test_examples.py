@@ -22,7 +22,7 @@ from v1 import keys
 from v1.archive.writer import ArchiveWriter
 from v1.decimals import difference, parse, text
 from v1.model import Metric, Reading, Sample
-from v1.records import Heard, percent
+from v1.records import Heard, change_percentage, interval_return
 from v1.routes import exact
 from v1.routes.document import EXAMPLES
 from v1.routes.problems import MEDIA_TYPE as PROBLEM
@@ -155,10 +155,10 @@ def recorded(pair: str) -> Iterator[Sample]:
             (
                 now["close"],
                 f"{volume:f}",
-                percent(price, then),
+                change_percentage(price, then),
                 text(difference(price, then)),
                 now["volume"],
-                percent(price, parse(before["close"])),
+                interval_return(price, parse(before["close"])),
             ),
         )
 

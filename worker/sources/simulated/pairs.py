@@ -66,7 +66,7 @@ class Pairs:
             yesterday = self._price(pair, at - DAY)
             volume = self._volume(pair, at - DAY, now)
             absolute = decimals.text(decimals.difference(price, yesterday))
-            percentage = records.percent(price, yesterday)
+            percentage = records.change_percentage(price, yesterday)
         interval_volume = self._volume(pair, max(at - interval, listed), now)
         return Reading(decimals.text(price), volume, percentage, absolute, interval_volume, now)
 
