@@ -1,14 +1,15 @@
 """
 A tick of many metrics as the worker runs it, without alert rules: read what leaves, compute, commit. Beside
 it what Redis and its client cost alone: the commands of the next tick's commit, made beforehand and sent
-blind through the same client. The two take turns, on one core with the server; medians.
+blind through the same client. And a full day beside an empty one, and a sample every five seconds beside one a
+minute. The two of each take turns, on one core with their servers; medians.
 """
 
 import gc
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
-from math import nan
 from pathlib import Path
 from statistics import median
 from time import perf_counter, process_time
@@ -31,6 +32,7 @@ FINE, FINE_PAIRS = 5, 10
 """Seconds between two samples where they are many, and of how many pairs such a day is made up."""
 
 ROUNDS = 5
+"""At 10,000 metrics and more."""
 BUDGET = 5.0
 """Seconds; how many metrics a tick takes in that time is told."""
 
@@ -105,12 +107,11 @@ def measure() -> Iterator[Figure]:
     with servers.one_core() as pinned:
         embedded, *others = servers.binaries()
         for binary in (embedded, *others):
-            yield from _beside_floor(*_measured(binary, CLAIMED, is_full=True, has_floor=True), pinned)
-        full = {size: _measured(embedded, size, is_full=True)[0] for size in SIZES}
-        empty = {size: _measured(embedded, size, is_full=False)[0] for size in SIZES}
-        yield _capacity(full[SIZES[-1]])
-        yield from _evenness(full, empty)
-        yield _finer(_measured(embedded, SIZES[0], is_full=True, interval=FINE)[0], full[SIZES[0]])
+            yield from _beside_floor(*uvloop.run(_with_floor(binary, CLAIMED)), pinned)
+        both = {size: uvloop.run(_full_and_empty(embedded, size)) for size in SIZES}
+        yield _capacity(both[SIZES[-1]][0])
+        yield from _evenness(both)
+        yield _finer(*uvloop.run(_fine_and_usual(embedded, SIZES[0])))
 
 
 def _beside_floor(found: Measured, floor: Times, pinned: str) -> Iterator[Figure]:
@@ -131,14 +132,14 @@ def _capacity(found: Measured) -> Figure:
     return beside(f"metrics that a tick of {BUDGET:g} s has room for, day full", f"{fits:,.0f}", how)
 
 
-def _evenness(full: Mapping[int, Measured], empty: Mapping[int, Measured]) -> Iterator[Figure]:
+def _evenness(both: Mapping[int, tuple[Measured, Measured]]) -> Iterator[Figure]:
     unit = "us of processor time a metric"
-    for size in SIZES:
-        how = f"{full[size].each:.0f} beside {empty[size].each:.0f} {unit}"
-        yield at_most(f"{size:,} metrics, day full beside empty", full[size].each / empty[size].each, 1.3, " x", how)
+    for size, (full, empty) in both.items():
+        how = f"{full.each:.0f} beside {empty.each:.0f} {unit}, taking turns, {_rounds(size)} rounds"
+        yield at_most(f"{size:,} metrics, day full beside empty", full.each / empty.each, 1.3, " x", how)
     sizes = ", ".join(f"{size:,}" for size in SIZES)
-    for name, found in (("full", full), ("empty", empty)):
-        costs = [found[size].each for size in SIZES]
+    for name, found in zip(("full", "empty"), zip(*both.values(), strict=True), strict=True):
+        costs = [each.each for each in found]
         how = f"{', '.join(f'{cost:.0f}' for cost in costs)} {unit}"
         yield at_most(
             f"day {name}, the dearest of {sizes} beside the cheapest", max(costs) / min(costs), 1.3, " x", how
@@ -155,33 +156,87 @@ def _finer(fine: Measured, usual: Measured) -> Figure:
     return beside(what, f"{fine.each / usual.each:.2f} x", how)
 
 
-def _measured(
-    binary: Path, size: int, *, is_full: bool, has_floor: bool = False, interval: int = MINUTE
-) -> tuple[Measured, Times]:
-    day = f"day {'full' if is_full else 'empty'}, a sample every {interval} s"
-    print(f"{binary.name}: {size:,} metrics, {day}", file=sys.stderr)
-    return uvloop.run(_run(binary, size, is_full=is_full, has_floor=has_floor, interval=interval))
+async def _with_floor(binary: Path, size: int) -> tuple[Measured, Times]:
+    """Give what a tick at a full day takes, and what its commands take that are made beforehand, taking turns."""
+    _say(binary, size, "day full, beside its own commands sent blind")
+    async with _ticking(binary, size, 2 * ROUNDS + 2) as full:
+        for number in range(2 * ROUNDS + 2):
+            await (full.blind(number) if number % 2 else full.tick(number))
+        return full.measured(), Times(*_medians(full.floors))
 
 
-async def _run(binary: Path, size: int, *, is_full: bool, has_floor: bool, interval: int) -> tuple[Measured, Times]:
-    """Give what a tick took, and its floor, which is measured only if wished for."""
-    pairs = market.PAIRS if interval == MINUTE else FINE_PAIRS
-    names, days = market.metrics(size), market.days(pairs, market.START, interval, 2 * ROUNDS + 2)
-    ticks, phases, floors = [], [], []
+async def _full_and_empty(binary: Path, size: int) -> tuple[Measured, Measured]:
+    """Give what a tick takes at a full day and at an empty one, taking turns."""
+    _say(binary, size, "day full and day empty")
+    rounds = _rounds(size) + 1
+    async with _ticking(binary, size, rounds) as full, _ticking(binary, size, rounds, is_full=False) as empty:
+        return await _taking_turns(full, empty, rounds)
+
+
+async def _fine_and_usual(binary: Path, size: int) -> tuple[Measured, Measured]:
+    """Give what a tick takes at a full day of many samples and at one of a sample a minute, taking turns."""
+    _say(binary, size, f"day full, a sample every {FINE} s and one a minute")
+    rounds = _rounds(size) + 1
+    async with _ticking(binary, size, rounds, interval=FINE) as fine, _ticking(binary, size, rounds) as usual:
+        return await _taking_turns(fine, usual, rounds)
+
+
+async def _taking_turns(one: "Ticking", other: "Ticking", rounds: int) -> tuple[Measured, Measured]:
+    for number in range(rounds):
+        await one.tick(number)
+        await other.tick(number)
+    return one.measured(), other.measured()
+
+
+def _rounds(size: int) -> int:
+    """Give how many rounds make a steady median: what is over sooner needs more of them."""
+    return max(ROUNDS, CLAIMED * ROUNDS // size)
+
+
+def _say(binary: Path, size: int, what: str) -> None:
+    print(f"{binary.name}: {size:,} metrics, {what}", file=sys.stderr)
+
+
+class Ticking:
+    """A market in a server of its own, tick after tick. What each took is kept."""
+
+    def __init__(self, server: servers.Server, store: Observed, size: int, days: Sequence[market.Day], interval: int):
+        self.floors: list[Times] = []
+        self._server, self._store, self._days, self._interval = server, store, days, interval
+        self._names = market.metrics(size)
+        self._ticks: list[Times] = []
+        self._phases: list[Phases] = []
+
+    async def tick(self, number: int) -> None:
+        """Run the `number`-th tick after the day."""
+        at, heard = self._heard(number)
+        self._ticks.append(await _timed(self._server.redis, partial(self._store.move_on, at, heard)))
+        self._phases.append(self._store.phases(self._ticks[-1].wall))
+
+    async def blind(self, number: int) -> None:
+        """Run the `number`-th tick after the day, of which only the sending of its commands counts."""
+        commands = await self._store.held(*self._heard(number))
+        self.floors.append(await _timed(self._server.redis, partial(_blind, commands)))
+
+    def measured(self) -> Measured:
+        tick, phases = Times(*_medians(self._ticks)), Phases(*_medians(self._phases))
+        return Measured(self._server.name, len(self._names), tick, phases)
+
+    def _heard(self, number: int) -> tuple[int, Mapping[Metric, Heard]]:
+        return market.START + (number + 1) * self._interval, market.heard(self._names, self._days, number)
+
+
+@asynccontextmanager
+async def _ticking(
+    binary: Path, size: int, ticks: int, *, is_full: bool = True, interval: int = MINUTE
+) -> AsyncIterator[Ticking]:
+    days = market.days(market.PAIRS if interval == MINUTE else FINE_PAIRS, market.START, interval, ticks)
     async with servers.running(binary) as server:
         if is_full:
-            await market.fill(server.redis, names, days, market.START)
+            await market.fill(server.redis, market.metrics(size), days, market.START)
         store = Observed(server.redis)
         await store.open()
-        for number in range(2 * ROUNDS + 2 if has_floor else ROUNDS + 1):
-            at, heard = market.START + (number + 1) * interval, market.heard(names, days, number)
-            if has_floor and number % 2:
-                floors.append(await _timed(server.redis, partial(_blind, await store.held(at, heard))))
-            else:
-                ticks.append(await _timed(server.redis, partial(store.move_on, at, heard)))
-                phases.append(store.phases(ticks[-1].wall))
-    tick, parts, floor = _medians(ticks), _medians(phases), _medians(floors) if has_floor else (nan, nan)
-    return Measured(server.name, size, Times(*tick), Phases(*parts)), Times(*floor)
+        yield Ticking(server, store, size, days, interval)
 
 
 def _medians(rounds: Sequence[Sequence[float]]) -> list[float]:

@@ -15,6 +15,9 @@ from v1.records import Window
 Days = Mapping[int, Sample]
 """Samples of one metric, by tick."""
 
+CHANGE_PLACES, RETURN_PLACES = 3, 4
+"""Places of the percentages that nobody says."""
+
 _EXACT = Context(prec=400)
 
 
@@ -83,11 +86,11 @@ def sampled(at: int, reading: Reading, days: Days) -> Sample:
     percentage, absolute = reading.change_percentage, reading.change_absolute
     yesterday = _price(days.get(at - DAY))
     if percentage is None and absolute is None and yesterday is not None:
-        percentage = percent(reading.price, yesterday, 3)
+        percentage = percent(reading.price, yesterday, CHANGE_PLACES)
         absolute = difference(reading.price, yesterday)
     before = within(days.values(), at - DAY, at - 1)
     since = _price(before[-1]) if before else None
-    since_before = None if since is None else percent(reading.price, since, 4)
+    since_before = None if since is None else percent(reading.price, since, RETURN_PLACES)
     return Sample(at, (reading.price, reading.volume, percentage, absolute, reading.interval_volume, since_before))
 
 

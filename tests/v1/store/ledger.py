@@ -81,7 +81,8 @@ class Ledger:
         percentage = absolute = None
         if written and (price := written.value(Measure.PRICE)) and (change := written.value(Measure.CHANGE_ABSOLUTE)):
             yesterday = naive.difference(price, change)
-            percentage, absolute = naive.percent(reading.price, yesterday, 3), naive.difference(reading.price, yesterday)
+            percentage = naive.percent(reading.price, yesterday, naive.CHANGE_PLACES)
+            absolute = naive.difference(reading.price, yesterday)
         values = dict(zip(MEASURES, sample.values, strict=True))
         values |= {Measure.CHANGE_PERCENTAGE: percentage, Measure.CHANGE_ABSOLUTE: absolute}
         return Sample(at, tuple(values.values()))
