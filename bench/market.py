@@ -112,7 +112,7 @@ async def _write(redis: Redis, name: Metric, samples: Sequence[Sample], at: int)
     for hour, those in by_hour.items():
         key = keys.samples(name, hour)
         pipe.execute_command("ZADD", key, *chain.from_iterable((each.tick, keys.member(each)) for each in those))
-        pipe.execute_command("EXPIRE", key, keys.KEEP)
+        pipe.execute_command("EXPIRE", key, keys.KEEP_SAMPLES)
     pipe.execute_command("SET", keys.moments(name), records.write(record), "EX", keys.KEEP)
     await pipe.execute()
 

@@ -3,7 +3,7 @@ Every key version 1 owns in Redis. No other module spells one.
 
     key                           type    score: member, or content          lives
     v1:metrics                    zset    tick of the newest sample: metric  24 h after the last tick
-    v1:samples:{<metric>}:<hour>  zset    tick: [tick - hour,price,volume,...]  25 h after the hour's last sample
+    v1:samples:{<metric>}:<hour>  zset    tick: [tick - hour,price,volume,...]  49 h after the hour's last sample, or until its day is over
     v1:moments:{<metric>}         string  exact moments, see `records`       25 h after the last tick
     v1:rank:<measure>:<by>        zset    deviation or coefficient: metric   rewritten each tick, 24 h after the last
     v1:mean:<measure>             zset    hour mean: metric                  rewritten each tick, 24 h after the last
@@ -81,7 +81,12 @@ PERMANENT = frozenset(
 """The keys without an end: few, small, and of fixed number."""
 
 KEEP = 25 * HOUR
-"""Seconds that a metric's keys live after their last write: the day, and an hour of grace for late samples."""
+"""Seconds that a metric's moments live after their last write: the day, and an hour of grace for late samples."""
+KEEP_SAMPLES = DAY + KEEP
+"""
+Seconds that an hour's samples live after the last one, where no tick comes that trims them: as long as the moments do
+that count it. A worker that has stood still for hours must find what leaves the day, to take it out of them.
+"""
 KEEP_DERIVED = 24 * HOUR
 """Seconds that ranks, means and the index live after the last tick."""
 LEASE_SECONDS = 15

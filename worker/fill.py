@@ -10,7 +10,20 @@ from math import lcm
 import structlog
 
 from worker import candles
-from worker.latest import DAY, MEASURES, MINUTE, Candle, Measure, Metric, Sample, StoreError, Writer, decimals, records
+from worker.latest import (
+    DAY,
+    HOUR,
+    MEASURES,
+    MINUTE,
+    Candle,
+    Measure,
+    Metric,
+    Sample,
+    StoreError,
+    Writer,
+    decimals,
+    records,
+)
 from worker.progress import Seen
 from worker.sources.base import Refused, SourceError
 from worker.sources.watched import Watched
@@ -85,21 +98,32 @@ class Filler:
     async def _fill_one(self, metric: Metric, at: int) -> int:
         if await self._is_whole(metric, at):
             return 0
-        held = {sample.tick: sample.value(Measure.PRICE) for sample in await self.store.samples(metric, at - DAY, at)}
+        samples = await self.store.samples(metric, at - DAY, at)
+        bare = {sample.tick for sample in samples if _is_bare(sample)}
+        held = {sample.tick: sample.value(Measure.PRICE) for sample in samples if sample.tick not in bare}
         missing = [tick for tick in range(at - DAY + self.interval, at + 1, self.interval) if tick not in held]
         if not missing:
             return 0
         first = missing[0] - self.interval
         told = await self.source.candles(metric, first - self.source.source.lead, missing[-1])
         made = await asyncio.to_thread(_made, told, held, missing, self.interval)
-        taken = await self.store.insert(metric, made, self.source.name, at)
+        taken = await self.store.insert(metric, made, self.source.name, at, replace=bare)
         await self.sleep(self.source.source.pace)
         return taken
 
     async def _is_whole(self, metric: Metric, at: int) -> bool:
         """Tell from the moments alone, where they can: most metrics miss nothing, and a day is long."""
         (record,) = await self.store.records([metric])
-        return record is not None and record.at >= at and record.day[0].n == DAY // self.interval
+        if record is None or record.at < at:
+            return False
+        price, *others = record.day
+        return price.n == DAY // self.interval and any(measure.n for measure in others)
+
+
+def _is_bare(sample: Sample) -> bool:
+    """Tell of a sample that it came from the archive while nobody could be asked: an hour's last price, and no more."""
+    _, *others = sample.values
+    return sample.tick % HOUR == 0 and not any(others)
 
 
 def _made(

@@ -35,7 +35,7 @@ SAID = (StoreError, ArchiveError, WrongUrl, Busy, TooLate, OtherSamples, BadReco
 @asynccontextmanager
 async def feeding(store: Writer, *, wait: bool) -> AsyncIterator[None]:
     """Take the right to feed the store, `wait` for it or else raise `Busy`, and hold it until the end."""
-    who = f"{socket.gethostname()}:{os.getpid()}:{time.time_ns()}"
+    who = f"{place()}:{os.getpid()}:{time.time_ns()}"
     await (wait_for_lease if wait else take_lease)(store, who, is_gone)
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -50,13 +50,21 @@ async def feeding(store: Writer, *, wait: bool) -> AsyncIterator[None]:
             log.warning("the lease runs out by itself", reason=str(error))
 
 
+def place() -> str:
+    """Name where process numbers are from: the host, and which of its containers, for these may share its name."""
+    try:
+        return f"{socket.gethostname()}/{Path('/proc/self/ns/pid').stat().st_ino}"
+    except OSError:  # not Linux
+        return socket.gethostname()
+
+
 def is_gone(holder: str) -> bool:
-    """Tell whether a lease is held by a process of this machine that does not run any more."""
-    host, pid, *_ = [*holder.rsplit(":", 2), ""]
-    if host != socket.gethostname() or not pid.isdecimal():
+    """Tell whether a lease is held by a process whose end can be seen from here."""
+    where, pid, *_ = [*holder.rsplit(":", 2), ""]
+    if where != place() or not pid.isdecimal():
         return False
     if int(pid) == os.getpid():
-        return True  # a container's worker always has the same number: that was this one's life before
+        return True  # there are never two of one number: that one had it before us
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:

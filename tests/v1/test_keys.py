@@ -124,4 +124,5 @@ def test_few_keys_have_no_end():
 
 def test_a_metric_outlives_its_day_and_the_lists_last_a_day():
     assert keys.KEEP == DAY + HOUR
+    assert keys.KEEP_SAMPLES >= keys.KEEP + DAY
     assert keys.KEEP_DERIVED == DAY

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from v1 import records
+from v1 import decimals, records
 from v1.model import DAY, HOUR, MEASURES, Measure, Metric, Reading, Sample
 from v1.records import Found, Heard, Record, Step, advance
 
@@ -302,6 +302,24 @@ gaps = some.sampled_from(
 )
 
 
+def is_alike(corrected: Reading, reading: Reading) -> bool:
+    """Tell whether the same follows from a correction as if it had been the first: else the first has left its digits."""
+    return (
+        (corrected.change_percentage is None) == (reading.change_percentage is None)
+        and corrected.change_absolute == reading.change_absolute
+        and decimals.parse(corrected.price)[1] >= decimals.parse(reading.price)[1]
+    )
+
+
+def test_a_correction_in_fewer_digits_leaves_the_change_of_24_hours_in_those_of_the_first():
+    shelf = Shelf()
+    shelf.play({NOON - DAY: "1e9", NOON - MINUTE: "1", NOON: "1.25"})
+
+    step = shelf.tick(NOON, Reading("1e9"))
+
+    assert value(step, Measure.CHANGE_ABSOLUTE) == "0.00"
+
+
 @settings(max_examples=120)
 @given(some.lists(some.tuples(gaps, some.none() | readings, some.none() | readings), max_size=40))
 def test_any_sequence_of_ticks_gaps_silences_and_corrections_says_what_a_recount_says(ticks):
@@ -311,7 +329,7 @@ def test_any_sequence_of_ticks_gaps_silences_and_corrections_says_what_a_recount
         step = shelf.tick(at, reading)
         if reading:
             everything[at] = naive.sampled(at, reading, everything)
-        if reading and corrected and (corrected[2] is None) == (reading[2] is None) and corrected[3] == reading[3]:
+        if reading and corrected and is_alike(corrected, reading):
             step = shelf.tick(at, corrected)
             everything[at] = naive.sampled(at, corrected, {tick: everything[tick] for tick in everything if tick != at})
         day = naive.day_until(everything.values(), at)

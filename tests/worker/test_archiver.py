@@ -97,7 +97,7 @@ async def test_a_sample_that_is_replaced_revises_its_hour_too(here: Bench):
     await here.archiver.look(here.end)
 
     other = Sample(NOON + 60, ("99999.5", *[None] * 5))
-    await here.store.insert(BTC, [other], "invented", here.end, replace=True)
+    await here.store.insert(BTC, [other], "invented", here.end, replace={other.tick})
     await here.archiver.look(here.end + 5)
     await here.archiver.look(here.end + 10)
 

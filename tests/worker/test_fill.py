@@ -128,11 +128,25 @@ async def test_a_whole_day_is_recognised_at_every_interval(fake: Redis, session:
     store, source = Writer(fake), Invented(BTC)
     watched = await opened(source, session)
     ticks = range(NOON - DAY + interval, NOON + 1, interval)
-    await store.insert(BTC, [Sample(at, (price(BTC, at), *[None] * 5)) for at in ticks], "live", NOON)
+    await store.insert(BTC, [Sample(at, (price(BTC, at), "1", *[None] * 4)) for at in ticks], "live", NOON)
 
     taken = await Filler(watched, store, interval, pace).fill(NOON, unseen)
 
     assert (taken, source.candles_asked) == (0, [])
+
+
+async def test_a_day_of_nothing_but_hourly_prices_out_of_the_archive_is_not_whole(
+    fake: Redis, session: ClientSession, pace: Pace
+):
+    store, source = Writer(fake), Invented(BTC)
+    watched = await opened(source, session)
+    hours = range(NOON - DAY + HOUR, NOON + 1, HOUR)
+    await store.insert(BTC, [Sample(at, ("7", *[None] * 5)) for at in hours], "archive", NOON)
+
+    await Filler(watched, store, HOUR, pace).fill(NOON, unseen)
+
+    after = await day(store)
+    assert [after[at].value(Measure.PRICE) for at in hours] == [price(BTC, at) for at in hours]
 
 
 async def test_what_is_there_is_never_overwritten(store: Writer, session: ClientSession, pace: Pace):

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from v1.model import By, Candle, Metric
+from worker.fill import Filler
 from worker.latest import DAY, HOUR, MINUTE, Measure, Verifier, Writer, candles
 from worker.rebuild import rebuild
 from worker.sources.base import Unreachable
@@ -206,6 +207,32 @@ async def test_a_day_that_was_lost_comes_back_by_the_hour_and_is_ranked(here: Be
     assert record.source == "archive"
     assert (await Verifier(here.store._redis).verify(repair=False)).is_clean
     assert await here.hours() == before, "less is known of them now, and that changes nothing"
+
+
+async def test_what_came_back_by_the_hour_gives_way_to_the_minutes_of_a_provider_that_is_back(
+    here: Bench, session: ClientSession
+):
+    source = Invented(BTC)
+    await here.ticks(5 * 60)
+    await here.archiver.look(here.end + GRACE)
+    before = await here.hours()
+    await lose(here.store)
+    opened = await watched(session, source)
+    source.keeps = 0
+    await here.hindsight.make_good(opened, [], here.end)
+    source.keeps = 2 * DAY
+
+    await Filler(opened, here.store, MINUTE, _at_once).fill(here.end, lambda *_: None)
+    await here.archiver.look(here.end + GRACE + 60)
+
+    after = {hour.start: hour for hour in await here.hours()}
+    assert [after[hour.start].volume for hour in before] == [hour.volume for hour in before]
+    filled = await here.store.samples(BTC, NOON, here.end)
+    assert [each.tick for each in filled if each.value(Measure.INTERVAL_VOLUME) is None] == []
+
+
+async def _at_once(_: float) -> None:
+    pass
 
 
 async def test_hours_that_have_samples_stay_as_they_are(here: Bench, session: ClientSession):

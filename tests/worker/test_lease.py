@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from worker import lease
 from worker.latest import LEASE_SECONDS, StoreAway, Writer, keys
 from worker.lease import RENEWALS, Busy, hold, take_lease, wait_for_lease
-from worker.process import is_gone
+from worker.process import is_gone, place
 
 
 def alive(_holder: str) -> bool:
@@ -163,29 +163,31 @@ def ended() -> int:
     return process.pid
 
 
-HOST = socket.gethostname()
+HERE = place()
 
 
-def test_a_process_of_this_machine_that_has_endedis_gone(ended: int):
-    assert is_gone(f"{HOST}:{ended}:123")
+def test_a_process_of_this_machine_that_has_ended_is_gone(ended: int):
+    assert is_gone(f"{HERE}:{ended}:123")
 
 
 def test_one_that_runs_is_not():
-    assert not is_gone(f"{HOST}:{os.getppid()}:123")
+    assert not is_gone(f"{HERE}:{os.getppid()}:123")
 
 
-def test_one_of_another_machine_may_run(ended: int):
-    assert not is_gone(f"{HOST}.elsewhere:{ended}:123")
+@pytest.mark.parametrize("elsewhere", [f"elsewhere.{HERE}", f"{HERE}1", f"{socket.gethostname()}/1", "elsewhere"])
+def test_one_of_another_machine_or_container_may_run_whatever_its_number(ended: int, elsewhere: str):
+    assert not is_gone(f"{elsewhere}:{ended}:123")
+    assert not is_gone(f"{elsewhere}:{os.getpid()}:123")
 
 
-def test_our_own_number_was_a_life_before_ours_because_a_container_always_has_the_same():
-    assert is_gone(f"{HOST}:{os.getpid()}:123")
+def test_our_own_number_was_that_of_somebody_who_is_gone():
+    assert is_gone(f"{HERE}:{os.getpid()}:123")
 
 
 def test_the_first_process_of_the_machine_runs_whosever_it_is():
-    assert not is_gone(f"{HOST}:1:123")
+    assert not is_gone(f"{HERE}:1:123")
 
 
-@pytest.mark.parametrize("holder", ["", "somebody", f"{HOST}:x:1", f"{HOST}:", f"{HOST}:-1:1", "a:b:c:d:e"])
+@pytest.mark.parametrize("holder", ["", "somebody", f"{HERE}:x:1", f"{HERE}:", f"{HERE}:-1:1", "a:b:c:d:e"])
 def test_a_holder_that_is_named_otherwise_may_run(holder: str):
     assert not is_gone(holder)

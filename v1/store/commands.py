@@ -44,7 +44,7 @@ def move_on(pipe: Pipeline, at: int, step: Step, said: Said, rules: "AlertLimits
         if found.written:
             put("ZREMRANGEBYSCORE", key, at, at)
         put("ZADD", key, at, keys.member(sample))
-        put("EXPIRE", key, keys.KEEP)
+        put("EXPIRE", key, keys.KEEP_SAMPLES)
     for hour in _leaving_hours(at, found):
         put("ZREMRANGEBYSCORE", keys.samples(metric, hour), "-inf", at - DAY)
     if step.is_over:
@@ -108,7 +108,7 @@ def take_in(
             if sample.tick in replaced:
                 pipe.execute_command("ZREMRANGEBYSCORE", key, sample.tick, sample.tick)
         pipe.execute_command("ZADD", key, *chain.from_iterable((each.tick, keys.member(each)) for each in late))
-        pipe.execute_command("EXPIRE", key, keys.KEEP)
+        pipe.execute_command("EXPIRE", key, keys.KEEP_SAMPLES)
     if record is not None:
         pipe.execute_command("SET", keys.moments(metric), records.write(record), "EX", keys.KEEP)
     pipe.execute_command("EXEC")

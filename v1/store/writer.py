@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, cast
 
@@ -171,12 +171,12 @@ class Writer(Feeder):
         return Counter(alert["rule"] for alert in alerts if alert["quiet"] is None)
 
     async def insert(
-        self, metric: Metric, samples: Iterable[Sample], source: str, at: int, *, replace: bool = False
+        self, metric: Metric, samples: Iterable[Sample], source: str, at: int, *, replace: Container[int] = ()
     ) -> int:
         """
         Take in samples of the past day, and give how many were new.
 
-        A sample that is there already stays, unless `replace`. What lies outside the day that ends
+        A sample that is there already stays, unless its tick is one of `replace`. What lies outside the day that ends
         at the metric's own tick (`at`, where it has none yet) is not taken. One transaction.
         """
         async with self.turn:
@@ -186,7 +186,7 @@ class Writer(Feeder):
             come = {
                 sample.tick: sample
                 for sample in samples
-                if at - DAY < sample.tick <= at and (replace or sample.tick not in held)
+                if at - DAY < sample.tick <= at and (sample.tick in replace or sample.tick not in held)
             }
             changed = [sample for tick, sample in come.items() if held.get(tick) != sample]
             if not changed:

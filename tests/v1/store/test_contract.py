@@ -326,7 +326,7 @@ async def test_a_late_sample_does_not_overwrite_what_is_there_unless_told_so(
     assert await store.insert(BTC, late, "candles", NOON) == 1
     ledger.insert(BTC, late, NOON)
     await ledger.look_at_samples(redis)
-    assert await store.insert(BTC, late, "candles", NOON, replace=True) == 2
+    assert await store.insert(BTC, late, "candles", NOON, replace={NOON - STEP, NOON - 2 * STEP}) == 2
     ledger.insert(BTC, late, NOON, replace=True)
     await store.derive(NOON)
 
@@ -481,7 +481,7 @@ async def _first(listener, count):
 
 LIVES = {
     keys.METRICS: DAY,
-    keys.samples(BTC, keys.hour_of(NOON)): 25 * HOUR,
+    keys.samples(BTC, keys.hour_of(NOON)): 49 * HOUR,
     keys.moments(BTC): 25 * HOUR,
     keys.rank(Measure.PRICE, By.STDDEV): DAY,
     keys.rank(Measure.VOLUME, By.CV): DAY,
@@ -502,9 +502,34 @@ async def test_every_key_has_the_end_that_the_key_table_says(store: Writer, redi
     assert {key for key, seconds in lives.items() if seconds == -1} == {keys.TICK, keys.SOURCES} <= keys.PERMANENT
     for key, seconds in LIVES.items():
         assert seconds - 60 <= lives[key] <= seconds
-    assert 25 * HOUR - 60 <= lives[keys.samples(DOGE, keys.hour_of(NOON - HOUR))] <= 25 * HOUR
+    assert 49 * HOUR - 60 <= lives[keys.samples(DOGE, keys.hour_of(NOON - HOUR))] <= 49 * HOUR
     assert 25 * HOUR - 60 <= lives[keys.moments(DOGE)] <= 25 * HOUR
     assert 10 <= lives[keys.LEASE] <= 15
+
+
+async def older(redis: Redis, seconds: int) -> None:
+    """Let time pass for the server: every key is so much nearer to its end."""
+    for key in [key async for key in redis.scan_iter()]:
+        left = await redis.ttl(key)
+        if left >= 0:
+            await (redis.expire(key, left - seconds) if left > seconds else redis.delete(key))
+
+
+@pytest.mark.parametrize("hours", [1, 2, 5, 12, 22])
+async def test_after_hours_without_a_tick_what_leaves_the_day_is_still_there_to_be_taken_out_of_it(
+    store: Writer, redis: Redis, ledger: Ledger, hours: int
+):
+    await store.open()
+    for at, heard_then in market(WHOLE_DAY + 3).items():
+        await play_both(store, ledger, {at: heard_then})
+        await older(redis, STEP)
+    again = Writer(redis)
+    await again.open()
+
+    await older(redis, hours * HOUR - STEP)
+    await play_both(again, ledger, {NOON + hours * HOUR: {BTC: Reading("46500.17")}})
+
+    await ledger.look_at(redis)
 
 
 async def test_a_tick_puts_every_end_off(store: Writer, redis: Redis):

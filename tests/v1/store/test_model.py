@@ -110,7 +110,8 @@ class Machine(RuleBasedStateMachine):
         samples = [Sample(self._at - ticks * STEP, values) for ticks, values in late]
         expected = self._ledger.insert(metric, samples, self._at, replace=replace)
 
-        assert self.do(self._store.insert(metric, samples, "candles", self._at, replace=replace)) == expected
+        ticks = {each.tick for each in samples} if replace else ()
+        assert self.do(self._store.insert(metric, samples, "candles", self._at, replace=ticks)) == expected
 
         self.do(self._ledger.look_at_samples(self._redis))
         if derived:
