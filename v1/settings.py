@@ -1,5 +1,6 @@
 """What a process of this version reads from its environment. One frozen object, read once, passed down."""
 
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -20,6 +21,8 @@ PREFIX = "TRACKER_"
 SOCKET = "redis.sock"
 MOST_PORTS = 65535
 ARCHIVE = "archive.db"
+WITHOUT_FILES = "DATA_TRACKER_WITHOUT_FILES"
+"""Set in the environment, neither `.env` nor `tracker.toml` is read: the demo's parts must not find real addresses there."""
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 RedisUrl = Annotated[AnyUrl, UrlConstraints(allowed_schemes=["redis", "rediss", "unix"])]
@@ -133,12 +136,10 @@ class Settings(BaseSettings):
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], *_: PydanticBaseSettingsSource, **named: PydanticBaseSettingsSource
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (
-            named["init_settings"],
-            named["env_settings"],
-            named["dotenv_settings"],
-            TomlConfigSettingsSource(settings_cls),
-        )
+        given = named["init_settings"], named["env_settings"]
+        if WITHOUT_FILES in os.environ:
+            return (*given, TomlConfigSettingsSource(settings_cls, None))
+        return (*given, named["dotenv_settings"], TomlConfigSettingsSource(settings_cls))
 
     @classmethod
     def load(cls, **given: Any) -> Self:

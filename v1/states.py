@@ -16,7 +16,7 @@ SILENT_SECONDS = 240
 FORGOTTEN_SECONDS = 25 * HOUR
 """Who was silent for so long was not cut off but given up: nothing of what it made is left."""
 ENOUGH = 30
-"""So many equal prices of an hour are no coincidence in a market that trades."""
+"""So many equal prices of an hour are no coincidence in a market that trades; or half of all, where there are fewer."""
 
 _PRICE = MEASURES.index(Measure.PRICE)
 _INTERVAL_VOLUME = MEASURES.index(Measure.INTERVAL_VOLUME)
@@ -47,7 +47,8 @@ def state(record: Record, tick: int | None, now: int, interval: int) -> State:
     if record.newest < newest_tick - LATE_INTERVALS * interval or is_late(newest_tick, now, interval):
         return State.STALE
     price = record.hour[_PRICE]
-    is_flat = price.n >= ENOUGH and price.n * price.squares == price.total * price.total
+    enough = max(2, min(ENOUGH, HOUR // interval // 2))
+    is_flat = price.n >= enough and price.n * price.squares == price.total * price.total
     if is_flat and record.hour[_INTERVAL_VOLUME].total > 0:
         return State.FROZEN
     if record.provider_time is not None and record.provider_time < record.newest - HOUR:

@@ -4,7 +4,7 @@ from v1 import candles, decimals, keys, moments, records
 from v1.archive import ArchiveAway, ArchiveError, connect_archive, copies
 from v1.archive.toplist import TopArchiveWriter
 from v1.archive.writer import ArchiveWriter
-from v1.backtest import CLOCK_UNKNOWN, Tick, Trial, play, report, ticks_of, variants
+from v1.backtest import CLOCK_UNKNOWN, NeverOn, Tick, Trial, play, report, ticks_of, variants
 from v1.budgets import Use, month_end, month_of
 from v1.candles import HourCandle
 from v1.keys import LEASE_SECONDS
@@ -22,7 +22,7 @@ from v1.rules.fields import Seconds
 from v1.rules.file import LARGEST as LARGEST_FILE
 from v1.rules.file import WrongFile, read_rules, read_rules_file, read_toml
 from v1.rules.text import Text, cut, digest, digest_id, fitted, is_in_digest, link, single, strongest
-from v1.settings import PREFIX, Settings, Words, WrongSettings, words
+from v1.settings import PREFIX, WITHOUT_FILES, Settings, Words, WrongSettings, words
 from v1.store import (
     AlertLimits,
     Attempt,
@@ -64,6 +64,7 @@ __all__ = [
     "MINUTE",
     "NO_RULES",
     "PREFIX",
+    "WITHOUT_FILES",
     "About",
     "Alert",
     "AlertLimits",
@@ -88,6 +89,7 @@ __all__ = [
     "Market",
     "Measure",
     "Metric",
+    "NeverOn",
     "NotAccepted",
     "OneHour",
     "Outbox",

@@ -12,6 +12,7 @@ import typer
 from worker.backtest import Wish, in_words, on_kept_day, on_recording
 from worker.latest import (
     LARGEST_FILE,
+    NeverOn,
     Reader,
     Rule,
     StoreError,
@@ -138,5 +139,7 @@ def _said() -> Iterator[None]:
         yield
     except (WrongFile, BadRecording) as error:
         stop(str(error), 2)
+    except NeverOn as error:
+        stop(f"--from: {error}", 2)
     except StoreError as error:
         stop(str(error), 1)

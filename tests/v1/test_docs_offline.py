@@ -216,6 +216,28 @@ async def test_the_next_tick_shows_by_itself(api: Api, browser: Browser, writer,
     await expect(page.locator("#reading")).to_have_text("2021-05-17 12:01 UTC: 47500.25")
 
 
+@pytest.mark.usefixtures("market")
+async def test_whoever_looks_at_another_metric_late_in_a_minute_is_shown_the_next_tick_as_soon(
+    api: Api, browser: Browser, writer, clock: Clock
+):
+    page = browser.page
+    await page.clock.install(time=NOON + 5)
+    await page.goto(f"{api.url}/")
+    await expect(page.locator("#reading")).to_have_text("2021-05-17 12:00 UTC: 47439.10")
+    await page.clock.run_for(50_000)
+    await page.locator("#ranks button", has_text="KUCOIN:SHIBUSDT").click()
+    await expect(page.locator("#chosen")).to_contain_text("KUCOIN:SHIBUSDT")
+
+    clock.now = NOON + MINUTE + 1
+    await tick(writer, NOON + MINUTE, {"KRAKEN:BTCUSD": "1", "KUCOIN:SHIBUSDT": "0.0000117", "KRAKEN:OLDUSD": "1"})
+    await page.route(
+        "**/v1/**", lambda route: route.continue_(headers={**route.request.headers, "cache-control": "no-cache"})
+    )
+    await page.clock.run_for(10_000)
+
+    await expect(page.locator("#reading")).to_have_text("2021-05-17 12:01 UTC: 0.0000117")
+
+
 async def test_a_store_that_is_away_is_said_on_the_page(browser: Browser, clock: Clock, tmp_path):
     async with serving(clock, f"unix://{tmp_path}/nobody.sock") as api:
         await browser.page.goto(f"{api.url}/")

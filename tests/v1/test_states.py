@@ -38,6 +38,17 @@ def test_a_metric_is_in_the_state_that_its_samples_tell(known, expected):
     assert state(known, NOON, NOON + 5, MINUTE) is expected
 
 
+@pytest.mark.parametrize("interval, enough", [(60, 30), (120, 15), (180, 10), (300, 6), (1800, 2), (3600, 2)])
+def test_where_fewer_samples_fit_into_an_hour_half_of_them_are_enough_to_tell_that_it_is_frozen(interval, enough):
+    def told(count: int) -> State:
+        ticks = range(NOON - (count - 1) * interval, NOON + 1, interval)
+        flat = [Sample(at, ("7.0", None, None, None, "1", None)) for at in ticks]
+        return state(record(flat), NOON, NOON + 5, interval)
+
+    assert told(enough) is State.FROZEN
+    assert told(enough - 1) is State.LIVE
+
+
 def test_a_worker_that_stopped_makes_everything_stale_though_it_commits_no_tick():
     assert state(record(MOVING), NOON, NOON + 3 * MINUTE, MINUTE) is State.LIVE
     assert state(record(MOVING), NOON, NOON + 3 * MINUTE + 1, MINUTE) is State.STALE

@@ -44,6 +44,8 @@ class ArchiveReader:
 
     async def newest(self, metric: Metric) -> int | None:
         """Give the newest hour there is of a metric."""
+        if "\0" in metric:  # PostgreSQL takes no such text, so nothing is kept under such a name
+            return None
         async with self._connection() as connection:
             newest: int | None = await connection.scalar(
                 select(func.max(candles.c.start)).where(candles.c.metric == metric)

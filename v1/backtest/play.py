@@ -33,6 +33,15 @@ class Trial(NamedTuple):
     """Whether all metrics are played; else no rank is known."""
 
 
+class NeverOn(Exception):
+    """The last tick was before the first at which the rules were to be on: that they say nothing says nothing."""
+
+    def __init__(self, start: int, last: int) -> None:
+        super().__init__(f"{start} is after the last tick that was played, {last}")
+        self.start = start
+        self.last = last
+
+
 class Played(NamedTuple):
     """What came of it."""
 
@@ -55,7 +64,7 @@ def play(
     """
     Play ticks, oldest first. Rules in `more` are judged beside those of the trial.
 
-    `seen` is told of every tick when it is over; what it raises ends the play.
+    `seen` is told of every tick when it is over; what it raises ends the play. Raises `NeverOn`.
     """
     engine = Engine([*trial.rules, *more], trial.silences, trial.interval)
     memory, firing = Memory(), _Firing()
@@ -73,6 +82,8 @@ def play(
         samples += len(heard)
         first, last = at if first is None else first, at
         seen(at)
+    if trial.start is not None and last is not None and last < trial.start:
+        raise NeverOn(trial.start, last)
     return Played(alerts, firing.fires, firing.flaps, frozenset(metrics), samples, first, last)
 
 

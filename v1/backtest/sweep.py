@@ -55,7 +55,8 @@ def _numbers(rule: Rule) -> tuple[str, Sequence[str | int]]:
     if rule.kind is Kind.THRESHOLD:
         field = "above" if rule.above is not None else "below"
         units, places = parse(getattr(rule, field))
-        return field, [_shortest((units * part, places + finer)) for part, finer in _OF_BOUND]
+        parts = [_shortest((units * part, places + finer)) for part, finer in _OF_BOUND]
+        return field, [*dict.fromkeys(parts)]  # those of zero are all the same
     field, numbers = _TRIED[rule.kind]
     own = getattr(rule, field)
     known = {Decimal(number): number for number in (*numbers, own)}

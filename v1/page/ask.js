@@ -18,11 +18,11 @@ export function address(path, query = {}) {
   return `${API}${path}?${new URLSearchParams(query)}`;
 }
 
-/** Gives the answer, and for how many seconds it is good. */
-export async function ask(path, query = {}) {
+/** Gives the answer, and for how many seconds it was good when it came: out of `cache` that may be a while ago. */
+export async function ask(path, query = {}, cache = "default") {
   let answer, text;
   try {
-    answer = await fetch(address(path, query), { signal: AbortSignal.timeout(PATIENCE) });
+    answer = await fetch(address(path, query), { cache, signal: AbortSignal.timeout(PATIENCE) });
     text = await answer.text();
   } catch {
     throw new Unanswered("the API does not answer", 0);
@@ -31,7 +31,8 @@ export async function ask(path, query = {}) {
     throw new Unanswered(reason(text) ?? `the API said ${answer.status}`, answer.status, Number(answer.headers.get("Retry-After") ?? 5));
   }
   const [, seconds = "5"] = /max-age=(\d+)/.exec(answer.headers.get("Cache-Control") ?? "") ?? [];
-  return { body: read(text), good: Number(seconds) };
+  const age = Number(answer.headers.get("Age") ?? 0); // where a cache on the way had it
+  return { body: read(text), good: Math.max(Number(seconds) - age, 0) };
 }
 
 function reason(text) {

@@ -13,7 +13,7 @@ const choice = part("choice");
 const chart = new Chart(part("chart"), part("reading"));
 const said = new URLSearchParams(location.search);
 const shown = { metric: said.get("metric"), offset: 0, of: 0, at: null, trouble: null, heard: null, interval: null };
-let timer, turn = 0;
+let timer, turn = 0, due = 0; // `due`: when to ask for the next tick, in milliseconds of performance.now()
 
 for (const name of ["measure", "by"]) {
   if ([...choice[name].options].some((option) => option.value === said.get(name))) choice[name].value = said.get(name);
@@ -39,20 +39,29 @@ async function refresh() {
 
 async function load(isCurrent) {
   const measure = choice.measure.value, by = choice.by.value;
-  const { body, good } = await ask("/ranks", { measure, by, limit: LEAF, offset: shown.offset });
+  const query = { measure, by, limit: LEAF, offset: shown.offset };
+  // What the browser kept of an earlier visit does not say how old it is.
+  const { body, good } = await ask("/ranks", query, due ? "default" : "no-cache");
   shown.metric ??= body.ranks[0]?.metric ?? null;
   const names = body.ranks.map((rank) => rank.metric);
   const details = await Promise.all(names.map(detail));
   const known = details.find(Boolean) ?? (shown.metric && await detail(shown.metric));
   if (known) shown.interval = DAY / Number(known.day.expected);
   if (shown.metric) await draw(measure, isCurrent);
-  if (!isCurrent()) return good;
-  shown.at = body.at === null ? null : Number(body.at);
+  if (!isCurrent()) return 0;
+  expect(body.at === null ? null : Number(body.at), good);
   shown.of = Number(body.of);
   shown.heard = Date.now();
   body.ranks.forEach((rank, index) => fill(row(index), rank, details[index], measure));
   [...part("ranks").rows].slice(body.ranks.length).forEach((spare) => spare.remove());
-  return good;
+  return (due - performance.now()) / 1000;
+}
+
+/** Notes which tick is shown and when the next one is due. Of the same tick that stays: it may come from a cache. */
+function expect(at, good) {
+  const now = performance.now();
+  if (at !== shown.at || due <= now) due = now + good * 1000;
+  shown.at = at;
 }
 
 /** Gives what is known of a metric; null of one that has left since the ranks were made. */

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..backtest import CLOCK_UNKNOWN, RANK_OF_PART, Trial, play, report, ticks_of, variants
+from ..backtest import CLOCK_UNKNOWN, RANK_OF_PART, NeverOn, Trial, play, report, ticks_of, variants
 from ..model import Metric
 from ..rules import Kind, NotAccepted, Rule, Silence
 from ..rules.book import read_book
@@ -153,6 +153,8 @@ async def backtest(_: Annotated[Nothing, Query()], request: Request, context: Co
         tried, kept = await _settled(asked, context)
         try:
             found = await asyncio.to_thread(_played, tried, kept, _clock(MOST_SECONDS))
+        except NeverOn as error:
+            raise not_accepted(("from", error.start, f"a tick that is played: {error.last} or before")) from error
         except TooLong as error:
             raise not_accepted(("rules", f"{len(asked.rules)} rules", _less(f"{MOST_SECONDS:g} seconds"))) from error
     return changed(exact.dumps(found))

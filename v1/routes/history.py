@@ -148,7 +148,7 @@ def _settled(asked: HistoryAsked, newest: int, interval: int, now: int, said: Ma
         start = max(0, end - min(DAY, MOST_POINTS * step) + step)
     if start > end:
         raise not_accepted(
-            ("from", said["from"], f"a time that is not after `to`, {end}"),
+            ("from", said.get("from", start), f"a time that is not after `to`, {end}"),
             ("to", said.get("to", end), f"a time that is not before `from`, {start}"),
         )
     if (end - start) // step >= MOST_POINTS:

@@ -7,6 +7,7 @@ Errors as problem documents (RFC 9457) that name the field, the value, and what 
     anything else   500 without its inside, which goes to the log
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, cast
@@ -99,9 +100,10 @@ def document(
     problem = Problem(
         type="about:blank", title=status.phrase, status=status, detail=detail, instance=path, errors=[*errors]
     )
-    return Response(
-        problem.model_dump_json(), status, {"Cache-Control": "no-store", **(headers or {})}, media_type=MEDIA_TYPE
-    )
+    # Half of a surrogate pair, which JSON may hold and UTF-8 not, goes back as the escape that it came as.
+    written = json.dumps(problem.model_dump(), ensure_ascii=False, separators=(",", ":"))
+    body = written.encode(errors="backslashreplace")
+    return Response(body, status, {"Cache-Control": "no-store", **(headers or {})}, media_type=MEDIA_TYPE)
 
 
 def install(app: FastAPI, clock: Callable[[], float]) -> None:

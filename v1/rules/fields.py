@@ -13,6 +13,8 @@ from ..model import DAY, HOUR, MINUTE
 LONGEST = DAY
 """Seconds. No window is longer than what is kept."""
 LENGTH_ACCEPTED = "seconds, or a number with s, m, h or d behind it: 90s, 15m, 1h, 1d"
+_MOST_SECONDS = 10**9
+"""More than any length may be."""
 _UNITS = {"": 1, "s": 1, "m": MINUTE, "h": HOUR, "d": DAY}
 _TIME_OF_DAY = "([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?"
 
@@ -26,6 +28,11 @@ def seconds(value: object) -> object:
         if not found:
             raise ValueError(LENGTH_ACCEPTED)
         return int(found[1]) * _UNITS[found[2]]
+    # A number with an exponent takes hours to become an integer where that is 999999999.
+    if isinstance(value, float | Exact) and -_MOST_SECONDS < value < _MOST_SECONDS and value == int(value):
+        return int(value)
+    if not isinstance(value, int):
+        raise ValueError(LENGTH_ACCEPTED)  # noqa: TRY004
     return value
 
 

@@ -174,6 +174,7 @@ async def test_the_questions_of_the_worker_are_answered(archive):
     assert await archive.newest(BTC) == NOON + HOUR
     assert await archive.newest(ETH) == NOON
     assert await archive.newest(Metric("KRAKEN:NOPE")) is None
+    assert await archive.newest(Metric("KRAKEN:\0")) is None
     assert await archive.counts(NOON) == {BTC: 2, ETH: 1}
     assert await archive.coverage(BTC, NOON, NOON + 2 * HOUR) == {NOON: 120, NOON + HOUR: 60}
     assert await archive.metrics(NOON + HOUR) == [BTC]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from v1.backtest import Trial, play, report, ticks_of, variants
+from v1.backtest import NeverOn, Trial, play, report, ticks_of, variants
 from v1.model import By, Measure, Metric, Reading, Sample
 from v1.moments import of
 from v1.ranks import Standing, score, score_one
@@ -144,6 +144,7 @@ def test_who_starts_late_enough_needs_no_warming_up():
         (rule(factor="2.50"), "factor", ["2", "2.50", "3", "5", "10"]),
         (rule("threshold", above="50"), "above", ["40", "45", "50", "55", "62.5"]),
         (rule("threshold", below="0.1"), "below", ["0.08", "0.09", "0.1", "0.11", "0.125"]),
+        (rule("threshold", measure="change_percentage", below="0.00"), "below", ["0"]),
         (rule("change", percent=7), "percent", ["2", "5", "7", "10", "20"]),
         (rule("deviation"), "score", ["2", "3", "4", "6"]),
         (rule("rank", top=3), "top", [3, 5, 10, 20]),
@@ -158,6 +159,22 @@ def test_the_table_varies_the_main_number_of_the_kind_and_the_cooldown(one, fiel
     assert {each.field for each in made} == {field}
     assert [*dict.fromkeys(each.number for each in made)] == numbers
     assert {each.cooldown for each in made} == {0, 900, 3600, 14400}
+
+
+def test_a_bound_of_zero_is_tried_once_with_each_cooldown_and_counted_once():
+    one = rule("threshold", above="0", cooldown=0, step=0)
+
+    found = tried(one, ["1"] * 5, sweep=True)
+
+    cells = found["rules"][0]["sweep"]["cells"]
+    assert [(cell["cooldown"], cell["alerts"]) for cell in cells] == [(0, 5), (900, 1), (3600, 1), (14400, 1)]
+
+
+def test_rules_that_would_begin_after_the_last_tick_were_never_on():
+    with pytest.raises(NeverOn, match=f"{NOON + HOUR} is after the last tick that was played, {NOON + MINUTE}"):
+        tried(rule(), ["1", "9"], start=NOON + HOUR)
+    with pytest.raises(NeverOn):
+        tried(rule(), ["1", "9", "9"], start=NOON + 2 * MINUTE, end=NOON + MINUTE)
 
 
 def test_a_cell_counts_what_such_a_rule_would_have_said():

@@ -168,6 +168,17 @@ async def test_what_is_not_accepted_is_named(api, fields, field, accepted):
     assert accepted in error["accepted"]
 
 
+@pytest.mark.usefixtures("spiked")
+@pytest.mark.parametrize("times", [{"from": NOON + 60}, {"from": NOON - 60, "to": NOON - 120}])
+async def test_rules_that_would_never_be_on_are_not_said_to_be_silent(api, times):
+    answer = await tried(api, **times)
+
+    (error,) = answer.json["errors"]
+    last = times.get("to", NOON)
+    assert (answer.status, error["field"], error["value"]) == (422, "from", str(times["from"]))
+    assert error["accepted"] == f"a tick that is played: {last} or before"
+
+
 async def test_before_the_first_sample_there_is_nothing_to_try_on(api):
     found = (await tried(api)).json
 

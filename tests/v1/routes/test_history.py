@@ -218,6 +218,7 @@ async def test_who_accepts_what_is_not_offered_gets_json(api):
         pytest.param({"to": "9" * 400}, "to", "unix seconds", id="a number without end"),
         pytest.param({"to": "-99999999d9"}, "to", "unix seconds", id="no unit"),
         pytest.param({"from": NOON, "to": NOON - 60}, "from", f"not after `to`, {NOON - 60}", id="from after to"),
+        pytest.param({"to": "-30000d"}, "to", "not before `from`, 0", id="to before 1970"),
         pytest.param({"step": 90}, "step", "a multiple of the interval, 60 seconds", id="does not divide"),
         pytest.param({"step": "0"}, "step", "seconds (300)", id="no step"),
         pytest.param({"step": "-5m"}, "step", "seconds (300)", id="backwards"),

@@ -254,6 +254,26 @@ async def test_what_is_not_accepted_is_named_with_its_value_and_what_would_be(
     assert accepted in error["accepted"]
 
 
+@pytest.mark.parametrize(
+    "body, field",
+    [
+        pytest.param('{"id": "a", "kind": "ratio", "metrics": "\\ud83d"}', "metrics", id="as a value"),
+        pytest.param('{"id": "a", "kind": "ratio", "\\ud83d": 1}', "body", id="as a name"),
+    ],
+)
+async def test_half_of_an_emoji_is_told_as_it_came(api, body, field):
+    answer = await api.send("POST", "/v1/rules", body)
+
+    assert (answer.status, answer.json["errors"][0]["field"]) == (422, field)
+    assert "\\ud83d" in answer.text
+
+
+async def test_a_length_that_would_take_hours_to_read_is_refused_at_once(api):
+    answer = await api.send("POST", "/v1/rules", '{"id": "a", "kind": "ratio", "window": 1e999999999}')
+
+    assert (answer.status, answer.json["errors"][0]["field"]) == (422, "window")
+
+
 async def test_while_no_worker_has_named_its_channels_every_one_is_accepted(api):
     assert (await api.send("POST", "/v1/rules", SPIKE | {"channels": ["telegraph"]})).status == 201
 

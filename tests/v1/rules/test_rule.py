@@ -1,6 +1,7 @@
 """What can be said in a rule, and what a rule that cannot be meant is told."""
 
 import json
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -43,7 +44,7 @@ def test_numbers_keep_the_digits_that_they_are_written_with():
 
 @pytest.mark.parametrize(
     "written, seconds",
-    [(90, 90), ("90", 90), ("90s", 90), ("15m", 900), ("1h", 3600), ("1d", 86400)],
+    [(90, 90), (90.0, 90), (Decimal("9e1"), 90), ("90", 90), ("90s", 90), ("15m", 900), ("1h", 3600), ("1d", 86400)],
 )
 def test_a_length_of_time_is_seconds_or_a_number_with_its_unit(written, seconds):
     assert parse_rule({"id": "a", "kind": "ratio", "window": written}).window == seconds
@@ -71,6 +72,13 @@ def test_patterns_are_upper_case_like_the_names_of_metrics():
         pytest.param({"factor": True}, "factor", "a decimal number", id="a factor that is a yes"),
         pytest.param({"factor": float("nan")}, "factor", "a decimal number", id="a factor that is nothing"),
         pytest.param({"factor": "1e61"}, "factor", "a decimal number", id="a factor beyond all bounds"),
+        pytest.param({"window": Decimal("1e999999999")}, "window", "90s, 15m, 1h", id="a window of years to read"),
+        pytest.param(
+            {"cooldown": Decimal("-1e9999999")}, "cooldown", "90s, 15m, 1h", id="less than nothing, at length"
+        ),
+        pytest.param({"for": 1e300}, "for", "90s, 15m, 1h", id="for ever"),
+        pytest.param({"window": 90.5}, "window", "90s, 15m, 1h", id="half a second"),
+        pytest.param({"window": [60]}, "window", "90s, 15m, 1h", id="a list of windows"),
         pytest.param({"step": 0.5}, "step", "0, or a number from 1", id="a step that goes backwards"),
         pytest.param({"step": -1}, "step", "0, or a number from 1", id="a negative step"),
         pytest.param({"window": "1x"}, "window", "15m", id="an unknown unit"),
