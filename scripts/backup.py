@@ -21,7 +21,8 @@ from scripts.backups import ARCHIVE, SNAPSHOT, Archived, Manifest
 from scripts.claims import Claimed, claim, sign
 from scripts.database import SOCKET, answers
 from scripts.embedded import LOG, base_of, reached, serving
-from scripts.telling import Pace, Refused, finish, say
+from scripts.saying import say
+from scripts.telling import Pace, Refused, finish
 from worker.latest import Begun, Held, Saver, Settings, connect, copies
 
 TRIES = 5

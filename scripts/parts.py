@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from scripts.claims import claim, evict, sign
+from scripts.saying import say
 
 STOP_SECONDS = 10.0
 """How long a part may take to finish what it is doing before it is killed."""
@@ -59,13 +60,13 @@ class Part:
         """Ask it to end, and wait. Cancelled, or out of patience: kill it."""
         if self._process.returncode is not None:
             return
-        print(f"stopping the {self.name}", flush=True)
+        say(f"stopping the {self.name}")
         self._process.terminate()
         try:
             async with asyncio.timeout(STOP_SECONDS):
                 await self._process.wait()
         except (TimeoutError, asyncio.CancelledError):
-            print(f"the {self.name} does not stop; killing it", flush=True)
+            say(f"the {self.name} does not stop; killing it")
             self._process.kill()
             await self._process.wait()
 

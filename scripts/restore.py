@@ -17,7 +17,8 @@ from scripts.backups import ARCHIVE, SNAPSHOT, UNFINISHED, Archived, Manifest
 from scripts.claims import Claimed
 from scripts.database import SOCKET, answers, see_that_it_fits
 from scripts.embedded import LOG, alone, base_of, serving
-from scripts.telling import MISUSED, Pace, Refused, Seen, finish, say, writing
+from scripts.saying import say
+from scripts.telling import MISUSED, Pace, Refused, Seen, finish, writing
 from worker.latest import Saver, Settings, connect, copies
 
 NAME = "data-tracker-restore"

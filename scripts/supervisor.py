@@ -22,10 +22,19 @@ from scripts import database
 from scripts.address import Address
 from scripts.claims import Claimed, claim, holds, sign
 from scripts.parts import Fell, Part, evict_leftover
-from worker.latest import WrongSettings
+from scripts.saying import say
+from worker.latest import PREFIX, WITHOUT_FILES, WrongSettings
 from worker.settings import WorkerSettings
 
 DEMO = Path("data/demo")
+DEMO_SAYS = {
+    f"{PREFIX}SOURCES": "simulated",
+    f"{PREFIX}METRICS": "SIMULATED:*",
+    f"{PREFIX}DATA_DIR": str(DEMO),
+    f"{PREFIX}REDIS_URL": f"unix://{quote(str((DEMO / database.SOCKET).absolute()))}",
+}
+DEMO_TAKES = ("bind", "open", "api_keys", "cors_origins", "interval", "log_level", "log_format")
+"""The settings that hold for the demo too: where it listens and to whom, how often it samples, how it logs."""
 LOADING_SECONDS = 300.0
 """A database answers when it has read its whole log."""
 START_SECONDS = 60.0
@@ -57,13 +66,25 @@ def main() -> int:
 
 
 def settings_of(demo: bool) -> WorkerSettings:
-    """Read the settings of all parts. The demo has its own market and its own database, whatever they say."""
-    if demo:
-        os.environ["TRACKER_SOURCES"] = "simulated"
-        os.environ["TRACKER_METRICS"] = "SIMULATED:*"
-        os.environ["TRACKER_DATA_DIR"] = str(DEMO)
-        os.environ["TRACKER_REDIS_URL"] = f"unix://{quote(str((DEMO / database.SOCKET).absolute()))}"
+    """
+    Read the settings of all parts. Raises `WrongSettings`.
+
+    The demo has a market, a database and an archive of its own, whatever they say, and tells nobody of its alerts:
+    all that the environment and the files say otherwise is kept from its parts.
+    """
+    if not demo:
+        return WorkerSettings.load()
+    os.environ |= DEMO_SAYS
+    own = WorkerSettings.load()
+    for name in [name for name in os.environ if name.upper().startswith(PREFIX)]:
+        del os.environ[name]
+    os.environ[WITHOUT_FILES] = "yes"
+    os.environ |= DEMO_SAYS | {f"{PREFIX}{name.upper()}": _written(getattr(own, name)) for name in DEMO_TAKES}
     return WorkerSettings.load()
+
+
+def _written(value: object) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
 def be_alone(data_dir: Path) -> None:
@@ -79,7 +100,7 @@ def be_alone(data_dir: Path) -> None:
         raise Misplaced(f"TRACKER_DATA_DIR: {str(data_dir)!r} cannot be used: {error.strerror}") from error
     for name in ("API", "worker", "database"):
         if evict_leftover(name, data_dir):
-            print(f"stopped the {name} that a killed run had left behind", flush=True)
+            say(f"stopped the {name} that a killed run had left behind")
 
 
 def see_that_the_port_is_free(bind: str) -> None:
@@ -101,7 +122,9 @@ async def until_stopped(settings: WorkerSettings, version: str, *, embedded: boo
     code = 0
     ourselves = asyncio.current_task()
     assert ourselves is not None  # noqa: S101  # what runs is a task
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    # Under nohup the end of the terminal is nothing to stop for.
+    is_kept = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    for number in (signal.SIGINT, signal.SIGTERM, *(() if is_kept else (signal.SIGHUP,))):
         asyncio.get_running_loop().add_signal_handler(number, ourselves.cancel)
     try:
         async with AsyncExitStack() as running:
@@ -110,7 +133,7 @@ async def until_stopped(settings: WorkerSettings, version: str, *, embedded: boo
         print(*fallen.exceptions, sep="\n", file=sys.stderr)
         code = 1
     except* asyncio.CancelledError:
-        print("everything is stopped and the data is kept; next: the same again", flush=True)
+        say("everything is stopped and the data is kept; next: the same again")
     return code
 
 
@@ -119,7 +142,7 @@ async def up(settings: WorkerSettings, version: str, running: AsyncExitStack, *,
     async with asyncio.TaskGroup() as watch:
 
         async def start(name: str, *module: str) -> Part:
-            print(f"starting the {name}", flush=True)
+            say(f"starting the {name}")
             part = await Part.start(name, [sys.executable, "-u", "-m", *module], settings.data_dir)
             running.push_async_callback(part.stop)
             watch.create_task(part.watch())
@@ -132,8 +155,8 @@ async def up(settings: WorkerSettings, version: str, running: AsyncExitStack, *,
         async with ClientSession(timeout=ClientTimeout(total=5)) as session:
             address = Address(settings, version, session)
             await until(address.is_live, START_SECONDS, api)
-            print("waiting for the first samples", flush=True)
-            print(described(settings, address, await address.question()), flush=True)
+            say("waiting for the first samples")
+            say(described(settings, address, await address.question()))
 
 
 def described(settings: WorkerSettings, address: Address, question: str) -> str:
@@ -151,9 +174,7 @@ data-tracker is up, with its data in {settings.data_dir}/
 
 async def database_up(folder: Path, start: Callable[..., Awaitable[Part]]) -> None:
     if holder := holds(folder / database.LOCK):
-        print(
-            f"the database is already running (process {holder}); it is used, and left running at the end", flush=True
-        )
+        say(f"the database is already running (process {holder}); it is used, and left running at the end")
         return
     part = await start("database", "scripts.database", "--embedded")
 
@@ -170,7 +191,7 @@ async def until(is_ready: Callable[[], Awaitable[bool]], seconds: float, part: P
         if time.monotonic() - began > seconds:
             raise Fell(f"the {part.name} does not answer after {seconds:.0f} s; {part.last_words()}")
         await asyncio.sleep(0.05)
-    print(f"the {part.name} is up ({time.monotonic() - began:.1f} s)", flush=True)
+    say(f"the {part.name} is up ({time.monotonic() - began:.1f} s)")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.database import Unusable
+from scripts.saying import say
 from worker.latest import ArchiveError, StoreError, WrongSettings
 
 QUIET_SECONDS = 2.0
@@ -78,10 +79,6 @@ def finish(work: Callable[[], Coroutine[Any, Any, None]]) -> int:
     except OSError as error:
         return _fail(f"{error.filename or 'a file'} cannot be used: {os.strerror(error.errno or 0)}", FAILED)
     return 0
-
-
-def say(text: str) -> None:
-    print(text, flush=True)
 
 
 def _fail(words: str, code: int) -> int:

@@ -11,9 +11,11 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import PIPE
+from unittest import mock
 
 import pytest
 from redis import Redis
@@ -21,6 +23,8 @@ from redis import Redis
 from scripts import environment
 from scripts.claims import Claimed, claim, evict, holds, sign
 from scripts.database import answers
+from scripts.supervisor import settings_of
+from worker.settings import WorkerSettings
 
 from . import servers
 
@@ -75,12 +79,14 @@ class Clone:
         )
 
     @contextmanager
-    def started(self, script: str, *words: str, cwd: Path | None = None, **given: str) -> Iterator[Started]:
+    def started(
+        self, script: str, *words: str, cwd: Path | None = None, under: Sequence[str] = (), **given: str
+    ) -> Iterator[Started]:
         log = self.folder / f"{script}.{time.monotonic_ns()}.log"
         with (
             log.open("wb") as out,
             subprocess.Popen(
-                [cwd / script if cwd else self.folder / "scripts" / script, *words],
+                [*under, cwd / script if cwd else self.folder / "scripts" / script, *words],
                 cwd=cwd or self.folder,
                 env=self.environment(**given),
                 stdout=out,
@@ -191,6 +197,67 @@ def test_a_taken_port_is_told_before_anything_starts(clone: Clone):
     assert tried.returncode == 1
     assert tried.stderr.startswith(f"TRACKER_BIND: cannot listen on {bind}: Address already in use; choose another")
     assert tried.stdout == ""
+
+
+def test_the_demo_stops_everything_although_nobody_reads_what_it_says_any_more(clone: Clone):
+    words = [clone.folder / "scripts" / "start.sh", "--demo"]
+    with subprocess.Popen(words, cwd=clone.folder, env=clone.environment(), stdout=PIPE, stderr=PIPE) as demo:
+        assert demo.stdout
+        assert demo.stderr
+        try:
+            until(lambda: all(clone.part(name) for name in PARTS) or demo.poll() is not None)
+            demo.stdout.close()
+            demo.send_signal(signal.SIGINT)
+            code = demo.wait(PATIENCE)
+            complaints = demo.stderr.read()
+        finally:
+            demo.terminate()
+
+    assert [name for name in PARTS if clone.part(name)] == []
+    assert (code, complaints) == (0, b"")
+
+
+def test_under_nohup_the_end_of_the_terminal_is_no_reason_to_stop(clone: Clone):
+    with clone.started("start.sh", "--demo", under=("nohup",)) as demo:
+        demo.until_it_says("the database is up")
+        demo.process.send_signal(signal.SIGHUP)
+        demo.until_it_says("stop ")
+        demo.process.send_signal(signal.SIGTERM)
+        code = demo.code()
+
+    assert code == 0
+
+
+def test_the_demo_takes_nothing_from_the_settings_but_where_it_listens_and_to_whom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / ".env").write_text(
+        "TRACKER_BIND=127.0.0.1:9000\nTRACKER_API_KEYS=one,two\nTRACKER_DATABASE_URL=postgresql://prod/candles\n"
+        "TRACKER_NOTIFY=json://example.org\nTRACKER_RULES_FILE=rules.toml\n"
+    )
+    (tmp_path / "tracker.toml").write_text('heartbeat_url = "https://example.org/alive"\nlog_format = "json"\n')
+    monkeypatch.chdir(tmp_path)
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("TRACKER_")}
+    secrets = {
+        "TRACKER_PUSHOVER_TOKEN": "t" * 30,
+        "tracker_pushover_user": "u" * 30,
+        "TRACKER_REDIS_URL": "redis://prod",
+    }
+
+    with mock.patch.dict(os.environ, ours | secrets, clear=True):
+        settings = settings_of(demo=True)
+
+    usual = {name: field.get_default() for name, field in WorkerSettings.model_fields.items()}
+    assert {name: value for name, value in settings if value != usual[name]} == {
+        "bind": "127.0.0.1:9000",
+        "api_keys": ("one", "two"),
+        "log_format": "json",
+        "sources": ("simulated",),
+        "metrics": ("SIMULATED:*",),
+        "data_dir": Path("data/demo"),
+        "redis_url": settings.redis_url,
+    }
+    assert str(settings.redis_url).endswith("/data/demo/redis.sock")
 
 
 def test_the_demo_never_touches_the_redis_of_the_settings(clone: Clone):

@@ -1,5 +1,6 @@
 """What the worker reads from its environment, beside what every process of the version reads."""
 
+import os
 import re
 from collections.abc import Collection
 from difflib import get_close_matches
@@ -9,7 +10,7 @@ from typing import Annotated, Any, NamedTuple, Self
 from pydantic import AnyHttpUrl, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource, TomlConfigSettingsSource
 
-from worker.latest import DAY, HOUR, PREFIX, Settings, Words, WrongSettings, words
+from worker.latest import DAY, HOUR, PREFIX, WITHOUT_FILES, Settings, Words, WrongSettings, words
 
 SOURCES = ("cryptowatch", "kraken", "binance", "simulated")
 PUSHOVER = "pushover"
@@ -192,8 +193,10 @@ def _misspelt(kind: type[WorkerSettings]) -> list[str]:
     """Say which names are nobody's. The worker reads every setting there is, so it is the one to tell."""
     prefix = PREFIX.lower()
     try:
-        written = {prefix + name.lower() for name in TomlConfigSettingsSource(kind).toml_data}
-        written |= {*EnvSettingsSource(kind).env_vars, *DotEnvSettingsSource(kind).env_vars}
+        written = {*EnvSettingsSource(kind).env_vars}
+        if WITHOUT_FILES not in os.environ:
+            written |= {prefix + name.lower() for name in TomlConfigSettingsSource(kind).toml_data}
+            written |= {*DotEnvSettingsSource(kind).env_vars}
     except (ValueError, OSError):  # Said already, of the file.
         return []
     known = {prefix + name for name in kind.model_fields}

@@ -125,6 +125,20 @@ async def test_a_failure_is_logged_once_and_so_is_its_end():
     ]
 
 
+@pytest.mark.parametrize("elsewhere", ["http://", "http://127.0.0.1:99999/", "ftp://127.0.0.1/"])
+async def test_being_sent_to_an_address_that_is_none_is_a_failure_like_any_other(elsewhere: str):
+    async def send_away(_: web.Request) -> web.Response:
+        return web.Response(status=302, headers={"Location": elsewhere})
+
+    app = web.Application()
+    app.add_routes([web.get("/ping/me", send_away)])
+    async with serving(app) as base, sessions.for_heartbeats() as session:
+        trouble = await call(session, f"{base}/ping/me")
+
+    assert trouble
+    assert trouble.startswith("the heartbeat's address")
+
+
 async def test_an_address_that_is_not_there_is_not_named():
     async with sessions.for_heartbeats() as session:
         trouble = await call(session, "http://127.0.0.1:1/secret-of-mine")

@@ -2,7 +2,7 @@
 
 from aiohttp import ClientSession
 
-from worker.notify.base import Unavailable, told_apart
+from worker.notify.base import NotSent, told_apart
 
 _GOOD = range(200, 300)
 
@@ -13,5 +13,5 @@ async def call(session: ClientSession, address: str) -> str | None:
         with told_apart("the heartbeat's address"):
             async with session.get(address) as response:
                 return None if response.status in _GOOD else f"it said {response.status}"
-    except Unavailable as error:
+    except NotSent as error:
         return str(error)

@@ -33,6 +33,8 @@ MOST_CONNECTIONS = 2
 _PRIORITIES = {Severity.INFO.value: -1, Severity.WARNING.value: 0, Severity.CRITICAL.value: 1}
 _EMERGENCY = 2
 _TAKEN = 200
+_MILLISECONDS = 10**11
+"""No time in seconds is so large: who says so means something else, or nothing."""
 
 
 class Account(NamedTuple):
@@ -161,4 +163,4 @@ def _quota(headers: Mapping[str, str]) -> Quota | None:
     if not all(number.isascii() and number.isdecimal() for number in said):
         return None
     limit, remaining, reset = map(int, said)
-    return Quota(limit, remaining, reset)
+    return Quota(limit, remaining, reset) if reset < _MILLISECONDS else None

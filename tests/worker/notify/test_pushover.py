@@ -246,3 +246,10 @@ async def test_it_never_has_more_than_two_connections(server: Server, pushover: 
     assert len(server.taken) == 20
     assert server.most_connections == 2
     assert server.broken == []
+
+
+async def test_a_quota_that_begins_anew_in_milliseconds_is_none(end: End, told: Pushover):
+    quota = {"X_Limit_App_Limit": "10000", "X_Limit_App_Remaining": "5", "X_Limit_App_Reset": str(RESET * 1000)}
+    end.says = says(200, '{"status": 1}', **quota)
+
+    assert (await told.send(message())).quota is None

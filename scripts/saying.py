@@ -1,0 +1,12 @@
+"""What a script says to whoever typed it, a line at a time."""
+
+import os
+import sys
+
+
+def say(text: str) -> None:
+    """Print a line. Where nobody reads any more (a closed terminal, a pipe that ended), go on without."""
+    try:
+        print(text, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python would fail of it at its own end
