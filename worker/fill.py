@@ -40,9 +40,6 @@ SECOND_TRY = 60.0
 LEAVE_SECONDS = 2.0
 """How long the last ranks may take when it is stopped."""
 
-FIRST_RANKED = 16
-"""Metrics after which a fill ranks for the first time."""
-
 
 @dataclass(frozen=True, slots=True)
 class Filler:
@@ -165,8 +162,8 @@ def _chained(made: Sequence[Sample], held: Mapping[int, str | None]) -> Iterator
 
 
 def _is_time_to_rank(done: int) -> bool:
-    """Tell whether to rank half-way: after 16, 32, 64, ... metrics, so that a first day is ranked while it fills."""
-    return done >= FIRST_RANKED and done.bit_count() == 1
+    """Tell whether to rank half-way: after 1, 2, 4, 8, ... metrics, so that a first day is ranked while it fills."""
+    return done.bit_count() == 1
 
 
 def _stay_away(error: SourceError) -> float | None:

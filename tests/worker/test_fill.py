@@ -6,6 +6,7 @@ from aiohttp import ClientSession
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
+from v1.model import By
 from worker.fill import SECOND_TRY, Filler
 from worker.latest import DAY, HOUR, MINUTE, Candle, Heard, Measure, Metric, Reading, Sample, Verifier, Writer
 from worker.sources.base import Refused, Unreachable
@@ -356,13 +357,14 @@ async def test_no_candles_at_all_are_no_failure(fake: Redis, session: ClientSess
     assert not [entry for entry in logs if entry["log_level"] == "warning"]
 
 
-async def test_what_a_candle_says_of_a_late_minute_moves_ranks_only_once_they_are_derived(
-    fake: Redis, session: ClientSession, pace: Pace
+@pytest.mark.parametrize("count, ranked", [(1, 1), (2, 2), (3, 2)])
+async def test_a_first_day_is_ranked_while_it_fills_and_whole_once_all_is_derived(
+    fake: Redis, session: ClientSession, pace: Pace, count: int, ranked: int
 ):
-    store, source = Verifier(fake), Invented(BTC, ETH)
+    store, source = Verifier(fake), Invented(*(BTC, ETH, XRP)[:count])
     await Filler(await opened(source, session), store, 60, pace).fill(NOON, unseen)
 
-    assert (await store.verify(repair=False)).lists
+    assert (await store.ranking(Measure.PRICE, By.STDDEV, 0, 10)).of == ranked
 
     await store.derive(NOON)
     assert (await store.verify(repair=False)).is_clean
