@@ -33,6 +33,8 @@ class Use(NamedTuple):
     """Why it gave no list when it was asked last."""
     faults: Mapping[str, int] = {}
     """How often it gave none this month, by reason."""
+    terms: str = ""
+    """With which key and by which plan it was asked, see `worker/top/budget.py`."""
 
 
 def write(use: Use) -> str:

@@ -139,7 +139,7 @@ async def _snapshot(context: State, minute: int) -> Snapshot:
         hours = None if kept else await context["top_archive"].top_span()
     except ArchiveError:
         kept = hours = None  # nothing is kept yet, or nobody can tell: what Redis has is told all the same
-    if kept is not None:
+    if kept is not None and (found is None or kept.at > found.at):
         return kept
     if span is None and hours is None:
         raise _not_made(await reader.roles())

@@ -52,12 +52,18 @@ class Listings:
         firsts = [await raw(self._redis, "XRANGE", key, "-", "+", "COUNT", 1) for key in (keys.PRICES, keys.RANKINGS)]
         return max(_minute(entries[0][0]) for entries in firsts) if all(firsts) else None
 
-    async def news(self, prices_at: int, ranks_at: int, seconds: float) -> None:
-        """Wait until there are newer prices or newer ranks than of these minutes, and `seconds` at most."""
+    async def news(self, prices_at: int, ranks_at: int, seconds: float) -> tuple[int, int]:
+        """
+        Wait until there are newer prices or newer ranks than of these minutes, and `seconds` at most.
+
+        Gives the minutes that the next ones are of; where none came, those that were given.
+        """
         milliseconds = max(1, int(min(seconds, MOST_BLOCKED) * 1000))
         newest = (f"{prices_at * 1000}-0", f"{ranks_at * 1000}-0")
         streams = ("STREAMS", keys.PRICES, keys.RANKINGS, *newest)
-        await raw(self._redis, "XREAD", "COUNT", 1, "BLOCK", milliseconds, *streams)
+        found = await raw(self._redis, "XREAD", "COUNT", 1, "BLOCK", milliseconds, *streams) or {}
+        next_ones = {key.decode(): _minute(_name(entries)) for key, entries in dict(found).items()}
+        return next_ones.get(keys.PRICES, prices_at), next_ones.get(keys.RANKINGS, ranks_at)
 
     async def _put(self, key: str, listing: Listing[Any], coins: bytes) -> bool:
         fields = ("about", snapshots.write_about(listing.about), "coins", coins)
@@ -83,6 +89,13 @@ class Listings:
             about = snapshots.read_about(written[b"about"])
             self._read[key] = (entry, Listing(about, read(written[b"coins"], about.at)))
         return self._read[key][1]
+
+
+def _name(entries: Any) -> bytes:
+    """Give the name of the first entry; how deep it lies depends on the protocol."""
+    while not isinstance(entries, bytes):
+        entries = entries[0]
+    return entries
 
 
 def _minute(entry: bytes) -> int:

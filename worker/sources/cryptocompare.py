@@ -63,6 +63,7 @@ class CryptoCompare:
         for page in range(1, pages(self._size) + 1):
             if page > 1:
                 await asyncio.sleep(self._pause)
+                meter.charged = meter.calls + 1  # also where no answer comes
             if found.add(await self._page(page, at, meter)):
                 break
         return found.answer()

@@ -17,7 +17,7 @@ import structlog
 from worker.latest import About, Listing, Plans, StoreAway, TopWriter, Use, month_end
 from worker.sources.base import Nonsense, Refused, SourceError, Unreachable
 from worker.sources.toplists import Answer, Coin, Limited, Lister, Meter, TooFew
-from worker.top.budget import Outcome, Plan, claimed, cost, interval, settled, turned
+from worker.top.budget import Outcome, Plan, claimed, cost, interval, renewed, settled, turned
 
 log = structlog.get_logger()
 
@@ -104,6 +104,7 @@ class Asker(Generic[Coin]):
 
         def change(use: Use) -> Use:
             nonlocal claim
+            use = renewed(self._role.plan, use)
             claim = claimed(self._role.plan, use, at)
             return claim or turned(use, at)
 

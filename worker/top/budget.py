@@ -11,7 +11,10 @@ An asking is charged before it is made: who is killed in between has paid for no
 """
 
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import NamedTuple
+
+from pydantic import SecretStr
 
 from worker.latest import DAY, MINUTE, Use, month_end, month_of
 
@@ -37,6 +40,12 @@ class Plan(NamedTuple):
     """Calls a minute; `None` where the plan's limit is far away."""
     setting: str
     """What says how much `monthly` is."""
+    key: str = ""
+    """What tells its key from others without being one, see `fingerprint`."""
+
+    @property
+    def terms(self) -> str:
+        return f"{self.key}/{self.monthly}/{self.cost}"
 
     @property
     def interval(self) -> int | None:
@@ -57,6 +66,23 @@ class Outcome(NamedTuple):
     reason: str = ""
     wait: float = 0
     """Seconds that the provider wants to be left alone."""
+
+
+def fingerprint(key: SecretStr | None) -> str:
+    """Give what tells a key from others, and gives nothing of it away."""
+    return sha256(key.get_secret_value().encode()).hexdigest()[:8] if key else ""
+
+
+def renewed(plan: Plan, use: Use) -> Use:
+    """
+    Forget what a provider said under other terms: who mends a key or buys a larger plan need not wait for what the
+    one before was told. Of another key nothing is used yet, as far as we know.
+    """
+    if use.terms == plan.terms:
+        return use
+    is_another_key = use.terms != "" and use.terms.partition("/")[0] != plan.key
+    spent = 0 if is_another_key else use.spent
+    return use._replace(terms=plan.terms, spent=spent, charged=0, failures=0, until=0, reason="")
 
 
 def turned(use: Use, at: int) -> Use:

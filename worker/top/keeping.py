@@ -54,9 +54,12 @@ class Keeping:
             await self._tell(at, None)
 
     async def _keep(self, at: int) -> None:
-        # Until then its minute may still be waiting for lists.
-        newest = (at - self._margin - 1) // HOUR * HOUR
-        if self._newest == newest:
+        span = await self._top.span()
+        if span is None:
+            return
+        # Until then its minute may still be waiting for lists, or for whoever makes up for minutes that were missed.
+        newest = min(at - self._margin - 1, span.newest) // HOUR * HOUR
+        if self._newest is not None and newest <= self._newest:
             return
         since = newest - DAY + HOUR if self._newest is None else self._newest + HOUR
         held = await self._archive.top_hours(since)

@@ -92,12 +92,19 @@ class Merging:
 
     async def _lists(self, minute: int) -> tuple[Listing[PricedCoin] | None, Listing[RankedCoin] | None]:
         """Give the newest lists of a minute, as soon as those that are due have come, or it is too late for them."""
+        prices_seen = ranks_seen = 0
         while True:
             prices, ranks = await self._listings.prices(minute), await self._listings.ranks(minute)
             left = minute + self._margin - self._clock()
-            if left <= 0 or not (is_due(prices and prices.about, minute) or is_due(ranks and ranks.about, minute)):
+            # Behind a later list none comes any more.
+            is_awaited = (prices_seen <= minute and is_due(prices and prices.about, minute)) or (
+                ranks_seen <= minute and is_due(ranks and ranks.about, minute)
+            )
+            if left <= 0 or not is_awaited:
                 return prices, ranks
-            await self._listings.news(prices.about.at if prices else 0, ranks.about.at if ranks else 0, left)
+            prices_seen = max(prices_seen, prices.about.at if prices else 0)
+            ranks_seen = max(ranks_seen, ranks.about.at if ranks else 0)
+            prices_seen, ranks_seen = await self._listings.news(prices_seen, ranks_seen, left)
 
     async def _note(self, at: int) -> None:
         last = self._last

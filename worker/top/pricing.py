@@ -5,7 +5,7 @@ from worker.settings import WorkerSettings
 from worker.sources.coinmarketcap import CREDIT_ROWS
 from worker.sources.toplists import Lister
 from worker.top.asking import Role
-from worker.top.budget import Plan
+from worker.top.budget import Plan, fingerprint
 
 NAME = "pricing"
 
@@ -29,6 +29,7 @@ def plan(settings: WorkerSettings, provider: str) -> Plan:
         1,
         settings.coinmarketcap_calls_per_minute,
         f"{PREFIX}COINMARKETCAP_CREDITS",
+        fingerprint(settings.coinmarketcap_api_key),
     )
 
 

@@ -5,14 +5,23 @@ from worker.settings import WorkerSettings
 from worker.sources.cryptocompare import pages
 from worker.sources.toplists import Lister
 from worker.top.asking import Role
-from worker.top.budget import Plan
+from worker.top.budget import Plan, fingerprint
 
 NAME = "ranking"
 
 
 def plan(settings: WorkerSettings, provider: str) -> Plan:
     calls = pages(settings.top_size)
-    return Plan(provider, "calls", settings.cryptocompare_calls, calls, calls, None, f"{PREFIX}CRYPTOCOMPARE_CALLS")
+    return Plan(
+        provider,
+        "calls",
+        settings.cryptocompare_calls,
+        calls,
+        calls,
+        None,
+        f"{PREFIX}CRYPTOCOMPARE_CALLS",
+        fingerprint(settings.cryptocompare_api_key),
+    )
 
 
 def role(lister: Lister[RankedCoin], how_often: Plan, listings: Listings) -> Role[RankedCoin]:

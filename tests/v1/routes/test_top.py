@@ -286,6 +286,25 @@ async def test_it_is_served_under_latest_too(api: Api, top: TopWriter):
     assert json.loads((await api.get("/latest/top")).text) == (await api.get("/v1/top")).json
 
 
+async def test_where_lists_stop_coming_no_older_one_is_given_in_place_of_the_newest(
+    top: TopWriter, tmp_path, server, clock: Clock
+):
+    async with connect_archive(f"sqlite+aiosqlite:///{tmp_path}/archive.db", "tests", writes=True) as engine:
+        archive = TopArchiveWriter(engine)
+        await archive.open()
+        await archive.write(NOON, made(NOON))
+    for minutes in (0, 30):
+        await put(top, NOON + minutes * 60)
+
+    async with serving(clock, server, database_url=f"sqlite:///{tmp_path}/archive.db") as api:
+        soon = await api.get("/v1/top", {"datetime": NOON + 2400})
+        later = await api.get("/v1/top", {"datetime": NOON + 2460})
+
+    assert (soon.status, soon.json["at"]) == (200, NOON + 1800)
+    assert later.status == 404
+    assert f"nearest: {NOON + 1800}" in later.json["detail"]
+
+
 async def test_beyond_the_day_the_list_of_the_full_hour_is_given(top: TopWriter, tmp_path, server, clock):
     async with connect_archive(f"sqlite+aiosqlite:///{tmp_path}/archive.db", "tests", writes=True) as engine:
         archive = TopArchiveWriter(engine)

@@ -103,7 +103,9 @@ async def test_who_waits_for_news_is_told_of_a_newer_list(listings: Listings):
 
     await listings.put_ranks(ranks(NOON + MINUTE))
 
-    await asyncio.wait_for(waiting, 2)
+    assert await asyncio.wait_for(waiting, 2) == (NOON, NOON + MINUTE)
+    assert await listings.news(NOON - MINUTE, NOON + MINUTE, 5) == (NOON, NOON + MINUTE)
+    assert await listings.news(NOON, NOON + MINUTE, 0.01) == (NOON, NOON + MINUTE)
 
 
 async def test_a_snapshot_comes_back_as_it_went_in(top: TopWriter, redis: Redis):

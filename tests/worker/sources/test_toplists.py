@@ -383,7 +383,7 @@ async def test_a_page_that_fails_costs_the_list_and_what_was_called_is_known(
     with pytest.raises(Refused):
         await CryptoCompare(session, base, "key", 200, pause=0).ask(NOON, meter)
 
-    assert meter.calls == 2
+    assert (meter.calls, meter.charged) == (2, 2)
 
 
 async def test_it_is_well_again_at_the_next_call(providers: TopProviders, base: str, session: ClientSession):

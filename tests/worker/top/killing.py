@@ -63,8 +63,8 @@ class Hurry(NamedTuple):
 class HurriedListings(Listings):
     speed = 1.0
 
-    async def news(self, prices_at: int, ranks_at: int, seconds: float) -> None:
-        await super().news(prices_at, ranks_at, seconds / self.speed)
+    async def news(self, prices_at: int, ranks_at: int, seconds: float) -> tuple[int, int]:
+        return await super().news(prices_at, ranks_at, seconds / self.speed)
 
 
 async def run(role: str, redis: str, base: str, hurry: Hurry) -> None:

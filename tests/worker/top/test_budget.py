@@ -5,9 +5,21 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
+from pydantic import SecretStr
 
 from worker.latest import DAY, HOUR, MINUTE, Use, month_end
-from worker.top.budget import GRID, LONGEST_MONTH, Outcome, Plan, claimed, interval, settled, turned
+from worker.top.budget import (
+    GRID,
+    LONGEST_MONTH,
+    Outcome,
+    Plan,
+    claimed,
+    fingerprint,
+    interval,
+    renewed,
+    settled,
+    turned,
+)
 
 from .hours import NOON, prices_plan, ranks_plan
 
@@ -82,6 +94,27 @@ def test_nobody_is_asked_before_the_provider_allows_it():
         3960,
     ]
     assert use.faults == {"no answer": 1}
+
+
+def test_another_key_or_plan_is_tried_at_once_and_only_another_key_begins_with_nothing_spent():
+    typo = prices_plan()._replace(key="1f2e")
+    refused = renewed(typo, Use(month="2021-05", spent=9000))
+    refused = settled(typo, refused, NOON, BAD._replace(wait=3600, charged=25), 1)
+
+    again, mended, larger = (
+        renewed(plan, refused) for plan in (typo, typo._replace(key="9a8b"), typo._replace(monthly=300_000))
+    )
+
+    assert again == refused
+    assert (mended.until, mended.failures, mended.reason, mended.spent) == (0, 0, "", 0)
+    assert (larger.until, larger.failures, larger.reason, larger.spent) == (0, 0, "", refused.spent)
+    assert claimed(typo, mended, NOON + 300)
+
+
+def test_a_key_is_told_from_others_and_not_given_away():
+    assert fingerprint(None) == ""
+    assert fingerprint(SecretStr("one")) == fingerprint(SecretStr("one")) != fingerprint(SecretStr("two"))
+    assert "one" not in fingerprint(SecretStr("one"))
 
 
 def test_after_failures_it_asks_again_less_and_less_often_up_to_its_interval():

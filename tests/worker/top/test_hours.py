@@ -1,5 +1,6 @@
 """Hours of the top list: the merged list equals an independent join, faults cost what they must, budgets hold."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,19 @@ from tests.loopback.cryptocompare import PATH as TOP_LIST
 from tests.loopback.faults import Fault, hang, page, reset, says
 from tests.shared import SHARED, shared
 from v1.store import StoreError, connect
-from worker.latest import HOUR, MINUTE, Listings, Plans, Snapshot, StoreAway, TopWriter, is_late
+from worker.latest import (
+    HOUR,
+    MINUTE,
+    About,
+    Listing,
+    Listings,
+    Plans,
+    PricedCoin,
+    Snapshot,
+    StoreAway,
+    TopWriter,
+    is_late,
+)
 from worker.sources import toplists
 from worker.top import asking
 from worker.top.roles import Stores
@@ -208,6 +221,29 @@ async def test_minutes_that_nobody_merged_are_made_up_for_as_they_were(
         assert rows(snapshot) == joined(providers, NOON + (at - NOON) // 300 * 300, NOON + (at - NOON) // 540 * 540)
 
 
+async def test_a_minute_does_not_wait_for_a_list_behind_which_a_later_one_has_come(
+    base: str, session: ClientSession, stores: Stores, clock: Clock
+):
+    roles = Roles(base, session, stores, clock)
+    await roles.pass_minute()
+    await stores.listings.put_prices(Listing(About("a", NOON + 360, None, 300, {}), [PricedCoin(1, "2.5", NOON)]))
+    roles.merging._margin = 300
+    looks = 0
+
+    class Counted(Listings):
+        async def prices(self, until: int) -> Listing[PricedCoin] | None:
+            nonlocal looks
+            looks += 1
+            return await super().prices(until)
+
+    roles.merging._listings = Counted(stores.listings._redis)
+    clock.now = NOON + 300.0
+    await asyncio.wait_for(roles.merging.until(NOON + 300), 5)
+
+    assert looks < 10
+    assert (await stores.top.snapshot(NOON + 300)).prices.at == NOON
+
+
 async def test_a_minute_waits_for_a_list_that_is_due_and_no_longer_than_the_margin(
     base: str, session: ClientSession, stores: Stores, clock: Clock
 ):
@@ -216,11 +252,12 @@ async def test_a_minute_waits_for_a_list_that_is_due_and_no_longer_than_the_marg
     waited: list[float] = []
 
     class Waiting(Listings):
-        async def news(self, *asked: float) -> None:
-            waited.append(asked[-1])
+        async def news(self, prices_at: int, ranks_at: int, seconds: float) -> tuple[int, int]:
+            waited.append(seconds)
             clock.now += 20
             if len(waited) == 2:
                 await roles.pricing.step(NOON + 300)
+            return prices_at, ranks_at
 
     roles.merging._listings = Waiting(stores.listings._redis)
     clock.now = NOON + 240.0

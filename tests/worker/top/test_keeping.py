@@ -45,6 +45,18 @@ async def test_hours_that_were_missed_are_made_up_for_and_those_that_are_kept_st
     assert (await stores.archive.top_list(NOON - HOUR)).at == NOON - HOUR - 7 * MINUTE
 
 
+async def test_an_hour_whose_minute_is_still_to_be_made_up_for_is_not_kept_before(stores: Stores, keeping: Keeping):
+    await put(stores, NOON - 2 * HOUR, NOON - HOUR - MINUTE)
+
+    await keeping.until(NOON + 2 * MINUTE)
+    assert await stores.archive.top_hours(0) == {NOON - 2 * HOUR}
+    await put(stores, NOON - HOUR, NOON)
+    await keeping.until(NOON + 3 * MINUTE)
+
+    assert await stores.archive.top_hours(0) == {NOON - 2 * HOUR, NOON - HOUR, NOON}
+    assert (await stores.archive.top_list(NOON - HOUR)).at == NOON - HOUR
+
+
 async def test_an_hour_without_a_list_has_none(stores: Stores, keeping: Keeping):
     await put(stores, NOON - 2 * HOUR)
 
@@ -59,9 +71,10 @@ async def test_what_is_older_than_is_wished_is_let_go_of(stores: Stores):
     keeping = Keeping(stores.top, stores.archive, MARGIN, 2)
     await keeping.until(NOON + 2 * MINUTE)
 
-    await keeping.until(NOON + DAY + 3 * HOUR)
+    await put(stores, NOON + DAY + 3 * HOUR)
+    await keeping.until(NOON + DAY + 3 * HOUR + 2 * MINUTE)
 
-    assert await stores.archive.top_hours(0) == {NOON}
+    assert await stores.archive.top_hours(0) == {NOON, NOON + DAY + 3 * HOUR}
 
 
 async def test_while_the_archive_is_away_that_is_told_and_made_up_for_later(stores: Stores, tmp_path):
