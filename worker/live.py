@@ -59,6 +59,8 @@ class Live:
         """The newest beat."""
         self._newest = 0
         """The newest committed tick; 0 while there is none."""
+        self._asked_since = 0
+        """The beat after which sources have been asked."""
         self._is_caught_up = False
         """Whether everything was committed since Redis was last away, or since the start."""
         self._is_away = False
@@ -80,7 +82,7 @@ class Live:
         `now` is the newest beat that is over already: the windows are moved up to it at once, so that
         ranks are right from the first second and the fill can begin.
         """
-        self._now = now
+        self._now = self._asked_since = now
         self._backlog.keep(now, {})
         self._due.set()
         async with asyncio.TaskGroup() as tasks:
@@ -156,7 +158,7 @@ class Live:
     async def _commit_oldest(self) -> None:
         at, heard = self._backlog.oldest()
         if at > self._newest:
-            moved = await tick(at, heard, self._store, self.rules.engine)
+            moved = await tick(at, heard, self._store, self.rules.engine, self._asked_since)
             log.debug("tick", at=at, heard=len(heard), metrics=moved)
             skipped = (at - self._newest) // self._interval - 1 if self._newest else 0
             if skipped > 0:

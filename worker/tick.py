@@ -19,23 +19,27 @@ from worker.latest import (
 )
 
 
-async def tick(at: int, heard: Mapping[Metric, Heard], store: Writer, rules: Engine = NO_RULES) -> int:
+async def tick(
+    at: int, heard: Mapping[Metric, Heard], store: Writer, rules: Engine = NO_RULES, asked_since: int = 0
+) -> int:
     """
     Move every metric on to `at`, those that were heard with a sample, and say what the rules make of it.
 
-    Gives how many metrics moved.
+    After the tick `asked_since` sources were asked without a pause. Gives how many metrics moved.
     """
     async with store.turn:
         with _collector_at_rest():
-            return await _moved(at, heard, store, rules)
+            return await _moved(at, heard, store, rules, asked_since)
 
 
-async def _moved(at: int, heard: Mapping[Metric, Heard], store: Writer, rules: Engine) -> int:
+async def _moved(at: int, heard: Mapping[Metric, Heard], store: Writer, rules: Engine, asked_since: int) -> int:
     metrics = sorted(store.known | heard.keys())
     found = await store.found(at, metrics, rules.look)
     steps = moved_on(at, metrics, heard, found)
     scored = score(standings(steps))
-    judged = rules.judge(Market(at, steps, scored.rank, store.outages, await _told(at, found, store)))
+    is_steady = at > asked_since and not store.has_taken_in
+    told_before = await _told(at, found, store)
+    judged = rules.judge(Market(at, steps, scored.rank, store.outages, told_before, asked_since, is_steady))
     await store.commit(at, with_states(steps, judged), scored, judged)
     return len(steps)
 

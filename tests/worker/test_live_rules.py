@@ -9,7 +9,8 @@ from aiohttp import ClientSession
 from redis.asyncio import Redis
 
 from v1 import keys
-from worker.latest import HOUR, MINUTE, Engine, Shelf, StoreAway, Writer, read_rules
+from v1.model import By
+from worker.latest import HOUR, MINUTE, Engine, Measure, Sample, Shelf, StoreAway, Writer, read_rules
 from worker.rulebook import Fixed, Rulebook
 from worker.sources.base import Unreachable
 
@@ -80,6 +81,46 @@ async def test_an_hour_in_which_the_worker_was_down_is_not_the_silence_of_its_so
         await after.beat(NOON + HOUR + 60)
 
     assert await log(fake) == []
+
+
+async def test_nor_is_a_first_answer_that_fails_after_it_and_only_as_long_a_silence_again_is_told(
+    fake: Redis, session: ClientSession
+):
+    silent = rule(kind="stale", intervals=3, cooldown="1h", resolved=True)
+    before = Sampling(session, Writer(fake), [idle(BTC)])
+    before.live.rules = Fixed(silent)
+    async with before.going():
+        await before.beat(NOON + 60)
+
+    source = idle(BTC)
+    source.trouble = Unreachable("not up yet")
+    after = Sampling(session, Writer(fake), [source])
+    after.live.rules = Fixed(silent)
+    async with after.going(NOON + HOUR):
+        await after.beat(NOON + HOUR + 60, NOON + HOUR + 120)
+        said = await log(fake)
+        await after.beat(NOON + HOUR + 180)
+
+    assert said == []
+    assert await log(fake) == [("firing", "invented:*", HOUR + 180)]
+
+
+async def test_whom_a_fill_moves_to_the_top_is_taken_for_who_is_there(fake: Redis, session: ClientSession):
+    sampling = Sampling(session, Writer(fake), [idle(BTC, ETH)])
+    sampling.live.rules = Fixed(rule(kind="rank", top=1, min_samples=1))
+    store = sampling.live._store
+
+    async with sampling.going():
+        await sampling.beat(*range(NOON + 60, NOON + 300, 60))
+        last = [each for each, *_ in (await store.ranking(Measure.PRICE, By.STDDEV, 1, 1)).places]
+        before = await log(fake)
+        late = [Sample(NOON - at * 60, (str(10**at), *[None] * 5)) for at in range(1, 9)]
+        await store.insert(last[0], late, "candles", NOON + 240)
+        await sampling.beat(NOON + 300)
+        top = [each for each, *_ in (await store.ranking(Measure.PRICE, By.STDDEV, 0, 1)).places]
+
+    assert top == last
+    assert await log(fake) == before
 
 
 async def test_a_source_that_goes_away_and_comes_back_is_told_twice(fake: Redis, session: ClientSession):

@@ -95,7 +95,7 @@ class AlertSaid(BaseModel):
 class AlertOut(AlertSaid):
     """What a rule said at a tick, and what became of it."""
 
-    over: Annotated[int | None, Field(description="The tick at which it did not hold any more.")]
+    over: Annotated[int | None, Field(description="The tick at which it did not hold any more, or was told again.")]
     acknowledged: Acknowledged | None
     deliveries: Annotated[list[DeliveryOut], Field(description="Oldest first.")]
 

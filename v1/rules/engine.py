@@ -14,7 +14,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from ..decimals import parse
-from ..model import Metric
+from ..model import MEASURES, Metric
 from ..records import LOOKS_AT_NOTHING, Look, Step
 from .alert import Alert
 from .conditions import QUIET, Condition, IsExpected, Verdict, all_are_expected, condition, look
@@ -59,6 +59,10 @@ class Market(NamedTuple):
     """As they were before the tick."""
     told_before: Mapping[str, int] = {}
     """How many messages each rule has at this very tick already, from before it was cut off and begun again."""
+    asked_since: int = 0
+    """The tick after which sources were asked without a pause: what was not heard before, nobody listened for."""
+    is_steady: bool = True
+    """Whether nothing but ticks has moved the days since the tick before: what is filled in afterwards never alerts."""
 
 
 class _Group(NamedTuple):
@@ -94,12 +98,12 @@ class Engine:
         """Judge one tick."""
         if not self._groups:
             return SILENT
-        at = market.at
-        silent = silent_sources([watch.rule for watch in self._stale], self._expected(market), at, self._interval)
+        stale = [watch.rule for watch in self._stale]
+        silent = silent_sources(stale, self._expected(market), market.at, self._interval, market.asked_since)
         places = Places(market.ranked)
         metrics: dict[Metric, Said] = {}
         for step in market.steps:
-            said = self._judge_metric(step, at, silent, places)
+            said = self._judge_metric(step, market, silent, places)
             if said is not NOTHING_SAID:
                 metrics[step.metric] = said
         return _together(Judged(metrics, self._judge_sources(market, silent, places)), market.told_before)
@@ -115,14 +119,17 @@ class Engine:
             known = self._watching[metric] = groups, _looks(group.watches[0].rule for group in groups)
         return known
 
-    def _judge_metric(self, step: Step, at: int, silent: Silent, places: Places) -> Said:
-        metric, record = step.metric, step.found.record
+    def _judge_metric(self, step: Step, market: Market, silent: Silent, places: Places) -> Said:
+        metric, record, at = step.metric, step.found.record, market.at
         before = read_states(record.alerting) if record and record.alerting else {}
         if record and record.at == at:
             return Said(before) if before else NOTHING_SAID
         saying = None
         for judge, watches in self._of(metric)[0]:
-            verdict = judge(step, at) if judge else Verdict(places.is_on_top(watches[0].rule, metric))
+            first = watches[0].rule
+            verdict = judge(step, at) if judge else self._on_top(first, step, before, places)
+            if first.kind is Kind.STALE and verdict and verdict.over and not self._is_heard_out(first, market):
+                verdict = None
             # Nearly always nothing was, and nothing is; and this runs for every rule at every metric.
             is_still = judge is not None and (verdict is None or not verdict.over)
             if is_still and not before:
@@ -131,8 +138,20 @@ class Engine:
                 rule = watch.rule.id
                 if not is_still or rule in before:
                     saying = saying or Saying(metric, at, before, places, self._silences)
-                    saying.move(watch, verdict, is_aloud=(rule, step.record.source) not in silent)
+                    is_aloud = (rule, step.record.source) not in silent and (judge is not None or market.is_steady)
+                    saying.move(watch, verdict, is_aloud=is_aloud)
         return saying.said() if saying else NOTHING_SAID
+
+    def _on_top(self, rule: Rule, step: Step, before: States, places: Places) -> Verdict | None:
+        """Judge a rank rule. Of a day that has hardly begun nothing is told: all deviations are alike, or chance."""
+        known = step.record.day[MEASURES.index(rule.measure)].n
+        if rule.id not in before and known < rule.least(self._interval):
+            return None
+        return Verdict(places.is_on_top(rule, step.metric))
+
+    def _is_heard_out(self, rule: Rule, market: Market) -> bool:
+        """Tell whether sources have been asked for as long as a stale rule lets them be silent."""
+        return market.at - market.asked_since >= rule.intervals * self._interval
 
     def _expected(self, market: Market) -> Sequence[Step]:
         if self._is_expected is all_are_expected or all(step.sample for step in market.steps):

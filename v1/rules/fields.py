@@ -54,7 +54,7 @@ def _decimal(value: object) -> object:
 
 
 def _time_of_day(value: object) -> object:
-    if isinstance(value, time) and value.tzinfo is None:
+    if isinstance(value, time) and value.tzinfo is None and not value.microsecond:
         return value
     if not isinstance(value, str) or not re.fullmatch(_TIME_OF_DAY, value):
         raise ValueError("a time of day without a zone: 22:00 or 22:00:00")

@@ -70,7 +70,7 @@ class Rule(BaseModel):
     window: Annotated[Seconds, Field(ge=1, le=LONGEST)] = HOUR
     """How far it looks back: seconds, or `15m`, `1h`; a day at most."""
     min_samples: Annotated[Count, Field(ge=1, le=DAY)] | None = None
-    """Numbers that must be in the window before it says anything; else half of what fits, and 30 at most."""
+    """Numbers that must be in the window (of rank rules: in the day) before it speaks; else half of what fits, 30 at most."""
 
     factor: Decimal = "3"
     """The value must be more than so many times the mean."""
@@ -167,7 +167,7 @@ class Rule(BaseModel):
 
     def fits(self, interval: int) -> int:
         """Give how many samples there can be in what it looks back on."""
-        return DAY // interval - 1 if self.kind is Kind.DEVIATION else self.window // interval
+        return DAY // interval - 1 if self.kind in (Kind.DEVIATION, Kind.RANK) else self.window // interval
 
     def least(self, interval: int) -> int:
         """Give how many numbers must be there before it says anything."""
@@ -201,7 +201,7 @@ OF_KIND = {
     Kind.THRESHOLD: frozenset({"measure", "above", "below"}),
     Kind.CHANGE: frozenset({"measure", "window", "percent", "direction"}),
     Kind.DEVIATION: frozenset({"measure", "min_samples", "score", "direction"}),
-    Kind.RANK: frozenset({"measure", "by", "top", "event"}),
+    Kind.RANK: frozenset({"measure", "min_samples", "by", "top", "event"}),
     Kind.STALE: frozenset({"intervals"}),
     Kind.FROZEN: frozenset({"window", "min_samples"}),
 }

@@ -29,7 +29,7 @@ class Said(NamedTuple):
     """After the tick; what need not be remembered is not in it."""
     alerts: tuple[Alert, ...] = ()
     over: tuple[str, ...] = ()
-    """Ids of alerts told before that are over now."""
+    """Ids of alerts told before that are over now, or told again."""
 
 
 class Saying:
@@ -71,6 +71,8 @@ class Saying:
     def _told(self, rule: Rule, event: str, verdict: Verdict, state: State) -> State:
         """Tell, and give the state that remembers it."""
         alert = self._tell(rule, event, verdict, None)
+        if state.alert:
+            self._over.append(state.alert)  # this one speaks on in its place
         state = state._replace(told_at=self._at, told_extent=verdict.extent)
         if state.phase is not Phase.FIRING:
             return state

@@ -10,8 +10,14 @@ Silent = Mapping[tuple[str, str], Verdict | None]
 """By rule and source: every metric of the source is stale by that rule; `None` where nobody was there to hear it."""
 
 
-def silent_sources(rules: Iterable[Rule], steps: Sequence[Step], at: int, interval: int) -> Silent:
-    """Give the sources of which no metric has moved, by each stale rule; `steps` are those that are expected."""
+def silent_sources(
+    rules: Iterable[Rule], steps: Sequence[Step], at: int, interval: int, asked_since: int = 0
+) -> Silent:
+    """
+    Give the sources of which no metric has moved, by each stale rule; `steps` are those that are expected.
+
+    Nothing is known of those that were not asked, since `asked_since`, for as long as a rule lets them be silent.
+    """
     still = [step for step in steps if step.sample is None]
     if not still:
         return {}
@@ -19,8 +25,11 @@ def silent_sources(rules: Iterable[Rule], steps: Sequence[Step], at: int, interv
     still = [step for step in still if step.record.source not in speaking]
     silent: dict[tuple[str, str], Verdict | None] = {}
     for rule in rules:
+        silence = rule.intervals * interval
         for source, those in _by_source(still).items():
-            verdict = _verdict(rule, those, at, interval)
+            verdict = _verdict(rule, those, at, silence)
+            if verdict and verdict.over and at - asked_since < silence:
+                verdict = None
             if verdict is None or verdict.over:
                 silent[rule.id, source] = verdict
     return silent
@@ -33,9 +42,9 @@ def _by_source(steps: Iterable[Step]) -> Mapping[str, Sequence[Step]]:
     return found
 
 
-def _verdict(rule: Rule, steps: Sequence[Step], at: int, interval: int) -> Verdict | None:
+def _verdict(rule: Rule, steps: Sequence[Step], at: int, silence: int) -> Verdict | None:
     """Judge the metrics of one source, none of which has a sample; the rule speaks of those that it watches."""
-    verdicts = {is_stale(step, at, rule.intervals * interval) for step in steps}
+    verdicts = {is_stale(step, at, silence) for step in steps}
     watched = [step for step in steps if rule.matches(step.metric)]
     if False in verdicts or not watched:
         return Verdict(over=False)

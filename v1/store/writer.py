@@ -48,6 +48,8 @@ class Writer(Feeder):
         self.outages = NO_OUTAGES
         self.late: dict[int, set[Metric]] = {}
         """Which hours late samples were put into, of which metrics. Who looks after that takes them out."""
+        self.has_taken_in = False
+        """Whether late samples were put in since the last tick that was committed."""
 
     async def open(self) -> int | None:
         """Learn what is there already, and give the newest committed tick. Call before anything else."""
@@ -159,7 +161,7 @@ class Writer(Feeder):
         commands.raise_inner(await self._run(pipe))
         moved = {step.metric for step in steps}
         gone = {step.metric for step in steps if step.is_over}
-        self._since = at
+        self._since, self.has_taken_in = at, False
         self.outages = Outages(at, {source: said.states for source, said in judged.sources.items() if said.states})
         self.known = (self.known | moved) - gone
 
@@ -200,6 +202,7 @@ class Writer(Feeder):
             self.known.add(metric)
             for sample in changed:
                 self.late.setdefault(keys.hour_of(sample.tick), set()).add(metric)
+            self.has_taken_in = True
             self._since = at if self._since is None else min(self._since, at)
             return len(changed)
 

@@ -7,9 +7,10 @@ What a channel is, what it is handed, and what it raises. No provider here.
         └── Limited   too much for now: it may be sent again after a while
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from aiohttp import ClientError, InvalidURL
@@ -135,14 +136,20 @@ class Acknowledging(Protocol):
         ...
 
 
-def not_sent(status: int, answer: str, headers: Mapping[str, str], now: float, quota: Quota | None = None) -> NotSent:
-    """Tell what an HTTP status means that is not a yes."""
+def not_sent(
+    status: int,
+    answer: str,
+    headers: Mapping[str, str],
+    now: float,
+    again: Collection[int] = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY),
+) -> NotSent:
+    """Tell what an HTTP status means that is not a yes; `again` are client errors that ask for another try."""
     wait = retry_after(headers, now)
     if status == _TOO_MANY:
-        return Limited(answer, quota, wait)
-    if status in _CLIENT_ERRORS:
-        return Refused(answer, quota, for_all=status in _WRONG_PLACE)
-    return Unavailable(answer, quota) if wait is None else Limited(answer, quota, wait)
+        return Limited(answer, wait=wait)
+    if status in _CLIENT_ERRORS and status not in again:
+        return Refused(answer, for_all=status in _WRONG_PLACE)
+    return Unavailable(answer) if wait is None else Limited(answer, wait=wait)
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:

@@ -139,7 +139,10 @@ class Pushover:
         answer, quota = f"{response.status} {words(said)}".strip(), _quota(response.headers)
         if response.status == _TAKEN:  # a yes that says no: a gateway's page, or a fault of theirs
             raise Unavailable(answer, quota)
-        raise self._no(not_sent(response.status, answer, response.headers, self._clock(), quota), body)
+        # Its policy: never a 4xx again.
+        error = not_sent(response.status, answer, response.headers, self._clock(), again=())
+        error.quota = quota
+        raise self._no(error, body)
 
     def _no(self, error: NotSent, body: Mapping[str, Any]) -> NotSent:
         """Say more than the status does: whose fault a refusal is, and how long a quota is used up."""

@@ -201,7 +201,7 @@ def test_the_score_is_the_distance_in_deviations(series):
 def test_a_rank_rule_tells_who_enters_and_who_leaves_and_nobody_at_the_first_look():
     calm, wild = ["10"] * 8, ["10", "11", "10", "11", "10", "11", "10", "11"]
     later = ["10", "40", "10", "10", "10", "10", "10", "10"]
-    on_top = rule("rank", top=1)
+    on_top = rule("rank", min_samples=1, top=1)
 
     alerts = Sampler([on_top]).play(calm, wild, later, metrics=("A:CALM", "A:WILD", "A:LATER"))
 
@@ -214,7 +214,7 @@ def test_who_enters_is_told_when_it_happens():
     calm = ["10", "20", *["10"] * 6]
     later = ["10", "10", "10", "10", "60", "10", "10", "10"]
 
-    alerts = said(rule("rank", top=1), calm, later)
+    alerts = said(rule("rank", min_samples=1, top=1), calm, later)
 
     assert [(alert.event, alert.metric, (alert.at - NOON) // MINUTE) for alert in alerts] == [
         ("leaves", ETH, 1),
@@ -230,11 +230,22 @@ def test_a_rank_rule_tells_only_what_it_is_asked_for(event, told):
     calm = ["10", "20", *["10"] * 6]
     later = ["10", "10", "10", "10", "60", "10", "10", "10"]
 
-    assert {alert.event for alert in said(rule("rank", top=1, event=event), calm, later)} == told
+    assert {alert.event for alert in said(rule("rank", min_samples=1, top=1, event=event), calm, later)} == told
+
+
+def test_a_rank_rule_says_nothing_of_days_that_have_hardly_begun():
+    """At the first sample all deviations are zero, at the second they are chance."""
+    metrics = [f"A:M{number:02}" for number in range(20)]
+    series = [[str(100 + (number * minute) % (number + 2)) for minute in range(29)] for number in range(20)]
+    market = Sampler([rule("rank", top=3)])
+
+    assert market.play(*series, metrics=metrics) == []
+    assert market.play(*[["100", "100"]] * 20, metrics=metrics) == []
+    assert {alert.metric for alert in market.tick(dict.fromkeys(metrics, "100") | {"A:M00": "900"})} >= {"A:M00"}
 
 
 def test_equal_values_share_a_place_so_both_are_on_top():
-    assert said(rule("rank", top=1), ["1", "2", "3"], ["11", "12", "13"]) == []
+    assert said(rule("rank", min_samples=1, top=1), ["1", "2", "3"], ["11", "12", "13"]) == []
 
 
 def test_a_rank_by_the_coefficient_of_variation_is_told_with_that_rank():
@@ -242,13 +253,15 @@ def test_a_rank_by_the_coefficient_of_variation_is_told_with_that_rank():
     small, large = ["10", "11", "10", "11", "10"], ["100", "100", "100", "103", "100"]
 
     (leaves,) = [
-        alert for alert in said(rule("rank", top=1, by="cv", event="leaves"), small, large) if alert.metric == ETH
+        alert
+        for alert in said(rule("rank", min_samples=1, top=1, by="cv", event="leaves"), small, large)
+        if alert.metric == ETH
     ]
     assert (leaves.value, leaves.rank, leaves.of) == ("2", 2, 2)
 
 
 def test_a_metric_without_a_number_of_the_measure_is_on_no_top():
-    assert said(rule("rank", measure="volume", top=1), ["1", "2"], ["1", "3"]) == []
+    assert said(rule("rank", measure="volume", min_samples=1, top=1), ["1", "2"], ["1", "3"]) == []
 
 
 # ---- stale -------------------------------------------------------------------------------------------------------

@@ -157,6 +157,16 @@ def test_the_alert_that_is_over_is_named_once():
     assert over == [(), (f"r.{BTC}.{NOON}",), (), ()]
 
 
+def test_an_alert_that_is_told_again_is_over_by_then():
+    market = Sampler([rule("threshold", above=1, cooldown="2m")])
+    over = []
+    for value in ("2", "2", "2", "1"):
+        market.tick({BTC: value})
+        over.append(market.judged.metrics[Metric(BTC)].over)
+
+    assert over == [(), (), (f"r.{BTC}.{NOON}",), (f"r.{BTC}.{NOON + 2 * MINUTE}",)]
+
+
 # ---- digests -------------------------------------------------------------------------------------------------------
 
 
@@ -330,7 +340,7 @@ def test_an_alert_tells_the_rank_of_its_metric():
 
 
 def test_a_metric_that_has_left_the_day_leaves_the_top():
-    market = Sampler([rule("rank", top=1)])
+    market = Sampler([rule("rank", min_samples=1, top=1)])
     market.play(["1", "9"], ["1", "1"])
     alerts = [alert for minute in range(2, 1443) for alert in market.tick({ETH: "1"}, at=NOON + minute * MINUTE)]
 

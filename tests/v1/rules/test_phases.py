@@ -165,7 +165,7 @@ SCRIPT = [
     rule("threshold", id="held", above=5, for_="2m", cooldown="3m", step=1.5),
     rule("change", id="change", percent=50, window="3m", cooldown="2m"),
     rule("deviation", id="deviation", min_samples=3, cooldown="4m", step=2),
-    rule("rank", id="rank", top=1, cooldown="1m"),
+    rule("rank", id="rank", min_samples=1, top=1, cooldown="1m"),
     rule("stale", id="stale", intervals=2, cooldown="3m", resolved=True),
     rule("frozen", id="frozen", window="3m", min_samples=2, cooldown="5m"),
 ]

@@ -1,6 +1,7 @@
 """What can be said in a rule, and what a rule that cannot be meant is told."""
 
 import json
+from datetime import time
 from decimal import Decimal
 
 import pytest
@@ -97,6 +98,9 @@ def test_patterns_are_upper_case_like_the_names_of_metrics():
         pytest.param({"channels": "pushover"}, "channels", "a list", id="a channel that is no list"),
         pytest.param({"severity": "panic"}, "severity", "info, warning or critical", id="an unknown severity"),
         pytest.param({"for": "2d"}, "for", "from 0 to 86400", id="a hold longer than a day"),
+        pytest.param(
+            {"mute": {"start": time(22, 0, 0, 500_000), "end": time(6)}}, "mute.start", "22:00:00", id="half a second"
+        ),
         pytest.param({"mute": {"start": "22:00"}}, "mute.end", "must be given", id="mute hours without an end"),
         pytest.param(
             {"mute": {"start": "22:00", "end": "22:00"}}, "mute.end", "another time", id="mute hours of no length"

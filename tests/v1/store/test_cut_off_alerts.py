@@ -24,7 +24,7 @@ RULES = [
         ("above", "threshold", {"above": 5, "cooldown": 0, "resolved": True}),
         ("held", "threshold", {"above": 5, "for": 60, "cooldown": 120}),
         ("stale", "stale", {"intervals": 2, "cooldown": 0, "resolved": True}),
-        ("top", "rank", {"top": 2, "cooldown": 0}),
+        ("top", "rank", {"top": 2, "min_samples": 1, "cooldown": 0}),
     ]
 ]
 MANY = 1000

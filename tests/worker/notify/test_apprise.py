@@ -36,7 +36,9 @@ async def test_a_message_arrives_with_its_text_link_and_id(end: End, base: str):
     assert document["type"] == "failure"
 
 
-@pytest.mark.parametrize("status, kind", [(400, Refused), (401, Refused), (429, Limited), (500, Unavailable)])
+@pytest.mark.parametrize(
+    "status, kind", [(400, Refused), (401, Refused), (408, Unavailable), (429, Limited), (500, Unavailable)]
+)
 async def test_its_answers_are_told_apart_and_nothing_is_sent_twice(end: End, base: str, status: int, kind: type):
     end.says = says(status)
 

@@ -96,6 +96,8 @@ async def test_the_same_message_is_the_same_document_each_time(end: End, webhook
     "status, kind, for_all",
     [
         (400, Refused, False),
+        (408, Unavailable, None),
+        (425, Unavailable, None),
         (404, Refused, True),
         (401, Refused, True),
         (410, Refused, True),
