@@ -79,7 +79,7 @@ async def test_a_replay_that_is_killed_again_and_again_leaves_every_hour_once(
     source = shared("market-data", "kucoin-spot-20230322")
     folder = cut(source, tmp_path, ["ARB_USDT", "POLX_USDT"], 1679443200 + 40 * HOUR)
     dice = random.Random(1)
-    for _ in range(4):
+    for _ in range(3):
         process = playing(folder, server, database)
         await asyncio.sleep(dice.uniform(1.2, 2.2))
         process.send_signal(signal.SIGKILL)
