@@ -65,12 +65,14 @@ async def test_at_the_first_start_the_archive_has_the_past_week_at_once(
 ):
     worker = begin(KRAKEN_URL=kraken, METRICS=BTC)
 
-    async def is_whole() -> bool:
-        known = await hours(tmp_path, BTC)
-        return len(known) >= 167 and known.count("samples") >= 11
-
-    await eventually(is_whole, worker)
     async with connect(server, "tests") as redis:
+
+        async def is_whole() -> bool:
+            known = await hours(tmp_path, BTC)
+            is_told = await Reader(redis).archive() is not None  # that comes after the hours
+            return is_told and len(known) >= 167 and known.count("samples") >= 11
+
+        await eventually(is_whole, worker)
         said = await Reader(redis).archive()
     worker.stop()
 
