@@ -97,8 +97,9 @@ class Filler:
             return 0
         samples = await self.store.samples(metric, at - DAY, at)
         bare = {sample.tick for sample in samples if _is_bare(sample)}
-        held = {sample.tick: sample.value(Measure.PRICE) for sample in samples if sample.tick not in bare}
-        missing = [tick for tick in range(at - DAY + self.interval, at + 1, self.interval) if tick not in held]
+        held = {sample.tick: sample.value(Measure.PRICE) for sample in samples}
+        day = range(at - DAY + self.interval, at + 1, self.interval)
+        missing = [tick for tick in day if tick not in held or tick in bare]
         if not missing:
             return 0
         first = missing[0] - self.interval

@@ -136,6 +136,22 @@ async def test_a_whole_day_is_recognised_at_every_interval(fake: Redis, session:
     assert (taken, source.candles_asked) == (0, [])
 
 
+async def test_a_return_is_since_an_hourly_price_out_of_the_archive_where_no_candle_takes_its_place(
+    fake: Redis, session: ClientSession, pace: Pace
+):
+    store, source = Writer(fake), Invented(BTC)
+    source.keeps = 30 * MINUTE
+    hour = NOON - 30 * MINUTE - (NOON - 30 * MINUTE) % HOUR
+    await store.insert(BTC, [Sample(hour, ("7", *[None] * 5))], "archive", NOON)
+
+    await Filler(await opened(source, session), store, 60, pace).fill(NOON, unseen)
+
+    (bare, first, *_) = (await day(store)).values()
+    now = Fraction(first.value(Measure.PRICE) or "")
+    assert (bare.tick, bare.value(Measure.PRICE)) == (hour, "7")
+    assert Fraction(first.value(Measure.INTERVAL_RETURN) or "") == round((now - 7) * 100 / 7, 4)
+
+
 async def test_a_day_of_nothing_but_hourly_prices_out_of_the_archive_is_not_whole(
     fake: Redis, session: ClientSession, pace: Pace
 ):

@@ -9,7 +9,7 @@ from aiohttp import ClientSession
 from redis.asyncio import Redis
 
 from v1 import keys
-from v1.model import By
+from v1.model import By, Metric
 from worker.latest import HOUR, MINUTE, Engine, Measure, Sample, Shelf, StoreAway, Writer, read_rules
 from worker.rulebook import Fixed, Rulebook
 from worker.sources.base import Unreachable
@@ -20,6 +20,14 @@ from .test_live import Sampling, idle
 
 def rule(**fields: object) -> Engine:
     return Engine(read_rules([{"id": "r", "cooldown": 0, "step": 0} | fields], MINUTE), (), MINUTE)
+
+
+async def sampled_once(fake: Redis, session: ClientSession, rules: Engine, *metrics: Metric) -> None:
+    """Sample a minute after noon, with a worker that is stopped then."""
+    sampling = Sampling(session, Writer(fake), [idle(*metrics)])
+    sampling.live.rules = Fixed(rules)
+    async with sampling.going():
+        await sampling.beat(NOON + 60)
 
 
 async def log(redis: Redis) -> list[tuple[str, str, int]]:
@@ -70,10 +78,7 @@ async def test_an_hour_in_which_the_worker_was_down_is_not_the_silence_of_its_so
     fake: Redis, session: ClientSession
 ):
     silent = rule(kind="stale", intervals=5, cooldown="1h", resolved=True)
-    before = Sampling(session, Writer(fake), [idle(BTC)])
-    before.live.rules = Fixed(silent)
-    async with before.going():
-        await before.beat(NOON + 60)
+    await sampled_once(fake, session, silent, BTC)
 
     after = Sampling(session, Writer(fake), [idle(BTC)])
     after.live.rules = Fixed(silent)
@@ -87,10 +92,7 @@ async def test_nor_is_a_first_answer_that_fails_after_it_and_only_as_long_a_sile
     fake: Redis, session: ClientSession
 ):
     silent = rule(kind="stale", intervals=3, cooldown="1h", resolved=True)
-    before = Sampling(session, Writer(fake), [idle(BTC)])
-    before.live.rules = Fixed(silent)
-    async with before.going():
-        await before.beat(NOON + 60)
+    await sampled_once(fake, session, silent, BTC)
 
     source = idle(BTC)
     source.trouble = Unreachable("not up yet")
@@ -103,6 +105,21 @@ async def test_nor_is_a_first_answer_that_fails_after_it_and_only_as_long_a_sile
 
     assert said == []
     assert await log(fake) == [("firing", "invented:*", HOUR + 180)]
+
+
+async def test_nor_is_one_metric_that_is_not_heard_at_once_after_it(fake: Redis, session: ClientSession):
+    silent = rule(kind="stale", intervals=3, cooldown="1h")
+    await sampled_once(fake, session, silent, BTC, ETH)
+
+    after = Sampling(session, Writer(fake), [idle(BTC)])
+    after.live.rules = Fixed(silent)
+    async with after.going(NOON + HOUR):
+        await after.beat(NOON + HOUR + 60, NOON + HOUR + 120)
+        said = await log(fake)
+        await after.beat(NOON + HOUR + 180)
+
+    assert said == []
+    assert await log(fake) == [("firing", ETH, HOUR + 180)]
 
 
 async def test_whom_a_fill_moves_to_the_top_is_taken_for_who_is_there(fake: Redis, session: ClientSession):
