@@ -233,7 +233,7 @@ def test_the_demo_takes_nothing_from_the_settings_but_where_it_listens_and_to_wh
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     (tmp_path / ".env").write_text(
-        "TRACKER_BIND=127.0.0.1:9000\nTRACKER_API_KEYS=one,two\nTRACKER_DATABASE_URL=postgresql://prod/candles\n"
+        "TRACKER_BIND=127.0.0.1:9000\nTRACKER_API_KEYS=the-first-of-two-keys,the-second-of-two-keys\nTRACKER_DATABASE_URL=postgresql://prod/candles\n"
         "TRACKER_NOTIFY=json://example.org\nTRACKER_RULES_FILE=rules.toml\n"
     )
     (tmp_path / "tracker.toml").write_text('heartbeat_url = "https://example.org/alive"\nlog_format = "json"\n')
@@ -251,7 +251,7 @@ def test_the_demo_takes_nothing_from_the_settings_but_where_it_listens_and_to_wh
     usual = {name: field.get_default() for name, field in WorkerSettings.model_fields.items()}
     assert {name: value for name, value in settings if value != usual[name]} == {
         "bind": "127.0.0.1:9000",
-        "api_keys": ("one", "two"),
+        "api_keys": ("the-first-of-two-keys", "the-second-of-two-keys"),
         "log_format": "json",
         "sources": ("simulated",),
         "metrics": ("SIMULATED:*",),

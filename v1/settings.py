@@ -1,12 +1,11 @@
 """What a process of this version reads from its environment. One frozen object, read once, passed down."""
 
-import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import quote
 
-from pydantic import AnyUrl, Field, UrlConstraints, ValidationError, field_validator, model_validator
+from pydantic import AnyUrl, Field, UrlConstraints, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -14,15 +13,16 @@ from pydantic_settings import (
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
-    TomlConfigSettingsSource,
 )
+
+from . import checks
+from .layers import WITHOUT_FILES, WrongSettings, layers
+
+__all__ = ["PREFIX", "WITHOUT_FILES", "Settings", "Words", "WrongSettings", "words"]
 
 PREFIX = "TRACKER_"
 SOCKET = "redis.sock"
-MOST_PORTS = 65535
 ARCHIVE = "archive.db"
-WITHOUT_FILES = "DATA_TRACKER_WITHOUT_FILES"
-"""Set in the environment, neither `.env` nor `tracker.toml` is read: the demo's parts must not find real addresses there."""
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 RedisUrl = Annotated[AnyUrl, UrlConstraints(allowed_schemes=["redis", "rediss", "unix"])]
@@ -31,26 +31,21 @@ Words = Annotated[tuple[str, ...], NoDecode]
 
 _KINDS = {"sqlite": "sqlite", "postgresql": "postgresql", "postgres": "postgresql"}
 _DRIVEN = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
-_PASSWORD = re.compile(r"(//[^:/@]*):[^@]*@")
+_PASSWORD = re.compile(r"(//[^:/@]*):.*@|(?<=[?&])(password=)[^&]*")
+_SHOWN = frozenset({"database_url", "redis_url"})
+"""Secrets that are shown when they are wrong, without the password in them."""
 
-
-class WrongSettings(Exception):
-    """The environment says something that cannot be meant; the message has one line per wrong setting."""
+words = checks.listed
 
 
 class Settings(BaseSettings):
     """`TRACKER_BIND=127.0.0.1:9000 scripts/start-api.sh`: from the environment, `.env`, or `tracker.toml`."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        env_file=".env",
-        toml_file="tracker.toml",
-        env_ignore_empty=True,
-        extra="ignore",
-        frozen=True,
-    )
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True)
+    secrets: ClassVar[frozenset[str]] = frozenset({"api_keys", "database_url", "redis_url"})
+    """Settings that hold something secret, or may. `TRACKER_<NAME>_FILE` names a file that each is read from."""
 
-    bind: Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[^:\[\]]+):[0-9]{1,5}$")] = "127.0.0.1:8000"
+    bind: str = "127.0.0.1:8000"
     """Where the API and the page listen: `host:port`."""
     redis_url: RedisUrl | None = None
     """The Redis to use, `redis://`, `rediss://` or `unix://`; without one, the embedded server in `data_dir`."""
@@ -73,6 +68,15 @@ class Settings(BaseSettings):
     log_file: Path | None = None
     """Where the log goes instead of standard error."""
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_bare(cls, value: object, info: ValidationInfo) -> object:
+        """Take the blanks and line ends off that a file or a shell has put around it; a value of blanks is none."""
+        if not isinstance(value, str):
+            return value
+        text = checks.bare(value)
+        return text if text or not value else cls.model_fields[str(info.field_name)].get_default()
+
     @field_validator("api_keys", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
@@ -87,19 +91,37 @@ class Settings(BaseSettings):
         scheme, colon, rest = value.partition("://")
         kind, plus, driver = scheme.partition("+")
         driven = _DRIVEN.get(_KINDS.get(kind, ""), "")
-        if not colon or not rest.strip("/") or not driven or (plus and driver != driven.partition("+")[2]):
+        is_driven = driven and (not plus or driver == driven.partition("+")[2])
+        has_place = rest.strip("/") and (kind != "sqlite" or rest.startswith("/"))
+        if not colon or not is_driven or not has_place:
             raise ValueError(
                 "must be sqlite+aiosqlite:///path/of/a/file (four slashes before an absolute one) "
                 "or postgresql+asyncpg://user:password@host/database"
             )
-        return f"{driven}://{rest}"
+        address = f"{driven}://{rest}"
+        return address if kind == "sqlite" else checks.postgresql_address(address)
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_a_redis(cls, value: AnyUrl | None) -> AnyUrl | None:
+        if value is not None:
+            checks.redis_address(str(value))
+        return value
 
     @field_validator("bind")
     @classmethod
-    def _is_a_port(cls, value: str) -> str:
-        if int(value.rpartition(":")[2]) > MOST_PORTS:
-            raise ValueError(f"a port is at most {MOST_PORTS}")
-        return value
+    def _is_an_address(cls, value: str) -> str:
+        return checks.host_and_port(value)
+
+    @field_validator("api_keys")
+    @classmethod
+    def _are_keys(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(checks.api_key(each) for each in value)
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(checks.origin(each) for each in value)
 
     @field_validator("interval")
     @classmethod
@@ -136,10 +158,7 @@ class Settings(BaseSettings):
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], *_: PydanticBaseSettingsSource, **named: PydanticBaseSettingsSource
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        given = named["init_settings"], named["env_settings"]
-        if WITHOUT_FILES in os.environ:
-            return (*given, TomlConfigSettingsSource(settings_cls, None))
-        return (*given, named["dotenv_settings"], TomlConfigSettingsSource(settings_cls))
+        return (named["init_settings"], *layers(settings_cls, cls.secrets))
 
     @classmethod
     def load(cls, **given: Any) -> Self:
@@ -147,20 +166,20 @@ class Settings(BaseSettings):
         try:
             return cls(**given)
         except ValidationError as error:
-            raise WrongSettings("\n".join(_line(detail) for detail in error.errors())) from error
+            raise WrongSettings("\n".join(cls._line(detail) for detail in error.errors())) from error
         except (SettingsError, ValueError, OSError) as error:
             raise WrongSettings(f"the settings cannot be read: {error}") from error
 
+    @classmethod
+    def _line(cls, detail: ErrorDetails) -> str:
+        reason = detail["msg"].removeprefix("Value error, ")
+        if not detail["loc"]:
+            return reason
+        name = str(detail["loc"][0])
+        # Whoever reads the log need not know a secret. Of an address its password is one.
+        shown = "what is set" if name in cls.secrets - _SHOWN else _masked(repr(detail["input"]))
+        return f"{PREFIX}{name.upper()}: {shown} is not accepted: {reason}"
 
-def words(value: object) -> object:
-    """Split a text at its commas; anything else stays as it is."""
-    return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
 
-
-def _line(detail: ErrorDetails) -> str:
-    reason = detail["msg"].removeprefix("Value error, ")
-    if not detail["loc"]:
-        return reason
-    # Whoever reads the log need not know the password of a database.
-    given = _PASSWORD.sub(r"\1:***@", repr(detail["input"]))
-    return f"{PREFIX}{str(detail['loc'][0]).upper()}: {given} is not accepted: {reason}"
+def _masked(text: str) -> str:
+    return _PASSWORD.sub(lambda found: f"{found[2]}***" if found[2] else f"{found[1]}:***@", text)

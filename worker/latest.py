@@ -7,7 +7,9 @@ from v1.archive.writer import ArchiveWriter
 from v1.backtest import CLOCK_UNKNOWN, NeverOn, Tick, Trial, play, report, ticks_of, variants
 from v1.budgets import Use, month_end, month_of
 from v1.candles import HourCandle
+from v1.checks import key as check_key
 from v1.keys import LEASE_SECONDS
+from v1.layers import file_of, written
 from v1.logs import configure as configure_logs
 from v1.market import moved_on
 from v1.model import DAY, HOUR, MEASURES, MINUTE, Candle, Measure, Metric, Reading, Sample
@@ -130,6 +132,7 @@ __all__ = [
     "WrongSettings",
     "advance",
     "candles",
+    "check_key",
     "configure_logs",
     "connect",
     "connect_archive",
@@ -139,6 +142,7 @@ __all__ = [
     "digest",
     "digest_id",
     "faults",
+    "file_of",
     "fitted",
     "is_due",
     "is_in_digest",
@@ -167,4 +171,5 @@ __all__ = [
     "with_states",
     "words",
     "write_rule",
+    "written",
 ]

@@ -1,16 +1,14 @@
 """What the worker reads from its environment, beside what every process of the version reads."""
 
-import os
 import re
 from collections.abc import Collection
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 from pydantic import AnyHttpUrl, Field, SecretStr, field_validator, model_validator
-from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource, TomlConfigSettingsSource
 
-from worker.latest import DAY, HOUR, PREFIX, WITHOUT_FILES, Settings, Words, WrongSettings, words
+from worker.latest import DAY, HOUR, PREFIX, Settings, Words, WrongSettings, check_key, file_of, words, written
 
 SOURCES = ("cryptowatch", "kraken", "binance", "simulated")
 PUSHOVER = "pushover"
@@ -42,6 +40,17 @@ WEBHOOK = "webhook+"
 
 class WorkerSettings(Settings):
     """`TRACKER_SOURCES=binance TRACKER_METRICS='BINANCE:*' scripts/start-worker.sh`."""
+
+    secrets: ClassVar[frozenset[str]] = Settings.secrets | {
+        "coinmarketcap_api_key",
+        "cryptocompare_api_key",
+        "cryptowatch_api_key",
+        "heartbeat_url",
+        "notify",
+        "pushover_token",
+        "pushover_user",
+        "webhook_secret",
+    }
 
     sources: Annotated[Words, Field(min_length=1)] = ("kraken",)
     """Who is asked, commas between; where two have a metric, the first one gives it."""
@@ -130,6 +139,15 @@ class WorkerSettings(Settings):
             raise ValueError("must be a number of hours or days, up to 366d: 36h, 7d; or 0")
         return seconds
 
+    @field_validator(
+        "coinmarketcap_api_key", "cryptocompare_api_key", "cryptowatch_api_key", "pushover_token", "pushover_user"
+    )
+    @classmethod
+    def _is_a_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            check_key(value.get_secret_value())
+        return value
+
     @field_validator("sources", "metrics", mode="before")
     @classmethod
     def _split_words(cls, value: object) -> object:
@@ -189,27 +207,28 @@ class WorkerSettings(Settings):
         return str(self.public_url or f"http://{self.bind}")
 
 
+def named(kind: type[WorkerSettings]) -> set[str]:
+    """Return the names of all settings that are written anywhere, without their prefix and in small letters."""
+    return {name for _, given in written(kind) for name in given}
+
+
 def _misspelt(kind: type[WorkerSettings]) -> list[str]:
     """Say which names are nobody's. The worker reads every setting there is, so it is the one to tell."""
-    prefix = PREFIX.lower()
     try:
-        written = {*EnvSettingsSource(kind).env_vars}
-        if WITHOUT_FILES not in os.environ:
-            written |= {prefix + name.lower() for name in TomlConfigSettingsSource(kind).toml_data}
-            written |= {*DotEnvSettingsSource(kind).env_vars}
-    except (ValueError, OSError):  # Said already, of the file.
+        names = named(kind)
+    except WrongSettings:  # Said already, of the file.
         return []
-    known = {prefix + name for name in kind.model_fields}
+    known = {*kind.model_fields, *map(file_of, kind.secrets)}
     return [
-        f"{name.upper()}: there is no such setting{_near(name, known)}"
-        for name in sorted(written - known)
-        if name.startswith(prefix) and not _BY_KUBERNETES.search(name)
+        f"{PREFIX}{name.upper()}: there is no such setting{_near(name, known)}"
+        for name in sorted(names - known)
+        if not _BY_KUBERNETES.search(f"_{name}")
     ]
 
 
 def _near(name: str, known: Collection[str]) -> str:
     near = get_close_matches(name, known, 1)
-    return f"; did you mean {near[0].upper()}?" if near else ""
+    return f"; did you mean {PREFIX}{near[0].upper()}?" if near else ""
 
 
 def _way(place: int, text: str) -> Way:

@@ -277,13 +277,13 @@ async def test_a_key_typed_into_the_dialog_of_the_browser_opens_page_and_documen
 ):
     owner = browser.page.context.browser
     assert owner
-    async with serving(clock, server, api_keys="secret") as api:
-        page = await owner.new_page(http_credentials={"username": "anybody", "password": "secret"})
+    async with serving(clock, server, api_keys="secret-of-16-or-more") as api:
+        page = await owner.new_page(http_credentials={"username": "anybody", "password": "secret-of-16-or-more"})
         await page.goto(f"{api.url}/")
         await expect(page.locator("#ranks tr")).to_have_count(3)
         await page.goto(f"{api.url}/docs")
 
-        await expect(page.locator(".opblock")).to_have_count(await operations(api, X_API_Key="secret"))
+        await expect(page.locator(".opblock")).to_have_count(await operations(api, X_API_Key="secret-of-16-or-more"))
         await page.close()
 
 

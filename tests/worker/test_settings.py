@@ -160,3 +160,66 @@ def test_names_of_others_in_the_same_file_do_not_matter(tmp_path: Path):
     (tmp_path / ".env").write_text("COMPOSE_PROFILES=postgres\nTRACKER_INTERVAL=30")
 
     assert WorkerSettings.load().interval == 30
+
+
+KEYS = ("COINMARKETCAP_API_KEY", "CRYPTOCOMPARE_API_KEY", "CRYPTOWATCH_API_KEY", "PUSHOVER_TOKEN", "PUSHOVER_USER")
+PUSHOVER = {"PUSHOVER_TOKEN": "t" * 30, "PUSHOVER_USER": "u" * 30}
+
+
+def test_every_setting_that_is_not_shown_is_known_to_be_secret():
+    unseen = {name for name, field in WorkerSettings.model_fields.items() if "Secret" in str(field.annotation)}
+
+    assert unseen <= WorkerSettings.secrets <= WorkerSettings.model_fields.keys()
+
+
+@pytest.mark.parametrize("name", sorted(WorkerSettings.secrets))
+@pytest.mark.parametrize("around", ["{}\n", " {}\r\n", "\ufeff{}"])
+def test_a_secret_is_used_without_the_blanks_and_line_ends_around_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, around: str
+):
+    value = {
+        "database_url": "sqlite+aiosqlite:////a.db",
+        "heartbeat_url": "https://example.org/1",
+        "notify": "json://example.org",
+        "redis_url": "redis://h:6379/0",
+    }.get(name, "0123456789abcdef")
+    for other, usual in PUSHOVER.items():
+        monkeypatch.setenv(f"TRACKER_{other}", usual)
+    monkeypatch.setenv(f"TRACKER_{name.upper()}", value)
+    plain = getattr(WorkerSettings.load(), name)
+    monkeypatch.setenv(f"TRACKER_{name.upper()}", around.format(value))
+    typed = getattr(WorkerSettings.load(), name)
+    monkeypatch.delenv(f"TRACKER_{name.upper()}")
+    (tmp_path / "secret").write_text(around.format(value), encoding="utf-8")
+    monkeypatch.setenv(f"TRACKER_{name.upper()}_FILE", "secret")
+
+    assert plain == typed == getattr(WorkerSettings.load(), name)
+
+
+@pytest.mark.parametrize("name", sorted(WorkerSettings.secrets))
+def test_a_secret_with_quotes_around_it_is_refused_by_its_name_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, name: str
+):
+    (said,) = refused(monkeypatch, **{name.upper(): "'h-u-s-h-h-u-s-h'"})
+
+    assert said.startswith(f"TRACKER_{name.upper()}: ")
+    assert said.endswith("there are quotes around it; write it without them")
+    assert "h-u-s-h" not in said or name in ("database_url", "redis_url")
+
+
+@pytest.mark.parametrize("name", KEYS)
+@pytest.mark.parametrize("value", ["hu sh", "hu\nsh", 'hush"', "husch\u00e4"])
+def test_a_providers_key_that_cannot_be_sent_as_it_is_is_refused_by_its_name_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+):
+    said = refused(monkeypatch, **{**PUSHOVER, name: value})
+
+    assert len(said) == 1
+    assert said[0].startswith(f"TRACKER_{name}: what is set is not accepted: ")
+    assert value not in said[0]
+
+
+def test_a_misspelt_name_of_a_secrets_file_is_told(monkeypatch: pytest.MonkeyPatch):
+    (said,) = refused(monkeypatch, PUSHOVER_TOKN_FILE="secret")
+
+    assert said == "TRACKER_PUSHOVER_TOKN_FILE: there is no such setting; did you mean TRACKER_PUSHOVER_TOKEN_FILE?"

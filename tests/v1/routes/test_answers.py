@@ -79,8 +79,8 @@ async def test_a_tick_that_is_overdue_is_asked_for_again_after_a_second(api, clo
 
 @pytest.mark.usefixtures("hour")
 async def test_answers_behind_a_key_are_kept_for_nobody_else(server, clock):
-    async with serving(clock, server, api_keys="secret") as api:
-        answer = await api.get("/v1/ranks", Authorization="Bearer secret")
+    async with serving(clock, server, api_keys="secret-of-16-or-more") as api:
+        answer = await api.get("/v1/ranks", Authorization="Bearer secret-of-16-or-more")
 
     assert answer.headers["Cache-Control"].startswith("private, ")
 
@@ -150,7 +150,7 @@ async def test_an_error_of_ours_keeps_its_inside_to_the_log(api, hour, caplog):
 
 @pytest.mark.usefixtures("hour")
 async def test_other_pages_may_ask_where_the_settings_name_them(server, clock):
-    async with serving(clock, server, cors_origins="https://example.org", api_keys="secret") as api:
+    async with serving(clock, server, cors_origins="https://example.org", api_keys="secret-of-16-or-more") as api:
         asked = await api.get(
             "/v1/ranks",
             method="OPTIONS",
@@ -158,8 +158,8 @@ async def test_other_pages_may_ask_where_the_settings_name_them(server, clock):
             Access_Control_Request_Method="GET",
             Access_Control_Request_Headers="authorization",
         )
-        answer = await api.get("/v1/ranks", Origin="https://example.org", Authorization="Bearer secret")
-        other = await api.get("/v1/ranks", Origin="https://example.com", Authorization="Bearer secret")
+        answer = await api.get("/v1/ranks", Origin="https://example.org", Authorization="Bearer secret-of-16-or-more")
+        other = await api.get("/v1/ranks", Origin="https://example.com", Authorization="Bearer secret-of-16-or-more")
 
     assert (asked.status, asked.headers["Access-Control-Allow-Origin"]) == (200, "https://example.org")
     assert answer.headers["Access-Control-Allow-Origin"] == "https://example.org"

@@ -371,8 +371,8 @@ async def test_a_method_that_is_not_accepted_is_told_with_all_that_are(api, meth
 
 
 async def test_with_keys_nobody_writes_without_one(server, clock):
-    async with serving(clock, server, api_keys="secret") as closed:
+    async with serving(clock, server, api_keys="secret-of-16-or-more") as closed:
         refused = await closed.send("POST", "/v1/rules", SPIKE)
-        made = await closed.send("POST", "/v1/rules", SPIKE, Authorization="Bearer secret")
+        made = await closed.send("POST", "/v1/rules", SPIKE, Authorization="Bearer secret-of-16-or-more")
 
     assert (refused.status, made.status) == (401, 201)
