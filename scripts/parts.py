@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 from asyncio.subprocess import DEVNULL, STDOUT, Process
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,14 +32,15 @@ class Part:
         self._log = log
 
     @classmethod
-    async def start(cls, name: str, command: Sequence[str], data_dir: Path) -> Self:
+    async def start(cls, name: str, command: Sequence[str], data_dir: Path, *, again: bool = False) -> Self:
+        """Start it. `again`, its log goes on where that of its last process ended."""
         log = data_dir / "logs" / f"{name.lower()}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        if log.exists():
+        if log.exists() and not again:
             log.replace(log.with_suffix(".log.old"))
         claimed = claim(_claim_of(name, data_dir))
         try:
-            with log.open("wb") as words:
+            with log.open("ab") as words:
                 # A session of its own: Ctrl-C in the terminal is for us, who stop the parts one after the other.
                 process = await asyncio.create_subprocess_exec(
                     *command, stdin=DEVNULL, stdout=words, stderr=STDOUT, pass_fds=(claimed,), start_new_session=True
@@ -50,11 +50,13 @@ class Part:
             os.close(claimed)
         return cls(name, process, log)
 
-    async def watch(self) -> None:
-        """Wait for its end. Raises `Fell`: whoever stops a part stops watching it first."""
-        code = await self._process.wait()
-        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended by itself with code {code}"
-        raise Fell(f"the {self.name} {how}; {self.last_words()}")
+    @property
+    def log(self) -> Path:
+        return self._log
+
+    async def ended(self) -> int:
+        """Wait for its end, and return its exit code; below zero, the signal that ended it."""
+        return await self._process.wait()
 
     async def stop(self) -> None:
         """Ask it to end, and wait. Cancelled, or out of patience: kill it."""

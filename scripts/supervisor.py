@@ -1,6 +1,6 @@
 """
 Brings up all parts of the tracker, says where they are, keeps watch, and takes them down again: the last one
-up is the first one down. When one falls, all go.
+up is the first one down. A part that ends is started again (`restarts`); where that does not help, all go.
 """
 
 import argparse
@@ -21,7 +21,8 @@ from aiohttp import ClientSession, ClientTimeout
 from scripts import database
 from scripts.address import Address
 from scripts.claims import Claimed, claim, holds, sign
-from scripts.parts import Fell, Part, evict_leftover
+from scripts.parts import Fell, evict_leftover
+from scripts.restarts import KeptPart
 from scripts.saying import say
 from worker.latest import PREFIX, WITHOUT_FILES, WrongSettings
 from worker.settings import WorkerSettings
@@ -118,7 +119,7 @@ def see_that_the_port_is_free(bind: str) -> None:
 
 
 async def until_stopped(settings: WorkerSettings, version: str, *, embedded: bool) -> int:
-    """Run everything until a signal comes (0) or a part falls (1)."""
+    """Run everything until a signal comes (0) or a part cannot be kept up (1)."""
     code = 0
     ourselves = asyncio.current_task()
     assert ourselves is not None  # noqa: S101  # what runs is a task
@@ -138,12 +139,12 @@ async def until_stopped(settings: WorkerSettings, version: str, *, embedded: boo
 
 
 async def up(settings: WorkerSettings, version: str, running: AsyncExitStack, *, embedded: bool) -> None:
-    """Start every part, say where it all is, and watch until one falls."""
+    """Start every part, say where it all is, and keep each up."""
     async with asyncio.TaskGroup() as watch:
 
-        async def start(name: str, *module: str) -> Part:
+        async def start(name: str, *module: str) -> KeptPart:
             say(f"starting the {name}")
-            part = await Part.start(name, [sys.executable, "-u", "-m", *module], settings.data_dir)
+            part = await KeptPart.start(name, [sys.executable, "-u", "-m", *module], settings.data_dir)
             running.push_async_callback(part.stop)
             watch.create_task(part.watch())
             return part
@@ -172,7 +173,7 @@ data-tracker is up, with its data in {settings.data_dir}/
   stop    Ctrl-C, or: kill {os.getpid()}"""
 
 
-async def database_up(folder: Path, start: Callable[..., Awaitable[Part]]) -> None:
+async def database_up(folder: Path, start: Callable[..., Awaitable[KeptPart]]) -> None:
     if holder := holds(folder / database.LOCK):
         say(f"the database is already running (process {holder}); it is used, and left running at the end")
         return
@@ -184,7 +185,7 @@ async def database_up(folder: Path, start: Callable[..., Awaitable[Part]]) -> No
     await until(answers, LOADING_SECONDS, part)
 
 
-async def until(is_ready: Callable[[], Awaitable[bool]], seconds: float, part: Part) -> None:
+async def until(is_ready: Callable[[], Awaitable[bool]], seconds: float, part: KeptPart) -> None:
     """Wait for a part to answer; raises `Fell` when it does not in time."""
     began = time.monotonic()
     while not await is_ready():

@@ -152,16 +152,55 @@ def points_of(question: str) -> list[object]:
         return list(json.load(answer)["points"])
 
 
-def test_everything_stops_when_one_part_falls_and_its_last_words_are_told(clone: Clone):
+@pytest.mark.timeout(120)
+def test_a_part_that_is_killed_is_started_again_and_the_others_wait_for_it(clone: Clone):
     with clone.started("start.sh", "--demo") as demo:
-        demo.until_it_says("stop ")
-        # With samples of an earlier run it is up before the worker has said a word.
-        until((clone.demo / "logs" / "worker.log").read_text)
-        os.kill(clone.part("worker") or 0, signal.SIGKILL)
+        question = re.findall(r"ask it +curl '(.+)'", demo.until_it_says("stop "))[0]
+        before = {name: clone.part(name) for name in PARTS}
+        for name in PARTS:
+            os.kill(clone.part(name) or 0, signal.SIGKILL)
+            until(lambda name=name: clone.part(name) not in (before[name], None))
+        until(lambda: is_answered(question))
+        after = {name: clone.part(name) for name in PARTS}
+        demo.process.send_signal(signal.SIGINT)
         code = demo.code()
 
-    assert code == 1
-    assert "the worker was ended by SIGKILL; last in data/demo/logs/worker.log:\n  " in demo.said
+    assert code == 0, demo.said
+    assert all(before[name] != after[name] for name in PARTS)
+    for name in ("database", "worker", "API"):
+        log = f"data/demo/logs/{name.lower()}.log"
+        assert demo.said.count(f"the {name} was ended by SIGKILL; starting it again in 1 s; its log: {log}\n") == 1
+    assert demo.said.count("starting it again") == len(PARTS)
+    assert [name for name in PARTS if clone.part(name)] == []
+
+
+def is_answered(question: str) -> bool:
+    try:
+        return bool(points_of(question))
+    except OSError:
+        return False
+
+
+def test_everything_stops_when_a_part_cannot_be_kept_up_and_the_last_line_says_where_its_log_is(clone: Clone):
+    given_up = "restarts.RestartPolicy.__new__.__defaults__ = ((), 60.0, 10.0)"
+    program = f"import sys; from scripts import restarts, supervisor; {given_up}; sys.exit(supervisor.main())"
+    words = [sys.executable, "-c", program, "--demo"]
+    with subprocess.Popen(
+        words, cwd=clone.folder, env=clone.environment(), stdout=PIPE, stderr=PIPE, text=True
+    ) as demo:
+        try:
+            until(lambda: clone.part("api") or demo.poll() is not None)
+            os.kill(clone.part("worker") or 0, signal.SIGKILL)
+            _, said = demo.communicate(timeout=PATIENCE)
+        finally:
+            demo.terminate()
+
+    assert demo.returncode == 1
+    assert said.startswith("the worker was ended by SIGKILL; ")
+    assert said.splitlines()[-1] == (
+        "the worker ended 1 times, each time within 60 s of its start, and is not started again; "
+        "its log is data/demo/logs/worker.log"
+    )
     assert [name for name in PARTS if clone.part(name)] == []
 
 
@@ -266,13 +305,31 @@ def test_the_demo_never_touches_the_redis_of_the_settings(clone: Clone):
         demo.until_it_says("the database is up")
 
 
-@pytest.mark.parametrize("script", ["start.sh", "start-db.sh", "start-worker.sh", "start-api.sh"])
-def test_wrong_settings_stop_every_script_with_a_line_each(clone: Clone, script: str):
-    tried = clone.run(script, TRACKER_INTERVAL="7", TRACKER_LOG_LEVEL="loud")
+@pytest.mark.parametrize(
+    "script, words",
+    [
+        ("start.sh", ()),
+        ("start-db.sh", ()),
+        ("start-worker.sh", ()),
+        ("start-api.sh", ()),
+        ("backup.sh", ("nowhere",)),
+        ("restore.sh", ("nowhere",)),
+    ],
+)
+def test_wrong_settings_stop_every_script_with_a_line_each(clone: Clone, script: str, words: Sequence[str]):
+    wrong = {
+        "TRACKER_DATABASE_URL": "postgresql://me:s3cret@host:port/database",
+        "TRACKER_INTERVAL": "7",
+        "TRACKER_LOG_LEVEL": "loud",
+        "TRACKER_REDIS_URL": "redis://me:s3cret@host/0?socket_timeout=soon",
+    }
 
-    wrong = [line for line in tried.stderr.splitlines() if line.startswith("TRACKER_")]
+    tried = clone.run(script, *words, **wrong)
+
+    told = [line for line in tried.stderr.splitlines() if line.startswith("TRACKER_")]
     assert tried.returncode == 2
-    assert sorted(line.split(":")[0] for line in wrong) == ["TRACKER_INTERVAL", "TRACKER_LOG_LEVEL"]
+    assert sorted(line.split(":")[0] for line in told) == sorted(wrong)
+    assert "s3cret" not in tried.stderr
     assert "Traceback" not in tried.stderr
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+from pathlib import Path
 from typing import cast
 
 import structlog
@@ -37,7 +38,8 @@ def main() -> int:
     except WrongSettings as wrong:
         return _say(str(wrong), WRONG_SETTINGS)
     except OSError as error:
-        return _say(f"{TRACKER}LOG_FILE: {error.filename!r} cannot be written: {error.strerror}", WRONG_SETTINGS)
+        path = Path(error.filename or "").absolute()
+        return _say(f"{TRACKER}LOG_FILE: {path} cannot be written: {error.strerror}", WRONG_SETTINGS)
     try:
         listener = listen(settings)
     except OSError as error:

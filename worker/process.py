@@ -81,7 +81,7 @@ def read_settings() -> WorkerSettings:
     except WrongSettings as error:
         stop(str(error), 2)
     except OSError as error:
-        stop(f"TRACKER_LOG_FILE: {error}", 2)
+        stop(f"TRACKER_LOG_FILE: {Path(error.filename or '').absolute()} cannot be written: {error.strerror}", 2)
     return settings
 
 
