@@ -21,7 +21,7 @@ from scripts.backups import ARCHIVE, SNAPSHOT, Archived, Manifest
 from scripts.claims import Claimed, claim, sign
 from scripts.database import SOCKET, answers
 from scripts.embedded import LOG, base_of, reached, serving
-from scripts.saying import say
+from scripts.saying import say, typed_as
 from scripts.telling import Pace, Refused, finish
 from worker.latest import Begun, Held, Saver, Settings, connect, copies
 
@@ -51,7 +51,9 @@ class Taken(NamedTuple):
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser("scripts/backup.sh", description="Back up the embedded database and the archive.")
+    parser = argparse.ArgumentParser(
+        typed_as("scripts/backup.sh"), description="Back up the embedded database and the archive."
+    )
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="where to; it must not be there yet, or be empty")
     parser.add_argument("--typed-in", type=Path, default=Path(), help=argparse.SUPPRESS)
     given = parser.parse_args()

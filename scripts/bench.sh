@@ -1,5 +1,9 @@
 #!/bin/sh -e
-# Measure what the README claims: scripts/bench.sh [--help, or the name of one measurement].
+# Measure what the README claims: all of it, or what is named.
+#   NAME is one of:
+#     moments memory tick replays killed restart newcomer delivery archive archive_killed backup alerts toplist
+#   --append    put the tables at the end of bench/results.md, too
+usage='[--append] [NAME ...]' options='--append' fewest=0 most=99
 requirements=requirements-dev.txt
 . "$(dirname "$(readlink -f "$0")")/environment.sh"
 exec "$python" -m bench "$@"

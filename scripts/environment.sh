@@ -3,8 +3,64 @@
 # Where the environment comes from can be said:
 #   PYTHON=python3.12    the Python to make it with (3.11 or later)
 #   VENV=/some/where     another place than .venv
-# A script that needs the tools of development says so before: requirements=requirements-dev.txt
+# A script says before what is its own:
+#   requirements=requirements-dev.txt    it needs the tools of development
+#   usage='[--demo]'    what may stand after its name; its first comment is the rest of its help
+#   options='--demo' fewest=0 most=0    all its options, and how many other words it takes; where it says most= alone,
+#                                       the program behind it looks at them
+# Help and what was mistyped are answered before anything is installed.
 
+say_usage() {
+    echo "usage: $0${usage:+ $usage}"
+}
+
+say_help() {
+    say_usage
+    echo
+    while IFS= read -r line; do
+        case $line in
+            '#!'*) ;;
+            '# '*) echo "${line#??}" ;;
+            *) return 0 ;;
+        esac
+    done <"$0"
+}
+
+misuse() {
+    echo "$0: $1" >&2
+    say_usage >&2
+    exit 2
+}
+
+look_at_words() {
+    words=0
+    for word; do
+        case " $options " in
+            *" $word "*) continue ;;
+        esac
+        case $word in
+            -*) misuse "there is no option '$word'; accepted: ${options:+$options, }--help" ;;
+        esac
+        words=$((words + 1))
+        [ "$words" -le "$most" ] || misuse "'$word' is one word too many"
+    done
+    [ "$words" -ge "$fewest" ] || misuse "$usage is missing"
+}
+
+case ${1-} in
+    -h | --help)
+        say_help
+        exit
+        ;;
+esac
+[ -z "$most" ] || look_at_words "$@"
+help=
+for word; do
+    [ "$word" != --help ] || help=$(say_help)
+done
+
+# What the programs behind call themselves in their own help.
+export DATA_TRACKER_TYPED="$0"
 there=$PWD
 cd "$(dirname "$(readlink -f "$0")")/.."
 
@@ -33,6 +89,8 @@ Name one as PYTHON=/path/to/python3. Here there is:${found:- none}" >&2
 
 # The copy of the requirements inside the environment is written last, when all of them are installed.
 if ! cmp -s "$requirements" "$venv/$requirements" || [ ! -x "$python" ]; then
+    # Of a command that nobody can ask yet.
+    [ -z "$help" ] || { echo "$help"; exit; }
     base=$(base_python)
     "$base" scripts/environment.py "$venv" "$requirements"
 fi

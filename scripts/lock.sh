@@ -1,5 +1,7 @@
 #!/bin/sh -e
-# Make the lock files anew from pyproject.toml: scripts/lock.sh [--upgrade]. They hold hashes and no address.
+# Make the lock files anew from pyproject.toml. They hold hashes and no address.
+#   --upgrade    take the newest of every package; without it only what must change does
+usage='[--upgrade]' options='--upgrade' fewest=0 most=0
 . "$(dirname "$(readlink -f "$0")")/environment.sh"
 tools=$(mktemp -d)
 trap 'rm -rf "$tools"' EXIT

@@ -17,7 +17,7 @@ from scripts.backups import ARCHIVE, SNAPSHOT, UNFINISHED, Archived, Manifest
 from scripts.claims import Claimed
 from scripts.database import SOCKET, answers, see_that_it_fits
 from scripts.embedded import LOG, alone, base_of, serving
-from scripts.saying import say
+from scripts.saying import say, typed_as
 from scripts.telling import MISUSED, Pace, Refused, Seen, finish, writing
 from worker.latest import Saver, Settings, connect, copies
 
@@ -28,7 +28,9 @@ HELD = (LOG, "appendonly.aof", "dump.rdb")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser("scripts/restore.sh", description="Restore what scripts/backup.sh has made.")
+    parser = argparse.ArgumentParser(
+        typed_as("scripts/restore.sh"), description="Restore what scripts/backup.sh has made."
+    )
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="the backup")
     parser.add_argument("--typed-in", type=Path, default=Path(), help=argparse.SUPPRESS)
     given = parser.parse_args()

@@ -1,4 +1,5 @@
 #!/bin/sh -e
-# Restore what scripts/backup.sh has made: scripts/restore.sh FOLDER, into a TRACKER_DATA_DIR that holds no database.
+# Restore what scripts/backup.sh has made in FOLDER, into a TRACKER_DATA_DIR that holds no database.
+usage='FOLDER' options='' fewest=1 most=1
 . "$(dirname "$(readlink -f "$0")")/environment.sh"
 exec "$python" -m scripts.restore --typed-in "$there" "$@"

@@ -1,6 +1,7 @@
 #!/bin/sh -e
-# Run the tests: scripts/run-tests.sh [what pytest takes]. Paths count from the repository's root.
+# Run the tests: all, or as the options of pytest say. Paths count from the repository's root.
 # With CI=1 a skipped test is a failure.
+usage='[OPTION OR PATH OF PYTEST ...]' most=
 requirements=requirements-dev.txt
 . "$(dirname "$(readlink -f "$0")")/environment.sh"
 echo "running the tests; when they pass: scripts/check.sh" >&2

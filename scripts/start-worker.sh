@@ -1,12 +1,15 @@
 #!/bin/sh -e
 # Start the worker alone: it asks the sources and feeds the database. Ctrl-C stops it.
-#   scripts/start-worker.sh replay FOLDER    plays recorded candles through the same tick
-#   scripts/start-worker.sh rebuild          fills the past day anew from the exchanges and the archive
-#   scripts/start-worker.sh verify           recomputes what is derived, and mends what differs
-#   scripts/start-worker.sh notify test      sends a test message through each channel, and prints the answers
-#   scripts/start-worker.sh plan             says what the settings come to: calls, credits, bytes
-#   scripts/start-worker.sh run --only pricing,ranking,merging    does part of it; the other part is sampling
-#   scripts/start-worker.sh --help           says the rest
+#   run              samples until it is stopped; this is what it does without a command
+#     --only ROLES   does part of it: sampling, pricing, ranking, merging
+#   replay FOLDER    plays recorded candles through the same tick
+#   rebuild          fills the past day anew from the exchanges and the archive
+#   verify           recomputes what is derived, and mends what differs
+#   notify           test: sends a test message through each channel; dead: lists what was not sent
+#   rules            backtest FILE: says what rules would have sent; test FILE: runs rule tests
+#   plan             says what the settings come to: calls, credits, bytes
+# COMMAND --help says which options a command has.
+usage='[COMMAND [OPTION ...]]' most=
 . "$(dirname "$(readlink -f "$0")")/environment.sh"
 case ${1:-run} in
     run) echo "starting the worker (Ctrl-C stops it); next, in another terminal: scripts/start-api.sh" >&2 ;;

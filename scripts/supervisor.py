@@ -23,8 +23,8 @@ from scripts.address import Address
 from scripts.claims import Claimed, claim, holds, sign
 from scripts.parts import Fell, evict_leftover
 from scripts.restarts import KeptPart
-from scripts.saying import say
-from worker.latest import PREFIX, WITHOUT_FILES, WrongSettings
+from scripts.saying import say, typed_as
+from worker.latest import PREFIX, WITHOUT_FILES, WrongSettings, file_of, written
 from worker.settings import WorkerSettings
 
 DEMO = Path("data/demo")
@@ -46,10 +46,14 @@ class Misplaced(Exception):
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser("scripts/start.sh", description="Start the database, the worker and the API.")
+    parser = argparse.ArgumentParser(
+        typed_as("scripts/start.sh"), description="Start the database, the worker and the API."
+    )
     parser.add_argument("--demo", action="store_true", help=f"a simulated market in {DEMO}: no network, no keys")
     demo = parser.parse_args().demo
     try:
+        if demo and (ignored := ignored_by_the_demo()):
+            say(f"the demo does not use {', '.join(ignored)}: it has a market, a database and rules of its own")
         settings = settings_of(demo)
         if not demo and settings.redis_url and database.look_at(settings):
             return 1
@@ -82,6 +86,23 @@ def settings_of(demo: bool) -> WorkerSettings:
     os.environ[WITHOUT_FILES] = "yes"
     os.environ |= DEMO_SAYS | {f"{PREFIX}{name.upper()}": _written(getattr(own, name)) for name in DEMO_TAKES}
     return WorkerSettings.load()
+
+
+def ignored_by_the_demo() -> list[str]:
+    """Return the names of what is set and would have another effect without `--demo`. Raises `WrongSettings`."""
+    taken = {*DEMO_TAKES, *map(file_of, DEMO_TAKES)}
+    return sorted(
+        {
+            f"{PREFIX}{name.upper()}"
+            for _, given in written(WorkerSettings)
+            for name, value in given.items()
+            if value not in ("", DEMO_SAYS.get(f"{PREFIX}{name.upper()}")) and name not in taken and _is_setting(name)
+        }
+    )
+
+
+def _is_setting(name: str) -> bool:
+    return name in WorkerSettings.model_fields or name in map(file_of, WorkerSettings.secrets)
 
 
 def _written(value: object) -> str:

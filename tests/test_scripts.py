@@ -18,12 +18,15 @@ from subprocess import PIPE
 from unittest import mock
 
 import pytest
+import typer
 from redis import Redis
 
+import worker.__main__ as worker
+from bench.__main__ import NAMES
 from scripts import environment
 from scripts.claims import Claimed, claim, evict, holds, sign
 from scripts.database import answers
-from scripts.supervisor import settings_of
+from scripts.supervisor import ignored_by_the_demo, settings_of
 from worker.settings import WorkerSettings
 
 from . import servers
@@ -285,7 +288,18 @@ def test_the_demo_takes_nothing_from_the_settings_but_where_it_listens_and_to_wh
     }
 
     with mock.patch.dict(os.environ, ours | secrets, clear=True):
+        ignored = ignored_by_the_demo()
         settings = settings_of(demo=True)
+
+    assert ignored == [
+        "TRACKER_DATABASE_URL",
+        "TRACKER_HEARTBEAT_URL",
+        "TRACKER_NOTIFY",
+        "TRACKER_PUSHOVER_TOKEN",
+        "TRACKER_PUSHOVER_USER",
+        "TRACKER_REDIS_URL",
+        "TRACKER_RULES_FILE",
+    ]
 
     usual = {name: field.get_default() for name, field in WorkerSettings.model_fields.items()}
     assert {name: value for name, value in settings if value != usual[name]} == {
@@ -301,8 +315,12 @@ def test_the_demo_takes_nothing_from_the_settings_but_where_it_listens_and_to_wh
 
 
 def test_the_demo_never_touches_the_redis_of_the_settings(clone: Clone):
-    with clone.started("start.sh", "--demo", TRACKER_REDIS_URL="redis://127.0.0.1:1/0") as demo:
-        demo.until_it_says("the database is up")
+    with clone.started("start.sh", "--demo", TRACKER_REDIS_URL="redis://127.0.0.1:1/0", TRACKER_INTERVAL="60") as demo:
+        said = demo.until_it_says("the database is up")
+
+    assert said.startswith(
+        "the demo does not use TRACKER_REDIS_URL: it has a market, a database and rules of its own\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -446,6 +464,80 @@ def test_every_script_is_plain_sh_and_says_what_it_does(script: Path):
         assert text.startswith("#!/bin/sh -e\n# ")
         assert os.access(script, os.X_OK)
         assert '\n. "$(dirname "$(readlink -f "$0")")/environment.sh"\n' in text
+
+
+WITHOUT_HELP = "environment.sh"
+TYPED = [script.name for script in SCRIPTS if script.name != WITHOUT_HELP]
+
+
+@pytest.mark.parametrize("word", ["--help", "-h"])
+@pytest.mark.parametrize("script", TYPED)
+def test_every_script_says_at_once_how_it_is_used_by_the_name_that_was_typed(clone: Clone, script: str, word: str):
+    none = clone.folder / "none"
+
+    asked = [
+        clone.run(script, word, VENV=str(none), PYTHON="false"),
+        subprocess.run([f"./{script}", word], cwd=clone.folder / "scripts", capture_output=True, text=True),
+    ]
+
+    names = [str(clone.folder / "scripts" / script), f"./{script}"]
+    for answer, name in zip(asked, names, strict=True):
+        usage, empty, first, *_ = answer.stdout.splitlines()
+        assert (answer.returncode, answer.stderr, empty) == (0, "", "")
+        assert usage.startswith(f"usage: {name}")
+        assert re.match("[A-Z].+[.:]", first)
+    assert not none.exists()
+
+
+@pytest.mark.parametrize("script", [name for name in TYPED if name not in ("run-tests.sh", "start-worker.sh")])
+def test_an_unknown_option_is_told_before_anything_is_installed(clone: Clone, script: str):
+    tried = clone.run(script, "--nonsense", VENV=str(clone.folder / "none"), PYTHON="false")
+
+    first, usage = tried.stderr.splitlines()
+    name = clone.folder / "scripts" / script
+    assert tried.returncode == 2
+    assert first.startswith(f"{name}: there is no option '--nonsense'; accepted: ")
+    assert first.endswith("--help")
+    assert usage.startswith(f"usage: {name}")
+
+
+@pytest.mark.parametrize("script, words", [("start.sh", "now"), ("start-api.sh", "v1 v1"), ("backup.sh", "a b")])
+def test_a_word_too_many_is_told(clone: Clone, script: str, words: str):
+    tried = clone.run(script, *words.split())
+
+    assert tried.returncode == 2
+    assert "is one word too many" in tried.stderr
+
+
+@pytest.mark.parametrize("script", ["backup.sh", "restore.sh"])
+def test_a_folder_that_is_missing_is_told(clone: Clone, script: str):
+    tried = clone.run(script)
+
+    assert tried.returncode == 2
+    assert tried.stderr.startswith(f"{clone.folder}/scripts/{script}: FOLDER is missing\n")
+
+
+def test_the_help_of_the_worker_names_all_of_its_commands_and_each_has_its_own_by_the_same_name(clone: Clone):
+    helped = clone.run("start-worker.sh", "--help").stdout
+    command = typer.main.get_group(worker.app)
+    name = clone.folder / "scripts" / "start-worker.sh"
+
+    own = clone.run("start-worker.sh", "replay", "--help")
+    wrong = clone.run("start-worker.sh", "--nonsense")
+    early = clone.run("start-worker.sh", "replay", "--help", VENV=str(clone.folder / "none"), PYTHON="false")
+
+    assert set(re.findall(r"^  (\w+) ", helped, re.MULTILINE)) == set(command.commands)
+    assert own.stdout.startswith(f"Usage: {name} replay ")
+    assert wrong.returncode == 2
+    assert f"Usage: {name}" in wrong.stderr
+    assert "No such option: --nonsense" in wrong.stderr
+    assert early.stdout == helped
+
+
+def test_the_help_of_the_measurements_names_all_of_them(clone: Clone):
+    helped = clone.run("bench.sh", "--help").stdout
+
+    assert set(NAMES) <= set(helped.split())
 
 
 # ---- the environment --------------------------------------------------------------------------------------

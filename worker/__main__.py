@@ -1,6 +1,7 @@
 """The wiring and the commands of the worker: settings, sources, connections, signals. No work is done here."""
 
 import asyncio
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -54,6 +55,8 @@ notify = typer.Typer(help="Try the channels that alerts are sent through, and se
 app.add_typer(notify, name="notify", no_args_is_help=True)
 app.add_typer(rules.app, name="rules", no_args_is_help=True)
 
+TYPED = "DATA_TRACKER_TYPED"
+"""Set by the script that was typed, to its name: what the help calls us."""
 SAMPLING = "sampling"
 ROLES = (SAMPLING, *roles.NAMES)
 
@@ -262,4 +265,4 @@ async def _notify_dead(settings: WorkerSettings, channel: str | None, limit: int
 
 
 if __name__ == "__main__":
-    app()
+    app(prog_name=os.environ.get(TYPED))
