@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import venv
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,6 +18,7 @@ UNFINISHED = "unfinished"
 """Lies in an environment while it is being made. Found by the next script, it says that one was killed there."""
 RUNTIME = "requirements.txt"
 DEVELOPMENT = "requirements-dev.txt"
+INSTALLERS = ("pip", "setuptools", "wheel")
 NEW_ENOUGH = "import sys; sys.exit(sys.version_info < (3, 11))"
 
 
@@ -49,10 +51,13 @@ def make(folder: Path, requirements: str) -> None:
     (folder / UNFINISHED).touch()
     for stamp in (RUNTIME, DEVELOPMENT):
         (folder / stamp).unlink(missing_ok=True)
-    # The script of pip is the last thing that its installation writes.
-    if not (folder / "bin" / "pip").exists():
-        venv.create(folder, with_pip=True)
-    install(folder, Path(requirements))
+    if not (folder / "pyvenv.cfg").exists() or not python_of(folder).exists():
+        venv.create(folder)
+    # The installer of this Python may be years old. It is needed once, so it stays outside.
+    with tempfile.TemporaryDirectory(prefix="data-tracker-") as tools:
+        venv.create(tools, with_pip=True)
+        drop_installers(folder, Path(tools), requirements)
+        install(folder, Path(tools), Path(requirements))
     # The lock of development holds all of the runtime's, to the same digit (tests/test_scripts.py).
     for stamp in {RUNTIME, requirements}:
         shutil.copyfile(stamp, folder / stamp)
@@ -83,12 +88,24 @@ def clear(folder: Path) -> None:
         shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
 
 
-def install(folder: Path, requirements: Path) -> None:
+def drop_installers(folder: Path, tools: Path, requirements: str) -> None:
+    """Remove what environments were made with before and nothing here needs at run time, unless it is locked."""
+    locked = set(re.findall(r"^([\w.-]+)==", Path(requirements).read_text(), re.MULTILINE))
+    installed = {path.name.partition("-")[0] for path in folder.glob("lib/python*/site-packages/*.dist-info")}
+    old = [name for name in INSTALLERS if name in installed - locked]
+    if old:
+        command = [str(python_of(tools)), "-m", "pip", "--python", str(folder), "uninstall", "--quiet", "--yes", *old]
+        subprocess.run(command, check=True)
+
+
+def install(folder: Path, tools: Path, requirements: Path) -> None:
     """Install what the lock names, whole and checked by its hashes, and show how far it is."""
     command = [
-        str(python_of(folder)),
+        str(python_of(tools)),
         "-m",
         "pip",
+        "--python",
+        str(folder),
         "install",
         "--require-hashes",
         "--no-deps",

@@ -19,6 +19,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from . import missing
+
 START_SECONDS = 30.0
 DURABLE = ("listen_addresses=", "max_connections=40")
 # Nothing here outlives the machine, so nothing has to wait for the disk; a killed server loses nothing by that.
@@ -36,6 +38,8 @@ def wheel() -> Path:
 
 def debian() -> Path | None:
     """Give the programs of the machine's own PostgreSQL, the newest one; `None` where it has none."""
+    if missing.is_hidden("postgresql"):
+        return None
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
     return found[-1].parent if found else None
 

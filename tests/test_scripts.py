@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+import venv
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +30,7 @@ from scripts.database import answers
 from scripts.supervisor import ignored_by_the_demo, settings_of
 from worker.settings import WorkerSettings
 
-from . import servers
+from . import missing, postgres, servers
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = sorted((ROOT / "scripts").glob("*.sh"))
@@ -586,6 +587,21 @@ def test_a_whole_environment_is_built_upon(tmp_path: Path):
     assert (tmp_path / "bin" / "python").exists()
 
 
+def test_an_environment_has_no_installer_in_it_not_even_one_of_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(
+        environment, "install", lambda _, tools, __: installers.append((tools / "bin" / "pip").exists())
+    )
+    installers: list[bool] = []
+    venv.create(tmp_path, with_pip=True)
+
+    environment.make(tmp_path, environment.RUNTIME)
+
+    assert installers == [True]
+    assert [path.name for path in tmp_path.glob("lib/python*/site-packages/*")] == []
+    assert environment.is_ready(tmp_path, environment.RUNTIME)
+
+
 @pytest.mark.parametrize("lock", sorted(ROOT.glob("requirements*.txt")), ids=lambda path: path.name)
 def test_every_locked_requirement_has_a_hash_and_no_address(lock: Path):
     requirements = lock.read_text().replace("\\\n", "").splitlines()
@@ -634,11 +650,64 @@ def test_a_skip_is_a_failure_in_ci_and_only_there(tmp_path: Path, ci: str):
     words = ["-m", "pytest", "-p", "tests.conftest", "-p", "no:cacheprovider", "--rootdir", str(tmp_path)]
     words += ["--continue-on-collection-errors", str(tmp_path)]
 
-    ran = subprocess.run(
-        [sys.executable, *words], cwd=ROOT, env={**os.environ, "CI": ci}, capture_output=True, text=True
-    )
+    told = {**os.environ, "CI": ci, missing.VARIABLE: ""}
+    ran = subprocess.run([sys.executable, *words], cwd=ROOT, env=told, capture_output=True, text=True)
 
     assert ("2 skipped" in ran.stdout) == (not ci), ran.stdout
     assert ("1 failed, 1 error" in ran.stdout) == bool(ci), ran.stdout
     assert ("skipped, and in CI nothing may be" in ran.stdout) == bool(ci)
     assert ran.returncode == (1 if ci else 0)
+
+
+@pytest.mark.parametrize(
+    "lacks, outcome",
+    [
+        pytest.param("", "2 failed", id="nothing is allowed"),
+        pytest.param("chromium", "1 failed, 1 skipped", id="one of them is"),
+        pytest.param("chromium,postgresql", "2 skipped", id="both are"),
+    ],
+)
+def test_in_ci_only_what_it_was_told_to_do_without_may_be_skipped(tmp_path: Path, lacks: str, outcome: str):
+    (tmp_path / "test_one.py").write_text(
+        "from tests import missing\n"
+        "def test_page():\n    missing.skip('chromium')\n"
+        "def test_archive():\n    missing.skip('postgresql')\n"
+    )
+    words = [
+        "-m",
+        "pytest",
+        "-p",
+        "tests.conftest",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        str(tmp_path),
+        str(tmp_path),
+    ]
+
+    told = {**os.environ, "CI": "1", missing.VARIABLE: lacks}
+    ran = subprocess.run([sys.executable, *words], cwd=ROOT, env=told, capture_output=True, text=True)
+
+    assert outcome in ran.stdout.splitlines()[-1]
+
+
+def test_what_is_hidden_is_not_found(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(missing.VARIABLE, ",".join(missing.PARTS))
+
+    assert servers.debian() is postgres.debian() is missing.program("chromium") is None
+
+
+def test_one_line_says_what_was_skipped_and_how_to_get_it():
+    reasons = [
+        *["Skipped: needs Debian's redis-server"] * 3,
+        "Skipped: needs Debian's chromium",
+        "Skipped: real data is missing: /x (DATA_TRACKER_SHARED says where it is)",
+        "Skipped: it is Sunday",
+    ]
+
+    assert missing.told([]) == ""
+    assert missing.told(reasons) == (
+        "skipped tests: 1 that need chromium, 3 that need redis-server, "
+        "1 that need the recordings (DATA_TRACKER_SHARED names their folder), 1 for another reason (it is Sunday); "
+        "to get them: sudo apt-get install chromium redis-server"
+    )

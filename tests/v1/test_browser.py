@@ -1,12 +1,13 @@
 """The pages in a real browser that can reach this machine and nobody else."""
 
-import shutil
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.async_api import ConsoleMessage, Page, Route, async_playwright, expect
+
+from tests import missing
 
 from .serving import DAY, MINUTE, NOON, Api, Clock, every_minute, fill, sample, serving, tick
 
@@ -32,9 +33,9 @@ class Browser(NamedTuple):
 
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
-    chromium = shutil.which("chromium")
+    chromium = missing.program("chromium")
     if chromium is None:
-        pytest.skip("this machine has no chromium")
+        missing.skip("chromium")
     asked: list[str] = []
     complaints: list[str] = []
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from tests import servers
+from tests import missing, servers
 from tests.conftest import emptied
 from v1 import keys
 from v1.model import Reading
@@ -28,7 +28,7 @@ NEXT = {BTC: Reading("46002"), ETH: Reading("3e-9")}
 async def test_a_server_that_is_killed_is_away_and_when_it_is_back_all_goes_on(name: str, ledger: Ledger):
     binary = getattr(servers, name)()
     if binary is None:
-        pytest.skip("this machine has no redis-server")
+        missing.skip("redis-server")
     for at, market in [*TICKS.items(), (NOON + MINUTE, NEXT)]:
         ledger.tick(at, market)
     with tempfile.TemporaryDirectory() as folder:

@@ -1,0 +1,57 @@
+"""
+What a machine may lack: programs of Debian's that no wheel brings. Tests that need one are skipped without it, and one
+line at the end says which, and how to get them.
+
+`DATA_TRACKER_LACKS=redis-server,chromium` hides them from tests, and in CI allows these skips and no others.
+"""
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+VARIABLE = "DATA_TRACKER_LACKS"
+PARTS = ("redis-server", "chromium", "postgresql")
+"""By the names of their packages."""
+NEEDED = "needs Debian's "
+DATA = "real data is missing"
+
+
+def is_hidden(part: str) -> bool:
+    return part in os.environ.get(VARIABLE, "").split(",")
+
+
+def program(part: str) -> Path | None:
+    """Return the path of a part that is a program of the same name; `None` where there is none."""
+    found = None if is_hidden(part) else shutil.which(part)
+    return Path(found) if found else None
+
+
+def skip(part: str) -> NoReturn:
+    """Skip the test that needs a part."""
+    assert part in PARTS
+    pytest.skip(f"{NEEDED}{part}")
+
+
+def is_allowed(reason: str) -> bool:
+    """Tell whether CI was told to do without what a test was skipped for."""
+    return any(f"{NEEDED}{part}" in reason and is_hidden(part) for part in PARTS)
+
+
+def told(reasons: Iterable[str]) -> str:
+    """Return the line that sums up for what tests were skipped and how to get it; empty where nothing lacked."""
+    found = [reason.removeprefix("Skipped: ") for reason in reasons]
+    lacking = Counter(reason.removeprefix(NEEDED) for reason in found if reason.startswith(NEEDED))
+    without_data = sum(reason.startswith(DATA) for reason in found)
+    needs = [f"{count} that need {part}" for part, count in sorted(lacking.items())]
+    needs += (
+        [f"{without_data} that need the recordings (DATA_TRACKER_SHARED names their folder)"] if without_data else []
+    )
+    others = Counter(reason for reason in found if not reason.startswith((NEEDED, DATA)))
+    needs += [f"{count} for another reason ({reason})" for reason, count in sorted(others.items())]
+    get = f"; to get them: sudo apt-get install {' '.join(sorted(lacking))}" if lacking else ""
+    return f"skipped tests: {', '.join(needs)}{get}" if needs else ""
