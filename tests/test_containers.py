@@ -128,6 +128,51 @@ def test_the_example_of_settings_names_every_one_with_its_default(clean: pytest.
     assert WorkerSettings.load() == default
 
 
+PUBLISHED = "PUBLISH_ADDRESS", "PUBLISH_PORT", "CONFIG", "REDIS_MAXMEMORY"
+MEMORY = {name: f"{name.upper()}_MEMORY" for name in SERVICES}
+
+
+@pytest.mark.parametrize(
+    "given, port",
+    [({}, "127.0.0.1:8000:8000"), ({"PUBLISH_ADDRESS": "0.0.0.0", "PUBLISH_PORT": "80"}, "0.0.0.0:80:8000")],
+)
+def test_the_port_is_published_where_it_is_said_and_else_on_this_machine_alone(given: Mapping[str, str], port: str):
+    assert [interpolated(each, given) for each in SERVICES["api"]["ports"]] == [port]
+
+
+def test_every_container_has_a_limit_of_memory_and_of_logs():
+    for name, service in SERVICES.items():
+        assert interpolated(service["mem_limit"], {MEMORY[name]: "3g"}) == "3g"
+        assert service["logging"]["options"] == {"max-size": "10m", "max-file": "3"}
+
+
+@pytest.mark.parametrize("service, kind", [("api", Settings), ("worker", WorkerSettings)])
+def test_a_settings_file_rules_and_secrets_are_found_in_the_folder_that_is_mounted(
+    service: str, kind: type[Settings], clean: pytest.MonkeyPatch, tmp_path: Path
+):
+    told = SERVICES[service]
+    (mount,) = [interpolated(each, {"CONFIG": str(tmp_path)}) for each in told["volumes"] if "CONFIG" in each]
+    for name, value in {**ENVIRONMENT, **told["environment"]}.items():
+        clean.setenv(name, interpolated(value, {}))
+    (tmp_path / "tracker.toml").write_text('interval = 5\napi_keys_file = "keys"\n')
+    (tmp_path / "keys").write_text("a-key-of-16-or-more\n")
+
+    settings = kind.load()
+
+    assert mount == f"{tmp_path}:{told['working_dir']}:ro"
+    assert (settings.interval, settings.api_keys) == (5, ("a-key-of-16-or-more",))
+
+
+def test_the_page_about_containers_names_every_variable_of_the_compose_file():
+    text = (ROOT / "docker-compose.yml").read_text()
+    page = (ROOT / "deploy" / "README.md").read_text()
+
+    names = {name for name in re.findall(r"\$\{(\w+)", text) if not name.startswith("TRACKER_")}
+
+    assert names == {*PUBLISHED, *MEMORY.values(), "COMPOSE_PROFILES"}
+    assert all(f"`{name}`" in page for name in names)
+
+
 def test_the_image_serves_the_version_that_latest_points_at():
     assert ["python", "-m", (ROOT / "latest").resolve().name] == COMMAND
 
@@ -147,7 +192,7 @@ async def test_the_redis_of_the_compose_file_lacks_nothing(tmp_path: Path):
     here = {"redis-server": str(binary), "/data": str(tmp_path), "6379": str(port)} | {
         inside: str(ROOT / path) for inside, path in outside.items()
     }
-    command = [here.get(word, word) for word in SERVICES["redis"]["command"]]
+    command = [here.get(word, word) for word in (interpolated(each, {}) for each in SERVICES["redis"]["command"])]
 
     address = f"redis://127.0.0.1:{port}/0"
 
