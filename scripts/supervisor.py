@@ -102,7 +102,7 @@ def ignored_by_the_demo() -> list[str]:
 
 
 def _is_setting(name: str) -> bool:
-    return name in WorkerSettings.model_fields or name in map(file_of, WorkerSettings.secrets)
+    return name in WorkerSettings.model_fields or name in map(file_of, WorkerSettings.secret_names)
 
 
 def _written(value: object) -> str:

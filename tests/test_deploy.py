@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 UNIT = ROOT / "deploy" / "data-tracker.service"
 PAGE = (ROOT / "deploy" / "README.md").read_text()
 INSTALLED = "/opt/data-tracker"
-SECRETS = {name.upper() for name in WorkerSettings.secrets}
+SECRETS = {name.upper() for name in WorkerSettings.secret_names}
 
 
 def directives() -> dict[str, list[str]]:

@@ -164,7 +164,9 @@ def test_a_part_that_is_killed_is_started_again_and_the_others_wait_for_it(clone
         for name in PARTS:
             os.kill(clone.part(name) or 0, signal.SIGKILL)
             until(lambda name=name: clone.part(name) not in (before[name], None))
-        until(lambda: is_answered(question))
+            until(lambda: is_answered(question))
+            # Who needs what was killed waits for it.
+            assert all(clone.part(other) == before[other] for other in PARTS[PARTS.index(name) + 1 :])
         after = {name: clone.part(name) for name in PARTS}
         demo.process.send_signal(signal.SIGINT)
         code = demo.code()

@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     """`TRACKER_BIND=127.0.0.1:9000 scripts/start-api.sh`: from the environment, `.env`, or `tracker.toml`."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True)
-    secrets: ClassVar[frozenset[str]] = frozenset({"api_keys", "database_url", "redis_url"})
+    secret_names: ClassVar[frozenset[str]] = frozenset({"api_keys", "database_url", "redis_url"})
     """Settings that hold something secret, or may. `TRACKER_<NAME>_FILE` names a file that each is read from."""
 
     bind: str = "127.0.0.1:8000"
@@ -158,7 +158,7 @@ class Settings(BaseSettings):
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], *_: PydanticBaseSettingsSource, **named: PydanticBaseSettingsSource
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (named["init_settings"], *layers(settings_cls, cls.secrets))
+        return (named["init_settings"], *layers(settings_cls, cls.secret_names))
 
     @classmethod
     def load(cls, **given: Any) -> Self:
@@ -177,7 +177,7 @@ class Settings(BaseSettings):
             return reason
         name = str(detail["loc"][0])
         # Whoever reads the log need not know a secret. Of an address its password is one.
-        shown = "what is set" if name in cls.secrets - _SHOWN else _masked(repr(detail["input"]))
+        shown = "what is set" if name in cls.secret_names - _SHOWN else _masked(repr(detail["input"]))
         return f"{PREFIX}{name.upper()}: {shown} is not accepted: {reason}"
 
 

@@ -41,7 +41,7 @@ WEBHOOK = "webhook+"
 class WorkerSettings(Settings):
     """`TRACKER_SOURCES=binance TRACKER_METRICS='BINANCE:*' scripts/start-worker.sh`."""
 
-    secrets: ClassVar[frozenset[str]] = Settings.secrets | {
+    secret_names: ClassVar[frozenset[str]] = Settings.secret_names | {
         "coinmarketcap_api_key",
         "cryptocompare_api_key",
         "cryptowatch_api_key",
@@ -218,7 +218,7 @@ def _misspelt(kind: type[WorkerSettings]) -> list[str]:
         names = named(kind)
     except WrongSettings:  # Said already, of the file.
         return []
-    known = {*kind.model_fields, *map(file_of, kind.secrets)}
+    known = {*kind.model_fields, *map(file_of, kind.secret_names)}
     return [
         f"{PREFIX}{name.upper()}: there is no such setting{_near(name, known)}"
         for name in sorted(names - known)

@@ -169,10 +169,10 @@ PUSHOVER = {"PUSHOVER_TOKEN": "t" * 30, "PUSHOVER_USER": "u" * 30}
 def test_every_setting_that_is_not_shown_is_known_to_be_secret():
     unseen = {name for name, field in WorkerSettings.model_fields.items() if "Secret" in str(field.annotation)}
 
-    assert unseen <= WorkerSettings.secrets <= WorkerSettings.model_fields.keys()
+    assert unseen <= WorkerSettings.secret_names <= WorkerSettings.model_fields.keys()
 
 
-@pytest.mark.parametrize("name", sorted(WorkerSettings.secrets))
+@pytest.mark.parametrize("name", sorted(WorkerSettings.secret_names))
 @pytest.mark.parametrize("around", ["{}\n", " {}\r\n", "\ufeff{}"])
 def test_a_secret_is_used_without_the_blanks_and_line_ends_around_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, around: str
@@ -196,7 +196,7 @@ def test_a_secret_is_used_without_the_blanks_and_line_ends_around_it(
     assert plain == typed == getattr(WorkerSettings.load(), name)
 
 
-@pytest.mark.parametrize("name", sorted(WorkerSettings.secrets))
+@pytest.mark.parametrize("name", sorted(WorkerSettings.secret_names))
 def test_a_secret_with_quotes_around_it_is_refused_by_its_name_and_not_shown(
     monkeypatch: pytest.MonkeyPatch, name: str
 ):
