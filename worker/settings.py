@@ -169,8 +169,9 @@ class WorkerSettings(Settings):
 
     @model_validator(mode="after")
     def _some_source_may_give_each_metric(self) -> Self:
-        if "cryptowatch" in self.sources:
-            return self  # what it has is known when it is asked
+        # What cryptowatch has is known when it is asked. Metrics that nobody set stop no role that does not need them.
+        if "cryptowatch" in self.sources or "metrics" not in self.model_fields_set:
+            return self
         for wish in self.metrics:
             source = wish.partition(":")[0].lower()
             if wish != "*" and source not in self.sources:

@@ -55,7 +55,6 @@ class ArchiveNow(BaseModel):
     reason: str | None
     retry_at: Annotated[int | None, Field(description="When it is tried again, unix seconds.")]
     advice: Annotated[str | None, Field(description="What somebody can do where it is failing.")]
-    looked_at: Annotated[int | None, Field(description="When it was last seen to take writes, unix seconds.")]
 
 
 class ChannelNow(BaseModel):
