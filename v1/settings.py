@@ -29,6 +29,10 @@ RedisUrl = Annotated[AnyUrl, UrlConstraints(allowed_schemes=["redis", "rediss", 
 Words = Annotated[tuple[str, ...], NoDecode]
 """A list, written with commas between."""
 
+OUR_PATHS = (str(__package__), "latest", "health", "docs", "redoc", "page", "openapi.json")
+"""How the paths begin that are served."""
+_ROOT_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+")
+
 _KINDS = {"sqlite": "sqlite", "postgresql": "postgresql", "postgres": "postgresql"}
 _DRIVEN = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 _PASSWORD = re.compile(r"(//[^:/@]*):[^@]*@")
@@ -62,6 +66,8 @@ class Settings(BaseSettings):
     """Seconds between two ticks."""
     api_keys: Words = ()
     """Who may ask, by `Authorization: Bearer KEY`; empty: everybody."""
+    root_path: str | None = None
+    """The path below which a proxy serves the API and the page: `/tracker`."""
     cors_origins: Words = ()
     """Web pages of which origins may ask: `https://example.org`, or `*`."""
     open: bool = False
@@ -100,6 +106,17 @@ class Settings(BaseSettings):
         if int(value.rpartition(":")[2]) > MOST_PORTS:
             raise ValueError(f"a port is at most {MOST_PORTS}")
         return value
+
+    @field_validator("root_path")
+    @classmethod
+    def _is_a_path_of_a_proxy(cls, value: str | None) -> str | None:
+        """Take a path without the slash at its end, which begins with no path of our own: it would be taken for that."""
+        path = (value or "").rstrip("/")
+        if path and not _ROOT_PATH.fullmatch(path):
+            raise ValueError("must be a path of letters, digits and . _ ~ -: /tracker, /team/tracker; or empty")
+        if path.split("/")[1:2] and path.split("/")[1] in OUR_PATHS:
+            raise ValueError(f"must not begin with a path of our own: {', '.join(OUR_PATHS)}")
+        return path or None
 
     @field_validator("interval")
     @classmethod
