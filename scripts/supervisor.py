@@ -167,7 +167,7 @@ async def up(settings: WorkerSettings, version: str, running: AsyncExitStack, *,
 def described(settings: WorkerSettings, address: Address, question: str, health: Health | None) -> str:
     """Say where everything is, with an example that has an answer, and what is not well."""
     filled = percent(health)
-    day = "the past day is not being filled yet" if filled is None else f"the past day is being filled: {filled} %"
+    day = "" if filled is None else f"\n  day     the past day is being filled: {filled} %"
     wrong = [f"\n  {health['status']}: {reason}" for reason in health["reasons"]] if health else []
     well = f", and this is not well:{''.join(wrong)}" if wrong else ""
     key = " -H 'Authorization: Bearer KEY'" if settings.api_keys else ""
@@ -175,8 +175,7 @@ def described(settings: WorkerSettings, address: Address, question: str, health:
 data-tracker is up, with its data in {settings.data_dir}/{well}
   page    {address.base}/
   docs    {address.base}/docs
-  ask it  curl{key} '{address.base}{question}'
-  day     {day}
+  ask it  curl{key} '{address.base}{question}'{day}
   logs    {settings.data_dir}/logs/
   stop    Ctrl-C, or: kill {os.getpid()}"""
 

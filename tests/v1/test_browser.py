@@ -375,6 +375,26 @@ async def test_a_key_typed_into_the_dialog_of_the_browser_opens_page_and_documen
         await page.close()
 
 
+@pytest.mark.usefixtures("market")
+async def test_page_and_documentation_work_below_the_path_of_a_proxy(server: str, browser: Browser, clock: Clock):
+    page = browser.page
+    await page.clock.install(time=NOON + 5)
+    async with serving(clock, server, root_path="/team/tracker") as api:
+        await page.goto(f"{api.url}/team/tracker/")
+        await expect(page.locator("#ranks tr")).to_have_count(3)
+        csv = await page.locator("#csv").get_attribute("href") or ""
+        await page.get_by_role("link", name="API").click()
+        await expect(page.locator(".opblock")).to_have_count(await operations(api))
+        await page.goto(f"{api.url}/team/tracker/redoc")
+        await expect(page.locator("h1")).to_contain_text("data-tracker")
+        asked = await page.evaluate("performance.getEntriesByType('resource').map((each) => each.name)")
+
+    assert csv.startswith("/team/tracker/v1/metrics/")
+    assert [name for name in asked if name.startswith(api.url) and "/team/tracker/" not in name] == []
+    assert browser.asked == []
+    assert browser.complaints == []
+
+
 async def test_the_browser_is_told_to_ask_nobody_else(api: Api):
     for path in ("/", "/docs", "/redoc"):
         policy = (await api.get(path)).headers["Content-Security-Policy"]
