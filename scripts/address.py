@@ -56,8 +56,9 @@ class Address:
 
 
 def is_hopeless(health: Mapping[str, Any] | None) -> bool:
-    """Return whether there is something to mend before there can be a sample: a source fails, or nobody has a metric."""
+    """Return whether there is something to mend before there can be a sample: sources fail, or have nothing."""
     if health is None:
         return False
-    is_failing = any(source["state"] != "ok" for source in health["sources"].values())
-    return is_failing or bool(health["wishes"])
+    sources = health["sources"].values()
+    has_trouble = bool(health["wishes"]) or any(source["state"] != "ok" for source in sources)
+    return has_trouble and not any(source["state"] == "ok" and source["metrics"] for source in sources)

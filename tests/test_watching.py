@@ -8,9 +8,11 @@ from scripts.address import is_hopeless
 from scripts.watching import Watch, percent
 
 
-def health(*reasons: str, done: int | None = None, state: str = "ok", **wishes: str) -> dict[str, Any]:
+def health(
+    *reasons: str, done: int | None = None, state: str = "ok", metrics: int = 0, **wishes: str
+) -> dict[str, Any]:
     filling = None if done is None else {"done": done, "of": 200}
-    source = {"state": state, "filling": filling}
+    source = {"state": state, "filling": filling, "metrics": metrics}
     status = "degraded" if reasons else "ready"
     return {"status": status, "reasons": list(reasons), "sources": {"a": source}, "wishes": wishes}
 
@@ -61,6 +63,7 @@ def test_a_fill_is_told_at_every_quarter_and_at_its_end():
         pytest.param(health(), False, id="all is well"),
         pytest.param(health(state="failing"), True, id="a source fails"),
         pytest.param(health(**{"KRAKEN:XBTUSD": "no"}), True, id="nobody has a metric"),
+        pytest.param(health(metrics=2, **{"KRAKEN:XBTUSD": "no"}), False, id="there are other metrics"),
     ],
 )
 def test_first_samples_are_not_waited_for_where_there_is_something_to_mend(known, expected):

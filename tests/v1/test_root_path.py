@@ -90,7 +90,9 @@ def test_what_is_no_path_is_refused(path: str):
 
 @pytest.mark.parametrize("path", ["/v1", "/latest/x", "/docs"])
 def test_a_path_of_our_own_is_refused(path: str):
-    with pytest.raises(WrongSettings, match=r"TRACKER_ROOT_PATH: .+ must not begin with a path of our own: v1, latest,"):
+    with pytest.raises(
+        WrongSettings, match=r"TRACKER_ROOT_PATH: .+ must not begin with a path of our own: v1, latest,"
+    ):
         Settings.load(root_path=path)
 
 
