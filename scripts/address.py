@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from aiohttp import ClientError, ClientSession
 
@@ -27,11 +29,22 @@ class Address:
         """Give the path of a history that has an answer; that of the list of metrics where there is none so soon."""
         last = time.monotonic() + FIRST_METRIC_SECONDS
         while time.monotonic() < last:
-            match await self._ask(f"/{self._version}/metrics?limit=1"):
-                case {"metrics": [{"metric": metric}, *_]}:
+            match await self._ask(f"/{self._version}/ranks?limit=1"):
+                case {"ranks": [{"metric": metric}, *_]}:
                     return f"/{self._version}/metrics/{metric}/history?measure=price"
+            if is_hopeless(await self.health()):
+                break
             await asyncio.sleep(0.1)
         return f"/{self._version}/metrics"
+
+    async def health(self) -> Mapping[str, Any] | None:
+        """Return what `/health/ready` says, ready or not; `None` where it does not answer."""
+        try:
+            async with self._session.get(self.base + "/health/ready") as answer:
+                known = await answer.json()
+        except (ClientError, TimeoutError, OSError, ValueError):
+            return None
+        return known if isinstance(known, dict) else None
 
     async def _ask(self, path: str) -> object:
         """Give the answer to a question, `None` where there is none."""
@@ -40,3 +53,12 @@ class Address:
                 return await answer.json() if answer.ok else None
         except (ClientError, TimeoutError, OSError, ValueError):
             return None
+
+
+def is_hopeless(health: Mapping[str, Any] | None) -> bool:
+    """Return whether there is something to mend before there can be a sample: sources fail, or have nothing."""
+    if health is None:
+        return False
+    sources = health["sources"].values()
+    has_trouble = bool(health["wishes"]) or any(source["state"] != "ok" for source in sources)
+    return has_trouble and not any(source["state"] == "ok" and source["metrics"] for source in sources)

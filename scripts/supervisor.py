@@ -24,6 +24,7 @@ from scripts.claims import Claimed, claim, holds, sign
 from scripts.parts import Fell, evict_leftover
 from scripts.restarts import KeptPart
 from scripts.saying import say, typed_as
+from scripts.watching import Health, Watch, percent
 from worker.latest import PREFIX, WITHOUT_FILES, WrongSettings, file_of, written
 from worker.settings import WorkerSettings
 
@@ -178,19 +179,26 @@ async def up(settings: WorkerSettings, version: str, running: AsyncExitStack, *,
             address = Address(settings, version, session)
             await until(address.is_live, START_SECONDS, api)
             say("waiting for the first samples")
-            say(described(settings, address, await address.question()))
+            question = await address.question()
+            health, watch_over = await address.health(), Watch()
+            say(described(settings, address, question, health))
+            watch_over.keep(health or {"reasons": []})
+            await watch_over.run(address.health)
 
 
-def described(settings: WorkerSettings, address: Address, question: str) -> str:
-    """Say where everything is, with an example that has an answer."""
+def described(settings: WorkerSettings, address: Address, question: str, health: Health | None) -> str:
+    """Say where everything is, with an example that has an answer, and what is not well."""
+    filled = percent(health)
+    day = "" if filled is None else f"\n  day     the past day is being filled: {filled} %"
+    wrong = [f"\n  {health['status']}: {reason}" for reason in health["reasons"]] if health else []
+    well = f", and this is not well:{''.join(wrong)}" if wrong else ""
     key = " -H 'Authorization: Bearer KEY'" if settings.api_keys else ""
     return f"""
-data-tracker is up, with its data in {settings.data_dir}/
+data-tracker is up, with its data in {settings.data_dir}/{well}
   page    {address.base}/
   docs    {address.base}/docs
-  ask it  curl{key} '{address.base}{question}'
-  soon    all of the past day: it is being filled in, ranks and means with it
-  logs    {settings.data_dir}/logs/ (worker.log says how far that is)
+  ask it  curl{key} '{address.base}{question}'{day}
+  logs    {settings.data_dir}/logs/
   stop    Ctrl-C, or: kill {os.getpid()}"""
 
 

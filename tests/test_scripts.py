@@ -156,6 +156,32 @@ def points_of(question: str) -> list[object]:
         return list(json.load(answer)["points"])
 
 
+def test_where_the_exchange_cannot_be_reached_it_is_said_since_when_what_is_tried_next_and_what_to_do(clone: Clone):
+    with clone.started("start.sh", TRACKER_KRAKEN_URL="http://127.0.0.1:1") as start:
+        said = start.until_it_says("stop ")
+
+    assert "data-tracker is up, with its data in data/, and this is not well:\n" in said
+    assert re.search(
+        r"\n  degraded: kraken is failing since 20\S+ \S+ UTC: kraken did not answer: .+; it is asked again at the next "
+        r"tick; see whether this machine reaches TRACKER_KRAKEN_URL: network, DNS, proxy, firewall\n",
+        said,
+    )
+    assert "soon" not in said
+
+
+def test_a_file_of_rules_that_is_not_there_and_a_metric_that_nobody_has_are_said(clone: Clone):
+    given = {
+        "TRACKER_SOURCES": "simulated",
+        "TRACKER_METRICS": "SIMULATED:BTCUSD,SIMULATED:BTCUDS",
+        "TRACKER_RULES_FILE": "no-rules.toml",
+    }
+    with clone.started("start.sh", **given) as start:
+        said = start.until_it_says("no-rules.toml: cannot be read")
+        said = start.until_it_says("nothing is sampled as SIMULATED:BTCUDS")
+
+    assert "nothing is sampled as SIMULATED:BTCUDS: simulated has no pair BTCUDS; nearest: BTCUSD" in said
+
+
 @pytest.mark.timeout(120)
 def test_a_part_that_is_killed_is_started_again_and_the_others_wait_for_it(clone: Clone):
     with clone.started("start.sh", "--demo") as demo:

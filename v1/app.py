@@ -64,7 +64,7 @@ def create_app(settings: Settings | None = None, clock: Callable[[], float] = ti
     if is_latest():
         app.include_router(router, prefix=LATEST, include_in_schema=False)
     app.include_router(health_router)
-    app.include_router(document.router(app, PREFIX))
+    app.include_router(document.router(app, PREFIX, settings.root_path or ""))
     pages.install(app, PREFIX)
     problems.install(app, clock)
     return app
@@ -79,7 +79,11 @@ def is_latest() -> bool:
 
 def _before_routes(settings: Settings) -> list[Middleware]:
     """Give what every request passes, outermost first."""
-    chain = [Middleware(guards.Head), Middleware(GZipMiddleware, minimum_size=GZIP_FROM, compresslevel=GZIP_LEVEL)]
+    chain = [
+        Middleware(guards.RootPath, root_path=settings.root_path or ""),
+        Middleware(guards.Head),
+        Middleware(GZipMiddleware, minimum_size=GZIP_FROM, compresslevel=GZIP_LEVEL),
+    ]
     if settings.cors_origins:
         # Before the keys: a browser asks whether it may ask, and sends no key with that.
         chain.append(

@@ -10,6 +10,7 @@ Every key version 1 owns in Redis. No other module spells one.
     v1:next:{<one of these>}      zset    what is to take its place          while it is written, at most 24 h
     v1:tick                       string  newest committed tick              for ever
     v1:sources                    hash    source: how it does, JSON          for ever
+    v1:wishes                     hash    wish that no source gives: why     for ever
     v1:archive                    string  how the archive does, JSON         for ever
     v1:lease                      string  who feeds this Redis               15 s after the last sign of life
     v1:rules                      hash    rule id: rule, JSON                for ever
@@ -60,6 +61,7 @@ METRICS = f"{OURS}metrics"
 TICK = f"{OURS}tick"
 TICKS = f"{OURS}ticks"
 SOURCES = f"{OURS}sources"
+WISHES = f"{OURS}wishes"
 ARCHIVE = f"{OURS}archive"
 LEASE = f"{OURS}lease"
 RULES = f"{OURS}rules"
@@ -76,7 +78,7 @@ TOP = f"{OURS}top"
 TOP_ROLES = f"{OURS}top:roles"
 
 PERMANENT = frozenset(
-    {TICK, SOURCES, ARCHIVE, RULES, FILE_RULES, RULES_PROBLEM, SILENCES, OUTAGES, CHANNELS, TOP_ROLES}
+    {TICK, SOURCES, WISHES, ARCHIVE, RULES, FILE_RULES, RULES_PROBLEM, SILENCES, OUTAGES, CHANNELS, TOP_ROLES}
 )
 """The keys without an end: few, small, and of fixed number."""
 

@@ -29,6 +29,10 @@ RedisUrl = Annotated[AnyUrl, UrlConstraints(allowed_schemes=["redis", "rediss", 
 Words = Annotated[tuple[str, ...], NoDecode]
 """A list, written with commas between."""
 
+OUR_PATHS = (str(__package__), "latest", "health", "docs", "redoc", "page", "openapi.json")
+"""How the paths begin that are served."""
+_ROOT_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+")
+
 _KINDS = {"sqlite": "sqlite", "postgresql": "postgresql", "postgres": "postgresql"}
 _DRIVEN = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 _PASSWORD = re.compile(r"(//[^:/@]*):.*@|(?<=[?&])(password=)[^&]*")
@@ -57,6 +61,8 @@ class Settings(BaseSettings):
     """Seconds between two ticks."""
     api_keys: Words = ()
     """Who may ask, by `Authorization: Bearer KEY`; empty: everybody."""
+    root_path: str | None = None
+    """The path below which a proxy serves the API and the page: `/tracker`."""
     cors_origins: Words = ()
     """Web pages of which origins may ask: `https://example.org`, or `*`."""
     open: bool = False
@@ -122,6 +128,17 @@ class Settings(BaseSettings):
     @classmethod
     def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(checks.origin(each) for each in value)
+
+    @field_validator("root_path")
+    @classmethod
+    def _is_a_path_of_a_proxy(cls, value: str | None) -> str | None:
+        """Take a path without the slash at its end, which begins with no path of our own: it would be taken for that."""
+        path = (value or "").rstrip("/")
+        if path and not _ROOT_PATH.fullmatch(path):
+            raise ValueError("must be a path of letters, digits and . _ ~ -: /tracker, /team/tracker; or empty")
+        if path.split("/")[1:2] and path.split("/")[1] in OUR_PATHS:
+            raise ValueError(f"must not begin with a path of our own: {', '.join(OUR_PATHS)}")
+        return path or None
 
     @field_validator("interval")
     @classmethod

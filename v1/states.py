@@ -1,6 +1,7 @@
 """Tells fresh from stale, of one metric and of the whole. Pure: the time is an argument."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -30,6 +31,8 @@ class State(StrEnum):
     """No sample for more than three intervals."""
     FROZEN = "frozen"
     """Samples come, but say the same for an hour although there was trade, or the provider's clock stands still."""
+    DEAD = "dead"
+    """No sample comes: the provider lists the market, and has no price of it."""
 
 
 class Health(StrEnum):
@@ -85,16 +88,55 @@ def health(
     archive: Mapping[str, Any] | None = None,
 ) -> tuple[Health, list[str]]:
     """Judge the whole, with a reason for everything that is not as it should be."""
-    failing = [
-        f"{name} is failing: {said.get('reason') or 'it does not say why'}"
-        for name, said in sources.items()
-        if said.get("state") != "ok"
-    ]
+    failing = [_failing_source(name, said, now) for name, said in sources.items() if said.get("state") != "ok"]
     if archive and archive.get("state") != "ok":
-        failing.append(f"hours are not archived: {archive.get('reason') or 'it is not said why'}")
+        failing.append(_failing_archive(archive, now))
     if tick is None:
         return Health.UNREADY, ["there was no tick yet: is the worker running?", *failing]
     if is_late(tick, now, interval):
         late = f"the newest tick is {now - tick} s old, with one every {interval} s: is the worker running?"
         return Health.UNREADY, [late, *failing]
     return (Health.DEGRADED if failing else Health.READY), failing
+
+
+def lacks(unmet: Mapping[str, str], *, is_empty: bool) -> list[str]:
+    """Return a reason for every wish that no source fulfils, and one where no metric has a sample at all."""
+    found = [f"nothing is sampled as {wish}: {reason}; change TRACKER_METRICS" for wish, reason in unmet.items()]
+    return [*found, "no metric has a sample of the last day"] if is_empty else found
+
+
+def resting(channels: Mapping[str, Mapping[str, Any]], now: int) -> list[str]:
+    """Return a reason for every channel that sends nothing until some time to come."""
+    return [
+        f"alerts wait: channel {name} sends nothing until {moment(said['until'])}{_after(said['failures'])}"
+        for name, said in channels.items()
+        if said["until"] > now
+    ]
+
+
+def moment(at: float) -> str:
+    """Write a time for people: `2021-05-17 12:00:05 UTC`."""
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _after(failures: int) -> str:
+    return f", after {failures} failures in a row" if failures else ""
+
+
+def _failing_source(name: str, said: Mapping[str, Any], now: int) -> str:
+    retry = said.get("retry_at") or 0
+    following = f"it is asked again at {moment(retry)}" if retry > now else "it is asked again at the next tick"
+    return _told(f"{name} is failing", said, following)
+
+
+def _failing_archive(said: Mapping[str, Any], now: int) -> str:
+    retry = said.get("retry_at") or 0
+    following = f"it is tried again at {moment(retry)}" if retry > now else "it is tried again within a minute"
+    return _told("hours are not archived", said, following)
+
+
+def _told(what: str, said: Mapping[str, Any], following: str) -> str:
+    """Write what fails, since when, why, what is tried next, and what somebody can do."""
+    since = f" since {moment(said['since'])}" if said.get("since") is not None else ""
+    why = said.get("reason") or "it is not said why"
+    return "; ".join(filter(None, [f"{what}{since}: {why}", following, said.get("advice")]))

@@ -183,7 +183,7 @@ async def _sample(settings: WorkerSettings) -> None:
         tasks.create_task(dispatch.run())
         tasks.create_task(heartbeat.run())
         live = Live(sources, store, settings.interval, committed=heartbeat.beat)
-        live.rules = rulebook
+        live.rules, live.notes.wishes = rulebook, settings.metrics
         archiver = Archiver(store, *archived, look_again=live.look_for_holes)
         live.after_fill = archiver.after_fill
         await archiver.open(now)

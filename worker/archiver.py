@@ -22,6 +22,9 @@ SHORTEST_WAIT, LONGEST_WAIT = 5, 60
 """Seconds between two tries while the database is away, doubled each time."""
 MOST_LATE = 600
 """Seconds that late samples may go on coming before their hours are revised all the same."""
+LOOK_SECONDS = 30
+"""Seconds between two looks whether an archive that is open still takes writes; hours are closed far more rarely."""
+ADVICE = "see whether the database of TRACKER_DATABASE_URL, or the disk of TRACKER_DATA_DIR, takes writes"
 PATIENCE = 30.0
 """Seconds that the first tick may wait for hours that it would let go of."""
 
@@ -48,6 +51,8 @@ class Archiver:
         self._closer = closer
         self._hindsight = hindsight
         self._is_open = False
+        self._looked_at = 0
+        """When the archive was last seen to take writes."""
         self._late = 0
         """How much was late at the last look."""
         self._late_since = 0
@@ -88,7 +93,7 @@ class Archiver:
         if now < self._not_before:
             return
         try:
-            await self._opened()
+            await self._checked(now)
             await self._close(now)
             await self._revise(now)
         except ArchiveError as error:
@@ -118,6 +123,19 @@ class Archiver:
         if not self._is_open:
             await self._archive.open()
             self._is_open = True
+            if self._reason is not None:
+                # What it has taken before it failed it may have lost: a file put back, a standby that lags.
+                self._closer.forget()
+
+    async def _checked(self, now: int) -> None:
+        """Open the archive, or see now and then that it takes writes: an hour is too long to find out that it does not."""
+        if not self._is_open:
+            await self._opened()
+        elif now < self._looked_at + LOOK_SECONDS:
+            return
+        else:
+            await self._archive.check()
+        self._looked_at = now
 
     async def _close(self, now: int) -> None:
         tick = await self._store.tick()
@@ -166,6 +184,8 @@ class Archiver:
             "since": self._since,
             "newest": self._closer.newest,
             "reason": self._reason,
+            "retry_at": self._not_before if self._reason else None,
+            "advice": ADVICE if self._reason else None,
         }
         try:
             if self._noted is not None and await self._store.archive() is None:

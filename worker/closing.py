@@ -70,6 +70,10 @@ class Closer:
         """
         self._next, self._also = keys.hour_of(oldest_tick), also
 
+    def forget(self) -> None:
+        """Close every hour that the store has again: the archive may have lost some."""
+        self._next = None
+
     async def until(self, end: int, at: int) -> int:
         """
         Close every hour that was over at `end` and is not closed yet, oldest first, and give how many.

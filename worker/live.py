@@ -9,10 +9,11 @@ from worker.asking import ask
 from worker.backlog import Backlog
 from worker.fill import Filler, Sleep
 from worker.latest import StoreAway, Writer
-from worker.progress import progress
+from worker.progress import Seen, progress
 from worker.rulebook import Fixed, Rules
 from worker.sources.watched import Watched
 from worker.tick import tick
+from worker.wishes import SourceNotes
 
 log = structlog.get_logger()
 
@@ -65,7 +66,7 @@ class Live:
         """Whether everything was committed since Redis was last away, or since the start."""
         self._is_away = False
         self._may_have_holes = False
-        self._noted: object = None
+        self.notes = SourceNotes(sources)
         self.after_fill: AfterFill | None = None
         self.rules: Rules = Fixed()
         """Who gives the alert rules; none, unless somebody else is put here."""
@@ -146,7 +147,7 @@ class Live:
             log.warning("Redis has forgotten ticks", had=before, has=self._newest)
         self._backlog.forgotten(after=self._newest)
         await self.rules.read()
-        self._noted = None
+        self.notes.forget()
         self._may_have_holes = True
         if self._newest > self._now:
             log.warning(
@@ -169,10 +170,20 @@ class Live:
         self._backlog.done(at)
 
     async def _note(self) -> None:
-        states = {source.name: source.state() for source in self._sources}
-        if states != self._noted:
-            await self._store.note_sources(states)
-            self._noted = states
+        news = self.notes.news()
+        if news:
+            await self._store.note_sources(*news)
+            self.notes.keep(news)
+
+    def _telling(self, source: Watched, seen: Seen) -> Seen:
+        """Return what a fill tells its progress: it is shown here, and noted in the store at every whole percent."""
+
+        def tell(done: int, of: int) -> None:
+            seen(done, of)
+            if self.notes.has_advanced(source.name, done, of):
+                self._due.set()
+
+        return tell
 
     async def _fill(self, source: Watched) -> None:
         """Fill from one source whenever there may be holes, for ever, and rank what came of it."""
@@ -186,14 +197,20 @@ class Live:
             self._due.set()  # for a note of what the source does not have
             try:
                 with progress(f"filling the past day from {source.name}") as seen:
-                    taken = await filler.fill(at, seen)
+                    taken = await filler.fill(at, self._telling(source, seen))
                 if taken:
                     await self._store.derive(at)
                     log.info("filled the past day", source=source.name, samples=taken)
+                self._end_fill(source)
                 if self.after_fill:
                     others = [other for other in self._sources if other is not source]
                     await self.after_fill(source, others, at, holes.is_set)
             except StoreAway as error:
                 log.debug("filling stops", source=source.name, reason=str(error))
+                self._end_fill(source)
                 await self._sleep(self._interval)
                 holes.set()
+
+    def _end_fill(self, source: Watched) -> None:
+        if self.notes.has_ended(source.name):
+            self._due.set()

@@ -171,6 +171,10 @@ class WorkerSettings(Settings):
             exchange, colon, pair = wish.partition(":")
             if wish != "*" and not (exchange and colon and pair and wish.isprintable() and " " not in wish):
                 raise ValueError(f"{wish!r} is not a metric: write EXCHANGE:PAIR, EXCHANGE:* or *")
+            if "*" in exchange + pair and wish != "*" and (pair != "*" or "*" in exchange):
+                raise ValueError(
+                    f"{wish!r} is not accepted: * stands for all pairs; write EXCHANGE:PAIR, EXCHANGE:* or *"
+                )
         return wishes
 
     @model_validator(mode="after")
@@ -179,6 +183,21 @@ class WorkerSettings(Settings):
             raise ValueError(
                 f"{PREFIX}CRYPTOWATCH_URL is missing: Cryptowatch closed in 2023, name a server that answers like it"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _some_source_may_give_each_metric(self) -> Self:
+        # What cryptowatch has is known when it is asked. Metrics that nobody set stop no role that does not need them.
+        if "cryptowatch" in self.sources or "metrics" not in self.model_fields_set:
+            return self
+        for wish in self.metrics:
+            source = wish.partition(":")[0].lower()
+            if wish != "*" and source not in self.sources:
+                mend = f"add {source} to {PREFIX}SOURCES" if source in SOURCES else "name another exchange"
+                raise ValueError(
+                    f"{PREFIX}METRICS: no source gives {wish}: {PREFIX}SOURCES is {','.join(self.sources)}, "
+                    f"and gives {', '.join(f'{name.upper()}:*' for name in self.sources)}; {mend}"
+                )
         return self
 
     @model_validator(mode="after")

@@ -183,6 +183,94 @@ async def test_a_day_that_was_filled_in_by_the_minute_is_a_line_at_any_interval(
     assert browser.complaints == []
 
 
+async def test_hours_of_which_one_price_is_known_are_dashed_and_explained(api: Api, browser: Browser, writer):
+    page = browser.page
+    hours = [sample(NOON - DAY + 3600 * hour, "1") for hour in range(1, 13)]
+    minutes = every_minute([f"1.{minute:03}" for minute in range(720)], interval_volume="1")
+    await fill(writer, {"KRAKEN:BTCUSD": [*hours, *minutes]})
+    await page.clock.install(time=NOON + 5)
+
+    await page.goto(f"{api.url}/")
+    await expect(page.locator("#hourly")).to_have_text(
+        "Dashed: 12 hours of which one price is known, that of their end; the source keeps no minutes that old."
+    )
+    columns = await ink(page)
+    said = await page.locator("#chart").get_attribute("aria-label")
+    await page.locator("#chart").press("Home")
+    for _ in range(59):
+        await page.locator("#chart").press("ArrowRight")
+
+    assert said
+    assert said.startswith("KRAKEN:BTCUSD, price: 732 samples, 12 of them one for an hour, 708 missing")
+    assert not any(columns[60 : len(columns) // 2 - 5]), "no minutes are drawn where there are none"
+    assert all(columns[len(columns) // 2 + 5 : -10])
+    await expect(page.locator("#reading")).to_have_text("2021-05-16 13:00 UTC: 1, the one price known of this hour")
+
+
+async def test_while_the_day_is_filled_the_page_says_how_far_and_moves_on_by_itself(api: Api, browser: Browser, writer):
+    page = browser.page
+    told = {"state": "ok", "since": None, "reason": None, "metrics": 3}
+    await fill(writer, {"SIMULATED:EURUSD": every_minute(["1.08", "1.09"])})
+    await writer.note_sources({"simulated": told | {"filling": {"done": 34, "of": 100}}})
+    await page.clock.install(time=NOON + 5)
+    await page.goto(f"{api.url}/")
+    await expect(page.locator("#status")).to_have_text(
+        "Tick of 2021-05-17 12:00 UTC. 1 metric ranked. Filling the past day: 34 %."
+    )
+    await expect(page.locator("#chosen")).to_have_text("SIMULATED:EURUSD, price")
+
+    await fill(writer, {"SIMULATED:BTCUSD": every_minute(["46000", "47000"])})
+    await writer.note_sources({"simulated": told})
+    await page.clock.run_for(3_000)
+
+    await expect(page.locator("#status")).to_have_text("Tick of 2021-05-17 12:00 UTC. 2 metrics ranked.")
+    await expect(page.locator("#chosen")).to_have_text("SIMULATED:BTCUSD, price")
+    assert browser.complaints == []
+
+
+async def test_whoever_has_chosen_a_metric_keeps_it_while_others_come(api: Api, browser: Browser, writer):
+    page = browser.page
+    told = {"state": "ok", "since": None, "reason": None, "metrics": 3, "filling": {"done": 1, "of": 3}}
+    await fill(writer, {"SIMULATED:EURUSD": every_minute(["1.08", "1.09"])})
+    await writer.note_sources({"simulated": told})
+    await page.clock.install(time=NOON + 5)
+    await page.goto(f"{api.url}/")
+    await page.locator("#ranks button", has_text="SIMULATED:EURUSD").click()
+
+    await fill(writer, {"SIMULATED:BTCUSD": every_minute(["46000", "47000"])})
+    await page.clock.run_for(3_000)
+
+    await expect(page.locator("#ranks tr")).to_have_count(2)
+    await expect(page.locator("#chosen")).to_have_text("SIMULATED:EURUSD, price")
+
+
+async def test_a_source_that_fails_from_the_first_day_on_is_said_on_the_page(api: Api, browser: Browser, writer):
+    page = browser.page
+    failing = {
+        "state": "failing",
+        "since": NOON,
+        "reason": "kraken did not answer: no route",
+        "advice": "see whether this machine reaches TRACKER_KRAKEN_URL: network, DNS, proxy, firewall",
+    }
+    await writer.commit(NOON, [])
+    await writer.note_sources({"kraken": failing}, {"KRAKEN:XBTUSD": "kraken's XBTUSD is called KRAKEN:BTCUSD here"})
+    await page.clock.install(time=NOON + 5)
+
+    await page.goto(f"{api.url}/")
+
+    await expect(page.locator("#reasons li")).to_have_text(
+        [
+            (
+                "kraken is failing since 2021-05-17 12:00:00 UTC: kraken did not answer: no route; it is asked again at the "
+                "next tick; see whether this machine reaches TRACKER_KRAKEN_URL: network, DNS, proxy, firewall"
+            ),
+            "nothing is sampled as KRAKEN:XBTUSD: kraken's XBTUSD is called KRAKEN:BTCUSD here; change TRACKER_METRICS",
+            "no metric has a sample of the last day",
+        ]
+    )
+    await expect(page.locator("#chosen")).to_have_text("No metric has a sample yet")
+
+
 @pytest.mark.usefixtures("market")
 async def test_another_measure_and_another_order_are_asked_for_when_chosen(api: Api, browser: Browser):
     page = browser.page
@@ -286,6 +374,26 @@ async def test_a_key_typed_into_the_dialog_of_the_browser_opens_page_and_documen
 
         await expect(page.locator(".opblock")).to_have_count(await operations(api, X_API_Key="secret-of-16-or-more"))
         await page.close()
+
+
+@pytest.mark.usefixtures("market")
+async def test_page_and_documentation_work_below_the_path_of_a_proxy(server: str, browser: Browser, clock: Clock):
+    page = browser.page
+    await page.clock.install(time=NOON + 5)
+    async with serving(clock, server, root_path="/team/tracker") as api:
+        await page.goto(f"{api.url}/team/tracker/")
+        await expect(page.locator("#ranks tr")).to_have_count(3)
+        csv = await page.locator("#csv").get_attribute("href") or ""
+        await page.get_by_role("link", name="API").click()
+        await expect(page.locator(".opblock")).to_have_count(await operations(api))
+        await page.goto(f"{api.url}/team/tracker/redoc")
+        await expect(page.locator("h1")).to_contain_text("data-tracker")
+        asked = await page.evaluate("performance.getEntriesByType('resource').map((each) => each.name)")
+
+    assert csv.startswith("/team/tracker/v1/metrics/")
+    assert [name for name in asked if name.startswith(api.url) and "/team/tracker/" not in name] == []
+    assert browser.asked == []
+    assert browser.complaints == []
 
 
 async def test_the_browser_is_told_to_ask_nobody_else(api: Api):

@@ -1,6 +1,7 @@
 """The archiver: when hours are closed, what revises them, and what it costs when a database is away."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
@@ -10,6 +11,8 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from tests import postgres, servers
+from v1.archive.engine import GONE
+from worker.archiver import ADVICE, LOOK_SECONDS
 from worker.latest import DAY, HOUR, MEASURES, MINUTE, ArchiveError, Sample, StoreAway, Writer, connect
 
 from .archived import GRACE, Bench, bench, lose, wrong
@@ -167,8 +170,9 @@ async def test_how_the_archive_does_can_be_asked(here: Bench):
     await here.ticks(62)
     await here.archiver.look(here.end)
 
-    assert at_first == {"state": "ok", "since": NOON, "newest": None, "reason": None}
-    assert await here.store.archive() == {"state": "ok", "since": NOON, "newest": NOON, "reason": None}
+    fine = {"state": "ok", "since": NOON, "reason": None, "retry_at": None, "advice": None}
+    assert at_first == fine | {"newest": None}
+    assert await here.store.archive() == fine | {"newest": NOON}
 
 
 async def test_hours_older_than_they_shall_be_kept_are_let_go_of(fake: Redis, database: str):
@@ -207,11 +211,72 @@ async def test_a_database_that_is_away_costs_ticks_nothing_and_afterwards_every_
     assert failing
     assert (failing["state"], failing["since"], failing["newest"]) == ("failing", since, NOON)
     assert failing["reason"].startswith("the archive is away: ")
-    assert back == {"state": "ok", "since": made.end + 120, "newest": NOON + 6 * HOUR, "reason": None}
+    fine = {"state": "ok", "reason": None, "retry_at": None, "advice": None}
+    assert back == fine | {"since": made.end + 120, "newest": NOON + 6 * HOUR}
     assert made.looked_again == 1
     told = [entry["event"] for entry in logs if entry["log_level"] != "debug"]
     assert told.count("the archive fails, hours wait in Redis") == 1
     assert told.count("the archive is back") == 1
+
+
+async def test_a_server_that_goes_away_between_two_hours_is_noticed_and_told_before_the_next_is_due(fake: Redis):
+    with postgres.running(postgres.wheel()) as server:
+        async with bench(Writer(fake), server.address()) as made:
+            await made.ticks(62)
+            await made.archiver.look(made.end)
+            server.kill()
+            await made.archiver.look(made.end + LOOK_SECONDS)
+
+            said = await made.store.archive()
+
+    assert said
+    assert (said["state"], said["since"]) == ("failing", made.end + LOOK_SECONDS)
+    assert said["reason"].startswith("the archive is away: ")
+    assert said["retry_at"] == made.end + LOOK_SECONDS + 5
+    assert said["advice"] == ADVICE
+
+
+async def test_a_file_that_is_removed_is_told_and_not_made_anew_and_has_every_hour_once_it_is_back(
+    here: Bench, tmp_path: Path
+):
+    archive = tmp_path / "archive.db"
+    await here.ticks(62)
+    await here.archiver.look(here.end)
+    # What is in the log of changes only would be lost with a plain move.
+    (await here.archive._engine.dispose())
+    archive.rename(tmp_path / "moved.db")
+    await here.ticks(60)
+    await here.archiver.look(here.end)
+    said = await here.store.archive()
+    was_made_anew = archive.exists()
+    (tmp_path / "moved.db").rename(archive)
+    await here.archiver.look(here.end + 60)
+    back = await here.store.archive()
+
+    assert said
+    assert (said["state"], said["since"]) == ("failing", here.end)
+    assert said["reason"] == f"the archive is away: {archive} {GONE}"
+    assert not was_made_anew
+    assert back
+    assert back["state"] == "ok"
+    assert await here.starts() == [0, 1]
+
+
+async def test_a_file_that_is_replaced_by_an_older_one_is_used_and_has_every_hour_that_redis_has(
+    here: Bench, tmp_path: Path
+):
+    archive = tmp_path / "archive.db"
+    await here.archiver.look(here.end)
+    await here.archive._engine.dispose()
+    older = shutil.copy(archive, tmp_path / "older.db")
+    await here.ticks(122)
+    await here.archiver.look(here.end)
+    archive.unlink()
+    await here.archiver.look(here.end + LOOK_SECONDS)
+    Path(older).rename(archive)
+    await here.archiver.look(here.end + LOOK_SECONDS + 60)
+
+    assert await here.starts() == [0, 1]
 
 
 async def test_while_it_is_away_it_is_tried_less_and_less_often(here: Bench, tmp_path: Path):

@@ -191,6 +191,7 @@ async def test_what_a_provider_does_not_have_is_named_at_start_and_to_whoever_as
     source = idle(BTC)
     source.missing = {ETH: "invented has no ETHUSD"}
     sampling = Sampling(session, Writer(fake), [source])
+    sampling.live.notes.wishes = [BTC, ETH]
 
     with told() as lines:
         async with sampling.going():
@@ -199,7 +200,8 @@ async def test_what_a_provider_does_not_have_is_named_at_start_and_to_whoever_as
                 while not (await sampling.store.sources()).get("invented", {}).get("missing"):
                     await asyncio.sleep(0.002)
 
-    assert ("warning", "no such metric") in lines
+    assert lines.count(("warning", "no source gives what is wished for")) == 1
+    assert await sampling.store.unmet() == {ETH: "invented has no ETHUSD"}
     assert (await sampling.store.sources())["invented"]["missing"] == {ETH: "invented has no ETHUSD"}
 
 
@@ -211,7 +213,7 @@ async def test_the_store_is_told_how_each_source_does(fake: Redis, session: Clie
         await sampling.beat(NOON + 60)
         source.trouble = Unreachable("no answer")
         await sampling.beat(NOON + 120)
-        await until(lambda: sampling.live._noted["invented"]["failures"])  # type: ignore[index]  # it was noted
+        await until(lambda: sampling.live.notes._noted[0]["invented"]["failures"])  # type: ignore[index]  # it was noted
 
     said = await sampling.store.sources()
     assert [(name, each["state"], each["since"], each["reason"]) for name, each in said.items()] == [

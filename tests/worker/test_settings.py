@@ -73,6 +73,41 @@ def test_what_is_no_metric_is_named_with_what_would_be_one(monkeypatch: pytest.M
     assert said[0].endswith(f"{wish.upper()!r} is not a metric: write EXCHANGE:PAIR, EXCHANGE:* or *")
 
 
+@pytest.mark.parametrize("wish", ["SIMULATED:BTC*", "*:BTCUSD", "SIM*:*", "**", "SIMULATED:**"])
+def test_a_wildcard_in_the_wrong_place_is_refused_by_name_with_what_is_accepted(
+    monkeypatch: pytest.MonkeyPatch, wish: str
+):
+    (said,) = refused(monkeypatch, SOURCES="simulated", METRICS=f"SIMULATED:BTCUSD,{wish}")
+
+    assert said.startswith("TRACKER_METRICS: ")
+    assert f"{wish!r} is not a" in said
+    assert said.endswith("write EXCHANGE:PAIR, EXCHANGE:* or *")
+
+
+def test_a_metric_that_no_source_can_give_is_refused_with_the_source_that_can(monkeypatch: pytest.MonkeyPatch):
+    assert refused(monkeypatch, SOURCES="kraken", METRICS="KRAKEN:BTCUSD,BINANCE:BTCUSDT") == [
+        (
+            "TRACKER_METRICS: no source gives BINANCE:BTCUSDT: TRACKER_SOURCES is kraken, and gives KRAKEN:*; "
+            "add binance to TRACKER_SOURCES"
+        )
+    ]
+    assert refused(monkeypatch, SOURCES="kraken,binance", METRICS="COINBASE:*") == [
+        (
+            "TRACKER_METRICS: no source gives COINBASE:*: TRACKER_SOURCES is kraken,binance, "
+            "and gives KRAKEN:*, BINANCE:*; name another exchange"
+        )
+    ]
+
+
+def test_cryptowatch_may_give_any_exchange_and_everything_may_come_from_any_source(monkeypatch: pytest.MonkeyPatch):
+    for sources, metrics in (("kraken,cryptowatch", "COINBASE:BTCUSD"), ("binance", "*")):
+        monkeypatch.setenv("TRACKER_SOURCES", sources)
+        monkeypatch.setenv("TRACKER_METRICS", metrics)
+        monkeypatch.setenv("TRACKER_CRYPTOWATCH_URL", "http://127.0.0.1:1")
+
+        assert WorkerSettings.load().metrics == (metrics,)
+
+
 def test_an_unknown_source_is_named_with_the_nearest_and_all_there_are(monkeypatch: pytest.MonkeyPatch):
     (said,) = refused(monkeypatch, SOURCES="kraken,binanse")
 

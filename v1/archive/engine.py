@@ -20,7 +20,7 @@ import aiosqlite
 import asyncpg
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
@@ -33,6 +33,7 @@ ANSWER_SECONDS = 60.0
 LOCKED_SECONDS = 10.0
 """How long SQLite waits for another process that writes."""
 CONNECTIONS = 5
+GONE = "was removed while it was in use; put it back, or restart the worker to begin a new one"
 NOT_YET = "the archive is not there yet: the worker makes it when it starts"
 
 _AWAY_SQLITE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_NOMEM", "SQLITE_CANTOPEN")
@@ -120,17 +121,22 @@ def _sqlite(url: URL, threads: list[Thread], *, writes: bool) -> AsyncEngine:
     path = Path(unquote(url.database or "")).absolute()
     options = {"mode": "rwc" if writes else "rw"} | {name: str(value) for name, value in url.query.items()}
     file = f"file:{quote(str(path))}?{'&'.join(f'{name}={value}' for name, value in options.items())}"
+    was_opened = False
 
     async def opened() -> aiosqlite.Connection:
-        if writes:
+        nonlocal was_opened
+        if writes and not was_opened:
             path.parent.mkdir(parents=True, exist_ok=True)
         elif not path.exists():
-            raise ArchiveAway(NOT_YET)
+            # Made anew, it would be empty, and whoever removed it by mistake could not put it back.
+            raise ArchiveAway(f"the archive is away: {path} {GONE}" if was_opened else NOT_YET)
         connection = aiosqlite.connect(
             file, uri=True, factory=_Keeping if writes else _Looking, timeout=LOCKED_SECONDS, isolation_level=None
         )
         threads[:] = [*(thread for thread in threads if thread.is_alive()), connection._thread]  # noqa: SLF001
-        return await connection
+        await connection
+        was_opened = True
+        return connection
 
     engine = create_async_engine(
         "sqlite+aiosqlite://",
@@ -139,10 +145,33 @@ def _sqlite(url: URL, threads: list[Thread], *, writes: bool) -> AsyncEngine:
         pool_size=CONNECTIONS,
         max_overflow=0,
     )
+    _notice_another_file(engine, path)
     if writes:
         # The driver would begin a transaction late, at the first change, and then find another writer ahead of it.
         event.listen(engine.sync_engine, "begin", _begin_immediate)
     return engine
+
+
+def _notice_another_file(engine: AsyncEngine, path: Path) -> None:
+    """Let go of a connection whose file was removed or replaced: what it wrote nobody would ever read."""
+
+    def remember(_: object, record: Any) -> None:
+        record.info["file"] = _identity(path)
+
+    def compare(_: object, record: Any, __: object) -> None:
+        if record.info["file"] != _identity(path):
+            raise DisconnectionError
+
+    event.listen(engine.sync_engine, "connect", remember)
+    event.listen(engine.sync_engine, "checkout", compare)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _begin_immediate(connection: Connection) -> None:

@@ -52,6 +52,10 @@ class ArchiveWriter(ArchiveReader):
         """
         await migrate(self._engine)
 
+    async def check(self) -> None:
+        """See that the archive takes writes, and has its tables. Raises as `open`."""
+        await migrate(self._engine)
+
     async def write(self, hours: Sequence[HourCandle]) -> int:
         """
         Write hours, each metric and hour once among them, and give how many rows that changed.

@@ -2,7 +2,10 @@
 
 import { read } from "./numbers.js";
 
-const API = document.documentElement.dataset.api;
+// Paths are relative in the page, so that it works below whatever path a proxy serves it.
+const absolute = (path) => new URL(path, document.baseURI).pathname;
+const API = absolute(document.documentElement.dataset.api);
+const HEALTH = absolute(document.documentElement.dataset.health);
 const PATIENCE = 10_000; // milliseconds
 
 /** No answer, or one that says no. `retry` is when to ask again, in seconds. */
@@ -33,6 +36,16 @@ export async function ask(path, query = {}, cache = "default") {
   const [, seconds = "5"] = /max-age=(\d+)/.exec(answer.headers.get("Cache-Control") ?? "") ?? [];
   const age = Number(answer.headers.get("Age") ?? 0); // where a cache on the way had it
   return { body: read(text), good: Math.max(Number(seconds) - age, 0) };
+}
+
+/** Gives what is wrong and how far the day is filled; null where that cannot be had. It answers 503, too. */
+export async function health() {
+  try {
+    const answer = await fetch(HEALTH, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+    return read(await answer.text());
+  } catch {
+    return null;
+  }
 }
 
 function reason(text) {

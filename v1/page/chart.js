@@ -11,6 +11,7 @@ export class Chart {
     this.canvas = canvas;
     this.reading = reading;
     this.points = [];
+    this.hourly = new Set();
     this.at = null;
     new ResizeObserver(() => this.draw()).observe(canvas);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
@@ -20,16 +21,18 @@ export class Chart {
     canvas.addEventListener("keydown", (event) => this.key(event));
   }
 
-  /** Shows points, [tick, text or null] each, oldest first; null is a gap. */
-  show(name, points) {
+  /** Shows points, [tick, text or null] each, oldest first; null is a gap. Of `hourly` ticks one price an hour is known. */
+  show(name, points, hourly = new Set()) {
+    this.hourly = hourly;
     this.points = points.map(([tick, text]) => [Number(tick), text]);
     const known = this.known();
     const values = known.map(([, text]) => Number(text));
     this.low = Math.min(...values);
     this.high = Math.max(...values);
     const gaps = this.points.length - known.length;
+    const hours = hourly.size ? `, ${hourly.size} of them one for an hour` : "";
     this.canvas.setAttribute("aria-label", known.length
-      ? `${name}: ${known.length} samples, ${gaps} missing, from ${short(this.low)} to ${short(this.high)}`
+      ? `${name}: ${known.length} samples${hours}, ${gaps} missing, from ${short(this.low)} to ${short(this.high)}`
       : `${name}: no samples`);
     this.choose(null);
   }
@@ -57,6 +60,7 @@ export class Chart {
     pen.font = `12px ${style.fontFamily}`;
     if (!this.known().length) return;
     this.drawHours(pen, style);
+    this.drawHourly(pen, style.getPropertyValue("--quiet"));
     this.drawCurve(pen, style.getPropertyValue("--line"));
     pen.fillStyle = style.getPropertyValue("--quiet");
     pen.fillText(short(this.high), LEFT, TOP - 2);
@@ -80,13 +84,35 @@ export class Chart {
     pen.textAlign = "left";
   }
 
+  /** Draws what is known by the hour as rings, with dashes from each to the next point that is an hour away at most. */
+  drawHourly(pen, colour) {
+    const known = this.known();
+    pen.strokeStyle = colour;
+    pen.lineWidth = 1;
+    known.forEach(([tick, text], index) => {
+      if (!this.hourly.has(tick)) return;
+      pen.beginPath();
+      pen.arc(this.x(tick), this.y(text), 2.5, 0, 2 * Math.PI);
+      pen.stroke();
+      const [next, value] = known[index + 1] ?? [];
+      if (next === undefined || next - tick > HOUR) return;
+      pen.setLineDash([3, 3]);
+      pen.beginPath();
+      pen.moveTo(this.x(tick), this.y(text));
+      pen.lineTo(this.x(next), this.y(value));
+      pen.stroke();
+      pen.setLineDash([]);
+    });
+  }
+
   drawCurve(pen, colour) {
     pen.strokeStyle = pen.fillStyle = colour;
     pen.lineWidth = 1.5;
     pen.beginPath();
-    this.points.forEach(([tick, text], index) => {
+    const minutes = this.points.map(([tick, text]) => [tick, this.hourly.has(tick) ? null : text]);
+    minutes.forEach(([tick, text], index) => {
       if (text === null) return;
-      const before = this.points[index - 1]?.[1] ?? null, after = this.points[index + 1]?.[1] ?? null;
+      const before = minutes[index - 1]?.[1] ?? null, after = minutes[index + 1]?.[1] ?? null;
       if (before === null && after === null) pen.fillRect(this.x(tick) - 1, this.y(text) - 1, 2, 2);
       else if (before === null) pen.moveTo(this.x(tick), this.y(text));
       else pen.lineTo(this.x(tick), this.y(text));
@@ -118,7 +144,7 @@ export class Chart {
     const [tick, text] = this.points[this.at ?? last] ?? [];
     this.reading.textContent = !this.known().length
       ? "no samples in the last day"
-      : `${clock(tick)}: ${text === null ? "no sample" : plain(text)}`;
+      : `${clock(tick)}: ${text === null ? "no sample" : plain(text)}${this.hourly.has(tick) ? ", the one price known of this hour" : ""}`;
     this.draw();
   }
 }

@@ -1,18 +1,22 @@
 // The live page: ranks, the newest numbers of each, and the day of one metric; asked anew each tick.
 
-import { address, ask, Unanswered } from "./ask.js";
+import { address, ask, health, Unanswered } from "./ask.js";
 import { Chart } from "./chart.js";
 import { clock, short, since, whole } from "./numbers.js";
 
 const LEAF = 25; // rows at once
 const DAY = 86400, MINUTE = 60;
 const COMMIT = 1; // seconds that a tick may take to arrive
+const SOON = 3; // seconds until it is asked again while the day is being filled
 
 const part = (id) => document.getElementById(id);
 const choice = part("choice");
 const chart = new Chart(part("chart"), part("reading"));
 const said = new URLSearchParams(location.search);
-const shown = { metric: said.get("metric"), offset: 0, of: 0, at: null, trouble: null, heard: null, interval: null };
+const shown = {
+  metric: said.get("metric"), isChosen: said.has("metric"), offset: 0, of: 0, at: null, trouble: null, heard: null,
+  interval: null, reasons: [], filling: null, // `filling`: percent of the past day, while it is being filled
+};
 let timer, turn = 0, due = 0; // `due`: when to ask for the next tick, in milliseconds of performance.now()
 
 for (const name of ["measure", "by"]) {
@@ -32,7 +36,10 @@ async function refresh() {
     if (mine === turn) shown.trouble = error;
     wait = error.retry;
   }
+  const now = await health();
   if (mine !== turn) return;
+  heed(now);
+  if (isGrowing()) wait = Math.min(wait, SOON - COMMIT);
   tell();
   timer = setTimeout(refresh, Math.max(wait + COMMIT, 2) * 1000);
 }
@@ -40,9 +47,8 @@ async function refresh() {
 async function load(isCurrent) {
   const measure = choice.measure.value, by = choice.by.value;
   const query = { measure, by, limit: LEAF, offset: shown.offset };
-  // What the browser kept of an earlier visit does not say how old it is.
-  const { body, good } = await ask("/ranks", query, due ? "default" : "no-cache");
-  shown.metric ??= body.ranks[0]?.metric ?? null;
+  const { body, good } = await ask("/ranks", query, kept());
+  if (!shown.isChosen && !shown.offset) shown.metric = body.ranks[0]?.metric ?? shown.metric;
   const names = body.ranks.map((rank) => rank.metric);
   const details = await Promise.all(names.map(detail));
   const known = details.find(Boolean) ?? (shown.metric && await detail(shown.metric));
@@ -57,6 +63,24 @@ async function load(isCurrent) {
   return (due - performance.now()) / 1000;
 }
 
+/** Gives whether what the browser kept may do. Of an earlier visit it does not say how old it is; a fill changes it. */
+function kept() {
+  return due && !isGrowing() ? "default" : "no-cache";
+}
+
+/** Tells whether there may be more long before the next tick. */
+function isGrowing() {
+  return shown.filling !== null || !shown.metric;
+}
+
+/** Takes in what is wrong, and how far the day is filled. */
+function heed(now) {
+  shown.reasons = now?.status === "ready" ? [] : now?.reasons ?? [];
+  const fills = Object.values(now?.sources ?? {}).map((source) => source.filling).filter(Boolean);
+  const sum = (name) => fills.reduce((total, fill) => total + Number(fill[name]), 0);
+  shown.filling = fills.length ? Math.floor(100 * sum("done") / Math.max(1, sum("of"))) : null;
+}
+
 /** Notes which tick is shown and when the next one is due. Of the same tick that stays: it may come from a cache. */
 function expect(at, good) {
   const now = performance.now();
@@ -67,7 +91,7 @@ function expect(at, good) {
 /** Gives what is known of a metric; null of one that has left since the ranks were made. */
 async function detail(metric) {
   try {
-    return (await ask(`/metrics/${encodeURIComponent(metric)}`)).body;
+    return (await ask(`/metrics/${encodeURIComponent(metric)}`, {}, kept())).body;
   } catch (error) {
     if (error instanceof Unanswered && error.status === 404) return null;
     throw error;
@@ -84,9 +108,9 @@ function step(interval) {
 async function draw(measure, isCurrent) {
   const { metric } = shown, path = `/metrics/${encodeURIComponent(metric)}/history`;
   const apart = shown.interval && { step: step(shown.interval) };
-  let points = [];
+  let points = [], hourly = [];
   try {
-    points = (await ask(path, { measure, fill: "null", ...apart })).body.points;
+    ({ points, hourly } = (await ask(path, { measure, fill: "null", ...apart }, kept())).body);
   } catch (error) {
     if (!(error instanceof Unanswered && error.status === 404)) throw error;
   }
@@ -94,7 +118,11 @@ async function draw(measure, isCurrent) {
   part("chosen").textContent = `${metric}, ${choice.measure.selectedOptions[0].text}`;
   part("csv").href = address(path, { measure, format: "csv", ...apart });
   part("csv").download = `${metric.replaceAll(/[^A-Z0-9]+/g, "-")}-${measure}.csv`;
-  chart.show(part("chosen").textContent, points);
+  const hours = new Set(hourly.map(Number));
+  chart.show(part("chosen").textContent, points, hours);
+  part("hourly").hidden = !hours.size;
+  part("hourly").textContent = `Dashed: ${hours.size} hours of which one price is known, that of their end; ` +
+    "the source keeps no minutes that old.";
 }
 
 function row(index) {
@@ -136,6 +164,16 @@ function tell() {
   const text = sentence(old, late);
   // Only a change is written: a screen reader reads each aloud.
   if (status.textContent !== text) status.textContent = text;
+  const reasons = part("reasons");
+  if ([...reasons.children].map((item) => item.textContent).join("\n") !== shown.reasons.join("\n")) {
+    reasons.replaceChildren(...shown.reasons.map((reason) => {
+      const item = document.createElement("li");
+      item.textContent = reason;
+      return item;
+    }));
+  }
+  reasons.hidden = !shown.reasons.length;
+  if (!shown.metric) part("chosen").textContent = "No metric has a sample yet";
   const end = Math.min(shown.offset + LEAF, shown.of);
   part("leaf").textContent = shown.of ? `${shown.offset + 1} to ${end} of ${shown.of}` : "no ranks yet";
   part("before").disabled = shown.offset === 0;
@@ -149,16 +187,18 @@ function sentence(old, late) {
   }
   if (old === null) return "There was no tick yet. Is the worker running?";
   if (late) return `The newest tick is ${since(old)} old. Is the worker running?`;
-  return `Tick of ${clock(shown.at)}. ${shown.of} metrics ranked.`;
+  const filling = shown.filling === null ? "" : ` Filling the past day: ${shown.filling} %.`;
+  return `Tick of ${clock(shown.at)}. ${shown.of} metric${shown.of === 1 ? "" : "s"} ranked.${filling}`;
 }
 
 function choose(metric) {
   shown.metric = metric;
+  shown.isChosen = true;
   remember();
 }
 
 function remember() {
-  const query = { measure: choice.measure.value, by: choice.by.value, ...(shown.metric && { metric: shown.metric }) };
+  const query = { measure: choice.measure.value, by: choice.by.value, ...(shown.isChosen && { metric: shown.metric }) };
   history.replaceState(null, "", `?${new URLSearchParams(query)}`);
   refresh();
 }

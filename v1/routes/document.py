@@ -44,8 +44,8 @@ def also_as(*formats: Format) -> Responses:
     return {200: {"content": content}}
 
 
-def router(app: FastAPI, prefix: str) -> APIRouter:
-    """Serve the document of `app`; it is made when it is first asked for."""
+def router(app: FastAPI, prefix: str, root_path: str = "") -> APIRouter:
+    """Serve the document of `app`, which a proxy serves below `root_path`; it is made when it is first asked for."""
     made: list[str] = []
     routes = APIRouter(include_in_schema=False)
 
@@ -53,7 +53,8 @@ def router(app: FastAPI, prefix: str) -> APIRouter:
     async def openapi() -> Response:
         """The description of this API, for machines."""
         if not made:
-            made.append(exact.dumps(_document(app, prefix)))
+            servers = {"servers": [{"url": root_path}]} if root_path else {}
+            made.append(exact.dumps(_document(app, prefix) | servers))
         return Response(made[0], media_type="application/json")
 
     return routes

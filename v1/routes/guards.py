@@ -5,8 +5,9 @@ from binascii import Error as NotBase64
 from collections.abc import Sequence
 from hmac import compare_digest
 from http import HTTPStatus
+from urllib.parse import urlsplit, urlunsplit
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .problems import document
@@ -27,7 +28,11 @@ class Keys:
         self._keys = [key.encode() for key in keys]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not scope["path"].startswith(OPEN) and not self._is_known(Headers(scope=scope)):
+        if (
+            scope["type"] == "http"
+            and not route_of(scope).startswith(OPEN)
+            and not self._is_known(Headers(scope=scope))
+        ):
             refusal = document(
                 scope["path"],
                 HTTPStatus.UNAUTHORIZED,
@@ -57,6 +62,48 @@ def _keys(headers: Headers) -> list[str]:
         except (NotBase64, UnicodeDecodeError):
             return said
     return said
+
+
+class RootPath:
+    """
+    Serves everything below a path as well, as a proxy does that names this process by one: `/tracker/v1/ranks`.
+
+    A proxy may take the path away before it asks here, or leave it. Either way every address that is answered
+    begins with it. Redirects name no scheme and no host, which only the proxy knows.
+    """
+
+    def __init__(self, app: ASGIApp, root_path: str) -> None:
+        self._app = app
+        self._root_path = root_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def relative(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(raw=message["headers"])
+                if location := headers.get("location"):
+                    headers["location"] = _without_host(location)
+                    message = {**message, "headers": headers.raw}
+            await send(message)
+
+        path = scope["path"]
+        if path != self._root_path and not path.startswith(f"{self._root_path}/"):
+            path = self._root_path + path
+        await self._app({**scope, "path": path, "root_path": self._root_path}, receive, relative)
+
+
+def _without_host(location: str) -> str:
+    """Return the path and the query of an address."""
+    return urlunsplit(("", "", *urlsplit(location)[2:]))
+
+
+def route_of(scope: Scope) -> str:
+    """Return the path that was asked for, without the one that a proxy serves all of it below."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
 
 
 class Head:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
-from ..states import Health, health, troubles
+from ..states import Health, health, lacks, resting, troubles
 from ..store import StoreError
 from . import exact
 from .asked import Nothing
@@ -22,14 +22,27 @@ class Live(BaseModel):
     status: Literal["live"]
 
 
+class Filling(BaseModel):
+    """How far the fill of the past day from a source's candles is."""
+
+    done: Annotated[int, Field(description="Metrics that are filled.")]
+    of: Annotated[int, Field(description="Metrics to fill.")]
+
+
 class SourceNow(BaseModel):
     """How a source does, as the worker last said."""
 
     state: Annotated[str, Field(description="`ok` or `failing`")]
     since: Annotated[int | None, Field(description="The tick since when.")]
     reason: str | None
-    metrics: Annotated[int, Field(description="How many it gives.")]
+    retry_at: Annotated[int | None, Field(description="It is not asked before, unix seconds; null: at the next tick.")]
+    advice: Annotated[str | None, Field(description="What somebody can do where it is failing.")]
+    metrics: Annotated[int, Field(description="How many it gives, dead markets not counted.")]
+    dead: Annotated[int, Field(description="Markets that it lists and has no price of; `/v1/metrics` names them.")]
     missing: Annotated[dict[str, str], Field(description="Metrics that are wished for and not given, with the reason.")]
+    filling: Annotated[
+        Filling | None, Field(description="How far the fill of the past day is; null: none is going on.")
+    ]
     rejects: Annotated[dict[str, int], Field(description="Readings left out since the start of the worker, by reason.")]
 
 
@@ -40,6 +53,16 @@ class ArchiveNow(BaseModel):
     since: Annotated[int | None, Field(description="Since when, unix seconds.")]
     newest: Annotated[int | None, Field(description="The newest hour that is kept, by its first second.")]
     reason: str | None
+    retry_at: Annotated[int | None, Field(description="When it is tried again, unix seconds.")]
+    advice: Annotated[str | None, Field(description="What somebody can do where it is failing.")]
+
+
+class ChannelNow(BaseModel):
+    """How a channel that alerts are sent through does."""
+
+    kind: str
+    failures: Annotated[int, Field(description="How many attempts in a row failed.")]
+    until: Annotated[int | None, Field(description="It sends nothing before, unix seconds; null: it sends.")]
 
 
 class TopRole(BaseModel):
@@ -76,6 +99,8 @@ class Ready(BaseModel):
     tick: TickNow
     sources: dict[str, SourceNow]
     archive: Annotated[ArchiveNow | None, Field(description="null before the worker has said anything of it.")]
+    wishes: Annotated[dict[str, str], Field(description="What `TRACKER_METRICS` names and no source gives, and why.")]
+    channels: Annotated[dict[str, ChannelNow], Field(description="The channels that alerts are sent through.")]
     top: Annotated[dict[str, TopRole], Field(description="The roles that make the top list, by name.")]
 
 
@@ -95,8 +120,8 @@ async def ready(_: Annotated[Nothing, Query()], context: Context) -> Response:
     """
     Whether answers can be relied on.
 
-    `ready`: the store answers and ticks are committed. `degraded`: so it is, but a source, the archive or
-    the file of rules is wrong.
+    `ready`: the store answers and ticks are committed. `degraded`: so it is, but a source, the archive, a channel
+    or the file of rules is failing, or nobody gives what is wished for.
     `unready`, with 503: the store is away, or the newest tick is more than three intervals old.
     """
     reader, interval, now = context["reader"], context["interval"], int(context["clock"]())
@@ -104,14 +129,16 @@ async def ready(_: Annotated[Nothing, Query()], context: Context) -> Response:
         tick, sources, archive, shelved, top = await asyncio.gather(
             reader.tick(), reader.sources(), reader.archive(), context["desk"].shelved(), context["top"].roles()
         )
+        unmet, channels, is_empty = await asyncio.gather(reader.unmet(), reader.channels(), reader.is_empty())
     except StoreError as error:
         status, reasons, store = Health.UNREADY, [str(error)], str(error)
-        tick, sources, archive, top = None, {}, None, {}
+        tick, sources, archive, top, unmet, channels = None, {}, None, {}, {}, {}
     else:
         store = "ok"
         status, reasons = health(tick, now, interval, sources, archive)
         wrong = [f"the file of rules is wrong: {shelved.problem}"] if shelved.problem else []
-        reasons = [*reasons, *wrong, *troubles(top, now)]
+        lacking = lacks(unmet, is_empty=is_empty and tick is not None)
+        reasons = [*reasons, *lacking, *wrong, *resting(channels, now), *troubles(top, now)]
         status = Health.DEGRADED if status is Health.READY and reasons else status
     known = {
         "status": status,
@@ -120,6 +147,8 @@ async def ready(_: Annotated[Nothing, Query()], context: Context) -> Response:
         "tick": {"at": tick, "age": None if tick is None else now - tick, "interval": interval},
         "sources": {name: _source(said) for name, said in sources.items()},
         "archive": archive and {name: archive.get(name) for name in ArchiveNow.model_fields},
+        "wishes": unmet,
+        "channels": {name: said | {"until": _coming(said["until"], now)} for name, said in channels.items()},
         "top": {role: _role(said, now) for role, said in sorted(top.items())},
     }
     return _answer(HTTPStatus.SERVICE_UNAVAILABLE if status is Health.UNREADY else HTTPStatus.OK, known)
@@ -130,10 +159,18 @@ def _source(said: dict[str, Any]) -> dict[str, Any]:
         "state": said.get("state", "unknown"),
         "since": said.get("since"),
         "reason": said.get("reason"),
+        "retry_at": said.get("retry_at"),
+        "advice": said.get("advice"),
         "metrics": said.get("metrics", 0),
+        "dead": len(said.get("dead", ())),
         "missing": said.get("missing", {}),
+        "filling": said.get("filling"),
         "rejects": said.get("rejects", {}),
     }
+
+
+def _coming(at: int, now: int) -> int | None:
+    return at if at > now else None
 
 
 def _role(said: dict[str, Any], now: int) -> dict[str, Any]:

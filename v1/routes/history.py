@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from ..candles import Length
-from ..model import DAY, MEASURES, Measure, Metric
+from ..model import DAY, HOUR, MEASURES, Measure, Metric
 from ..series import Agg, Fill, Known, Point, cut, end_of, filled, grouped, kept
 from ..store import Reader
 from .answers import Answer, table, until_next_tick, wanted
@@ -22,6 +22,8 @@ from .problems import Refused, not_accepted, unknown
 
 MOST_POINTS = 10_000
 _NULL = "null"
+_PRICE_ONLY = f"{f',{_NULL}' * (len(MEASURES) - 1)}]"
+"""How a sample ends of which nothing but the price is known."""
 
 router = APIRouter(tags=["metrics"])
 
@@ -65,6 +67,13 @@ class History(BaseModel):
     step: int | None
     agg: Agg
     fill: Fill
+    hourly: Annotated[
+        list[int],
+        Field(
+            description="Ticks at the end of hours of which one price is known and no minute: "
+            "the archive gave it, where the source keeps no minutes that old."
+        ),
+    ]
     points: list[tuple[int, float | None]]
 
 
@@ -109,10 +118,10 @@ async def history(
         raise await unknown(reader, name)
     newest = max(tick or 0, record.newest)
     series = _settled(asked, newest, context["interval"], int(context["clock"]()), request.query_params)
-    points = await _points(reader, name, series)
+    points, hourly = await _points(reader, name, series)
     format_, older = wanted(request, asked.format, tuple(Format)), _older(request, name, series)
     if format_ is Format.JSON:
-        body = _json(name, series, points, older)
+        body = _json(name, series, points, older, hourly)
     elif format_ is Format.CSV:
         body = table(("tick", asked.measure), points)
     else:
@@ -168,10 +177,12 @@ def _too_many(start: int, end: int, step: int, interval: int, said: Mapping[str,
     return not_accepted(*wrong)
 
 
-async def _points(reader: Reader, metric: Metric, series: Series) -> Sequence[Point]:
+async def _points(reader: Reader, metric: Metric, series: Series) -> tuple[Sequence[Point], Sequence[int]]:
+    """Return the points, and which ticks of the range are all that is known of their hour."""
     asked, start, end, newest, _ = series
     if asked.step is None and asked.fill is Fill.NONE:
-        return _column(await reader.members(metric, max(start - 1, newest - DAY), min(end, newest)), asked.measure)
+        hours = await reader.members(metric, max(start - 1, newest - DAY), min(end, newest))
+        return _column(hours, asked.measure), _hourly(hours, asked.measure)
     day = kept(newest, series.step)
     part = cut(day, start, end)
     # A gap is filled from both its sides, and they may lie outside of the part.
@@ -180,7 +191,19 @@ async def _points(reader: Reader, metric: Metric, series: Series) -> Sequence[Po
     points = grouped(_column(hours, asked.measure), read.step, asked.agg if asked.step else Agg.LAST)
     if asked.fill is not Fill.NONE:
         points = filled(points, read, asked.fill)
-    return [point for point in points if part.first <= point[0] <= part.last]
+    kept_points = [point for point in points if part.first <= point[0] <= part.last]
+    return kept_points, [at for at in _hourly(hours, asked.measure) if part.first <= at <= part.last]
+
+
+def _hourly(hours: Iterable[tuple[int, Sequence[str]]], measure: Measure) -> list[int]:
+    """Return the ends of the hours that the archive gave: their last price, and no other sample or measure."""
+    if measure is not Measure.PRICE:
+        return []
+    return [
+        hour + HOUR
+        for hour, members in hours
+        if len(members) == 1 and members[0].startswith(f"[{HOUR},") and members[0].endswith(_PRICE_ONLY)
+    ]
 
 
 def _column(hours: Iterable[tuple[int, Iterable[str]]], measure: Measure) -> list[Known]:
@@ -190,7 +213,7 @@ def _column(hours: Iterable[tuple[int, Iterable[str]]], measure: Measure) -> lis
     return [(hour + int(cell[0]), cell[column]) for hour, cell in cells if cell[column] != _NULL]
 
 
-def _json(metric: Metric, series: Series, points: Iterable[Point], older: str | None) -> str:
+def _json(metric: Metric, series: Series, points: Iterable[Point], older: str | None, hourly: Sequence[int]) -> str:
     asked, start, end, newest, _ = series
     head = {
         "metric": metric,
@@ -202,6 +225,7 @@ def _json(metric: Metric, series: Series, points: Iterable[Point], older: str | 
         "step": asked.step,
         "agg": asked.agg,
         "fill": asked.fill,
+        "hourly": hourly,
     }
     written = ",".join([f"[{tick},{_NULL if value is None else value}]" for tick, value in points])
     opened = json.dumps(head, separators=(",", ":"))[:-1]

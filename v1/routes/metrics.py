@@ -22,6 +22,9 @@ from .problems import unknown
 
 router = APIRouter(tags=["metrics"])
 
+_NOTHING = {"metric": "", "measures": (), "samples": 0, "first": None, "last": None, "state": State.DEAD}
+"""What a list says of a dead market without a sample."""
+
 
 class MetricsAsked(Asked):
     q: Annotated[str, Field(max_length=100, description="Only names that hold this text, whatever its case.")] = ""
@@ -33,13 +36,13 @@ class MetricItem(BaseModel):
     metric: str
     measures: Annotated[list[Measure], Field(description="Those with a number in the last day.")]
     samples: Annotated[int, Field(description="How many the last day holds.")]
-    first: Annotated[int, Field(description="Tick of the oldest one.")]
-    last: Annotated[int, Field(description="Tick of the newest one.")]
+    first: Annotated[int | None, Field(description="Tick of the oldest one; null of a dead market without any.")]
+    last: Annotated[int | None, Field(description="Tick of the newest one; null of a dead market without any.")]
     state: State
 
 
 class Metrics(BaseModel):
-    """Metrics with a sample in the last day, by name."""
+    """Metrics with a sample in the last day, and markets that a source lists as dead, by name."""
 
     metrics: list[MetricItem]
     next: Annotated[str | None, Field(description="The `cursor` of what follows; null at the end.")]
@@ -88,22 +91,20 @@ async def metrics(asked: Annotated[MetricsAsked, Query()], request: Request, con
     The metrics there are, by name.
 
     `live`: samples come. `stale`: none came for more than three intervals. `frozen`: they come, but
-    the price stands still for an hour in which there was trade, or the provider's clock does.
+    the price stands still for an hour in which there was trade, or the provider's clock does. `dead`: none
+    comes, because the provider lists the market and has no price of it.
     """
     reader, interval, now = context["reader"], context["interval"], int(context["clock"]())
-    tick, names = await asyncio.gather(reader.tick(), reader.metrics())
-    found = [name for name in names if name > asked.cursor and asked.q.upper() in name]
+    tick, names, dead = await asyncio.gather(reader.tick(), reader.metrics(), reader.dead())
+    found = [name for name in sorted(names | dead) if name > asked.cursor and asked.q.upper() in name]
     page = found[: asked.limit]
+    listed = {each.metric: each for each in await reader.listed(page)}
     items = [
-        {
-            "metric": each.metric,
-            "measures": [measure for measure, day in zip(MEASURES, each.record.day, strict=True) if day.n],
-            "samples": _samples(each),
-            "first": each.first,
-            "last": each.record.newest,
-            "state": state(each.record, tick, now, interval),
-        }
-        for each in await reader.listed(page)
+        _item(listed[name], _or_dead(state(listed[name].record, tick, now, interval), name in dead))
+        if name in listed
+        else _NOTHING | {"metric": name}
+        for name in page
+        if name in listed or name in dead
     ]
     following = page[-1] if len(found) > len(page) else None
     body = json.dumps({"metrics": items, "next": following}, separators=(",", ":"))
@@ -126,10 +127,13 @@ async def metric_now(metric: Name, _: Annotated[Nothing, Query()], request: Requ
     if newest is None or not listed:
         raise await unknown(reader, name)
     expected = DAY // interval
+    is_in = state(newest.record, tick, now, interval)
+    if is_in is State.STALE:
+        is_in = _or_dead(is_in, name in await reader.dead())
     known = {
         "metric": name,
         "at": newest.record.newest,
-        "state": state(newest.record, tick, now, interval),
+        "state": is_in,
         "source": newest.record.source,
         "provider_time": newest.record.provider_time,
         "day": {
@@ -145,6 +149,21 @@ async def metric_now(metric: Name, _: Annotated[Nothing, Query()], request: Requ
     # The age alone does not make another answer, but it must not grow old in a cache either.
     identity = exact.dumps(known | {"interval": now // interval})
     return until_next_tick(request, context, Answer(body, tick, identity=identity))
+
+
+def _item(listed: Listed, is_in: State) -> dict[str, object]:
+    return {
+        "metric": listed.metric,
+        "measures": [measure for measure, day in zip(MEASURES, listed.record.day, strict=True) if day.n],
+        "samples": _samples(listed),
+        "first": listed.first,
+        "last": listed.record.newest,
+        "state": is_in,
+    }
+
+
+def _or_dead(is_in: State, is_dead: bool) -> State:
+    return State.DEAD if is_dead and is_in is State.STALE else is_in
 
 
 def _samples(listed: Listed) -> int:

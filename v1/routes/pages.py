@@ -10,9 +10,10 @@ from fastapi.staticfiles import StaticFiles
 
 PAGE = Path(__file__).resolve().parents[1] / "page"
 PARTS = Path(fastapi_offline.__file__).parent / "static"
-DOCUMENT = "/openapi.json"
+DOCUMENT = "openapi.json"
+"""This and all that follow are relative to the page that names them, whatever path a proxy serves it below."""
 
-ICON = "/page/icon.svg"
+ICON = "page/icon.svg"
 REDOC_LOGO = "https://cdn.redoc.ly/redoc/logo-mini.svg"
 """ReDoc loads its maker's logo from the internet, and has no option against it."""
 
@@ -28,7 +29,7 @@ DOCUMENTATION_MAY = (
 
 def install(app: FastAPI, prefix: str) -> None:
     """Serve `/`, `/docs`, `/redoc` and what they are made of."""
-    index = (PAGE / "index.html").read_text().replace("{prefix}", prefix)
+    index = (PAGE / "index.html").read_text().replace("{prefix}", prefix.removeprefix("/"))
     routes = APIRouter(include_in_schema=False)
 
     @routes.get("/")
@@ -40,8 +41,8 @@ def install(app: FastAPI, prefix: str) -> None:
         swagger = get_swagger_ui_html(
             openapi_url=DOCUMENT,
             title=app.title,
-            swagger_js_url="/docs/parts/swagger-ui-bundle.js",
-            swagger_css_url="/docs/parts/swagger-ui.css",
+            swagger_js_url="docs/parts/swagger-ui-bundle.js",
+            swagger_css_url="docs/parts/swagger-ui.css",
             swagger_favicon_url=ICON,
         )
         return _page(swagger.body, DOCUMENTATION_MAY)
@@ -51,7 +52,7 @@ def install(app: FastAPI, prefix: str) -> None:
         page = get_redoc_html(
             openapi_url=DOCUMENT,
             title=app.title,
-            redoc_js_url="/redoc/redoc.standalone.js",
+            redoc_js_url="redoc/redoc.standalone.js",
             redoc_favicon_url=ICON,
             with_google_fonts=False,
         )

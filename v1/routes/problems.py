@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
 
 from ..archive import ArchiveError
+from ..model import Metric
 from ..store import Reader, StoreAway
 from .asked import Nothing, accepted
 
@@ -72,9 +73,15 @@ def not_accepted(*wrongs: tuple[str, object, str]) -> Refused:
 
 
 async def unknown(reader: Reader, metric: str, where: str = "in the last day") -> Refused:
-    """Refuse a metric that nobody has heard of, with the names that are nearest to it."""
+    """Refuse a metric without samples: it is dead, or nobody gives it, or its name is wrong; with the nearest names."""
     nearest, asked = nearest_to(metric, [*await reader.metrics()]), _short(metric)
-    detail = f"no metric {asked!r} has a sample {where}; nearest: {nearest or 'there is no metric at all'}"
+    dead, unmet = await reader.dead(), await reader.unmet()
+    why = f"no metric {asked!r} has a sample {where}"
+    if metric in dead:
+        why = f"the market {asked!r} is dead: {dead[Metric(metric)]} lists it and has no price of it, so {why}"
+    elif metric in unmet:
+        why = f"{why}, although it is wished for: {unmet[metric]}"
+    detail = f"{why}; nearest: {nearest or 'there is no metric at all'}"
     return Refused(HTTPStatus.NOT_FOUND, detail, [Wrong(field="metric", value=asked, accepted=nearest)])
 
 

@@ -25,7 +25,7 @@ from .delivered import Attempt
 CONSUMER = "worker"
 """There is one worker at a time, so who reads now is who has read before."""
 _BATCH = 500
-_ITSELF = "*"
+ITSELF = "*"
 """Field of what a channel notes of itself, beside those of messages; no message is called so."""
 _TEN_DIGITS = 10**10
 _ALERT = TypeAdapter(Alert)
@@ -108,7 +108,7 @@ class Outbox:
         """Give how each message stands that could not be sent yet, and what the channel noted of itself."""
         with translated():
             found = cast("dict[str, str]", await self._redis.hgetall(keys.sending(self.channel)))
-        itself = found.pop(_ITSELF, None)
+        itself = found.pop(ITSELF, None)
         return {message: Tries(*json.loads(written)) for message, written in found.items()}, itself
 
     async def skip(self, entries: Sequence[str]) -> None:
@@ -120,13 +120,13 @@ class Outbox:
     async def note(self, itself: str) -> None:
         """Keep what the channel notes of itself."""
         pipe = self._transaction()
-        self._put_notes(pipe, {_ITSELF: itself})
+        self._put_notes(pipe, {ITSELF: itself})
         await _run(pipe)
 
     async def postpone(self, parcel: Parcel, attempt: Attempt, tries: Tries, itself: str) -> None:
         """Record an attempt after which the message is still to be sent."""
         pipe = self._transaction()
-        self._put_notes(pipe, {parcel.id: json.dumps(tries), _ITSELF: itself})
+        self._put_notes(pipe, {parcel.id: json.dumps(tries), ITSELF: itself})
         self._put_attempt(pipe, parcel.alerts, attempt)
         await _run(pipe)
 
@@ -188,7 +188,7 @@ class Outbox:
         if parcel.entries:
             pipe.execute_command("XACK", keys.OUTBOX, self.channel, *parcel.entries)
         pipe.execute_command("HDEL", keys.sending(self.channel), parcel.id)
-        self._put_notes(pipe, {_ITSELF: itself})
+        self._put_notes(pipe, {ITSELF: itself})
         self._put_attempt(pipe, parcel.alerts, attempt)
 
     def _put_notes(self, pipe: Pipeline, notes: Mapping[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from math import ceil
 from typing import Any, NamedTuple, cast
 
 from redis.asyncio import Redis
@@ -11,6 +12,7 @@ from .. import keys, records
 from ..model import DAY, HOUR, MEASURES, By, Measure, Metric, Place, Sample
 from ..records import Record
 from .connection import translated
+from .outbox import ITSELF
 
 
 class Newest(NamedTuple):
@@ -201,12 +203,43 @@ class Reader:
             said = await self._redis.hgetall(keys.SOURCES)
         return {name: json.loads(state) for name, state in cast("dict[str, str]", said).items()}
 
+    async def dead(self) -> dict[Metric, str]:
+        """Return the markets that a provider lists and has no price of, each with the source that says so."""
+        said = await self.sources()
+        return {Metric(metric): name for name, state in said.items() for metric in state.get("dead", ())}
+
+    async def channels(self) -> dict[str, dict[str, Any]]:
+        """Return the channels that alerts are sent through: what kind each is, its failures in a row, how long it rests."""
+        with translated():
+            kinds = cast("dict[str, str]", await self._redis.hgetall(keys.CHANNELS))
+        pipe = self._pipe()
+        for name in kinds:
+            pipe.hget(keys.sending(name), ITSELF)
+        noted = await self._run(pipe) if kinds else []
+        return {name: {"kind": kinds[name], **_rest(written)} for name, written in zip(kinds, noted, strict=True)}
+
+    async def unmet(self) -> dict[str, str]:
+        """Return what the settings ask for and no source gives, with the reason."""
+        with translated():
+            return cast("dict[str, str]", await self._redis.hgetall(keys.WISHES))
+
+    async def is_empty(self) -> bool:
+        """Return whether no metric has a sample in the last day."""
+        with translated():
+            return not await self._redis.exists(keys.METRICS)
+
     def _pipe(self) -> Pipeline:
         return self._redis.pipeline(transaction=False)
 
     async def _run(self, pipe: Pipeline) -> list[Any]:
         with translated():
             return await pipe.execute()
+
+
+def _rest(written: str | None) -> dict[str, Any]:
+    """Read of what a channel notes of itself how often it failed in a row, and until when it sends nothing."""
+    failures, until, *_ = json.loads(written) if written else (0, 0.0)
+    return {"failures": int(failures), "until": ceil(until)}
 
 
 def _samples(record: Record | None, measure: Measure) -> int:

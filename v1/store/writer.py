@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from itertools import chain
+from types import MappingProxyType
 from typing import Any, cast
 
 from redis.asyncio import Redis
@@ -223,10 +224,14 @@ class Writer(Feeder):
             await self.see_that_it_lasts()
             commands.raise_inner(await self._run(pipe))
 
-    async def note_sources(self, states: Mapping[str, Mapping[str, Any]]) -> None:
-        """Say how each source does, in place of what was said before."""
+    async def note_sources(
+        self, states: Mapping[str, Mapping[str, Any]], unmet: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        """Note how each source does, and which wishes none fulfils, in place of what was noted before."""
         pipe = self._redis.pipeline(transaction=True)
-        pipe.delete(keys.SOURCES)
+        pipe.delete(keys.SOURCES, keys.WISHES)
+        for wish, reason in unmet.items():
+            pipe.hset(keys.WISHES, wish, reason)
         if states:
             pipe.hset(keys.SOURCES, mapping={name: json.dumps(state) for name, state in states.items()})
         await self._run(pipe)

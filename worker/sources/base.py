@@ -8,7 +8,7 @@ What a source is, what it raises, and how it reads JSON without losing a digit. 
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
@@ -97,6 +97,16 @@ class Hourly(Protocol):
 
     async def hours(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
         """Give the finished one-hour candles with start <= candle.start < end, as `candles` gives those of a minute."""
+        ...
+
+
+@runtime_checkable
+class NamesDead(Protocol):
+    """A source that knows which of its markets are dead: the provider lists them, and gives no price."""
+
+    @property
+    def dead(self) -> Collection[Metric]:
+        """Those of the newest answer."""
         ...
 
 

@@ -9,7 +9,7 @@ So what a tick may cost is bounded, and the wait of a refusal is kept even where
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from aiohttp import ClientSession
 from worker.latest import DAY, HOUR, MINUTE, Candle, Metric, Reading
 from worker.sources import seconds, windows
 from worker.sources.base import Refused, SourceError, error_json, exact_json, told_apart, wanted
-from worker.sources.fields import amount, by_symbol, change, pick, price, rows, whole
+from worker.sources.fields import amount, by_symbol, change, pick, price_of, rows, whole
 from worker.sources.minutes import Columns, finished
 from worker.sources.pairs import UnknownPair, missing, named, pair_of
 
@@ -67,6 +67,7 @@ class Binance:
         self._used = 0
         self._away = 0
         self._rejects: Counter[str] = Counter()
+        self._dead: set[Metric] = set()
 
     @property
     def metrics(self) -> Sequence[Metric]:
@@ -75,6 +76,10 @@ class Binance:
     @property
     def rejects(self) -> Mapping[str, int]:
         return self._rejects
+
+    @property
+    def dead(self) -> Collection[Metric]:
+        return self._dead
 
     async def open(self, session: ClientSession) -> Mapping[Metric, str]:
         body = await self._ask(session, "exchangeInfo", showPermissionSets="false")
@@ -100,7 +105,9 @@ class Binance:
             raise Refused(f"{NAME} asked us to stay away until {self._away}", self._away - at)
         body = await self._tickers(session)
         with told_apart(NAME):
-            readings = read(body, self._names, self._rejects)
+            dead: set[Metric] = set()
+            readings = read(body, self._names, self._rejects, dead)
+        self._dead = dead
         traded = await self._traded(session, at, readings)
         return {metric: reading._replace(interval_volume=traded.get(metric)) for metric, reading in readings.items()}
 
@@ -221,11 +228,17 @@ def markets(body: Any) -> Markets:
     return Markets(symbols, status, next(filter(None, limits), LIMIT))
 
 
-def read(body: object, names: Mapping[str, Metric], rejects: Counter[str]) -> dict[Metric, Reading]:
-    """Read `ticker/24hr` of the symbols in `names`; what is left out is counted. Changes are in percent already."""
+def read(
+    body: object, names: Mapping[str, Metric], rejects: Counter[str], dead: set[Metric] | None = None
+) -> dict[Metric, Reading]:
+    """
+    Read `ticker/24hr` of the symbols in `names`; what is left out is counted, dead markets go into `dead`.
+
+    Changes are in percent already.
+    """
     readings: dict[Metric, Reading] = {}
     for metric, row in by_symbol(body, names, rejects):
-        last = price(pick(row, "lastPrice"), rejects)
+        last = price_of(metric, pick(row, "lastPrice"), rejects, dead)
         if last is not None:
             readings[metric] = Reading(
                 last,

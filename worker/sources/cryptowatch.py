@@ -7,7 +7,7 @@ markets cost 0, and every call is charged to an allowance, also one that fails.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -15,7 +15,7 @@ from aiohttp import ClientSession
 
 from worker.latest import HOUR, MINUTE, Candle, Metric, Reading, decimals
 from worker.sources.base import Refused, error_json, exact_json, number, told_apart, wanted
-from worker.sources.fields import amount, change, is_less, is_zero, pick, price, rows, whole
+from worker.sources.fields import amount, change, is_less, is_zero, pick, price_of, rows, whole
 from worker.sources.minutes import Columns, finished
 from worker.sources.pairs import UnknownPair, missing, named, nearest, pair_of
 
@@ -53,6 +53,7 @@ class Cryptowatch:
         self._paths: dict[Metric, str] = {}
         self._is_spent = False
         self._rejects: Counter[str] = Counter()
+        self._dead: set[Metric] = set()
 
     @property
     def metrics(self) -> Sequence[Metric]:
@@ -61,6 +62,10 @@ class Cryptowatch:
     @property
     def rejects(self) -> Mapping[str, int]:
         return self._rejects
+
+    @property
+    def dead(self) -> Collection[Metric]:
+        return self._dead
 
     async def open(self, session: ClientSession) -> Mapping[Metric, str]:
         # The summaries, although `/markets` costs a fifth: a server that answers alike surely has these.
@@ -90,7 +95,10 @@ class Cryptowatch:
             raise self._spent()
         summaries = await self._summaries(session)
         with told_apart(NAME):
-            return read(summaries, self._names, self._rejects)
+            dead: set[Metric] = set()
+            readings = read(summaries, self._names, self._rejects, dead)
+        self._dead = dead
+        return readings
 
     async def candles(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
         return await self._candles(session, metric, start, end, MINUTE)
@@ -174,15 +182,20 @@ def markets(summaries: Mapping[str, object]) -> dict[str, dict[Metric, str]]:
     return known
 
 
-def read(summaries: Mapping[str, object], names: Mapping[str, Metric], rejects: Counter[str]) -> dict[Metric, Reading]:
-    """Read the summaries of the markets in `names`; what is left out is counted."""
+def read(
+    summaries: Mapping[str, object],
+    names: Mapping[str, Metric],
+    rejects: Counter[str],
+    dead: set[Metric] | None = None,
+) -> dict[Metric, Reading]:
+    """Read the summaries of the markets in `names`; what is left out is counted, dead markets go into `dead`."""
     readings: dict[Metric, Reading] = {}
     for key, metric in names.items():
         if key not in summaries:
             rejects["not in the answer"] += 1
             continue
         row = summaries[key]
-        last = price(pick(row, "price", "last"), rejects)
+        last = price_of(metric, pick(row, "price", "last"), rejects, dead)
         if last is not None:
             fraction = change(pick(row, "price", "change", "percentage"), "change_percentage", rejects)
             absolute = change(pick(row, "price", "change", "absolute"), "change_absolute", rejects)

@@ -50,6 +50,15 @@ def price(value: object, rejects: Counter[str]) -> str | None:
     return text
 
 
+def price_of(metric: Metric, value: object, rejects: Counter[str], dead: set[Metric] | None) -> str | None:
+    """Return the price of a market as `price` does; one whose price is 0 is added to `dead`."""
+    text = price(value, rejects)
+    written = number(value) if text is None and dead is not None else None
+    if dead is not None and written is not None and is_zero(written):
+        dead.add(metric)
+    return text
+
+
 def amount(value: object, what: str, rejects: Counter[str]) -> str | None:
     """Give a number that cannot be below zero."""
     text = change(value, what, rejects)

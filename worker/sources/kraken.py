@@ -6,7 +6,7 @@ one asked for (ask XBTUSD, get XXBTZUSD), so pairs are known by every spelling t
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -15,7 +15,7 @@ from aiohttp import ClientSession
 
 from worker.latest import HOUR, MINUTE, Candle, Metric, Reading
 from worker.sources.base import Refused, exact_json, told_apart, wanted
-from worker.sources.fields import amount, pick, price, rows, whole
+from worker.sources.fields import amount, pick, price_of, rows, whole
 from worker.sources.minutes import Columns, finished
 from worker.sources.pairs import UnknownPair, missing, named, pair_of
 from worker.sources.since_midnight import Counters
@@ -70,6 +70,7 @@ class Kraken:
         self._wait = FIRST_WAIT
         self._counters = Counters(interval)
         self._rejects: Counter[str] = Counter()
+        self._dead: set[Metric] = set()
 
     @property
     def metrics(self) -> Sequence[Metric]:
@@ -78,6 +79,10 @@ class Kraken:
     @property
     def rejects(self) -> Mapping[str, int]:
         return self._rejects
+
+    @property
+    def dead(self) -> Collection[Metric]:
+        return self._dead
 
     async def open(self, session: ClientSession) -> Mapping[Metric, str]:
         pairs, _ = await self._ask(session, "AssetPairs")
@@ -97,7 +102,9 @@ class Kraken:
             return {}
         body, last_modified = await self._tickers(session)
         with told_apart(NAME):
-            tickers = read(body, self._names, self._rejects)
+            dead: set[Metric] = set()
+            tickers = read(body, self._names, self._rejects, dead)
+        self._dead = dead
         said = provider_time(last_modified, at)
         today = {metric: ticker.today for metric, ticker in tickers.items() if ticker.today is not None}
         traded = self._counters.move(at, said or at, today)
@@ -195,8 +202,10 @@ def spellings(known: Mapping[Metric, Market]) -> dict[str, Metric]:
     return names
 
 
-def read(result: Any, names: Mapping[str, Metric], rejects: Counter[str]) -> dict[Metric, Ticker]:
-    """Read the Ticker rows of the metrics in `names`; what is left out is counted."""
+def read(
+    result: Any, names: Mapping[str, Metric], rejects: Counter[str], dead: set[Metric] | None = None
+) -> dict[Metric, Ticker]:
+    """Read the Ticker rows of the metrics in `names`; what is left out is counted, dead markets go into `dead`."""
     tickers: dict[Metric, Ticker] = {}
     absent = set(names.values())
     for key, row in result.items():
@@ -204,7 +213,7 @@ def read(result: Any, names: Mapping[str, Metric], rejects: Counter[str]) -> dic
         if metric not in absent:
             continue
         absent.remove(metric)
-        last = price(pick(row, "c", 0), rejects)
+        last = price_of(metric, pick(row, "c", 0), rejects, dead)
         if last is not None:
             # `v` is [since midnight UTC, last 24 hours].
             volume = amount(pick(row, "v", 1), "volume", rejects)

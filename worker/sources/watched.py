@@ -1,15 +1,16 @@
 """A source with someone looking after it: opened when needed, left alone when it asks, its failures told once."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from math import ceil
 from typing import Any
 
 import structlog
 from aiohttp import ClientSession
 
-from worker.latest import HOUR, MINUTE, Candle, Metric, Reading
-from worker.sources.base import Hourly, Refused, Source, SourceError, Unreachable
+from worker.latest import HOUR, MINUTE, PREFIX, Candle, Metric, Reading
+from worker.sources.base import Hourly, NamesDead, Nonsense, Refused, Source, SourceError, Unreachable
 
 log = structlog.get_logger()
 
@@ -31,6 +32,8 @@ class Watched:
         self.source = source
         self.missing: Mapping[Metric, str] = {}
         """The metrics that were wished for and that the source does not have, with the reason."""
+        self.is_known = False
+        """Whether the source has said what it has."""
         self._session = session
         self._patience = patience
         self._opening: asyncio.Task[None] | None = None
@@ -43,6 +46,7 @@ class Watched:
         self._has_come_back = False
         self._failing_since: int | None = None
         self._reason: str | None = None
+        self._advice: str | None = None
         self._failures = 0
 
     @property
@@ -52,6 +56,11 @@ class Watched:
     @property
     def metrics(self) -> Sequence[Metric]:
         return self.source.metrics
+
+    @property
+    def dead(self) -> Collection[Metric]:
+        """Markets that the source lists and has no price of."""
+        return self.source.dead if isinstance(self.source, NamesDead) else ()
 
     async def readings(self, at: int) -> Mapping[Metric, Reading]:
         """Give what the source says of tick `at`, or nothing where it fails; never raises `SourceError`."""
@@ -94,9 +103,12 @@ class Watched:
             "state": "ok" if self._reason is None else "failing",
             "since": self._failing_since,
             "reason": self._reason,
+            "retry_at": ceil(self._stay_away_until) if self._reason and self._stay_away_until else None,
+            "advice": self._advice,
             "failures": self._failures,
-            "metrics": len(self.metrics),
+            "metrics": len(self.metrics) - len(self.dead),
             "missing": dict(self.missing),
+            "dead": sorted(self.dead),
             "rejects": dict(self.source.rejects),
         }
 
@@ -142,7 +154,7 @@ class Watched:
             self._has_come_back = True
 
     async def _learn(self) -> None:
-        known, absent = set(self.metrics), self.missing
+        known = set(self.metrics)
         try:
             async with asyncio.timeout(OPEN_SECONDS):
                 self.missing = await self.source.open(self._session)
@@ -150,9 +162,7 @@ class Watched:
             raise Unreachable(f"{self.name} did not say in {OPEN_SECONDS} s what it has") from error
         if set(self.metrics) != known or not known:
             log.info("source is open", source=self.name, metrics=len(self.metrics), missing=len(self.missing))
-        for metric, reason in sorted(self.missing.items()):
-            if absent.get(metric) != reason:
-                log.warning("no such metric", source=self.name, metric=metric, reason=reason)
+        self.is_known = True
 
     def _failed(self, at: int, error: Exception) -> None:
         reason = str(error) or f"{self.name} took longer than {self._patience:g} s"
@@ -166,13 +176,27 @@ class Watched:
             log.warning("source fails", source=self.name, reason=reason)
         elif self._reason != reason:
             log.warning("source still fails", source=self.name, reason=reason, since=self._failing_since)
-        self._reason = reason
+        self._reason, self._advice = reason, _advice(self.name, error)
 
     def _succeeded(self, at: int) -> None:
         if self._reason is not None:
             log.info("source is back", source=self.name, at=at, failed_since=self._failing_since)
             self._has_come_back = True
-        self._failing_since = self._reason = None
+        self._failing_since = self._reason = self._advice = None
+
+
+def _advice(name: str, error: Exception) -> str:
+    """Return what somebody can do about a failure."""
+    address = f"{PREFIX}{name.upper()}_URL"
+    match error:
+        case Refused(wait=float() | int()):
+            return "wait; if it happens again, ask for fewer metrics or less often"
+        case Refused():
+            return f"look up this answer at {name}; {address} or a key may be wrong"
+        case Nonsense():
+            return f"see what answers at {address}: a proxy, or another server"
+        case _:
+            return f"see whether this machine reaches {address}: network, DNS, proxy, firewall"
 
 
 @contextmanager

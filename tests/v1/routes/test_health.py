@@ -1,18 +1,29 @@
 """Whether the process runs, and whether it can be relied on."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from v1 import keys
+from v1.store import connect
+
 from ..serving import MINUTE, NOON, fill, sample, serving
 
-FINE = {"state": "ok", "since": NOON, "reason": None, "metrics": 3, "missing": {}, "rejects": {}}
+NOTED = {"state": "ok", "since": NOON, "reason": None, "metrics": 3, "missing": {}, "rejects": {}}
+FINE = NOTED | {"retry_at": None, "advice": None, "dead": 0, "filling": None}
+
+
+@pytest.fixture
+async def redis_client(server: str):
+    async with connect(server, "tests") as client:
+        yield client
 
 
 @pytest.fixture
 async def ticking(writer):
     await fill(writer, {"KRAKEN:BTCUSD": [sample(NOON, "1")]})
-    await writer.note_sources({"kraken": FINE})
+    await writer.note_sources({"kraken": NOTED})
     return writer
 
 
@@ -29,18 +40,85 @@ async def test_all_well_is_ready_without_a_reason(api):
         "tick": {"at": NOON, "age": 5, "interval": MINUTE},
         "sources": {"kraken": FINE},
         "archive": None,
+        "wishes": {},
+        "channels": {},
         "top": {},
     }
 
 
 async def test_a_failing_source_degrades_but_the_answers_still_count(api, ticking):
-    failing = FINE | {"state": "failing", "reason": "kraken said 503"}
-    await ticking.note_sources({"kraken": failing, "binance": FINE})
+    failing = NOTED | {"state": "failing", "reason": "kraken said 503"}
+    await ticking.note_sources({"kraken": failing, "binance": NOTED})
 
     answer = await api.get("/health/ready")
 
     assert (answer.status, answer.json["status"]) == (200, "degraded")
-    assert answer.json["reasons"] == ["kraken is failing: kraken said 503"]
+    assert answer.json["reasons"] == [
+        "kraken is failing since 2021-05-17 12:00:00 UTC: kraken said 503; it is asked again at the next tick"
+    ]
+
+
+async def test_a_failing_source_is_told_with_what_is_tried_next_and_what_to_do(api, ticking):
+    told = {"state": "failing", "reason": "kraken said 429", "retry_at": NOON + 60, "advice": "wait"}
+    await ticking.note_sources({"kraken": NOTED | told})
+
+    answer = await api.get("/health/ready")
+
+    assert answer.json["reasons"] == [
+        (
+            "kraken is failing since 2021-05-17 12:00:00 UTC: kraken said 429; "
+            "it is asked again at 2021-05-17 12:01:00 UTC; wait"
+        )
+    ]
+
+
+async def test_what_is_wished_for_and_nobody_gives_degrades_with_the_reason(api, ticking):
+    await ticking.note_sources({"kraken": NOTED}, {"KRAKEN:XBTUSD": "kraken's XBTUSD is called KRAKEN:BTCUSD here"})
+
+    answer = await api.get("/health/ready")
+
+    assert (answer.status, answer.json["status"]) == (200, "degraded")
+    assert answer.json["wishes"] == {"KRAKEN:XBTUSD": "kraken's XBTUSD is called KRAKEN:BTCUSD here"}
+    assert answer.json["reasons"] == [
+        "nothing is sampled as KRAKEN:XBTUSD: kraken's XBTUSD is called KRAKEN:BTCUSD here; change TRACKER_METRICS"
+    ]
+
+
+async def test_ticks_without_any_metric_are_not_ready(api, writer):
+    await writer.commit(NOON, [])
+
+    answer = await api.get("/health/ready")
+
+    assert (answer.status, answer.json["status"]) == (200, "degraded")
+    assert answer.json["reasons"] == ["no metric has a sample of the last day"]
+
+
+@pytest.mark.usefixtures("ticking")
+async def test_a_channel_that_rests_is_told_with_until_when(api, redis_client):
+    await redis_client.hset(keys.CHANNELS, mapping={"pushover": "Pushover", "ops": "webhook"})
+    await redis_client.hset(keys.sending("pushover"), "*", json.dumps([2, NOON + 90.5, None, 0.0]))
+    await redis_client.expire(keys.sending("pushover"), 100)
+
+    answer = await api.get("/health/ready")
+
+    assert answer.json["channels"] == {
+        "pushover": {"kind": "Pushover", "failures": 2, "until": NOON + 91},
+        "ops": {"kind": "webhook", "failures": 0, "until": None},
+    }
+    assert answer.json["status"] == "degraded"
+    assert answer.json["reasons"] == [
+        "alerts wait: channel pushover sends nothing until 2021-05-17 12:01:31 UTC, after 2 failures in a row"
+    ]
+
+
+async def test_how_far_a_fill_is_and_how_many_markets_are_dead_is_told_and_is_no_trouble(api, ticking):
+    filling = {"done": 34, "of": 100}
+    await ticking.note_sources({"kraken": NOTED | {"filling": filling, "dead": ["KRAKEN:GONEUSD"]}})
+
+    answer = await api.get("/health/ready")
+
+    assert (answer.json["status"], answer.json["reasons"]) == ("ready", [])
+    assert answer.json["sources"]["kraken"] == FINE | {"filling": filling, "dead": 1}
 
 
 async def test_an_archive_that_fails_degrades_and_says_why_and_how_far_it_came(api, ticking):
@@ -52,14 +130,19 @@ async def test_an_archive_that_fails_degrades_and_says_why_and_how_far_it_came(a
     fine = await api.get("/health/ready")
 
     assert (failing.status, failing.json["status"]) == (200, "degraded")
-    assert failing.json["reasons"] == ["hours are not archived: the archive is away: refused"]
-    assert failing.json["archive"] == said
+    assert failing.json["reasons"] == [
+        (
+            "hours are not archived since 2021-05-17 11:58:30 UTC: the archive is away: refused; "
+            "it is tried again within a minute"
+        )
+    ]
+    assert failing.json["archive"] == said | {"retry_at": None, "advice": None}
     assert (fine.json["status"], fine.json["archive"]["newest"]) == ("ready", NOON - 7200)
 
 
 async def test_a_metric_that_the_provider_does_not_have_is_named_and_hurts_nobody(api, ticking):
     missing = {"KRAKEN:NOPEUSD": "kraken has no such pair"}
-    await ticking.note_sources({"kraken": FINE | {"missing": missing}})
+    await ticking.note_sources({"kraken": NOTED | {"missing": missing}})
 
     answer = await api.get("/health/ready")
 

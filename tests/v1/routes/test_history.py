@@ -42,6 +42,7 @@ async def test_without_parameters_it_is_every_price_of_the_last_day_digit_for_di
         "step": None,
         "agg": "last",
         "fill": "none",
+        "hourly": [],
         "points": [],
     }
 

@@ -203,3 +203,40 @@ async def test_what_is_not_accepted_is_named_with_what_would_be(api, path, query
     assert answer.status == 422
     (error,) = answer.json["errors"]
     assert (error["field"], accepted in error["accepted"]) == (field, True)
+
+
+@pytest.mark.usefixtures("three")
+async def test_a_dead_market_is_listed_as_dead_and_answered_with_the_source_that_says_so(api, writer):
+    dead = ["BINANCE:OLDUSD", "KRAKEN:GONEUSD"]
+    await writer.note_sources({"cryptowatch": {"state": "ok", "metrics": 2, "dead": dead}})
+
+    listed = {each["metric"]: each for each in (await api.get("/v1/metrics")).json["metrics"]}
+    died = await api.get("/v1/metrics/BINANCE:OLDUSD")
+    answers = [await api.get(f"/v1/metrics/KRAKEN:GONEUSD{path}") for path in ("", "/history", "/candles", "/rank")]
+
+    assert list(listed) == ["BINANCE:OLDUSD", "KRAKEN:BTCUSD", "KRAKEN:ETHUSD", "KRAKEN:GONEUSD"]
+    assert [each["state"] for each in listed.values()] == ["dead", "live", "live", "dead"]
+    assert listed["KRAKEN:GONEUSD"] == {
+        "metric": "KRAKEN:GONEUSD",
+        "measures": [],
+        "samples": 0,
+        "first": None,
+        "last": None,
+        "state": "dead",
+    }
+    assert died.json["state"] == "dead"
+    for answer in answers:
+        assert answer.status == 404
+        assert answer.json["detail"].startswith(
+            "the market 'KRAKEN:GONEUSD' is dead: cryptowatch lists it and has no price of it, so no metric "
+        )
+
+
+@pytest.mark.usefixtures("three")
+async def test_what_is_wished_for_and_nobody_gives_is_answered_with_the_reason(api, writer):
+    await writer.note_sources({}, {"KRAKEN:XBTUSD": "kraken's XBTUSD is called KRAKEN:BTCUSD here"})
+
+    answer = await api.get("/v1/metrics/KRAKEN:XBTUSD")
+
+    assert answer.status == 404
+    assert "although it is wished for: kraken's XBTUSD is called KRAKEN:BTCUSD here; nearest: " in answer.json["detail"]

@@ -71,6 +71,16 @@ def test_recorded_digits_are_kept_and_the_fraction_becomes_percent():
     assert readings == {BTC: Reading("26115.1", "1143.9408934147432", "0.1910586104898055", "49.79999999999927")}
 
 
+def test_a_market_whose_price_is_zero_is_dead_and_one_without_a_price_is_not():
+    summaries = {f"kraken:{pair}": {"price": {"last": last}} for pair, last in (("a", "0"), ("b", None), ("c", "1"))}
+    names = {key: Metric(key.upper()) for key in summaries}
+    dead: set[Metric] = set()
+
+    read(summaries, names, Counter(), dead)
+
+    assert dead == {"KRAKEN:A"}
+
+
 def test_exponents_are_kept_as_they_were_sent():
     metric = Metric("BINANCE-US:ADABTC")
 

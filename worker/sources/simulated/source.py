@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from aiohttp import ClientSession
 
@@ -33,6 +33,7 @@ class Simulated:
         self._market = Pairs(seed)
         self._pairs: dict[Metric, Pair] = {}
         self._rejects: Counter[str] = Counter()
+        self._dead: Collection[Metric] = ()
 
     async def open(self, session: ClientSession) -> Mapping[Metric, str]:  # noqa: ARG002  # the contract's
         known = self._market.all
@@ -44,11 +45,16 @@ class Simulated:
     def metrics(self) -> Sequence[Metric]:
         return tuple(self._pairs)
 
+    @property
+    def dead(self) -> Collection[Metric]:
+        return self._dead
+
     async def fetch(self, session: ClientSession, at: int) -> Mapping[Metric, Reading]:  # noqa: ARG002  # the contract's
         heard = {metric: self._market.reading(pair, at, self._interval) for metric, pair in self._pairs.items()}
         readings = {metric: reading for metric, reading in heard.items() if reading is not None}
         if len(readings) < len(heard):
             self._rejects["not trading"] += len(heard) - len(readings)
+        self._dead = [metric for metric, pair in self._pairs.items() if not pair.is_listed(at)]
         self._make_some_of_tomorrow(at)
         return readings
 

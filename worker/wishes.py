@@ -1,0 +1,117 @@
+"""Which wishes nobody fulfils, and what is noted of each source. No network, no store."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Protocol
+
+import structlog
+
+from worker.latest import Metric
+
+log = structlog.get_logger()
+
+EVERYTHING = "*"
+
+
+class Giver(Protocol):
+    """What is asked here of a source that is looked after."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def metrics(self) -> Sequence[Metric]: ...
+
+    @property
+    def missing(self) -> Mapping[Metric, str]:
+        """What it was wished for and does not have, with the reason."""
+        ...
+
+    @property
+    def dead(self) -> Collection[Metric]:
+        """Markets that it lists and of which it has no price."""
+        ...
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it has said what it has."""
+        ...
+
+    def state(self) -> dict[str, Any]: ...
+
+
+class SourceNotes:
+    """What the store is told of the sources: how each does, how far its fill is, and what nobody gives."""
+
+    def __init__(self, sources: Sequence[Giver]) -> None:
+        self.wishes: Sequence[str] = ()
+        """What the settings ask for."""
+        self._sources = sources
+        self._unmet: Mapping[str, str] = {}
+        self._filling: dict[str, dict[str, int]] = {}
+        self._noted: object = None
+
+    def forget(self) -> None:
+        """Note everything again: the store may have lost it."""
+        self._noted = None
+
+    def has_advanced(self, source: str, done: int, of: int) -> bool:
+        """Take in how far the fill from a source is, and return whether that is another whole percent."""
+        before = self._filling.get(source)
+        self._filling[source] = {"done": done, "of": of}
+        return before is None or before["of"] != of or 100 * done // of != 100 * before["done"] // of
+
+    def has_ended(self, source: str) -> bool:
+        """Take in that the fill from a source is over, and return whether there was one."""
+        return self._filling.pop(source, None) is not None
+
+    def news(self) -> tuple[dict[str, dict[str, Any]], dict[str, str]] | None:
+        """Return the state of each source and the wishes that nobody fulfils; `None` where that is noted already."""
+        told = {name: said | {"filling": self._filling.get(name)} for name, said in states(self._sources).items()}
+        lacking = unmet(self.wishes, self._sources)
+        for wish, reason in lacking.items():
+            if self._unmet.get(wish) != reason:
+                log.warning("no source gives what is wished for", metric=wish, reason=reason)
+        self._unmet = lacking
+        return None if (told, lacking) == self._noted else (told, lacking)
+
+    def keep(self, news: object) -> None:
+        """Take in that `news` are in the store."""
+        self._noted = news
+
+
+def unmet(wishes: Sequence[str], sources: Sequence[Giver]) -> dict[str, str]:
+    """Return the wishes that no source fulfils, with the reason; none while a source has not said what it has."""
+    if not all(source.is_known for source in sources):
+        return {}
+    given = {metric for source in sources for metric in source.metrics}
+    exchanges = {metric.partition(":")[0] for metric in given}
+    return {wish: _reason(wish, sources) for wish in wishes if not _is_met(wish, given, exchanges)}
+
+
+def states(sources: Sequence[Giver]) -> dict[str, dict[str, Any]]:
+    """
+    Return what each source says of itself.
+
+    What another source has is not missing, and what another has a price of is not dead.
+    """
+    told = {}
+    for source in sources:
+        elsewhere = {metric for other in sources if other is not source for metric in other.metrics}
+        alive = elsewhere.difference(*[other.dead for other in sources if other is not source])
+        exchanges = {metric.partition(":")[0] for metric in elsewhere}
+        missing = {wish: why for wish, why in source.missing.items() if not _is_met(wish, elsewhere, exchanges)}
+        told[source.name] = source.state() | {"missing": missing, "dead": sorted({*source.dead} - alive)}
+    return told
+
+
+def _is_met(wish: str, given: Collection[Metric], exchanges: Collection[str]) -> bool:
+    exchange, _, pair = wish.partition(":")
+    if wish == EVERYTHING:
+        return bool(given)
+    return exchange in exchanges if pair == EVERYTHING else wish in given
+
+
+def _reason(wish: str, sources: Sequence[Giver]) -> str:
+    asked = ", ".join(source.name for source in sources)
+    told = [source.missing[Metric(wish)] for source in sources if wish in source.missing]
+    return "; ".join(told) or f"none of the sources ({asked}) has it"
