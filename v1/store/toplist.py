@@ -3,17 +3,17 @@
 import json
 from collections import OrderedDict
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, NamedTuple, cast
 
 from redis.asyncio import Redis
-from redis.exceptions import WatchError
+from redis.asyncio.client import Pipeline
 
 from .. import keys, snapshots
 from ..model import HOUR
 from ..toplist import Snapshot
 from .connection import StoreError, translated
 from .raw import raw, score
+from .watched import change_watched
 
 REMEMBERED = 20_000
 """Coins of snapshots that a reader remembers: 100 lists of 200, or 4 of 5000. Who asks, asks mostly for the newest."""
@@ -147,21 +147,19 @@ class TopWriter(TopReader):
 
     async def _add(self, at: int, member: bytes, needed: int | None = None) -> bool | None:
         """Add a snapshot unless its minute has one; `None` where the one is missing that it needs."""
-        while True:
-            async with self._redis.pipeline(transaction=True) as pipe:
-                with translated():
-                    await pipe.watch(keys.TOP)
-                    if await pipe.zcount(keys.TOP, at, at):
-                        return False
-                    if needed is not None and not await pipe.zcount(keys.TOP, needed, needed):
-                        return None
-                    pipe.multi()  # type: ignore[no-untyped-call]  # redis-py's
-                    pipe.zadd(keys.TOP, {member: at})
-                    pipe.zremrangebyscore(keys.TOP, "-inf", at - keys.KEEP)
-                    pipe.expire(keys.TOP, keys.KEEP)
-                    with suppress(WatchError):
-                        await pipe.execute()
-                        return True
+
+        async def decide(pipe: Pipeline) -> bool | None:
+            if await pipe.zcount(keys.TOP, at, at):
+                return False
+            if needed is not None and not await pipe.zcount(keys.TOP, needed, needed):
+                return None
+            pipe.multi()  # type: ignore[no-untyped-call]  # redis-py's
+            pipe.zadd(keys.TOP, {member: at})
+            pipe.zremrangebyscore(keys.TOP, "-inf", at - keys.KEEP)
+            pipe.expire(keys.TOP, keys.KEEP)
+            return True
+
+        return await change_watched(self._redis, keys.TOP, decide)
 
 
 def _put_free(names: dict[str, str], reference: str, name: str) -> None:
