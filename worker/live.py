@@ -8,7 +8,8 @@ import structlog
 from worker.asking import ask
 from worker.backlog import Backlog
 from worker.fill import Filler, Sleep
-from worker.latest import StoreAway, Writer
+from worker.latest import LeaseLost, StoreError, Writer
+from worker.patience import trouble
 from worker.progress import progress
 from worker.rulebook import Fixed, Rules
 from worker.sources.watched import Watched
@@ -64,6 +65,8 @@ class Live:
         self._is_caught_up = False
         """Whether everything was committed since Redis was last away, or since the start."""
         self._is_away = False
+        self._told = ""
+        """What was said last of a Redis that does not take ticks."""
         self._may_have_holes = False
         self._noted: object = None
         self.after_fill: AfterFill | None = None
@@ -124,14 +127,17 @@ class Live:
             while self._backlog:
                 await self._commit_oldest()
             await self._note()
-        except StoreAway as error:
-            if not self._is_away:
-                log.warning("Redis is away, ticks are kept", reason=str(error), newest=self._newest)
+        except LeaseLost:
+            raise
+        except StoreError as error:
+            if self._told != (told := f"{trouble(error)}, ticks are kept"):
+                log.warning(told, reason=str(error), newest=self._newest)
+            self._told = told
             self._is_away, self._is_caught_up = True, False
             return False
         if self._is_away:
             log.info("Redis is back, ticks are committed", newest=self._newest, dropped=self._backlog.dropped)
-        self._is_away, self._is_caught_up = False, True
+        self._is_away, self._is_caught_up, self._told = False, True, ""
         if self._may_have_holes:
             self._may_have_holes = False
             self.look_for_holes()
@@ -170,7 +176,7 @@ class Live:
 
     async def _note(self) -> None:
         states = {source.name: source.state() for source in self._sources}
-        if states != self._noted:
+        if states != self._noted or not await self._store.has_sources():
             await self._store.note_sources(states)
             self._noted = states
 
@@ -193,7 +199,9 @@ class Live:
                 if self.after_fill:
                     others = [other for other in self._sources if other is not source]
                     await self.after_fill(source, others, at, holes.is_set)
-            except StoreAway as error:
+            except LeaseLost:
+                raise
+            except StoreError as error:
                 log.debug("filling stops", source=source.name, reason=str(error))
                 await self._sleep(self._interval)
                 holes.set()

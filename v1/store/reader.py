@@ -195,6 +195,11 @@ class Reader:
             for measure, value in ranked
         }
 
+    async def has_sources(self) -> bool:
+        """Tell whether the worker has said something of its sources."""
+        with translated():
+            return bool(await self._redis.exists(keys.SOURCES))
+
     async def sources(self) -> Mapping[str, dict[str, Any]]:
         """Give what the worker last said of each source."""
         with translated():

@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from worker.latest import DAY, HOUR, ArchiveError, Snapshot, StoreAway, TopArchiveWriter, TopWriter
+from worker.latest import DAY, HOUR, ArchiveError, Snapshot, StoreAway, StoreError, TopArchiveWriter, TopWriter
 
 log = structlog.get_logger()
 
@@ -50,6 +50,8 @@ class Keeping:
             await self._tell(at, str(error))
         except StoreAway as error:
             log.debug("no hour is kept while Redis is away", reason=str(error))
+        except StoreError as error:
+            await self._tell(at, str(error))
         else:
             await self._tell(at, None)
 
@@ -86,5 +88,5 @@ class Keeping:
         state: dict[str, Any] = {"state": "ok" if reason is None else "failing", "reason": reason, "at": at}
         try:
             await self._top.note(NAME, state | {"list_at": self._kept})
-        except StoreAway as error:
-            log.debug("Redis is away", reason=str(error))
+        except StoreError as error:
+            log.debug("nothing is said while Redis does not take it", reason=str(error))

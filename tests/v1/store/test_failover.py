@@ -197,7 +197,7 @@ async def change(redis: Redis, what: str) -> object:
     return await Writer(redis).take_over("one", "two")
 
 
-@pytest.mark.parametrize(("what", "asked"), MOMENTS)
+@pytest.mark.parametrize("what, asked", MOMENTS)
 async def test_an_answer_that_does_not_come_while_a_key_is_watched_is_away(
     forwarder: Forwarder, what: str, asked: bytes
 ):
@@ -211,7 +211,7 @@ async def test_an_answer_that_does_not_come_while_a_key_is_watched_is_away(
         await change(redis, what)
 
 
-@pytest.mark.parametrize(("what", "asked"), MOMENTS)
+@pytest.mark.parametrize("what, asked", MOMENTS)
 async def test_a_connection_that_breaks_while_a_key_is_watched_is_away(forwarder: Forwarder, what: str, asked: bytes):
     async with connect(forwarder.address, "tests") as redis:
         await redis.ping()
