@@ -166,6 +166,7 @@ class Live:
         if at > self._newest:
             moved = await tick(at, heard, self._store, self.rules.engine, self._asked_since)
             log.debug("tick", at=at, heard=len(heard), metrics=moved)
+            self._see_what_is_lost()
             skipped = (at - self._newest) // self._interval - 1 if self._newest else 0
             if skipped > 0:
                 log.warning("ticks are missing", after=self._newest, until=at, missing=skipped)
@@ -173,6 +174,16 @@ class Live:
             self._newest = at
             self._committed()
         self._backlog.done(at)
+
+    def _see_what_is_lost(self) -> None:
+        """Say that samples are gone that were there, and fill them again."""
+        lost, self._store.recounted = self._store.recounted, 0
+        if lost:
+            log.warning(
+                "Redis has lost samples, which are not counted any more: does it drop keys, or did somebody?",
+                metrics=lost,
+            )
+            self._may_have_holes = True
 
     async def _note(self) -> None:
         states = {source.name: source.state() for source in self._sources}

@@ -86,6 +86,8 @@ def translated() -> Iterator[None]:
     except (*_AWAY, OSError) as error:
         if _cancellations() > cancelled:
             raise asyncio.CancelledError from error
+        if isinstance(error.__cause__, AuthenticationError | AuthorizationError):  # over a Unix socket
+            raise NoAccess(f"Redis does not let us in: {error}") from error
         raise StoreAway(f"Redis is away: {error}") from error
     except RedisError as error:
         away = code_of(error) in _AWAY_CODES

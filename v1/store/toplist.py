@@ -11,7 +11,8 @@ from redis.asyncio.client import Pipeline
 from .. import keys, snapshots
 from ..model import HOUR
 from ..toplist import Snapshot
-from .connection import StoreError, translated
+from .connection import Unreadable, readable, translated
+from .kept_json import read_dicts
 from .raw import raw, score
 from .watched import change_watched
 
@@ -40,13 +41,14 @@ class TopReader:
         found = await self._member(minute, "-inf")
         if found is None:
             return None
-        same = snapshots.same_as(found)
+        with readable(keys.TOP):
+            same, at = snapshots.same_as(found), snapshots.minute_of(found)
         if same is None:
             return await self._read(found)
         whole = await self._member(same, same)
         if whole is None:
             return None  # beyond the day, where minutes end before those that say the same as they
-        return (await self._read(whole))._replace(at=snapshots.minute_of(found))
+        return (await self._read(whole))._replace(at=at)
 
     async def span(self) -> Span | None:
         """Give the oldest and the newest minute that have a snapshot."""
@@ -63,7 +65,7 @@ class TopReader:
         """Give what each role last said of itself."""
         with translated():
             said = await self._redis.hgetall(keys.TOP_ROLES)
-        return {role: json.loads(state) for role, state in cast("dict[str, str]", said).items()}
+        return read_dicts(cast("dict[str, str]", said))
 
     async def _member(self, until: int, since: int | str) -> bytes | None:
         found: list[bytes] = await raw(self._redis, "ZRANGE", keys.TOP, until, since, "BYSCORE", "REV", "LIMIT", 0, 1)
@@ -74,13 +76,17 @@ class TopReader:
         if member in self._remembered:
             self._remembered.move_to_end(member)
             return self._remembered[member]
-        packed = snapshots.unpack(member)
+        with readable(keys.TOP):
+            packed = snapshots.unpack(member)
         references = [row[0] for row in packed.rows]
         with translated():
             names = await self._redis.hmget(keys.top_coins(packed.at), references) if references else []
         if None in names:
-            raise StoreError(f"names of the top list of minute {packed.at} are missing")
-        snapshot = snapshots.unfold(packed, dict(zip(references, cast("list[str]", names), strict=True)))
+            raise Unreadable(
+                f"names of the top list of minute {packed.at} are missing: {keys.top_coins(packed.at)} is lost"
+            )
+        with readable(keys.top_coins(packed.at)):
+            snapshot = snapshots.unfold(packed, dict(zip(references, cast("list[str]", names), strict=True)))
         self._remembered[member] = snapshot
         while len(self._remembered) > 1 and len(self._remembered) * len(packed.rows) > REMEMBERED:
             self._remembered.popitem(last=False)
@@ -102,7 +108,12 @@ class TopWriter(TopReader):
         Its names are there before it is. Killed in between, a name more is known, and nothing else happened.
         """
         at, whole = snapshot.at, self._whole
-        if whole and 0 < at - whole.at < WHOLE_EVERY and snapshot._replace(at=whole.at) == whole:
+        if (
+            whole
+            and await self._has_names(whole.at)
+            and 0 < at - whole.at < WHOLE_EVERY
+            and snapshot._replace(at=whole.at) == whole
+        ):
             is_new = await self._add(at, snapshots.pack_same(at, whole.at), whole.at)
             if is_new is not None:
                 return is_new
@@ -133,6 +144,11 @@ class TopWriter(TopReader):
                     _put_free(again, f"{reference}~", name)
             wanted = again
         return [references[name] for name in names]
+
+    async def _has_names(self, at: int) -> bool:
+        """Tell whether the table of names is there that a snapshot needs: a new whole one writes it again."""
+        with translated():
+            return bool(await self._redis.exists(keys.top_coins(at)))
 
     async def _name(self, key: str, names: Mapping[str, str]) -> dict[str, str | None]:
         """Add what is not yet in a table of names, and give what it says then."""

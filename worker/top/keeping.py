@@ -10,7 +10,17 @@ from typing import Any
 
 import structlog
 
-from worker.latest import DAY, HOUR, ArchiveError, Snapshot, StoreAway, StoreError, TopArchiveWriter, TopWriter
+from worker.latest import (
+    DAY,
+    HOUR,
+    ArchiveError,
+    Snapshot,
+    StoreAway,
+    StoreError,
+    TopArchiveWriter,
+    TopWriter,
+    Unreadable,
+)
 
 log = structlog.get_logger()
 
@@ -76,7 +86,11 @@ class Keeping:
         self._newest, self._kept = newest, max(held, default=self._kept)
 
     async def _of(self, hour: int) -> Snapshot | None:
-        found = await self._top.snapshot(hour)
+        try:
+            found = await self._top.snapshot(hour)
+        except Unreadable as error:
+            log.warning("a top list is not kept, for it cannot be read", hour=hour, reason=str(error))
+            return None
         return found if found is not None and found.at > hour - HOUR else None
 
     async def _tell(self, at: int, reason: str | None) -> None:
