@@ -101,8 +101,13 @@ async def ready(_: Annotated[Nothing, Query()], context: Context) -> Response:
     """
     reader, interval, now = context["reader"], context["interval"], int(context["clock"]())
     try:
-        tick, sources, archive, shelved, top = await asyncio.gather(
-            reader.tick(), reader.sources(), reader.archive(), context["desk"].shelved(), context["top"].roles()
+        tick, sources, archive, shelved, top, eviction = await asyncio.gather(
+            reader.tick(),
+            reader.sources(),
+            reader.archive(),
+            context["desk"].shelved(),
+            context["top"].roles(),
+            reader.eviction(),
         )
     except StoreError as error:
         status, reasons, store = Health.UNREADY, [str(error)], str(error)
@@ -111,7 +116,7 @@ async def ready(_: Annotated[Nothing, Query()], context: Context) -> Response:
         store = "ok"
         status, reasons = health(tick, now, interval, sources, archive)
         wrong = [f"the file of rules is wrong: {shelved.problem}"] if shelved.problem else []
-        reasons = [*reasons, *wrong, *troubles(top, now)]
+        reasons = [*reasons, *wrong, *troubles(top, now), *([eviction] if eviction else [])]
         status = Health.DEGRADED if status is Health.READY and reasons else status
     known = {
         "status": status,

@@ -9,7 +9,7 @@ from redis.asyncio.client import Pipeline
 from .. import keys, records
 from ..model import DAY, HOUR, MEASURES, By, Measure, Metric, Place, Sample
 from ..records import Record
-from .connection import translated
+from .connection import StoreAway, StoreError, translated
 from .kept_json import read_dict, read_dicts, read_tick
 
 
@@ -198,6 +198,20 @@ class Reader:
             measure: (Place(metric, next(answers) + 1, value, _samples(record, measure)), next(answers))
             for measure, value in ranked
         }
+
+    async def eviction(self) -> str | None:
+        """Say that Redis drops keys when its memory is full, if so; `None` also where we may not ask."""
+        try:
+            with translated():
+                about = await self._redis.info("memory")
+        except StoreAway:
+            raise
+        except StoreError:
+            return None
+        policy = about.get("maxmemory_policy", "noeviction")
+        if policy == "noeviction" or not about.get("maxmemory"):
+            return None
+        return f"Redis drops keys when its memory is full: maxmemory-policy is {policy}, and should be noeviction"
 
     async def has_sources(self) -> bool:
         """Tell whether the worker has said something of its sources."""
