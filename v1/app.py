@@ -35,7 +35,8 @@ def create_app(settings: Settings | None = None, clock: Callable[[], float] = ti
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         async with (
-            connect(settings.redis_address, f"{VERSION}-api", ANSWER_SECONDS) as redis,
+            connect(settings.redis_address, f"{VERSION}-api", ANSWER_SECONDS, only_reads=True) as redis,
+            connect(settings.redis_address, f"{VERSION}-api-desk", ANSWER_SECONDS) as writing,
             connect_archive(settings.archive_address, f"{VERSION}-api", writes=False) as archive,
         ):
             yield State(
@@ -43,7 +44,7 @@ def create_app(settings: Settings | None = None, clock: Callable[[], float] = ti
                 archive=ArchiveReader(archive),
                 top=TopReader(redis),
                 top_archive=TopArchiveReader(archive),
-                desk=Desk(redis),
+                desk=Desk(writing),
                 trying=asyncio.Lock(),
                 clock=clock,
                 interval=settings.interval,

@@ -42,8 +42,11 @@ def write(use: Use) -> str:
 
 
 def read(written: str | None) -> Use:
-    """Read what `write` wrote; of nothing, the use of a plan that was never used."""
-    return Use() if written is None else Use(**json.loads(written))
+    """Read what `write` wrote; of nothing, or something else, the use of a plan that was never used."""
+    try:
+        return Use() if written is None else Use(**json.loads(written))
+    except (TypeError, ValueError):
+        return Use()
 
 
 def month_of(at: int) -> str:

@@ -171,11 +171,23 @@ def member(sample: Sample) -> str:
 
 
 def parse(hour: int, written: str) -> Sample:
-    """Read what `member` wrote of an hour."""
+    """Read what `member` wrote of an hour. Raises `ValueError` where it is something else."""
     seconds, *values = written[1:-1].split(",")
+    if len(values) != len(MEASURES):
+        raise ValueError(f"{written!r} is no sample")
     if "null" in values:
         return Sample(hour + int(seconds), tuple([None if value == "null" else value for value in values]))
     return Sample(hour + int(seconds), tuple(values))
+
+
+def parse_all(hour: int, members: Iterable[str]) -> list[Sample]:
+    """Read what `member` wrote of an hour, in order; what is no sample is left out."""
+    return [parse(hour, each) for each in members if is_sample(each)]
+
+
+def is_sample(written: str) -> bool:
+    """Tell whether what a set of samples holds has the form that `member` writes."""
+    return written.count(",") == len(MEASURES) and written[1:].partition(",")[0].isdecimal()
 
 
 def cut(members: Iterable[str], measure: Measure) -> list[tuple[int, str]]:

@@ -61,6 +61,8 @@ class Archiver:
         self._since: int | None = None
         self._wait = SHORTEST_WAIT
         self._not_before = 0
+        self._refused = ""
+        """What Redis said last instead of an answer."""
         self._noted: dict[str, Any] | None = None
 
     async def open(self, now: int) -> None:
@@ -77,7 +79,7 @@ class Archiver:
                 if tick is not None:
                     self._closer.begin(tick - DAY + 1, await self._archive.metrics(tick - DAY))
                     await self._closer.until(now - DAY + HOUR, now)
-        except (ArchiveAway, StoreAway, TimeoutError) as error:
+        except (ArchiveAway, StoreError, TimeoutError) as error:
             if isinstance(error, ArchiveAway):
                 self._failed(now, error)
             else:
@@ -99,7 +101,7 @@ class Archiver:
         except ArchiveError as error:
             self._failed(now, error)
         except StoreError as error:
-            log.debug("nothing is closed while the store is away", reason=str(error))
+            self._wait_for_store(error)
             return
         else:
             self._succeeded(now)
@@ -118,6 +120,12 @@ class Archiver:
             await self._hindsight.make_good(source, others, at, is_urgent)
         except ArchiveError as error:
             self._failed(at, error)
+
+    def _wait_for_store(self, error: StoreError) -> None:
+        """Whoever commits tells that Redis is away, but not what is refused to us alone."""
+        tell = log.debug if isinstance(error, StoreAway) or str(error) == self._refused else log.warning
+        tell("nothing is closed while Redis does not answer as it should", reason=str(error))
+        self._refused = str(error)
 
     async def _opened(self) -> None:
         if not self._is_open:
@@ -195,5 +203,5 @@ class Archiver:
             if state != self._noted:
                 await self._store.note_archive(state)
                 self._noted = state
-        except StoreAway as error:
+        except StoreError as error:
             log.debug("nothing is noted while the store is away", reason=str(error))

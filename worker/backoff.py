@@ -65,11 +65,12 @@ class Standing(NamedTuple):
 
 
 def standing(written: str | None) -> Standing:
-    """Read what `Standing.written` wrote."""
-    if not written:
+    """Read what `Standing.written` wrote; of nothing, or something else, a channel that never failed."""
+    try:
+        failures, until, quota, told = json.loads(written or "null")
+        return Standing(failures, until, Quota(*quota) if quota else None, told)
+    except (TypeError, ValueError):
         return Standing()
-    failures, until, quota, told = json.loads(written)
-    return Standing(failures, until, Quota(*quota) if quota else None, told)
 
 
 def delay(failures: int, least: float, most: float, dice: float) -> float:

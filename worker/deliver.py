@@ -19,7 +19,7 @@ from typing import Any
 import structlog
 
 from worker.backoff import PACE, Pace, Standing, delay, standing
-from worker.latest import Attempt, Entry, Outbox, Receipt, Receipts, Status, StoreAway, Tries
+from worker.latest import Attempt, Entry, Outbox, Receipt, Receipts, Status, StoreError, Tries
 from worker.letters import MOST_KEPT, Letter, Wording, low, notice_id, unreadable
 from worker.notify.base import Answer, Limited, Message, Notifier, NotSent, Refused
 from worker.patience import Patience, Sleep
@@ -67,7 +67,7 @@ class Delivery:
         self._trouble: str | None = None
 
     async def open(self) -> None:
-        """Take up where the channel was left. Call before anything else, and before ticks are committed."""
+        """Take up where the channel was left. Call before anything else, and before ticks are committed. Raises `StoreError`."""
         self._standing = standing(await self._tray.open())
 
     async def run(self) -> None:
@@ -76,14 +76,14 @@ class Delivery:
         while True:
             try:
                 wait = await self.turn(wait)
-            except StoreAway as error:
+            except StoreError as error:
                 await self._patience.wait(error)
 
     async def turn(self, wait: float = 0.0) -> float:
         """
         Take in what is new, waiting up to `wait` seconds for it, and send what is due.
 
-        Give the seconds until there may be something to do. Raises `StoreAway`.
+        Give the seconds until there may be something to do. Raises `StoreError`.
         """
         for entry in await self._tray.take_in(wait):
             await self._set_aside(entry)

@@ -8,7 +8,7 @@ import structlog
 
 from worker.backoff import PACE, Pace
 from worker.deliver import Delivery
-from worker.latest import Attempt, Channels, Parcel, Status, StoreAway
+from worker.latest import Attempt, Channels, Parcel, Status, StoreAway, StoreError
 from worker.letters import MOST_KEPT, Wording, goes_to
 from worker.notify.base import Acknowledging, Notifier
 from worker.patience import Patience
@@ -34,6 +34,7 @@ class Dispatch:
         self._channels = channels
         self._notifiers = notifiers
         self._clock = clock
+        self._is_open = False
         self._patience = Patience("all")
         self._deliveries = [
             Delivery(each, channels.outbox(each.name), channels.receipts(each.name), wording, pace=pace, clock=clock)
@@ -41,15 +42,33 @@ class Dispatch:
         ]
 
     async def open(self) -> None:
-        """Say which channels there are. Call before ticks are committed, or the first alerts are missed."""
-        kinds = {each.name: each.kind for each in self._notifiers}
-        for gone in await self._patience.until_done(lambda: self._channels.say(kinds)):
-            await self._patience.until_done(lambda gone=gone: self._wind_up(gone))  # type: ignore[misc]  # mypy cannot infer a default
+        """
+        Say which channels there are. Call before ticks are committed, or the first alerts are missed.
+
+        It waits for a Redis that is away, for then nothing is sampled either; what Redis refuses to us alone holds up
+        nobody else, and `run` tries it again.
+        """
+        while not self._is_open:
+            try:
+                await self._open()
+            except StoreAway as error:
+                await self._patience.wait(error)
+            except StoreError as error:
+                return await self._patience.wait(error)
+            else:
+                self._is_open = True
+        return None
+
+    async def _open(self) -> None:
+        for gone in await self._channels.say({each.name: each.kind for each in self._notifiers}):
+            await self._wind_up(gone)
         for delivery in self._deliveries:
             await delivery.open()
 
     async def run(self) -> None:
         """Deliver, for ever; at once back where there is no channel."""
+        while not self._is_open:
+            await self.open()
         if not self._deliveries:
             return
         log.info("sending alerts", channels=[delivery.name for delivery in self._deliveries])
@@ -67,7 +86,7 @@ class Dispatch:
             await asyncio.sleep(TRIM_SECONDS)
             try:
                 await self._channels.trim()
-            except StoreAway as error:
+            except StoreError as error:
                 await self._patience.wait(error)
 
     async def _wind_up(self, channel: str) -> None:

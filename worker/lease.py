@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import structlog
 
-from worker.latest import LEASE_SECONDS, StoreAway, Writer
+from worker.latest import LEASE_SECONDS, NoAccess, StoreError, Writer
 
 log = structlog.get_logger()
 
@@ -23,7 +23,7 @@ class Busy(Exception):
 
 
 async def take_lease(store: Writer, who: str, is_gone: IsGone) -> None:
-    """Take the lease, also from a holder that is gone. Raises `Busy` or `StoreAway`."""
+    """Take the lease, also from a holder that is gone. Raises `Busy` or `StoreError`."""
     holder = await store.lease(who)
     if holder is None:
         return
@@ -34,12 +34,18 @@ async def take_lease(store: Writer, who: str, is_gone: IsGone) -> None:
 
 
 async def wait_for_lease(store: Writer, who: str, is_gone: IsGone) -> None:
-    """Take the lease once Redis answers and nobody else has it: a second worker so stands by for the first."""
+    """
+    Take the lease once Redis answers and nobody else has it: a second worker so stands by for the first.
+
+    Raises `NoAccess` where Redis does not let us in: whoever starts a worker with a wrong password is told.
+    """
     told = ""
     while True:
         try:
             return await take_lease(store, who, is_gone)
-        except (Busy, StoreAway) as error:
+        except NoAccess:
+            raise
+        except (Busy, StoreError) as error:
             if str(error) != told:
                 told = str(error)
                 log.warning("standing by", reason=told)
@@ -52,7 +58,7 @@ async def hold(store: Writer, who: str) -> None:
         await asyncio.sleep(LEASE_SECONDS / RENEWALS)
         try:
             holder = await store.lease(who)
-        except StoreAway:
+        except StoreError:
             continue  # whoever commits tells it
         if holder is not None:
             raise Busy(f"{holder} feeds this Redis now, and only one worker does at a time")

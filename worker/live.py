@@ -8,7 +8,8 @@ import structlog
 from worker.asking import ask
 from worker.backlog import Backlog
 from worker.fill import Filler, Sleep
-from worker.latest import StoreAway, Writer
+from worker.latest import LeaseLost, StoreError, Writer
+from worker.patience import trouble
 from worker.progress import Seen, progress
 from worker.rulebook import Fixed, Rules
 from worker.sources.watched import Watched
@@ -65,6 +66,8 @@ class Live:
         self._is_caught_up = False
         """Whether everything was committed since Redis was last away, or since the start."""
         self._is_away = False
+        self._told = ""
+        """What was said last of a Redis that does not take ticks."""
         self._may_have_holes = False
         self.notes = SourceNotes(sources)
         self.after_fill: AfterFill | None = None
@@ -125,14 +128,17 @@ class Live:
             while self._backlog:
                 await self._commit_oldest()
             await self._note()
-        except StoreAway as error:
-            if not self._is_away:
-                log.warning("Redis is away, ticks are kept", reason=str(error), newest=self._newest)
+        except LeaseLost:
+            raise
+        except StoreError as error:
+            if self._told != (told := f"{trouble(error)}, ticks are kept"):
+                log.warning(told, reason=str(error), newest=self._newest)
+            self._told = told
             self._is_away, self._is_caught_up = True, False
             return False
         if self._is_away:
             log.info("Redis is back, ticks are committed", newest=self._newest, dropped=self._backlog.dropped)
-        self._is_away, self._is_caught_up = False, True
+        self._is_away, self._is_caught_up, self._told = False, True, ""
         if self._may_have_holes:
             self._may_have_holes = False
             self.look_for_holes()
@@ -161,6 +167,7 @@ class Live:
         if at > self._newest:
             moved = await tick(at, heard, self._store, self.rules.engine, self._asked_since)
             log.debug("tick", at=at, heard=len(heard), metrics=moved)
+            self._see_what_is_lost()
             skipped = (at - self._newest) // self._interval - 1 if self._newest else 0
             if skipped > 0:
                 log.warning("ticks are missing", after=self._newest, until=at, missing=skipped)
@@ -169,7 +176,19 @@ class Live:
             self._committed()
         self._backlog.done(at)
 
+    def _see_what_is_lost(self) -> None:
+        """Say that samples are gone that were there, and fill them again."""
+        lost, self._store.recounted = self._store.recounted, 0
+        if lost:
+            log.warning(
+                "Redis has lost samples, which are not counted any more: does it drop keys, or did somebody?",
+                metrics=lost,
+            )
+            self._may_have_holes = True
+
     async def _note(self) -> None:
+        if not await self._store.has_sources():
+            self.notes.forget()
         news = self.notes.news()
         if news:
             await self._store.note_sources(*news)
@@ -205,7 +224,9 @@ class Live:
                 if self.after_fill:
                     others = [other for other in self._sources if other is not source]
                     await self.after_fill(source, others, at, holes.is_set)
-            except StoreAway as error:
+            except LeaseLost:
+                raise
+            except StoreError as error:
                 log.debug("filling stops", source=source.name, reason=str(error))
                 self._end_fill(source)
                 await self._sleep(self._interval)

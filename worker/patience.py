@@ -1,4 +1,4 @@
-"""Waits for a Redis that is away, and says so once. What is written, and when it is too late, is not known here."""
+"""Waits for a Redis that is away, or refuses, and says so once. What is written, and when it is too late, is not known here."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import structlog
 
-from worker.latest import StoreAway
+from worker.latest import StoreAway, StoreError
 
 log = structlog.get_logger()
 
@@ -17,27 +17,32 @@ T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]
 
 
+def trouble(error: StoreError) -> str:
+    """Return in a few words what is wrong with Redis: whoever waits for it says it when it begins, and when it changes."""
+    return "Redis is away" if isinstance(error, StoreAway) else "Redis answers with an error"
+
+
 class Patience:
     """One task's, named by the channel that it works for."""
 
     def __init__(self, channel: str, sleep: Sleep = asyncio.sleep) -> None:
         self._channel = channel
         self._sleep = sleep
-        self._is_away = False
+        self._told = ""
 
     async def until_done(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Ask until Redis answers: what was sent must not be sent again because it could not be written down."""
         while True:
             try:
                 answer = await ask()
-            except StoreAway as error:
+            except StoreError as error:
                 await self.wait(error)
             else:
-                self._is_away = False
+                self._told = ""
                 return answer
 
-    async def wait(self, error: StoreAway) -> None:
-        if not self._is_away:
-            log.warning("Redis is away, messages wait", channel=self._channel, reason=str(error))
-        self._is_away = True
+    async def wait(self, error: StoreError) -> None:
+        if self._told != (told := f"{trouble(error)}, messages wait"):
+            log.warning(told, channel=self._channel, reason=str(error))
+        self._told = told
         await self._sleep(AWAY_SECONDS)

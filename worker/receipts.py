@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import structlog
 
-from worker.latest import Receipt, Receipts, StoreAway
+from worker.latest import Receipt, Receipts, StoreError
 from worker.notify.base import Acknowledging, NotSent, Refused
 from worker.patience import Patience, Sleep
 
@@ -41,12 +41,12 @@ class Acknowledgements:
         while True:
             try:
                 await self.turn()
-            except StoreAway as error:
+            except StoreError as error:
                 await self._patience.wait(error)
             await self._sleep(EVERY_SECONDS)
 
     async def turn(self) -> None:
-        """Ask about the receipt that was not asked about for longest, if there is one. Raises `StoreAway`."""
+        """Ask about the receipt that was not asked about for longest, if there is one. Raises `StoreError`."""
         receipts = {receipt.id: receipt for receipt in await self._receipts.open()}
         self._asked = {known: self._asked.get(known, 0.0) for known in receipts}
         if not receipts:

@@ -157,7 +157,7 @@ class Rulebook:
             self._settle(written)
 
     async def refresh(self) -> None:
-        with suppress(StoreAway, TimeoutError):  # whoever commits tells that Redis is away
+        with suppress(StoreError, TimeoutError):  # whoever commits tells that Redis is away
             async with asyncio.timeout(min(PATIENCE, self._interval / 2)):
                 await self.read()
 

@@ -33,16 +33,16 @@ class Tray:
         return bool(self._gathering)
 
     async def open(self) -> str | None:
-        """Take up where the channel was left; give what it noted of itself then."""
-        await self._patience.until_done(self._outbox.open)
-        self._tries, itself = await self._patience.until_done(self._outbox.remembered)
+        """Take up where the channel was left; give what it noted of itself then. Raises `StoreError`."""
+        await self._outbox.open()
+        self._tries, itself = await self._outbox.remembered()
         return itself
 
     async def take_in(self, wait: float) -> list[Entry]:
         """
         Take in what is new, waiting up to `wait` seconds for it; give the entries that are no alerts.
 
-        Raises `StoreAway`; what was taken by then is not lost.
+        Raises `StoreError`; what was taken by then is not lost.
         """
         if self._is_full():
             await self._sleep(wait)

@@ -126,8 +126,13 @@ async def ready(_: Annotated[Nothing, Query()], context: Context) -> Response:
     """
     reader, interval, now = context["reader"], context["interval"], int(context["clock"]())
     try:
-        tick, sources, archive, shelved, top = await asyncio.gather(
-            reader.tick(), reader.sources(), reader.archive(), context["desk"].shelved(), context["top"].roles()
+        tick, sources, archive, shelved, top, eviction = await asyncio.gather(
+            reader.tick(),
+            reader.sources(),
+            reader.archive(),
+            context["desk"].shelved(),
+            context["top"].roles(),
+            reader.eviction(),
         )
         unmet, channels, is_empty = await asyncio.gather(reader.unmet(), reader.channels(), reader.is_empty())
     except StoreError as error:
@@ -138,7 +143,8 @@ async def ready(_: Annotated[Nothing, Query()], context: Context) -> Response:
         status, reasons = health(tick, now, interval, sources, archive)
         wrong = [f"the file of rules is wrong: {shelved.problem}"] if shelved.problem else []
         lacking = lacks(unmet, is_empty=is_empty and tick is not None)
-        reasons = [*reasons, *lacking, *wrong, *resting(channels, now), *troubles(top, now)]
+        dropping = [eviction] if eviction else []
+        reasons = [*reasons, *lacking, *wrong, *resting(channels, now), *troubles(top, now), *dropping]
         status = Health.DEGRADED if status is Health.READY and reasons else status
     known = {
         "status": status,

@@ -2,7 +2,7 @@
 Errors as problem documents (RFC 9457) that name the field, the value, and what would be accepted.
 
     Refused         raised by routes: what was asked cannot be answered, and why
-    StoreAway       503 with Retry-After: Redis is away, ask again
+    StoreError      503 with Retry-After: Redis is away or answers something unforeseen, ask again
     ArchiveError    the same of the archive
     anything else   500 without its inside, which goes to the log
 """
@@ -22,7 +22,7 @@ from starlette.routing import Match, Mount
 
 from ..archive import ArchiveError
 from ..model import Metric
-from ..store import Reader, StoreAway
+from ..store import Reader, StoreAway, StoreError
 from .asked import Nothing, accepted
 
 MEDIA_TYPE = "application/problem+json"
@@ -115,8 +115,9 @@ def document(
 
 def install(app: FastAPI, clock: Callable[[], float]) -> None:
     """Make every error of the application a problem document."""
-    app.add_exception_handler(StoreAway, _Away("store", clock))
-    app.add_exception_handler(ArchiveError, _Away("archive", clock))
+    app.add_exception_handler(StoreAway, _Away("the store is away", clock))
+    app.add_exception_handler(StoreError, _Away("the store does not answer as it should", clock))
+    app.add_exception_handler(ArchiveError, _Away("the archive is away", clock))
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
@@ -126,8 +127,8 @@ def install(app: FastAPI, clock: Callable[[], float]) -> None:
 class _Away:
     """Answers 503, and warns once a minute: an outage under load must not fill the disk with one line."""
 
-    def __init__(self, what: str, clock: Callable[[], float]) -> None:
-        self._said = f"the {what} is away"
+    def __init__(self, said: str, clock: Callable[[], float]) -> None:
+        self._said = said
         self._clock = clock
         self._warned: float | None = None
 

@@ -3,7 +3,7 @@
 from .alerts import Place, Told, Wanted
 from .channels import Channels
 from .commands import AlertLimits
-from .connection import StoreAway, StoreError, connect
+from .connection import LeaseLost, NoAccess, StoreAway, StoreError, Unreadable, connect
 from .delivered import Attempt, Dead, Delivered, Status
 from .desk import Desk, TooMany
 from .kept import Kept, TooMuch, kept_day
@@ -26,9 +26,11 @@ __all__ = [
     "Desk",
     "Entry",
     "Kept",
+    "LeaseLost",
     "Listed",
     "Listings",
     "Newest",
+    "NoAccess",
     "OneHour",
     "Outbox",
     "Parcel",
@@ -50,6 +52,7 @@ __all__ = [
     "TopReader",
     "TopWriter",
     "Tries",
+    "Unreadable",
     "Verifier",
     "Wanted",
     "Writer",

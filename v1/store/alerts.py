@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from .. import keys
 from .connection import translated
 from .delivered import Attempt, Delivered
+from .kept_json import read_alerts
 
 MOST_LOOKED_AT = 10_000
 """Alerts that one question looks at. Where few of them are wanted, the answer goes on after those."""
@@ -65,8 +66,8 @@ class Alerts:
         for _ in range(0, MOST_LOOKED_AT, _BATCH):
             batch = _placed(await self._batch(wanted.since, place), place)
             for written, behind in batch:
-                if _is_wanted(written, wanted):
-                    found.append(json.loads(written))
+                if wanted_alert := _wanted(written, wanted):
+                    found.append(wanted_alert)
                     if len(found) == wanted.limit:
                         return Page(await self._told(found), behind)
             if len(batch) < _BATCH:
@@ -81,7 +82,7 @@ class Alerts:
             return None
         with translated():
             written = await self._redis.zrange(keys.ALERTS, int(tick), int(tick), byscore=True)
-        found = [each for each in map(json.loads, cast("list[str]", written)) if each["id"] == alert]
+        found = [each for each in read_alerts(cast("list[str]", written)) if each["id"] == alert]
         return (await self._told(found))[0] if found else None
 
     async def _batch(self, since: int, place: Place | None) -> list[tuple[str, float]]:
@@ -113,8 +114,11 @@ def _placed(batch: Sequence[tuple[str, float]], place: Place | None) -> list[tup
     return placed
 
 
-def _is_wanted(written: str, wanted: Wanted) -> bool:
+def _wanted(written: str, wanted: Wanted) -> dict[str, Any] | None:
+    """Read an alert; `None` of one that is not asked for, or cannot be read."""
     # Most alerts are of another rule; that can be told without reading them.
     if wanted.rule is not None and f'"rule":{json.dumps(wanted.rule)}' not in written:
-        return False
-    return wanted.metric == "*" or fnmatchcase(json.loads(written)["metric"].upper(), wanted.metric)
+        return None
+    alert = next(iter(read_alerts([written])), None)
+    is_wanted = alert and (wanted.metric == "*" or fnmatchcase(alert["metric"].upper(), wanted.metric))
+    return alert if is_wanted else None

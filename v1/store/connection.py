@@ -1,15 +1,19 @@
 """
 One way to connect, and our names for what goes wrong. No key, no meaning.
 
-    StoreError
-    └── StoreAway    no answer, or not now: refused, timed out, loading, read-only, out of memory
+    StoreError       an answer that nobody foresaw: a key of another type, a command that is not permitted
+    ├── StoreAway    no answer, or not now: refused, timed out, loading, read-only, busy, out of memory
+    ├── NoAccess     the name or the password is not accepted
+    ├── LeaseLost    somebody else feeds this Redis
+    └── Unreadable   what is there is not what the version writes
 """
 
 import asyncio
+import zlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
@@ -23,6 +27,9 @@ from redis.exceptions import (
 )
 from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import TimeoutError as NoAnswer
+from redis.maint_notifications import MaintNotificationsConfig
+
+from .pool import Pool, code_of
 
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 15.0
@@ -31,7 +38,12 @@ CONNECTIONS = 50
 """Open at once, at most. Who finds all of them busy waits for one, where redis-py would by default refuse."""
 
 _AWAY = (NoConnection, NoAnswer, BusyLoadingError, MaxConnectionsError, OutOfMemoryError, ReadOnlyError)
-_AWAY_WORDS = ("LOADING", "MISCONF", "OOM", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN")
+_AWAY_CODES = frozenset(
+    {
+        *("LOADING", "MISCONF", "OOM", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS"),
+        *("UNBLOCKED", "MOVED", "ASK", "REDIRECT"),
+    }
+)
 
 
 class StoreError(Exception):
@@ -40,6 +52,18 @@ class StoreError(Exception):
 
 class StoreAway(StoreError):
     """Redis does not take or give anything right now. Try again later; nothing was half-written."""
+
+
+class NoAccess(StoreError):
+    """Redis does not let us in. Waiting mends no password, so whoever starts is told at once."""
+
+
+class LeaseLost(StoreError):
+    """Somebody else feeds this Redis now, and only one may; the message says who."""
+
+
+class Unreadable(StoreError):
+    """What a key holds is not what this version writes there; the message names the key."""
 
 
 @contextmanager
@@ -57,15 +81,26 @@ def translated() -> Iterator[None]:
         if _cancellations() > cancelled:
             raise asyncio.CancelledError
     except (AuthenticationError, AuthorizationError) as error:
-        # redis-py counts them among lost connections, but waiting mends no password.
-        raise StoreError(f"Redis does not let us in: {error}") from error
+        # redis-py counts them among lost connections.
+        raise NoAccess(f"Redis does not let us in: {error}") from error
     except (*_AWAY, OSError) as error:
         if _cancellations() > cancelled:
             raise asyncio.CancelledError from error
+        if isinstance(error.__cause__, AuthenticationError | AuthorizationError):  # over a Unix socket
+            raise NoAccess(f"Redis does not let us in: {error}") from error
         raise StoreAway(f"Redis is away: {error}") from error
     except RedisError as error:
-        away = str(error).startswith(_AWAY_WORDS)
+        away = code_of(error) in _AWAY_CODES
         raise (StoreAway if away else StoreError)(f"Redis said: {error}") from error
+
+
+@contextmanager
+def readable(key: str) -> Iterator[None]:
+    """Make `Unreadable` of what goes wrong while the content of `key` is read."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError, zlib.error) as error:
+        raise Unreadable(f"{key} holds something else than data-tracker writes there: {error!r}") from error
 
 
 def _cancellations() -> int:
@@ -74,14 +109,18 @@ def _cancellations() -> int:
 
 
 @asynccontextmanager
-async def connect(address: str, name: str, answer_seconds: float = ANSWER_SECONDS) -> AsyncIterator[Redis]:
+async def connect(
+    address: str, name: str, answer_seconds: float = ANSWER_SECONDS, *, only_reads: bool = False
+) -> AsyncIterator[Redis]:
     """
     Give a client of the server at `address` (redis, rediss or unix), closed at the end.
 
-    It connects when first used and does not retry: its callers know how long they can wait. `name`
-    is what `CLIENT LIST` shows.
+    It connects when first used. A connection that the server has closed meanwhile is replaced before anything is sent.
+    A client that only reads asks once more where a connection breaks while it waits for an answer; any other does not,
+    because what was sent may have been done: its callers know how long they can wait. `name` is what `CLIENT LIST`
+    shows.
     """
-    pool = BlockingConnectionPool.from_url(
+    pool = Pool.from_url(
         address,
         max_connections=CONNECTIONS,
         timeout=answer_seconds,
@@ -89,9 +128,11 @@ async def connect(address: str, name: str, answer_seconds: float = ANSWER_SECOND
         client_name=name,
         socket_connect_timeout=CONNECT_SECONDS,
         socket_timeout=answer_seconds,
-        retry=Retry(NoBackoff(), 0),
+        retry=Retry(NoBackoff(), 1, (NoConnection,)) if only_reads else Retry(NoBackoff(), 0),
         health_check_interval=0,
         protocol=3,
+        # With them redis-py would not look whether a connection is still open before it is used.
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
     redis = Redis.from_pool(pool)
     try:

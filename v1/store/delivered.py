@@ -1,6 +1,5 @@
 """What became of messages, for whoever asks: channels, attempts, dead letters. Nothing here writes."""
 
-import json
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple, cast
@@ -9,6 +8,7 @@ from redis.asyncio import Redis
 
 from .. import keys
 from .connection import translated
+from .kept_json import read_dict, read_list
 
 
 class Status(StrEnum):
@@ -73,15 +73,27 @@ class Delivered:
         for alert in alerts:
             pipe.lrange(keys.deliveries(alert), 0, -1)
         with translated():
-            return [[Attempt(**json.loads(each)) for each in written] for written in await pipe.execute()]
+            found = await pipe.execute()
+        return [[attempt for each in written if (attempt := _attempt(each))] for written in found]
 
     async def dead(self, channel: str, limit: int = 100) -> list[Dead]:
         """Give the newest messages that a channel does not send any more, newest first."""
         with translated():
             found = await self._redis.xrevrange(keys.dead(channel), count=limit)
-        return [_dead(entry, fields) for entry, fields in cast("list[tuple[str, dict[str, Any]]]", found)]
+        letters = cast("list[tuple[str, dict[str, Any]]]", found)
+        return [dead for entry, fields in letters if (dead := _dead(entry, fields))]
 
 
-def _dead(entry: str, fields: dict[str, Any]) -> Dead:
-    alerts = json.loads(fields["alerts"])
-    return Dead(entry, float(fields["at"]), fields["message"], alerts, fields["reason"], fields["written"])
+def _attempt(written: str) -> Attempt | None:
+    """Read an attempt; `None` of what is something else."""
+    fields = read_dict(written)
+    return Attempt(**fields) if fields is not None and fields.keys() == set(Attempt._fields) else None
+
+
+def _dead(entry: str, fields: dict[str, Any]) -> Dead | None:
+    """Read a dead letter; `None` of what is something else."""
+    try:
+        alerts = read_list(fields["alerts"]) or []
+        return Dead(entry, float(fields["at"]), fields["message"], alerts, fields["reason"], fields["written"])
+    except (KeyError, ValueError):
+        return None

@@ -9,13 +9,18 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, cast
 
+from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from ..settings import Settings, WrongSettings
 from .connection import StoreError, connect, translated
+from .pool import code_of
 
 OLDEST = (7, 0)
 """The oldest Redis that our commands and our configuration are tested on."""
+
+NOT_FOR_US = frozenset({"NOPERM", "ERR"})
+"""Codes of the answer to a command that our user may not use, or that a provider has taken away."""
 
 
 class Wish(NamedTuple):
@@ -65,15 +70,30 @@ async def check(address: str) -> list[str]:
     """Say what is wrong with the server at `address`, a sentence each; nothing where nothing is. Raises `StoreAway`."""
     async with connect(address, "doctor") as redis:
         with translated():
-            about = await redis.info("server")
-            try:
-                said = cast("dict[str, str]", await redis.config_get(*[wish.directive for wish in WISHES]))
-            except ResponseError as error:
-                return [*_age(about), f"its configuration cannot be read ({error}); it should say {_all_wishes()}"]
-    return [*_age(about), *_lacks(said)]
+            await redis.ping()
+            return [*await _age(redis), *await _configuration(redis)]
 
 
-def _age(about: Mapping[str, object]) -> list[str]:
+async def _age(redis: Redis) -> list[str]:
+    oldest = ".".join(map(str, OLDEST))
+    try:
+        return _too_old(await redis.info("server"))
+    except ResponseError as error:
+        if code_of(error) not in NOT_FOR_US:
+            raise
+        return [f"its version cannot be read ({error}); {oldest} is the oldest that works"]
+
+
+async def _configuration(redis: Redis) -> list[str]:
+    try:
+        return _lacks(cast("dict[str, str]", await redis.config_get(*[wish.directive for wish in WISHES])))
+    except ResponseError as error:
+        if code_of(error) not in NOT_FOR_US:
+            raise
+        return [f"its configuration cannot be read ({error}); it should say {_all_wishes()}"]
+
+
+def _too_old(about: Mapping[str, object]) -> list[str]:
     version = str(about.get("redis_version", "unknown"))
     if version.partition(".")[0].isdecimal() and tuple(map(int, version.split(".")[:2])) >= OLDEST:
         return []

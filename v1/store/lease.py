@@ -4,11 +4,12 @@ import time
 from collections.abc import Callable
 
 from redis.asyncio import Redis
-from redis.exceptions import WatchError
+from redis.asyncio.client import Pipeline
 
 from .. import keys
-from .connection import StoreAway, StoreError, translated
+from .connection import LeaseLost, StoreAway, translated
 from .reader import Reader
+from .watched import change_watched
 
 
 class Feeder(Reader):
@@ -38,25 +39,22 @@ class Feeder(Reader):
     async def take_over(self, who: str, holder: str) -> bool:
         """Take the right to feed this Redis from a holder that is known to be gone; tell whether it worked."""
         now = self._clock()
-        with translated():
-            if not await self._replaced(holder, who):
-                return False
+        if not await self._replaced(holder, who):
+            return False
         self._who, self._until = who, now + keys.LEASE_SECONDS
         return True
 
     async def _replaced(self, holder: str, who: str) -> bool:
         """Put a name in place of another; tell whether that one was still there."""
-        async with self._redis.pipeline(transaction=True) as pipe:
-            await pipe.watch(keys.LEASE)
+
+        async def decide(pipe: Pipeline) -> bool:
             if await pipe.get(keys.LEASE) != holder:
                 return False
             pipe.multi()  # type: ignore[no-untyped-call]  # redis-py forgot to annotate it
             pipe.set(keys.LEASE, who, ex=keys.LEASE_SECONDS)
-            try:
-                await pipe.execute()
-            except WatchError:  # somebody else was quicker
-                return False
-        return True
+            return True
+
+        return await change_watched(self._redis, keys.LEASE, decide)
 
     async def release(self, who: str) -> None:
         """Give the right back, if it is still ours."""
@@ -65,22 +63,21 @@ class Feeder(Reader):
                 await self._redis.delete(keys.LEASE)
 
     def see_that_nobody_else_feeds(self, holder: str | None) -> None:
-        """Compare who has the lease now with who took it here. Raises `StoreError`."""
+        """Compare who has the lease now with who took it here. Raises `LeaseLost`."""
         if self._who is not None and holder not in (None, self._who):
-            raise StoreError(f"{holder} feeds this Redis now, and only one worker does at a time")
+            raise LeaseLost(f"{holder} feeds this Redis now, and only one worker does at a time")
 
     async def see_that_it_lasts(self) -> None:
         """
         See, before something is written, that nobody else can have fed since it was read.
 
-        Raises `StoreError` where somebody else has the lease, and `StoreAway` where it ran out meanwhile: then it is
+        Raises `LeaseLost` where somebody else has the lease, and `StoreAway` where it ran out meanwhile: then it is
         taken again, but somebody may have had it and given it back, so what was read must be read anew.
         """
         now = self._clock()
         if self._who is None or now < self._until:
             return
-        with translated():
-            is_still_ours = await self._replaced(self._who, self._who)
+        is_still_ours = await self._replaced(self._who, self._who)
         if is_still_ours:
             self._until = now + keys.LEASE_SECONDS
             return

@@ -60,4 +60,4 @@ class Leaving:
 
 def _next(answers: Iterator[list[str]], hours: Sequence[int]) -> list[Sample]:
     """Take the samples of one metric's next hours from the answers."""
-    return [keys.parse(hour, member) for hour in hours for member in next(answers)]
+    return [sample for hour in hours for sample in keys.parse_all(hour, next(answers))]

@@ -8,7 +8,7 @@ from redis.exceptions import ResponseError
 
 from .. import keys, snapshots
 from ..toplist import Listing, PricedCoin, RankedCoin
-from .connection import translated
+from .connection import readable, translated
 from .raw import raw
 
 MOST_BLOCKED = 5.0
@@ -85,9 +85,10 @@ class Listings:
         (entry, fields), *_ = found
         # Minute after minute the same list is asked for.
         if self._read.get(key, (None, None))[0] != entry:
-            written = _fields(fields)
-            about = snapshots.read_about(written[b"about"])
-            self._read[key] = (entry, Listing(about, read(written[b"coins"], about.at)))
+            with readable(key):
+                written = _fields(fields)
+                about = snapshots.read_about(written[b"about"])
+                self._read[key] = (entry, Listing(about, read(written[b"coins"], about.at)))
         return self._read[key][1]
 
 

@@ -21,6 +21,7 @@ from .. import decimals, keys
 from ..rules import Alert
 from .connection import StoreError, translated
 from .delivered import Attempt
+from .kept_json import read_list, read_tick
 
 CONSUMER = "worker"
 """There is one worker at a time, so who reads now is who has read before."""
@@ -102,14 +103,17 @@ class Outbox:
     async def tick(self) -> int:
         """Give the newest committed tick: all alerts up to it are in the outbox."""
         with translated():
-            return int(await self._redis.get(keys.TICK) or 0)
+            return read_tick(await self._redis.get(keys.TICK)) or 0
 
     async def remembered(self) -> tuple[dict[str, Tries], str | None]:
         """Give how each message stands that could not be sent yet, and what the channel noted of itself."""
         with translated():
             found = cast("dict[str, str]", await self._redis.hgetall(keys.sending(self.channel)))
         itself = found.pop(ITSELF, None)
-        return {message: Tries(*json.loads(written)) for message, written in found.items()}, itself
+        read = {message: read_list(written) for message, written in found.items()}
+        return {
+            message: Tries(*each) for message, each in read.items() if each and len(each) == len(Tries._fields)
+        }, itself
 
     async def skip(self, entries: Sequence[str]) -> None:
         """Settle entries that are not for this channel."""

@@ -1,15 +1,14 @@
 """What of the providers' plans is used, in Redis, where a restart does not forget it."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import cast
 
 from redis.asyncio import Redis
-from redis.exceptions import WatchError
+from redis.asyncio.client import Pipeline
 
 from .. import budgets, keys
 from ..budgets import Use
-from .connection import translated
+from .watched import change_watched
 
 
 class Plans:
@@ -25,16 +24,13 @@ class Plans:
         Whoever else changes it at the same moment is noticed, and `change` is asked again.
         """
         key = keys.budget(provider)
-        while True:
-            async with self._redis.pipeline(transaction=True) as pipe:
-                with translated():
-                    await pipe.watch(key)
-                    held = budgets.read(cast("str | None", await pipe.get(key)))
-                    changed = change(held)
-                    if changed is None or changed == held:
-                        return changed
-                    pipe.multi()  # type: ignore[no-untyped-call]  # redis-py's
-                    pipe.set(key, budgets.write(changed), ex=keys.KEEP_BUDGET)
-                    with suppress(WatchError):
-                        await pipe.execute()
-                        return changed
+
+        async def decide(pipe: Pipeline) -> Use | None:
+            held = budgets.read(cast("str | None", await pipe.get(key)))
+            changed = change(held)
+            if changed is not None and changed != held:
+                pipe.multi()  # type: ignore[no-untyped-call]  # redis-py's
+                pipe.set(key, budgets.write(changed), ex=keys.KEEP_BUDGET)
+            return changed
+
+        return await change_watched(self._redis, key, decide)

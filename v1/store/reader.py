@@ -1,6 +1,5 @@
 """What can be asked of the store. Nothing here writes, so whoever holds a `Reader` cannot."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from math import ceil
 from typing import Any, NamedTuple, cast
@@ -11,7 +10,8 @@ from redis.asyncio.client import Pipeline
 from .. import keys, records
 from ..model import DAY, HOUR, MEASURES, By, Measure, Metric, Place, Sample
 from ..records import Record
-from .connection import translated
+from .connection import StoreAway, StoreError, translated
+from .kept_json import read_dict, read_dicts, read_list, read_tick
 from .outbox import ITSELF
 
 
@@ -68,7 +68,7 @@ class Reader:
         """Give the newest committed tick."""
         with translated():
             tick = await self._redis.get(keys.TICK)
-        return None if tick is None else int(tick)
+        return read_tick(tick)
 
     async def metrics(self) -> dict[Metric, int]:
         """Give every metric of the last day with the tick of its newest sample, by name."""
@@ -77,11 +77,11 @@ class Reader:
         return {Metric(metric): int(tick) for metric, tick in sorted(cast("list[tuple[str, float]]", found))}
 
     async def records(self, metrics: Sequence[Metric]) -> list[Record | None]:
-        """Give the record of each metric, in order; `None` where there is none."""
+        """Give the record of each metric, in order; `None` where there is none, or none that can be read."""
         pipe = self._pipe()
         for metric in metrics:
             pipe.get(keys.moments(metric))
-        return [None if written is None else records.read(written) for written in await self._run(pipe)]
+        return [records.read_if_readable(written) for written in await self._run(pipe)]
 
     async def newest(self, metric: Metric) -> Newest | None:
         """Give a metric's record and newest sample; `None` of one without a sample in the last day."""
@@ -113,7 +113,7 @@ class Reader:
                 pipe.execute_command("ZRANGE", keys.samples(metric, hour), 0, 0)
         answers = iter(await self._run(pipe))
         found = {
-            metric: [keys.parse(hour, member).tick for hour in hours for member in next(answers)]
+            metric: [sample.tick for hour in hours for sample in keys.parse_all(hour, next(answers))]
             for metric, hours in spans.items()
         }
         return {metric: ticks[0] for metric, ticks in found.items() if ticks}
@@ -123,7 +123,8 @@ class Reader:
         pipe, hours = self._pipe(), keys.hours(after, until)
         for hour in hours:
             pipe.zrange(keys.samples(metric, hour), f"({after}", until, byscore=True)
-        return list(zip(hours, cast("list[list[str]]", await self._run(pipe)), strict=True))
+        found = cast("list[list[str]]", await self._run(pipe))
+        return [(hour, [*filter(keys.is_sample, members)]) for hour, members in zip(hours, found, strict=True)]
 
     async def samples(self, metric: Metric, after: int, until: int) -> list[Sample]:
         """Give the samples with after < tick <= until, oldest first."""
@@ -145,13 +146,16 @@ class Reader:
             following = keys.samples(metric, end)
             pipe.execute_command("ZRANGE", following, end + grace, f"({end}", "BYSCORE", "REV", "LIMIT", 0, 1)
         answers = iter(await self._run(pipe))
-        return [OneHour(members, next(iter(after), None)) for members, after in zip(answers, answers, strict=True)]
+        return [
+            OneHour([*filter(keys.is_sample, members)], next(filter(keys.is_sample, after), None))
+            for members, after in zip(answers, answers, strict=True)
+        ]
 
     async def archive(self) -> dict[str, Any] | None:
         """Give what the worker last said of the archive."""
         with translated():
             said = await self._redis.get(keys.ARCHIVE)
-        return None if said is None else cast("dict[str, Any]", json.loads(said))
+        return read_dict(said)
 
     async def ranking(self, measure: Measure, by: By, offset: int, limit: int) -> Ranking:
         """Give `limit` ranks from the `offset`-th on, largest first."""
@@ -185,7 +189,7 @@ class Reader:
         for measure in measures:
             pipe.zscore(keys.rank(measure, by), metric)
         written, *values = await self._run(pipe)
-        record = None if written is None else records.read(written)
+        record = records.read_if_readable(written)
         ranked = [(measure, value) for measure, value in zip(measures, values, strict=True) if value is not None]
         pipe = self._pipe()
         for measure, value in ranked:
@@ -197,11 +201,30 @@ class Reader:
             for measure, value in ranked
         }
 
+    async def eviction(self) -> str | None:
+        """Say that Redis drops keys when its memory is full, if so; `None` also where we may not ask."""
+        try:
+            with translated():
+                about = await self._redis.info("memory")
+        except StoreAway:
+            raise
+        except StoreError:
+            return None
+        policy = about.get("maxmemory_policy", "noeviction")
+        if policy == "noeviction" or not about.get("maxmemory"):
+            return None
+        return f"Redis drops keys when its memory is full: maxmemory-policy is {policy}, and should be noeviction"
+
+    async def has_sources(self) -> bool:
+        """Tell whether the worker has said something of its sources."""
+        with translated():
+            return bool(await self._redis.exists(keys.SOURCES))
+
     async def sources(self) -> Mapping[str, dict[str, Any]]:
         """Give what the worker last said of each source."""
         with translated():
             said = await self._redis.hgetall(keys.SOURCES)
-        return {name: json.loads(state) for name, state in cast("dict[str, str]", said).items()}
+        return read_dicts(cast("dict[str, str]", said))
 
     async def dead(self) -> dict[Metric, str]:
         """Return the markets that a provider lists and has no price of, each with the source that says so."""
@@ -238,7 +261,7 @@ class Reader:
 
 def _rest(written: str | None) -> dict[str, Any]:
     """Read of what a channel notes of itself how often it failed in a row, and until when it sends nothing."""
-    failures, until, *_ = json.loads(written) if written else (0, 0.0)
+    failures, until, *_ = read_list(written) or (0, 0.0)
     return {"failures": int(failures), "until": ceil(until)}
 
 

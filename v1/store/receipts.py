@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 
 from .. import keys
 from .connection import translated
+from .kept_json import read_list
 
 
 class Receipt(NamedTuple):
@@ -19,6 +20,10 @@ class Receipt(NamedTuple):
     """Ids of the alerts in it."""
     until: float
     """The provider repeats it no longer than that; unix seconds."""
+
+
+_KEPT = ("alerts", "until")
+"""What is kept of a receipt, in this order, beside its id."""
 
 
 class Receipts:
@@ -41,7 +46,8 @@ class Receipts:
         """Give the receipts that nobody has acknowledged yet, those that end first in front."""
         with translated():
             found = cast("dict[str, str]", await self._redis.hgetall(keys.receipts(self.channel)))
-        receipts = [Receipt(receipt, *json.loads(written)) for receipt, written in found.items()]
+        read = {receipt: read_list(written) for receipt, written in found.items()}
+        receipts = [Receipt(receipt, *each) for receipt, each in read.items() if each and len(each) == len(_KEPT)]
         return sorted(receipts, key=lambda receipt: (receipt.until, receipt.id))
 
     async def close(self, receipt: Receipt) -> None:

@@ -46,8 +46,7 @@ class Recent:
     def take(self, answers: Iterator[list[str]]) -> None:
         """Take the answers to what was put."""
         for read in self._reads:
-            for member in next(answers):
-                sample = keys.parse(read.hour, member)
+            for sample in keys.parse_all(read.hour, next(answers)):
                 self._samples[read.place][sample.tick] = sample
         self._reads = []
 

@@ -3,17 +3,18 @@
 import json
 from collections import OrderedDict
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, NamedTuple, cast
 
 from redis.asyncio import Redis
-from redis.exceptions import WatchError
+from redis.asyncio.client import Pipeline
 
 from .. import keys, snapshots
 from ..model import HOUR
 from ..toplist import Snapshot
-from .connection import StoreError, translated
+from .connection import Unreadable, readable, translated
+from .kept_json import read_dicts
 from .raw import raw, score
+from .watched import change_watched
 
 REMEMBERED = 20_000
 """Coins of snapshots that a reader remembers: 100 lists of 200, or 4 of 5000. Who asks, asks mostly for the newest."""
@@ -40,13 +41,14 @@ class TopReader:
         found = await self._member(minute, "-inf")
         if found is None:
             return None
-        same = snapshots.same_as(found)
+        with readable(keys.TOP):
+            same, at = snapshots.same_as(found), snapshots.minute_of(found)
         if same is None:
             return await self._read(found)
         whole = await self._member(same, same)
         if whole is None:
             return None  # beyond the day, where minutes end before those that say the same as they
-        return (await self._read(whole))._replace(at=snapshots.minute_of(found))
+        return (await self._read(whole))._replace(at=at)
 
     async def span(self) -> Span | None:
         """Give the oldest and the newest minute that have a snapshot."""
@@ -63,7 +65,7 @@ class TopReader:
         """Give what each role last said of itself."""
         with translated():
             said = await self._redis.hgetall(keys.TOP_ROLES)
-        return {role: json.loads(state) for role, state in cast("dict[str, str]", said).items()}
+        return read_dicts(cast("dict[str, str]", said))
 
     async def _member(self, until: int, since: int | str) -> bytes | None:
         found: list[bytes] = await raw(self._redis, "ZRANGE", keys.TOP, until, since, "BYSCORE", "REV", "LIMIT", 0, 1)
@@ -74,13 +76,17 @@ class TopReader:
         if member in self._remembered:
             self._remembered.move_to_end(member)
             return self._remembered[member]
-        packed = snapshots.unpack(member)
+        with readable(keys.TOP):
+            packed = snapshots.unpack(member)
         references = [row[0] for row in packed.rows]
         with translated():
             names = await self._redis.hmget(keys.top_coins(packed.at), references) if references else []
         if None in names:
-            raise StoreError(f"names of the top list of minute {packed.at} are missing")
-        snapshot = snapshots.unfold(packed, dict(zip(references, cast("list[str]", names), strict=True)))
+            raise Unreadable(
+                f"names of the top list of minute {packed.at} are missing: {keys.top_coins(packed.at)} is lost"
+            )
+        with readable(keys.top_coins(packed.at)):
+            snapshot = snapshots.unfold(packed, dict(zip(references, cast("list[str]", names), strict=True)))
         self._remembered[member] = snapshot
         while len(self._remembered) > 1 and len(self._remembered) * len(packed.rows) > REMEMBERED:
             self._remembered.popitem(last=False)
@@ -102,7 +108,12 @@ class TopWriter(TopReader):
         Its names are there before it is. Killed in between, a name more is known, and nothing else happened.
         """
         at, whole = snapshot.at, self._whole
-        if whole and 0 < at - whole.at < WHOLE_EVERY and snapshot._replace(at=whole.at) == whole:
+        if (
+            whole
+            and await self._has_names(whole.at)
+            and 0 < at - whole.at < WHOLE_EVERY
+            and snapshot._replace(at=whole.at) == whole
+        ):
             is_new = await self._add(at, snapshots.pack_same(at, whole.at), whole.at)
             if is_new is not None:
                 return is_new
@@ -134,6 +145,11 @@ class TopWriter(TopReader):
             wanted = again
         return [references[name] for name in names]
 
+    async def _has_names(self, at: int) -> bool:
+        """Tell whether the table of names is there that a snapshot needs: a new whole one writes it again."""
+        with translated():
+            return bool(await self._redis.exists(keys.top_coins(at)))
+
     async def _name(self, key: str, names: Mapping[str, str]) -> dict[str, str | None]:
         """Add what is not yet in a table of names, and give what it says then."""
         pipe = self._redis.pipeline(transaction=False)
@@ -147,21 +163,19 @@ class TopWriter(TopReader):
 
     async def _add(self, at: int, member: bytes, needed: int | None = None) -> bool | None:
         """Add a snapshot unless its minute has one; `None` where the one is missing that it needs."""
-        while True:
-            async with self._redis.pipeline(transaction=True) as pipe:
-                with translated():
-                    await pipe.watch(keys.TOP)
-                    if await pipe.zcount(keys.TOP, at, at):
-                        return False
-                    if needed is not None and not await pipe.zcount(keys.TOP, needed, needed):
-                        return None
-                    pipe.multi()  # type: ignore[no-untyped-call]  # redis-py's
-                    pipe.zadd(keys.TOP, {member: at})
-                    pipe.zremrangebyscore(keys.TOP, "-inf", at - keys.KEEP)
-                    pipe.expire(keys.TOP, keys.KEEP)
-                    with suppress(WatchError):
-                        await pipe.execute()
-                        return True
+
+        async def decide(pipe: Pipeline) -> bool | None:
+            if await pipe.zcount(keys.TOP, at, at):
+                return False
+            if needed is not None and not await pipe.zcount(keys.TOP, needed, needed):
+                return None
+            pipe.multi()  # type: ignore[no-untyped-call]  # redis-py's
+            pipe.zadd(keys.TOP, {member: at})
+            pipe.zremrangebyscore(keys.TOP, "-inf", at - keys.KEEP)
+            pipe.expire(keys.TOP, keys.KEEP)
+            return True
+
+        return await change_watched(self._redis, keys.TOP, decide)
 
 
 def _put_free(names: dict[str, str], reference: str, name: str) -> None:

@@ -8,6 +8,7 @@ from ..model import DAY, Metric, Sample
 from ..ranks import Scored, Standing, score
 from ..records import Record
 from .connection import translated
+from .counting import scan_metrics
 from .writer import Writer
 
 REPAIR = "repair"
@@ -57,12 +58,7 @@ class Verifier(Writer):
 
     async def _everywhere(self) -> AsyncIterator[Metric]:
         """Give every metric that has an entry in the index, moments or samples, once."""
-        names = set(await self.metrics())
-        for pattern in (keys.moments(Metric("*")), f"{keys.OURS}samples:{{*}}:*"):
-            with translated():
-                async for key in self._redis.scan_iter(match=pattern, count=1000):
-                    names.add(Metric(str(key).partition("{")[2].partition("}")[0]))
-        for name in names:
+        for name in {*await self.metrics(), *await scan_metrics(self._redis)}:
             yield name
 
     async def _recount(self, metric: Metric, tick: int | None) -> tuple[Record | None, Record | None, list[Sample]]:
@@ -76,18 +72,12 @@ class Verifier(Writer):
 
     async def _held(self, metric: Metric, tick: int | None) -> Record | None:
         """Give the record of a metric; of one that nobody can read, a record that is certainly wrong."""
-        try:
-            (record,) = await self.records([metric])
-        except (TypeError, ValueError):
+        with translated():
+            written = cast("str | None", await self._redis.get(keys.moments(metric)))
+        record = records.read_if_readable(written)
+        if record is None and written is not None:
             return Record(tick or 0, 0, None, None, REPAIR, None, records.EMPTY, records.EMPTY)
         return record
-
-    async def _put(self, metric: Metric, record: Record | None) -> None:
-        with translated():
-            if record is None:
-                await self._redis.delete(keys.moments(metric))
-            else:
-                await self._redis.set(keys.moments(metric), records.write(record), ex=keys.KEEP)
 
     async def _lists(self, scored: Scored, newest: dict[Metric, int], *, repair: bool) -> list[str]:
         wanted = {keys.rank(measure, by): members for (measure, by), members in scored.ranks.items()}

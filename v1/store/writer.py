@@ -15,11 +15,13 @@ from redis.asyncio.client import Pipeline
 from .. import keys, records
 from ..model import DAY, Metric, Sample
 from ..ranks import Scored, Scores, Standing, score, standings
-from ..records import LOOKS_AT_NOTHING, Found, Look, Step
+from ..records import LOOKS_AT_NOTHING, Found, Look, Record, Step
 from ..rules import NO_OUTAGES, NOTHING_SAID, SILENT, Judged, Outages, read_states
 from . import commands
 from .commands import AlertLimits
 from .connection import translated
+from .counting import Counting, put_counts, scan_metrics, take_wrong
+from .kept_json import read_alerts, read_dict
 from .lease import Feeder
 from .leaving import Leaving
 from .recent import Recent
@@ -49,20 +51,24 @@ class Writer(Feeder):
         self.outages = NO_OUTAGES
         self.late: dict[int, set[Metric]] = {}
         """Which hours late samples were put into, of which metrics. Who looks after that takes them out."""
+        self.recounted = 0
+        """Records that were counted anew because samples were gone that they counted. Who tells of it sets it to 0."""
+        self._counting = Counting()
+        self._is_index_short = False
+        """Whether the index lacks metrics that are known."""
         self.has_taken_in = False
         """Whether late samples were put in since the last tick that was committed."""
 
     async def open(self) -> int | None:
         """Learn what is there already, and give the newest committed tick. Call before anything else."""
-        self.known = set(await self.metrics())
-        tick = await self.tick()
+        self.known, tick = set(await self.metrics()), await self.tick()
+        if tick is not None and not self.known:
+            self.known = await scan_metrics(self._redis)  # the index is lost, or there is nothing indeed
         # Samples without a tick: a fill was cut off before the first tick. Look the whole day through.
         self._since = tick if tick is not None else (0 if self.known else None)
         with translated():
             outages = await self._redis.get(keys.OUTAGES)
-        kept: Any = json.loads(outages) if outages else {"at": 0, "sources": {}}
-        sources = {source: read_states(states) for source, states in kept["sources"].items()}
-        self.outages = Outages(kept["at"], sources)
+        self.outages = _read_outages(outages)
         return tick
 
     async def found(
@@ -81,12 +87,14 @@ class Writer(Feeder):
         leaving, recent = Leaving(at, since, metrics), Recent(at, metrics, look)
         pipe = self._pipe()
         pipe.get(keys.LEASE)
+        pipe.zcard(keys.METRICS)
         leaving.put(pipe)
         recent.put(pipe)
         answers = iter(await self._run(pipe))
         self.see_that_nobody_else_feeds(next(answers))
+        self._is_index_short = next(answers) < len(self.known)
         found = leaving.take(answers)
-        if await self._looks_wrong(at, since, leaving, found):
+        if await self._looks_wrong(at, since, leaving, found) or await self._counts_wrong(at, since, metrics, found):
             return await self.found(at, metrics, look)
         # Without a record there is nothing to move, until the metric is heard of again.
         self.known -= {metric for metric, each in zip(metrics, found, strict=True) if each.record is None}
@@ -111,17 +119,35 @@ class Writer(Feeder):
             await self._recounted([each for each in lost if each in self.known or each in leaving.unreadable], since)
         )
 
+    async def _counts_wrong(self, at: int, since: int, metrics: Sequence[Metric], found: Sequence[Found]) -> bool:
+        """Tell whether records count samples that are gone, and count those anew."""
+        chosen = self._counting.choose(max(0, at - since), metrics, found)
+        pipe, recounted = self._pipe(), 0
+        put_counts(pipe, chosen)
+        for metric, record in take_wrong(chosen, await self._run(pipe)):
+            day = await self.samples(metric, record.at - DAY, record.at)
+            right = records.recount(record.at, day, record, record.source)
+            if not records.same(record, right):
+                await self._put(metric, right)
+                recounted += 1
+        self.recounted += recounted
+        return recounted > 0
+
+    async def _put(self, metric: Metric, record: Record | None) -> None:
+        """Put a record in place of the one that is there; `None`: take that away."""
+        with translated():
+            if record is None:
+                await self._redis.delete(keys.moments(metric))
+            else:
+                await self._redis.set(keys.moments(metric), records.write(record), ex=keys.KEEP)
+
     async def _recounted(self, metrics: Sequence[Metric], at: int) -> int:
         """Make the records of metrics that lost theirs anew, out of their samples; give how many there were."""
         recounted = 0
         for metric in metrics:
             record = records.recount(at, await self.samples(metric, at - DAY, at), None, "")
-            with translated():
-                if record is None:
-                    await self._redis.delete(keys.moments(metric))
-                else:
-                    await self._redis.set(keys.moments(metric), records.write(record), ex=keys.KEEP)
-                    recounted += 1
+            await self._put(metric, record)
+            recounted += record is not None
         return recounted
 
     async def _with_written(self, at: int, metrics: Sequence[Metric], found: list[Found]) -> list[Found]:
@@ -131,7 +157,7 @@ class Writer(Feeder):
             for index in again:
                 pipe.zrange(keys.samples(metrics[index], hour), at, at, byscore=True)
             for index, members in zip(again, await self._run(pipe), strict=True):
-                written = keys.parse(hour, members[0]) if members else None
+                written = next(iter(keys.parse_all(hour, members)), None)
                 found[index] = found[index]._replace(written=written)
         return found
 
@@ -155,7 +181,8 @@ class Writer(Feeder):
             commands.source_states(pipe, at, judged.sources, self.limits)
         if any(judged.alerts()):
             commands.trim_alerts(pipe, at, self.limits)
-        self._index(pipe, at, {step.metric: step.record.newest for step in steps if step.sample})
+        newest = {step.metric: step.record.newest for step in steps if step.sample or self._is_index_short}
+        self._index(pipe, at, newest)
         commands.derive(pipe, scored or score(standings(steps)))
         commands.announce(pipe, at)
         await self.see_that_it_lasts()
@@ -170,7 +197,7 @@ class Writer(Feeder):
         """Give how many messages each rule has at tick `at` already: some, where the tick was cut off."""
         with translated():
             written = await self._redis.zrange(keys.ALERTS, at, at, byscore=True)
-        alerts = [json.loads(each) for each in cast("list[str]", written)]
+        alerts = read_alerts(cast("list[str]", written))
         return Counter(alert["rule"] for alert in alerts if alert["quiet"] is None)
 
     async def insert(
@@ -254,3 +281,12 @@ class Writer(Feeder):
         if at is not None:
             pipe.execute_command("ZREMRANGEBYSCORE", keys.METRICS, "-inf", at - DAY)
         pipe.execute_command("EXPIRE", keys.METRICS, keys.KEEP_DERIVED)
+
+
+def _read_outages(written: str | bytes | None) -> Outages:
+    """Read the alert states of silent sources; none where that is lost, or something else."""
+    kept = read_dict(written) or {}
+    try:
+        return Outages(kept["at"], {source: read_states(states) for source, states in kept["sources"].items()})
+    except (LookupError, TypeError, ValueError, AttributeError):
+        return NO_OUTAGES

@@ -14,7 +14,8 @@ from typing import Any, Generic, TypeVar
 
 import structlog
 
-from worker.latest import About, Listing, Plans, StoreAway, TopWriter, Use, month_end
+from worker.latest import About, Listing, Plans, StoreError, TopWriter, Use, month_end
+from worker.patience import trouble
 from worker.sources.base import Nonsense, Refused, SourceError, Unreachable
 from worker.sources.toplists import Answer, Coin, Limited, Lister, Meter, TooFew
 from worker.top.budget import Outcome, Plan, claimed, cost, interval, renewed, settled, turned
@@ -59,7 +60,8 @@ class Asker(Generic[Coin]):
         self._plans = plans
         self._top = top
         self._sleep = sleep
-        self._is_open = self._is_away = False
+        self._is_open = False
+        self._trouble = ""
         self._told = _told(role.plan.interval, "ok", None)
 
     async def open(self, now: int) -> None:
@@ -71,7 +73,7 @@ class Asker(Generic[Coin]):
             if newest is not None:
                 # Who was killed between adding a list and putting it down finds it here.
                 await self._plans.amend(self._role.plan.provider, partial(_given, newest.about.at))
-        except StoreAway as error:
+        except StoreError as error:
             self._away(error)
         else:
             self._is_open = True
@@ -91,12 +93,12 @@ class Asker(Generic[Coin]):
             if is_to_ask:
                 use = await self._ask(use, at)
             await self._note(use, at)
-        except StoreAway as error:
+        except StoreError as error:
             self._away(error)
         else:
-            if self._is_away:
+            if self._trouble:
                 log.info("Redis is back", role=self._role.name)
-            self._is_away = False
+            self._trouble = ""
 
     async def _claim(self, at: int) -> tuple[Use, bool]:
         """Give what of the plan is used, and whether that is for an asking of ours at this minute."""
@@ -134,7 +136,7 @@ class Asker(Generic[Coin]):
         for _ in range(TRIES - 1):
             try:
                 return await write()
-            except StoreAway as error:
+            except StoreError as error:
                 self._away(error)
                 await self._sleep(RETRY_SECONDS)
         return await write()
@@ -154,10 +156,10 @@ class Asker(Generic[Coin]):
             log.info("asking", role=self._role.name, **{name: state[name] for name in ("state", "interval", "reason")})
         self._told = told
 
-    def _away(self, error: StoreAway) -> None:
-        if not self._is_away:
-            log.warning("Redis is away, nobody is asked", role=self._role.name, reason=str(error))
-        self._is_away = True
+    def _away(self, error: StoreError) -> None:
+        if self._trouble != (told := f"{trouble(error)}, nobody is asked"):
+            log.warning(told, role=self._role.name, reason=str(error))
+        self._trouble = told
 
 
 def state_of(plan: Plan, use: Use, at: int) -> Mapping[str, Any]:

@@ -10,7 +10,17 @@ from typing import Any
 
 import structlog
 
-from worker.latest import DAY, HOUR, ArchiveError, Snapshot, StoreAway, TopArchiveWriter, TopWriter
+from worker.latest import (
+    DAY,
+    HOUR,
+    ArchiveError,
+    Snapshot,
+    StoreAway,
+    StoreError,
+    TopArchiveWriter,
+    TopWriter,
+    Unreadable,
+)
 
 log = structlog.get_logger()
 
@@ -50,6 +60,8 @@ class Keeping:
             await self._tell(at, str(error))
         except StoreAway as error:
             log.debug("no hour is kept while Redis is away", reason=str(error))
+        except StoreError as error:
+            await self._tell(at, str(error))
         else:
             await self._tell(at, None)
 
@@ -74,7 +86,11 @@ class Keeping:
         self._newest, self._kept = newest, max(held, default=self._kept)
 
     async def _of(self, hour: int) -> Snapshot | None:
-        found = await self._top.snapshot(hour)
+        try:
+            found = await self._top.snapshot(hour)
+        except Unreadable as error:
+            log.warning("a top list is not kept, for it cannot be read", hour=hour, reason=str(error))
+            return None
         return found if found is not None and found.at > hour - HOUR else None
 
     async def _tell(self, at: int, reason: str | None) -> None:
@@ -86,5 +102,5 @@ class Keeping:
         state: dict[str, Any] = {"state": "ok" if reason is None else "failing", "reason": reason, "at": at}
         try:
             await self._top.note(NAME, state | {"list_at": self._kept})
-        except StoreAway as error:
-            log.debug("Redis is away", reason=str(error))
+        except StoreError as error:
+            log.debug("nothing is said while Redis does not take it", reason=str(error))

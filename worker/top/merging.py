@@ -20,12 +20,13 @@ from worker.latest import (
     PricedCoin,
     RankedCoin,
     Snapshot,
-    StoreAway,
+    StoreError,
     TopWriter,
     is_due,
     is_late,
     merge,
 )
+from worker.patience import trouble
 
 log = structlog.get_logger()
 
@@ -43,7 +44,7 @@ class Merging:
         self._done: int | None = None
         """The newest minute that is behind us."""
         self._last: Snapshot | None = None
-        self._is_away = False
+        self._trouble = ""
 
     async def run(self, now: int, beats: AsyncIterator[int]) -> None:
         """Make the snapshot of minute `now`, and of every one that comes, for ever."""
@@ -58,14 +59,14 @@ class Merging:
                 await self._make(minute)
                 self._done = minute
             await self._note(at)
-        except StoreAway as error:
-            if not self._is_away:
-                log.warning("Redis is away, minutes are made up for later", role=NAME, reason=str(error))
-            self._is_away, self._done = True, None
+        except StoreError as error:
+            if self._trouble != (told := f"{trouble(error)}, minutes are made up for later"):
+                log.warning(told, role=NAME, reason=str(error))
+            self._trouble, self._done = told, None
         else:
-            if self._is_away:
+            if self._trouble:
                 log.info("Redis is back", role=NAME)
-            self._is_away = False
+            self._trouble = ""
 
     async def _first(self, at: int) -> int:
         """Give the first minute that has to be made."""

@@ -8,7 +8,7 @@ import pytest
 from v1 import keys
 from v1.store import connect
 
-from ..serving import MINUTE, NOON, fill, sample, serving
+from ..serving import MINUTE, NOON, fill, sample, serving, tick
 
 NOTED = {"state": "ok", "since": NOON, "reason": None, "metrics": 3, "missing": {}, "rejects": {}}
 FINE = NOTED | {"retry_at": None, "advice": None, "dead": 0, "filling": None}
@@ -175,3 +175,22 @@ async def test_without_a_store_the_process_lives_and_says_what_is_wrong(clock, t
     assert (live.status, live.json) == (200, {"status": "live"})
     assert (ready.status, ready.json["status"]) == (503, "unready")
     assert ready.json["store"].startswith("Redis is away")
+
+
+async def test_a_redis_that_drops_keys_when_it_is_full_is_told(api, writer, server):
+    await tick(writer, NOON, {"KRAKEN:BTCUSD": "1"})
+    await writer.note_sources({})
+    async with connect(server, "tests") as redis:
+        await redis.config_set("maxmemory-policy", "volatile-lru")
+        try:
+            unbounded = await api.get("/health/ready")
+            await redis.config_set("maxmemory", "1gb")
+            bounded = await api.get("/health/ready")
+        finally:
+            await redis.config_set("maxmemory", "0")
+            await redis.config_set("maxmemory-policy", "noeviction")
+
+    said = "Redis drops keys when its memory is full: maxmemory-policy is volatile-lru, and should be noeviction"
+    assert said not in unbounded.json["reasons"]
+    assert (bounded.status, bounded.json["status"]) == (200, "degraded")
+    assert said in bounded.json["reasons"]

@@ -91,10 +91,9 @@ class Ledger:
         at = self.at.get(metric, at)
         days = self.days.get(metric, {})
         come = {
-            each.tick: each
-            for each in samples
-            if at - DAY < each.tick <= at and (replace or each.tick not in days) and days.get(each.tick) != each
-        }
+            each.tick: each for each in samples if at - DAY < each.tick <= at and (replace or each.tick not in days)
+        }  # of two at one tick the last
+        come = {tick: each for tick, each in come.items() if days.get(tick) != each}
         if come:
             self.days[metric] = days | come
             self.at[metric] = at

@@ -1,0 +1,99 @@
+"""
+Connections that notice when they lead to the wrong server, and a pool that then lets go of all of them. No key, no
+meaning.
+
+Behind one address the server may change: after a failover the old primary still answers on the connections that were
+open before, and refuses every write for as long as they are kept.
+"""
+
+import re
+from typing import Any
+
+from redis.asyncio import BlockingConnectionPool
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
+from redis.exceptions import ResponseError
+
+OF_THE_CONNECTION = frozenset(
+    {"READONLY", "MASTERDOWN", "NOREPLICAS", "UNBLOCKED", "CLUSTERDOWN", "LOADING", "MOVED", "ASK", "REDIRECT"}
+)
+"""Codes of errors that speak of the server at the other end: a new connection may lead to another one."""
+NAMED = frozenset({"WRONGTYPE", "NOPERM"})
+"""Codes of errors that speak of a key or a command, and do not name it."""
+
+_PIPELINE = re.compile(r"Command # \d+ \(.*\) of pipeline caused error: \(['\"]", re.DOTALL)
+
+
+def code_of(error: Exception) -> str:
+    """Return the code that an error answer of Redis begins with: `BUSY`, `READONLY`; of another text its first word."""
+    known = getattr(error, "status_code", None)
+    if known:
+        return str(known)
+    # redis-py writes its own words in front of an error that comes in a pipeline.
+    return _PIPELINE.sub("", str(error)).partition(" ")[0]
+
+
+class _Noticing(AbstractConnection):
+    """Closes itself, once it is given back, after an answer that is true of this connection alone."""
+
+    _asked: tuple[Any, ...] = ()
+
+    async def send_command(self, *args: Any, **kwargs: Any) -> None:
+        self._asked = args
+        await super().send_command(*args, **kwargs)
+
+    def pack_commands(self, commands: Any) -> Any:
+        self._asked = ()
+        return super().pack_commands(commands)
+
+    async def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await super().read_response(*args, **kwargs)
+        except ResponseError as error:
+            code = error.status_code = code_of(error)
+            if code in OF_THE_CONNECTION:
+                self.mark_for_reconnect()  # type: ignore[no-untyped-call]  # redis-py's
+            if code in NAMED and self._asked:
+                error.args = (f"{error.args[0]} ({' '.join(map(str, self._asked[:2]))})", *error.args[1:])
+            raise
+
+
+class _Tcp(_Noticing, Connection):
+    pass
+
+
+class _Tls(_Noticing, SSLConnection):
+    pass
+
+
+class _Unix(_Noticing, UnixDomainSocketConnection):
+    pass
+
+
+_NOTICING: dict[type[AbstractConnection], type[AbstractConnection]] = {
+    Connection: _Tcp,
+    SSLConnection: _Tls,
+    UnixDomainSocketConnection: _Unix,
+}
+
+
+class Pool(BlockingConnectionPool):
+    """Replaces every connection, one by one as they are used, when one of them led to the wrong server."""
+
+    def __init__(self, **options: Any) -> None:
+        kind = options.pop("connection_class", Connection)
+        super().__init__(connection_class=_NOTICING[kind], **options)
+
+    async def ensure_connection(self, connection: AbstractConnection) -> None:
+        if _is_marked(connection):
+            await connection.disconnect()
+        await super().ensure_connection(connection)
+
+    async def release(self, connection: AbstractConnection) -> None:
+        if _is_marked(connection):
+            for other in (*self._get_free_connections(), *self._get_in_use_connections()):
+                other.mark_for_reconnect()  # type: ignore[no-untyped-call]  # redis-py's
+        await super().release(connection)
+
+
+def _is_marked(connection: AbstractConnection) -> bool:
+    return bool(connection.should_reconnect())  # type: ignore[no-untyped-call]  # redis-py's
