@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from ..candles import MONDAY, Bar, HourCandle, Length, Sums
 from ..model import Metric
-from .engine import translated
+from .engine import is_sqlite, translated
 from .exact import coverage, exact_max, exact_min, exact_sum
 from .revisions import judge, revision
 from .schema import candles
@@ -107,8 +107,11 @@ class ArchiveReader:
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[AsyncConnection]:
         with translated():
-            async with self._engine.connect() as opened:
-                connection = await opened.execution_options(isolation_level="AUTOCOMMIT")
+            async with self._engine.connect() as connection:
+                if is_sqlite(self._engine):
+                    # Else a transaction for reading would be one for writing, too. In PostgreSQL there is one, which
+                    # holds a question and its answer together: a pooler may lead every other to another server.
+                    await connection.execution_options(isolation_level="AUTOCOMMIT")
                 if not self._is_ours:
                     judge(await revision(connection))
                     self._is_ours = True

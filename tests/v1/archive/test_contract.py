@@ -1,4 +1,4 @@
-"""What the archive promises, on SQLite and on PostgreSQL alike, the newest and the machine's own."""
+"""What the archive promises, on SQLite and on PostgreSQL alike: the newest, the machine's own, and behind a pooler."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ from v1.model import Metric
 from ..serving import DAY, HOUR, NOON
 from .hours import BTC, ETH, hour, opened, some_hours
 
-pytestmark = pytest.mark.parametrize("database", ["sqlite", "postgres", "machine_postgres"], indirect=True)
+pytestmark = pytest.mark.parametrize("database", ["sqlite", "postgres", "machine_postgres", "pgbouncer"], indirect=True)
 
 numbers = some.builds(
     lambda units, places: f"{units // 10**places}.{units % 10**places:0{places}}" if places else str(units),
