@@ -227,6 +227,22 @@ def of_candles(slot: Slot, candles: Sequence[Candle], length: int, source: str) 
     )
 
 
+def fault(candle: Candle) -> str | None:
+    """
+    Return what cannot be true of a candle, or `None`: 0 < low <= open, close <= high, and 0 <= volume.
+
+    Everything that candles are read from is held to it: providers and recordings.
+    """
+    _, (opened, high, low, close, volume) = _aligned(candle[1:])
+    if min(opened, high, low, close) <= 0:
+        return "a price of zero" if min(opened, high, low, close) == 0 else "a price below zero"
+    if volume < 0:
+        return "a volume below zero"
+    if high < low:
+        return "a high below its low"
+    return None if low <= min(opened, close) and max(opened, close) <= high else "an open or close beyond high and low"
+
+
 def sums(hour: HourCandle) -> Sums:
     """Begin a longer candle with one hour."""
     counted = 0 if hour.total is None else hour.samples

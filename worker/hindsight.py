@@ -70,11 +70,11 @@ class Hindsight:
 
         `others` look after their own metrics. It ends early where `is_urgent` says so.
         """
-        elsewhere = {metric for other in others for metric in other.metrics}
+        elsewhere = {metric for other in others for metric in other.given}
         known = await self.archive.metrics(at - DAY - HOUR)
         taken = await self.refill([metric for metric in known if metric not in elsewhere], at)
         hours = 0
-        for metric in source.metrics:
+        for metric in source.given:
             if is_urgent():
                 break
             found = await self._older(source, metric, at)

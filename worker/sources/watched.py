@@ -31,6 +31,8 @@ class Watched:
         self.source = source
         self.missing: Mapping[Metric, str] = {}
         """The metrics that were wished for and that the source does not have, with the reason."""
+        self.owned: frozenset[Metric] | None = None
+        """Those of its metrics that it gives and no other source does; `None` until that is settled."""
         self._session = session
         self._patience = patience
         self._opening: asyncio.Task[None] | None = None
@@ -51,7 +53,14 @@ class Watched:
 
     @property
     def metrics(self) -> Sequence[Metric]:
+        """All that the source has."""
         return self.source.metrics
+
+    @property
+    def given(self) -> Sequence[Metric]:
+        """Those that it gives; another source may give some that it has, too."""
+        owned = self.owned
+        return self.metrics if owned is None else [metric for metric in self.metrics if metric in owned]
 
     async def readings(self, at: int) -> Mapping[Metric, Reading]:
         """Give what the source says of tick `at`, or nothing where it fails; never raises `SourceError`."""
@@ -95,7 +104,7 @@ class Watched:
             "since": self._failing_since,
             "reason": self._reason,
             "failures": self._failures,
-            "metrics": len(self.metrics),
+            "metrics": len(self.given),
             "missing": dict(self.missing),
             "rejects": dict(self.source.rejects),
         }
