@@ -7,8 +7,9 @@ What every test may ask for: servers, and an empty database on each. In CI a ski
     redis            a client, once on each of the three, emptied for this test
     postgres         a PostgreSQL 18 that lives as long as the session
     machine_postgres one of the machine's own PostgreSQL, Debian's; it lives as long
-    database         address of an empty archive, once in SQLite and once in PostgreSQL 18; a test that names the
-                     three by `indirect` has it in the machine's own, too
+    pgbouncer        address of `postgres` behind a PgBouncer in transaction mode, the machine's own
+    database         address of an empty archive, once in SQLite and once in PostgreSQL 18; a test that names them
+                     by `indirect` has it in the machine's own, too, and behind PgBouncer
 
 Whoever uses `server`, `fake` or `redis` must leave no key without an end, save the few of `PERMANENT`.
 """
@@ -92,15 +93,25 @@ def machine_postgres() -> Iterator[postgresql.Server]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def pgbouncer(postgres: postgresql.Server) -> Iterator[str]:
+    program = postgresql.pgbouncer()
+    if program is None:
+        pytest.skip("this machine has no pgbouncer")
+    with postgresql.pooled(postgres, program) as address:
+        yield address
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 async def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite+aiosqlite:///{tmp_path}/archive.db"
-    server: postgresql.Server = request.getfixturevalue(request.param)
+    is_pooled = request.param == "pgbouncer"
+    server: postgresql.Server = request.getfixturevalue("postgres" if is_pooled else request.param)
     connection = await asyncpg.connect(server.dsn())
     await connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     await connection.close()
-    return server.address()
+    return str(request.getfixturevalue("pgbouncer")) if is_pooled else server.address()
 
 
 @asynccontextmanager

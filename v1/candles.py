@@ -11,9 +11,9 @@ The hour [H, H + 3600) is made of the samples with a tick in (H, H + 3600]: thos
     latest        the newest price that was known when the hour closed, its grace included
     volume        the exact sum of `interval_volume`; none where nobody said one
     samples       how many prices there are
-    covered       seconds of the hour that they speak of, see `covered`: samples x interval where the interval is a
-                  minute or more
+    covered       seconds of the hour that they speak of, see `covered`: of what was sampled, samples x interval
     coverage      covered / 3600
+    averaged      seconds that the total and the mean speak of: `covered`, or 0 where there is no total
 
 Digits are as received; only an exponent is written out ("1.08e-05" is "0.0000108"), because PostgreSQL's NUMERIC has none.
 
@@ -25,6 +25,7 @@ sample that covers the hour.
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from itertools import pairwise
+from math import lcm
 from typing import NamedTuple
 
 from .decimals import Number, parse, plain, power, ratio_rounded, text
@@ -65,6 +66,11 @@ class HourCandle(NamedTuple):
     @property
     def coverage(self) -> float:
         return self.covered / HOUR
+
+    @property
+    def averaged(self) -> int:
+        """Seconds that the mean speaks of."""
+        return 0 if self.total is None else self.covered
 
 
 class Slot(NamedTuple):
@@ -107,6 +113,7 @@ class Sums(NamedTuple):
     volume: str | None
     samples: int
     covered: int
+    averaged: int
     revision: int
 
 
@@ -123,6 +130,8 @@ class Bar(NamedTuple):
     volume: str | None
     samples: int
     covered: int
+    averaged: int
+    """Seconds that the mean speaks of."""
     revision: int
 
 
@@ -181,11 +190,16 @@ def covered(ticks: Sequence[int], interval: int) -> int:
     """
     Give how many seconds of an hour are covered by prices, by their seconds after its start, oldest first.
 
-    Each stands for the time since the one before, an interval at most. Of a shorter interval than a minute it may be a
-    minute, because that is what a provider's candles make of an hour that nobody sampled.
+    Each stands for the time since the one before, an interval at most. One that was filled in from a provider's
+    candles of a minute stands for the whole span of these, which is the shortest that holds whole minutes and whole
+    intervals: it lies at the end of a span that holds no other.
     """
-    longest = max(interval, MINUTE)
-    return min(HOUR, sum([min(tick - before, longest) for before, tick in pairwise([0, *ticks])]))
+    span = lcm(interval, MINUTE)
+    each = [
+        span if tick % span == 0 and tick - before >= span else min(tick - before, interval)
+        for before, tick in pairwise([0, *ticks])
+    ]
+    return min(HOUR, sum(each))
 
 
 def of_candles(slot: Slot, candles: Sequence[Candle], length: int, source: str) -> HourCandle | None:
@@ -213,10 +227,27 @@ def of_candles(slot: Slot, candles: Sequence[Candle], length: int, source: str) 
     )
 
 
+def fault(candle: Candle) -> str | None:
+    """
+    Return what cannot be true of a candle, or `None`: 0 < low <= open, close <= high, and 0 <= volume.
+
+    Everything that candles are read from is held to it: providers and recordings.
+    """
+    _, (opened, high, low, close, volume) = _aligned(candle[1:])
+    if min(opened, high, low, close) <= 0:
+        return "a price of zero" if min(opened, high, low, close) == 0 else "a price below zero"
+    if volume < 0:
+        return "a volume below zero"
+    if high < low:
+        return "a high below its low"
+    return None if low <= min(opened, close) and max(opened, close) <= high else "an open or close beyond high and low"
+
+
 def sums(hour: HourCandle) -> Sums:
     """Begin a longer candle with one hour."""
     counted = 0 if hour.total is None else hour.samples
-    return Sums(*hour[1:7], counted, hour.latest, hour.volume, hour.samples, hour.covered, hour.revision)
+    middle = (hour.latest, hour.volume, hour.samples, hour.covered, hour.averaged)
+    return Sums(*hour[1:7], counted, *middle, hour.revision)
 
 
 def merged(left: Sums, right: Sums) -> Sums:
@@ -233,6 +264,7 @@ def merged(left: Sums, right: Sums) -> Sums:
         summed([volume for volume in (left.volume, right.volume) if volume is not None]),
         left.samples + right.samples,
         left.covered + right.covered,
+        left.averaged + right.averaged,
         left.revision + right.revision,
     )
 
@@ -240,7 +272,8 @@ def merged(left: Sums, right: Sums) -> Sums:
 def bar(known: Sums) -> Bar:
     """Give the candle; its mean is rounded here and nowhere before."""
     average = mean(parse(known.total), known.counted) if known.total is not None else None
-    return Bar(*known[:5], average, *known[7:])
+    counts = known.samples, known.covered, known.averaged, known.revision
+    return Bar(*known[:5], average, known.latest, known.volume, *counts)
 
 
 def longer(hours: Iterable[Sums], length: Length) -> list[Sums]:
@@ -263,7 +296,7 @@ def filled(bars: Sequence[Bar], starts: range, gaps: Gaps, before: str | None = 
         there = known.get(start)
         if there is None:
             flat = before if gaps is Gaps.PREVIOUS else None
-            there = Bar(start, flat, flat, flat, flat, None, None, None, 0, 0, 0)
+            there = Bar(start, flat, flat, flat, flat, None, None, None, 0, 0, 0, 0)
         before = there.close
         whole.append(there)
     return whole

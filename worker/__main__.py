@@ -209,6 +209,8 @@ async def _replay(settings: WorkerSettings, recording: Recording) -> None:
         with progress("replaying") as seen:
             ticks = await replay(recording, store, settings.interval, seen, archived.closer, rulebook.engine)
         print(f"played {ticks} ticks in {time.monotonic() - began:.1f} s", file=sys.stderr)
+    if recording.without:
+        print(recording.without, file=sys.stderr)
     metric = next(iter(recording.files))
     print(f"next: scripts/start-api.sh, then curl http://{settings.bind}/v1/metrics/{metric}/history", file=sys.stderr)
 

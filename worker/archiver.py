@@ -11,7 +11,7 @@ import structlog
 
 from worker.closing import Closer
 from worker.hindsight import Hindsight
-from worker.latest import DAY, HOUR, ArchiveAway, ArchiveError, ArchiveWriter, StoreAway, StoreError, Writer
+from worker.latest import DAY, HOUR, ArchiveError, ArchiveWriter, StoreAway, StoreError, Writer
 from worker.sources.watched import Watched
 
 log = structlog.get_logger()
@@ -69,8 +69,7 @@ class Archiver:
         """
         Open the archive, and close what the first tick would let go of, before there is one.
 
-        Raises `ArchiveError` where somebody has to do something first. An archive that is only away is told, and
-        looked after by `run`.
+        An archive that is away, or cannot be used, is told and tried again by `run`: it costs sampling nothing.
         """
         try:
             async with asyncio.timeout(PATIENCE):
@@ -79,11 +78,10 @@ class Archiver:
                 if tick is not None:
                     self._closer.begin(tick - DAY + 1, await self._archive.metrics(tick - DAY))
                     await self._closer.until(now - DAY + HOUR, now)
-        except (ArchiveAway, StoreError, TimeoutError) as error:
-            if isinstance(error, ArchiveAway):
-                self._failed(now, error)
-            else:
-                log.debug("not all was closed before the first tick", reason=str(error))
+        except ArchiveError as error:
+            self._failed(now, error)
+        except (StoreError, TimeoutError) as error:
+            log.debug("not all was closed before the first tick", reason=str(error))
 
     async def run(self, beats: AsyncIterator[int]) -> None:
         """Look at every beat whether something is due, for ever."""
@@ -174,6 +172,7 @@ class Archiver:
             log.warning("the archive still fails", reason=str(error), since=self._since)
         self._reason = str(error)
         self._is_open = False
+        self._closer.begin_again()
         self._not_before, self._wait = now + self._wait, min(2 * self._wait, LONGEST_WAIT)
 
     def _succeeded(self, now: int) -> None:

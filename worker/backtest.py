@@ -36,7 +36,8 @@ class Wish(NamedTuple):
 
 def on_recording(recording: Recording, trial: Trial, wish: Wish, seen: Callable[[int], None]) -> dict[str, Any]:
     """Try rules on a recording, as if it were played now."""
-    return _tried(ticks_of_recording(recording, trial.interval), trial, (), wish, seen)
+    notes = [recording.without] if recording.without else []
+    return _tried(ticks_of_recording(recording, trial.interval), trial, notes, wish, seen)
 
 
 def on_kept_day(kept: Kept, trial: Trial, wish: Wish, seen: Callable[[int], None]) -> dict[str, Any]:

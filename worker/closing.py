@@ -50,6 +50,8 @@ class Closer:
         self._rules = rules
         self._next: int | None = None
         """The first hour that was not closed yet; `None` until it was looked for."""
+        self._newest: int | None = None
+        """The newest hour that was closed before it began again."""
         self._also: Collection[Metric] = ()
         self._trimmed = 0
 
@@ -60,7 +62,15 @@ class Closer:
     @property
     def newest(self) -> int | None:
         """The newest hour that was closed."""
-        return None if self._next is None else self._next - HOUR
+        return self._newest if self._next is None else max(self._next - HOUR, self._newest or 0)
+
+    def begin_again(self) -> None:
+        """
+        Look at every hour again that the store has: the archive may have forgotten what it was told.
+
+        After a failover, or a restored backup, it is another database than before.
+        """
+        self._newest, self._next = self.newest, None
 
     def begin(self, oldest_tick: int, also: Collection[Metric] = ()) -> None:
         """

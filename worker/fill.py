@@ -63,7 +63,7 @@ class Filler:
         at the end. Whoever stops it finds ranks that follow from what had come.
         """
         try:
-            taken, failed = await self._round(self.source.metrics, at, seen)
+            taken, failed = await self._round(self.source.given, at, seen)
             if failed:
                 await self.sleep(SECOND_TRY)
                 more, _ = await self._round(failed, at, seen)

@@ -35,8 +35,6 @@ log = structlog.get_logger()
 
 SOURCE = "archive"
 PART = 250
-HALF = HOUR // 2
-"""An hour of which less is known is asked for: better the whole hour without its mean than half of it with one."""
 PAUSE = 0.05
 """Seconds between two questions to a source that has no pace: others want to run, too."""
 _PRICE = MEASURES.index(Measure.PRICE)
@@ -72,11 +70,11 @@ class Hindsight:
 
         `others` look after their own metrics. It ends early where `is_urgent` says so.
         """
-        elsewhere = {metric for other in others for metric in other.metrics}
+        elsewhere = {metric for other in others for metric in other.given}
         known = await self.archive.metrics(at - DAY - HOUR)
         taken = await self.refill([metric for metric in known if metric not in elsewhere], at)
         hours = 0
-        for metric in source.metrics:
+        for metric in source.given:
             if is_urgent():
                 break
             found = await self._older(source, metric, at)
@@ -152,9 +150,13 @@ class Hindsight:
         return len(known)
 
     async def _lacking(self, metric: Metric, since: int, until: int) -> list[int]:
-        """Give the hours of which less than a half is known, neither by the archive nor, soon, from the store."""
+        """
+        Give the hours of which not all is known, neither by the archive nor, soon, from the store.
+
+        Better the whole hour without its mean than a part of it with one. What a provider knows less of changes nothing.
+        """
         covered = await self.archive.coverage(metric, since, until)
-        lacking = [hour for hour in range(since, until, HOUR) if covered.get(hour, 0) < HALF]
+        lacking = [hour for hour in range(since, until, HOUR) if covered.get(hour, 0) < HOUR]
         there = [hour for hour in _ended(until) if hour in lacking]
         if not there:
             return lacking
@@ -163,7 +165,7 @@ class Hindsight:
         for hour, members in await self.store.members(metric, there[0], there[-1] + HOUR):
             ticks = [seconds for seconds, _ in keys.cut(members, Measure.PRICE)]
             covered[hour] = max(covered.get(hour, 0), candles.covered(ticks, self.interval))
-        return [hour for hour in lacking if covered.get(hour, 0) < HALF]
+        return [hour for hour in lacking if covered.get(hour, 0) < HOUR]
 
 
 def _ended(at: int) -> range:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import structlog
 
-from worker.asking import ask
+from worker.asking import ask, open_up_to
 from worker.backlog import Backlog
 from worker.fill import Filler, Sleep
 from worker.latest import LeaseLost, StoreError, Writer
@@ -212,7 +212,7 @@ class Live:
             await holes.wait()
             holes.clear()
             at = min(self._newest, self._now)
-            await source.open(at)
+            await open_up_to(source, self._sources, at)
             self._due.set()  # for a note of what the source does not have
             try:
                 with progress(f"filling the past day from {source.name}") as seen:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from worker.archiving import Archiving
+from worker.asking import open_up_to
 from worker.fill import Filler
 from worker.latest import Writer
 from worker.progress import progress
@@ -31,7 +32,7 @@ async def rebuild(sources: Sequence[Watched], store: Writer, archived: Archiving
         await tick(now, {}, store)
     samples = hours = 0
     for source in sources:
-        await source.open(now)
+        await open_up_to(source, sources, now)
         with progress(f"filling the past day from {source.name}") as seen:
             samples += await Filler(source, store, interval).fill(now, seen)
     for source in sources:

@@ -8,22 +8,24 @@ One file a pair, `DOGE_BTC.csv.gz` or `DOGE_BTC.csv`, ascending, a minute withou
     1621209600,0.00001106,0.00001108,0.000011,0.00001102,1082374.0
 
 `timestamp` is where the minute starts, unix seconds. Numbers are decimals of zero or more, and stay the
-text they are.
+text they are. What is no candle stops the reading; a candle that cannot be true, such as a row of zeros, is left out
+and counted, as a provider's is.
 """
 
 import gzip
 import re
 import zlib
+from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from heapq import merge
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import TextIO, cast
 
-from worker.latest import MINUTE, Candle, Metric, decimals
+from worker.latest import MINUTE, Candle, Metric, candles, decimals
 
 HEADER = "timestamp,open,high,low,close,volume"
 COLUMNS = HEADER.split(",")
@@ -51,6 +53,16 @@ class Recording:
     """How many there are, of all pairs."""
     shift: int = 0
     """Seconds that are added to every recorded time."""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """How many rows are left out beside them, by what cannot be true of them."""
+
+    @property
+    def without(self) -> str | None:
+        """Say what is left out; `None` where nothing is."""
+        if not self.left_out:
+            return None
+        said = ", ".join(f"{count:,} with {reason}" for reason, count in sorted(self.left_out.items()))
+        return f"candles that cannot be true are left out: {said}"
 
     def shifted(self, by: int) -> "Recording":
         """Give the same recording, later by `by` seconds: a multiple of 60, or ticks would leave the minute."""
@@ -77,8 +89,8 @@ class Recording:
                 due = tick + MINUTE
 
     def _stream(self, metric: Metric) -> Generator[tuple[int, Metric, Candle], None, None]:
-        with closing(read(self.files[metric])) as candles:
-            for candle in candles:
+        with closing(read(self.files[metric])) as told:
+            for candle in told:
                 start = candle.start + self.shift
                 yield start + MINUTE, metric, candle._replace(start=start)
 
@@ -91,17 +103,23 @@ def open_recording(folder: Path, exchange: str | None = None) -> Recording:
     `BadRecording`.
     """
     files = _files(folder, exchange)
-    extents = [_extent(path) for path in files.values()]
+    left_out: Counter[str] = Counter()
+    extents = [_extent(path, left_out) for path in files.values()]
     return Recording(
         files,
         min(first for first, _, _ in extents) + MINUTE,
         max(last for _, last, _ in extents) + MINUTE,
         sum(count for _, _, count in extents),
+        left_out=dict(left_out),
     )
 
 
-def read(path: Path) -> Generator[Candle, None, None]:
-    """Give the candles of one file, in order. Raises `BadRecording` at the first line that is not one."""
+def read(path: Path, left_out: Counter[str] | None = None) -> Generator[Candle, None, None]:
+    """
+    Give the candles of one file, in order. Raises `BadRecording` at the first line that is not one.
+
+    Those that cannot be true are left out, and counted in `left_out` by what is wrong with them.
+    """
     number = 0
     last = -1
     try:
@@ -113,7 +131,11 @@ def read(path: Path) -> Generator[Candle, None, None]:
                     continue
                 candle = _candle(f"{path}, line {number}", line.rstrip("\n"), last)
                 last = candle.start
-                yield candle
+                wrong = candles.fault(candle)
+                if wrong is None:
+                    yield candle
+                elif left_out is not None:
+                    left_out[wrong] += 1
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         # A gzip that breaks off is an EOFError, one that is none an OSError, a damaged one either or zlib's own.
         raise BadRecording(f"{path}: cannot be read beyond line {number}: {error}") from error
@@ -156,16 +178,17 @@ def _candle(where: str, line: str, last: int) -> Candle:
     return Candle(start, *numbers)
 
 
-def _extent(path: Path) -> tuple[int, int, int]:
+def _extent(path: Path, left_out: Counter[str]) -> tuple[int, int, int]:
     """Give the start of the first and the last candle, and how many there are."""
     first = last = None
-    count = 0
-    for candle in read(path):
+    count, before = 0, left_out.total()
+    for candle in read(path, left_out):
         first = candle.start if first is None else first
         last = candle.start
         count += 1
     if first is None or last is None:
-        raise BadRecording(f"{path}: has no candle after its header")
+        is_empty = left_out.total() == before
+        raise BadRecording(f"{path}: has no candle after its header{'' if is_empty else ' that can be true'}")
     return first, last, count
 
 

@@ -120,13 +120,19 @@ def test_coverage_is_samples_of_expected_ticks_and_never_more_than_all(count, in
     [
         pytest.param(5, range(60, 3601, 60), 3600, id="a minute each, of a provider's candles"),
         pytest.param(5, [*range(60, 1801, 60), *range(1805, 3601, 5)], 3600, id="filled, then live"),
-        pytest.param(5, [5, 10, 1805], 70, id="a gap lends a minute to what comes after it"),
+        pytest.param(5, [5, 10, 1805], 15, id="what comes after a gap stands for itself"),
         pytest.param(5, [3600], 60, id="the end of the hour alone"),
         pytest.param(60, [60, 180, 240], 180, id="a minute as ever"),
         pytest.param(300, [300, 900], 600, id="an interval that is longer"),
+        pytest.param(45, range(180, 3601, 180), 3600, id="filled where minutes and intervals meet"),
+        pytest.param(45, range(45, 3601, 45), 3600, id="live at an interval that minutes do not divide"),
+        pytest.param(45, [45, 90, 180, 360], 315, id="one sample is missing, and then three are filled in one"),
+        pytest.param(16, [240, 480], 480, id="a short interval that minutes are no multiple of"),
+        pytest.param(5, [*range(5, 3541, 5), 3600], 3600, id="the last minute is filled"),
+        pytest.param(5, [*range(5, 3541, 5), 3595, 3600], 3550, id="most of the last minute is missing"),
     ],
 )
-def test_a_price_covers_the_time_since_the_one_before_up_to_a_minute_or_an_interval(interval, ticks, covered):
+def test_a_price_covers_the_time_since_the_one_before_up_to_an_interval_or_what_filled_it(interval, ticks, covered):
     hour = candles.of_samples(SLOT, [sample(NOON + tick, "1") for tick in ticks], interval)
 
     assert hour
@@ -188,7 +194,7 @@ def test_an_hour_without_a_mean_is_left_out_of_the_longer_candles_mean_alone():
     (day,) = candles.longer([candles.sums(known), candles.sums(told)], Length.DAY)
 
     assert candles.bar(day) == Bar(
-        Length.DAY.start(NOON), "10", "90", "1", "5", "15.0000", "5", "4.0", 3, 2 * MINUTE + HOUR, 2
+        Length.DAY.start(NOON), "10", "90", "1", "5", "15.0000", "5", "4.0", 3, 2 * MINUTE + HOUR, 2 * MINUTE, 2
     )  # fmt: skip
 
 
@@ -222,7 +228,7 @@ def test_gaps_are_filled_with_nulls_or_flat_at_the_last_close():
     assert [bar.close for bar in nulls] == [None, "6", None]
     assert [bar[1:5] for bar in flat] == [("4",) * 4, ("5", "6", "5", "6"), ("6",) * 4]
     assert [bar.samples for bar in flat] == [0, 2, 0]
-    assert [bar[1:] for bar in candles.filled([], starts[:1], Gaps.PREVIOUS)] == [(*[None] * 7, 0, 0, 0)]
+    assert [bar[1:] for bar in candles.filled([], starts[:1], Gaps.PREVIOUS)] == [(*[None] * 7, 0, 0, 0, 0)]
 
 
 def test_samples_of_serving_and_of_this_module_agree():

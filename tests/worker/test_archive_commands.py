@@ -105,12 +105,61 @@ async def test_an_archive_that_is_away_costs_the_samples_nothing(begin: Start, s
     assert "secret" not in worker.said
 
 
-@pytest.mark.parametrize("command", ["run", "rebuild", "replay"])
-async def test_a_schema_that_is_newer_stops_it_with_one_line(begin: Start, tmp_path: Path, command: str):
-    async with connect_archive(f"sqlite+aiosqlite:///{tmp_path}/archive.db", "tests", writes=True) as engine:
+async def make_newer_schema(folder: Path) -> None:
+    async with connect_archive(f"sqlite+aiosqlite:///{folder}/archive.db", "tests", writes=True) as engine:
         await ArchiveWriter(engine).open()
         async with engine.begin() as connection:
             await connection.execute(text("UPDATE v1_schema SET version_num = '9999'"))
+
+
+async def test_a_schema_that_is_newer_costs_the_samples_nothing_and_is_said(begin: Start, tmp_path: Path, server: str):
+    await make_newer_schema(tmp_path)
+    worker = begin(SOURCES="simulated", METRICS="SIMULATED:BTCUSD")
+
+    async with connect(server, "tests") as redis:
+        reader = Reader(redis)
+
+        async def is_told() -> bool:
+            said = await reader.archive()
+            return said is not None and bool(await reader.metrics())
+
+        await eventually(is_told, worker)
+        said = await reader.archive()
+    worker.stop()
+
+    assert await worker.ended() == 0
+    assert said
+    assert said["state"] == "failing"
+    assert said["reason"].startswith("the archive's schema is '9999', and this code knows ")
+
+
+@pytest.mark.parametrize(
+    "url, words",
+    [
+        ("postgresql://u:secret@h:port/x", "TRACKER_DATABASE_URL cannot be read: "),
+        (
+            "postgresql://u:secret@h/x?sslmode=require",
+            "TRACKER_DATABASE_URL cannot be read: the option 'sslmode' is not known; write ssl=require",
+        ),
+        (
+            "postgresql://u:secret@h/x?passwort=1",
+            "TRACKER_DATABASE_URL cannot be read: the option 'passwort' is not known",
+        ),
+    ],
+)
+async def test_an_address_that_cannot_be_read_stops_it_with_one_line(begin: Start, url: str, words: str):
+    worker = begin(SOURCES="simulated", METRICS="SIMULATED:BTCUSD", DATABASE_URL=url)
+
+    assert await worker.ended() in (1, 2)
+    said = [line for line in worker.said.splitlines() if "[info" not in line]
+    assert len(said) == 1, worker.said
+    assert words in said[0]
+    assert "secret" not in worker.said
+
+
+@pytest.mark.parametrize("command", ["rebuild", "replay"])
+async def test_a_schema_that_is_newer_stops_a_command_with_one_line(begin: Start, tmp_path: Path, command: str):
+    await make_newer_schema(tmp_path)
     words = [command, str(shared("market-data", "bittrex-20180201"))] if command == "replay" else [command]
 
     worker = begin(*words, SOURCES="simulated", METRICS="SIMULATED:BTCUSD")

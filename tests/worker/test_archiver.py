@@ -11,6 +11,8 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from tests import postgres, servers
+from tests.forwarding import forwarding
+from tests.postgres import SOCKET
 from v1.archive.engine import GONE
 from worker.archiver import ADVICE, LOOK_SECONDS
 from worker.latest import DAY, HOUR, MEASURES, MINUTE, ArchiveError, Sample, StoreAway, Writer, connect
@@ -306,11 +308,52 @@ async def test_at_the_start_an_archive_that_is_away_is_no_reason_not_to_sample(h
     assert await here.starts() == [0]
 
 
-async def test_at_the_start_an_archive_that_cannot_be_used_is_said(here: Bench, tmp_path: Path):
+async def test_at_the_start_an_archive_that_cannot_be_used_is_said_and_costs_sampling_nothing(
+    here: Bench, tmp_path: Path
+):
     (tmp_path / "archive.db").write_bytes(b"not a database" * 100)
+    await here.ticks(61)
 
-    with pytest.raises(ArchiveError, match="file is not a database"):
-        await here.archiver.open(NOON)
+    await here.archiver.open(here.end)
+    await here.archiver.look(here.end + 5)
+    said = await here.store.archive()
+    (tmp_path / "archive.db").unlink()
+    await here.archiver.look(here.end + 120)
+
+    assert said == {
+        "state": "failing",
+        "since": here.end,
+        "newest": None,
+        "reason": "the archive said: file is not a database",
+    }
+    assert await here.starts() == [0]
+
+
+async def test_a_database_that_only_reads_since_a_failover_costs_no_hour(fake: Redis):
+    with postgres.running(postgres.wheel()) as old, postgres.running(postgres.wheel()) as new:
+        async with forwarding(old.folder / SOCKET) as way:
+            address = f"postgresql+asyncpg://postgres@127.0.0.1:{way.port}/postgres"
+            async with bench(Writer(fake), address) as made:
+                await made.ticks(70)
+                await made.archiver.look(made.end)
+                await postgres.told(old, *postgres.READ_ONLY)
+                for _ in range(3):
+                    await made.ticks(60)
+                    await made.archiver.look(made.end)
+                failing = await made.store.archive()
+                way.target = new.folder / SOCKET
+                await made.archiver.look(made.end + 120)
+                await made.archiver.look(made.end + 300)
+
+                assert wrong(await made.hours(), await made.expected(), made.end) == []
+                assert await made.starts() == [0, 1, 2, 3], "also what only the old server was told"
+                back = await made.store.archive()
+
+    assert failing
+    assert failing["state"] == "failing"
+    assert "read-only transaction" in failing["reason"]
+    assert back
+    assert back["state"] == "ok"
 
 
 async def test_while_redis_is_away_nothing_is_closed_and_nothing_is_raised(tmp_path: Path):

@@ -1,11 +1,14 @@
 import asyncio
+from collections.abc import Mapping
 
 from aiohttp import ClientSession
 
-from worker.asking import ask
-from worker.latest import Heard
+from worker.asking import ask, open_up_to
+from worker.fill import Filler
+from worker.latest import Heard, Metric, Reading, Writer
 from worker.sources.base import Unreachable
 from worker.sources.watched import Watched
+from worker.tick import tick
 
 from .invented import BTC, ETH, NOON, XRP, Invented, price
 
@@ -19,19 +22,80 @@ async def test_the_first_source_has_precedence_and_each_number_says_who_gave_it(
     assert heard[XRP] == Heard(sources[1].reading(XRP, NOON), "second")
 
 
-async def test_where_the_first_fails_the_second_serves_and_when_it_is_back_it_has_precedence_again(
-    session: ClientSession,
-):
-    first, second = Invented(BTC, ETH, name="first"), Invented(ETH, name="second")
+def given_by(heard: Mapping[Metric, Heard]) -> dict[Metric, str]:
+    return {metric: each.source for metric, each in heard.items()}
+
+
+async def test_a_metric_stays_with_its_source_and_what_that_does_not_say_is_missing(session: ClientSession):
+    first, second = Invented(BTC, ETH, name="first"), Invented(ETH, XRP, name="second")
     sources = [Watched(source, session, 5) for source in (first, second)]
     said = []
 
     for minute, trouble in enumerate([None, Unreachable("gone"), None]):
         first.trouble = trouble
-        heard = await ask(sources, NOON + 60 * minute)
-        said.append({metric: each.source for metric, each in heard.items()})
+        said.append(given_by(await ask(sources, NOON + 60 * minute)))
 
-    assert said == [{BTC: "first", ETH: "first"}, {ETH: "second"}, {BTC: "first", ETH: "first"}]
+    whole = {BTC: "first", ETH: "first", XRP: "second"}
+    assert said == [whole, {XRP: "second"}, whole]
+    assert [each.state()["metrics"] for each in sources] == [2, 1]
+
+
+async def test_one_answer_that_cannot_be_read_is_missing_and_no_other_source_stands_in(session: ClientSession):
+    class Unreadable(Invented):
+        """It has all its metrics, and at a tick one of them without a price that can be read."""
+
+        async def fetch(self, session: ClientSession, at: int) -> Mapping[Metric, Reading]:
+            readings = await super().fetch(session, at)
+            return {metric: reading for metric, reading in readings.items() if at == NOON or metric != ETH}
+
+    sources = [Watched(Unreadable(BTC, ETH, name="first"), session, 5), Watched(Invented(ETH), session, 5)]
+
+    heard = [given_by(await ask(sources, at)) for at in (NOON, NOON + 60)]
+
+    assert heard == [{BTC: "first", ETH: "first"}, {BTC: "first"}]
+
+
+async def test_a_source_that_says_late_what_it_has_takes_its_place_once(session: ClientSession):
+    first, second = Invented(BTC, name="first"), Invented(BTC, name="second")
+    sources = [Watched(source, session, 5) for source in (first, second)]
+    said = []
+
+    for minute, trouble in enumerate([Unreachable("not yet"), None, Unreachable("gone"), None]):
+        first.trouble = trouble
+        said.append(given_by(await ask(sources, NOON + 60 * minute)))
+
+    assert said == [{BTC: "second"}, {BTC: "first"}, {}, {BTC: "first"}]
+
+
+async def test_a_metric_that_its_source_has_no_more_stays_with_the_next_one(session: ClientSession):
+    first, second = Invented(BTC, ETH, name="first"), Invented(BTC, name="second")
+    sources = [Watched(source, session, 5) for source in (first, second)]
+    said = []
+
+    for minute, listed in enumerate([(BTC, ETH), (ETH,), (BTC, ETH)]):
+        first.lists(*listed)
+        await first.open(session)
+        said.append(given_by(await ask(sources, NOON + 60 * minute)).get(BTC))
+
+    assert said == ["first", "second", "second"]
+
+
+async def test_holes_are_filled_by_the_source_that_gives_the_metric(session: ClientSession, store: Writer):
+    first, second = Invented(BTC, name="first"), Invented(BTC, ETH, name="second")
+    sources = [Watched(source, session, 5) for source in (first, second)]
+    await store.open()
+    await tick(NOON, {}, store)
+
+    await open_up_to(sources[1], sources, NOON)
+    for source in sources:
+        await Filler(source, store, 60, _at_once).fill(NOON, lambda *_: None)
+
+    assert {metric for metric, _, _ in first.candles_asked} == {BTC}
+    assert {metric for metric, _, _ in second.candles_asked} == {ETH}
+
+
+async def _at_once(_: float) -> None:
+    pass
 
 
 async def test_all_are_asked_at_once(session: ClientSession):

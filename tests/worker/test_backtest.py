@@ -251,6 +251,18 @@ def test_a_backtest_without_a_sample_says_so():
     assert [*words] == ["there is no sample to try rules on"]
 
 
+def test_a_backtest_says_what_it_left_out_of_a_recording(tmp_path):
+    folder = tmp_path / "kraken"
+    folder.mkdir()
+    rows = [f"{NOON},1,1,1,1,1", f"{NOON + 60},0,0,0,0,0", f"{NOON + 120},1,1,1,1,1"]
+    (folder / "A_B.csv").write_text("\n".join([HEADER, *rows, ""]))
+
+    found = on_recording(open_recording(folder), Trial([], (), MINUTE), WISH, unseen)
+
+    assert found["samples"] == 2
+    assert "candles that cannot be true are left out: 1 with a price of zero" in list(in_words(found, []))
+
+
 def on_recording_of_nothing() -> dict[str, Any]:
     empty = Recording({}, NOON, NOON, 0)
     return on_recording(empty, Trial([], (), MINUTE), WISH, unseen)

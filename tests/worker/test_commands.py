@@ -278,6 +278,16 @@ async def test_a_replay_until_now_ends_at_the_newest_tick_and_says_what_to_do_ne
     assert await redis.get(keys.LEASE) is None
 
 
+async def test_a_replay_says_at_its_end_what_it_left_out(start: Start, folder: Path, address: str):
+    with (folder / "AAA_USD.csv").open("a") as file:
+        file.write("1621339200,0,0,0,0,0\n1621339260,1,1,2,1.5,0\n")
+    worker = start("replay", str(folder), "--exchange", "mine", REDIS_URL=address)
+
+    assert await worker.ended() == 0
+    said = "candles that cannot be true are left out: 1 with a high below its low, 1 with a price of zero"
+    assert worker.said.splitlines()[-2] == said
+
+
 async def test_a_store_that_is_past_the_recording_is_refused_in_one_line(
     start: Start, folder: Path, address: str, redis: Redis
 ):

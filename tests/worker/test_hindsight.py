@@ -119,14 +119,14 @@ async def test_what_is_urgent_comes_first(here: Bench, session: ClientSession):
     assert [metric for metric, _, _ in source.candles_asked] == [BTC]
 
 
-async def test_an_hour_known_by_less_than_a_half_is_asked_for_and_a_fuller_one_is_not(
+async def test_an_hour_of_which_a_part_is_missing_is_asked_for_and_a_whole_one_is_not(
     here: Bench, session: ClientSession
 ):
     source = Invented(BTC)
     source.keeps = 30 * DAY
     await here.ticks(20)
     here.end = NOON + HOUR
-    await here.ticks(45)
+    await here.ticks(50)
     here.end = NOON + 2 * HOUR
     await here.ticks(60)
     await here.archiver.look(here.end + GRACE)
@@ -137,7 +137,59 @@ async def test_an_hour_known_by_less_than_a_half_is_asked_for_and_a_fuller_one_i
 
     hours = {hour.start: hour for hour in await here.hours()}
     found = [hours[NOON + place * HOUR] for place in range(3)]
-    assert [(hour.samples, hour.source) for hour in found] == [(60, "invented"), (45, "samples"), (60, "samples")]
+    assert [(hour.samples, hour.source) for hour in found] == [(60, "invented"), (60, "invented"), (60, "samples")]
+
+
+async def test_the_hour_at_the_edge_of_the_filled_day_is_the_providers_before_and_after_it_is_closed(
+    here: Bench, session: ClientSession
+):
+    """The fill begins within it, so that its samples know only a part of its volume."""
+    source = ByTheHour(BTC)
+    source.keeps, here.end = 50 * MINUTE + 4 * HOUR, NOON + 5 * HOUR
+    await here.archive.open()
+
+    await rebuild([await watched(session, source)], here.store, here.parts, MINUTE, here.end)
+    await here.archiver.look(here.end + GRACE)
+    await here.closer.close(NOON, here.end, [BTC])
+
+    hours = {hour.start: hour for hour in await here.hours()}
+    edge, whole = hours[NOON], hours[NOON + HOUR]
+    assert await samples_in(here.store, BTC, NOON) == 50
+    assert (edge.source, edge.volume, edge.coverage, edge.mean) == ("invented", "1.5", 1.0, None)
+    assert (whole.source, whole.samples, whole.coverage) == ("samples", 60, 1.0)
+
+
+async def test_what_a_provider_knows_less_of_stays_as_it_is(here: Bench, session: ClientSession):
+    source = Invented(BTC)
+    source.keeps = 2 * DAY - 30 * MINUTE
+    await here.ticks(50)
+    here.end = NOON + HOUR
+    await here.ticks(1)
+    await here.archiver.look(here.end + GRACE)
+    here.end = NOON + 2 * DAY + 30 * MINUTE
+    await here.ticks(1)
+
+    await here.hindsight.make_good(await watched(session, source), [], here.end)
+
+    first, *_ = await here.hours()
+    assert (first.start, first.source, first.samples) == (NOON, "samples", 50)
+
+
+@pytest.mark.parametrize("interval", [45, 16, 90])
+async def test_hours_filled_where_minutes_and_intervals_meet_are_whole_and_are_not_asked_for(
+    fake: Redis, tmp_path: Path, session: ClientSession, interval: int
+):
+    source = ByTheHour(BTC)
+    source.pace = 0
+    async with bench(Writer(fake), f"sqlite+aiosqlite:///{tmp_path}/archive.db", interval=interval) as here:
+        await here.archive.open()
+        await rebuild([await watched(session, source)], here.store, here.parts, interval, NOON)
+        await here.hindsight.make_good(await watched(session, source), [], NOON)
+
+        day = (await here.hours())[-23:]
+        assert {(hour.source, hour.coverage) for hour in day} == {("samples", 1.0)}
+        expected = {start: hour for start, hour in (await here.expected()).items() if start >= NOON - DAY}
+        assert wrong(day, expected, NOON - HOUR) == []
 
 
 @pytest.fixture
@@ -165,14 +217,14 @@ async def test_at_five_seconds_hours_of_minute_candles_are_whole_and_are_not_ask
     assert wrong(day, expected, NOON - HOUR) == [], "their means among it"
 
 
-async def test_at_five_seconds_an_hour_known_by_less_than_a_half_is_asked_for_however_many_samples_it_has(
+async def test_at_five_seconds_an_hour_of_which_a_part_is_missing_is_asked_for_however_many_samples_it_has(
     fine: Bench, session: ClientSession
 ):
     here, source = fine, ByTheHour(BTC)
     await here.archive.open()
     await here.ticks(300, step=5)
     here.end = NOON + HOUR
-    await here.ticks(31)
+    await here.ticks(60)
     here.end = NOON + 2 * HOUR
     here.hindsight.asked[BTC] = NOON
 

@@ -98,6 +98,39 @@ def test_plain_and_compressed_files_are_read_alike_and_others_are_left_alone(fol
     assert made == [(NOON + 60, {"KRAKEN:DOGEBTC": candle, "KRAKEN:ETHBTC": candle})]
 
 
+@pytest.mark.parametrize(
+    "row, reason",
+    [
+        pytest.param("0,0,0,0,0", "a price of zero", id="a row of zeros"),
+        pytest.param("1,2,0,1.5,3", "a price of zero", id="a low of zero"),
+        pytest.param("1,1,2,1.5,3", "a high below its low", id="high and low are exchanged"),
+        pytest.param("5,2,1,1.5,3", "an open or close beyond high and low", id="it opens above its high"),
+        pytest.param("1,2,0.5,0.4999,3", "an open or close beyond high and low", id="it closes below its low"),
+    ],
+)
+def test_a_candle_that_cannot_be_true_is_left_out_and_counted(folder, row, reason):
+    (folder / "ETH_BTC.csv").write_text(lines(ROW, f"{NOON + 60},{row}", ROW.replace(str(NOON), str(NOON + 120))))
+
+    recording = open_recording(folder)
+
+    assert [len(candles) for _, candles in recording.ticks()] == [1, 0, 1]
+    assert (recording.candles, recording.left_out) == (2, {reason: 1})
+    assert recording.without == f"candles that cannot be true are left out: 1 with {reason}"
+
+
+def test_of_a_sound_recording_nothing_is_left_out(folder):
+    (folder / "ETH_BTC.csv").write_text(lines(ROW))
+
+    assert (open_recording(folder).left_out, open_recording(folder).without) == ({}, None)
+
+
+def test_a_file_of_which_nothing_can_be_true_is_refused(folder):
+    (folder / "ETH_BTC.csv").write_text(lines(f"{NOON},0,0,0,0,0"))
+
+    with pytest.raises(BadRecording, match="has no candle after its header that can be true"):
+        open_recording(folder)
+
+
 def test_a_shift_moves_every_time_and_nothing_else(folder):
     (folder / "ETH_BTC.csv").write_text(lines(ROW, ROW.replace(str(NOON), str(NOON + 120))))
     recording = open_recording(folder)

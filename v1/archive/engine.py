@@ -11,6 +11,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from inspect import signature
 from pathlib import Path
 from threading import Thread
 from typing import Any, cast
@@ -19,8 +20,8 @@ from urllib.parse import quote, unquote
 import aiosqlite
 import asyncpg
 from sqlalchemy import event
-from sqlalchemy.engine import URL, Connection, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, SQLAlchemyError
+from sqlalchemy.engine import URL, Connection, ExceptionContext, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
@@ -30,6 +31,11 @@ from ..model import HOUR
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 60.0
+PING_SECONDS = 5.0
+"""How long a connection may take to show that it still works, before another one is made."""
+RECYCLE_SECONDS = 60
+"""Age at which a connection to PostgreSQL is replaced. After a failover the old server may go on answering questions
+from what it knew then, and only a new connection is led to the new one."""
 LOCKED_SECONDS = 10.0
 """How long SQLite waits for another process that writes."""
 CONNECTIONS = 5
@@ -38,7 +44,17 @@ NOT_YET = "the archive is not there yet: the worker makes it when it starts"
 
 _AWAY_SQLITE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_NOMEM", "SQLITE_CANTOPEN")
 # Lost connections, no resources (a full disk is one), stopping or starting, locks, deadlocks, a standby, the disk.
-_AWAY_POSTGRESQL = ("08", "53", "57", "55P03", "40", "25006", "58")
+_AWAY_POSTGRESQL = ("08", "53", "57", "55P03", "40", "25006", "25P03", "26000", "42P05", "58")
+# What is true of the connection and not of the server that the address leads to: lost, read-only since a failover, ended
+# by an administrator or while stopping or starting, idle for too long, a pooler's session that knows other statements.
+_OF_THE_CONNECTION = ("08", "25006", "25P03", "57P0", "26000", "42P05")
+_OPTIONS = frozenset({*signature(asyncpg.connect).parameters, "prepared_statement_cache_size"})
+"""What may stand behind the `?` of an address in PostgreSQL."""
+
+
+_DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""The last is what a connection says that was lost in the middle of a question."""
+_FRESH = "is_fresh"
 
 
 class ArchiveError(Exception):
@@ -56,7 +72,7 @@ def translated() -> Iterator[None]:
         yield
     except DBAPIError as error:
         raise _named(error.orig or error, is_lost=error.connection_invalidated) from error
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, sqlite3.Error) as error:
+    except (*_DRIVER_ERRORS, sqlite3.Error) as error:
         # While connecting, asyncpg's own errors pass SQLAlchemy untouched.
         raise _named(error) from error
     except (NoConnection, TimeoutError, OSError) as error:
@@ -67,7 +83,10 @@ def translated() -> Iterator[None]:
 
 def _named(error: BaseException, *, is_lost: bool = False) -> ArchiveError:
     sqlite, state = getattr(error, "sqlite_errorname", ""), getattr(error, "sqlstate", None) or ""
-    if isinstance(error, asyncpg.InterfaceError) or "InterfaceError" in type(error).__name__:
+    if (
+        isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError)
+        or "InterfaceError" in type(error).__name__
+    ):
         is_lost = True
     if is_lost or sqlite.startswith(_AWAY_SQLITE) or state.startswith(_AWAY_POSTGRESQL):
         return ArchiveAway(f"the archive is away: {_words(error)}")
@@ -87,12 +106,9 @@ async def connect(address: str, name: str, *, writes: bool) -> AsyncIterator[Asy
     Give an engine for the database at `address`, closed at the end.
 
     It connects when first used. Without `writes` it makes no file and changes nothing. `name` is what
-    PostgreSQL shows in `pg_stat_activity`.
+    PostgreSQL shows in `pg_stat_activity`. Raises `ArchiveError` where the address cannot be read.
     """
-    try:
-        url = make_url(address)
-    except (ArgumentError, ValueError) as error:
-        raise ArchiveError(f"TRACKER_DATABASE_URL cannot be read: {error}") from error
+    url = _read_address(address)
     threads: list[Thread] = []
     is_file = url.get_backend_name() == "sqlite"
     engine = _sqlite(url, threads, writes=writes) if is_file else _postgresql(url, name)
@@ -103,6 +119,18 @@ async def connect(address: str, name: str, *, writes: bool) -> AsyncIterator[Asy
         # aiosqlite does not wait for a thread to end whose connection failed, and one that outlives the loop complains.
         for thread in threads:
             await asyncio.to_thread(thread.join, CONNECT_SECONDS)
+
+
+def _read_address(address: str) -> URL:
+    try:
+        url = make_url(address)
+    except (ArgumentError, ValueError) as error:
+        raise ArchiveError(f"TRACKER_DATABASE_URL cannot be read: {error}") from error
+    unknown = sorted({*url.query} - _OPTIONS) if url.get_backend_name() == "postgresql" else []
+    if unknown:
+        hint = "; write ssl=require" if "sslmode" in unknown else ""
+        raise ArchiveError(f"TRACKER_DATABASE_URL cannot be read: the option {unknown[0]!r} is not known{hint}")
+    return url
 
 
 @asynccontextmanager
@@ -235,20 +263,58 @@ def _postgresql(url: URL, name: str) -> AsyncEngine:
             "timeout": CONNECT_SECONDS,
             "command_timeout": ANSWER_SECONDS,
             "server_settings": {"application_name": name},
+            # No statement outlives its transaction: a pooler may lead the next one to another server's session.
+            "statement_cache_size": 0,
+            "prepared_statement_cache_size": 0,
+            "prepared_statement_name_func": lambda: "",
         },
         pool_size=CONNECTIONS,
         max_overflow=0,
-        # A server that was restarted has closed our connections: they are tried before they are used.
-        pool_pre_ping=True,
+        pool_recycle=RECYCLE_SECONDS,
     )
-    event.listen(engine.sync_engine, "connect", _numbers_as_text)
+    event.listen(engine.sync_engine, "connect", _prepare)
+    event.listen(engine.sync_engine, "checkout", _ping)
+    event.listen(engine.sync_engine, "handle_error", _judge_connection)
     return engine
 
 
-def _numbers_as_text(connection: Any, _: object) -> None:
+def _prepare(connection: Any, record: Any) -> None:
     """Take and give NUMERIC as its text: `Decimal` would be a detour, and would write 0.00000000 as 0E-8."""
+    record.info[_FRESH] = True
 
     async def tell(driver: asyncpg.Connection) -> None:
         await driver.set_type_codec("numeric", schema="pg_catalog", encoder=str, decoder=str, format="text")
 
     connection.run_async(tell)
+
+
+def _ping(connection: Any, record: Any, _: object) -> None:
+    """
+    Try a connection that was used before: a server that was restarted, or is gone, has closed it or does not answer.
+
+    All in the pool are replaced where one fails. SQLAlchemy's own ping takes three round trips, and waits for as long
+    as a question may take.
+    """
+    if record.info.pop(_FRESH, False):
+        return
+
+    async def ask(driver: asyncpg.Connection) -> None:
+        await driver.execute("SELECT 1", timeout=PING_SECONDS)
+
+    try:
+        connection.run_async(ask)
+    except (*_DRIVER_ERRORS, OSError, TimeoutError) as error:
+        raise InvalidatePoolError from error
+
+
+def _judge_connection(context: ExceptionContext) -> None:
+    """
+    Have a connection replaced, and all that are as old, after an error that says something of it alone.
+
+    So the next try asks anew where the address leads to; and a server that did not answer in time is not waited for
+    on the same connection once more.
+    """
+    error = context.original_exception
+    state = getattr(error, "sqlstate", None) or ""
+    if isinstance(error, TimeoutError | OSError) or state.startswith(_OF_THE_CONNECTION):
+        context.is_disconnect = True

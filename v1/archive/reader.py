@@ -6,23 +6,27 @@ from contextlib import asynccontextmanager
 from functools import reduce
 from typing import Any, NamedTuple
 
-from sqlalchemy import Column, ColumnElement, Select, Text, case, cast, func, literal, select
+from sqlalchemy import ColumnElement, Select, Text, case, cast, func, literal, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from ..candles import MONDAY, Bar, HourCandle, Length, Sums
-from ..model import Metric
-from .engine import translated
+from ..model import HOUR, Metric
+from .engine import is_sqlite, translated
 from .exact import coverage, exact_max, exact_min, exact_sum
 from .revisions import judge, revision
 from .schema import candles
 
-_BAR = [candles.c[name] for name in Bar._fields]
+_AVERAGED = case((candles.c.total.is_(None), literal_column("0")), else_=candles.c.covered)
+_BAR: Sequence[ColumnElement[Any]] = [
+    _AVERAGED.label(name) if name == "averaged" else candles.c[name] for name in Bar._fields
+]
 _HOUR = [candles.c[name] for name in HourCandle._fields]
 
 
 class Form(NamedTuple):
-    """How a row is written: a text before each column of `Bar`, with the coverage in place of what is covered, and one
-    after the last; a text in place of nothing; a text between rows."""
+    """How a row is written: a text before each column of `Bar`, with the parts of the hour in place of what is covered
+    and averaged, one before whether all of the hour is covered, and one after that; a text in place of nothing; a text
+    between rows."""
 
     texts: Sequence[str]
     nothing: str
@@ -107,8 +111,11 @@ class ArchiveReader:
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[AsyncConnection]:
         with translated():
-            async with self._engine.connect() as opened:
-                connection = await opened.execution_options(isolation_level="AUTOCOMMIT")
+            async with self._engine.connect() as connection:
+                if is_sqlite(self._engine):
+                    # Else a transaction for reading would be one for writing, too. In PostgreSQL there is one, which
+                    # holds a question and its answer together: a pooler may lead every other to another server.
+                    await connection.execution_options(isolation_level="AUTOCOMMIT")
                 if not self._is_ours:
                     judge(await revision(connection))
                     self._is_ours = True
@@ -121,14 +128,19 @@ def _of(metric: Metric, since: int, until: int) -> Sequence[ColumnElement[bool]]
 
 def _written(metric: Metric, since: int, until: int, form: Form) -> Select[Any]:
     *before, last = [literal(each, Text) for each in form.texts]
-    pairs = [pair for text, column in zip(before, _BAR, strict=True) for pair in (text, _cell(column, form.nothing))]
+    whole = case((candles.c.covered == HOUR, literal_column("'true'")), else_=literal_column("'false'"))
+    cells = [*[_cell(name, form.nothing) for name in Bar._fields], whole]
+    pairs = [pair for text, cell in zip(before, cells, strict=True) for pair in (text, cell)]
     line = reduce(operator.add, [*pairs, last])
     lines = select(line.label("line")).where(*_of(metric, since, until)).order_by(candles.c.start).subquery("lines")
     return select(func.aggregate_strings(lines.c.line, form.between))
 
 
-def _cell(column: Column[Any], nothing: str) -> ColumnElement[str]:
-    return coverage(column) if column is candles.c.covered else func.coalesce(cast(column, Text), nothing)
+def _cell(name: str, nothing: str) -> ColumnElement[str]:
+    if name == "averaged":
+        return case((candles.c.total.is_(None), literal_column("'0.0'")), else_=coverage(candles.c.covered))
+    column = candles.c[name]
+    return coverage(column) if name == "covered" else func.coalesce(cast(column, Text), nothing)
 
 
 def _sums(metric: Metric, length: Length, since: int, until: int) -> Select[Any]:
@@ -154,6 +166,7 @@ def _sums(metric: Metric, length: Length, since: int, until: int) -> Select[Any]
             exact_sum(c.volume).label("volume"),
             func.sum(c.samples).label("samples"),
             func.sum(c.covered).label("covered"),
+            func.sum(_AVERAGED).label("averaged"),
             func.sum(c.revision).label("revision"),
         )
         .where(*_of(metric, since, until))
@@ -165,5 +178,5 @@ def _sums(metric: Metric, length: Length, since: int, until: int) -> Select[Any]
         last, (last.c.metric == metric) & (last.c.start == g.last)
     )
     opened, closed = first.c.open, last.c.close
-    middle = (g.total, g.counted, last.c.latest, g.volume, g.samples, g.covered, g.revision)
+    middle = (g.total, g.counted, last.c.latest, g.volume, g.samples, g.covered, g.averaged, g.revision)
     return select(g.group_start, opened, g.high, g.low, closed, *middle).select_from(joined).order_by(g.group_start)

@@ -49,7 +49,9 @@ class ArchiveWriter(ArchiveReader):
         Make the tables, or bring them up to this code's; of several processes, the first one does.
 
         Raises `ArchiveAway` where that can be tried again, and `ArchiveError` where somebody has to do something.
+        After either, it is opened again: another server may have taken the place of the one that was known.
         """
+        self._months.clear()
         await migrate(self._engine)
 
     async def check(self) -> None:

@@ -51,13 +51,21 @@ class CandleItem(BaseModel):
     high: float | None
     low: float | None
     close: float | None
-    mean: Annotated[float | None, Field(description="Of all prices; null where only the provider's candle is known.")]
+    mean: Annotated[
+        float | None,
+        Field(
+            description="Of all prices that are known one by one: it speaks of `mean_coverage`, which is less than "
+            "`coverage` where hours are known by the provider's candle alone; null where all are."
+        ),
+    ]
     latest: Annotated[float | None, Field(description="The newest price that was known when the candle was made.")]
     volume: Annotated[float | None, Field(description="Traded, in the base currency; null where nobody said it.")]
     samples: Annotated[int, Field(description="How many prices are behind it.")]
-    coverage: Annotated[float, Field(description="The part of its whole time that they speak of.")]
+    coverage: Annotated[float, Field(description="The part of its whole time that is known.")]
+    mean_coverage: Annotated[float, Field(description="The part of its whole time that `mean` speaks of.")]
     revision: Annotated[int, Field(description="Grows whenever it is corrected; 0 while it is not kept yet.")]
-    complete: Annotated[bool, Field(description="Whether its time is over, and it is kept.")]
+    complete: Annotated[bool, Field(description="Whether all of it is known and kept: closed, with a coverage of 1.")]
+    closed: Annotated[bool, Field(description="Whether its time is over, and what is known of it is kept.")]
 
 
 class Candles(BaseModel):
@@ -107,8 +115,9 @@ async def read_candles(
     Open, high, low, close, mean and volume of hours, or of longer stretches, as far back as the archive goes.
 
     A candle speaks of the samples with a tick after its start and up to its end. The hour that is running, and one
-    that just ended and is not kept yet, are made of the samples of the last day, with `complete: false`, as is every
-    longer candle that holds one of them. An hour without a sample is missing.
+    that just ended and is not kept yet, are made of the samples of the last day, with `closed: false`, as is every
+    longer candle that holds one of them. `complete` says that all of a candle's time is known. An hour without a
+    sample is missing.
     """
     reader, archive, name = context["reader"], context["archive"], Metric(metric.upper())
     tick, (record,), kept = await asyncio.gather(reader.tick(), reader.records([name]), archive.newest(name))
@@ -125,8 +134,8 @@ async def read_candles(
     else:
         kept_lines, bars = "", await _bars(archive, name, asked.fill, span, running)
     open_since = span.length.start(running[0].start) if running else span.until
-    complete_until = min(open_since, newest - span.length.seconds + 1)
-    lines = [_line(bar, span.length.seconds, format_, is_complete=bar.start < complete_until) for bar in bars]
+    closed_until = min(open_since, newest - span.length.seconds + 1)
+    lines = [_line(bar, span.length.seconds, format_, is_closed=bar.start < closed_until) for bar in bars]
     body = _body(name, asked, span, [*filter(None, [kept_lines]), *lines], format_)
     return until_next_tick(request, context, Answer(body, tick, format_))
 
@@ -197,20 +206,25 @@ async def _bars(
 # ---- how it is written: by the database where it can, by us where not, and both alike ----------------------
 
 
-def _form(format_: Format, *, is_complete: bool = True) -> Form:
-    complete = "true" if is_complete else "false"
+def _form(format_: Format, *, is_closed: bool = True) -> Form:
+    closed = _said(is_closed)
     if format_ is Format.CSV:
-        return Form(["", *[","] * (len(Bar._fields) - 1), f",{complete}"], "", "\n")
+        return Form(["", *[","] * len(Bar._fields), f",{closed}"], "", "\n")
     first, *others, last = CandleItem.model_fields
-    texts = [f'{{"{first}":', *[f',"{name}":' for name in others], f',"{last}":{complete}}}']
+    texts = [f'{{"{first}":', *[f',"{name}":' for name in others], f',"{last}":{closed}}}']
     return Form(texts, _NULL, "," if format_ is Format.JSON else "\n")
 
 
-def _line(bar: Bar, length: int, format_: Format, *, is_complete: bool) -> str:
-    texts, nothing, _ = _form(format_, is_complete=is_complete)
-    cells = [*bar[:9], bar.covered / length, bar.revision]
+def _line(bar: Bar, length: int, format_: Format, *, is_closed: bool) -> str:
+    texts, nothing, _ = _form(format_, is_closed=is_closed)
+    is_complete = is_closed and bar.covered == length
+    cells = [*bar[:9], bar.covered / length, bar.averaged / length, bar.revision, _said(is_complete)]
     parts = [f"{text}{nothing if cell is None else cell}" for text, cell in zip(texts, cells, strict=False)]
     return "".join([*parts, texts[-1]])
+
+
+def _said(is_so: bool) -> str:
+    return "true" if is_so else "false"
 
 
 def _body(metric: Metric, asked: CandlesAsked, span: Span, lines: Sequence[str], format_: Format) -> str:

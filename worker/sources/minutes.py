@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from worker.latest import MINUTE, Candle, decimals
+from worker.latest import MINUTE, Candle, candles
 from worker.sources.base import number
 from worker.sources.fields import pick, whole
 
@@ -30,8 +30,8 @@ def finished(rows: Iterable[object], columns: Columns, start: int, end: int, rej
 
     So the one that is still running at `end` is left out. An unreadable one is left out and counted.
     """
-    candles = [candle for candle in _read(rows, columns, rejects) if start <= candle.start <= end - columns.length]
-    return sorted({candle.start: candle for candle in candles}.values())
+    told = [candle for candle in _read(rows, columns, rejects) if start <= candle.start <= end - columns.length]
+    return sorted({candle.start: candle for candle in told}.values())
 
 
 def _read(rows: Iterable[object], columns: Columns, rejects: Counter[str]) -> Iterator[Candle]:
@@ -50,13 +50,4 @@ def _candle(row: object, columns: Columns) -> Candle | None:
     if at is None or len(texts) != len(places) or start(at) % length or start(at) < 0:
         return None
     candle = Candle(start(at), *texts)
-    return candle if _is_sound(candle) else None
-
-
-def _is_sound(candle: Candle) -> bool:
-    """Tell whether the numbers are where they are said to be: 0 < low <= open, close <= high."""
-    parsed = [decimals.parse(text) for text in candle[1:]]
-    # All at the same power of ten, so that they compare as integers.
-    places = max(number[1] for number in parsed)
-    opened, high, low, close, volume = [units * decimals.power(places - each) for units, each in parsed]
-    return 0 < low <= min(opened, close) and max(opened, close) <= high and volume >= 0
+    return candle if candles.fault(candle) is None else None

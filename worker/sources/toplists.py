@@ -4,7 +4,8 @@ What a provider of the top list is, what it may raise beyond what sources do, an
     Refused
     └── Limited   too often, or too much: the plan's limits
     Nonsense
-    └── TooFew    an answer with so few usable rows that the list before it is better
+    ├── TooFew       an answer with so few usable rows that the list before it is better
+    └── Implausible  a list that cannot be true: of another day, or of other coins
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,6 +46,10 @@ class Limited(Refused):
 
 class TooFew(Nonsense):
     """An answer with too few rows that can be used."""
+
+
+class Implausible(Nonsense):
+    """A list that can be read and cannot be true."""
 
 
 @dataclass

@@ -34,6 +34,8 @@ class Watched:
         """The metrics that were wished for and that the source does not have, with the reason."""
         self.is_known = False
         """Whether the source has said what it has."""
+        self.owned: frozenset[Metric] | None = None
+        """Those of its metrics that it gives and no other source does; `None` until that is settled."""
         self._session = session
         self._patience = patience
         self._opening: asyncio.Task[None] | None = None
@@ -55,12 +57,19 @@ class Watched:
 
     @property
     def metrics(self) -> Sequence[Metric]:
+        """All that the source has."""
         return self.source.metrics
 
     @property
     def dead(self) -> Collection[Metric]:
         """Markets that the source lists and has no price of."""
         return self.source.dead if isinstance(self.source, NamesDead) else ()
+
+    @property
+    def given(self) -> Sequence[Metric]:
+        """Those that it gives; another source may give some that it has, too."""
+        owned = self.owned
+        return self.metrics if owned is None else [metric for metric in self.metrics if metric in owned]
 
     async def readings(self, at: int) -> Mapping[Metric, Reading]:
         """Give what the source says of tick `at`, or nothing where it fails; never raises `SourceError`."""
@@ -106,7 +115,7 @@ class Watched:
             "retry_at": ceil(self._stay_away_until) if self._reason and self._stay_away_until else None,
             "advice": self._advice,
             "failures": self._failures,
-            "metrics": len(self.metrics) - len(self.dead),
+            "metrics": len(set(self.given) - set(self.dead)),
             "missing": dict(self.missing),
             "dead": sorted(self.dead),
             "rejects": dict(self.source.rejects),

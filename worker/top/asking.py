@@ -17,7 +17,8 @@ import structlog
 from worker.latest import About, Listing, Plans, StoreError, TopWriter, Use, month_end
 from worker.patience import trouble
 from worker.sources.base import Nonsense, Refused, SourceError, Unreachable
-from worker.sources.toplists import Answer, Coin, Limited, Lister, Meter, TooFew
+from worker.sources.toplists import Answer, Coin, Implausible, Limited, Lister, Meter, TooFew
+from worker.top import plausible
 from worker.top.budget import Outcome, Plan, claimed, cost, interval, renewed, settled, turned
 
 log = structlog.get_logger()
@@ -30,6 +31,7 @@ RETRY_SECONDS = 1.0
 FAULTS = {
     Limited: "rate limited",
     TooFew: "too few rows",
+    Implausible: "implausible",
     Refused: "refused",
     Nonsense: "unreadable",
     Unreachable: "no answer",
@@ -50,6 +52,10 @@ class Role(Generic[Coin]):
     put: Callable[[Listing[Coin]], Awaitable[bool]]
     newest: Callable[[int], Awaitable[Listing[Coin] | None]]
     """Gives the newest list up to a minute."""
+    other: Callable[[int], Awaitable[Listing[Any] | None]]
+    """Gives the newest list of the other provider up to a minute."""
+    is_dated: bool
+    """Whether the provider says when its lists were made."""
 
 
 class Asker(Generic[Coin]):
@@ -119,17 +125,26 @@ class Asker(Generic[Coin]):
         try:
             async with asyncio.timeout(PATIENCE):
                 answer = await self._role.lister.ask(at, meter)
+            listing = _listing(self._role.lister.name, at, every, answer)
+            await self._see_that_it_can_be_true(listing)
         except (SourceError, TimeoutError) as error:
             outcome = _failed(meter, error, self._role.lister.name)
             log.warning("no list", role=self._role.name, at=at, reason=outcome.reason)
         else:
-            listing = _listing(self._role.lister.name, at, every, answer)
             if not await self._patiently(lambda: self._role.put(listing)):
                 log.warning("a later list is there already: was a clock wrong?", role=self._role.name, at=at)
             outcome = Outcome(meter.charged, meter.remaining)
             log.debug("list", role=self._role.name, at=at, coins=len(answer.coins), left_out=answer.left_out)
         settle = partial(settled, plan, at=at, outcome=outcome, reserved=reserved)
         return await self._patiently(lambda: self._plans.amend(plan.provider, settle)) or use
+
+    async def _see_that_it_can_be_true(self, listing: Listing[Coin]) -> None:
+        """Raise `Implausible` where the list that is kept is better than this one."""
+        at = listing.about.at
+        kept, other = await self._patiently(lambda: asyncio.gather(self._role.newest(at), self._role.other(at)))
+        fault = plausible.fault(listing, kept, other, is_dated=self._role.is_dated)
+        if fault is not None:
+            raise Implausible(f"{listing.about.source}: {fault}")
 
     async def _patiently(self, write: Callable[[], Awaitable[_T]]) -> _T:
         """Write what was paid for already: it is worth some tries."""

@@ -115,6 +115,9 @@ class Merging:
             late = [_words(about, at) for about in (last.prices, last.ranks) if is_late(about, at, self._margin)]
             state |= {"state": "late" if late else "ok", "reason": "; ".join(late) or None, "list_at": last.at}
             state |= {"of": len(last.coins), "unpriced": last.unpriced}
+            if last.unpriced * 2 > len(last.coins):
+                strangers = f"{last.unpriced} of {len(last.coins)} coins have no price: the lists name different coins"
+                state |= {"state": "failing", "reason": "; ".join([*late, strangers])}
         await self._top.note(NAME, state)
 
 

@@ -34,4 +34,4 @@ def plan(settings: WorkerSettings, provider: str) -> Plan:
 
 
 def role(lister: Lister[PricedCoin], how_often: Plan, listings: Listings) -> Role[PricedCoin]:
-    return Role(NAME, lister, how_often, listings.put_prices, listings.prices)
+    return Role(NAME, lister, how_often, listings.put_prices, listings.prices, listings.ranks, is_dated=True)

@@ -25,4 +25,4 @@ def plan(settings: WorkerSettings, provider: str) -> Plan:
 
 
 def role(lister: Lister[RankedCoin], how_often: Plan, listings: Listings) -> Role[RankedCoin]:
-    return Role(NAME, lister, how_often, listings.put_ranks, listings.ranks)
+    return Role(NAME, lister, how_often, listings.put_ranks, listings.ranks, listings.prices, is_dated=False)

@@ -1,4 +1,4 @@
-"""What the archive promises, on SQLite and on PostgreSQL alike, the newest and the machine's own."""
+"""What the archive promises, on SQLite and on PostgreSQL alike: the newest, the machine's own, and behind a pooler."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ from v1.model import Metric
 from ..serving import DAY, HOUR, NOON
 from .hours import BTC, ETH, hour, opened, some_hours
 
-pytestmark = pytest.mark.parametrize("database", ["sqlite", "postgres", "machine_postgres"], indirect=True)
+pytestmark = pytest.mark.parametrize("database", ["sqlite", "postgres", "machine_postgres", "pgbouncer"], indirect=True)
 
 numbers = some.builds(
     lambda units, places: f"{units // 10**places}.{units % 10**places:0{places}}" if places else str(units),
@@ -146,13 +146,15 @@ async def test_hours_are_answered_as_they_are_kept(archive):
 async def test_the_database_writes_hours_as_they_would_be_written_here(archive):
     hours = [*some_hours(60), hour("1", "2", start=NOON + 70 * HOUR)._replace(covered=3540)]
     await archive.write([*hours, *some_hours(9, ETH)])
-    form = Form([f"'{name}\\\":%" for name in (*Bar._fields, "end")], "nothing", "\n")
+    form = Form([f"'{name}\\\":%" for name in (*Bar._fields, "complete", "end")], "nothing", "\n")
 
     found = await archive.written(BTC, NOON, NOON + 2**30, form)
 
     expected = []
     for each in hours:
-        cells = [each.coverage if name == "covered" else getattr(each, name) for name in Bar._fields]
+        parts_of_hour = {"covered": each.covered / HOUR, "averaged": each.averaged / HOUR}
+        cells = [parts_of_hour.get(name, getattr(each, name)) for name in Bar._fields]
+        cells.append("true" if each.covered == HOUR else "false")
         *texts, last = form.texts
         parts = [f"{text}{'nothing' if cell is None else cell}" for text, cell in zip(texts, cells, strict=True)]
         expected.append("".join([*parts, last]))
@@ -163,7 +165,7 @@ async def test_the_database_writes_hours_as_they_would_be_written_here(archive):
 @pytest.mark.parametrize("seconds", [1, 5, 60, 720, 1800, 3540, 3599, 3600])
 async def test_coverage_is_the_nearest_double_in_its_shortest_text(archive, seconds):
     await archive.write([hour("1")._replace(covered=seconds)])
-    form = Form(["", *[","] * (len(Bar._fields) - 1), ""], "", "")
+    form = Form(["", *[","] * len(Bar._fields), ""], "", "")
 
     assert (await archive.written(BTC, 0, 2**40, form)).split(",")[9] == repr(seconds / 3600)
 

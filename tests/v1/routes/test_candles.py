@@ -10,7 +10,7 @@ import pytest
 
 from v1 import candles
 from v1.candles import HourCandle, Slot
-from v1.model import Metric
+from v1.model import Candle, Metric
 
 from ..serving import DAY, HOUR, MINUTE, NOON, Api, every_minute, fill, sample, serving
 
@@ -55,19 +55,20 @@ async def test_hours_are_answered_with_their_digits_oldest_first(api, archive):
     }
     assert (
         f'{{"start":{NOON - 2 * HOUR},"open":5.10,"high":7.0,"low":4.25,"close":4.25,"mean":5.450000,"latest":4.25,'
-        '"volume":1.50,"samples":3,"coverage":0.05,"revision":1,"complete":true}' in answer.text
+        '"volume":1.50,"samples":3,"coverage":0.05,"mean_coverage":0.05,"revision":1,'
+        '"complete":false,"closed":true}' in answer.text
     )
     assert column(await asked(api), "open") == ["0.0000001", "5.10"]
 
 
-async def test_the_hour_that_runs_comes_from_the_samples_and_is_not_complete(api, archive, writer):
+async def test_the_hour_that_runs_comes_from_the_samples_and_is_not_closed(api, archive, writer):
     await archive.write([hour(NOON - HOUR, "1", "2")])
     await fill(writer, {BTC: every_minute(["3", "9", "6.5"], NOON + 3 * MINUTE)}, NOON + 3 * MINUTE)
 
     known = await asked(api)
 
     assert column(known, "start") == [str(NOON - HOUR), str(NOON)]
-    assert column(known, "complete") == [True, False]
+    assert column(known, "closed") == [True, False]
     assert [known[1][name] for name in ("open", "high", "low", "close", "samples", "revision")] == [
         *("3", "9", "3", "6.5"),
         *("3", "0"),
@@ -82,14 +83,14 @@ async def test_an_hour_that_is_over_and_not_kept_yet_is_there_and_not_complete(a
     known = await asked(api)
 
     assert column(known, "start") == [str(NOON - 3 * HOUR), str(NOON - HOUR), str(NOON)]
-    assert column(known, "complete") == [True, False, False]
+    assert column(known, "closed") == [True, False, False]
     assert column(known, "close") == ["1", "69", "99"]
 
 
 async def test_without_any_kept_hour_the_day_is_still_answered(api, writer):
     await fill(writer, {BTC: every_minute(["1"] * 120)})
 
-    assert column(await asked(api), "complete") == [False, False]
+    assert column(await asked(api), "closed") == [False, False]
 
 
 @pytest.mark.parametrize(
@@ -142,15 +143,71 @@ async def test_the_day_that_runs_holds_kept_hours_and_the_running_one(api, archi
         "volume": "9.00",
         "samples": "8",
         "coverage": repr(8 * MINUTE / DAY),
+        "mean_coverage": repr(8 * MINUTE / DAY),
         "revision": "2",
         "complete": False,
+        "closed": False,
     }
 
 
-async def test_yesterday_is_complete_although_its_last_hours_are_missing(api, archive):
+async def test_yesterday_is_closed_although_its_last_hours_are_missing(api, archive):
     await archive.write([hour(WEEK_START - 5 * HOUR, "5"), hour(NOON, "5")])
 
-    assert column(await asked(api, interval="1d"), "complete") == [True, False]
+    assert column(await asked(api, interval="1d"), "closed") == [True, False]
+
+
+def whole_hour(start: int, price: str) -> HourCandle:
+    """Make an hour that all is known of, minute by minute."""
+    return hour(start, *[price] * 60)
+
+
+def told_hour(start: int, close: str) -> HourCandle:
+    """Make an hour that the provider alone knows, as one candle."""
+    made = candles.of_candles(
+        Slot(BTC, start, start + HOUR), [Candle(start, close, close, close, close, "1")], HOUR, "k"
+    )
+    assert made
+    return made
+
+
+@pytest.mark.parametrize("fill", ["none", "null"])
+async def test_an_hour_is_complete_where_all_of_it_is_known(api, archive, fill):
+    hours = [hour(NOON - 3 * HOUR, *["1"] * 59), whole_hour(NOON - 2 * HOUR, "1"), told_hour(NOON - HOUR, "1")]
+    await archive.write(hours)
+
+    known = await asked(api, fill=fill, from_=NOON - 4 * HOUR)
+
+    found = {int(each["start"]): (each["complete"], each["closed"], each["coverage"]) for each in known}
+    assert [found[each.start] for each in hours] == [
+        (False, True, repr(59 / 60)),
+        (True, True, "1.0"),
+        (True, True, "1.0"),
+    ]
+    assert found.get(NOON - 4 * HOUR) == ((False, True, "0.0") if fill == "null" else None)
+
+
+async def test_a_day_is_complete_where_each_of_its_hours_is(api, archive):
+    whole = [whole_hour(WEEK_START - DAY + place * HOUR, "5") for place in range(24)]
+    await archive.write([*whole, whole_hour(WEEK_START + 13 * HOUR, "5")])
+    first = await asked(api, interval="1d")
+    await archive.trim(WEEK_START - 22 * HOUR)
+    partial = await asked(api, interval="1d")
+
+    assert column(first, "complete") == [True, False]
+    assert (column(partial, "complete"), column(partial, "closed")) == ([False, False], [True, False])
+    assert partial[0]["coverage"] == repr(22 / 24)
+
+
+async def test_a_mean_says_how_much_of_its_candle_it_speaks_of(api, archive):
+    told = [told_hour(WEEK_START - DAY + place * HOUR, "9") for place in range(21)]
+    sampled = [whole_hour(WEEK_START - 3 * HOUR + place * HOUR, "5") for place in range(3)]
+    await archive.write([*told, *sampled, whole_hour(WEEK_START, "5")])
+
+    (day, _), hours = await asked(api, interval="1d"), await asked(api)
+
+    assert (day["complete"], day["coverage"], day["mean"]) == (True, "1.0", "5.0000")
+    assert day["mean_coverage"] == repr(3 / 24)
+    assert [(each["mean"], each["mean_coverage"]) for each in hours[20:22]] == [(None, "0.0"), ("5.0000", "1.0")]
 
 
 async def test_hours_that_are_missing_are_missing_or_filled_as_asked(api, archive):
@@ -193,7 +250,8 @@ async def test_csv_and_ndjson_say_the_same(api, archive):
 
     assert [json.loads(line, parse_float=str, parse_int=str) for line in lines] == known
     plain = [{name: "" if cell is None else cell for name, cell in candle.items()} for candle in known]
-    assert [row | {"complete": row["complete"] == "true"} for row in table] == plain
+    flags = ("complete", "closed")
+    assert [row | {name: row[name] == "true" for name in flags} for row in table] == plain
 
 
 async def test_an_answer_is_good_until_the_next_tick_and_then_asked_again_for_nothing(api, archive, writer):

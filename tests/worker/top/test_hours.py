@@ -1,7 +1,9 @@
 """Hours of the top list: the merged list equals an independent join, faults cost what they must, budgets hold."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from aiohttp import ClientSession
@@ -316,3 +318,38 @@ async def test_a_list_that_was_paid_for_is_kept_when_redis_comes_back(
 
 def test_what_is_taken_is_at_least_nine_tenths_of_what_was_asked():
     assert toplists.ENOUGH == (9, 10)
+
+
+async def test_a_list_that_cannot_be_true_is_refused_and_the_one_before_it_stays_late(
+    providers: TopProviders, base: str, session: ClientSession, stores: Stores, clock: Clock
+):
+    """First of other coins, then dated a week ago; then the provider is well again."""
+    roles = Roles(base, session, stores, clock)
+    first = await roles.pass_minute()
+    other = {"id": 0, "quote": {"USD": {"price": 1.5, "last_updated": "2021-05-17T12:00:00.000Z"}}}
+    strangers: dict[str, Any] = {
+        "status": {"error_code": 0, "credit_count": 1},
+        "data": [other | {"id": 10**6 + n} for n in range(200)],
+    }
+    providers.app[FAULTS][LISTINGS] = says(strangers)
+    said = [await _after_minutes(roles, stores, 10)]
+    dated = strangers | {"status": strangers["status"] | {"timestamp": "2021-05-10T12:00:00.000Z"}}
+    providers.app[FAULTS][LISTINGS] = says(dated)
+    said.append(await _after_minutes(roles, stores, 10))
+    held = await stores.top.snapshot(int(clock.now) - MINUTE)
+    del providers.app[FAULTS][LISTINGS]
+    well = await _after_minutes(roles, stores, 10)
+
+    assert [(each["pricing"]["state"], each["merging"]["state"]) for each in said] == [("failing", "late")] * 2
+    assert said[0]["pricing"]["reason"].startswith("coinmarketcap: its list shares 0 of ")
+    assert " s ago, and 3600 s are the most" in said[1]["pricing"]["reason"]
+    assert said[1]["pricing"]["faults"].keys() == {"implausible"}
+    assert held
+    assert (held.prices.at, held.unpriced) == (first, len(providers.coins.all) // 37)
+    assert (well["pricing"]["state"], well["merging"]["state"]) == ("ok", "ok")
+
+
+async def _after_minutes(roles: Roles, stores: Stores, count: int) -> Mapping[str, dict[str, Any]]:
+    for _ in range(count):
+        await roles.pass_minute()
+    return await stores.top.roles()
