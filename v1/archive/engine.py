@@ -27,6 +27,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from ..candles import largest, smallest, summed
 from ..model import HOUR
+from ..redaction import redact
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 60.0
@@ -41,7 +42,10 @@ _AWAY_POSTGRESQL = ("08", "53", "57", "55P03", "40", "25006", "58")
 
 
 class ArchiveError(Exception):
-    """The database answered, but not what the version needs; the message says what."""
+    """The database answered, but not what the version needs; the message says what, without a password."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(redact(message))
 
 
 class ArchiveAway(ArchiveError):

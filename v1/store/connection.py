@@ -24,6 +24,8 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import TimeoutError as NoAnswer
 
+from ..redaction import redact
+
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 15.0
 """A day's full tick of 30,000 metrics is one pipeline; the first answer of it may take a while."""
@@ -35,7 +37,10 @@ _AWAY_WORDS = ("LOADING", "MISCONF", "OOM", "READONLY", "MASTERDOWN", "CLUSTERDO
 
 
 class StoreError(Exception):
-    """Redis answered, but not what the version needs; the message says what."""
+    """Redis answered, but not what the version needs; the message says what, without a password."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(redact(message))
 
 
 class StoreAway(StoreError):
