@@ -69,6 +69,17 @@ class Api:
             return Answer(answer.status, answer.headers, await answer.text())
 
 
+async def raw(api: Api, head: bytes) -> Answer:
+    """Send a request as it stands, without the end of its head; a client would mend it."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(api.url.rpartition(":")[2]))
+    writer.write(head + b"\r\nConnection: close\r\n\r\n")
+    said, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    status, *headers = said.decode("latin-1").split("\r\n")
+    named = dict(line.lower().split(": ", 1) for line in headers)
+    return Answer(int(status.split()[1]), named, body.decode(errors="replace"))
+
+
 @asynccontextmanager
 async def serving(clock: Clock, redis: str, **settings: Any) -> AsyncIterator[Api]:
     """Serve the API on a free port, and stop it at the end."""

@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple
 
 import pytest
@@ -271,10 +271,9 @@ async def test_an_answer_that_nobody_takes_is_dropped():
             while any("accept" in repr(task) for task in asyncio.all_tasks()):
                 await asyncio.sleep(0.05)
             got = 0
-            with pytest.raises((ConnectionResetError, EOFError)):
+            with suppress(ConnectionResetError):
                 while part := await asyncio.to_thread(lazy.recv, 2**20):
                     got += len(part)
-                raise EOFError
 
     assert got < len(LARGE)
 
