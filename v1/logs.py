@@ -9,6 +9,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -51,7 +52,7 @@ def configure(settings: Settings) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    sys.excepthook = _log_uncaught
+    sys.excepthook = partial(_log_uncaught, is_elsewhere=stream is not sys.stderr)
     threading.excepthook = _log_uncaught_in_thread
 
 
@@ -85,11 +86,15 @@ def _shortened(text: str) -> str:
     return f"{text[:half]} ... {len(text) - LONGEST} characters left out ... {text[-half:]}"
 
 
-def _log_uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def _log_uncaught(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None, *, is_elsewhere: bool
+) -> None:
     if issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, trace)
-    else:
-        log.critical("an unexpected error ends the process", exc_info=(kind, error, trace))
+        return
+    log.critical("an unexpected error ends the process", exc_info=(kind, error, trace))
+    if is_elsewhere:
+        sys.stderr.write(f"an unexpected error ends the process; the log has it: {kind.__name__}\n")
 
 
 def _log_uncaught_in_thread(failure: threading.ExceptHookArgs) -> None:

@@ -121,7 +121,10 @@ class Connection:
 
     async def _write(self, data: bytes) -> None:
         transport = self._writer.transport
-        self._writer.write(data)
+        try:
+            self._writer.write(data)
+        except RuntimeError:  # Of uvloop, where the connection is lost.
+            return
         while True:
             left = transport.get_write_buffer_size()
             try:

@@ -69,7 +69,7 @@ class _Doorman:
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = Connection(self._served, self._limits, reader, writer)
         client = client_of(connection.client[0]) if connection.client else ""
-        if not self._has_room(client):
+        if not self._find_room(client):
             _turn_away(writer)
             return
         task = asyncio.current_task()
@@ -87,18 +87,17 @@ class _Doorman:
             self._forget(connection, client)
 
     async def finish(self, seconds: float) -> None:
-        """End what waits, and the rest when it is answered, or after some seconds."""
+        """End what asks nothing or has not asked yet, and the rest when it is answered, or after some seconds."""
         for connection in self._tasks:
-            if connection.phase is Phase.WAITING:
-                connection.leave()
+            connection.leave()
         if tasks := [*self._tasks.values()]:
             _, late = await asyncio.wait(tasks, timeout=seconds)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
 
-    def _has_room(self, client: str) -> bool:
-        """Tell whether there is room for one more of a client, and make it if there is none."""
+    def _find_room(self, client: str) -> bool:
+        """Return whether there is room for one more of a client, after making it if there was none."""
         its_own, limits = self._by_client.get(client, ()), self._limits
         if len(its_own) >= limits.client_connections:
             self._warn("a client has as many connections as it may", client=client, most=limits.client_connections)
