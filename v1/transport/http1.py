@@ -10,6 +10,7 @@ import re
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, NamedTuple, cast
+from urllib.parse import unquote
 
 import h11
 from hypercorn.config import Config
@@ -58,6 +59,7 @@ class Http1(H11Protocol):
         self._arrived = arrived
         self._largest = largest
         self._method = b""
+        self._path = ""
         self.has_refused = False
         """Whether a client may still be sending what was refused."""
 
@@ -65,7 +67,7 @@ class Http1(H11Protocol):
         """Answer that there will be no answer, and close. Does nothing where one has begun."""
         if self.connection.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             self.has_refused = True
-            body = b"" if self._method == b"HEAD" else problem(status, detail)
+            body = b"" if self._method == b"HEAD" else problem(status, detail, self._path)
             headers = [*refusal_headers(body), *self.config.response_headers("h11")]
             await self._send_h11_event(_response(status, headers))
             await self._send_h11_event(h11.Data(data=body))
@@ -97,6 +99,7 @@ class Http1(H11Protocol):
             await self._send_error_response(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
             return
         headers, target = _in_origin_form(request)
+        self._path = unquote(target.partition(b"?")[0])
         if int(dict(headers).get(b"content-length", 0)) > self._largest:
             await self.refuse(*_too_large(self._largest))
             return
@@ -157,10 +160,11 @@ class _Stream(HTTPStream):
             await super().handle(event)
 
 
-def problem(status: HTTPStatus, detail: str) -> bytes:
+def problem(status: HTTPStatus, detail: str, path: str = "") -> bytes:
     """Return a problem document (RFC 9457), as the application writes them."""
     known = {"type": "about:blank", "title": status.phrase, "status": status, "detail": detail}
-    return json.dumps(known | {"instance": "", "errors": []}, separators=(",", ":")).encode()
+    written = json.dumps(known | {"instance": path, "errors": []}, ensure_ascii=False, separators=(",", ":"))
+    return written.encode(errors="backslashreplace")
 
 
 def refusal_headers(body: bytes) -> list[tuple[bytes, bytes]]:
