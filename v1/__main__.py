@@ -12,14 +12,16 @@ from typing import cast
 
 import structlog
 import uvloop
-from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from hypercorn.typing import Framework
 
 from .app import PREFIX, create_app
 from .logs import configure
+from .routes.bodies import LARGEST
 from .settings import PREFIX as TRACKER
 from .settings import Settings, WrongSettings
+from .transport import Limits, serve
+from .transport.limits import most_connections
 
 WRONG_SETTINGS = 2
 CANNOT_LISTEN = 1
@@ -77,14 +79,28 @@ async def _serve(listener: socket.socket, settings: Settings) -> None:
     # All that is there by now stays. Looked through again and again, it would hold up an answer for 0.1 s each time.
     gc.collect()
     gc.freeze()
-    await serve(cast("Framework", app), _config(listener), shutdown_trigger=stop.wait)
+    limits = limits_of(settings)
+    if limits.connections < settings.connections:
+        log.warning("fewer connections than set, for want of file descriptors", most=limits.connections)
+    await serve(cast("Framework", app), listener, server_config(), limits, stop.wait)
     log.info("stopped")
 
 
-def _config(listener: socket.socket) -> Config:
+def limits_of(settings: Settings) -> Limits:
+    """Return the bounds that the settings set, within what this process may open."""
+    return Limits(
+        connections=most_connections(settings.connections),
+        client_connections=settings.client_connections,
+        idle=settings.idle_seconds,
+        request=settings.request_seconds,
+        head=settings.head_bytes,
+        body=LARGEST,
+    )
+
+
+def server_config() -> Config:
+    """Return what Hypercorn's part of the server is told."""
     config = Config()
-    # Hypercorn makes a socket of its own out of the number, and closes it; ours lets go of it.
-    config.bind = [f"fd://{listener.detach()}"]
     config.backlog = BACKLOG
     config.graceful_timeout = GRACE_SECONDS
     config.include_server_header = False

@@ -6,10 +6,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.gzip import GZipMiddleware
 
 from .archive import ArchiveReader, TopArchiveReader, connect_archive
 from .routes import document, guards, health_router, pages, problems, router
@@ -61,10 +60,11 @@ def create_app(settings: Settings | None = None, clock: Callable[[], float] = ti
         openapi_url=None,
     )
     wanted = document.KEY_WANTED if settings.api_keys else {}
-    app.include_router(router, prefix=PREFIX, responses=wanted)
+    once = [Depends(problems.refuse_repeated)]
+    app.include_router(router, prefix=PREFIX, responses=wanted, dependencies=once)
     if is_latest():
-        app.include_router(router, prefix=LATEST, include_in_schema=False)
-    app.include_router(health_router)
+        app.include_router(router, prefix=LATEST, include_in_schema=False, dependencies=once)
+    app.include_router(health_router, dependencies=once)
     app.include_router(document.router(app, PREFIX, settings.root_path or ""))
     pages.install(app, PREFIX)
     problems.install(app, clock)
@@ -79,11 +79,16 @@ def is_latest() -> bool:
 
 
 def _before_routes(settings: Settings) -> list[Middleware]:
-    """Give what every request passes, outermost first."""
+    """Return what every request passes, outermost first."""
+    page = settings.public_url
+    names = [settings.host, *([page.host] if page and page.host else []), *settings.hosts]
+    where = str(page).partition("://")[2].partition("/")[0].lower() if page else None
     chain = [
+        Middleware(guards.Hardened),
         Middleware(guards.RootPath, root_path=settings.root_path or ""),
+        Middleware(guards.Hosts, names=names, own=settings.hosts, page=where),
         Middleware(guards.Head),
-        Middleware(GZipMiddleware, minimum_size=GZIP_FROM, compresslevel=GZIP_LEVEL),
+        Middleware(guards.Codings, minimum_size=GZIP_FROM, level=GZIP_LEVEL),
     ]
     if settings.cors_origins:
         # Before the keys: a browser asks whether it may ask, and sends no key with that.

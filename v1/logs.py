@@ -1,20 +1,36 @@
-"""How the processes log: one event a line, for people or for machines. Set up once, by a composition root."""
+"""
+How the processes log: one event a line, for people or for machines. Set up once, by a composition root.
+
+Whatever is logged passes the redaction and has an end: no line shows a secret of the settings, and no text from
+outside fills the disk.
+"""
 
 import logging
 import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from types import TracebackType
 from typing import Any, TextIO
 
 import structlog
 
+from .redaction import redact
 from .settings import Settings
+
+LONGEST = 16_000
+"""Characters of one event, with its traceback. Of a longer one the beginning and the end are kept."""
+
+log = structlog.get_logger()
 
 
 def configure(settings: Settings) -> None:
     """
-    Send every log line, ours and the libraries', where the settings say.
+    Send every log line, ours and the libraries', where the settings say, without any of their secrets.
 
     Raises `OSError` when the log file cannot be opened.
     """
+    redact.remember(settings.secrets, settings.addresses)
     # The file stays open for the life of the process; the handler closes it at exit.
     stream = settings.log_file.open("a", encoding="utf-8") if settings.log_file else sys.stderr
     shared: list[Any] = [
@@ -26,7 +42,7 @@ def configure(settings: Settings) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_written(settings, stream)],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _Written(settings, stream)],
         )
     )
     logging.basicConfig(handlers=[handler], level=settings.log_level.upper(), force=True)
@@ -36,9 +52,52 @@ def configure(settings: Settings) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+    sys.excepthook = partial(_log_uncaught, is_elsewhere=stream is not sys.stderr)
+    threading.excepthook = _log_uncaught_in_thread
 
 
-def _written(settings: Settings, stream: TextIO) -> list[Any]:
-    if settings.log_format == "json":
-        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    return [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+class _Written:
+    """
+    Writes an event as text, its traceback as Python writes it.
+
+    Never with the values of variables: rich shows those, which took 9 seconds, and the caller's key was among them.
+    """
+
+    def __init__(self, settings: Settings, stream: TextIO) -> None:
+        self._renderer: Callable[..., str | bytes] = (
+            structlog.processors.JSONRenderer()
+            if settings.log_format == "json"
+            else structlog.dev.ConsoleRenderer(
+                colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
+            )
+        )
+
+    def __call__(self, logger: Any, name: str, event: structlog.typing.EventDict) -> str:
+        event = structlog.processors.format_exc_info(logger, name, event)
+        # Each value for itself, so that cutting one leaves a document in JSON.
+        short = {key: _shortened(redact(value)) if isinstance(value, str) else value for key, value in event.items()}
+        return redact(str(self._renderer(logger, name, short)))
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= LONGEST:
+        return text
+    half = LONGEST // 2
+    return f"{text[:half]} ... {len(text) - LONGEST} characters left out ... {text[-half:]}"
+
+
+def _log_uncaught(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None, *, is_elsewhere: bool
+) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+        return
+    log.critical("an unexpected error ends the process", exc_info=(kind, error, trace))
+    if is_elsewhere:
+        sys.stderr.write(f"an unexpected error ends the process; the log has it: {kind.__name__}\n")
+
+
+def _log_uncaught_in_thread(failure: threading.ExceptHookArgs) -> None:
+    if failure.exc_value is not None:
+        trace = (failure.exc_type, failure.exc_value, failure.exc_traceback)
+        log.error("an unexpected error ends a thread", exc_info=trace)

@@ -5,7 +5,17 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import quote
 
-from pydantic import AnyUrl, Field, UrlConstraints, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    AnyHttpUrl,
+    AnyUrl,
+    Field,
+    SecretStr,
+    UrlConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -17,6 +27,7 @@ from pydantic_settings import (
 
 from . import checks
 from .layers import WITHOUT_FILES, WrongSettings, layers
+from .redaction import addresses_of, secrets_of, without_passwords
 
 __all__ = ["PREFIX", "WITHOUT_FILES", "Settings", "Words", "WrongSettings", "words"]
 
@@ -35,9 +46,9 @@ _ROOT_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+")
 
 _KINDS = {"sqlite": "sqlite", "postgresql": "postgresql", "postgres": "postgresql"}
 _DRIVEN = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
-_PASSWORD = re.compile(r"(//[^:/@]*):.*@|(?<=[?&])(password=)[^&]*")
 _SHOWN = frozenset({"database_url", "redis_url"})
 """Secrets that are shown when they are wrong, without the password in them."""
+_HOST = re.compile(r"[A-Za-z0-9_.-]+|\[[0-9a-fA-F:.]+\]|\*")
 
 words = checks.listed
 
@@ -67,6 +78,20 @@ class Settings(BaseSettings):
     """Web pages of which origins may ask: `https://example.org`, or `*`."""
     open: bool = False
     """Listen beyond this machine although there are no keys."""
+    public_url: AnyHttpUrl | None = None
+    """Where people reach the page, for the links in messages; else `http://` and `bind`."""
+    hosts: Words = ()
+    """Further names that the API may be asked by, beside `bind`, `public_url`, `localhost` and every IP address; `*`: any."""
+    connections: Annotated[int, Field(ge=8, le=100_000)] = 512
+    """Connections to the API at once, at most."""
+    client_connections: Annotated[int, Field(ge=1, le=100_000)] = 128
+    """Connections of one client (an IPv4 address, an IPv6 network of 64 bits) at once, at most."""
+    idle_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
+    """How long a connection may wait between two requests."""
+    request_seconds: Annotated[int, Field(ge=1, le=600)] = 10
+    """How long a request may take to arrive, from its first byte to its last."""
+    head_bytes: Annotated[int, Field(ge=1024, le=1024 * 1024)] = 16 * 1024
+    """Bytes of a request line and its headers, at most."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least important line that is logged."""
     log_format: Literal["console", "json"] = "console"
@@ -83,7 +108,7 @@ class Settings(BaseSettings):
         text = checks.bare(value)
         return text if text or not value else cls.model_fields[str(info.field_name)].get_default()
 
-    @field_validator("api_keys", "cors_origins", mode="before")
+    @field_validator("api_keys", "cors_origins", "hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return words(value)
@@ -140,6 +165,14 @@ class Settings(BaseSettings):
             raise ValueError(f"must not begin with a path of our own: {', '.join(OUR_PATHS)}")
         return path or None
 
+    @field_validator("hosts")
+    @classmethod
+    def _are_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for host in value:
+            if not _HOST.fullmatch(host):
+                raise ValueError(f"{host!r} is not a host: write tracker.example.org, without scheme and port, or *")
+        return tuple(host.lower().rstrip(".") for host in value)
+
     @field_validator("interval")
     @classmethod
     def _divides_the_hour(cls, value: int) -> int:
@@ -171,6 +204,19 @@ class Settings(BaseSettings):
         """The database to connect to, as a URL."""
         return self.database_url or f"{_DRIVEN['sqlite']}:///{quote(str((self.data_dir / ARCHIVE).absolute()))}"
 
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Every text in here that nobody may see: keys, tokens, the passwords of addresses."""
+        given = [getattr(self, name) for name in type(self).model_fields]
+        hidden = {value.get_secret_value() for value in given if isinstance(value, SecretStr)}
+        urls = [str(value) for value in given if isinstance(value, AnyUrl | AnyHttpUrl)] + [self.archive_address]
+        return frozenset({*hidden, *self.api_keys, *(secret for url in urls for secret in secrets_of(url))} - {""})
+
+    @property
+    def addresses(self) -> frozenset[str]:
+        """Where our servers are, which is nobody's business who has no key."""
+        return frozenset(addresses_of(self.redis_address) | addresses_of(self.archive_address))
+
     @classmethod
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], *_: PydanticBaseSettingsSource, **named: PydanticBaseSettingsSource
@@ -194,9 +240,7 @@ class Settings(BaseSettings):
             return reason
         name = str(detail["loc"][0])
         # Whoever reads the log need not know a secret. Of an address its password is one.
-        shown = "what is set" if name in cls.secret_names - _SHOWN else _masked(repr(detail["input"]))
+        shown = "what is set" if name in cls.secret_names - _SHOWN else without_passwords(repr(detail["input"]))
         return f"{PREFIX}{name.upper()}: {shown} is not accepted: {reason}"
 
 
-def _masked(text: str) -> str:
-    return _PASSWORD.sub(lambda found: f"{found[2]}***" if found[2] else f"{found[1]}:***@", text)

@@ -15,6 +15,7 @@ from v1.market import moved_on
 from v1.model import DAY, HOUR, MEASURES, MINUTE, Candle, Measure, Metric, Reading, Sample
 from v1.ranks import score, standings
 from v1.records import Found, Heard, Step, advance
+from v1.redaction import parts_of, redact
 from v1.rules import DEFAULTS, NO_RULES, Alert, Engine, Market, NotAccepted, Rule, Severity, Silence, with_states
 from v1.rules.book import Book, read_book
 from v1.rules.book import Written as WrittenRules
@@ -161,12 +162,14 @@ __all__ = [
     "month_end",
     "month_of",
     "moved_on",
+    "parts_of",
     "play",
     "read_book",
     "read_rules",
     "read_rules_file",
     "read_toml",
     "records",
+    "redact",
     "report",
     "score",
     "single",

@@ -18,7 +18,7 @@ import typer
 import uvloop
 
 from worker.channels import WrongUrl
-from worker.latest import ArchiveError, StoreError, Writer, WrongSettings, configure_logs
+from worker.latest import ArchiveError, StoreError, Writer, WrongSettings, configure_logs, redact
 from worker.lease import Busy, hold, take_lease, wait_for_lease
 from worker.recording import BadRecording
 from worker.replay import OtherSamples, TooLate
@@ -129,5 +129,5 @@ async def _until_signalled(work: Coroutine[Any, Any, None]) -> None:
 
 
 def stop(message: str, code: int) -> NoReturn:
-    typer.echo(message, err=True)
+    typer.echo(redact(message), err=True)
     raise typer.Exit(code)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 from pydantic import AnyHttpUrl, Field, SecretStr, field_validator, model_validator
 
-from worker.latest import DAY, HOUR, PREFIX, Settings, Words, WrongSettings, check_key, file_of, words, written
+from worker.latest import DAY, HOUR, PREFIX, Settings, Words, WrongSettings, check_key, file_of, parts_of, words, written
 
 SOURCES = ("cryptowatch", "kraken", "binance", "simulated")
 PUSHOVER = "pushover"
@@ -80,8 +80,6 @@ class WorkerSettings(Settings):
     """What webhooks are signed with; 16 characters or more."""
     webhook_private: bool = False
     """Webhooks may go to addresses that are not on the internet."""
-    public_url: AnyHttpUrl | None = None
-    """Where people reach the page, for the links in messages; else `http://` and `bind`."""
     heartbeat_url: AnyHttpUrl | None = None
     """Called about once a minute while ticks are committed, so that somebody else notices when they are not."""
     rules_file: Path | None = None
@@ -219,6 +217,12 @@ class WorkerSettings(Settings):
         """What `notify` names. Raises `ValueError`."""
         given = self.notify.get_secret_value().strip() if self.notify else ""
         return tuple(_way(place, text) for place, text in enumerate(_NEXT_URL.split(given), 1)) if given else ()
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Every text in here that nobody may see; of addresses that are called with a secret in them, all of it."""
+        urls = [way.url for way in self.ways] + ([str(self.heartbeat_url)] if self.heartbeat_url else [])
+        return super().secrets | {part for url in urls for part in parts_of(url)}
 
     @property
     def page(self) -> str:

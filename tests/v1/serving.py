@@ -7,15 +7,15 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, cast
 
 from aiohttp import ClientSession
-from hypercorn.asyncio import serve
 from hypercorn.typing import Framework
 
-from v1.__main__ import _config, listen
+from v1.__main__ import limits_of, listen, server_config
 from v1.app import create_app
 from v1.model import MEASURES, Metric, Reading, Sample
 from v1.records import Heard, advance
 from v1.settings import Settings
 from v1.store import Writer
+from v1.transport import serve
 
 NOON = 1_621_252_800
 """2021-05-17T12:00:00Z, the newest tick of most tests."""
@@ -69,6 +69,17 @@ class Api:
             return Answer(answer.status, answer.headers, await answer.text())
 
 
+async def raw(api: Api, head: bytes) -> Answer:
+    """Send a request as it stands, without the end of its head; a client would mend it."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(api.url.rpartition(":")[2]))
+    writer.write(head + b"\r\nConnection: close\r\n\r\n")
+    said, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    status, *headers = said.decode("latin-1").split("\r\n")
+    named = dict(line.lower().split(": ", 1) for line in headers)
+    return Answer(int(status.split()[1]), named, body.decode(errors="replace"))
+
+
 @asynccontextmanager
 async def serving(clock: Clock, redis: str, **settings: Any) -> AsyncIterator[Api]:
     """Serve the API on a free port, and stop it at the end."""
@@ -77,7 +88,7 @@ async def serving(clock: Clock, redis: str, **settings: Any) -> AsyncIterator[Ap
     listener = listen(known)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     stop = asyncio.Event()
-    server = asyncio.create_task(serve(app, _config(listener), shutdown_trigger=stop.wait))
+    server = asyncio.create_task(serve(app, listener, server_config(), limits_of(known), stop.wait))
     try:
         async with ClientSession() as session:
             yield Api(session, url)

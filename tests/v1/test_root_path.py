@@ -68,7 +68,7 @@ async def test_a_redirect_names_no_scheme_and_no_host(below: Api, api: Api):
 
 
 async def test_without_a_key_only_health_is_answered_below_the_path_too(server, clock):
-    async with serving(clock, server, root_path="/tracker", api_keys="secret") as api:
+    async with serving(clock, server, root_path="/tracker", api_keys="secret-of-16-or-more") as api:
         statuses = {
             path: (await api.get(path)).status
             for path in ("/health/live", "/tracker/health/live", "/tracker/v1/ranks", "/tracker/tracker/health/live")

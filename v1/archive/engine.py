@@ -28,6 +28,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool
 
 from ..candles import largest, smallest, summed
 from ..model import HOUR
+from ..redaction import redact
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 60.0
@@ -58,7 +59,10 @@ _FRESH = "is_fresh"
 
 
 class ArchiveError(Exception):
-    """The database answered, but not what the version needs; the message says what."""
+    """The database answered, but not what the version needs; the message says what, without a password."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(redact(message))
 
 
 class ArchiveAway(ArchiveError):

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import re
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from http import HTTPStatus
@@ -13,6 +12,7 @@ from fastapi import Request, Response
 
 from .asked import Format
 from .context import State
+from .negotiation import weights
 
 MEDIA_TYPES = {
     Format.JSON: "application/json",
@@ -27,20 +27,11 @@ def wanted(request: Request, format_: Format | None, offered: Sequence[Format]) 
     """Give the format that the query names; else the first that `Accept` does and that is offered; else JSON."""
     if format_ is not None:
         return format_
-    for media_type in _by_weight(request.headers.get("accept", "")):
-        if media_type in _FORMATS and _FORMATS[media_type] in offered:
+    weighed = weights(request.headers.get("accept", ""))
+    for media_type, weight in sorted(weighed.items(), key=lambda pair: -pair[1]):
+        if weight and media_type in _FORMATS and _FORMATS[media_type] in offered:
             return _FORMATS[media_type]
     return Format.JSON
-
-
-def _by_weight(accept: str) -> list[str]:
-    weighed = []
-    for each in accept.lower().split(","):
-        media_type, *parameters = [part.strip() for part in each.split(";")]
-        weight = next((part[2:] for part in parameters if part.startswith("q=")), "1")
-        if re.fullmatch(r"[01](\.[0-9]{1,3})?", weight) and float(weight):
-            weighed.append((-float(weight), media_type))
-    return [media_type for _, media_type in sorted(weighed, key=lambda pair: pair[0])]
 
 
 class Answer(NamedTuple):

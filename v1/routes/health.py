@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
+from ..redaction import redact
 from ..states import Health, health, lacks, resting, troubles
 from ..store import StoreError
 from . import exact
@@ -136,7 +137,8 @@ async def ready(_: Annotated[Nothing, Query()], context: Context) -> Response:
         )
         unmet, channels, is_empty = await asyncio.gather(reader.unmet(), reader.channels(), reader.is_empty())
     except StoreError as error:
-        status, reasons, store = Health.UNREADY, [str(error)], str(error)
+        # This is answered without a key, and where Redis is concerns nobody who has none.
+        status, reasons, store = Health.UNREADY, [str(error)], redact.for_strangers(str(error))
         tick, sources, archive, top, unmet, channels = None, {}, None, {}, {}, {}
     else:
         store = "ok"
@@ -148,11 +150,11 @@ async def ready(_: Annotated[Nothing, Query()], context: Context) -> Response:
         status = Health.DEGRADED if status is Health.READY and reasons else status
     known = {
         "status": status,
-        "reasons": reasons,
+        "reasons": [redact.for_strangers(reason) for reason in reasons],
         "store": store,
         "tick": {"at": tick, "age": None if tick is None else now - tick, "interval": interval},
         "sources": {name: _source(said) for name, said in sources.items()},
-        "archive": archive and {name: archive.get(name) for name in ArchiveNow.model_fields},
+        "archive": archive and {name: _public(archive.get(name)) for name in ArchiveNow.model_fields},
         "wishes": unmet,
         "channels": {name: said | {"until": _coming(said["until"], now)} for name, said in channels.items()},
         "top": {role: _role(said, now) for role, said in sorted(top.items())},
@@ -164,7 +166,7 @@ def _source(said: dict[str, Any]) -> dict[str, Any]:
     return {
         "state": said.get("state", "unknown"),
         "since": said.get("since"),
-        "reason": said.get("reason"),
+        "reason": _public(said.get("reason")),
         "retry_at": said.get("retry_at"),
         "advice": said.get("advice"),
         "metrics": said.get("metrics", 0),
@@ -182,7 +184,11 @@ def _coming(at: int, now: int) -> int | None:
 def _role(said: dict[str, Any], now: int) -> dict[str, Any]:
     listed = said.get("list_at")
     known = {"state": "unknown"} | said | {"age": None if listed is None else now - listed}
-    return {name: known.get(name) for name in TopRole.model_fields}
+    return {name: _public(known.get(name)) for name in TopRole.model_fields}
+
+
+def _public(said: Any) -> Any:
+    return redact.for_strangers(said) if isinstance(said, str) else said
 
 
 def _answer(status: HTTPStatus, known: dict[str, Any]) -> Response:

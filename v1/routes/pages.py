@@ -18,11 +18,13 @@ REDOC_LOGO = "https://cdn.redoc.ly/redoc/logo-mini.svg"
 """ReDoc loads its maker's logo from the internet, and has no option against it."""
 
 PAGE_MAY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
 )
 DOCUMENTATION_MAY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; base-uri 'none'"
+    "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; base-uri 'none'; "
+    "form-action 'self'; frame-ancestors 'none'"
 )
 """Both keep the browser from asking anybody else, whatever a script of theirs would like."""
 

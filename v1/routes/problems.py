@@ -10,7 +10,7 @@ Errors as problem documents (RFC 9457) that name the field, the value, and what 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any, cast, get_origin
 
 import structlog
 from fastapi import FastAPI, Request, Response
@@ -18,6 +18,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from rapidfuzz import process
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.routing import Match, Mount
 
 from ..archive import ArchiveError
@@ -121,6 +122,7 @@ def install(app: FastAPI, clock: Callable[[], float]) -> None:
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(ClientDisconnect, _left)
     app.add_exception_handler(Exception, _broken)
 
 
@@ -147,9 +149,27 @@ async def _refused(request: Request, error: Exception) -> Response:
     return document(request.url.path, refused.status, str(refused), refused.errors, refused.headers)
 
 
-async def _invalid(request: Request, error: Exception) -> Response:
+async def refuse_repeated(request: Request) -> None:
+    """Refuse a parameter that is given twice: each reader of the address would take another of them for meant."""
+    query = request.query_params
+    if len(query.multi_items()) == len(query):
+        return
+    fields = {field.alias or name: field for name, field in _asked(request).model_fields.items()}
+    lists = {name for name, field in fields.items() if get_origin(field.annotation) in (list, tuple)}
+    repeated = {name: query.getlist(name) for name in query if name not in lists}
+    if wrongs := [(name, ", ".join(given), "it once") for name, given in repeated.items() if len(given) > 1]:
+        raise not_accepted(*wrongs)
+
+
+def _asked(request: Request) -> type[BaseModel]:
+    """Return the parameters of the route that was asked."""
     queries = request.scope["route"].dependant.query_params
     asked: type[BaseModel] = queries[0].field_info.annotation if queries else Nothing
+    return asked
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    asked = _asked(request)
     return await _refused(
         request,
         not_accepted(
@@ -159,6 +179,11 @@ async def _invalid(request: Request, error: Exception) -> Response:
             ]
         ),
     )
+
+
+async def _left(request: Request, _: Exception) -> Response:
+    # Nobody hears it: who has left is no error of ours, and nothing to log.
+    return document(request.url.path, HTTPStatus.BAD_REQUEST, "the connection ended before the document did")
 
 
 async def _http(request: Request, error: Exception) -> Response:

@@ -31,6 +31,8 @@ from redis.maint_notifications import MaintNotificationsConfig
 
 from .pool import Pool, code_of
 
+from ..redaction import redact
+
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 15.0
 """A day's full tick of 30,000 metrics is one pipeline; the first answer of it may take a while."""
@@ -47,7 +49,10 @@ _AWAY_CODES = frozenset(
 
 
 class StoreError(Exception):
-    """Redis answered, but not what the version needs; the message says what."""
+    """Redis answered, but not what the version needs; the message says what, without a password."""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(redact(message))
 
 
 class StoreAway(StoreError):

@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from aiohttp import ClientError, InvalidURL
 
-from worker.latest import Alert, Severity, Text
+from worker.latest import Alert, Severity, Text, redact
 
 ANSWER_SECONDS = 30.0
 """How long a channel may take to answer."""
@@ -69,7 +69,7 @@ class NotSent(Exception):
     """A message was not sent; the text is the provider's answer, or why there is none."""
 
     def __init__(self, answer: str, quota: Quota | None = None) -> None:
-        super().__init__(answer)
+        super().__init__(redact(answer))
         self.quota = quota
 
 
@@ -164,8 +164,9 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def words(body: str | bytes) -> str:
-    """Give the beginning of an answer on one line, fit for a terminal and a log."""
-    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
+    """Return the beginning of an answer on one line, fit for a terminal and a log, without secrets of ours."""
+    # Before it is cut: half of a key would not be known for one.
+    text = redact(body.decode("utf-8", "replace") if isinstance(body, bytes) else body)
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in text[: 4 * LONGEST_ANSWER]).split())
     return line[:LONGEST_ANSWER]
 

@@ -14,11 +14,15 @@ from typing import Any, Protocol, runtime_checkable
 
 from aiohttp import ClientError, ClientResponse, ClientResponseError, ClientSession, ContentTypeError
 
-from worker.latest import Candle, Metric, Reading, decimals
+from worker.latest import Candle, Metric, Reading, decimals, redact
 
 
 class SourceError(Exception):
-    """A source did not give its numbers; the message says why, in words for the log."""
+    """A source did not give its numbers; the message says why, in words for the log, and shows no secret of ours."""
+
+    def __init__(self, message: str = "") -> None:
+        # A provider may echo the request, and so a key.
+        super().__init__(redact(message))
 
 
 class Unreachable(SourceError):

@@ -1,0 +1,153 @@
+"""
+One client's connection: what it is doing, and how long it may.
+
+    WAITING ──first byte──▶ ARRIVING ──last byte──▶ ANSWERING ──last byte──▶ WAITING
+       │ idle                  │ request               │ stalled
+       ▼                       ▼                       ▼
+     closed                 408, closed              dropped
+"""
+
+import asyncio
+from contextlib import suppress
+from enum import IntEnum
+from http import HTTPStatus
+from socket import AF_INET, AF_INET6
+
+from hypercorn.asyncio.task_group import TaskGroup
+from hypercorn.events import Closed, Event, RawData, Updated
+
+from .http1 import Address, Http1, Served
+from .limits import Limits
+
+MOST_READ = 64 * 1024
+LINGER_SECONDS = 2.0
+"""How long what a refused client still sends is taken and dropped: closed earlier, the system would drop our answer."""
+
+
+class Phase(IntEnum):
+    """What a connection is doing. Where room is needed, the lowest goes first."""
+
+    WAITING = 0
+    ARRIVING = 1
+    ANSWERING = 2
+
+
+class Connection:
+    """Reads one client's requests and writes the answers, until either side ends it."""
+
+    def __init__(
+        self, served: Served, limits: Limits, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self.client = _address(writer, "peername")
+        self.phase = Phase.WAITING
+        self.since = asyncio.get_running_loop().time()
+        """When its phase began."""
+        self._served = served
+        self._limits = limits
+        self._reader = reader
+        self._writer = writer
+        self._deadline = asyncio.timeout(None)
+        self._is_closing = False
+        self._sending = asyncio.Lock()
+        self._http: Http1
+
+    async def run(self) -> None:
+        try:
+            async with TaskGroup(asyncio.get_running_loop()) as tasks:
+                server = _address(self._writer, "sockname")
+                self._http = Http1(
+                    self._served, tasks, self.client, server, self._send, self._arrived, self._limits.body
+                )
+                await self._read()
+        except* OSError:
+            pass
+        finally:
+            await self._close()
+
+    def leave(self) -> None:
+        """Make room: nothing of an answer is lost."""
+        if self.phase < Phase.ANSWERING:
+            self._writer.close()
+
+    async def _read(self) -> None:
+        try:
+            async with self._deadline:
+                self._enter(Phase.WAITING)
+                while not self._is_closing and (data := await self._reader.read(MOST_READ)):
+                    if self.phase is Phase.WAITING:
+                        self._enter(Phase.ARRIVING)
+                    await self._http.handle(RawData(data))
+        except TimeoutError:
+            if self._deadline.expired() and self.phase is Phase.ARRIVING:
+                detail = f"the request did not arrive in {self._limits.request:g} seconds"
+                await self._http.refuse(HTTPStatus.REQUEST_TIMEOUT, detail)
+        await self._linger()
+        await self._http.handle(Closed())
+
+    async def _linger(self) -> None:
+        if self._http.has_refused:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LINGER_SECONDS):
+                    while await self._reader.read(MOST_READ):
+                        pass
+
+    def _arrived(self) -> None:
+        self._enter(Phase.ANSWERING)
+
+    def _enter(self, phase: Phase) -> None:
+        now = asyncio.get_running_loop().time()
+        self.phase, self.since = phase, now
+        longest = {Phase.WAITING: self._limits.idle, Phase.ARRIVING: self._limits.request}.get(phase)
+        # An answer may end after the client has closed its side, when nothing is read any more.
+        with suppress(RuntimeError):
+            self._deadline.reschedule(None if longest is None else now + longest)
+
+    async def _send(self, event: Event) -> None:
+        """Take what the protocol says: bytes to send, that it is between two requests, that it is over."""
+        if isinstance(event, RawData):
+            async with self._sending:
+                await self._write(event.data)
+        elif isinstance(event, Updated) and event.idle:
+            has_more = bool(self._http.connection.trailing_data[0])
+            self._enter(Phase.ARRIVING if has_more else Phase.WAITING)
+        elif isinstance(event, Closed) and not self._is_closing:
+            self._is_closing = True
+            with suppress(OSError, RuntimeError):
+                self._writer.write_eof()
+            self._enter(Phase.WAITING)
+            # Wakes the reader, which may wait for a next request that will not be answered.
+            with suppress(RuntimeError):
+                self._deadline.reschedule(self.since)
+
+    async def _write(self, data: bytes) -> None:
+        transport = self._writer.transport
+        try:
+            self._writer.write(data)
+        except RuntimeError:  # Of uvloop, where the connection is lost.
+            return
+        while True:
+            left = transport.get_write_buffer_size()
+            try:
+                async with asyncio.timeout(self._limits.stalled):
+                    await self._writer.drain()
+            except TimeoutError:
+                if left - transport.get_write_buffer_size() < self._limits.slowest:
+                    transport.abort()
+                    return
+            except (ConnectionError, RuntimeError):
+                return
+            else:
+                return
+
+    async def _close(self) -> None:
+        try:
+            self._writer.close()
+            async with asyncio.timeout(self._limits.stalled):
+                await self._writer.wait_closed()
+        except (OSError, RuntimeError):  # One of them is the timeout.
+            self._writer.transport.abort()
+
+
+def _address(writer: asyncio.StreamWriter, name: str) -> Address | None:
+    socket, address = writer.get_extra_info("socket"), writer.get_extra_info(name)
+    return (address[0], address[1]) if address and socket.family in (AF_INET, AF_INET6) else None

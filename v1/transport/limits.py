@@ -1,0 +1,45 @@
+"""What connections may cost: how many, how long, how large."""
+
+import resource
+from ipaddress import IPv6Address, ip_address
+from typing import NamedTuple
+
+KEPT_BACK = 160
+"""File descriptors for everything else: the databases' connections, the log, files that are served."""
+_NETWORK_BITS = 64
+
+
+class Limits(NamedTuple):
+    """The bounds of a server; sizes in bytes, times in seconds."""
+
+    connections: int = 512
+    client_connections: int = 128
+    idle: float = 30
+    """Between two requests."""
+    request: float = 10
+    """From a request's first byte to its last."""
+    stalled: float = 20
+    """In which `slowest` bytes of an answer must be taken."""
+    slowest: int = 20_000
+    head: int = 16 * 1024
+    """Of a request line and headers."""
+    body: int = 64 * 1024
+
+
+def most_connections(wished: int) -> int:
+    """Return how many connections the file descriptors of this process allow, `wished` at most."""
+    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return wished if allowed == resource.RLIM_INFINITY else max(1, min(wished, allowed - KEPT_BACK))
+
+
+def client_of(host: str) -> str:
+    """Return whom an address stands for: itself; of IPv6 its network, for a client has all of that."""
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if not isinstance(address, IPv6Address):
+        return host
+    if address.ipv4_mapped:
+        return str(address.ipv4_mapped)
+    return str(IPv6Address(int(address) >> _NETWORK_BITS << _NETWORK_BITS))

@@ -1,0 +1,138 @@
+"""Accepts connections within the limits, and stops when told to. What a request is, is not known here."""
+
+import asyncio
+import math
+import socket
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+
+import structlog
+from hypercorn.asyncio.lifespan import Lifespan
+from hypercorn.asyncio.worker_context import WorkerContext
+from hypercorn.config import Config
+from hypercorn.typing import ConnectionState, Framework
+from hypercorn.utils import wrap_app
+
+from .connection import MOST_READ, Connection, Phase
+from .http1 import Served, problem, refusal_headers
+from .limits import Limits, client_of
+
+WARN_SECONDS = 60.0
+"""Between two lines that say that a limit is reached: who reaches it does so again and again."""
+RETRY_SECONDS = 1
+
+log = structlog.get_logger()
+
+
+async def serve(
+    app: Framework, listener: socket.socket, config: Config, limits: Limits, stop: Callable[[], Awaitable[object]]
+) -> None:
+    """Serve `app` at `listener` until `stop()` returns; what is being answered then has `config.graceful_timeout`."""
+    context = WorkerContext(None)
+    config.h11_max_incomplete_size = limits.head
+    async with _lifespan(app, config) as state:
+        doorman = _Doorman(Served(wrap_app(app, 0, "asgi"), config, context, state), limits)
+        server = await asyncio.start_server(doorman.accept, sock=listener, backlog=config.backlog, limit=MOST_READ)
+        await stop()
+        await context.terminated.set()
+        server.close()
+        await doorman.finish(config.graceful_timeout)
+
+
+@asynccontextmanager
+async def _lifespan(app: Framework, config: Config) -> AsyncIterator[ConnectionState]:
+    state: dict[str, object] = {}
+    lifespan = Lifespan(wrap_app(app, 0, "asgi"), config, asyncio.get_running_loop(), state)
+    task = asyncio.create_task(lifespan.handle_lifespan())
+    await lifespan.wait_for_startup()
+    if task.done() and (error := task.exception()):
+        raise error
+    try:
+        yield ConnectionState(state)
+    finally:
+        await lifespan.wait_for_shutdown()
+        await task
+
+
+class _Doorman:
+    """Knows every connection. Where there are too many, the one that has waited longest makes room for the next."""
+
+    def __init__(self, served: Served, limits: Limits) -> None:
+        self._served = served
+        self._limits = limits
+        self._by_client: dict[str, set[Connection]] = defaultdict(set)
+        self._tasks: dict[Connection, asyncio.Task[None]] = {}
+        self._warned = -math.inf
+
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = Connection(self._served, self._limits, reader, writer)
+        client = client_of(connection.client[0]) if connection.client else ""
+        if not self._find_room(client):
+            _turn_away(writer)
+            return
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101  # asyncio accepts each connection in a task
+        self._tasks[connection] = task
+        self._by_client[client].add(connection)
+        try:
+            await connection.run()
+        except asyncio.CancelledError:
+            # By `finish`. Raised on, it would be logged: up to Python 3.11 asyncio's streams take it for an error.
+            return
+        except Exception:
+            log.exception("an unexpected error ends a connection")
+        finally:
+            self._forget(connection, client)
+
+    async def finish(self, seconds: float) -> None:
+        """End what asks nothing or has not asked yet, and the rest when it is answered, or after some seconds."""
+        for connection in self._tasks:
+            connection.leave()
+        if tasks := [*self._tasks.values()]:
+            _, late = await asyncio.wait(tasks, timeout=seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    def _find_room(self, client: str) -> bool:
+        """Return whether there is room for one more of a client, after making it if there was none."""
+        its_own, limits = self._by_client.get(client, ()), self._limits
+        if len(its_own) >= limits.client_connections:
+            self._warn("a client has as many connections as it may", client=client, most=limits.client_connections)
+            return self._make_room(its_own)
+        if len(self._tasks) >= limits.connections:
+            self._warn("there are as many connections as there may be", client=client, most=limits.connections)
+            return self._make_room(self._tasks)
+        return True
+
+    def _make_room(self, connections: Collection[Connection]) -> bool:
+        first = min(connections, key=lambda each: (each.phase, each.since))
+        if first.phase is Phase.ANSWERING:
+            return False
+        first.leave()
+        self._forget(first, client_of(first.client[0]) if first.client else "")
+        return True
+
+    def _forget(self, connection: Connection, client: str) -> None:
+        self._tasks.pop(connection, None)
+        if its_own := self._by_client.get(client):
+            its_own.discard(connection)
+            if not its_own:
+                del self._by_client[client]
+
+    def _warn(self, event: str, **details: object) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._warned >= WARN_SECONDS:
+            self._warned = now
+            log.warning(event, **details)
+
+
+def _turn_away(writer: asyncio.StreamWriter) -> None:
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    body = problem(status, "there are too many connections; close some, or ask again")
+    headers = [*refusal_headers(body), (b"retry-after", str(RETRY_SECONDS).encode())]
+    head = b"".join(b"%s: %s\r\n" % header for header in headers)
+    writer.write(b"HTTP/1.1 %d %s\r\n%s\r\n%s" % (status, status.phrase.encode(), head, body))
+    writer.close()
