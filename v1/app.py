@@ -12,6 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 
 from .archive import ArchiveReader, TopArchiveReader, connect_archive
+from .backtest_process.runner import Runner
 from .routes import document, guards, health_router, pages, problems, router
 from .routes.context import State
 from .settings import Settings
@@ -28,8 +29,16 @@ GZIP_LEVEL = 4
 """A day of BTC prices, 31.5 kB, becomes 10.1 kB in 0.3 ms; level 9 makes it 9.6 kB in 2.5 ms."""
 
 
-def create_app(settings: Settings | None = None, clock: Callable[[], float] = time.time) -> FastAPI:
-    """Make the application. `clock` says the time, in unix seconds; it is looked at once a request."""
+def create_app(
+    settings: Settings | None = None,
+    clock: Callable[[], float] = time.time,
+    stopping: asyncio.Event | None = None,
+) -> FastAPI:
+    """
+    Make the application. `clock` says the time, in unix seconds; it is looked at once a request.
+
+    `stopping` is set when the process is told to stop: what takes long is broken off then.
+    """
     settings = settings or Settings.load()
 
     @asynccontextmanager
@@ -44,7 +53,8 @@ def create_app(settings: Settings | None = None, clock: Callable[[], float] = ti
                 top=TopReader(redis),
                 top_archive=TopArchiveReader(archive),
                 desk=Desk(redis),
-                trying=asyncio.Lock(),
+                redis_address=settings.redis_address,
+                backtests=Runner(stopping or asyncio.Event()),
                 clock=clock,
                 interval=settings.interval,
                 is_shared=not settings.api_keys,

@@ -7,11 +7,11 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from .. import exact
 from ..decimals import is_number
 from ..rules import NotAccepted
 from ..rules.faults import faults
 from ..store import Place, Told, Wanted
-from . import exact
 from .answers import changed, until_changed
 from .asked import Asked, Limit, Nothing, Time
 from .bodies import NOT_READ, described, refused, schema_of, sent

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 
-from . import exact
+from .. import exact
 from .answers import MEDIA_TYPES
 from .asked import Format
 from .problems import MEDIA_TYPE as PROBLEM

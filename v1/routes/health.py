@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
+from .. import exact
 from ..states import Health, health, troubles
 from ..store import StoreError
-from . import exact
 from .asked import Nothing
 from .context import Context
 from .document import NOT_ACCEPTED

@@ -8,12 +8,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from .. import records
+from .. import exact, records
 from ..model import DAY, MEASURES, By, Measure, Metric, Place
 from ..moments import mean, spread
 from ..states import State, state
 from ..store import Listed, Newest
-from . import exact
 from .answers import Answer, until_next_tick
 from .asked import Asked, Limit, Name, Nothing
 from .context import Context

@@ -9,12 +9,12 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field
 from starlette.convertors import StringConvertor, register_url_convertor
 
+from .. import exact
 from ..rules import Kind, Rule, WrongRule, parse_rule
 from ..rules.book import Book, Entry, Origin, read_book
 from ..rules.file import unknown_channels
 from ..rules.rule import DECIMALS, OF_ANY_KIND, OF_KIND, RESERVED, never_fires
 from ..store import TooMany
-from . import exact
 from .answers import changed, until_changed
 from .asked import Asked, Limit, Nothing
 from .bodies import NOT_READ, described, refused, schema_of, sent

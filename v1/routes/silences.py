@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
+from .. import exact
 from ..rules import Silence, WrongSilence, parse_silence
 from ..rules.book import read_book
 from ..store import TooMany
-from . import exact
 from .answers import changed, until_changed
 from .asked import TIME_SCHEMA, Asked, Limit, Nothing, moment
 from .bodies import NOT_READ, described, refused, schema_of, sent

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from ..archive import ArchiveError
+from ..exact import dumps
 from ..model import MINUTE
 from ..settings import PREFIX
 from ..toplist import About, Coin, Snapshot, is_late, reach
@@ -17,7 +18,6 @@ from .answers import Answer, harmless, table, until_next_tick, wanted
 from .asked import Asked, Format, Time
 from .context import Context, State
 from .document import NOT_ACCEPTED, UNCHANGED, also_as
-from .exact import dumps
 from .problems import RETRY_SECONDS, Problem, Refused, Wrong, not_accepted
 
 MOST_COINS = 5000

@@ -18,12 +18,11 @@ import pytest
 
 from tests.loopback.toplists import april
 from tests.shared import shared
-from v1 import keys
+from v1 import exact, keys
 from v1.archive.writer import ArchiveWriter
 from v1.decimals import difference, parse, text
 from v1.model import Metric, Reading, Sample
 from v1.records import Heard, change_percentage, interval_return
-from v1.routes import exact
 from v1.routes.document import EXAMPLES
 from v1.routes.problems import MEDIA_TYPE as PROBLEM
 from v1.rules import Engine, parse_rule
