@@ -115,13 +115,14 @@ def _swept(rule: Rule, played: Played, variants: Sequence[Variant]) -> dict[str,
 
 
 def _warm_up(played: Played, trial: Trial) -> dict[str, Any] | None:
-    """Say until when windows were not full: what was before the first tick is not known."""
-    longest = max((_window(rule) for rule in trial.rules if rule.enabled), default=0)
+    """Say until when windows were not full, and holds not whole: what was before the first tick is not known."""
+    longest = max((_window(rule) + rule.for_ for rule in trial.rules if rule.enabled), default=0)
     if played.first is None or (trial.start or 0) >= played.first + longest or not longest:
         return None
     return {
         "until": played.first + longest,
-        "why": "what was before the first sample is not known, so until then windows are shorter than in a live run",
+        "why": "what was before the first sample is not known, so until then windows are shorter, and a rule with "
+        "`for` holds from later on, than in a live run",
     }
 
 

@@ -41,7 +41,7 @@ class BacktestAsked(BaseModel):
     rules: Annotated[list[Any], Field(min_length=1, max_length=MOST_RULES)]
     """As they would be made; what `enabled` says counts."""
     from_: Annotated[Time | None, Field(alias="from")] = None
-    """The first tick at which they are on; before it windows fill. Without it: the first of the kept day."""
+    """The first tick at which they are on. Before it windows fill, and what holds is known to hold; that nobody was told then, is taken for granted. Without it: the first of the kept day."""
     to: Time | None = None
     """The last tick."""
     sweep: Annotated[bool, Field(strict=True)] = True
@@ -98,7 +98,9 @@ class Backtest(BaseModel):
     to: Annotated[int | None, Field(description="The last tick.")]
     metrics: int
     samples: int
-    warm_up: Annotated[WarmUp | None, Field(description="Until when windows were shorter than in a live run.")]
+    warm_up: Annotated[
+        WarmUp | None, Field(description="Until when windows were shorter, and holds later, than in a live run.")
+    ]
     notes: Annotated[list[str], Field(description="What else to know.")]
     rules: list[RuleTried]
     messages: Annotated[list[MessageTried], Field(description="Oldest first.")]
@@ -127,7 +129,7 @@ async def backtest(_: Annotated[Nothing, Query()], request: Request, context: Co
     What rules would have said over the kept day: the same engine, with cooldown, steps, mute hours, silences and digests.
 
     Nothing is written, and nobody is told. What was before the kept day is not known, so windows fill
-    at first (`warm_up`). One call may play 150,000 samples: of all metrics where that is enough, else
+    at first, and rules with `for` hold later (`warm_up`); nor is what was told before, so no cooldown goes on. One call may play 150,000 samples: of all metrics where that is enough, else
     of those that the rules watch, and then without ranks.
     """
     asked = _read(await sent(request))

@@ -119,7 +119,9 @@ def test_rules_are_on_from_the_start_to_the_end_and_windows_fill_before():
         (rule("change", percent=5, window="4h"), NOON + 4 * HOUR),
         (rule("deviation"), NOON + DAY),
         (rule("frozen"), NOON + HOUR),
+        (rule("ratio", for_="10m"), NOON + HOUR + 600),
         (rule("threshold", above=1), None),
+        (rule("threshold", above=1, for_="5m"), NOON + 300),
         (rule("stale"), None),
     ],
     ids=lambda each: each.kind if hasattr(each, "kind") else "",
@@ -132,6 +134,33 @@ def test_it_is_said_until_when_windows_were_not_full(one, until):
 
 def test_who_starts_late_enough_needs_no_warming_up():
     assert tried(rule(), ["1"] * 62, start=NOON + HOUR)["warm_up"] is None
+
+
+HOLDS = st.lists(st.sampled_from([None, "1", "2", "2", "2"]), min_size=8, max_size=40)
+
+
+@given(HOLDS, st.integers(0, 5), st.integers(1, 7))
+def test_a_rule_that_must_hold_speaks_from_the_start_on_as_if_it_had_always_been_on(series, hold, skipped):
+    one, start = rule("threshold", above=1, for_=hold * MINUTE, cooldown=0), NOON + skipped * MINUTE
+
+    whole, part = tried(one, series), tried(one, series, start=start)
+
+    assert part["alerts"] == [alert for alert in whole["alerts"] if alert["at"] >= start]
+
+
+@given(st.lists(st.sampled_from(["1", "2", "2", "2"]), min_size=12, max_size=40), st.integers(0, 5), st.integers(1, 6))
+def test_after_its_warm_up_a_part_of_history_says_what_the_whole_does(series, hold, skipped):
+    one, first = rule("threshold", above=1, for_=hold * MINUTE, cooldown=0), NOON + skipped * MINUTE
+    trial = Trial([one], (), MINUTE)
+
+    whole = tried(one, series)
+    part = report(play(ticks(series[skipped:], first=first), trial), trial)
+
+    known = part["warm_up"]["until"] if part["warm_up"] else first
+    assert known == first + hold * MINUTE
+    assert [alert for alert in part["alerts"] if alert["at"] >= known] == [
+        alert for alert in whole["alerts"] if alert["at"] >= known
+    ]
 
 
 # ---- the table ---------------------------------------------------------------------------------------------------------
