@@ -10,6 +10,7 @@ from fastapi import Request
 from pydantic import BaseModel
 
 from ..rules import Fault, NotAccepted
+from ..rules.faults import shorten
 from .document import Responses
 from .problems import Problem, Refused, not_accepted
 
@@ -32,7 +33,9 @@ async def sent(request: Request) -> Any:
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
-        raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"{kind!r} is not accepted here; accepted: application/json")
+        raise Refused(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"{shorten(kind)!r} is not accepted here; accepted: application/json"
+        )
     body = bytearray()
     async for part in request.stream():
         body += part

@@ -10,25 +10,24 @@ Errors as problem documents (RFC 9457) that name the field, the value, and what 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Annotated, cast
 
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from rapidfuzz import process
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
 
 from ..archive import ArchiveError
+from ..rules.faults import MOST_FAULTS, first, shorten
 from ..store import Reader, StoreAway
 from .asked import Nothing, accepted
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
 WARN_SECONDS = 60
-LONGEST_VALUE = 100
-"""Characters of a wrong value that are sent back, and compared with the names there are."""
 
 log = structlog.get_logger()
 
@@ -49,7 +48,9 @@ class Problem(BaseModel):
     status: int
     detail: str
     instance: str
-    errors: list[Wrong]
+    errors: Annotated[
+        list[Wrong], Field(max_length=MOST_FAULTS, description="The first of them; `detail` says how many more.")
+    ]
 
 
 class Refused(Exception):
@@ -65,28 +66,30 @@ class Refused(Exception):
 
 
 def not_accepted(*wrongs: tuple[str, object, str]) -> Refused:
-    """Refuse fields, each given as its name, its value, and what would be accepted."""
-    errors = [Wrong(field=field, value=_short(value), accepted=what) for field, value, what in wrongs]
-    detail = "; ".join(f"{each.field}: {each.value!r} is not accepted; accepted: {each.accepted}" for each in errors)
-    return Refused(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors)
+    """Refuse fields, each given as its name, its value, and what would be accepted; the first of many are told."""
+    errors = [
+        Wrong(field=shorten(field), value=shorten(value), accepted=what) for field, value, what in wrongs[:MOST_FAULTS]
+    ]
+    lines = [f"{each.field}: {each.value!r} is not accepted; accepted: {each.accepted}" for each in errors]
+    return Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(first(lines, len(wrongs))), errors)
 
 
 async def unknown(reader: Reader, metric: str, where: str = "in the last day") -> Refused:
     """Refuse a metric that nobody has heard of, with the names that are nearest to it."""
-    nearest, asked = nearest_to(metric, [*await reader.metrics()]), _short(metric)
+    nearest, asked = nearest_to(metric, [*await reader.metrics()]), shorten(metric)
     detail = f"no metric {asked!r} has a sample {where}; nearest: {nearest or 'there is no metric at all'}"
     return Refused(HTTPStatus.NOT_FOUND, detail, [Wrong(field="metric", value=asked, accepted=nearest)])
 
 
 def not_there(what: str, asked: str, names: Sequence[str] = ()) -> Refused:
     """Refuse what is asked for by its id and is not there."""
-    nearest, asked = nearest_to(asked, names), _short(asked)
+    nearest, asked = nearest_to(asked, names), shorten(asked)
     detail = f"there is no {what} {asked!r}{f'; nearest: {nearest}' if nearest else ''}"
     return Refused(HTTPStatus.NOT_FOUND, detail, [Wrong(field="id", value=asked, accepted=nearest)])
 
 
 def nearest_to(asked: str, names: Sequence[str]) -> str:
-    return ", ".join(name for name, _, _ in process.extract(_short(asked), names, limit=3))
+    return ", ".join(name for name, _, _ in process.extract(shorten(asked), names, limit=3))
 
 
 def document(
@@ -181,8 +184,3 @@ def _methods(request: Request) -> list[str]:
 async def _broken(request: Request, _: Exception) -> Response:
     # The server logs the exception itself, with its trace: it is raised again after this answer.
     return document(request.url.path, HTTPStatus.INTERNAL_SERVER_ERROR, "an error of ours; the log has the reason")
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
