@@ -22,10 +22,13 @@ MILLISECONDS = 10**11
 TIME_ACCEPTED = (
     "unix seconds (1621296000), ISO 8601 (2021-05-18T00:00:00Z; without a zone: UTC), now, or -1h, -30m, -90s"
 )
+ANY_TIME_ACCEPTED = f"{TIME_ACCEPTED}, +1h, +30m, +90s"
 STEP_ACCEPTED = "seconds (300) or a number with s, m, h or d (5m), from the interval up to a day"
 
 _SECONDS = re.compile(r"[0-9]{1,16}(\.[0-9]{1,9})?")
 _LENGTH = re.compile(r"([0-9]{1,7})([smhd]?)")
+# In a query an unescaped + arrives as a space.
+_FROM_NOW = re.compile(r"(?:now)?([-+ ])([0-9]{1,7})([smhd])")
 _SPACED_ZONE = re.compile(r"(T[0-9:.]+) ([0-9]{2}:?[0-9]{2})")
 
 
@@ -60,30 +63,41 @@ class Moment:
 
 
 def moment(written: object) -> Moment:
-    """Read a time."""
-    text = str(written).strip()
+    """Read a time of the past, or an absolute one."""
+    return _moment(str(written), TIME_ACCEPTED, is_past=True)
+
+
+def any_moment(written: object) -> Moment:
+    """Read a time of the past or the future."""
+    return _moment(str(written), ANY_TIME_ACCEPTED, is_past=False)
+
+
+def _moment(written: str, accepted: str, *, is_past: bool) -> Moment:
+    text = written.strip()
     if _SECONDS.fullmatch(text):
         seconds = int(text.partition(".")[0])
         if seconds >= MILLISECONDS:
-            raise _not_accepted(f"{TIME_ACCEPTED}; this looks like milliseconds")
+            raise _not_accepted(f"{accepted}; this looks like milliseconds")
         return Moment(seconds, is_from_now=False)
     if text.lower() == "now":
         return Moment(0, is_from_now=True)
-    ago = _LENGTH.fullmatch(text.removeprefix("now").removeprefix("-")) if "-" in text else None
-    if ago and ago[2]:
-        return Moment(-int(ago[1]) * UNITS[ago[2]], is_from_now=True)
-    return Moment(_iso(text), is_from_now=False)
+    away = _FROM_NOW.fullmatch(text) or _FROM_NOW.fullmatch(written.rstrip())
+    if away and away[1] != "-" and is_past:
+        raise _not_accepted(f"{accepted}; a time from now on is not accepted here")
+    if away:
+        return Moment(int(away[2]) * UNITS[away[3]] * (-1 if away[1] == "-" else 1), is_from_now=True)
+    return Moment(_iso(text, accepted), is_from_now=False)
 
 
-def _iso(text: str) -> int:
+def _iso(text: str, accepted: str) -> int:
     try:
         # In a query an unescaped + arrives as a space: 2021-05-18T02:00:00+02:00.
         at = datetime.fromisoformat(_SPACED_ZONE.sub(r"\1+\2", text))
         seconds = int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
     except (ValueError, OverflowError) as error:
-        raise _not_accepted(TIME_ACCEPTED) from error
+        raise _not_accepted(accepted) from error
     if seconds < 0:
-        raise _not_accepted(f"{TIME_ACCEPTED}; not before 1970")
+        raise _not_accepted(f"{accepted}; not before 1970")
     return seconds
 
 
@@ -100,14 +114,19 @@ def _not_accepted(accepted: str) -> PydanticCustomError:
     return PydanticCustomError("not_accepted", "{accepted}", {"accepted": accepted})
 
 
-TIME_SCHEMA = {
-    "anyOf": [
-        {"type": "number", "minimum": 0, "exclusiveMaximum": MILLISECONDS},
-        {"type": "string", "format": "date-time"},
-        {"type": "string", "format": "date"},
-        {"type": "string", "pattern": "^(now|(now)?-[0-9]{1,7}[smhd])$"},
-    ]
-}
+def _time_schema(signs: str) -> dict[str, Any]:
+    return {
+        "anyOf": [
+            {"type": "number", "minimum": 0, "exclusiveMaximum": MILLISECONDS},
+            {"type": "string", "format": "date-time"},
+            {"type": "string", "format": "date"},
+            {"type": "string", "pattern": f"^(now|(now)?[{signs}][0-9]{{1,7}}[smhd])$"},
+        ]
+    }
+
+
+TIME_SCHEMA = _time_schema("-")
+ANY_TIME_SCHEMA = _time_schema("+-")
 _STEP_SCHEMA = {
     "anyOf": [
         {"type": "integer", "minimum": 1, "maximum": DAY},
@@ -116,6 +135,8 @@ _STEP_SCHEMA = {
 }
 
 Time = Annotated[Moment, PlainValidator(moment), WithJsonSchema(TIME_SCHEMA)]
+AnyTime = Annotated[Moment, PlainValidator(any_moment), WithJsonSchema(ANY_TIME_SCHEMA)]
+"""Of the past or the future."""
 Step = Annotated[int, PlainValidator(step), WithJsonSchema(_STEP_SCHEMA)]
 Name = Annotated[str, Path(description="`EXCHANGE:PAIR`, in whatever case.", examples=["KRAKEN:BTCUSD"])]
 Limit = Annotated[int, Field(ge=1, le=1000, description="How many at most.")]

@@ -13,7 +13,7 @@ from ..rules import NotAccepted
 from ..rules.faults import faults
 from .alerts import AlertSaid
 from .answers import changed
-from .asked import Nothing, Time
+from .asked import AnyTime, Nothing, Time
 from .bodies import NOT_READ, described, refused, schema_of, sent
 from .context import Context, State
 from .document import AWAY, NOT_ACCEPTED, Responses
@@ -42,7 +42,7 @@ class BacktestAsked(BaseModel):
     """As they would be made; what `enabled` says counts."""
     from_: Annotated[Time | None, Field(alias="from")] = None
     """The first tick at which they are on. Before it windows fill, and what holds is known to hold; that nobody was told then, is taken for granted. Without it: the first of the kept day."""
-    to: Time | None = None
+    to: AnyTime | None = None
     """The last tick."""
     sweep: Annotated[bool, Field(strict=True)] = True
     """Whether to count also with other factors and cooldowns; of up to 4 rules."""

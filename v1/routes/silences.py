@@ -12,7 +12,7 @@ from ..rules import Silence, WrongSilence, parse_silence
 from ..rules.book import read_book
 from ..store import TooMany
 from .answers import changed, until_changed
-from .asked import TIME_SCHEMA, Asked, Limit, Nothing, moment
+from .asked import ANY_TIME_SCHEMA, Asked, Limit, Nothing, any_moment
 from .bodies import NOT_READ, described, refused, schema_of, sent
 from .context import Context
 from .document import AWAY, NOT_ACCEPTED, UNCHANGED, Responses
@@ -49,8 +49,8 @@ def _schema() -> dict[str, Any]:
     schema = schema_of(Silence)
     # An id is made where none is given, and times may be written in other ways, too.
     schema["properties"] |= {
-        "from": TIME_SCHEMA | {"description": "When it begins; without it now."},
-        "to": TIME_SCHEMA,
+        "from": ANY_TIME_SCHEMA | {"description": "When it begins; without it now."},
+        "to": ANY_TIME_SCHEMA | {"description": "When it ends, `+1h` for an hour from now; itself not silent any more."},
     }
     return schema | {"required": ["to"]}
 
@@ -138,7 +138,7 @@ def _checked(document: object, now: int) -> Silence:
 
 def _instant(name: str, written: object, now: int) -> int:
     try:
-        return moment(written).at(now)
+        return any_moment(written).at(now)
     except ValueError as error:
         raise not_accepted((name, written, str(error))) from error
 
