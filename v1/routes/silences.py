@@ -50,7 +50,8 @@ def _schema() -> dict[str, Any]:
     # An id is made where none is given, and times may be written in other ways, too.
     schema["properties"] |= {
         "from": ANY_TIME_SCHEMA | {"description": "When it begins; without it now."},
-        "to": ANY_TIME_SCHEMA | {"description": "When it ends, `+1h` for an hour from now; itself not silent any more."},
+        "to": ANY_TIME_SCHEMA
+        | {"description": "When it ends, `+1h` for an hour from now; itself not silent any more."},
     }
     return schema | {"required": ["to"]}
 
