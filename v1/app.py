@@ -13,7 +13,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from .archive import ArchiveReader, TopArchiveReader, connect_archive
 from .backtest_process.runner import Runner
-from .routes import document, guards, health_router, pages, problems, router
+from .routes import document, guards, health_router, openapi, pages, problems, router
 from .routes.context import State
 from .settings import Settings
 from .store import Desk, Reader, TopReader, connect
@@ -74,7 +74,7 @@ def create_app(
     if is_latest():
         app.include_router(router, prefix=LATEST, include_in_schema=False)
     app.include_router(health_router)
-    app.include_router(document.router(app, PREFIX))
+    app.include_router(openapi.router(app, PREFIX, is_guarded=bool(settings.api_keys)))
     pages.install(app, PREFIX)
     problems.install(app, clock)
     return app

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le
 from fastapi import Path
@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from ..model import DAY, HOUR, MINUTE, By, Measure
+from .examples import EXAMPLE_METRIC
 
 UNITS = {"": 1, "s": 1, "m": MINUTE, "h": HOUR, "d": DAY}
 MILLISECONDS = 10**11
@@ -48,6 +49,40 @@ class Format(StrEnum):
     JSON = "json"
     CSV = "csv"
     NDJSON = "ndjson"
+
+
+class TimeFormat(StrEnum):
+    """How times are written."""
+
+    UNIX = "unix"
+    ISO = "iso"
+
+
+class TableAsked(Asked):
+    """How CSV is written."""
+
+    time: Annotated[
+        TimeFormat,
+        Field(description="How times are written: unix seconds, or ISO 8601 in UTC (`2021-05-18T00:00:00Z`)."),
+    ] = TimeFormat.UNIX
+    bom: Annotated[
+        bool, Field(description="Whether it begins with a byte order mark, by which Excel knows that it is UTF-8.")
+    ] = False
+
+
+class FormatAsked(Asked):
+    """In which format; each has an operation of its own, too, and in the OpenAPI document that alone."""
+
+    format: Annotated[Format | None, Field(description="Without it, as the header `Accept` says; else JSON.")] = None
+
+
+class JsonOrCsvAsked(Asked):
+    """In which of two formats; as `FormatAsked`."""
+
+    format: Annotated[
+        Literal["json", "csv"] | None,
+        Field(description="Without it, as the header `Accept` says; else JSON."),
+    ] = None
 
 
 # Not a NamedTuple: FastAPI hands a field of tuple type the list of all values of its name.
@@ -138,7 +173,7 @@ Time = Annotated[Moment, PlainValidator(moment), WithJsonSchema(TIME_SCHEMA)]
 AnyTime = Annotated[Moment, PlainValidator(any_moment), WithJsonSchema(ANY_TIME_SCHEMA)]
 """Of the past or the future."""
 Step = Annotated[int, PlainValidator(step), WithJsonSchema(_STEP_SCHEMA)]
-Name = Annotated[str, Path(description="`EXCHANGE:PAIR`, in whatever case.", examples=["KRAKEN:BTCUSD"])]
+Name = Annotated[str, Path(description="`EXCHANGE:PAIR`, in whatever case.", examples=[EXAMPLE_METRIC])]
 Limit = Annotated[int, Field(ge=1, le=1000, description="How many at most.")]
 OfMeasure = Annotated[Measure, Field(description="Which of the numbers of a sample.")]
 ByWhat = Annotated[By, Field(description="`stddev` in the measure's own unit, or `cv`, divided by the mean.")]

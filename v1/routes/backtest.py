@@ -14,11 +14,13 @@ from ..rules.faults import faults
 from .alerts import AlertSaid
 from .answers import changed
 from .asked import AnyTime, Nothing, Time
-from .bodies import NOT_READ, described, refused, schema_of, sent
+from .bodies import NOT_READ, described, refused, sent
 from .context import Context, State
 from .document import AWAY, NOT_ACCEPTED, Responses
+from .examples import EXAMPLE_BACKTEST
 from .problems import RETRY_SECONDS, Problem, Refused, not_accepted
-from .rules import RULE_SCHEMA, checked
+from .rules import checked
+from .schemas import NEW_RULE, named, schema_of
 
 router = APIRouter(tags=["rules"])
 
@@ -28,7 +30,7 @@ MOST_SWEPT = 4
 MOST_SAMPLES = 150_000
 """Of all metrics together: 104 metrics with a full day of one sample a minute."""
 MOST_SECONDS = 30.0
-MOST_BYTES = 1024**3
+MOST_BYTES = 512 * 1024**2
 """Of memory, address space and all: a day of 150,000 samples and its table of four rules take half of it."""
 _LATER = {"Retry-After": str(RETRY_SECONDS)}
 
@@ -110,8 +112,8 @@ class Backtest(BaseModel):
 
 def _schema() -> dict[str, Any]:
     schema = schema_of(BacktestAsked)
-    schema["properties"]["rules"] |= {"items": RULE_SCHEMA}
-    return schema
+    schema["properties"]["rules"] |= {"items": NEW_RULE}
+    return named("BacktestRequest", schema)
 
 
 _BUSY: Responses = {429: {"model": Problem, "description": "Rules are being tried already; ask again."}}
@@ -120,9 +122,10 @@ _BUSY: Responses = {429: {"model": Problem, "description": "Rules are being trie
 @router.post(
     "/rules/backtest",
     summary="Try rules",
+    operation_id="backtest_rules",
     response_model=Backtest,
     responses=NOT_READ | NOT_ACCEPTED | _BUSY | AWAY,
-    openapi_extra=described(_schema()),
+    openapi_extra=described(_schema(), EXAMPLE_BACKTEST),
 )
 async def backtest(_: Annotated[Nothing, Query()], request: Request, context: Context) -> Response:
     """

@@ -79,7 +79,9 @@ class Ready(BaseModel):
     top: Annotated[dict[str, TopRole], Field(description="The roles that make the top list, by name.")]
 
 
-@router.get("/health/live", summary="Does it run", response_model=Live, responses=NOT_ACCEPTED)
+@router.get(
+    "/health/live", summary="Does it run", operation_id="check_live", response_model=Live, responses=NOT_ACCEPTED
+)
 async def live(_: Annotated[Nothing, Query()]) -> Response:
     """Whether the process runs. Asks nobody else."""
     return _answer(HTTPStatus.OK, {"status": "live"})
@@ -88,6 +90,7 @@ async def live(_: Annotated[Nothing, Query()]) -> Response:
 @router.get(
     "/health/ready",
     summary="Can it be relied on",
+    operation_id="check_ready",
     response_model=Ready,
     responses=NOT_ACCEPTED | {503: {"model": Ready, "description": "Not ready; `reasons` says why."}},
 )

@@ -23,7 +23,9 @@ router = APIRouter(tags=["metrics"])
 
 
 class MetricsAsked(Asked):
-    q: Annotated[str, Field(max_length=100, description="Only names that hold this text, whatever its case.")] = ""
+    q: Annotated[
+        str, Field(max_length=100, description="Only names that hold this text, whatever its case.", examples=["USD"])
+    ] = ""
     limit: Limit = 100
     cursor: Annotated[str, Field(max_length=100, description="Where to go on: `next` of the answer before.")] = ""
 
@@ -81,7 +83,13 @@ class MetricNow(BaseModel):
     measures: dict[Measure, MeasureNow]
 
 
-@router.get("/metrics", summary="List the metrics", response_model=Metrics, responses=NOT_ACCEPTED | AWAY | UNCHANGED)
+@router.get(
+    "/metrics",
+    summary="List the metrics",
+    operation_id="list_metrics",
+    response_model=Metrics,
+    responses=NOT_ACCEPTED | AWAY | UNCHANGED,
+)
 async def metrics(asked: Annotated[MetricsAsked, Query()], request: Request, context: Context) -> Response:
     """
     The metrics there are, by name.
@@ -112,6 +120,7 @@ async def metrics(asked: Annotated[MetricsAsked, Query()], request: Request, con
 @router.get(
     "/metrics/{metric}",
     summary="One metric now",
+    operation_id="get_metric",
     response_model=MetricNow,
     responses=UNKNOWN | NOT_ACCEPTED | AWAY | UNCHANGED,
 )
