@@ -19,7 +19,7 @@ from .context import Context
 from .document import AWAY, NOT_ACCEPTED, UNCHANGED, Responses
 from .examples import EXAMPLE_ACKNOWLEDGEMENT, EXAMPLE_ALERT
 from .problems import Problem, not_there
-from .schemas import named, schema_of
+from .schemas import named, schema_of, sent_schema
 
 router = APIRouter(tags=["alerts"])
 
@@ -155,7 +155,7 @@ async def alerts(asked: Annotated[AlertsAsked, Query()], request: Request, conte
     operation_id="acknowledge_alert",
     response_model=AlertOut,
     responses=NOT_READ | _UNKNOWN | NOT_ACCEPTED | AWAY,
-    openapi_extra=described(named("Acknowledgement", schema_of(Acknowledgement)), EXAMPLE_ACKNOWLEDGEMENT),
+    openapi_extra=described(named("Acknowledgement", sent_schema(schema_of(Acknowledgement))), EXAMPLE_ACKNOWLEDGEMENT),
 )
 async def acknowledge(
     id: Annotated[str, Path(max_length=250, description="As the list of alerts has it.", examples=[EXAMPLE_ALERT])],  # noqa: A002

@@ -20,7 +20,7 @@ from .document import AWAY, NOT_ACCEPTED, Responses
 from .examples import EXAMPLE_BACKTEST
 from .problems import RETRY_SECONDS, Problem, Refused, not_accepted
 from .rules import checked
-from .schemas import NEW_RULE, named, schema_of
+from .schemas import NEW_RULE, named, schema_of, sent_schema
 
 router = APIRouter(tags=["rules"])
 
@@ -65,6 +65,7 @@ class Cells(BaseModel):
         list[dict[str, float]],
         Field(description="One for each pair: the main number by its name, `cooldown`, `alerts`, `messages`."),
     ]
+    why: Annotated[str | None, Field(description="Why a longer cooldown comes to more messages here, where it does.")]
 
 
 class RuleTried(BaseModel):
@@ -113,7 +114,7 @@ class Backtest(BaseModel):
 def _schema() -> dict[str, Any]:
     schema = schema_of(BacktestAsked)
     schema["properties"]["rules"] |= {"items": NEW_RULE}
-    return named("BacktestRequest", schema)
+    return named("BacktestRequest", sent_schema(schema))
 
 
 _BUSY: Responses = {429: {"model": Problem, "description": "Rules are being tried already; ask again."}}

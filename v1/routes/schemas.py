@@ -5,6 +5,7 @@ FastAPI names what it finds in signatures. Documents that are sent to us are rea
 many kinds, so these are put together here. What a document may hold is decided in `rules`.
 """
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,6 +39,23 @@ def schema_of(model: type[BaseModel]) -> Schema:
     for field in whole["properties"].values():
         field.pop("title", None)
     return whole
+
+
+def sent_schema(schema: Schema) -> Schema:
+    """
+    Return the schema of a document that is sent to us, with its defaults in words.
+
+    Generated clients take a field with a `default` for one that is always there, and want it to be given.
+    """
+    return schema | {"properties": {name: _in_words(field) for name, field in schema["properties"].items()}}
+
+
+def _in_words(field: Schema) -> Schema:
+    default = field.get("default")
+    told = {key: value for key, value in field.items() if key != "default"}
+    if default in (None, "", []):
+        return told
+    return told | {"description": f"{told.get('description', '')} Without it: {json.dumps(default)}.".strip()}
 
 
 def _new_rules() -> dict[str, Schema]:
@@ -121,13 +139,15 @@ def _bounded(name: str, field: Schema) -> Schema:
 
 
 def _closed(fields: dict[str, Schema], must: list[str], kind: Kind) -> Schema:
-    return {
-        "type": "object",
-        "properties": fields,
-        "required": must,
-        "additionalProperties": False,
-        "description": f"A {kind} rule to be.",
-    }
+    return sent_schema(
+        {
+            "type": "object",
+            "properties": fields,
+            "required": must,
+            "additionalProperties": False,
+            "description": f"A {kind} rule to be.",
+        }
+    )
 
 
 def _above_zero(field: Schema) -> Schema:
@@ -151,11 +171,9 @@ def _union(schemas: Mapping[str, Schema]) -> list[Schema]:
     return [named(name, schema) for name, schema in schemas.items()]
 
 
-named("Mute", schema_of(Mute))
-NEW_RULE = named(
-    "NewRule", {"anyOf": _union(_new_rules()), "description": "A rule to be, with the fields of its kind."}
-)
-_SHOWN = _shown_rules()
+_NEW, _SHOWN = _new_rules(), _shown_rules()
+named("Mute", sent_schema(schema_of(Mute)))
+NEW_RULE = named("NewRule", {"anyOf": _union(_NEW), "description": "A rule to be, with the fields of its kind."})
 RULE = named(
     "Rule",
     {

@@ -18,7 +18,7 @@ from .context import Context
 from .document import AWAY, NOT_ACCEPTED, UNCHANGED, Responses
 from .examples import EXAMPLE_SILENCE
 from .problems import Problem, Refused, not_accepted, not_there
-from .schemas import named, schema_of
+from .schemas import named, schema_of, sent_schema
 
 router = APIRouter(tags=["silences"])
 
@@ -55,7 +55,7 @@ def _schema() -> dict[str, Any]:
         "to": ANY_TIME_SCHEMA
         | {"description": "When it ends, `+1h` for an hour from now; itself not silent any more."},
     }
-    return named("NewSilence", schema | {"required": ["to"], "description": "A silence to be."})
+    return named("NewSilence", sent_schema(schema | {"required": ["to"], "description": "A silence to be."}))
 
 
 SilenceId = Annotated[

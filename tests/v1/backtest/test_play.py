@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from v1.backtest import NeverOn, Trial, play, report, ticks_of, variants
+from v1.backtest.report import DIGESTS_FEWER, STEPS_MORE, _why_more
 from v1.model import By, Measure, Metric, Reading, Sample
 from v1.moments import of
 from v1.ranks import Standing, score, score_one
@@ -161,6 +162,38 @@ def test_after_its_warm_up_a_part_of_history_says_what_the_whole_does(series, ho
     assert [alert for alert in part["alerts"] if alert["at"] >= known] == [
         alert for alert in whole["alerts"] if alert["at"] >= known
     ]
+
+
+def test_a_rule_that_matches_no_metric_says_so():
+    assert tried(rule(metrics="KRAKEN:DOGE*"), ["1", "1"])["notes"] == [
+        "r: no metric matches KRAKEN:DOGE*, none of the 1 that were played"
+    ]
+    assert tried(rule(), ["1", "1"])["notes"] == []
+    assert tried(rule())["notes"] == ["r: no metric matches *, for there is no sample"]
+
+
+def test_why_a_longer_cooldown_comes_to_more_messages_is_said():
+    # With 10 minutes it says 9 things, with 15 minutes 10.
+    written = "_ 70 1 1 _ 9 _ 3 2 3 1 30 1 5 3 1 1 1 3 22 1 70 3 70 3 9 5 9 9 1 _ 3 7 5 7 2 3 1 3 22 2 30 7 _ 2"
+    series = [None if value == "_" else value for value in written.split()]
+
+    found = tried(rule("threshold", above=1, cooldown="10m", resolved=True), series, sweep=True)["rules"][0]["sweep"]
+
+    messages = {cell["cooldown"]: cell["messages"] for cell in found["cells"] if cell["above"] == "1"}
+    assert (messages[600], messages[900]) == (9, 10)
+    assert found["why"] == STEPS_MORE
+
+
+def test_why_fewer_alerts_come_to_more_messages_is_said():
+    def cell(number, cooldown, alerts, messages):
+        return {"factor": number, "cooldown": cooldown, "alerts": alerts, "messages": messages}
+
+    assert _why_more("factor", [cell("3", 0, 12, 2), cell("3", 900, 8, 8)]) == DIGESTS_FEWER
+    assert _why_more("factor", [cell("3", 900, 1, 1), cell("5", 0, 2, 2)]) is None
+
+
+def test_why_there_is_nothing_to_explain_is_not_said():
+    assert tried(rule(), ["1"] * 5, sweep=True)["rules"][0]["sweep"]["why"] is None
 
 
 # ---- the table ---------------------------------------------------------------------------------------------------------

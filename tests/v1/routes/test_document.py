@@ -5,6 +5,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -213,12 +214,14 @@ def operations_of(document):
             yield path, method, operation
 
 
+@pytest.mark.timeout(300)  # thousands of requests
 async def test_answers_to_whatever_the_document_allows_and_forbids_are_those_it_promises(
     api, writer, tmp_path, monkeypatch
 ):
     # Hundreds of backtests, each in a process of its own, would take minutes; what a real one answers is among the
     # examples, and those keep to the schema.
-    known = exact.loads(EXAMPLES.read_text())["POST /rules/backtest"]["200"]["application/json"]
+    examples: Any = exact.loads(EXAMPLES.read_text())
+    known = examples["POST /rules/backtest"]["200"]["application/json"]
     (tmp_path / "answer").write_text(exact.dumps(known))
     monkeypatch.setattr(runner, "COMMAND", ("cat", tmp_path / "answer"))
     await fill(writer, {"KRAKEN:BTCUSD": every_minute([str(minute) for minute in range(90)])})

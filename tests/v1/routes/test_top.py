@@ -125,6 +125,26 @@ async def test_other_columns_come_as_they_are_named(api: Api, top: TopWriter):
     ]
 
 
+async def test_csv_has_iso_times_and_a_byte_order_mark_where_they_are_asked_for(api: Api, top: TopWriter):
+    await put(top)
+
+    query = {"time": "iso", "bom": "yes", "columns": "rank,price_time"}
+    alone, named = await api.get("/v1/top.csv", query), await api.get("/v1/top", query | {"format": "csv"})
+
+    assert alone.text == "\ufeffRank,Price Time\n1,2021-05-17T11:59:02Z\n2,2021-05-17T11:59:00Z\n3,\n"
+    assert named.text == alone.text
+
+
+@pytest.mark.parametrize("query", [{"time": "iso"}, {"bom": "yes"}, {"columns": "rank", "format": "json"}], ids=str)
+async def test_how_csv_is_written_is_said_of_csv_alone(api: Api, top: TopWriter, query):
+    await put(top)
+
+    answer = await api.get("/v1/top", query)
+
+    (error,) = answer.json["errors"]
+    assert (answer.status, error["field"], error["accepted"]) == (422, [*query][0], "only with format=csv")
+
+
 async def test_a_reader_that_prefers_csv_gets_it(api: Api, top: TopWriter):
     await put(top)
 
