@@ -21,4 +21,6 @@ lock requirements-dev.txt pyproject.toml --group dev --constraint requirements.t
 import tomllib
 print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")
 ' | lock requirements-build.txt - --constraint requirements-dev.txt "$@"
+# Generators of clients, for tests alone, each in an environment of its own; npm has a lock file of its own kind.
+grep -o '^openapi-python-client==[0-9.]*' tests/clients/requirements.txt | lock tests/clients/requirements.txt - "$@"
 echo "locked; next: scripts/check.sh and scripts/run-tests.sh" >&2

@@ -1,12 +1,18 @@
 """The README's tables of keys and settings say what the code says: every row, every default."""
 
 import re
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from v1 import keys
+from v1.routes.webhook import WebhookMessage
+from worker.notify.webhook import signature
 from worker.settings import WorkerSettings
 
 README = Path(__file__).resolve().parents[1] / "README.md"
@@ -92,3 +98,37 @@ def test_a_setting_set_to_the_default_in_the_table_changes_nothing(name: str, mo
 
     assert WorkerSettings.load() == unset
     assert bool(default) == (getattr(unset, name) not in (None, ()))
+
+
+def fenced(name: str, language: str) -> str:
+    """Give the first block of a language in one of the documents."""
+    text = (README.parent / "docs" / name).read_text()
+    return text.partition(f"```{language}\n")[2].partition("```")[0]
+
+
+def test_the_example_of_rule_tests_passes(tmp_path: Path):
+    (tmp_path / "tests.toml").write_text(fenced("rule-tests.md", "toml"))
+
+    run = subprocess.run(
+        [sys.executable, "-m", "worker", "rules", "test", str(tmp_path / "tests.toml")],
+        cwd=README.parent,
+        capture_output=True,
+        text=True,
+    )
+
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_the_example_of_a_webhook_is_what_one_is_sent():
+    WebhookMessage.model_validate_json(fenced("webhooks.md", "json"), strict=True)
+
+
+def test_the_example_of_a_check_accepts_what_we_sign_and_nothing_else():
+    known: dict[str, Any] = {}
+    exec(fenced("webhooks.md", "python"), known)
+    now, secret, body = str(int(time.time())), b"a secret of both ends", b'{"id":"x"}'
+    headers = {"X-Tracker-Timestamp": now, "X-Tracker-Signature": signature(secret, now, body)}
+
+    assert known["is_from_tracker"](secret, headers, body)
+    assert not known["is_from_tracker"](secret, headers, body + b" ")
+    assert not known["is_from_tracker"](secret, headers | {"X-Tracker-Timestamp": "1"}, body)

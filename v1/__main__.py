@@ -75,7 +75,7 @@ async def _serve(listener: socket.socket, settings: Settings) -> None:
         loop.add_signal_handler(each, stop.set)
     log = structlog.get_logger()
     log.info("serving", at=_url(listener), interval=settings.interval)
-    app = create_app(settings)
+    app = create_app(settings, stopping=stop)
     # All that is there by now stays. Looked through again and again, it would hold up an answer for 0.1 s each time.
     gc.collect()
     gc.freeze()

@@ -11,7 +11,8 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from .archive import ArchiveReader, TopArchiveReader, connect_archive
-from .routes import document, guards, health_router, pages, problems, router
+from .backtest_process.runner import Runner
+from .routes import document, guards, health_router, openapi, pages, problems, router
 from .routes.context import State
 from .settings import Settings
 from .store import Desk, Reader, TopReader, connect
@@ -27,8 +28,16 @@ GZIP_LEVEL = 4
 """A day of BTC prices, 31.5 kB, becomes 10.1 kB in 0.3 ms; level 9 makes it 9.6 kB in 2.5 ms."""
 
 
-def create_app(settings: Settings | None = None, clock: Callable[[], float] = time.time) -> FastAPI:
-    """Make the application. `clock` says the time, in unix seconds; it is looked at once a request."""
+def create_app(
+    settings: Settings | None = None,
+    clock: Callable[[], float] = time.time,
+    stopping: asyncio.Event | None = None,
+) -> FastAPI:
+    """
+    Make the application. `clock` says the time, in unix seconds; it is looked at once a request.
+
+    `stopping` is set when the process is told to stop: what takes long is broken off then.
+    """
     settings = settings or Settings.load()
 
     @asynccontextmanager
@@ -44,7 +53,8 @@ def create_app(settings: Settings | None = None, clock: Callable[[], float] = ti
                 top=TopReader(redis),
                 top_archive=TopArchiveReader(archive),
                 desk=Desk(writing),
-                trying=asyncio.Lock(),
+                redis_address=settings.redis_address,
+                backtests=Runner(stopping or asyncio.Event()),
                 clock=clock,
                 interval=settings.interval,
                 is_shared=not settings.api_keys,
@@ -65,7 +75,7 @@ def create_app(settings: Settings | None = None, clock: Callable[[], float] = ti
     if is_latest():
         app.include_router(router, prefix=LATEST, include_in_schema=False, dependencies=once)
     app.include_router(health_router, dependencies=once)
-    app.include_router(document.router(app, PREFIX, settings.root_path or ""))
+    app.include_router(openapi.router(app, PREFIX, settings.root_path or "", is_guarded=bool(settings.api_keys)))
     pages.install(app, PREFIX)
     problems.install(app, clock)
     return app

@@ -242,5 +242,3 @@ class Settings(BaseSettings):
         # Whoever reads the log need not know a secret. Of an address its password is one.
         shown = "what is set" if name in cls.secret_names - _SHOWN else without_passwords(repr(detail["input"]))
         return f"{PREFIX}{name.upper()}: {shown} is not accepted: {reason}"
-
-

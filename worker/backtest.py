@@ -102,6 +102,8 @@ def _table(sweep: Mapping[str, Any]) -> Iterator[str]:
     for number in dict.fromkeys(cell[field] for cell in cells):
         row = "".join(f"{messages.get((number, cooldown), '-'):>9}" for cooldown in cooldowns)
         yield f"              {number:>12}              {row}"
+    if sweep["why"]:
+        yield f"  {sweep['why']}"
 
 
 def _shown(found: Mapping[str, Any]) -> str:

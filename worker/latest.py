@@ -1,6 +1,6 @@
 """The one import of a version: what `latest` is to the shell, this module is to the worker."""
 
-from v1 import candles, decimals, keys, moments, records
+from v1 import candles, decimals, exact, keys, moments, records
 from v1.archive import ArchiveAway, ArchiveError, connect_archive, copies
 from v1.archive.toplist import TopArchiveWriter
 from v1.archive.writer import ArchiveWriter
@@ -148,6 +148,7 @@ __all__ = [
     "decimals",
     "digest",
     "digest_id",
+    "exact",
     "faults",
     "file_of",
     "fitted",

@@ -8,7 +8,19 @@ from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 from pydantic import AnyHttpUrl, Field, SecretStr, field_validator, model_validator
 
-from worker.latest import DAY, HOUR, PREFIX, Settings, Words, WrongSettings, check_key, file_of, parts_of, words, written
+from worker.latest import (
+    DAY,
+    HOUR,
+    PREFIX,
+    Settings,
+    Words,
+    WrongSettings,
+    check_key,
+    file_of,
+    parts_of,
+    words,
+    written,
+)
 
 SOURCES = ("cryptowatch", "kraken", "binance", "simulated")
 PUSHOVER = "pushover"

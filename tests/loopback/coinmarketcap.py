@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from v1.routes import exact
+from v1 import exact
 
 from .toplists import MINUTE, Coins
 

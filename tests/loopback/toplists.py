@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from v1.routes import exact
+from v1 import exact
 
 INVENTED_ID = 30_000
 MINUTE = 60

@@ -81,13 +81,13 @@ async def raw(api: Api, head: bytes) -> Answer:
 
 
 @asynccontextmanager
-async def serving(clock: Clock, redis: str, **settings: Any) -> AsyncIterator[Api]:
-    """Serve the API on a free port, and stop it at the end."""
+async def serving(clock: Clock, redis: str, stop: asyncio.Event | None = None, **settings: Any) -> AsyncIterator[Api]:
+    """Serve the API on a free port, and stop it at the end, or when `stop` is set."""
     known = Settings.load(**({"bind": "127.0.0.1:0", "redis_url": redis, "interval": MINUTE} | settings))
-    app = cast("Framework", create_app(known, clock))
+    stop = stop or asyncio.Event()
+    app = cast("Framework", create_app(known, clock, stop))
     listener = listen(known)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    stop = asyncio.Event()
     server = asyncio.create_task(serve(app, listener, server_config(), limits_of(known), stop.wait))
     try:
         async with ClientSession() as session:

@@ -15,7 +15,7 @@ from tests.forwarding import forwarding
 from tests.postgres import SOCKET
 from v1.archive.engine import GONE
 from worker.archiver import ADVICE, LOOK_SECONDS
-from worker.latest import DAY, HOUR, MEASURES, MINUTE, ArchiveError, Sample, StoreAway, Writer, connect
+from worker.latest import DAY, HOUR, MEASURES, MINUTE, Sample, StoreAway, Writer, connect
 
 from .archived import GRACE, Bench, bench, lose, wrong
 from .invented import BTC, ETH, NOON, price, volume

@@ -3,20 +3,21 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ..market import moved_on
 from ..memory import Memory
 from ..model import HOUR, Metric, Reading, Sample
 from ..ranks import score_one, standings
 from ..records import Heard
-from ..rules import NO_RULES, Alert, Engine, Judged, Market, Rule, Silence, with_states
-from ..rules.phases import Phase
+from ..rules import Alert, Engine, Judged, Market, Rule, Said, Silence, with_states
+from ..rules.phases import Phase, State
 
 FLAP_SECONDS = HOUR
 """Who fires again so soon after it was over has flapped."""
 
 Tick = tuple[int, Mapping[Metric, Heard]]
+Subject = TypeVar("Subject", bound=str)
 
 
 class Trial(NamedTuple):
@@ -26,11 +27,14 @@ class Trial(NamedTuple):
     silences: Sequence[Silence]
     interval: int
     start: int | None = None
-    """The first tick at which the rules are on; before it windows fill. `None`: the first there is."""
+    """The first tick at which the rules are on; before it windows fill, and holds begin. `None`: the first there is."""
     end: int | None = None
     """The last tick."""
     is_whole: bool = True
     """Whether all metrics are played; else no rank is known."""
+
+    def is_on(self, at: int) -> bool:
+        return self.start is None or at >= self.start
 
 
 class NeverOn(Exception):
@@ -74,10 +78,10 @@ def play(
     for at, heard in ticks:
         if trial.end is not None and at > trial.end:
             break
-        is_on = trial.start is None or at >= trial.start
-        judged = _tick(at, heard, memory, engine if is_on else NO_RULES, is_whole=trial.is_whole)
-        alerts += sorted(judged.alerts(), key=lambda alert: alert.id)
-        firing.see(at, judged)
+        judged = _tick(at, heard, memory, engine, trial)
+        if trial.is_on(at):
+            alerts += sorted(judged.alerts(), key=lambda alert: alert.id)
+            firing.see(at, judged)
         metrics |= heard.keys()
         samples += len(heard)
         first, last = at if first is None else first, at
@@ -87,14 +91,24 @@ def play(
     return Played(alerts, firing.fires, firing.flaps, frozenset(metrics), samples, first, last)
 
 
-def _tick(at: int, heard: Mapping[Metric, Heard], memory: Memory, rules: Engine, *, is_whole: bool) -> Judged:
+def _tick(at: int, heard: Mapping[Metric, Heard], memory: Memory, rules: Engine, trial: Trial) -> Judged:
     """Do what a live tick does; ranks are counted only where a rule asks for them."""
     metrics = sorted(memory.known | heard.keys())
     steps = moved_on(at, metrics, heard, memory.found(at, metrics, rules.look))
-    ranked = partial(score_one, standings(steps) if is_whole else ())
+    ranked = partial(score_one, standings(steps) if trial.is_whole else ())
     judged = rules.judge(Market(at, steps, ranked, memory.outages))
+    # What held before the rules are on has held all the same: a rule with `for` needs to know since when.
+    judged = judged if trial.is_on(at) else Judged(_untold(judged.metrics), _untold(judged.sources))
     memory.commit(at, with_states(steps, judged), judged)
     return judged
+
+
+def _untold(judged: Mapping[Subject, Said]) -> dict[Subject, Said]:
+    """Return where the rules stand at each subject if nobody was ever told."""
+    return {
+        subject: Said({rule: State(state.phase, state.since) for rule, state in said.states.items()})
+        for subject, said in judged.items()
+    }
 
 
 class _Firing:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any
 
 from ..model import DAY
@@ -14,6 +14,14 @@ from .sweep import Variant
 MOST_LISTED = 1000
 """Alerts, and messages, that are listed; all are counted."""
 CLOCK_UNKNOWN = "samples do not keep the provider's time: a frozen rule was tried by the price alone"
+STEPS_MORE = (
+    "a longer cooldown may come to more alerts: it begins whenever the rule speaks, so it is over at other ticks, "
+    "and a whole step further is counted from another value"
+)
+DIGESTS_FEWER = (
+    "a longer cooldown may come to more messages for fewer alerts: many at one tick are one message, "
+    "and metrics that rest for longer speak at different ticks"
+)
 RANK_OF_PART = "only the metrics that the rules watch were played: ranks are not known"
 
 
@@ -36,12 +44,22 @@ def report(
         "metrics": len(played.metrics),
         "samples": played.samples,
         "warm_up": _warm_up(played, trial),
-        "notes": [*notes],
+        "notes": [*notes, *_matching_none(trial.rules, played)],
         "rules": [_of_rule(rule, by_rule[rule.id], played, variants) for rule in trial.rules],
         "messages": sent[:most_listed],
         "alerts": [alert._asdict() for alert in alerts[:most_listed]],
         "left_out": max(0, len(alerts) - most_listed),
     }
+
+
+def _matching_none(rules: Sequence[Rule], played: Played) -> list[str]:
+    """Say which rules watch nothing: that they are silent says nothing."""
+    there = f"none of the {len(played.metrics)} that were played" if played.metrics else "for there is no sample"
+    return [
+        f"{rule.id}: no metric matches {rule.metrics}, {there}"
+        for rule in rules
+        if not any(rule.matches(metric) for metric in played.metrics)
+    ]
 
 
 def messages(alerts: Iterable[Alert], interval: int) -> list[dict[str, Any]]:
@@ -100,28 +118,37 @@ def _swept(rule: Rule, played: Played, variants: Sequence[Variant]) -> dict[str,
     for alert in played.alerts:
         if alert.rule in said:
             said[alert.rule].append(alert)
-    return {
-        "field": mine[0].field,
-        "cells": [
-            {
-                mine[0].field: variant.number,
-                "cooldown": variant.cooldown,
-                "alerts": len(said[variant.rule.id]),
-                "messages": _number_of_messages(said[variant.rule.id]),
-            }
-            for variant in mine
-        ],
-    }
+    field = mine[0].field
+    cells: list[dict[str, Any]] = [
+        {
+            field: variant.number,
+            "cooldown": variant.cooldown,
+            "alerts": len(said[variant.rule.id]),
+            "messages": _number_of_messages(said[variant.rule.id]),
+        }
+        for variant in mine
+    ]
+    return {"field": field, "cells": cells, "why": _why_more(field, cells)}
+
+
+def _why_more(field: str, cells: Sequence[Mapping[str, Any]]) -> str | None:
+    """Say why a longer cooldown comes to more messages than a shorter one, where it does."""
+    found = set()
+    for shorter, longer in pairwise(cells):  # by number, and then by cooldown
+        if shorter[field] == longer[field] and longer["messages"] > shorter["messages"]:
+            found.add(STEPS_MORE if longer["alerts"] > shorter["alerts"] else DIGESTS_FEWER)
+    return "; ".join(sorted(found)) or None
 
 
 def _warm_up(played: Played, trial: Trial) -> dict[str, Any] | None:
-    """Say until when windows were not full: what was before the first tick is not known."""
-    longest = max((_window(rule) for rule in trial.rules if rule.enabled), default=0)
+    """Say until when windows were not full, and holds not whole: what was before the first tick is not known."""
+    longest = max((_window(rule) + rule.for_ for rule in trial.rules if rule.enabled), default=0)
     if played.first is None or (trial.start or 0) >= played.first + longest or not longest:
         return None
     return {
         "until": played.first + longest,
-        "why": "what was before the first sample is not known, so until then windows are shorter than in a live run",
+        "why": "what was before the first sample is not known, so until then windows are shorter, and a rule with "
+        "`for` holds from later on, than in a live run",
     }
 
 

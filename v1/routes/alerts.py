@@ -7,17 +7,19 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from .. import exact
 from ..decimals import is_number
 from ..rules import NotAccepted
 from ..rules.faults import faults
 from ..store import Place, Told, Wanted
-from . import exact
 from .answers import changed, until_changed
 from .asked import Asked, Limit, Nothing, Time
-from .bodies import NOT_READ, described, refused, schema_of, sent
+from .bodies import NOT_READ, described, refused, sent
 from .context import Context
 from .document import AWAY, NOT_ACCEPTED, UNCHANGED, Responses
+from .examples import EXAMPLE_ACKNOWLEDGEMENT, EXAMPLE_ALERT
 from .problems import Problem, not_there
+from .schemas import named, schema_of, sent_schema
 
 router = APIRouter(tags=["alerts"])
 
@@ -39,14 +41,16 @@ class AlertsAsked(Asked):
         str,
         Field(min_length=1, max_length=120, description="Only of metrics like this: `KRAKEN:*`; case does not matter."),
     ] = "*"
-    rule: Annotated[str | None, Field(max_length=64, description="Only of the rule of this id.")] = None
-    since: Annotated[Time | None, Field(description="Only from this tick on.")] = None
+    rule: Annotated[
+        str | None, Field(max_length=64, description="Only of the rule of this id.", examples=["stale"])
+    ] = None
+    since: Annotated[Time | None, Field(description="Only from this tick on.", examples=["-1d"])] = None
     limit: Limit = 100
     cursor: Annotated[
         object,
         PlainValidator(_place),
         WithJsonSchema({"type": "string", "pattern": "^([0-9]{1,10}-[0-9]{1,6})?$"}),
-        Field(description="Where to go on: `next` of the answer before."),
+        Field(description="Where to go on: `next` of the answer before.", examples=[""]),
     ] = None
 
 
@@ -68,8 +72,8 @@ class Acknowledged(BaseModel):
     comment: str
 
 
-class AlertSaid(BaseModel):
-    """What a rule said at a tick."""
+class AlertTold(BaseModel):
+    """What a rule said at a tick, as a webhook is told it, too."""
 
     id: str
     rule: Annotated[str, Field(description="Id of the rule.")]
@@ -87,6 +91,11 @@ class AlertSaid(BaseModel):
     since: Annotated[int | None, Field(description="The tick from which on they were counted.")]
     rank: int | None
     of: Annotated[int | None, Field(description="How many metrics were ranked.")]
+
+
+class AlertSaid(AlertTold):
+    """What a rule said at a tick."""
+
     quiet: Annotated[str | None, Field(description="Why nobody was told; null: somebody was.")]
     together: Annotated[int, Field(description="How many the rule had at this tick; many are sent as one message.")]
     channels: Annotated[list[str], Field(description="Where it goes; empty: everywhere.")]
@@ -119,7 +128,13 @@ class Acknowledgement(BaseModel):
 _UNKNOWN: Responses = {404: {"model": Problem, "description": "There is no such alert any more."}}
 
 
-@router.get("/alerts", summary="The alerts", response_model=AlertsOut, responses=NOT_ACCEPTED | AWAY | UNCHANGED)
+@router.get(
+    "/alerts",
+    summary="The alerts",
+    operation_id="list_alerts",
+    response_model=AlertsOut,
+    responses=NOT_ACCEPTED | AWAY | UNCHANGED,
+)
 async def alerts(asked: Annotated[AlertsAsked, Query()], request: Request, context: Context) -> Response:
     """
     What the rules said, newest first, with every attempt to send it.
@@ -137,12 +152,13 @@ async def alerts(asked: Annotated[AlertsAsked, Query()], request: Request, conte
 @router.post(
     "/alerts/{id}/acknowledge",
     summary="Acknowledge an alert",
+    operation_id="acknowledge_alert",
     response_model=AlertOut,
     responses=NOT_READ | _UNKNOWN | NOT_ACCEPTED | AWAY,
-    openapi_extra=described(schema_of(Acknowledgement)),
+    openapi_extra=described(named("Acknowledgement", sent_schema(schema_of(Acknowledgement))), EXAMPLE_ACKNOWLEDGEMENT),
 )
 async def acknowledge(
-    id: Annotated[str, Path(max_length=250, description="As the list of alerts has it.")],  # noqa: A002
+    id: Annotated[str, Path(max_length=250, description="As the list of alerts has it.", examples=[EXAMPLE_ALERT])],  # noqa: A002
     _: Annotated[Nothing, Query()],
     request: Request,
     context: Context,

@@ -1,26 +1,44 @@
 """How an answer is written: its format, and how long it can be kept, since most change once a tick."""
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from hashlib import blake2b
 from http import HTTPStatus
 from math import ceil
 from typing import NamedTuple
 
 from fastapi import Request, Response
+from pydantic import BaseModel
 
-from .asked import Format
+from .asked import Format, TableAsked, TimeFormat
 from .context import State
 from .negotiation import weights
+from .problems import not_accepted
 
 MEDIA_TYPES = {
     Format.JSON: "application/json",
     Format.CSV: "text/csv; charset=utf-8; header=present",
     Format.NDJSON: "application/x-ndjson",
 }
+
+
+class CsvResponse(Response):
+    """What the description of the API says of CSV."""
+
+    media_type = "text/csv"
+
+
+class NdjsonResponse(Response):
+    """What the description of the API says of JSON by the line."""
+
+    media_type = "application/x-ndjson"
+
+
 _FORMATS = {"application/json": Format.JSON, "text/csv": Format.CSV, "application/x-ndjson": Format.NDJSON}
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = (*"=+-@＝＋－＠", "\t", "\r", "\n")
+"""What a spreadsheet takes for the beginning of a formula, also in the full width of East Asian writing."""
+_MARK = "\ufeff"
+"""The byte order mark."""
 
 
 def wanted(request: Request, format_: Format | None, offered: Sequence[Format]) -> Format:
@@ -89,15 +107,40 @@ def _has(if_none_match: str, tag: str) -> bool:
     return "*" in tags or tag.removeprefix("W/") in tags
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Write CSV. A text that a spreadsheet would take for a formula gets a quotation mark before it."""
-    written = io.StringIO()
-    writer = csv.writer(written, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return written.getvalue()
+def table(header: Sequence[str], rows: Iterable[Sequence[object]], asked: TableAsked) -> str:
+    """Write CSV of numbers as they are, nothing for `None`, and texts that `quoted` has made."""
+    lines = [",".join(["" if cell is None else str(cell) for cell in row]) for row in rows]
+    return "\n".join([f"{mark(asked)}{','.join(header)}", *lines, ""])
 
 
-def harmless(text: str) -> str:
-    """Give a text that no spreadsheet takes for a formula. Not for numbers: those may be negative."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+def mark(asked: TableAsked) -> str:
+    return _MARK if asked.bom else ""
+
+
+def times(column: Iterable[int | None], asked: TableAsked) -> Iterable[object]:
+    """Return times as they are asked for: unix seconds, or ISO 8601 in UTC."""
+    return map(iso, column) if asked.time is TimeFormat.ISO else column
+
+
+def iso(at: int | None) -> str | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def quoted(text: str) -> str:
+    """
+    Return a text for CSV: always in quotation marks, so that `NA` or `1E5` can be told from nothing and a number.
+
+    Where a spreadsheet would take it for a formula, an apostrophe comes before it. Not for numbers: those may be negative.
+    """
+    harmless = f"'{text}" if text.startswith(_FORMULA) else text
+    return '"' + harmless.replace('"', '""') + '"'
+
+
+def only_in_csv(format_: Format, asked: BaseModel, *names: str) -> None:
+    """Refuse fields of a question that say how CSV is written, where something else is. Raises `Refused`."""
+    if format_ is not Format.CSV:
+        given = [
+            (name, getattr(asked, name), "only with format=csv") for name in names if name in asked.model_fields_set
+        ]
+        if given:
+            raise not_accepted(*given)

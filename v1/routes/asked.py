@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le
 from fastapi import Path
@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from ..model import DAY, HOUR, MINUTE, By, Measure
+from .examples import EXAMPLE_METRIC
 
 UNITS = {"": 1, "s": 1, "m": MINUTE, "h": HOUR, "d": DAY}
 MILLISECONDS = 10**11
@@ -22,10 +23,13 @@ MILLISECONDS = 10**11
 TIME_ACCEPTED = (
     "unix seconds (1621296000), ISO 8601 (2021-05-18T00:00:00Z; without a zone: UTC), now, or -1h, -30m, -90s"
 )
+ANY_TIME_ACCEPTED = f"{TIME_ACCEPTED}, +1h, +30m, +90s"
 STEP_ACCEPTED = "seconds (300) or a number with s, m, h or d (5m), from the interval up to a day"
 
 _SECONDS = re.compile(r"[0-9]{1,16}(\.[0-9]{1,9})?")
 _LENGTH = re.compile(r"([0-9]{1,7})([smhd]?)")
+# In a query an unescaped + arrives as a space.
+_FROM_NOW = re.compile(r"(?:now)?([-+ ])([0-9]{1,7})([smhd])")
 _SPACED_ZONE = re.compile(r"(T[0-9:.]+) ([0-9]{2}:?[0-9]{2})")
 
 
@@ -47,6 +51,40 @@ class Format(StrEnum):
     NDJSON = "ndjson"
 
 
+class TimeFormat(StrEnum):
+    """How times are written."""
+
+    UNIX = "unix"
+    ISO = "iso"
+
+
+class TableAsked(Asked):
+    """How CSV is written."""
+
+    time: Annotated[
+        TimeFormat,
+        Field(description="How times are written: unix seconds, or ISO 8601 in UTC (`2021-05-18T00:00:00Z`)."),
+    ] = TimeFormat.UNIX
+    bom: Annotated[
+        bool, Field(description="Whether it begins with a byte order mark, by which Excel knows that it is UTF-8.")
+    ] = False
+
+
+class FormatAsked(Asked):
+    """In which format; each has an operation of its own, too, and in the OpenAPI document that alone."""
+
+    format: Annotated[Format | None, Field(description="Without it, as the header `Accept` says; else JSON.")] = None
+
+
+class JsonOrCsvAsked(Asked):
+    """In which of two formats; as `FormatAsked`."""
+
+    format: Annotated[
+        Literal["json", "csv"] | None,
+        Field(description="Without it, as the header `Accept` says; else JSON."),
+    ] = None
+
+
 # Not a NamedTuple: FastAPI hands a field of tuple type the list of all values of its name.
 @dataclass(frozen=True, slots=True)
 class Moment:
@@ -60,30 +98,41 @@ class Moment:
 
 
 def moment(written: object) -> Moment:
-    """Read a time."""
-    text = str(written).strip()
+    """Read a time of the past, or an absolute one."""
+    return _moment(str(written), TIME_ACCEPTED, is_past=True)
+
+
+def any_moment(written: object) -> Moment:
+    """Read a time of the past or the future."""
+    return _moment(str(written), ANY_TIME_ACCEPTED, is_past=False)
+
+
+def _moment(written: str, accepted: str, *, is_past: bool) -> Moment:
+    text = written.strip()
     if _SECONDS.fullmatch(text):
         seconds = int(text.partition(".")[0])
         if seconds >= MILLISECONDS:
-            raise _not_accepted(f"{TIME_ACCEPTED}; this looks like milliseconds")
+            raise _not_accepted(f"{accepted}; this looks like milliseconds")
         return Moment(seconds, is_from_now=False)
     if text.lower() == "now":
         return Moment(0, is_from_now=True)
-    ago = _LENGTH.fullmatch(text.removeprefix("now").removeprefix("-")) if "-" in text else None
-    if ago and ago[2]:
-        return Moment(-int(ago[1]) * UNITS[ago[2]], is_from_now=True)
-    return Moment(_iso(text), is_from_now=False)
+    away = _FROM_NOW.fullmatch(text) or _FROM_NOW.fullmatch(written.rstrip())
+    if away and away[1] != "-" and is_past:
+        raise _not_accepted(f"{accepted}; a time from now on is not accepted here")
+    if away:
+        return Moment(int(away[2]) * UNITS[away[3]] * (-1 if away[1] == "-" else 1), is_from_now=True)
+    return Moment(_iso(text, accepted), is_from_now=False)
 
 
-def _iso(text: str) -> int:
+def _iso(text: str, accepted: str) -> int:
     try:
         # In a query an unescaped + arrives as a space: 2021-05-18T02:00:00+02:00.
         at = datetime.fromisoformat(_SPACED_ZONE.sub(r"\1+\2", text))
         seconds = int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
     except (ValueError, OverflowError) as error:
-        raise _not_accepted(TIME_ACCEPTED) from error
+        raise _not_accepted(accepted) from error
     if seconds < 0:
-        raise _not_accepted(f"{TIME_ACCEPTED}; not before 1970")
+        raise _not_accepted(f"{accepted}; not before 1970")
     return seconds
 
 
@@ -100,14 +149,19 @@ def _not_accepted(accepted: str) -> PydanticCustomError:
     return PydanticCustomError("not_accepted", "{accepted}", {"accepted": accepted})
 
 
-TIME_SCHEMA = {
-    "anyOf": [
-        {"type": "number", "minimum": 0, "exclusiveMaximum": MILLISECONDS},
-        {"type": "string", "format": "date-time"},
-        {"type": "string", "format": "date"},
-        {"type": "string", "pattern": "^(now|(now)?-[0-9]{1,7}[smhd])$"},
-    ]
-}
+def _time_schema(signs: str) -> dict[str, Any]:
+    return {
+        "anyOf": [
+            {"type": "number", "minimum": 0, "exclusiveMaximum": MILLISECONDS},
+            {"type": "string", "format": "date-time"},
+            {"type": "string", "format": "date"},
+            {"type": "string", "pattern": f"^(now|(now)?[{signs}][0-9]{{1,7}}[smhd])$"},
+        ]
+    }
+
+
+TIME_SCHEMA = _time_schema("-")
+ANY_TIME_SCHEMA = _time_schema("+-")
 _STEP_SCHEMA = {
     "anyOf": [
         {"type": "integer", "minimum": 1, "maximum": DAY},
@@ -116,8 +170,10 @@ _STEP_SCHEMA = {
 }
 
 Time = Annotated[Moment, PlainValidator(moment), WithJsonSchema(TIME_SCHEMA)]
+AnyTime = Annotated[Moment, PlainValidator(any_moment), WithJsonSchema(ANY_TIME_SCHEMA)]
+"""Of the past or the future."""
 Step = Annotated[int, PlainValidator(step), WithJsonSchema(_STEP_SCHEMA)]
-Name = Annotated[str, Path(description="`EXCHANGE:PAIR`, in whatever case.", examples=["KRAKEN:BTCUSD"])]
+Name = Annotated[str, Path(description="`EXCHANGE:PAIR`, in whatever case.", examples=[EXAMPLE_METRIC])]
 Limit = Annotated[int, Field(ge=1, le=1000, description="How many at most.")]
 OfMeasure = Annotated[Measure, Field(description="Which of the numbers of a sample.")]
 ByWhat = Annotated[By, Field(description="`stddev` in the measure's own unit, or `cv`, divided by the mean.")]

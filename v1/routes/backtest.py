@@ -1,29 +1,26 @@
 """Trying rules on the kept day before they are made: what they would have said, how often, and how sensitive they are."""
 
-import asyncio
-import time
-from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..backtest import CLOCK_UNKNOWN, RANK_OF_PART, NeverOn, Trial, play, report, ticks_of, variants
-from ..model import Metric
-from ..rules import Kind, NotAccepted, Rule, Silence
-from ..rules.book import read_book
+from ..backtest_process.job import Job
+from ..backtest_process.runner import Abandoned, Busy, Stopping
+from ..rules import NotAccepted
 from ..rules.faults import faults
-from ..store import Kept, Reader, TooMuch, kept_day
-from . import exact
 from .alerts import AlertSaid
 from .answers import changed
-from .asked import Nothing, Time
-from .bodies import NOT_READ, described, refused, schema_of, sent
+from .asked import AnyTime, Nothing, Time
+from .bodies import NOT_READ, described, refused, sent
 from .context import Context, State
 from .document import AWAY, NOT_ACCEPTED, Responses
+from .examples import EXAMPLE_BACKTEST
 from .problems import RETRY_SECONDS, Problem, Refused, not_accepted
-from .rules import RULE_SCHEMA, checked
+from .rules import checked
+from .schemas import NEW_RULE, named, schema_of, sent_schema
 
 router = APIRouter(tags=["rules"])
 
@@ -33,6 +30,9 @@ MOST_SWEPT = 4
 MOST_SAMPLES = 150_000
 """Of all metrics together: 104 metrics with a full day of one sample a minute."""
 MOST_SECONDS = 30.0
+MOST_BYTES = 512 * 1024**2
+"""Of memory, address space and all: a day of 150,000 samples and its table of four rules take half of it."""
+_LATER = {"Retry-After": str(RETRY_SECONDS)}
 
 
 class BacktestAsked(BaseModel):
@@ -43,8 +43,8 @@ class BacktestAsked(BaseModel):
     rules: Annotated[list[Any], Field(min_length=1, max_length=MOST_RULES)]
     """As they would be made; what `enabled` says counts."""
     from_: Annotated[Time | None, Field(alias="from")] = None
-    """The first tick at which they are on; before it windows fill. Without it: the first of the kept day."""
-    to: Time | None = None
+    """The first tick at which they are on. Before it windows fill, and what holds is known to hold; that nobody was told then, is taken for granted. Without it: the first of the kept day."""
+    to: AnyTime | None = None
     """The last tick."""
     sweep: Annotated[bool, Field(strict=True)] = True
     """Whether to count also with other factors and cooldowns; of up to 4 rules."""
@@ -65,6 +65,7 @@ class Cells(BaseModel):
         list[dict[str, float]],
         Field(description="One for each pair: the main number by its name, `cooldown`, `alerts`, `messages`."),
     ]
+    why: Annotated[str | None, Field(description="Why a longer cooldown comes to more messages here, where it does.")]
 
 
 class RuleTried(BaseModel):
@@ -100,7 +101,9 @@ class Backtest(BaseModel):
     to: Annotated[int | None, Field(description="The last tick.")]
     metrics: int
     samples: int
-    warm_up: Annotated[WarmUp | None, Field(description="Until when windows were shorter than in a live run.")]
+    warm_up: Annotated[
+        WarmUp | None, Field(description="Until when windows were shorter, and holds later, than in a live run.")
+    ]
     notes: Annotated[list[str], Field(description="What else to know.")]
     rules: list[RuleTried]
     messages: Annotated[list[MessageTried], Field(description="Oldest first.")]
@@ -108,23 +111,10 @@ class Backtest(BaseModel):
     left_out: Annotated[int, Field(description="How many alerts are counted and not listed.")]
 
 
-class TooLong(Exception):
-    """It takes longer than anybody waits."""
-
-
-class _Tried(NamedTuple):
-    """What is played, settled."""
-
-    trial: Trial
-    swept: list[Rule]
-    notes: list[str]
-    limit: int
-
-
 def _schema() -> dict[str, Any]:
     schema = schema_of(BacktestAsked)
-    schema["properties"]["rules"] |= {"items": RULE_SCHEMA}
-    return schema
+    schema["properties"]["rules"] |= {"items": NEW_RULE}
+    return named("BacktestRequest", sent_schema(schema))
 
 
 _BUSY: Responses = {429: {"model": Problem, "description": "Rules are being tried already; ask again."}}
@@ -133,31 +123,38 @@ _BUSY: Responses = {429: {"model": Problem, "description": "Rules are being trie
 @router.post(
     "/rules/backtest",
     summary="Try rules",
+    operation_id="backtest_rules",
     response_model=Backtest,
     responses=NOT_READ | NOT_ACCEPTED | _BUSY | AWAY,
-    openapi_extra=described(_schema()),
+    openapi_extra=described(_schema(), EXAMPLE_BACKTEST),
 )
 async def backtest(_: Annotated[Nothing, Query()], request: Request, context: Context) -> Response:
     """
     What rules would have said over the kept day: the same engine, with cooldown, steps, mute hours, silences and digests.
 
     Nothing is written, and nobody is told. What was before the kept day is not known, so windows fill
-    at first (`warm_up`). One call may play 150,000 samples: of all metrics where that is enough, else
+    at first, and rules with `for` hold later (`warm_up`); nor is what was told before, so no cooldown goes on. One call may play 150,000 samples: of all metrics where that is enough, else
     of those that the rules watch, and then without ranks.
     """
     asked = _read(await sent(request))
-    if context["trying"].locked():
+    job = await _job(asked, context)
+    try:
+        body = await context["backtests"].run(job, partial(_leave, request))
+    except NotAccepted as error:
+        raise refused(error) from error
+    except Busy as error:
         detail = f"rules are being tried already, one call at a time; ask again in {RETRY_SECONDS} seconds"
-        raise Refused(HTTPStatus.TOO_MANY_REQUESTS, detail)
-    async with context["trying"]:
-        tried, kept = await _settled(asked, context)
-        try:
-            found = await asyncio.to_thread(_played, tried, kept, _clock(MOST_SECONDS))
-        except NeverOn as error:
-            raise not_accepted(("from", error.start, f"a tick that is played: {error.last} or before")) from error
-        except TooLong as error:
-            raise not_accepted(("rules", f"{len(asked.rules)} rules", _less(f"{MOST_SECONDS:g} seconds"))) from error
-    return changed(exact.dumps(found))
+        raise Refused(HTTPStatus.TOO_MANY_REQUESTS, detail, headers=_LATER) from error
+    except (Abandoned, Stopping) as error:
+        detail = f"the server is about to stop; ask again in {RETRY_SECONDS} seconds"
+        raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=_LATER) from error
+    return changed(body.decode())
+
+
+async def _leave(request: Request) -> None:
+    """Return when whoever asked has gone. The document has been read, so nothing else is to come."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _read(document: object) -> BacktestAsked:
@@ -167,64 +164,26 @@ def _read(document: object) -> BacktestAsked:
         raise refused(NotAccepted(faults(error, BacktestAsked))) from error
 
 
-async def _settled(asked: BacktestAsked, context: State) -> tuple[_Tried, Kept]:
+async def _job(asked: BacktestAsked, context: State) -> Job:
     shelved = await context["desk"].shelved()
     interval, now = context["interval"], int(context["clock"]())
     rules = [checked(rule, shelved.channels, interval, f"rules.{number}") for number, rule in enumerate(asked.rules)]
     twice = next((rule.id for rule in rules if [each.id for each in rules].count(rule.id) > 1), None)
     if twice:
         raise not_accepted(("rules", twice, "rules with an id of their own"))
-    kept, is_whole = await _kept(context["reader"], rules)
-    silences: list[Silence] = [*read_book(shelved.written, interval).silences.values()]
     start, end = (moment.at(now) if moment else None for moment in (asked.from_, asked.to))
-    notes = [] if is_whole else [RANK_OF_PART]
-    if any(rule.kind is Kind.FROZEN for rule in rules):
-        notes.append(CLOCK_UNKNOWN)
-    if asked.sweep and len(rules) > MOST_SWEPT:
-        notes.append(f"no table of other numbers: that is made of {MOST_SWEPT} rules at most")
-    swept = rules if asked.sweep and len(rules) <= MOST_SWEPT else []
-    return _Tried(Trial(rules, silences, interval, start, end, is_whole), swept, notes, asked.limit), kept
-
-
-async def _kept(reader: Reader, rules: list[Rule]) -> tuple[Kept, bool]:
-    """Read the day of all metrics, or where those are too many, of those that the rules watch; tell which."""
-
-    def is_watched(metric: Metric) -> bool:
-        return any(rule.matches(metric) for rule in rules)
-
-    try:
-        return await kept_day(reader, most=MOST_SAMPLES), True
-    except TooMuch as error:
-        if any(rule.kind is Kind.RANK for rule in rules):
-            accepted = f"{_less(f'{MOST_SAMPLES:,} samples')}; a rank rule needs all metrics"
-            raise not_accepted(("rules", str(error), accepted)) from error
-    try:
-        return await kept_day(reader, is_watched, MOST_SAMPLES), False
-    except TooMuch as error:
-        raise not_accepted(("rules", str(error), _less(f"{MOST_SAMPLES:,} samples"))) from error
-
-
-def _less(most: str) -> str:
-    return f"what takes {most} at most; more can be tried with: start-worker.sh rules backtest FILE"
-
-
-def _clock(most: float) -> Callable[[int], None]:
-    """Give what raises `TooLong` when it is called later than `most` seconds from now."""
-    end = time.monotonic() + most
-
-    def check(_: int) -> None:
-        if time.monotonic() > end:
-            raise TooLong
-
-    return check
-
-
-def _played(tried: _Tried, kept: Kept, seen: Callable[[int], None]) -> dict[str, object]:
-    trial = tried.trial
-    others = variants(tried.swept, trial.interval)
-    ticks = ticks_of(kept.samples, kept.sources, trial.interval, kept.until)
-    played = play(ticks, trial, [other.rule for other in others], seen)
-    found = report(played, trial, others, tried.notes, tried.limit)
-    for cell in [cell for rule in found["rules"] if rule["sweep"] for cell in rule["sweep"]["cells"]]:
-        cell.update({name: exact.digits(str(number)) for name, number in cell.items()})
-    return found | {"alerts": [alert | {"value": exact.digits(alert["value"])} for alert in found["alerts"]]}
+    is_swept = asked.sweep and len(rules) <= MOST_SWEPT
+    notes = [f"no table of other numbers: that is made of {MOST_SWEPT} rules at most"] if asked.sweep > is_swept else []
+    return Job(
+        redis=context["redis_address"],
+        rules=[rule.written() for rule in rules],
+        interval=interval,
+        start=start,
+        end=end,
+        sweep=is_swept,
+        limit=asked.limit,
+        notes=notes,
+        most_samples=MOST_SAMPLES,
+        most_seconds=MOST_SECONDS,
+        most_bytes=MOST_BYTES,
+    )

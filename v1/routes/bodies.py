@@ -7,9 +7,9 @@ from http import HTTPStatus
 from typing import Any
 
 from fastapi import Request
-from pydantic import BaseModel
 
 from ..rules import Fault, NotAccepted
+from ..rules.faults import shorten
 from .document import Responses
 from .problems import Problem, Refused, not_accepted
 
@@ -32,7 +32,9 @@ async def sent(request: Request) -> Any:
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
-        raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"{kind!r} is not accepted here; accepted: application/json")
+        raise Refused(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"{shorten(kind)!r} is not accepted here; accepted: application/json"
+        )
     body = bytearray()
     async for part in request.stream():
         body += part
@@ -58,32 +60,7 @@ def _placed(fault: Fault, where: str) -> Fault:
     return ".".join(name for name in (where, field) if name) or WHOLE, value, accepted
 
 
-def described(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what a route says of the document that it takes."""
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
-
-
-def schema_of(model: type[BaseModel]) -> dict[str, Any]:
-    """Give the schema of a document with everything in place: one route's, it has no name among the others."""
-    whole = model.model_json_schema(by_alias=True)
-    inner = whole.pop("$defs", {})
-    schema: dict[str, Any] = _in_place(whole, inner)
-    return schema
-
-
-def _in_place(schema: Any, inner: Mapping[str, Any]) -> Any:
-    if isinstance(schema, list):
-        return [_in_place(each, inner) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if "$ref" in schema:
-        named = inner[schema["$ref"].rpartition("/")[2]]
-        # What a field says of itself comes before what its type does.
-        schema = named | {name: value for name, value in schema.items() if name != "$ref"}
-    return {
-        name: {each: _in_place(value, inner) for each, value in value.items()}
-        if name == "properties"
-        else _in_place(value, inner)
-        for name, value in schema.items()
-        if name != "title"
-    }
+def described(schema: Mapping[str, Any], example: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a route says of the document that it takes; the example is accepted as it is."""
+    content = {"schema": schema, "example": example}
+    return {"requestBody": {"required": True, "content": {"application/json": content}}}

@@ -13,10 +13,10 @@ from ..archive import ArchiveReader, Form
 from ..candles import Bar, Gaps, HourCandle, Length, Slot
 from ..model import DAY, HOUR, Metric
 from ..store import Reader
-from .answers import Answer, until_next_tick, wanted
-from .asked import Asked, Format, Name, Time
-from .context import Context
-from .document import NOT_ACCEPTED, UNCHANGED, UNKNOWN, also_as
+from .answers import Answer, CsvResponse, NdjsonResponse, iso, mark, only_in_csv, until_next_tick, wanted
+from .asked import Asked, Format, FormatAsked, Name, TableAsked, Time, TimeFormat
+from .context import Context, State
+from .document import NOT_ACCEPTED, UNCHANGED, UNKNOWN, Responses
 from .problems import Problem, Refused, not_accepted, unknown
 
 MOST_CANDLES = 10_000
@@ -32,15 +32,27 @@ class CandlesAsked(Asked):
     ] = Length.HOUR
     from_: Annotated[
         Time | None,
-        Field(alias="from", description=f"Only candles that start then or later. Without it: {USUAL_CANDLES} candles."),
+        Field(
+            alias="from",
+            description=f"Only candles that start then or later. Without it: {USUAL_CANDLES} candles.",
+            examples=["-1d"],
+        ),
     ] = None
     to: Annotated[
-        Time | None, Field(description="Only candles that start then or earlier. Without it: the newest tick.")
+        Time | None,
+        Field(description="Only candles that start then or earlier. Without it: the newest tick.", examples=["now"]),
     ] = None
     fill: Annotated[
         Gaps, Field(description="What stands where nothing is known; a candle is missing unless told otherwise.")
     ] = Gaps.NONE
-    format: Annotated[Format | None, Field(description="Without it, as the header `Accept` says; else JSON.")] = None
+
+
+class CandlesTableAsked(TableAsked, CandlesAsked):
+    """The same of CSV."""
+
+
+class CandlesInFormatAsked(TableAsked, FormatAsked, CandlesAsked):
+    """The same where the format is not known by the path."""
 
 
 class CandleItem(BaseModel):
@@ -93,23 +105,21 @@ class Span(NamedTuple):
         return self.starts[-1] + self.length.seconds if self.starts else self.starts.start
 
 
+_AWAY: Responses = {
+    503: {"model": Problem, "description": "The store or the archive is away; ask again after `Retry-After` seconds."}
+}
+_FAILS = UNKNOWN | NOT_ACCEPTED | _AWAY | UNCHANGED
+
+
 @router.get(
     "/metrics/{metric}/candles",
     summary="The past of a metric",
+    operation_id="get_candles",
     response_model=Candles,
-    responses=UNKNOWN
-    | NOT_ACCEPTED
-    | {
-        503: {
-            "model": Problem,
-            "description": "The store or the archive is away; ask again after `Retry-After` seconds.",
-        }
-    }
-    | UNCHANGED
-    | also_as(Format.CSV, Format.NDJSON),
+    responses=_FAILS,
 )
 async def read_candles(
-    metric: Name, asked: Annotated[CandlesAsked, Query()], request: Request, context: Context
+    metric: Name, asked: Annotated[CandlesInFormatAsked, Query()], request: Request, context: Context
 ) -> Response:
     """
     Open, high, low, close, mean and volume of hours, or of longer stretches, as far back as the archive goes.
@@ -118,7 +128,43 @@ async def read_candles(
     that just ended and is not kept yet, are made of the samples of the last day, with `closed: false`, as is every
     longer candle that holds one of them. `complete` says that all of a candle's time is known. An hour without a
     sample is missing.
+
+    `format=csv` or `Accept: text/csv` here is the same as `candles.csv`, and so with `ndjson`.
     """
+    format_ = wanted(request, asked.format, tuple(Format))
+    only_in_csv(format_, asked, "time", "bom")
+    return await _answered(metric, asked, format_, request, context)
+
+
+@router.get(
+    "/metrics/{metric}/candles.csv",
+    summary="The past of a metric as CSV",
+    operation_id="get_candles_csv",
+    response_class=CsvResponse,
+    responses=_FAILS,
+)
+async def read_candles_csv(
+    metric: Name, asked: Annotated[CandlesTableAsked, Query()], request: Request, context: Context
+) -> Response:
+    """The candles of a metric, oldest first, as a table. What is empty is not known."""
+    return await _answered(metric, asked, Format.CSV, request, context)
+
+
+@router.get(
+    "/metrics/{metric}/candles.ndjson",
+    summary="The past of a metric, a line a candle",
+    operation_id="get_candles_ndjson",
+    response_class=NdjsonResponse,
+    responses=_FAILS,
+)
+async def read_candles_ndjson(
+    metric: Name, asked: Annotated[CandlesAsked, Query()], request: Request, context: Context
+) -> Response:
+    """The candles of a metric, oldest first, each a JSON document on a line of its own."""
+    return await _answered(metric, asked, Format.NDJSON, request, context)
+
+
+async def _answered(metric: str, asked: CandlesAsked, format_: Format, request: Request, context: State) -> Response:
     reader, archive, name = context["reader"], context["archive"], Metric(metric.upper())
     tick, (record,), kept = await asyncio.gather(reader.tick(), reader.records([name]), archive.newest(name))
     if record is None and kept is None:
@@ -127,7 +173,6 @@ async def read_candles(
     span = _settled(asked, newest, context, request.query_params)
     after = keys.hour_of(newest - DAY) if kept is None else max(kept + HOUR, keys.hour_of(newest - DAY))
     running = await _running(reader, name, after, span, context["interval"]) if record else []
-    format_ = wanted(request, asked.format, tuple(Format))
     if span.length is Length.HOUR and asked.fill is Gaps.NONE:
         kept_lines = await archive.written(name, span.starts.start, _until(span, running), _form(format_))
         bars: Sequence[Bar] = [candles.bar(candles.sums(hour)) for hour in running]
@@ -140,7 +185,7 @@ async def read_candles(
     return until_next_tick(request, context, Answer(body, tick, format_))
 
 
-def _settled(asked: CandlesAsked, newest: int, context: Context, said: Mapping[str, str]) -> Span:
+def _settled(asked: CandlesAsked, newest: int, context: State, said: Mapping[str, str]) -> Span:
     """Settle which candles are asked for. Times from now are whole ticks, so that answers change with them."""
     length, interval = asked.interval, context["interval"]
     now = int(context["clock"]()) // interval * interval
@@ -227,9 +272,18 @@ def _said(is_so: bool) -> str:
     return "true" if is_so else "false"
 
 
+def _csv(asked: CandlesAsked, lines: Sequence[str]) -> str:
+    how = asked if isinstance(asked, TableAsked) else TableAsked()
+    if how.time is TimeFormat.ISO:
+        # The database writes many lines as one text; each begins with the candle's start.
+        cut = [line.partition(",") for line in "\n".join(lines).split("\n") if line]
+        lines = [f"{iso(int(start))},{rest}" for start, _, rest in cut]
+    return "\n".join([f"{mark(how)}{','.join(CandleItem.model_fields)}", *lines, ""])
+
+
 def _body(metric: Metric, asked: CandlesAsked, span: Span, lines: Sequence[str], format_: Format) -> str:
     if format_ is Format.CSV:
-        return "\n".join([",".join(CandleItem.model_fields), *lines, ""])
+        return _csv(asked, lines)
     if format_ is Format.NDJSON:
         return "\n".join([*lines, ""]) if lines else ""
     head = {

@@ -1,12 +1,12 @@
 """What the lifespan hands to every route, and how a route gets hold of it."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Annotated, TypedDict, cast
 
 from fastapi import Depends, Request
 
 from ..archive import ArchiveReader, TopArchiveReader
+from ..backtest_process.runner import Runner
 from ..store import Desk, Reader, TopReader
 
 
@@ -19,8 +19,10 @@ class State(TypedDict):
     top_archive: TopArchiveReader
     desk: Desk
     """Rules, silences and alerts; the one thing here that writes."""
-    trying: asyncio.Lock
-    """Held while rules are tried on history: one at a time, so that others are still answered."""
+    redis_address: str
+    """Where a process of its own finds the store."""
+    backtests: Runner
+    """Tries rules on history, in processes of their own, so that others are still answered."""
     clock: Callable[[], float]
     """Unix seconds. Routes look at it once, and hand the time on."""
     interval: int

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
+from .. import exact
 from ..redaction import redact
 from ..states import Health, health, lacks, resting, troubles
 from ..store import StoreError
-from . import exact
 from .asked import Nothing
 from .context import Context
 from .document import NOT_ACCEPTED
@@ -105,7 +105,9 @@ class Ready(BaseModel):
     top: Annotated[dict[str, TopRole], Field(description="The roles that make the top list, by name.")]
 
 
-@router.get("/health/live", summary="Does it run", response_model=Live, responses=NOT_ACCEPTED)
+@router.get(
+    "/health/live", summary="Does it run", operation_id="check_live", response_model=Live, responses=NOT_ACCEPTED
+)
 async def live(_: Annotated[Nothing, Query()]) -> Response:
     """Whether the process runs. Asks nobody else."""
     return _answer(HTTPStatus.OK, {"status": "live"})
@@ -114,6 +116,7 @@ async def live(_: Annotated[Nothing, Query()]) -> Response:
 @router.get(
     "/health/ready",
     summary="Can it be relied on",
+    operation_id="check_ready",
     response_model=Ready,
     responses=NOT_ACCEPTED | {503: {"model": Ready, "description": "Not ready; `reasons` says why."}},
 )

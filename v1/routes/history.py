@@ -13,11 +13,11 @@ from ..candles import Length
 from ..model import DAY, HOUR, MEASURES, Measure, Metric
 from ..series import Agg, Fill, Known, Point, cut, end_of, filled, grouped, kept
 from ..store import Reader
-from .answers import Answer, table, until_next_tick, wanted
-from .asked import Asked, Format, Name, OfMeasure, Step, Time
+from .answers import Answer, CsvResponse, NdjsonResponse, only_in_csv, table, times, until_next_tick, wanted
+from .asked import Asked, Format, FormatAsked, Name, OfMeasure, Step, TableAsked, Time
 from .candles import MOST_CANDLES
-from .context import Context
-from .document import AWAY, NOT_ACCEPTED, UNCHANGED, UNKNOWN, also_as
+from .context import Context, State
+from .document import AWAY, NOT_ACCEPTED, UNCHANGED, UNKNOWN
 from .problems import Refused, not_accepted, unknown
 
 MOST_POINTS = 10_000
@@ -34,14 +34,16 @@ class HistoryAsked(Asked):
         Time | None,
         Field(
             alias="from",
+            examples=["-4h"],
             description=f"The first tick. Without it: 24 hours, or {MOST_POINTS:,} points, before `to`.",
         ),
     ] = None
-    to: Annotated[Time | None, Field(description="The last tick. Without it: the newest one.")] = None
+    to: Annotated[Time | None, Field(description="The last tick. Without it: the newest one.", examples=["now"])] = None
     step: Annotated[
         Step | None,
         Field(
-            description="One point for so many seconds (`300`, `5m`, `1h`), a multiple of the interval; else every sample."
+            examples=["1h"],
+            description="One point for so many seconds (`300`, `5m`, `1h`), a multiple of the interval; else every sample.",
         ),
     ] = None
     agg: Annotated[Agg, Field(description="Which number stands for all samples of a step.")] = Agg.LAST
@@ -49,7 +51,14 @@ class HistoryAsked(Asked):
         Fill,
         Field(description="What stands where there is no sample; a missing point is left out unless told otherwise."),
     ] = Fill.NONE
-    format: Annotated[Format | None, Field(description="Without it, as the header `Accept` says; else JSON.")] = None
+
+
+class HistoryTableAsked(TableAsked, HistoryAsked):
+    """The same of CSV."""
+
+
+class HistoryInFormatAsked(TableAsked, FormatAsked, HistoryAsked):
+    """The same where the format is not known by the path."""
 
 
 class History(BaseModel):
@@ -93,14 +102,18 @@ class Series(NamedTuple):
         return self.asked.step or self.interval
 
 
+_FAILS = UNKNOWN | NOT_ACCEPTED | AWAY | UNCHANGED
+
+
 @router.get(
     "/metrics/{metric}/history",
     summary="The day of a metric",
+    operation_id="get_history",
     response_model=History,
-    responses=UNKNOWN | NOT_ACCEPTED | AWAY | UNCHANGED | also_as(Format.CSV, Format.NDJSON),
+    responses=_FAILS,
 )
 async def history(
-    metric: Name, asked: Annotated[HistoryAsked, Query()], request: Request, context: Context
+    metric: Name, asked: Annotated[HistoryInFormatAsked, Query()], request: Request, context: Context
 ) -> Response:
     """
     The samples of a metric, oldest first; without parameters, every price of the last 24 hours, 10,000 at most.
@@ -111,7 +124,43 @@ async def history(
     `max` are the digits that were received; `mean` and `fill=linear` are computed exactly and rounded
     once, to the nearest double. Nothing is drawn beyond the newest tick. What lies before the kept day,
     `candles` know; `older` and the header `Link` say where.
+
+    `format=csv` or `Accept: text/csv` here is the same as `history.csv`, and so with `ndjson`.
     """
+    format_ = wanted(request, asked.format, tuple(Format))
+    only_in_csv(format_, asked, "time", "bom")
+    return await _answered(metric, asked, format_, request, context)
+
+
+@router.get(
+    "/metrics/{metric}/history.csv",
+    summary="The day of a metric as CSV",
+    operation_id="get_history_csv",
+    response_class=CsvResponse,
+    responses=_FAILS,
+)
+async def history_csv(
+    metric: Name, asked: Annotated[HistoryTableAsked, Query()], request: Request, context: Context
+) -> Response:
+    """The samples of a metric, oldest first, as a table of `tick` and the measure. What is empty is not known."""
+    return await _answered(metric, asked, Format.CSV, request, context)
+
+
+@router.get(
+    "/metrics/{metric}/history.ndjson",
+    summary="The day of a metric, a line a point",
+    operation_id="get_history_ndjson",
+    response_class=NdjsonResponse,
+    responses=_FAILS,
+)
+async def history_ndjson(
+    metric: Name, asked: Annotated[HistoryAsked, Query()], request: Request, context: Context
+) -> Response:
+    """The samples of a metric, oldest first, each a JSON document on a line of its own: `tick` and `value`."""
+    return await _answered(metric, asked, Format.NDJSON, request, context)
+
+
+async def _answered(metric: str, asked: HistoryAsked, format_: Format, request: Request, context: State) -> Response:
     reader, name = context["reader"], Metric(metric.upper())
     tick, (record,) = await asyncio.gather(reader.tick(), reader.records([name]))
     if record is None:
@@ -119,17 +168,23 @@ async def history(
     newest = max(tick or 0, record.newest)
     series = _settled(asked, newest, context["interval"], int(context["clock"]()), request.query_params)
     points, hourly = await _points(reader, name, series)
-    format_, older = wanted(request, asked.format, tuple(Format)), _older(request, name, series)
+    older = _older(request, name, series)
     if format_ is Format.JSON:
         body = _json(name, series, points, older, hourly)
     elif format_ is Format.CSV:
-        body = table(("tick", asked.measure), points)
+        body = _csv(asked, points)
     else:
         body = "".join([f'{{"tick":{at},"value":{_NULL if value is None else value}}}\n' for at, value in points])
     answer = until_next_tick(request, context, Answer(body, newest, format_))
     if older:
         answer.headers["Link"] = f'<{older}>; rel="prev-archive"'
     return answer
+
+
+def _csv(asked: HistoryAsked, points: Sequence[Point]) -> str:
+    how = asked if isinstance(asked, TableAsked) else TableAsked()
+    ticks, values = [point[0] for point in points], [point[1] for point in points]
+    return table(("tick", asked.measure), zip(times(ticks, how), values, strict=True), how)
 
 
 def _older(request: Request, metric: Metric, series: Series) -> str | None:

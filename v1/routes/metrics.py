@@ -8,12 +8,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from .. import records
+from .. import exact, records
 from ..model import DAY, MEASURES, By, Measure, Metric, Place
 from ..moments import mean, spread
 from ..states import State, state
 from ..store import Listed, Newest
-from . import exact
 from .answers import Answer, until_next_tick
 from .asked import Asked, Limit, Name, Nothing
 from .context import Context
@@ -27,7 +26,9 @@ _NOTHING = {"metric": "", "measures": (), "samples": 0, "first": None, "last": N
 
 
 class MetricsAsked(Asked):
-    q: Annotated[str, Field(max_length=100, description="Only names that hold this text, whatever its case.")] = ""
+    q: Annotated[
+        str, Field(max_length=100, description="Only names that hold this text, whatever its case.", examples=["USD"])
+    ] = ""
     limit: Limit = 100
     cursor: Annotated[str, Field(max_length=100, description="Where to go on: `next` of the answer before.")] = ""
 
@@ -85,7 +86,13 @@ class MetricNow(BaseModel):
     measures: dict[Measure, MeasureNow]
 
 
-@router.get("/metrics", summary="List the metrics", response_model=Metrics, responses=NOT_ACCEPTED | AWAY | UNCHANGED)
+@router.get(
+    "/metrics",
+    summary="List the metrics",
+    operation_id="list_metrics",
+    response_model=Metrics,
+    responses=NOT_ACCEPTED | AWAY | UNCHANGED,
+)
 async def metrics(asked: Annotated[MetricsAsked, Query()], request: Request, context: Context) -> Response:
     """
     The metrics there are, by name.
@@ -114,6 +121,7 @@ async def metrics(asked: Annotated[MetricsAsked, Query()], request: Request, con
 @router.get(
     "/metrics/{metric}",
     summary="One metric now",
+    operation_id="get_metric",
     response_model=MetricNow,
     responses=UNKNOWN | NOT_ACCEPTED | AWAY | UNCHANGED,
 )

@@ -10,12 +10,12 @@ Errors as problem documents (RFC 9457) that name the field, the value, and what 
 import json
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, cast, get_origin
+from typing import Annotated, cast, get_origin
 
 import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from rapidfuzz import process
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -23,14 +23,13 @@ from starlette.routing import Match, Mount
 
 from ..archive import ArchiveError
 from ..model import Metric
+from ..rules.faults import MOST_FAULTS, first, shorten
 from ..store import Reader, StoreAway, StoreError
 from .asked import Nothing, accepted
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
 WARN_SECONDS = 60
-LONGEST_VALUE = 100
-"""Characters of a wrong value that are sent back, and compared with the names there are."""
 
 log = structlog.get_logger()
 
@@ -51,7 +50,9 @@ class Problem(BaseModel):
     status: int
     detail: str
     instance: str
-    errors: list[Wrong]
+    errors: Annotated[
+        list[Wrong], Field(max_length=MOST_FAULTS, description="The first of them; `detail` says how many more.")
+    ]
 
 
 class Refused(Exception):
@@ -67,15 +68,17 @@ class Refused(Exception):
 
 
 def not_accepted(*wrongs: tuple[str, object, str]) -> Refused:
-    """Refuse fields, each given as its name, its value, and what would be accepted."""
-    errors = [Wrong(field=field, value=_short(value), accepted=what) for field, value, what in wrongs]
-    detail = "; ".join(f"{each.field}: {each.value!r} is not accepted; accepted: {each.accepted}" for each in errors)
-    return Refused(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors)
+    """Refuse fields, each given as its name, its value, and what would be accepted; the first of many are told."""
+    errors = [
+        Wrong(field=shorten(field), value=shorten(value), accepted=what) for field, value, what in wrongs[:MOST_FAULTS]
+    ]
+    lines = [f"{each.field}: {each.value!r} is not accepted; accepted: {each.accepted}" for each in errors]
+    return Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(first(lines, len(wrongs))), errors)
 
 
 async def unknown(reader: Reader, metric: str, where: str = "in the last day") -> Refused:
     """Refuse a metric without samples: it is dead, or nobody gives it, or its name is wrong; with the nearest names."""
-    nearest, asked = nearest_to(metric, [*await reader.metrics()]), _short(metric)
+    nearest, asked = nearest_to(metric, [*await reader.metrics()]), shorten(metric)
     dead, unmet = await reader.dead(), await reader.unmet()
     why = f"no metric {asked!r} has a sample {where}"
     if metric in dead:
@@ -88,13 +91,13 @@ async def unknown(reader: Reader, metric: str, where: str = "in the last day") -
 
 def not_there(what: str, asked: str, names: Sequence[str] = ()) -> Refused:
     """Refuse what is asked for by its id and is not there."""
-    nearest, asked = nearest_to(asked, names), _short(asked)
+    nearest, asked = nearest_to(asked, names), shorten(asked)
     detail = f"there is no {what} {asked!r}{f'; nearest: {nearest}' if nearest else ''}"
     return Refused(HTTPStatus.NOT_FOUND, detail, [Wrong(field="id", value=asked, accepted=nearest)])
 
 
 def nearest_to(asked: str, names: Sequence[str]) -> str:
-    return ", ".join(name for name, _, _ in process.extract(_short(asked), names, limit=3))
+    return ", ".join(name for name, _, _ in process.extract(shorten(asked), names, limit=3))
 
 
 def document(
@@ -214,8 +217,3 @@ def _methods(request: Request) -> list[str]:
 async def _broken(request: Request, _: Exception) -> Response:
     # The server logs the exception itself, with its trace: it is raised again after this answer.
     return document(request.url.path, HTTPStatus.INTERNAL_SERVER_ERROR, "an error of ours; the log has the reason")
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."

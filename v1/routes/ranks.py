@@ -3,17 +3,17 @@
 import asyncio
 import json
 from http import HTTPStatus
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from ..model import By, Measure, Metric
 from ..store import Reader
-from .answers import Answer, harmless, table, until_next_tick, wanted
-from .asked import Asked, ByWhat, Format, Limit, Name, OfMeasure
-from .context import Context
-from .document import AWAY, NOT_ACCEPTED, UNCHANGED, UNKNOWN, also_as
+from .answers import Answer, CsvResponse, only_in_csv, quoted, table, until_next_tick, wanted
+from .asked import Asked, ByWhat, Format, JsonOrCsvAsked, Limit, Name, OfMeasure, TableAsked
+from .context import Context, State
+from .document import AWAY, NOT_ACCEPTED, UNCHANGED, UNKNOWN
 from .problems import Refused, unknown
 
 FURTHEST = 1_000_000
@@ -29,10 +29,14 @@ class RankAsked(Asked):
 class RanksAsked(RankAsked):
     limit: Limit = 100
     offset: Annotated[int, Field(ge=0, le=FURTHEST, description="How many of the first to leave out.")] = 0
-    format: Annotated[
-        Literal["json", "csv"] | None,
-        Field(description="Without it, as the header `Accept` says; else JSON."),
-    ] = None
+
+
+class RanksTableAsked(TableAsked, RanksAsked):
+    """The same of CSV."""
+
+
+class RanksInFormatAsked(TableAsked, JsonOrCsvAsked, RanksAsked):
+    """The same where the format is not known by the path."""
 
 
 class RankOfMetric(BaseModel):
@@ -68,6 +72,7 @@ class Ranks(BaseModel):
 @router.get(
     "/metrics/{metric}/rank",
     summary="The rank of a metric",
+    operation_id="get_rank",
     response_model=RankOfMetric,
     responses=UNKNOWN | NOT_ACCEPTED | AWAY | UNCHANGED,
 )
@@ -104,20 +109,43 @@ async def _unranked(reader: Reader, metric: Metric, asked: RankAsked) -> Refused
 @router.get(
     "/ranks",
     summary="Who moves most",
+    operation_id="list_ranks",
     response_model=Ranks,
-    responses=NOT_ACCEPTED | AWAY | UNCHANGED | also_as(Format.CSV),
+    responses=NOT_ACCEPTED | AWAY | UNCHANGED,
 )
-async def ranks(asked: Annotated[RanksAsked, Query()], request: Request, context: Context) -> Response:
-    """All metrics by how much a measure moved over the last 24 hours, those that moved most first."""
+async def ranks(asked: Annotated[RanksInFormatAsked, Query()], request: Request, context: Context) -> Response:
+    """
+    All metrics by how much a measure moved over the last 24 hours, those that moved most first.
+
+    `format=csv` or `Accept: text/csv` here is the same as `ranks.csv`.
+    """
+    format_ = wanted(request, Format(asked.format) if asked.format else None, (Format.JSON, Format.CSV))
+    only_in_csv(format_, asked, "time", "bom")
+    return await _ranks(asked, format_, request, context)
+
+
+@router.get(
+    "/ranks.csv",
+    summary="Who moves most, as CSV",
+    operation_id="list_ranks_csv",
+    response_class=CsvResponse,
+    responses=NOT_ACCEPTED | AWAY | UNCHANGED,
+)
+async def ranks_csv(asked: Annotated[RanksTableAsked, Query()], request: Request, context: Context) -> Response:
+    """All metrics by how much a measure moved over the last 24 hours, as a table; it has no times."""
+    return await _ranks(asked, Format.CSV, request, context)
+
+
+async def _ranks(asked: RanksAsked, format_: Format, request: Request, context: State) -> Response:
     reader = context["reader"]
     tick, ranking = await asyncio.gather(
         reader.tick(), reader.ranking(asked.measure, asked.by, asked.offset, asked.limit)
     )
-    named = Format(asked.format) if asked.format else None
-    format_ = wanted(request, named, (Format.JSON, Format.CSV))
     rows = [(place.rank, place.metric, place.value, place.samples) for place in ranking.places]
     if format_ is Format.CSV:
-        body = table(tuple(RankItem.model_fields), [(place, harmless(metric), *rest) for place, metric, *rest in rows])
+        how = asked if isinstance(asked, TableAsked) else TableAsked()
+        texts = [(place, quoted(metric), *rest) for place, metric, *rest in rows]
+        body = table(tuple(RankItem.model_fields), texts, how)
     else:
         items = [dict(zip(RankItem.model_fields, row, strict=True)) for row in rows]
         known = {"measure": asked.measure, "by": asked.by, "at": tick, "of": ranking.of, "ranks": items}

@@ -9,19 +9,21 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field
 from starlette.convertors import StringConvertor, register_url_convertor
 
-from ..rules import Kind, Rule, WrongRule, parse_rule
+from .. import exact
+from ..rules import Rule, WrongRule, parse_rule
 from ..rules.book import Book, Entry, Origin, read_book
 from ..rules.file import unknown_channels
-from ..rules.rule import DECIMALS, OF_ANY_KIND, OF_KIND, RESERVED, never_fires
+from ..rules.rule import DECIMALS, RESERVED, never_fires
 from ..store import TooMany
-from . import exact
 from .answers import changed, until_changed
 from .asked import Asked, Limit, Nothing
-from .bodies import NOT_READ, described, refused, schema_of, sent
+from .bodies import NOT_READ, described, refused, sent
 from .context import Context, State
 from .document import AWAY, NOT_ACCEPTED, UNCHANGED, Responses
+from .examples import EXAMPLE_RULE
 from .matches import Names
 from .problems import Problem, Refused, not_accepted, not_there
+from .schemas import NEW_RULE, RULE, RULES
 
 router = APIRouter(tags=["rules"])
 
@@ -34,7 +36,9 @@ class _Name(StringConvertor):
 
 register_url_convertor("rule", _Name())
 
-RuleId = Annotated[str, Path(max_length=64, description="As it was given when the rule was made.")]
+_ID = "As it was given when the rule was made."
+ShownId = Annotated[str, Path(max_length=64, description=_ID, examples=["stale"])]
+RuleId = Annotated[str, Path(max_length=64, description=_ID, examples=[EXAMPLE_RULE["id"]])]
 
 
 class RulesAsked(Asked):
@@ -52,57 +56,12 @@ class _Known(NamedTuple):
     interval: int
 
 
-def _schemas() -> list[dict[str, Any]]:
-    """Give one schema for each kind of rule, with the fields that it has."""
-    whole = schema_of(Rule)
-    made = []
-    for kind in Kind:
-        fields = {
-            name: field
-            for name, field in whole["properties"].items()
-            if name not in OF_ANY_KIND or name in OF_KIND[kind]
-        }
-        must = ["id", "kind", *(["percent"] if kind is Kind.CHANGE else [])]
-        fields["kind"] = {"const": kind.value, "description": kind.value}
-        made.append({"type": "object", "properties": fields, "required": must, "additionalProperties": False})
-    return made
-
-
-RULE_SCHEMA = {"anyOf": _schemas()}
-_SHOWN_SCHEMA = {
-    "description": "A rule with the fields of its kind.",
-    "type": "object",
-    "properties": {
-        "id": {"type": "string"},
-        "kind": {"enum": [kind.value for kind in Kind]},
-        "origin": {
-            "enum": [origin.value for origin in Origin],
-            "description": "Who has written it: nobody, somebody through this API, or the file of rules.",
-        },
-        "matches": {"type": "integer", "description": "How many metrics it watches now."},
-        "note": {"type": ["string", "null"], "description": "Why it says nothing now, where that is known."},
-    },
-    "required": ["id", "kind", "origin", "matches", "note"],
-}
-
-
 def _answer(schema: Mapping[str, Any], status: int = 200, description: str = "The rule.") -> Responses:
     return {status: {"description": description, "content": {"application/json": {"schema": schema}}}}
 
 
-_LIST = _answer(
-    {
-        "type": "object",
-        "properties": {
-            "rules": {"type": "array", "items": _SHOWN_SCHEMA},
-            "problem": {"type": ["string", "null"], "description": "What is wrong with the file of rules."},
-            "next": {"type": ["string", "null"], "description": "The `cursor` of what follows; null at the end."},
-        },
-        "required": ["rules", "problem", "next"],
-    },
-    description="The rules, by id.",
-)
-_ONE = _answer(_SHOWN_SCHEMA)
+_LIST = _answer(RULES, description="The rules, by id.")
+_ONE = _answer(RULE)
 _UNKNOWN: Responses = {404: {"model": Problem, "description": "There is no such rule; `errors` has the nearest ids."}}
 _IN_THE_WAY: Responses = {
     409: {"model": Problem, "description": "There is one of this id, it is one of the file, or there are too many."}
@@ -110,7 +69,9 @@ _IN_THE_WAY: Responses = {
 _WRITTEN = NOT_READ | NOT_ACCEPTED | _IN_THE_WAY | AWAY
 
 
-@router.get("/rules", summary="List the rules", responses=_LIST | NOT_ACCEPTED | AWAY | UNCHANGED)
+@router.get(
+    "/rules", summary="List the rules", operation_id="list_rules", responses=_LIST | NOT_ACCEPTED | AWAY | UNCHANGED
+)
 async def rules(asked: Annotated[RulesAsked, Query()], request: Request, context: Context) -> Response:
     """
     The rules there are, by id: those that are there by default, those of this API, and those of the file.
@@ -128,8 +89,13 @@ async def rules(asked: Annotated[RulesAsked, Query()], request: Request, context
     return until_changed(request, exact.dumps(body))
 
 
-@router.get("/rules/{id:rule}", summary="One rule", responses=_ONE | _UNKNOWN | NOT_ACCEPTED | AWAY | UNCHANGED)
-async def rule(id: RuleId, _: Annotated[Nothing, Query()], request: Request, context: Context) -> Response:  # noqa: A002
+@router.get(
+    "/rules/{id:rule}",
+    summary="One rule",
+    operation_id="get_rule",
+    responses=_ONE | _UNKNOWN | NOT_ACCEPTED | AWAY | UNCHANGED,
+)
+async def rule(id: ShownId, _: Annotated[Nothing, Query()], request: Request, context: Context) -> Response:  # noqa: A002
     """A rule as it is in force."""
     known = await _known(context)
     return until_changed(request, exact.dumps(_shown(_entry(known.book, id), known)))
@@ -138,8 +104,9 @@ async def rule(id: RuleId, _: Annotated[Nothing, Query()], request: Request, con
 @router.post(
     "/rules",
     summary="Make a rule",
-    responses=_answer(_SHOWN_SCHEMA, 201) | _WRITTEN,
-    openapi_extra=described(RULE_SCHEMA),
+    operation_id="create_rule",
+    responses=_answer(RULE, 201) | _WRITTEN,
+    openapi_extra=described(NEW_RULE, EXAMPLE_RULE),
     status_code=HTTPStatus.CREATED,
 )
 async def make(_: Annotated[Nothing, Query()], request: Request, context: Context) -> Response:
@@ -154,8 +121,9 @@ async def make(_: Annotated[Nothing, Query()], request: Request, context: Contex
 @router.put(
     "/rules/{id:rule}",
     summary="Put a rule",
-    responses=_ONE | _answer(_SHOWN_SCHEMA, 201, "The rule, which is new.") | _WRITTEN,
-    openapi_extra=described(RULE_SCHEMA),
+    operation_id="put_rule",
+    responses=_ONE | _answer(RULE, 201, "The rule, which is new.") | _WRITTEN,
+    openapi_extra=described(NEW_RULE, EXAMPLE_RULE),
 )
 async def put(id: RuleId, _: Annotated[Nothing, Query()], request: Request, context: Context) -> Response:  # noqa: A002
     """A rule in place of the one of its id, be that a default one; or a new one."""
@@ -169,6 +137,7 @@ async def put(id: RuleId, _: Annotated[Nothing, Query()], request: Request, cont
 @router.delete(
     "/rules/{id:rule}",
     summary="Delete a rule",
+    operation_id="delete_rule",
     responses={204: {"description": "It is gone."}} | _UNKNOWN | NOT_ACCEPTED | _IN_THE_WAY | AWAY,
     status_code=HTTPStatus.NO_CONTENT,
 )

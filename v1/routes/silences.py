@@ -7,16 +7,18 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
+from .. import exact
 from ..rules import Silence, WrongSilence, parse_silence
 from ..rules.book import read_book
 from ..store import TooMany
-from . import exact
 from .answers import changed, until_changed
-from .asked import TIME_SCHEMA, Asked, Limit, Nothing, moment
-from .bodies import NOT_READ, described, refused, schema_of, sent
+from .asked import ANY_TIME_SCHEMA, Asked, Limit, Nothing, any_moment
+from .bodies import NOT_READ, described, refused, sent
 from .context import Context
 from .document import AWAY, NOT_ACCEPTED, UNCHANGED, Responses
+from .examples import EXAMPLE_SILENCE
 from .problems import Problem, Refused, not_accepted, not_there
+from .schemas import named, schema_of, sent_schema
 
 router = APIRouter(tags=["silences"])
 
@@ -49,12 +51,21 @@ def _schema() -> dict[str, Any]:
     schema = schema_of(Silence)
     # An id is made where none is given, and times may be written in other ways, too.
     schema["properties"] |= {
-        "from": TIME_SCHEMA | {"description": "When it begins; without it now."},
-        "to": TIME_SCHEMA,
+        "from": ANY_TIME_SCHEMA | {"description": "When it begins; without it now."},
+        "to": ANY_TIME_SCHEMA
+        | {"description": "When it ends, `+1h` for an hour from now; itself not silent any more."},
     }
-    return schema | {"required": ["to"]}
+    return named("NewSilence", sent_schema(schema | {"required": ["to"], "description": "A silence to be."}))
 
 
+SilenceId = Annotated[
+    str,
+    Path(
+        max_length=64,
+        description="As it was given, or made, with the silence.",
+        examples=[EXAMPLE_SILENCE["id"]],
+    ),
+]
 _UNKNOWN: Responses = {
     404: {"model": Problem, "description": "There is no such silence; `errors` has the nearest ids."}
 }
@@ -62,7 +73,11 @@ _IN_THE_WAY: Responses = {409: {"model": Problem, "description": "There is one o
 
 
 @router.get(
-    "/silences", summary="List the silences", response_model=Silences, responses=NOT_ACCEPTED | AWAY | UNCHANGED
+    "/silences",
+    summary="List the silences",
+    operation_id="list_silences",
+    response_model=Silences,
+    responses=NOT_ACCEPTED | AWAY | UNCHANGED,
 )
 async def silences(asked: Annotated[SilencesAsked, Query()], request: Request, context: Context) -> Response:
     """The silences there are, by id; those that ended are kept for 30 days."""
@@ -79,9 +94,10 @@ async def silences(asked: Annotated[SilencesAsked, Query()], request: Request, c
 @router.post(
     "/silences",
     summary="Make a silence",
+    operation_id="create_silence",
     response_model=SilenceOut,
     responses=NOT_READ | NOT_ACCEPTED | _IN_THE_WAY | AWAY,
-    openapi_extra=described(_schema()),
+    openapi_extra=described(_schema(), EXAMPLE_SILENCE),
     status_code=HTTPStatus.CREATED,
 )
 async def make(_: Annotated[Nothing, Query()], request: Request, context: Context) -> Response:
@@ -105,11 +121,12 @@ async def make(_: Annotated[Nothing, Query()], request: Request, context: Contex
 @router.delete(
     "/silences/{id}",
     summary="Delete a silence",
+    operation_id="delete_silence",
     responses={204: {"description": "It is gone."}} | _UNKNOWN | NOT_ACCEPTED | AWAY,
     status_code=HTTPStatus.NO_CONTENT,
 )
 async def delete(
-    id: Annotated[str, Path(max_length=64, description="As it was given, or made, with the silence.")],  # noqa: A002
+    id: SilenceId,  # noqa: A002
     _: Annotated[Nothing, Query()],
     context: Context,
 ) -> Response:
@@ -138,7 +155,7 @@ def _checked(document: object, now: int) -> Silence:
 
 def _instant(name: str, written: object, now: int) -> int:
     try:
-        return moment(written).at(now)
+        return any_moment(written).at(now)
     except ValueError as error:
         raise not_accepted((name, written, str(error))) from error
 

@@ -4,20 +4,20 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from operator import attrgetter
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, WithJsonSchema
 
 from ..archive import ArchiveError
+from ..exact import dumps
 from ..model import MINUTE
 from ..settings import PREFIX
 from ..toplist import About, Coin, Snapshot, is_late, reach
-from .answers import Answer, harmless, table, until_next_tick, wanted
-from .asked import Asked, Format, Time
+from .answers import Answer, CsvResponse, only_in_csv, quoted, table, times, until_next_tick, wanted
+from .asked import Asked, Format, JsonOrCsvAsked, TableAsked, Time
 from .context import Context, State
-from .document import NOT_ACCEPTED, UNCHANGED, also_as
-from .exact import dumps
+from .document import NOT_ACCEPTED, UNCHANGED, Responses
 from .problems import RETRY_SECONDS, Problem, Refused, Wrong, not_accepted
 
 MOST_COINS = 5000
@@ -32,7 +32,10 @@ COLUMNS = {
     "volume_time": "Volume Time",
 }
 """The columns that there are, and what CSV calls them."""
+MOST_LETTERS = 200
+_COLUMN = f"({'|'.join(COLUMNS)})"
 TEXTS = ("symbol", "name")
+TIMES = ("price_time", "volume_time")
 USUAL_COLUMNS = ("rank", "symbol", "price_usd")
 SETTINGS = (f"{PREFIX}COINMARKETCAP_API_KEY", f"{PREFIX}CRYPTOCOMPARE_API_KEY")
 
@@ -43,16 +46,39 @@ class TopAsked(Asked):
     limit: Annotated[int, Field(ge=1, le=MOST_COINS, description="How many coins at most.")] = 100
     datetime: Annotated[
         Time | None,
-        Field(description="The minute that is asked for: the newest list at it or before. Without it: now."),
+        Field(
+            description="The minute that is asked for: the newest list at it or before. Without it: now.",
+            examples=["now"],
+        ),
     ] = None
-    format: Annotated[
-        Literal["json", "csv"] | None,
-        Field(description="Without it, as the header `Accept` says; else JSON."),
-    ] = None
+
+
+class ColumnsAsked(TableAsked):
+    """How the CSV is written."""
+
     columns: Annotated[
         str | None,
-        Field(description=f"Columns of the CSV, with commas between: {', '.join(COLUMNS)}.", max_length=200),
+        Field(max_length=MOST_LETTERS),
+        WithJsonSchema(
+            {
+                "type": "string",
+                "pattern": f"^ *{_COLUMN} *(, *{_COLUMN} *)*$",
+                "maxLength": MOST_LETTERS,
+                "examples": ["rank,symbol,name,price_usd"],
+            }
+        ),
+        Field(
+            description=f"Columns of the CSV, with commas between: {', '.join(COLUMNS)}.",
+        ),
     ] = None
+
+
+class TopTableAsked(ColumnsAsked, TopAsked):
+    """The same of CSV."""
+
+
+class TopInFormatAsked(ColumnsAsked, JsonOrCsvAsked, TopAsked):
+    """The same where the format is not known by the path."""
 
 
 class TopCoin(BaseModel):
@@ -91,36 +117,57 @@ class Top(BaseModel):
     ranks: TopPart
 
 
+_FAILS: Responses = {
+    404: {"model": Problem, "description": "There is no list of that time; `detail` says which times there are."},
+    503: {"model": Problem, "description": "There is no list yet, or the store is away; `detail` says why."},
+    **NOT_ACCEPTED,
+    **UNCHANGED,
+}
+
+
 @router.get(
     "/top",
     summary="The largest coins and their prices",
+    operation_id="get_top_list",
     response_model=Top,
-    responses={
-        404: {"model": Problem, "description": "There is no list of that time; `detail` says which times there are."},
-        503: {"model": Problem, "description": "There is no list yet, or the store is away; `detail` says why."},
-    }
-    | NOT_ACCEPTED
-    | UNCHANGED
-    | also_as(Format.CSV),
+    responses=_FAILS,
 )
-async def top(asked: Annotated[TopAsked, Query()], request: Request, context: Context) -> Response:
+async def top(asked: Annotated[TopInFormatAsked, Query()], request: Request, context: Context) -> Response:
     """
     The largest cryptocurrencies by 24 h volume with their USD price, now or at a time of the past.
 
     Of the past day there is a list of every minute. Where one has none, the newest before it is given, as long
     as it may stand for it: the longer of its two lists' intervals, and the margin. Of the time before there is
     one of every full hour. Ages say how old its parts were at the time asked for.
+
+    `format=csv` or `Accept: text/csv` here is the same as `top.csv`.
     """
+    format_ = wanted(request, Format(asked.format) if asked.format else None, (Format.JSON, Format.CSV))
+    only_in_csv(format_, asked, "columns", "time", "bom")
+    return await _answered(asked, format_, request, context)
+
+
+@router.get(
+    "/top.csv",
+    summary="The largest coins and their prices, as CSV",
+    operation_id="get_top_list_csv",
+    response_class=CsvResponse,
+    responses=_FAILS,
+)
+async def top_csv(asked: Annotated[TopTableAsked, Query()], request: Request, context: Context) -> Response:
+    """The largest cryptocurrencies, as a table. Texts stand in quotation marks, and what is empty is not known."""
+    return await _answered(asked, Format.CSV, request, context)
+
+
+async def _answered(asked: TopAsked, format_: Format, request: Request, context: State) -> Response:
     now = int(context["clock"]())
     at = now if asked.datetime is None else asked.datetime.at(now)
-    columns = _columns(asked.columns)
-    format_ = wanted(request, Format(asked.format) if asked.format else None, (Format.JSON, Format.CSV))
-    if asked.columns is not None and format_ is Format.JSON:
-        raise not_accepted(("columns", asked.columns, "only with format=csv"))
+    how = asked if isinstance(asked, ColumnsAsked) else ColumnsAsked()
+    columns = _columns(how.columns)
     snapshot = await _snapshot(context, at // MINUTE * MINUTE)
     coins = snapshot.coins[: asked.limit]
     if format_ is Format.CSV:
-        body, identity = _csv(coins, columns), None
+        body, identity = _csv(coins, columns, how), None
     else:
         body, identity = _json(snapshot, coins, at)
     # A list of the past does not change, but with "now" in its question it is another one in a minute.
@@ -171,12 +218,13 @@ def _columns(named: str | None) -> Sequence[str]:
     return columns
 
 
-def _csv(coins: Sequence[Coin], columns: Sequence[str]) -> str:
+def _csv(coins: Sequence[Coin], columns: Sequence[str], how: TableAsked) -> str:
     cells: list[Iterable[object]] = []
     for name in columns:
         column = map(attrgetter(name), coins)
-        cells.append(map(harmless, column) if name in TEXTS else column)
-    return table([COLUMNS[name] for name in columns], zip(*cells, strict=True))
+        is_time = name in TIMES
+        cells.append(map(quoted, column) if name in TEXTS else times(column, how) if is_time else column)
+    return table([COLUMNS[name] for name in columns], zip(*cells, strict=True), how)
 
 
 def _json(snapshot: Snapshot, coins: Sequence[Coin], at: int) -> tuple[str, str]:

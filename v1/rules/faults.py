@@ -10,6 +10,10 @@ from pydantic_core import ErrorDetails
 Fault = tuple[str, object, str]
 """(field, value, what is accepted)"""
 
+MOST_FAULTS = 20
+"""Faults that are told; of more, how many there are. A document may have thousands, each with all that is accepted."""
+LONGEST_VALUE = 100
+"""Characters of a wrong value, or of a name that somebody made up, that are told."""
 
 _WORDS = {
     "missing": "a value; it must be given",
@@ -24,7 +28,7 @@ class NotAccepted(Exception):
     """A document that cannot be meant; `errors` has every fault."""
 
     def __init__(self, errors: Sequence[Fault]) -> None:
-        super().__init__("; ".join(map(_line, errors)))
+        super().__init__("; ".join(first([_line(error) for error in errors[: MOST_FAULTS + 1]], len(errors))))
         self.errors = errors
 
     @property
@@ -42,10 +46,22 @@ def faults(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
     return [_fault(each, model) for each in error.errors()]
 
 
+def first(lines: Sequence[str], of: int) -> list[str]:
+    """Return the lines that are told of `of` lines, and how many more there are."""
+    told = [*lines[:MOST_FAULTS]]
+    return [*told, f"and {of - len(told):,} more"] if of > len(told) else told
+
+
+def shorten(value: object) -> str:
+    """Return the beginning of a value, marked where it is not all."""
+    text = str(value)
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
+
+
 def _line(fault: Fault) -> str:
     field, value, accepted = fault
-    shown = repr(value) if isinstance(value, str) else str(value)
-    return f"{field}{': ' if field else ''}{shown} is not accepted; accepted: {accepted}"
+    shown = repr(shorten(value)) if isinstance(value, str) else shorten(value)
+    return f"{shorten(field)}{': ' if field else ''}{shown} is not accepted; accepted: {accepted}"
 
 
 def _fault(error: ErrorDetails, model: type[BaseModel]) -> Fault:

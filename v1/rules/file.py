@@ -16,7 +16,7 @@ from collections.abc import Container, Sequence
 from decimal import Decimal
 from typing import Any
 
-from .faults import NotAccepted
+from .faults import NotAccepted, first, shorten
 from .rule import Rule, parse_rule
 
 MOST_RULES = 1000
@@ -42,7 +42,7 @@ def read_rules_file(text: str, interval: int, channels: Container[str] | None = 
     document = read_toml(text)
     other = next((name for name in document if name != "rules"), None)
     if other is not None:
-        raise WrongFile(f"{other!r} is not accepted; accepted: [[rules]]")
+        raise WrongFile(f"{shorten(other)!r} is not accepted; accepted: [[rules]]")
     return read_rules(document.get("rules", []), interval, channels)
 
 
@@ -60,7 +60,7 @@ def read_rules(tables: object, interval: int, channels: Container[str] | None = 
             faults += [f"{_name(number, table)}: {line}" for line in error.lines]
     faults += _twice(rules)
     if faults:
-        raise WrongFile("\n".join(faults))
+        raise WrongFile("\n".join(first(faults, len(faults))))
     return tuple(rules)
 
 
@@ -78,7 +78,7 @@ def _with_channels(rule: Rule, channels: Container[str] | None) -> Rule:
 
 def _name(number: int, table: object) -> str:
     named = table.get("id") if isinstance(table, dict) else None
-    return f"rule {number} ({named})" if isinstance(named, str) else f"rule {number}"
+    return f"rule {number} ({shorten(named)})" if isinstance(named, str) else f"rule {number}"
 
 
 def _twice(rules: Sequence[Rule]) -> list[str]:

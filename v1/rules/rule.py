@@ -44,7 +44,7 @@ RESERVED = "backtest"
 """No rule is called so: in the API that is a place of its own."""
 ENOUGH = 30
 """Numbers that a window must hold where a rule does not say how many, or half of what fits into it."""
-_NEVER_NEGATIVE = (Measure.PRICE, Measure.VOLUME, Measure.INTERVAL_VOLUME)
+NEVER_NEGATIVE = (Measure.PRICE, Measure.VOLUME, Measure.INTERVAL_VOLUME)
 _WHOLE = 100
 """Percent."""
 
@@ -151,14 +151,14 @@ class Rule(BaseModel):
     def _has_one_bound(self) -> None:
         if (self.above is None) == (self.below is None):
             raise ValueError("above: a number, or one for `below` instead: a threshold rule has one of the two")
-        if self.below is not None and self.measure in _NEVER_NEGATIVE and decimals.parse(self.below)[0] <= 0:
+        if self.below is not None and self.measure in NEVER_NEGATIVE and decimals.parse(self.below)[0] <= 0:
             raise ValueError(f"below: a number above zero; {self.measure} is never less, so it could never fire")
 
     def _can_change(self) -> None:
         if self.percent is None:
             raise ValueError("percent: a number above zero; a change rule must say by how much")
         units, places = decimals.parse(self.percent)
-        if self.direction == "down" and self.measure in _NEVER_NEGATIVE and units >= _WHOLE * decimals.power(places):
+        if self.direction == "down" and self.measure in NEVER_NEGATIVE and units >= _WHOLE * decimals.power(places):
             raise ValueError(f"percent: less than 100; {self.measure} never falls by more, so it could never fire")
 
     def matches(self, metric: Metric) -> bool:

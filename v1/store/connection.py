@@ -29,9 +29,8 @@ from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import TimeoutError as NoAnswer
 from redis.maint_notifications import MaintNotificationsConfig
 
-from .pool import Pool, code_of
-
 from ..redaction import redact
+from .pool import Pool, code_of
 
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 15.0

@@ -9,7 +9,6 @@ come twice, whether it knows the `id` already.
 
 import hashlib
 import hmac
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -17,7 +16,7 @@ from typing import Any, NamedTuple
 from aiohttp import ClientConnectorError, ClientResponse, ClientSession
 from yarl import URL
 
-from worker.latest import Alert
+from worker.latest import Alert, exact
 from worker.notify.addresses import Private, check_literal
 from worker.notify.base import Answer, Message, NotSent, Refused, not_sent, told_apart, words
 
@@ -57,7 +56,7 @@ class Webhook:
         self._clock = clock
 
     async def send(self, message: Message) -> Answer:
-        body = json.dumps(envelope(message), ensure_ascii=False, separators=(",", ":")).encode()
+        body = exact.dumps(envelope(message)).encode()
         headers = self._headers(body)
         address = self._address
         for _ in range(_MOST_HOPS + 1):
@@ -135,4 +134,6 @@ def envelope(message: Message) -> Mapping[str, Any]:
 def _document(alert: Alert) -> Mapping[str, Any]:
     told = ("id", "rule", "name", "kind", "severity", "event", "metric", "measure", "at", "value", "mean", "ratio")
     counted = ("samples", "since", "rank", "of")
-    return {field: getattr(alert, field) for field in (*told, *counted)}
+    document = {field: getattr(alert, field) for field in (*told, *counted)}
+    # A number like the others, with the digits that were received: as in the answers of the API.
+    return document | {"value": exact.digits(alert.value)}

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from v1.backtest import NeverOn, Trial, play, report, ticks_of, variants
+from v1.backtest.report import DIGESTS_FEWER, STEPS_MORE, _why_more
 from v1.model import By, Measure, Metric, Reading, Sample
 from v1.moments import of
 from v1.ranks import Standing, score, score_one
@@ -119,7 +120,9 @@ def test_rules_are_on_from_the_start_to_the_end_and_windows_fill_before():
         (rule("change", percent=5, window="4h"), NOON + 4 * HOUR),
         (rule("deviation"), NOON + DAY),
         (rule("frozen"), NOON + HOUR),
+        (rule("ratio", for_="10m"), NOON + HOUR + 600),
         (rule("threshold", above=1), None),
+        (rule("threshold", above=1, for_="5m"), NOON + 300),
         (rule("stale"), None),
     ],
     ids=lambda each: each.kind if hasattr(each, "kind") else "",
@@ -132,6 +135,65 @@ def test_it_is_said_until_when_windows_were_not_full(one, until):
 
 def test_who_starts_late_enough_needs_no_warming_up():
     assert tried(rule(), ["1"] * 62, start=NOON + HOUR)["warm_up"] is None
+
+
+HOLDS = st.lists(st.sampled_from([None, "1", "2", "2", "2"]), min_size=8, max_size=40)
+
+
+@given(HOLDS, st.integers(0, 5), st.integers(1, 7))
+def test_a_rule_that_must_hold_speaks_from_the_start_on_as_if_it_had_always_been_on(series, hold, skipped):
+    one, start = rule("threshold", above=1, for_=hold * MINUTE, cooldown=0), NOON + skipped * MINUTE
+
+    whole, part = tried(one, series), tried(one, series, start=start)
+
+    assert part["alerts"] == [alert for alert in whole["alerts"] if alert["at"] >= start]
+
+
+@given(st.lists(st.sampled_from(["1", "2", "2", "2"]), min_size=12, max_size=40), st.integers(0, 5), st.integers(1, 6))
+def test_after_its_warm_up_a_part_of_history_says_what_the_whole_does(series, hold, skipped):
+    one, first = rule("threshold", above=1, for_=hold * MINUTE, cooldown=0), NOON + skipped * MINUTE
+    trial = Trial([one], (), MINUTE)
+
+    whole = tried(one, series)
+    part = report(play(ticks(series[skipped:], first=first), trial), trial)
+
+    known = part["warm_up"]["until"] if part["warm_up"] else first
+    assert known == first + hold * MINUTE
+    assert [alert for alert in part["alerts"] if alert["at"] >= known] == [
+        alert for alert in whole["alerts"] if alert["at"] >= known
+    ]
+
+
+def test_a_rule_that_matches_no_metric_says_so():
+    assert tried(rule(metrics="KRAKEN:DOGE*"), ["1", "1"])["notes"] == [
+        "r: no metric matches KRAKEN:DOGE*, none of the 1 that were played"
+    ]
+    assert tried(rule(), ["1", "1"])["notes"] == []
+    assert tried(rule())["notes"] == ["r: no metric matches *, for there is no sample"]
+
+
+def test_why_a_longer_cooldown_comes_to_more_messages_is_said():
+    # With 10 minutes it says 9 things, with 15 minutes 10.
+    written = "_ 70 1 1 _ 9 _ 3 2 3 1 30 1 5 3 1 1 1 3 22 1 70 3 70 3 9 5 9 9 1 _ 3 7 5 7 2 3 1 3 22 2 30 7 _ 2"
+    series = [None if value == "_" else value for value in written.split()]
+
+    found = tried(rule("threshold", above=1, cooldown="10m", resolved=True), series, sweep=True)["rules"][0]["sweep"]
+
+    messages = {cell["cooldown"]: cell["messages"] for cell in found["cells"] if cell["above"] == "1"}
+    assert (messages[600], messages[900]) == (9, 10)
+    assert found["why"] == STEPS_MORE
+
+
+def test_why_fewer_alerts_come_to_more_messages_is_said():
+    def cell(number, cooldown, alerts, messages):
+        return {"factor": number, "cooldown": cooldown, "alerts": alerts, "messages": messages}
+
+    assert _why_more("factor", [cell("3", 0, 12, 2), cell("3", 900, 8, 8)]) == DIGESTS_FEWER
+    assert _why_more("factor", [cell("3", 900, 1, 1), cell("5", 0, 2, 2)]) is None
+
+
+def test_why_there_is_nothing_to_explain_is_not_said():
+    assert tried(rule(), ["1"] * 5, sweep=True)["rules"][0]["sweep"]["why"] is None
 
 
 # ---- the table ---------------------------------------------------------------------------------------------------------

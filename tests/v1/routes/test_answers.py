@@ -1,9 +1,13 @@
 """What all answers have in common: caches, compression, methods, errors, and both names of the version."""
 
+import csv
 import gzip
+import io
 
 import pytest
 from aiohttp import ClientSession
+
+from v1.routes.answers import quoted
 
 from ..serving import HOUR, MINUTE, NOON, every_minute, fill, sample, serving, tick
 
@@ -172,3 +176,47 @@ async def test_without_a_setting_no_other_page_may_ask(api):
     answer = await api.get("/v1/ranks", Origin="https://example.org")
 
     assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+@pytest.mark.parametrize("sign", "=+-@＝＋－＠\t\r\n")
+def test_no_spreadsheet_takes_a_text_for_a_formula(sign):
+    assert quoted(f'{sign}1+"2"') == f'"\'{sign}1+""2"""'
+
+
+@pytest.mark.parametrize("text", ["NA", "1E5", "null", "Ünï, Inc.", ""])
+def test_a_text_of_csv_stands_in_quotation_marks_and_is_read_back_as_it_was(text):
+    written = f"1,{quoted(text)}\n"
+
+    assert written == f'1,"{text}"\n'
+    assert [*csv.reader(io.StringIO(written))] == [["1", text]]
+
+
+@pytest.mark.usefixtures("hour")
+@pytest.mark.parametrize(
+    "path, first",
+    [
+        ("metrics/KRAKEN:BTCUSD/history", "2021-05-17T11:01:00Z,46000.50"),
+        ("metrics/KRAKEN:BTCUSD/candles", "2021-05-17T11:00:00Z,46000.50,"),
+        ("ranks", '1,"KRAKEN:BTCUSD",'),
+    ],
+)
+async def test_every_csv_has_iso_times_and_a_byte_order_mark_where_they_are_asked_for(api, path, first):
+    query = {"time": "iso", "bom": "yes"}
+    alone, named = await api.get(f"/v1/{path}.csv", query), await api.get(f"/v1/{path}", query | {"format": "csv"})
+    plain = await api.get(f"/v1/{path}.csv")
+
+    assert alone.text.startswith("\ufeff")
+    assert alone.text.split("\n")[1].startswith(first)
+    assert (named.text, named.headers["Content-Type"]) == (alone.text, alone.headers["Content-Type"])
+    assert not plain.text.startswith("\ufeff")
+    assert "Z," not in plain.text
+
+
+@pytest.mark.usefixtures("hour")
+@pytest.mark.parametrize("kind", ["history", "candles"])
+async def test_each_format_has_an_address_of_its_own_with_the_same_answer(api, kind):
+    path = f"/v1/metrics/KRAKEN:BTCUSD/{kind}"
+    for format_ in ("csv", "ndjson"):
+        alone, named = await api.get(f"{path}.{format_}"), await api.get(path, {"format": format_})
+
+        assert (alone.status, alone.text, alone.headers["ETag"]) == (200, named.text, named.headers["ETag"])

@@ -1,14 +1,16 @@
 """Trying rules over HTTP: what is answered, what is too much, and that others are answered meanwhile."""
 
 import asyncio
-import threading
+import os
+import signal
+from pathlib import Path
 
 import pytest
 
-from v1.backtest import play
+from v1.backtest_process import runner
 from v1.routes import backtest as module
 
-from ..serving import NOON, every_minute, fill
+from ..serving import NOON, every_minute, fill, serving
 
 RULE = {"id": "spike", "kind": "ratio", "min_samples": 2}
 
@@ -114,24 +116,76 @@ async def test_what_takes_too_long_is_broken_off(api, monkeypatch):
     assert "-1 seconds at most" in answer.json["errors"][0]["accepted"]
 
 
-@pytest.mark.usefixtures("spiked")
-async def test_one_is_tried_at_a_time_and_others_are_answered_meanwhile(api, monkeypatch):
-    going, gate = threading.Event(), threading.Event()
+@pytest.fixture
+def endless(monkeypatch, tmp_path):
+    """Processes that write their id into a file, and then do nothing for as long as somebody holds their input."""
+    path = tmp_path / "process"
+    monkeypatch.setattr(runner, "COMMAND", ("sh", "-c", f"echo $$ > {path}.new; mv {path}.new {path}; exec cat >&2"))
+    return path
 
-    def held(*arguments):
-        going.set()
-        gate.wait(10)
-        return play(*arguments)
 
-    monkeypatch.setattr(module, "play", held)
+async def begun(path) -> int:
+    while not path.exists():
+        await asyncio.sleep(0.01)
+    return int(path.read_text())
+
+
+async def ended(process: int) -> None:
+    while Path(f"/proc/{process}").exists():
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.usefixtures("server")
+async def test_one_is_tried_at_a_time_and_others_are_answered_meanwhile(api, endless):
     first = asyncio.create_task(tried(api))
-    await asyncio.to_thread(going.wait, 10)
+    process = await begun(endless)
 
     second, meanwhile = await tried(api), await api.get("/v1/metrics")
-    gate.set()
+    os.kill(process, signal.SIGKILL)
 
     assert (second.status, "one call at a time" in second.json["detail"]) == (429, True)
-    assert (meanwhile.status, (await first).status) == (200, 200)
+    assert second.headers["Retry-After"] == "5"
+    assert (meanwhile.status, (await first).status) == (200, 500)
+
+
+async def test_one_that_nobody_waits_for_any_more_is_ended(api, endless):
+    asked = asyncio.create_task(tried(api))
+    process = await begun(endless)
+
+    asked.cancel()
+
+    await ended(process)
+
+
+async def test_one_does_not_hold_up_the_end_of_the_server(clock, server, endless):
+    stop = asyncio.Event()
+    async with serving(clock, server, stop) as api:
+        asked = asyncio.create_task(tried(api))
+        process = await begun(endless)
+        stop.set()
+        answer = await asked
+
+        assert (answer.status, "about to stop" in answer.json["detail"]) == (503, True)
+        await ended(process)
+
+
+async def test_one_that_does_not_end_in_its_time_is_ended(api, monkeypatch, endless):
+    monkeypatch.setattr(module, "MOST_SECONDS", 0.0)
+    monkeypatch.setattr(runner, "GRACE_SECONDS", 0.1)
+
+    answer = await tried(api)
+
+    assert (answer.status, answer.json["errors"][0]["field"]) == (422, "rules")
+    await ended(await begun(endless))
+
+
+async def test_why_one_failed_is_for_the_log_alone(api, monkeypatch, caplog):
+    monkeypatch.setattr(runner, "COMMAND", ("sh", "-c", "echo what went wrong >&2; exit 1"))
+
+    answer = await tried(api)
+
+    assert (answer.status, answer.json["detail"]) == (500, "an error of ours; the log has the reason")
+    assert "what went wrong" in caplog.text
 
 
 @pytest.mark.usefixtures("spiked")

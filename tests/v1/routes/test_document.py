@@ -1,13 +1,29 @@
 """The OpenAPI document says what is served, and what is served keeps to it."""
 
 import asyncio
+import json
+import re
 import sys
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
+import pytest
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it has no types
+
+from v1 import exact
+from v1.backtest_process import runner
+from v1.model import Metric, Reading
+from v1.records import Heard
+from v1.routes.openapi import EXAMPLES
+from v1.rules import Engine, parse_rule
 from v1.store import TopWriter
+from worker.tick import tick
 
-from ..serving import NOON, every_minute, fill
+from ..serving import NOON, every_minute, fill, serving
 from .test_top import made
+
+SPIKES = Engine([parse_rule({"id": "spike", "kind": "threshold", "above": 100})], (), 60)
 
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 
@@ -24,10 +40,16 @@ async def test_every_operation_says_what_it_is_and_how_it_fails(api):
         "/v1/metrics",
         "/v1/metrics/{metric}",
         "/v1/metrics/{metric}/candles",
+        "/v1/metrics/{metric}/candles.csv",
+        "/v1/metrics/{metric}/candles.ndjson",
         "/v1/metrics/{metric}/history",
+        "/v1/metrics/{metric}/history.csv",
+        "/v1/metrics/{metric}/history.ndjson",
         "/v1/metrics/{metric}/rank",
         "/v1/ranks",
+        "/v1/ranks.csv",
         "/v1/top",
+        "/v1/top.csv",
         "/v1/rules",
         "POST /v1/rules",
         "POST /v1/rules/backtest",
@@ -54,14 +76,154 @@ async def test_every_operation_says_what_it_is_and_how_it_fails(api):
                 assert set(response["content"]) == {"application/problem+json"}, (path, status)
 
 
-async def test_no_operation_has_the_name_of_another(api):
+async def test_operations_have_short_names_that_say_what_they_do(api):
     document = (await api.get("/openapi.json")).json
 
-    names = [each["operationId"] for operations in document["paths"].values() for each in operations.values()]
+    names = [operation["operationId"] for _, _, operation in operations_of(document)]
     assert len(names) == len(set(names))
+    assert [name for name in names if not re.fullmatch("[a-z]+(_[a-z]+){1,3}", name)] == []
 
 
-async def test_answers_to_whatever_the_document_allows_and_forbids_are_those_it_promises(api, writer, tmp_path):
+async def test_every_document_that_is_sent_or_answered_has_a_schema_with_a_name(api):
+    document = (await api.get("/openapi.json")).json
+
+    for path, method, operation in operations_of(document):
+        contents = [response.get("content", {}) for response in operation["responses"].values()]
+        for content in [operation.get("requestBody", {}).get("content", {}), *contents]:
+            for media_type, said in content.items():
+                assert "$ref" in said["schema"] or "json" not in media_type.split("/")[1].split("+"), (path, method)
+                assert media_type != "text/csv" or said["schema"] == {"type": "string"}
+        succeeds = [
+            content
+            for status, response in operation["responses"].items()
+            if status < "3"
+            for content in [response.get("content", {})]
+        ]
+        assert all(len(content) <= 1 for content in succeeds), (path, method)
+
+
+async def test_no_schema_is_there_that_nothing_refers_to_and_none_is_missing(api):
+    text = (await api.get("/openapi.json")).text
+
+    schemas = set(json.loads(text)["components"]["schemas"])
+    assert set(re.findall('"#/components/schemas/([^"]+)"', text)) == schemas
+
+
+async def test_every_example_of_an_answer_keeps_to_its_schema(api):
+    document = (await api.get("/openapi.json")).json
+
+    for path, method, operation in operations_of(document):
+        for status, response in operation["responses"].items():
+            for media_type, content in response.get("content", {}).items():
+                if "json" in media_type and "ndjson" not in media_type:
+                    schema = content["schema"] | {"components": document["components"]}
+                    errors = [*Draft202012Validator(schema).iter_errors(content["example"])]
+                    assert errors == [], (path, method, status)
+
+
+@pytest.mark.parametrize("keys, schemes", [("", None), ("a key of sixteen letters", {"bearer", "header", "basic"})])
+async def test_how_a_key_is_shown_is_said_where_one_is_wanted(clock, server, keys, schemes):
+    async with serving(clock, server, api_keys=keys) as api:
+        document = (await api.get("/openapi.json", Authorization=f"Bearer {keys}")).json
+
+    found = document["components"].get("securitySchemes")
+    assert (found and set(found)) == schemes
+    assert ("security" in document) == bool(schemes)
+    for path, _, operation in operations_of(document):
+        assert ("security" in operation) == (bool(schemes) and path.startswith("/health/")), path
+
+
+async def test_every_example_works_as_it_is_filled_in(api, writer):
+    """What `/docs` sends when somebody presses "Execute" without changing anything."""
+    metric = {"SIMULATED:BTCUSD": every_minute([str(minute) for minute in range(1, 90)])}
+    await fill(writer, metric)
+    await tick(NOON + 60, {Metric("SIMULATED:BTCUSD"): Heard(Reading("900"), "tests")}, writer, SPIKES)
+    await TopWriter(writer._redis).put(made(NOON))
+
+    document = (await api.get("/openapi.json")).json
+
+    assert "EXAMPLE:" not in json.dumps(document)
+    sent = 0
+    for path, method, operation in operations_of(document):
+        query, where = {}, path
+        for parameter in operation.get("parameters", []):
+            value = parameter.get("example", parameter["schema"].get("default"))
+            if parameter["in"] == "path":
+                where = where.replace(f"{{{parameter['name']}}}", quote(value))
+            elif value is not None:
+                query[parameter["name"]] = value
+        body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example")
+        answer = await (api.get(where, query) if method == "get" else api.send(method.upper(), where, body))
+        assert 200 <= answer.status < 300, (method, path, query, answer.text)
+        sent += 1
+    assert sent == 26
+
+
+async def test_before_the_first_sample_the_examples_are_names_like_theirs(api):
+    document = (await api.get("/openapi.json")).json
+
+    example = document["paths"]["/v1/rules"]["post"]["requestBody"]["content"]["application/json"]["example"]
+    assert example["metrics"] == "KRAKEN:BTCUSD"
+    assert parse_rule(example, 60).id == "example-moves-5-percent"
+
+
+@pytest.mark.parametrize(
+    "rule, is_accepted",
+    [
+        ({"kind": "threshold", "above": 1}, True),
+        ({"kind": "threshold", "below": "1.5"}, True),
+        ({"kind": "threshold"}, False),
+        ({"kind": "threshold", "above": 2, "below": 1}, False),
+        ({"kind": "threshold", "below": 0}, False),
+        ({"kind": "threshold", "measure": "volume", "below": -1}, False),
+        ({"kind": "threshold", "measure": "change_percentage", "below": -1}, True),
+        ({"kind": "ratio", "factor": 0}, False),
+        ({"kind": "ratio", "window": 86401}, False),
+        ({"kind": "ratio", "cooldown": -1}, False),
+        ({"kind": "change", "percent": None}, False),
+        ({"kind": "change", "percent": 0.1}, True),
+        ({"kind": "deviation", "factor": 3}, False),
+        ({"kind": "rank", "step": -1}, False),
+    ],
+    ids=str,
+)
+async def test_the_schema_of_a_rule_says_what_the_code_does(api, rule, is_accepted):
+    document = (await api.get("/openapi.json")).json
+    schema = {"$ref": "#/components/schemas/NewRule", "components": document["components"]}
+
+    answer = await api.send("POST", "/v1/rules", {"id": "r"} | rule)
+
+    assert (answer.status == 201) == is_accepted
+    assert Draft202012Validator(schema).is_valid({"id": "r"} | rule) == is_accepted
+
+
+async def test_the_schema_of_columns_says_what_the_code_does(api, writer):
+    await TopWriter(writer._redis).put(made(NOON))
+    parameters = (await api.get("/openapi.json")).json["paths"]["/v1/top.csv"]["get"]["parameters"]
+    (schema,) = [each["schema"] for each in parameters if each["name"] == "columns"]
+
+    for columns in ("rank", "rank,name", "rank , id", "", "prize", "rank,", ",", "rank;id"):
+        is_accepted = (await api.get("/v1/top.csv", {"columns": columns})).status == 200
+        assert Draft202012Validator(schema).is_valid(columns) == is_accepted, columns
+
+
+def operations_of(document):
+    """Give path, method and description of every operation, in the order of the document."""
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            yield path, method, operation
+
+
+@pytest.mark.timeout(300)  # thousands of requests
+async def test_answers_to_whatever_the_document_allows_and_forbids_are_those_it_promises(
+    api, writer, tmp_path, monkeypatch
+):
+    # Hundreds of backtests, each in a process of its own, would take minutes; what a real one answers is among the
+    # examples, and those keep to the schema.
+    examples: Any = exact.loads(EXAMPLES.read_text())
+    known = examples["POST /rules/backtest"]["200"]["application/json"]
+    (tmp_path / "answer").write_text(exact.dumps(known))
+    monkeypatch.setattr(runner, "COMMAND", ("cat", tmp_path / "answer"))
     await fill(writer, {"KRAKEN:BTCUSD": every_minute([str(minute) for minute in range(90)])})
     await TopWriter(writer._redis).put(made(NOON))
 

@@ -18,13 +18,12 @@ import pytest
 
 from tests.loopback.toplists import april
 from tests.shared import shared
-from v1 import keys
+from v1 import exact, keys
 from v1.archive.writer import ArchiveWriter
 from v1.decimals import difference, parse, text
 from v1.model import Metric, Reading, Sample
 from v1.records import Heard, change_percentage, interval_return
-from v1.routes import exact
-from v1.routes.document import EXAMPLES
+from v1.routes.openapi import EXAMPLES
 from v1.routes.problems import MEDIA_TYPE as PROBLEM
 from v1.rules import Engine, parse_rule
 from v1.store import TopWriter, Writer, connect
@@ -48,23 +47,42 @@ ASKED = {
     ("/metrics/{metric}", "404", "application/problem+json"): "/v1/metrics/BINANCE:BTCUSD",
     ("/metrics/{metric}", "422", "application/problem+json"): f"/v1{BTC}?measure=price",
     ("/metrics/{metric}/history", "200", "application/json"): f"/v1{BTC}/history?from=-4m",
-    ("/metrics/{metric}/history", "200", "text/csv"): f"/v1{BTC}/history?from=-4h&step=1h&agg=min&format=csv",
-    ("/metrics/{metric}/history", "200", "application/x-ndjson"): f"/v1{BTC}/history?from=-2m&format=ndjson",
+    ("/metrics/{metric}/history.csv", "200", "text/csv"): f"/v1{BTC}/history.csv?from=-4h&step=1h&agg=min",
+    ("/metrics/{metric}/history.ndjson", "200", "application/x-ndjson"): f"/v1{BTC}/history.ndjson?from=-2m",
     ("/metrics/{metric}/history", "404", "application/problem+json"): "/v1/metrics/BINANCE:DOGEUSD/history",
     ("/metrics/{metric}/history", "422", "application/problem+json"): f"/v1{BTC}/history?from=yesterday&measure=prize",
     ("/metrics/{metric}/candles", "200", "application/json"): f"/v1{BTC}/candles?from=-3h",
-    ("/metrics/{metric}/candles", "200", "text/csv"): f"/v1{BTC}/candles?interval=4h&from=-8h&format=csv",
-    ("/metrics/{metric}/candles", "200", "application/x-ndjson"): f"/v1{BTC}/candles?interval=1d&format=ndjson",
+    ("/metrics/{metric}/candles.csv", "200", "text/csv"): f"/v1{BTC}/candles.csv?interval=4h&from=-8h",
+    ("/metrics/{metric}/candles.ndjson", "200", "application/x-ndjson"): f"/v1{BTC}/candles.ndjson?interval=1d",
     ("/metrics/{metric}/candles", "404", "application/problem+json"): "/v1/metrics/BINANCE:DOGEUSD/candles",
     ("/metrics/{metric}/candles", "422", "application/problem+json"): f"/v1{BTC}/candles?interval=2h",
     ("/metrics/{metric}/rank", "200", "application/json"): f"/v1{BTC}/rank?by=cv",
     ("/metrics/{metric}/rank", "404", "application/problem+json"): "/v1/metrics/BINANCE:XRPBTC/rank",
     ("/metrics/{metric}/rank", "422", "application/problem+json"): f"/v1{BTC}/rank?by=variance",
     ("/ranks", "200", "application/json"): "/v1/ranks?by=cv&limit=3",
-    ("/ranks", "200", "text/csv"): "/v1/ranks?by=cv&limit=3&format=csv",
+    ("/ranks.csv", "200", "text/csv"): "/v1/ranks.csv?by=cv&limit=3",
     ("/ranks", "422", "application/problem+json"): "/v1/ranks?measure=prize",
+    ("/metrics/{metric}/history.csv", "404", "application/problem+json"): "/v1/metrics/BINANCE:DOGEUSD/history.csv",
+    ("/metrics/{metric}/history.csv", "422", "application/problem+json"): f"/v1{BTC}/history.csv?time=local",
+    (
+        "/metrics/{metric}/history.ndjson",
+        "404",
+        "application/problem+json",
+    ): "/v1/metrics/BINANCE:DOGEUSD/history.ndjson",
+    ("/metrics/{metric}/history.ndjson", "422", "application/problem+json"): f"/v1{BTC}/history.ndjson?time=iso",
+    ("/metrics/{metric}/candles.csv", "404", "application/problem+json"): "/v1/metrics/BINANCE:DOGEUSD/candles.csv",
+    ("/metrics/{metric}/candles.csv", "422", "application/problem+json"): f"/v1{BTC}/candles.csv?bom=maybe",
+    (
+        "/metrics/{metric}/candles.ndjson",
+        "404",
+        "application/problem+json",
+    ): "/v1/metrics/BINANCE:DOGEUSD/candles.ndjson",
+    ("/metrics/{metric}/candles.ndjson", "422", "application/problem+json"): f"/v1{BTC}/candles.ndjson?interval=2h",
+    ("/ranks.csv", "422", "application/problem+json"): "/v1/ranks.csv?measure=prize",
+    ("/top.csv", "404", "application/problem+json"): "/v1/top.csv?datetime=2021-05-18",
+    ("/top.csv", "422", "application/problem+json"): "/v1/top.csv?columns=rank,prize",
     ("/top", "200", "application/json"): "/v1/top?limit=3",
-    ("/top", "200", "text/csv"): "/v1/top?limit=5&format=csv",
+    ("/top.csv", "200", "text/csv"): "/v1/top.csv?limit=5",
     ("/top", "404", "application/problem+json"): "/v1/top?datetime=2021-05-18",
     ("/top", "422", "application/problem+json"): "/v1/top?limit=10000",
     ("/rules", "200", "application/json"): "/v1/rules?limit=2",
@@ -125,9 +143,15 @@ AWAY = [
     "/metrics/{metric}",
     "/metrics/{metric}/history",
     "/metrics/{metric}/candles",
+    "/metrics/{metric}/history.csv",
+    "/metrics/{metric}/history.ndjson",
+    "/metrics/{metric}/candles.csv",
+    "/metrics/{metric}/candles.ndjson",
     "/metrics/{metric}/rank",
     "/ranks",
+    "/ranks.csv",
     "/top",
+    "/top.csv",
     "/rules",
     "POST /rules",
     "POST /rules/backtest",

@@ -12,7 +12,9 @@ from ..serving import raw, serving
 
 @pytest.fixture
 async def locked(server, clock):
-    async with serving(clock, server, api_keys="first-of-two-keys, sécond-of-two-keys, clà-of-sixteen-là, ключ-от-всех-дверей") as api:
+    async with serving(
+        clock, server, api_keys="first-of-two-keys, sécond-of-two-keys, clà-of-sixteen-là, ключ-от-всех-дверей"
+    ) as api:
         yield api
 
 

@@ -215,6 +215,8 @@ async def test_who_accepts_what_is_not_offered_gets_json(api):
         pytest.param({"from": "NaN"}, "from", "unix seconds", id="not a number"),
         pytest.param({"from": "-5"}, "from", "unix seconds", id="before 1970"),
         pytest.param({"from": "1960-01-01"}, "from", "not before 1970", id="long before 1970"),
+        pytest.param({"from": "+1h"}, "from", "from now on is not accepted here", id="the future"),
+        pytest.param({"to": "now 1h"}, "to", "from now on is not accepted here", id="a plus that became a space"),
         pytest.param({"from": NOON * 1000}, "from", "looks like milliseconds", id="milliseconds"),
         pytest.param({"to": "9" * 400}, "to", "unix seconds", id="a number without end"),
         pytest.param({"to": "-99999999d9"}, "to", "unix seconds", id="no unit"),

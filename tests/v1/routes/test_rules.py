@@ -1,6 +1,7 @@
 """Rules over HTTP: those that there are and where they come from, changing them, and what is not accepted."""
 
 import json
+import re
 
 import pytest
 from redis.asyncio import Redis
@@ -376,3 +377,32 @@ async def test_with_keys_nobody_writes_without_one(server, clock):
         made = await closed.send("POST", "/v1/rules", SPIKE, Authorization="Bearer secret-of-16-or-more")
 
     assert (refused.status, made.status) == (401, 201)
+
+
+@pytest.mark.parametrize("method, path", [("POST", "rules"), ("POST", "rules/backtest"), ("POST", "silences")])
+async def test_of_thousands_of_faults_the_first_are_told_and_how_many_more(api, method, path):
+    document = {f"field{number}": 1 for number in range(4000)}
+
+    answer = await api.send(method, f"/v1/{path}", document)
+
+    assert answer.status == 422
+    assert len(answer.json["errors"]) == 20
+    assert re.search(r"and 3,98[0-9] more$", answer.json["detail"])
+    assert len(answer.text) < 30_000
+
+
+@pytest.mark.parametrize("document", [{"f" * 60_000: 1}, {"id": "i" * 60_000}, {"metrics": ":" * 60_000}])
+@pytest.mark.parametrize("path", ["rules", "silences"])
+async def test_of_a_long_name_or_value_the_beginning_is_told(api, path, document):
+    answer = await api.send("POST", f"/v1/{path}", document)
+
+    assert answer.status == 422
+    assert len(answer.text) < 10_000
+    assert "..." in answer.json["detail"]
+
+
+async def test_of_thousands_of_parameters_the_first_are_told(api):
+    answer = await api.get("/v1/ranks?" + "&".join(f"p{number}=1" for number in range(300)))
+
+    assert (answer.status, len(answer.json["errors"])) == (422, 20)
+    assert answer.json["detail"].endswith("and 280 more")

@@ -35,6 +35,21 @@ async def test_a_silence_says_whether_it_lasts(api, start, end, state):
     assert (made.status, made.json["state"]) == (201, state)
 
 
+@pytest.mark.parametrize(
+    "times, start, end",
+    [
+        ({"to": "+1h"}, 5, HOUR + 5),
+        ({"from": "now+30m", "to": "+90m"}, 1805, 5405),
+        ({"from": "-1d", "to": "now+90s"}, 5 - 24 * HOUR, 95),
+    ],
+    ids=["from now", "later", "since yesterday"],
+)
+async def test_times_from_now_reach_both_ways(api, times, start, end):
+    made = await api.send("POST", "/v1/silences", times)
+
+    assert (made.status, made.json["from"], made.json["to"]) == (201, NOON + start, NOON + end)
+
+
 async def test_a_silence_that_is_over_is_still_listed(api, clock):
     await api.send("POST", "/v1/silences", {"id": "s", "to": NOON + 60})
     clock.now += 60

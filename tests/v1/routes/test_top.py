@@ -109,7 +109,7 @@ async def test_csv_is_rank_symbol_price_and_safe_in_a_spreadsheet(api: Api, top:
     answer = await api.get("/v1/top", {"format": "csv"})
 
     assert answer.headers["Content-Type"].startswith("text/csv")
-    assert answer.text == "Rank,Symbol,Price USD\n1,BTC,56507.38254720854\n2,SHIB,1.1e-05\n3,'=2+5,\n"
+    assert answer.text == 'Rank,Symbol,Price USD\n1,"BTC",56507.38254720854\n2,"SHIB",1.1e-05\n3,"\'=2+5",\n'
 
 
 async def test_other_columns_come_as_they_are_named(api: Api, top: TopWriter):
@@ -123,6 +123,26 @@ async def test_other_columns_come_as_they_are_named(api: Api, top: TopWriter):
         ["SHIBA INU", "1.5E+9", "5994", str(NOON - 60), "2"],
         ["'@evil, Inc.", "7", "", "", "3"],
     ]
+
+
+async def test_csv_has_iso_times_and_a_byte_order_mark_where_they_are_asked_for(api: Api, top: TopWriter):
+    await put(top)
+
+    query = {"time": "iso", "bom": "yes", "columns": "rank,price_time"}
+    alone, named = await api.get("/v1/top.csv", query), await api.get("/v1/top", query | {"format": "csv"})
+
+    assert alone.text == "\ufeffRank,Price Time\n1,2021-05-17T11:59:02Z\n2,2021-05-17T11:59:00Z\n3,\n"
+    assert named.text == alone.text
+
+
+@pytest.mark.parametrize("query", [{"time": "iso"}, {"bom": "yes"}, {"columns": "rank", "format": "json"}], ids=str)
+async def test_how_csv_is_written_is_said_of_csv_alone(api: Api, top: TopWriter, query):
+    await put(top)
+
+    answer = await api.get("/v1/top", query)
+
+    (error,) = answer.json["errors"]
+    assert (answer.status, error["field"], error["accepted"]) == (422, next(iter(query)), "only with format=csv")
 
 
 async def test_a_reader_that_prefers_csv_gets_it(api: Api, top: TopWriter):
@@ -245,7 +265,7 @@ async def test_a_part_that_becomes_late_makes_it_another_answer(api: Api, top: T
         pytest.param({"format": "csv", "columns": "rank,prize"}, "columns", "price_usd", id="unknown column"),
         pytest.param({"format": "csv", "columns": ""}, "columns", "any of rank", id="no column"),
         pytest.param({"columns": "rank"}, "columns", "only with format=csv", id="columns of JSON"),
-        pytest.param({"top": 5}, "top", "limit, datetime, format, columns", id="unknown parameter"),
+        pytest.param({"top": 5}, "top", "limit, datetime, format, time, bom, columns", id="unknown parameter"),
     ],
 )
 async def test_what_is_not_accepted_is_named_with_what_would_be(api: Api, query, field, accepted):

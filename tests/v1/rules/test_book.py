@@ -175,3 +175,24 @@ def test_where_the_channels_are_not_known_every_one_is_accepted():
     (rule,) = read_rules_file('[[rules]]\nid="a"\nkind="ratio"\nchannels=["telegraph"]', 60, None)
 
     assert rule.channels == ("telegraph",)
+
+
+def test_of_a_document_with_thousands_of_faults_the_first_are_told_with_their_values_cut():
+    digits, names = "9" * 4000, "\n".join(f'[[rules]]\nid = "{"A" * 4000}{number}"' for number in range(150))
+    texts = {
+        "a value": f'[[rules]]\nid = "a"\nkind = "ratio"\nwindow = "{"9" * 900_000}"',
+        "a number": f'[[rules]]\nid = "a"\nkind = "ratio"\nfactor = {digits}',
+        "a fraction": f'[[rules]]\nid = "a"\nkind = "ratio"\nfactor = 0.{"9" * 900_000}',
+        "a field": f"[[rules]]\n{'f' * 900_000} = 1",
+        "a table": f"[[{'r' * 900_000}]]",
+        "many rules": names,
+        "many fields": "[[rules]]\n" + "\n".join(f"f{number} = 1" for number in range(3000)),
+    }
+    for what, text in texts.items():
+        with pytest.raises(WrongFile) as caught:
+            read_rules_file(text, 60)
+
+        assert len(str(caught.value)) < 20_000, what
+        assert len(str(caught.value).split("\n")) <= 21, what
+        assert ("..." in str(caught.value)) == (what != "many fields")
+        assert ("more" in str(caught.value)) == (what in ("many rules", "many fields"))

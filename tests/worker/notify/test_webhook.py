@@ -7,6 +7,8 @@ import json
 
 import pytest
 
+from v1.routes.alerts import AlertTold
+from v1.routes.webhook import WebhookMessage
 from worker.notify import sessions
 from worker.notify.base import Limited, Refused, Unavailable
 from worker.notify.webhook import Target, Webhook
@@ -35,6 +37,7 @@ async def test_the_document_has_the_alert_whole_and_in_words(end: End, webhook: 
     ((request, body),) = end.asked
     assert answer.text == "200 fine"
     assert (request.method, request.path_qs, request.content_type) == ("POST", "/in?x=1", "application/json")
+    assert b'"value":1.08e-05,' in body
     assert json.loads(body) == {
         "id": "spike.KRAKEN:BTCUSD.1621260300",
         "at": 1621260300,
@@ -54,7 +57,7 @@ async def test_the_document_has_the_alert_whole_and_in_words(end: End, webhook: 
             "metric": "KRAKEN:BTCUSD",
             "measure": "price",
             "at": 1621260300,
-            "value": "1.08e-05",
+            "value": 1.08e-05,
             "mean": 123.8,
             "ratio": 3.4006,
             "samples": 58,
@@ -64,6 +67,18 @@ async def test_the_document_has_the_alert_whole_and_in_words(end: End, webhook: 
         },
         "digest": None,
     }
+
+
+async def test_every_message_keeps_to_what_the_document_of_the_api_says(end: End, webhook: Webhook):
+    test = message()._replace(alerts=())
+    for each in (message(), message(value=None, mean=None), many(310), test):
+        await webhook.send(each)
+
+    for _, body in end.asked:
+        WebhookMessage.model_validate_json(body, strict=True)
+        assert set(json.loads(body)) == set(WebhookMessage.model_fields)
+    alert = json.loads(end.asked[0][1])["alert"]
+    assert set(alert) == set(AlertTold.model_fields)
 
 
 async def test_a_digest_has_its_strongest_alerts_and_their_number(end: End, webhook: Webhook):

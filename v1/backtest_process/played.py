@@ -1,0 +1,80 @@
+"""What a backtest process does: it reads the kept day of the store, plays it, and writes the answer as JSON."""
+
+import time
+from collections.abc import Callable
+
+from .. import exact
+from ..backtest import CLOCK_UNKNOWN, RANK_OF_PART, NeverOn, Trial, play, report, ticks_of, variants
+from ..model import Metric
+from ..rules import Kind, NotAccepted, Rule, parse_rule
+from ..rules.book import read_book
+from ..store import Kept, Reader, Shelf, TooMuch, connect, kept_day
+from .job import Job, accept_less
+
+
+class TooLong(Exception):
+    """It takes longer than anybody waits."""
+
+
+async def backtest(job: Job) -> str:
+    """Return the answer. Raises `NotAccepted` where it is too much, and `StoreAway`."""
+    rules = [parse_rule(document, job.interval) for document in job.rules]
+    check = _deadline(job.most_seconds)
+    try:
+        async with connect(job.redis, "backtest") as redis:
+            kept, is_whole = await _kept(Reader(redis), rules, job.most_samples)
+            silences = [*read_book((await Shelf(redis).shelved()).written, job.interval).silences.values()]
+        trial = Trial(rules, silences, job.interval, job.start, job.end, is_whole)
+        return _played(trial, kept, job, check)
+    except NeverOn as error:
+        accepted = f"a tick that is played: {error.last} or before"
+        raise NotAccepted([("from", error.start, accepted)]) from error
+    except TooLong as error:
+        raise _too_much(f"{len(rules)} rules", f"{job.most_seconds:g} seconds") from error
+
+
+async def _kept(reader: Reader, rules: list[Rule], most: int) -> tuple[Kept, bool]:
+    """Read the day of all metrics, or where those are too many, of those that the rules watch; tell which."""
+
+    def is_watched(metric: Metric) -> bool:
+        return any(rule.matches(metric) for rule in rules)
+
+    try:
+        return await kept_day(reader, most=most), True
+    except TooMuch as error:
+        if any(rule.kind is Kind.RANK for rule in rules):
+            accepted = f"{accept_less(f'{most:,} samples')}; a rank rule needs all metrics"
+            raise NotAccepted([("rules", str(error), accepted)]) from error
+    try:
+        return await kept_day(reader, is_watched, most), False
+    except TooMuch as error:
+        raise _too_much(str(error), f"{most:,} samples") from error
+
+
+def _too_much(asked: str, most: str) -> NotAccepted:
+    return NotAccepted([("rules", asked, accept_less(most))])
+
+
+def _deadline(most: float) -> Callable[[int], None]:
+    """Return what raises `TooLong` when it is called later than `most` seconds from now."""
+    end = time.monotonic() + most
+
+    def check(_: int) -> None:
+        if time.monotonic() > end:
+            raise TooLong
+
+    return check
+
+
+def _played(trial: Trial, kept: Kept, job: Job, check: Callable[[int], None]) -> str:
+    others = variants(trial.rules, trial.interval) if job.sweep else []
+    ticks = ticks_of(kept.samples, kept.sources, trial.interval, kept.until)
+    played = play(ticks, trial, [other.rule for other in others], check)
+    notes = [] if trial.is_whole else [RANK_OF_PART]
+    if any(rule.kind is Kind.FROZEN for rule in trial.rules):
+        notes.append(CLOCK_UNKNOWN)
+    found = report(played, trial, others, [*notes, *job.notes], job.limit)
+    for cell in [cell for rule in found["rules"] if rule["sweep"] for cell in rule["sweep"]["cells"]]:
+        cell.update({name: exact.digits(str(number)) for name, number in cell.items()})
+    alerts = [alert | {"value": exact.digits(alert["value"])} for alert in found["alerts"]]
+    return exact.dumps(found | {"alerts": alerts})
