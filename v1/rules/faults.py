@@ -7,6 +7,8 @@ from annotated_types import Ge, Le
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+LONGEST_SHOWN = 200
+"""Letters of a value that a fault shows."""
 Fault = tuple[str, object, str]
 """(field, value, what is accepted)"""
 
@@ -42,9 +44,17 @@ def faults(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
     return [_fault(each, model) for each in error.errors()]
 
 
+def shorten(text: str) -> str:
+    """Return the beginning of a long text: what was sent may be as long as it likes, what is said of it not."""
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
+
+
 def _line(fault: Fault) -> str:
     field, value, accepted = fault
-    shown = repr(value) if isinstance(value, str) else str(value)
+    try:
+        shown = shorten(repr(value) if isinstance(value, str) else str(value))
+    except ValueError:  # Python writes no whole number of more than 4,300 digits
+        shown = "a number of thousands of digits"
     return f"{field}{': ' if field else ''}{shown} is not accepted; accepted: {accepted}"
 
 

@@ -298,6 +298,8 @@ async def test_the_id_is_that_of_the_path(api):
         pytest.param("", "JSON: Expecting value", id="nothing"),
         pytest.param('{"factor": NaN}', "NaN is no number", id="no number"),
         pytest.param("[" * 30_000, "JSON: ", id="too deep"),
+        pytest.param('{"above": 1e9999999999999999999}', "JSON: '1e9999999999999999999' is not", id="an exponent"),
+        pytest.param(f'{{"above": {"9" * 5000}}}', "JSON: Exceeds the limit", id="5,000 digits"),
         pytest.param("[1]", "a document of fields and values", id="a list"),
     ],
 )
