@@ -227,4 +227,8 @@ def _played(tried: _Tried, kept: Kept, seen: Callable[[int], None]) -> dict[str,
     found = report(played, trial, others, tried.notes, tried.limit)
     for cell in [cell for rule in found["rules"] if rule["sweep"] for cell in rule["sweep"]["cells"]]:
         cell.update({name: exact.digits(str(number)) for name, number in cell.items()})
-    return found | {"alerts": [alert | {"value": exact.digits(alert["value"])} for alert in found["alerts"]]}
+    return found | {
+        "alerts": [
+            alert | {name: exact.digits(alert[name]) for name in ("value", "reference")} for alert in found["alerts"]
+        ]
+    }

@@ -186,7 +186,10 @@ def _grouped(rules: Iterable[Rule], interval: int, is_expected: IsExpected) -> S
 
 
 def _watch(rule: Rule) -> Watch:
-    return Watch(rule, parse(rule.step), rule.kind is Kind.THRESHOLD and rule.below is not None)
+    units, places = parse(rule.step)
+    # A deviation is known exactly by its square, so steps are compared by theirs.
+    step = (units**2, 2 * places) if rule.kind is Kind.DEVIATION else (units, places)
+    return Watch(rule, step, rule.kind is Kind.THRESHOLD and rule.below is not None)
 
 
 def _looks(rules: Iterable[Rule]) -> Look:
@@ -195,7 +198,8 @@ def _looks(rules: Iterable[Rule]) -> Look:
         return LOOKS_AT_NOTHING
     all_of = max(each.all_of for each in looks)
     first_of = {seconds for each in looks for seconds in each.first_of if seconds > all_of}
-    return Look(all_of, tuple(sorted(first_of)))
+    extremes_of = {span for each in looks for span in each.extremes_of}
+    return Look(all_of, tuple(sorted(first_of)), tuple(sorted(extremes_of)))
 
 
 def _together(judged: Judged, told_before: Mapping[str, int]) -> Judged:

@@ -18,6 +18,7 @@ class Watch(NamedTuple):
 
     rule: Rule
     step: Number
+    """In the measure of the rule's extents, see `conditions.Verdict`."""
     goes_down: bool
     """Whether further means less."""
 
@@ -110,6 +111,8 @@ class Saying:
             quiet=unsent or quiet(rule, subject, at, self._silences),
             together=1,
             channels=rule.channels,
+            reference=verdict.reference,
+            reference_kind=verdict.reference_kind,
         )
 
 

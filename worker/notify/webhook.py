@@ -134,5 +134,5 @@ def envelope(message: Message) -> Mapping[str, Any]:
 
 def _document(alert: Alert) -> Mapping[str, Any]:
     told = ("id", "rule", "name", "kind", "severity", "event", "metric", "measure", "at", "value", "mean", "ratio")
-    counted = ("samples", "since", "rank", "of")
+    counted = ("samples", "since", "rank", "of", "reference", "reference_kind")
     return {field: getattr(alert, field) for field in (*told, *counted)}
