@@ -19,6 +19,7 @@ from worker.notify.base import (
     Quota,
     Refused,
     Unavailable,
+    fingerprint,
     not_sent,
     told_apart,
     words,
@@ -75,6 +76,10 @@ class Pushover:
         self._account = account
         self._clock = clock
         self._emergency = emergency
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self._base, self._account.token)
 
     async def send(self, message: Message) -> Answer:
         form = self._form(message)

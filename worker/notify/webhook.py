@@ -19,7 +19,7 @@ from yarl import URL
 
 from worker.latest import Alert
 from worker.notify.addresses import Private, check_literal
-from worker.notify.base import Answer, Message, NotSent, Refused, not_sent, told_apart, words
+from worker.notify.base import Answer, Message, NotSent, Refused, fingerprint, not_sent, told_apart, words
 
 MOST_ALERTS = 100
 """Alerts of a digest that are in the document whole, the strongest."""
@@ -55,6 +55,10 @@ class Webhook:
         self._secret = target.secret.encode()
         self._private = target.private
         self._clock = clock
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(str(self._address), self._secret.decode())
 
     async def send(self, message: Message) -> Answer:
         body = json.dumps(envelope(message), ensure_ascii=False, separators=(",", ":")).encode()

@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+from typing import cast
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 
 from tests.loopback import serving
 from tests.loopback.pushover import TOKEN, USER
@@ -268,3 +269,15 @@ async def test_a_document_that_python_does_not_read_is_no_answer(end: End, told:
 
     with pytest.raises(Unavailable):
         await told.send(message())
+
+
+def test_another_token_is_another_sender_and_neither_is_betrayed():
+    session = cast("ClientSession", None)
+    one, same, group, other = (
+        Pushover(session, Account("https://api.pushover.net", token, user), lambda: NOW).fingerprint
+        for token, user in ((TOKEN, USER), (TOKEN, USER), (TOKEN, "g" * 30), ("b" * 30, USER))
+    )
+
+    assert one == same == group
+    assert other != one
+    assert TOKEN not in one
