@@ -52,7 +52,7 @@ def _rule(kind: str, **fields: object) -> Rule:
 
 LITERAL = _rule("ratio", measure="interval_volume", factor=3, min_samples=1, cooldown=0, step=0)
 TEN = [
-    *DEFAULTS,
+    *[rule for rule in DEFAULTS if rule.enabled],
     _rule("threshold", measure="change_percentage", below=-20),
     _rule("change", percent=5, window="15m"),
     _rule("deviation", score=6),

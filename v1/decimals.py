@@ -7,6 +7,7 @@ A number is a pair (units, places): `units` x 10 ** -`places`. Providers write n
 """
 
 import re
+from decimal import Decimal, InvalidOperation
 from functools import cache
 
 Number = tuple[int, int]
@@ -26,6 +27,19 @@ def is_number(text: object) -> bool:
         return False
     exponent = text.lower().partition("e")[2]
     return not exponent or abs(int(exponent)) <= FURTHEST_EXPONENT
+
+
+def exact(text: str) -> Decimal:
+    """Return the number that a document spells, every digit of it. Raises `ValueError`, also beyond what one can be."""
+    try:
+        return Decimal(text)
+    except InvalidOperation as error:  # which is no ValueError, and readers of documents look for those
+        raise ValueError(f"{shorten(text)!r} is not a number, or one beyond all bounds") from error
+
+
+def shorten(text: str) -> str:
+    """Return the beginning of a long text, fit for a message."""
+    return text if len(text) <= MOST_DIGITS else f"{text[:MOST_DIGITS]}..."
 
 
 def parse(text: str) -> Number:

@@ -4,8 +4,9 @@ process and for as long as it lives. Ticks come in order, each once.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from .extremes import NO_RANGES, Range, Ranges, Span
 from .model import DAY, HOUR, Metric, Sample
 from .records import LOOKS_AT_NOTHING, Found, Look, Record, Step
 from .rules import NO_OUTAGES, Judged, Outages
@@ -24,14 +25,22 @@ class _Series:
         self._left_day = 0
         """So many samples have left the day."""
 
-    def found(self, at: int, look: Look) -> Found:
+    def found(self, metric: Metric, at: int, look: Look, ranges: Ranges) -> Found:
         if self.record is None:
             return Found(None)
         leaving_day = self._samples[self._left_day : bisect_right(self._ticks, at - DAY)]
         leaving_hour = self._samples[
             bisect_left(self._ticks, self.record.at - HOUR) : bisect_left(self._ticks, at - HOUR)
         ]
-        return Found(self.record, leaving_day, leaving_hour, None, self._recent(at, look))
+        extremes = self._extremes(metric, at, look, self.record, ranges) if look.extremes_of else NO_RANGES
+        return Found(self.record, leaving_day, leaving_hour, None, self._recent(at, look), extremes)
+
+    def _extremes(self, metric: Metric, at: int, look: Look, record: Record, ranges: Ranges) -> Mapping[Span, Range]:
+        spans = look.extremes_of
+        if not ranges.is_known(metric, spans, at, record.at):
+            since = bisect_left(self._ticks, at - max(seconds for _, seconds in spans))
+            ranges.fill(metric, spans, record.at, self._samples[since:])
+        return ranges.before(metric, spans, at)
 
     def _recent(self, at: int, look: Look) -> Sequence[Sample]:
         if look is LOOKS_AT_NOTHING:
@@ -57,6 +66,7 @@ class Memory:
     def __init__(self) -> None:
         self.outages: Outages = NO_OUTAGES
         self._series: dict[Metric, _Series] = {}
+        self._ranges = Ranges()
 
     @property
     def known(self) -> set[Metric]:
@@ -66,15 +76,20 @@ class Memory:
     def found(self, at: int, metrics: Sequence[Metric], look: Callable[[Metric], Look]) -> list[Found]:
         """Give what is held of each metric before tick `at`, in order."""
         return [
-            series.found(at, look(metric)) if (series := self._series.get(metric)) else Found(None)
+            series.found(metric, at, look(metric), self._ranges)
+            if (series := self._series.get(metric))
+            else Found(None)
             for metric in metrics
         ]
 
     def commit(self, at: int, steps: Sequence[Step], judged: Judged) -> None:
         """Keep what the tick made; the steps have the states of the rules in their records."""
         for step in steps:
+            before = step.found.record
+            self._ranges.advance(step.metric, before.at if before else None, at, step.sample)
             if step.is_over:
                 self._series.pop(step.metric, None)
+                self._ranges.forget(step.metric)
             else:
                 self._series.setdefault(step.metric, _Series()).commit(step)
         self.outages = Outages(at, {source: said.states for source, said in judged.sources.items() if said.states})

@@ -21,6 +21,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from .decimals import Number, difference, parse, ratio_rounded, text
+from .extremes import NO_RANGES, Range, Span
 from .model import DAY, HOUR, MEASURES, Measure, Metric, Reading, Sample
 from .moments import NOTHING, Moments, of_four
 from .moments import same as same_moments
@@ -100,6 +101,8 @@ class Look(NamedTuple):
     """Every sample of so many seconds before the tick."""
     first_of: tuple[int, ...] = ()
     """The first sample of so many seconds before the tick."""
+    extremes_of: tuple[Span, ...] = ()
+    """The lowest and the highest value of so many seconds before the tick."""
 
 
 LOOKS_AT_NOTHING = Look()
@@ -117,6 +120,8 @@ class Found(NamedTuple):
     """The sample of this very tick, if it was written before."""
     recent: Sequence[Sample] = ()
     """The samples before the tick that the alert rules ask for, oldest first; there may be others among them."""
+    extremes: Mapping[Span, Range] = NO_RANGES
+    """The extremes before the tick that the alert rules ask for, of each span that has a value."""
 
 
 class Heard(NamedTuple):

@@ -230,7 +230,7 @@ class Settings(BaseSettings):
             return cls(**given)
         except ValidationError as error:
             raise WrongSettings("\n".join(cls._line(detail) for detail in error.errors())) from error
-        except (SettingsError, ValueError, OSError) as error:
+        except (SettingsError, ValueError, OSError, RecursionError) as error:
             raise WrongSettings(f"the settings cannot be read: {error}") from error
 
     @classmethod

@@ -4,7 +4,7 @@ import json
 from typing import NamedTuple
 
 from worker.latest import DAY
-from worker.notify.base import Quota
+from worker.notify.base import NotSent, Quota
 
 LOW = 10
 """Per cent of the quota below which only what is urgent is sent."""
@@ -21,6 +21,8 @@ class Pace(NamedTuple):
     """The most between two tries of a message that fails where others do not."""
     limited: float = 60.0
     """After an answer that it is too much for now and does not say for how long."""
+    kept: float = 3600.0
+    """The most of such a wait that a restart is no way around: who restarts may have bought a larger quota."""
     refused: float = 3600.0
     """The most that a channel is left alone that refuses whatever is sent: each try may cost a message."""
     give_up: float = DAY
@@ -31,7 +33,7 @@ PACE = Pace()
 
 
 class Standing(NamedTuple):
-    """How a channel stands; kept, so that a restart is no way around a quota."""
+    """How a channel stands; kept, so that a restart is no way around a quota. It holds for one sender, see `resumed`."""
 
     failures: int = 0
     """In a row."""
@@ -41,6 +43,34 @@ class Standing(NamedTuple):
     """What the provider said last."""
     told: float = 0.0
     """The reset of the quota of which people were told that it is low."""
+    sender: str = ""
+    """Fingerprint of whose standing it is, see `Notifier.fingerprint`."""
+    heard: float = 0.0
+    """When the answer came after which it rests; unix seconds."""
+    reason: str = ""
+    """That answer."""
+    refused_until: float = 0.0
+    """Nothing is sent before, for the channel refuses whatever it is. Not read back: a restart is when people mend that."""
+
+    @property
+    def rests_until(self) -> float:
+        return max(self.until, self.refused_until)
+
+    def resumed(self, sender: str, now: float, pace: Pace) -> "Standing":
+        """
+        Return how the channel stands at a start.
+
+        What was learnt of another sender does not hold. Of the same one, a quota that is used up for long is tried
+        once more: it may be a larger one by now.
+        """
+        if self.sender != sender:
+            return Standing(sender=sender)
+        until, quota = self.until, self.quota
+        if until > now + pace.kept:
+            until = self.heard + pace.limited
+        if quota and quota.remaining <= 0 and quota.reset > now + pace.kept:
+            quota = None
+        return self._replace(until=until, quota=quota)
 
     def is_low(self, now: float) -> bool:
         """Tell whether little of the quota is left."""
@@ -48,27 +78,35 @@ class Standing(NamedTuple):
         return quota is not None and now < quota.reset and quota.remaining * 100 < quota.limit * LOW
 
     def answered(self, quota: Quota | None) -> "Standing":
-        return self._replace(failures=0, until=0.0, quota=quota or self.quota)
+        return self._replace(failures=0, until=0.0, quota=quota or self.quota, reason="", refused_until=0.0)
 
-    def failed(self, now: float, pace: Pace, dice: float, quota: Quota | None = None) -> "Standing":
+    def failed(self, now: float, pace: Pace, dice: float, error: NotSent) -> "Standing":
         return self._replace(
             failures=self.failures + 1,
             until=now + delay(self.failures, pace.pause, pace.rest, dice),
-            quota=quota or self.quota,
+            quota=error.quota or self.quota,
+            heard=now,
+            reason=str(error),
         )
 
-    def limited(self, until: float, quota: Quota | None) -> "Standing":
-        return self._replace(until=until, quota=quota or self.quota)
+    def limited(self, now: float, until: float, error: NotSent) -> "Standing":
+        return self._replace(until=until, quota=error.quota or self.quota, heard=now, reason=str(error))
+
+    def refused(self, now: float, until: float, error: NotSent) -> "Standing":
+        return self._replace(refused_until=until, heard=now, reason=str(error))
 
     def written(self) -> str:
-        return json.dumps([self.failures, self.until, self.quota, self.told])
+        """Return it as it is kept: first what others read of it, failures in a row and until when nothing is sent."""
+        kept = self.failures, self.rests_until, self.quota, self.told, self.sender, self.heard, self.reason, self.until
+        return json.dumps(kept)
 
 
 def standing(written: str | None) -> Standing:
     """Read what `Standing.written` wrote; of nothing, or something else, a channel that never failed."""
     try:
-        failures, until, quota, told = json.loads(written or "null")
-        return Standing(failures, until, Quota(*quota) if quota else None, told)
+        failures, until, quota, told, *rest = json.loads(written or "null")
+        sender, heard, reason, until = rest or ("", 0.0, "", until)
+        return Standing(failures, until, Quota(*quota) if quota else None, told, sender, heard, reason)
     except (TypeError, ValueError):
         return Standing()
 

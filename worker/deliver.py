@@ -62,13 +62,17 @@ class Delivery:
         self._tray = Tray(outbox, wording, self._patience, sleep)
         self._standing = Standing()
         self._refusals = 0
-        self._refused_until = 0.0
-        """Not kept beyond a restart: that is when people mend what was refused."""
         self._trouble: str | None = None
 
     async def open(self) -> None:
         """Take up where the channel was left. Call before anything else, and before ticks are committed. Raises `StoreError`."""
-        self._standing = standing(await self._tray.open())
+        known = standing(await self._tray.open())
+        sender, now = self._notifier.fingerprint, self._clock()
+        self._standing = known.resumed(sender, now, self._pace)
+        if not self._standing.is_low(now):
+            # Who waits for a quota that may be another one by now waits no more; a failure's pause is shorter than that.
+            self._tray.hasten(now if known.sender != sender else now + self._pace.kept, self._standing.until)
+        await self._patience.until_done(lambda: self._outbox.note(self._standing.written()))
 
     async def run(self) -> None:
         """Send, for ever."""
@@ -89,9 +93,9 @@ class Delivery:
             await self._set_aside(entry)
         now = self._clock()
         for held in self._tray.from_before(now - self._pace.give_up):
-            await self._give_up(held, "too old")
+            await self._give_up(held, self._standing.reason or "too old")
         self._hold_notice(now)
-        if now >= self._rests_until():
+        if now >= self._standing.rests_until:
             async with asyncio.TaskGroup() as tasks:
                 for held in self._tray.due(now)[: self._notifier.connections]:
                     tasks.create_task(_finished(self._send(held)))
@@ -103,12 +107,9 @@ class Delivery:
         if quota and self._standing.is_low(now) and self._standing.told != quota.reset:
             self._tray.hold(low(self.name, quota, int(now), self._wording))
 
-    def _rests_until(self) -> float:
-        return max(self._standing.until, self._refused_until)
-
     def _idle(self, now: float) -> float:
         soonest = self._tray.next()
-        until = now + IDLE_SECONDS if soonest is None else max(soonest, self._rests_until())
+        until = now + IDLE_SECONDS if soonest is None else max(soonest, self._standing.rests_until)
         return min(max(0.0, until - now), GATHERING_SECONDS if self._tray.is_gathering else IDLE_SECONDS)
 
     # ---- one message
@@ -147,15 +148,16 @@ class Delivery:
         log.error("a message is refused", channel=self.name, message=held.message.id, answer=str(error))
         self._standing = self._standing.answered(error.quota)
         if error.for_all:
+            now = self._clock()
             wait = delay(self._refusals, self._pace.rest, self._pace.refused, self._dice())
-            self._refused_until = self._clock() + wait
+            self._standing = self._standing.refused(now, now + wait, error)
             self._refusals += 1
         await self._bury(held, Status.REFUSED, str(error))
 
     async def _failed(self, held: Letter, error: NotSent) -> None:
         self._tell(str(error))
         now, failed = self._clock(), held.tries.failed
-        self._standing = self._standing.failed(now, self._pace, self._dice(), error.quota)
+        self._standing = self._standing.failed(now, self._pace, self._dice(), error)
         after = now + delay(failed, self._pace.pause, self._pace.longest, self._dice())
         await self._postpone(held, Tries(failed + 1, after), Status.FAILED, str(error))
 
@@ -163,8 +165,11 @@ class Delivery:
         """Stay away as long as we are asked to; that is no failure of the message."""
         self._tell(str(error))
         wait = self._pace.limited if error.wait is None else error.wait
-        until = self._clock() + min(max(wait, self._pace.pause), self._pace.give_up)
-        self._standing = self._standing.limited(until, error.quota)
+        now = self._clock()
+        until = now + min(max(wait, self._pace.pause), self._pace.give_up)
+        self._standing = self._standing.limited(now, until, error)
+        # It is held as long as any other: there may be a new quota, or another sender, before it is too old.
+        until = min(until, held.message.at + self._pace.give_up)
         await self._postpone(held, held.tries._replace(next=until), Status.WAITING, str(error))
 
     async def _drop(self, held: Letter) -> None:

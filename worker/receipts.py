@@ -1,8 +1,8 @@
-"""Asks a provider which of its urgent messages somebody has acknowledged, and stops those that are elsewhere."""
+"""Asks a provider which of its urgent messages somebody has acknowledged, and stops those that are elsewhere, or over."""
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
@@ -19,7 +19,10 @@ GRACE_SECONDS = 60.0
 
 
 class Acknowledgements:
-    """One channel's. A message that is acknowledged to us is not repeated any more, and the other way round."""
+    """
+    One channel's. A message that is acknowledged to us is not repeated any more, and the other way round; nor is one
+    whose alerts are all over, or told again by a later message.
+    """
 
     def __init__(
         self,
@@ -46,15 +49,28 @@ class Acknowledgements:
             await self._sleep(EVERY_SECONDS)
 
     async def turn(self) -> None:
-        """Ask about the receipt that was not asked about for longest, if there is one. Raises `StoreError`."""
-        receipts = {receipt.id: receipt for receipt in await self._receipts.open()}
-        self._asked = {known: self._asked.get(known, 0.0) for known in receipts}
-        if not receipts:
-            return
-        receipt = receipts[min(self._asked, key=lambda known: self._asked[known])]
+        """
+        Cancel what nobody need acknowledge any more, and ask about the receipt that was not asked about for longest.
+
+        Raises `StoreError`.
+        """
+        receipts = await self._receipts.open()
+        self._asked = {receipt.id: self._asked.get(receipt.id, 0.0) for receipt in receipts}
+        settled = await self._receipts.settled(self._by_turns(receipts)) if receipts else []
+        for receipt in settled:
+            if not await self._is_answered(receipt, self._cancel):
+                return
+        for receipt in [each for each in self._by_turns(receipts) if each not in settled][:1]:
+            await self._is_answered(receipt, self._ask)
+
+    def _by_turns(self, receipts: Sequence[Receipt]) -> list[Receipt]:
+        return sorted(receipts, key=lambda receipt: self._asked[receipt.id])
+
+    async def _is_answered(self, receipt: Receipt, ask: Callable[[Receipt], Awaitable[None]]) -> bool:
+        """Ask the provider, and tell whether it answered; where it did not, it is asked again until the receipt's end."""
         self._asked[receipt.id] = self._clock()
         try:
-            await self._ask(receipt)
+            await ask(receipt)
         except Refused as error:
             log.warning("a receipt is refused", channel=self._notifier.name, answer=str(error))
             await self._receipts.close(receipt)
@@ -62,12 +78,15 @@ class Acknowledgements:
             log.debug("no answer about a receipt", channel=self._notifier.name, reason=str(error))
             if self._clock() > receipt.until + GRACE_SECONDS:
                 await self._receipts.close(receipt)
+            return False
+        return True
+
+    async def _cancel(self, receipt: Receipt) -> None:
+        await self._notifier.cancel(receipt.id)
+        await self._receipts.close(receipt)
+        log.info("an urgent message is not repeated any more", channel=self._notifier.name, alerts=receipt.alerts)
 
     async def _ask(self, receipt: Receipt) -> None:
-        if await self._receipts.is_acknowledged(receipt.alerts):
-            await self._notifier.cancel(receipt.id)
-            await self._receipts.close(receipt)
-            return
         said = await self._notifier.acknowledgement(receipt.id)
         if said.at is not None:
             by = f"{self._notifier.name}: {said.by}" if said.by else self._notifier.name

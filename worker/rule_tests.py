@@ -26,7 +26,7 @@ from datetime import UTC, datetime
 from decimal import Decimal, localcontext
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from worker.latest import (
     MINUTE,
@@ -49,12 +49,26 @@ from worker.latest import (
 )
 
 START = datetime(2021, 1, 1, tzinfo=UTC)
+FIRST_YEAR, LAST_YEAR = 1971, 2200
 MOST_SAMPLES = 100_000
 """Of one series."""
+_FINEST = -30
+"""Places of a number that an alert's is compared with: it is rounded to as many."""
 _SAMPLES = re.compile(r"(?:(_)|(-?[0-9.eE]+)(?:([+-])([0-9.eE]+))?)(?:x([0-9]{1,6}))?")
 _SHAPE = "samples with blanks between: 100, 100x60, 100+2x10, _ or _x5"
 # In the order of a reading; the return since the sample before follows from the price.
 _SERIES = [measure for measure in Measure if measure is not Measure.INTERVAL_RETURN]
+
+
+def _bounded(value: Decimal | int) -> Decimal | int:
+    """Refuse what no number of an alert can be, and what would be rounded to more places than arithmetic takes."""
+    if not decimals.is_number(f"{value}") or Decimal(value).as_tuple().exponent < _FINEST:  # type: ignore[operator]  # finite
+        raise ValueError("a decimal number of 60 digits at most, 30 of them behind the point")
+    return value
+
+
+Given = Annotated[Decimal | int, AfterValidator(_bounded)]
+"""A number of an alert."""
 
 
 class Expected(BaseModel):
@@ -68,9 +82,9 @@ class Expected(BaseModel):
     event: str | None = None
     measure: str | None = None
     severity: str | None = None
-    value: Decimal | int | None = None
-    mean: Decimal | int | None = None
-    ratio: Decimal | int | None = None
+    value: Given | None = None
+    mean: Given | None = None
+    ratio: Given | None = None
     samples: int | None = None
     rank: int | None = None
     of: int | None = None
@@ -96,6 +110,13 @@ class Case(BaseModel):
         if bool(self.metric and self.series) == bool(self.metrics):
             raise ValueError("metric: one, with a series of each measure, or several as `metrics`")
         return self
+
+    @field_validator("start")
+    @classmethod
+    def _is_in_our_time(cls, value: datetime) -> datetime:
+        if not FIRST_YEAR <= value.year <= LAST_YEAR:
+            raise ValueError(f"a time from {FIRST_YEAR} to {LAST_YEAR}")
+        return value
 
     @property
     def of_metrics(self) -> Mapping[str, Mapping[str, str]]:

@@ -83,7 +83,7 @@ class WorkerSettings(Settings):
     pushover_url: AnyHttpUrl = AnyHttpUrl("https://api.pushover.net")
     """Where Pushover, or what answers like it, is asked."""
     pushover_emergency: bool = False
-    """Critical alerts are repeated every minute, for an hour, until somebody acknowledges them."""
+    """Critical alerts are repeated every minute, for an hour, until somebody acknowledges them or they are over."""
     pushover_connections: Annotated[int, Field(ge=1, le=2)] = 1
     """Messages on their way at once. Each that is when we are killed may come twice."""
     notify: SecretStr | None = None

@@ -38,6 +38,13 @@ class Tray:
         self._tries, itself = await self._outbox.remembered()
         return itself
 
+    def hasten(self, after: float, until: float) -> None:
+        """Let what was not to be tried before some time beyond `after` be tried from `until` on."""
+        self._tries = {
+            message: tries._replace(next=until) if tries.next > after else tries
+            for message, tries in self._tries.items()
+        }
+
     async def take_in(self, wait: float) -> list[Entry]:
         """
         Take in what is new, waiting up to `wait` seconds for it; give the entries that are no alerts.

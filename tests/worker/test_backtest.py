@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections.abc import Sequence
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -324,3 +325,43 @@ def test_the_literal_rule_says_exactly_what_a_recount_of_thin_pairs_finds(tmp_pa
     assert said == {(metric, at) for metric, path in recording.files.items() for at in exceeding(path)}
     assert ("BINANCE:NXSBTC", 1_621_280_940 + MINUTE) not in said
     assert len(said) > 100
+
+
+def moved(path: Path) -> tuple[set[int], set[int]]:
+    """
+    Give the ticks at which the price of a pair is more than 5 % off some price of the hour before, and off its first
+    one; from the file alone, in whole numbers, every price of the hour looked at.
+    """
+    rows = [line.split(",") for line in path.read_text().splitlines()[1:]]
+    prices = {int(row[0]) + MINUTE: int(Decimal(row[4]).scaleb(20)) for row in rows}
+    within, since_start = set(), set()
+    for at, price in prices.items():
+        hour = [prices[before] for before in range(at - HOUR, at, MINUTE) if before in prices]
+        far = [abs(price - then) * 100 > 5 * then for then in hour]
+        within |= {at} if any(far) else set()
+        since_start |= {at} if far and far[0] else set()
+    return within, since_start
+
+
+@pytest.mark.parametrize(
+    "name, pairs, first, hours",
+    [
+        ("binance-spot-20210517", ["NXS_BTC", "BTT_USDT", "BTC_USDT"], 1_621_411_200, 6),
+        ("bittrex-20180201", ["2GIVE_BTC", "RDD_BTC"], 1_517_529_600, 24),
+        ("kucoin-spot-20230322", ["ARB_USDT", "BAX_USDT"], 1_679_565_600, 8),
+    ],
+)
+def test_a_change_says_exactly_what_a_recount_of_recordings_finds(tmp_path, name, pairs, first, hours):
+    recording = cut(shared("market-data", name), tmp_path, pairs, first, first + hours * HOUR)
+    rules = [
+        rule("change", id=since, percent=5, window="1h", since=since, cooldown=0, step=0)
+        for since in ("extreme", "start")
+    ]
+
+    played = play(ticks_of_recording(recording, MINUTE), Trial(rules, (), MINUTE))
+
+    found = {metric: moved(path) for metric, path in recording.files.items()}
+    for place, since in enumerate(("extreme", "start")):
+        said = {(alert.metric, alert.at) for alert in played.alerts if alert.rule == since}
+        assert said == {(metric, at) for metric, ticks in found.items() for at in ticks[place]}
+    assert sum(len(within) for within, _ in found.values()) > sum(len(start) for _, start in found.values()) > 0

@@ -1,6 +1,7 @@
 """Delivery: at least once, never a refused message again, as often as is polite, and no channel waits for another."""
 
 import asyncio
+import json
 import random
 import signal
 import sys
@@ -53,6 +54,7 @@ class Phone:
 
     kind = "phone"
     connections = 1
+    fingerprint = "one"
 
     def __init__(self, clock: Clock, name: str = "phone") -> None:
         self.name = name
@@ -501,6 +503,103 @@ async def test_a_used_up_quota_stops_everything_until_it_begins_anew(
     assert phone.took == ["A:0", "A:1"]
 
 
+MONTH = Quota(10_000, 0, NOW + 20 * DAY)
+EXCEEDED = "429 application has exceeded"
+
+
+async def used_up(redis: Redis, phone: Phone, *alerts) -> Delivery:
+    """Give a channel whose quota of the month is used up, after its first message."""
+    delivery = await begun(redis, phone)
+    phone.says = [Limited(EXCEEDED, MONTH, 20.0 * DAY)]
+    await commit(redis, alerts)
+    for _ in range(3):
+        await delivery.turn()
+    return delivery
+
+
+async def test_a_message_that_meets_a_used_up_quota_is_held_as_long_as_any_other(
+    redis: Redis, phone: Phone, clock: Clock
+):
+    critical = alert("A:B", severity="critical")
+    delivery = await used_up(redis, phone, critical)
+    assert await said(redis, critical) == [[("waiting", EXCEEDED)]]
+    clock.now += DAY - 10
+    await delivery.turn()
+    before = await Delivered(redis).dead("phone")
+
+    await until_quiet(delivery, clock, HOUR)
+
+    (dead,) = await Delivered(redis).dead("phone")
+    assert before == []
+    assert [message for _, message in phone.asked].count(critical.id) == 1
+    assert dead.reason == f"{EXCEEDED}; given up 24.0 h after its tick, after 0 failures"
+
+
+async def test_what_was_learnt_of_one_token_does_not_hold_for_another(redis: Redis, phone: Phone, clock: Clock):
+    await used_up(redis, phone, alert("A:0", severity="critical"), alert("A:1"))
+    clock.now += 5
+    phone.fingerprint = "another"
+
+    mended = await begun(redis, phone)
+    for _ in range(4):
+        await mended.turn()
+
+    assert phone.took == ["A:0", "A:1"]
+    assert not mended._standing.is_low(clock())
+
+
+async def test_after_a_restart_a_used_up_quota_is_tried_once_more_for_it_may_be_a_larger_one(
+    redis: Redis, phone: Phone, clock: Clock
+):
+    await used_up(redis, phone, alert("A:0", severity="critical"), alert("A:1"))
+    phone.says = [Limited(EXCEEDED, MONTH, 20.0 * DAY)]
+    asked = []
+    for pause in (5, 60, 5, 60):
+        clock.now += pause
+        restarted = await begun(redis, phone)
+        for _ in range(4):
+            await restarted.turn()
+        asked.append(len(phone.asked))
+
+    # Not within a minute of the answer, however often it is restarted; and then all that waits.
+    assert asked == [1, 2, 2, 4]
+    assert phone.took == ["A:0", "A:1"]
+
+
+@pytest.mark.parametrize(
+    "answer, reason, until",
+    [
+        pytest.param(Limited(EXCEEDED, MONTH, 20.0 * DAY), EXCEEDED, NOW + DAY, id="used up"),
+        pytest.param(Refused("400 token is invalid", for_all=True), "400 token is invalid", NOW + 90, id="refused"),
+        pytest.param(Unavailable("500"), "500", NOW + 7.5, id="failed"),
+    ],
+)
+async def test_it_is_kept_that_a_channel_rests_and_until_when_and_whose_rest_it_is(
+    redis: Redis, phone: Phone, delivery: Delivery, answer: NotSent, reason: str, until: float
+):
+    phone.says = [answer]
+    await commit(redis, [alert("A:B")])
+
+    await delivery.turn()
+
+    _, noted = await Channels(redis, KEEP).outbox("phone").remembered()
+    failures, rests_until, *_ = json.loads(noted or "")
+    kept = standing(noted)
+    assert (failures, rests_until) == (int(reason == "500"), until)
+    assert (kept.sender, kept.reason, kept.heard) == ("one", reason, NOW)
+    assert standing(noted).refused_until == 0, "a restart is when people mend what was refused"
+
+
+async def test_a_start_notes_at_once_that_the_channel_does_not_rest_any_more(redis: Redis, phone: Phone, clock: Clock):
+    await used_up(redis, phone, alert("A:0"))
+    clock.now += 100
+
+    await begun(redis, phone)
+
+    _, noted = await Channels(redis, KEEP).outbox("phone").remembered()
+    assert json.loads(noted or "")[1] < clock.now
+
+
 @pytest.mark.parametrize("answers", [True, False])
 async def test_who_is_stopped_lets_a_message_that_is_on_its_way_arrive(
     redis: Redis, phone: Phone, delivery: Delivery, answers: bool, monkeypatch: pytest.MonkeyPatch
@@ -592,7 +691,7 @@ def test_a_delay_is_never_less_than_the_least_nor_more_than_the_most(failures: i
     assert 5.0 <= delay(failures, 5.0, 300.0, dice) <= 300.0
 
 
-@pytest.mark.parametrize("noted", [Standing(), Standing(3, 17.5, Quota(10_000, 3, 99.0), 99.0)])
+@pytest.mark.parametrize("noted", [Standing(), Standing(3, 17.5, Quota(10_000, 3, 99.0), 99.0, "one", 12.5, "500")])
 def test_how_a_channel_stands_is_read_back_as_it_was_written(noted: Standing):
     assert standing(noted.written()) == noted
 
@@ -723,6 +822,85 @@ async def test_what_is_acknowledged_elsewhere_is_not_repeated_any_more(redis: Re
 
     assert answering.cancelled == [*answering.receipts]
     assert answering.polled == []
+
+
+def over(redis: Redis, *alerts):
+    async def put() -> None:
+        for each in alerts:
+            await redis.hset(keys.alert(each.id), "over", NOW + 60)
+            await redis.expire(keys.alert(each.id), 60)
+
+    return put()
+
+
+async def test_what_is_over_is_not_repeated_any_more(redis: Redis, pushover: tuple[Server, Pushover]):
+    answering, sender = pushover
+    alerts = [alert(f"A:{number}", severity="critical") for number in range(3)]
+    await sent_as_emergency(redis, sender, *alerts)
+    await over(redis, alerts[0], alerts[2])
+
+    asking = Acknowledgements(sender, Channels(redis, KEEP).receipts("pushover"))
+    await asking.turn()
+    await asking.turn()
+
+    one, two, three = answering.receipts
+    assert sorted(answering.cancelled) == sorted([one, three])
+    assert [receipt.id for receipt in await Channels(redis, KEEP).receipts("pushover").open()] == [two]
+    assert len(answering.polled) == 2
+
+
+async def test_a_digest_is_repeated_until_the_last_of_its_alerts_is_over(
+    redis: Redis, pushover: tuple[Server, Pushover]
+):
+    answering, sender = pushover
+    alerts = [alert(f"A:{number}", severity="critical", together=6) for number in range(6)]
+    channels = Channels(redis, KEEP)
+    delivery = Delivery(sender, channels.outbox("pushover"), channels.receipts("pushover"), WORDING, clock=lambda: NOW)
+    await delivery.open()
+    await commit(redis, alerts, TICK)
+    await delivery.turn()
+    asking = Acknowledgements(sender, channels.receipts("pushover"))
+    await over(redis, *alerts[1:])
+    await asking.turn()
+    before = list(answering.cancelled)
+    await over(redis, alerts[0])
+
+    await asking.turn()
+
+    assert (before, answering.cancelled) == ([], [*answering.receipts])
+
+
+async def test_a_receipt_that_could_not_be_cancelled_is_cancelled_later_also_after_a_restart(
+    redis: Redis, phone: Phone
+):
+    class Failing:
+        name = "phone"
+
+        def __init__(self) -> None:
+            self.says: list[NotSent] = [Unavailable("500"), Unavailable("502")]
+            self.cancelled: list[str] = []
+
+        async def acknowledgement(self, _: str):
+            raise Unavailable("500")
+
+        async def cancel(self, receipt: str) -> None:
+            if self.says:
+                raise self.says.pop(0)
+            self.cancelled.append(receipt)
+
+    receipts, failing = Channels(redis, KEEP).receipts("phone"), Failing()
+    delivery = await begun(redis, phone)
+    phone.says = [Answer("taken", receipt="r1", until=NOW + 3600.0), Answer("taken", receipt="r2", until=NOW + 3600.0)]
+    await commit(redis, [alert("A:B"), alert("C:D")])
+    await delivery.turn()
+    await delivery.turn()
+    await over(redis, alert("A:B"), alert("C:D"))
+
+    for _ in range(3):
+        await Acknowledgements(failing, receipts, phone.clock).turn()
+
+    assert sorted(failing.cancelled) == ["r1", "r2"]
+    assert await receipts.open() == []
 
 
 async def test_receipts_take_turns_and_those_that_are_over_are_not_asked_for(

@@ -41,6 +41,10 @@ LIVE = range(NOON + FINE, NOON + 120 + FINE, FINE)
 NOW = LIVE[-1]
 
 
+RULES = [rule.model_copy(update={"enabled": True}) for rule in DEFAULTS]
+"""Those that are there by default, also what is not switched on."""
+
+
 def reading(at: int) -> Reading:
     noise = crc32(b"%d" % at)
     traded = "999.5" if at == SPIKE else f"{noise % 40}.{noise % 997:03}"
@@ -78,7 +82,7 @@ async def store(redis: Redis) -> Writer:
     await store.insert(BTC, day(), "tests", NOON)
     await store.derive(NOON)
     for at in LIVE:
-        await tick(at, {BTC: Heard(reading(at), "tests")}, store, Engine(DEFAULTS, (), FINE))
+        await tick(at, {BTC: Heard(reading(at), "tests")}, store, Engine(RULES, (), FINE))
     return store
 
 

@@ -145,6 +145,10 @@ price = "100x2 _x3"
     assert words(text) == ["passed  a source that falls silent is told once"]
 
 
+def test_the_byte_order_mark_of_an_editor_is_no_fault():
+    assert words(f"\ufeff{case('1')}") == words(case("1"))
+
+
 @pytest.mark.parametrize(
     "text, said",
     [
@@ -160,6 +164,28 @@ price = "100x2 _x3"
         ),
         pytest.param(case("1", '[{ rule = "above" }]'), "tests.0.expected.0.at: None", id="no time"),
         pytest.param(case("1", '[{ at = 0, rule = "above", colour = 1 }]'), "colour: 1 is not accepted", id="a colour"),
+        pytest.param(
+            case("1", '[{ at = 0, rule = "above", value = 1e9999999999999999999 }]'),
+            "beyond all bounds",
+            id="an exponent",
+        ),
+        pytest.param(
+            case("1", '[{ at = 0, rule = "above", mean = 1e-99999 }]'),
+            "tests.0.expected.0.mean: 1E-99999 is not accepted; accepted: a decimal number of 60 digits",
+            id="too fine",
+        ),
+        pytest.param(
+            case("1", '[{ at = 0, rule = "above", ratio = nan }]'),
+            "tests.0.expected.0.ratio.decimal: NaN",
+            id="no number at all",
+        ),
+        pytest.param(case("1", f'[{{ at = 0, rule = "above", value = {"9" * 5000} }}]'), "4300", id="5,000 digits"),
+        pytest.param(
+            case("1", f'[{{ at = 0, rule = "above", value = 0x{"f" * 5000} }}]'), "thousands of digits", id="in base 16"
+        ),
+        pytest.param(
+            case("1").replace("series", "start = 0001-01-01T00:00:00+23:59\nseries"), "1971 to 2200", id="long ago"
+        ),
         pytest.param("x = 1\n" + case("1"), "x: 1 is not accepted; accepted: the fields rules_file", id="a field"),
     ],
 )

@@ -108,6 +108,12 @@ async def test_the_file_is_read_again_when_it_changes_and_redis_is_told(book):
     assert json.loads(await book.redis.hget(keys.FILE_RULES, "above"))["above"] == "7"
 
 
+async def test_the_byte_order_mark_of_an_editor_is_no_fault(book):
+    book.write(f"\ufeff{ABOVE.format(5)}")
+
+    assert await book.rules() == {"above": "5"}
+
+
 async def test_a_rule_of_the_file_comes_before_one_of_the_api(book):
     book.write(ABOVE.format(5))
     await book.redis.hset(keys.RULES, "above", above(9))
@@ -121,6 +127,10 @@ BROKEN = [
     pytest.param(ABOVE.format(1) + ABOVE.format(2), "the id 'above' is there 2 times", id="an id twice"),
     pytest.param(ABOVE.format(1) + 'channels = ["telegraph"]', "channels: 'telegraph'", id="an unknown channel"),
     pytest.param("\xff", "cannot be read", id="no text"),
+    pytest.param(ABOVE.format("1e9999999999999999999"), "beyond all bounds", id="an exponent beyond all bounds"),
+    pytest.param(ABOVE.format("9" * 5000), "4300 digits", id="5,000 digits"),
+    pytest.param(ABOVE.format(1) + "window = nan", "window: NaN", id="no number"),
+    pytest.param(f"a{'.a' * 400_000} = 1", "keys of 8 parts at most", id="a key of 400,000 parts"),
 ]
 
 

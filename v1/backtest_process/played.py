@@ -76,5 +76,5 @@ def _played(trial: Trial, kept: Kept, job: Job, check: Callable[[int], None]) ->
     found = report(played, trial, others, [*notes, *job.notes], job.limit)
     for cell in [cell for rule in found["rules"] if rule["sweep"] for cell in rule["sweep"]["cells"]]:
         cell.update({name: exact.digits(str(number)) for name, number in cell.items()})
-    alerts = [alert | {"value": exact.digits(alert["value"])} for alert in found["alerts"]]
+    alerts = [alert | {name: exact.digits(alert[name]) for name in ("value", "reference")} for alert in found["alerts"]]
     return exact.dumps(found | {"alerts": alerts})

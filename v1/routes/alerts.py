@@ -86,11 +86,20 @@ class AlertTold(BaseModel):
     at: Annotated[int, Field(description="The tick.")]
     value: Annotated[float | None, Field(description="What was judged, digits as received; of a rank rule the rank.")]
     mean: Annotated[float | None, Field(description="Of the numbers that it was compared with.")]
-    ratio: Annotated[float | None, Field(description="Times the mean, percent, or deviations, as the kind has it.")]
+    ratio: Annotated[
+        float | None, Field(description="Times the mean, percent (of a bound), or deviations, as the kind has it.")
+    ]
     samples: Annotated[int | None, Field(description="How many numbers are behind the mean; or metrics, of a source.")]
     since: Annotated[int | None, Field(description="The tick from which on they were counted.")]
     rank: int | None
     of: Annotated[int | None, Field(description="How many metrics were ranked.")]
+    reference: Annotated[
+        float | None,
+        Field(description="The one number that the value was compared with: a bound, or what it moved from."),
+    ]
+    reference_kind: Annotated[
+        str | None, Field(description="`above` or `below` a bound; the `lowest`, `highest` or `first` of the window.")
+    ]
 
 
 class AlertSaid(AlertTold):
@@ -177,7 +186,7 @@ async def acknowledge(
 
 def _shown(told: Told) -> dict[str, object]:
     alert, known, deliveries = told
-    value = alert["value"]
+    value, reference = alert["value"], alert.get("reference")
     acknowledged = None
     if "acknowledged" in known:
         acknowledged = {
@@ -187,6 +196,8 @@ def _shown(told: Told) -> dict[str, object]:
         }
     return alert | {
         "value": exact.digits(value) if is_number(value) else value,
+        "reference": exact.digits(reference) if is_number(reference) else None,
+        "reference_kind": alert.get("reference_kind"),
         "over": int(known["over"]) if "over" in known else None,
         "acknowledged": acknowledged,
         "deliveries": [attempt._asdict() for attempt in deliveries],

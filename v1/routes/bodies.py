@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import Request
 
+from .. import decimals
 from ..rules import Fault, NotAccepted
 from ..rules.faults import shorten
 from .document import Responses
@@ -41,7 +41,7 @@ async def sent(request: Request) -> Any:
         if len(body) > LARGEST:
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a document has {LARGEST} bytes at most")
     try:
-        return json.loads(body.decode(), parse_float=Decimal, parse_constant=_no_number)
+        return json.loads(body.decode(), parse_float=decimals.exact, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise not_accepted((WHOLE, body[:50].decode(errors="replace"), f"JSON: {error}")) from error
 

@@ -1,6 +1,22 @@
 """What a rule says, as a value: everything that a message, a log or a table of alerts needs."""
 
+from enum import StrEnum
 from typing import NamedTuple
+
+
+class ReferenceKind(StrEnum):
+    """What one number that a value was compared with is."""
+
+    ABOVE = "above"
+    """A bound that the value is above."""
+    BELOW = "below"
+    """A bound that the value is below."""
+    LOWEST = "lowest"
+    """The lowest value of the window; `since` says when it was reached last."""
+    HIGHEST = "highest"
+    """The highest value of the window; `since` says when it was reached last."""
+    FIRST = "first"
+    """The first value of the window; `since` says when that was."""
 
 
 class Alert(NamedTuple):
@@ -23,7 +39,7 @@ class Alert(NamedTuple):
     mean: float | None
     """Of the numbers it was compared with, rounded once."""
     ratio: float | None
-    """By how much it exceeds: times the mean, percent, or deviations, as the kind has it."""
+    """By how much it exceeds: times the mean, percent (of a threshold: of its bound), or deviations, as the kind has it."""
     samples: int | None
     """How many numbers are behind the mean; of a silent source, how many metrics it has."""
     since: int | None
@@ -37,6 +53,10 @@ class Alert(NamedTuple):
     """How many messages the rule has at this tick; more than a few are sent as one."""
     channels: tuple[str, ...]
     """Where it goes; empty: everywhere."""
+    reference: str | None = None
+    """The one number that the value was compared with: the bound that it is beyond, or what it moved from."""
+    reference_kind: str | None = None
+    """What that number is, see `ReferenceKind`."""
 
 
 def alert_id(rule: str, subject: str, at: int) -> str:

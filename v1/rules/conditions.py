@@ -5,19 +5,20 @@ Each condition gives a `Verdict`, or `None` where there is nothing to judge by: 
 numbers before it. `None` keeps a rule in the phase it is in.
 """
 
-from collections.abc import Callable, Mapping
-from math import isqrt
+from collections.abc import Callable, Mapping, Sequence
+from math import gcd, isqrt
 from operator import neg, pos
 from typing import NamedTuple
 
 from .. import moments
-from ..decimals import Number, difference, parse, power, ratio_rounded, text
+from ..decimals import Number, difference, parse, power
+from ..extremes import Extreme, Span
 from ..model import DAY, HOUR, MEASURES, Measure
 from ..moments import Moments
 from ..records import LOOKS_AT_NOTHING, Look, Step
-from .rule import Kind, Rule
+from .alert import ReferenceKind
+from .rule import FROM_START, Kind, Rule
 
-_PERCENT_PLACES = 6
 _SCORE_PLACES = 12
 _TOWARDS: Mapping[str, Callable[[int], int]] = {"up": pos, "down": neg, "both": abs}
 """How far something moved in the direction that a rule asks for; below zero: the other way."""
@@ -39,9 +40,15 @@ class Verdict(NamedTuple):
     compared: float | None = None
     """By how much: a ratio, a percentage, a number of deviations; below the baseline it is negative."""
     extent: str | None = None
-    """How far it is, as `step` measures it: the value, or the size of the percentage or of the deviations."""
+    """
+    How far it is, as `step` measures it, exactly: the value, the size of the part that it moved by, or the square of
+    the deviations; a decimal text, or two whole numbers with `/` between.
+    """
     metrics: int | None = None
     """How many metrics it is about, where it is about a source."""
+    reference: str | None = None
+    """What it was compared with, if that was one number."""
+    reference_kind: ReferenceKind | None = None
 
 
 Condition = Callable[[Step, int], Verdict | None]
@@ -69,7 +76,8 @@ def condition(rule: Rule, interval: int, is_expected: IsExpected = all_are_expec
 def look(rule: Rule) -> Look:
     """Say which samples before the tick the rule must see; none where the moments are enough."""
     if rule.kind is Kind.CHANGE:
-        return Look(first_of=(rule.window,))
+        from_start = rule.since == FROM_START
+        return Look(first_of=(rule.window,)) if from_start else Look(extremes_of=(_span(rule),))
     if rule.kind in (Kind.RATIO, Kind.FROZEN) and rule.window != HOUR:
         return Look(all_of=rule.window)
     return LOOKS_AT_NOTHING
@@ -96,42 +104,105 @@ def _ratio(rule: Rule, interval: int) -> Condition:
 
 def _threshold(rule: Rule, _: int) -> Condition:
     index, is_above = _index(rule), rule.above is not None
-    units, places = parse(rule.above or rule.below or "0")
+    written = rule.above or rule.below or "0"
+    bound, reference_kind = parse(written), ReferenceKind.ABOVE if is_above else ReferenceKind.BELOW
 
     def judge(step: Step, at: int) -> Verdict | None:
         value = step.sample.values[index] if step.sample else None
         if value is None:
             return None
-        its_units, its_places = parse(value)
-        left, right = its_units * power(places), units * power(its_places)
-        if left > right if is_above else left < right:
-            return Verdict(True, value, since=at, extent=value)
-        return QUIET
+        beyond = difference(parse(value), bound)
+        if beyond[0] <= 0 if is_above else beyond[0] >= 0:
+            return QUIET
+        percent = _quotient((beyond[0] * 100, beyond[1]), (abs(bound[0]), bound[1])) if bound[0] else None
+        return Verdict(
+            True, value, since=at, compared=percent, extent=value, reference=written, reference_kind=reference_kind
+        )
 
     return judge
+
+
+class _Move(NamedTuple):
+    """How far a value is from one before it."""
+
+    part: Number
+    """Moved / base as two whole numbers, the second above zero: 3 / 50 is a rise of 6 percent."""
+    since: Extreme
+    kind: ReferenceKind
 
 
 def _change(rule: Rule, _: int) -> Condition:
-    index, percent, window, towards = _index(rule), parse(rule.percent or "0"), rule.window, _TOWARDS[rule.direction]
+    index, percent, towards = _index(rule), parse(rule.percent or "0"), _TOWARDS[rule.direction]
+    bases = (_first if rule.since == FROM_START else _extremes)(rule)
+    # moved / base > percent / 100, everything in integers.
+    top, bottom = percent[0], 100 * power(percent[1])
 
     def judge(step: Step, at: int) -> Verdict | None:
         value = step.sample.values[index] if step.sample else None
-        first = next((sample for sample in step.found.recent if sample.tick >= at - window), None)
-        then = first.values[index] if first else None
-        if value is None or first is None or then is None:
+        if value is None:
             return None
-        base = parse(then)
-        if base[0] <= 0:
+        moves = [_move(parse(value), *base) for base in bases(step, at)]
+        if not moves:
             return None
-        moved, places = difference(parse(value), base)
-        # moved / base > percent / 100, everything in integers.
-        far = towards(moved) * 100 * power(base[1] + percent[1])
-        if far <= percent[0] * base[0] * power(places):
+        farthest = _farthest([move for move in moves if towards(move.part[0]) * bottom > top * move.part[1]])
+        if farthest is None:
             return QUIET
-        extent = ratio_rounded((abs(moved) * 100, places), base, _PERCENT_PLACES)
-        return Verdict(True, value, since=first.tick, compared=_quotient((moved * 100, places), base), extent=extent)
+        (moved, base_units), since, kind = farthest
+        return Verdict(
+            True,
+            value,
+            since=since.tick,
+            compared=moved * 100 / base_units,
+            extent=_fraction(abs(moved), base_units),
+            reference=since.text,
+            reference_kind=kind,
+        )
 
     return judge
+
+
+def _move(now: Number, base: Extreme, kind: ReferenceKind) -> _Move:
+    moved, places = difference(now, base.number)
+    return _Move((moved, base.number[0] * power(places - base.number[1])), base, kind)
+
+
+_Bases = Callable[[Step, int], Sequence[tuple[Extreme, ReferenceKind]]]
+"""What a change may be counted from; nothing where there is no value above zero."""
+
+
+def _first(rule: Rule) -> _Bases:
+    index, window = _index(rule), rule.window
+
+    def bases(step: Step, at: int) -> Sequence[tuple[Extreme, ReferenceKind]]:
+        first = next((sample for sample in step.found.recent if sample.tick >= at - window), None)
+        then = first.values[index] if first else None
+        if first is None or then is None:
+            return ()
+        base = Extreme(first.tick, then, parse(then))
+        return ((base, ReferenceKind.FIRST),) if base.number[0] > 0 else ()
+
+    return bases
+
+
+def _extremes(rule: Rule) -> _Bases:
+    span, goes_up, goes_down = _span(rule), rule.direction != "down", rule.direction != "up"
+
+    def bases(step: Step, _: int) -> Sequence[tuple[Extreme, ReferenceKind]]:
+        extremes = step.found.extremes.get(span)
+        if extremes is None:
+            return ()
+        low = ((extremes.lowest, ReferenceKind.LOWEST),) if goes_up else ()
+        return (*low, (extremes.highest, ReferenceKind.HIGHEST)) if goes_down else low
+
+    return bases
+
+
+def _farthest(moves: Sequence[_Move]) -> _Move | None:
+    """Return the larger of one or two moves; `None` of none."""
+    if len(moves) != 2:  # noqa: PLR2004  # up and down
+        return moves[0] if moves else None
+    (one, other), (left, right) = moves, [move.part for move in moves]
+    return one if abs(left[0]) * right[1] >= abs(right[0]) * left[1] else other
 
 
 def _deviation(rule: Rule, interval: int) -> Condition:
@@ -153,8 +224,9 @@ def _deviation(rule: Rule, interval: int) -> Condition:
         if not spread:
             return Verdict(True, value, day, at - DAY)
         scores = isqrt(off**2 * power(2 * _SCORE_PLACES) // spread)  # through a float it might overflow
-        compared, extent = scores / power(_SCORE_PLACES), text((scores, _SCORE_PLACES))
-        return Verdict(True, value, day, at - DAY, compared if off > 0 else -compared, extent)
+        compared = scores / power(_SCORE_PLACES)
+        # Of the root there is no exact number.
+        return Verdict(True, value, day, at - DAY, compared if off > 0 else -compared, _fraction(off**2, spread))
 
     return judge
 
@@ -216,6 +288,16 @@ def is_stale(step: Step, at: int, silence: int) -> bool | None:
 
 def _index(rule: Rule) -> int:
     return MEASURES.index(rule.measure)
+
+
+def _span(rule: Rule) -> Span:
+    return _index(rule), rule.window
+
+
+def _fraction(top: int, bottom: int) -> str:
+    """Write a fraction as a state keeps it, in lowest terms."""
+    common = gcd(top, bottom)
+    return f"{top // common}/{bottom // common}"
 
 
 def _before(step: Step, index: int, since: int) -> Moments:

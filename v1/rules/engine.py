@@ -88,7 +88,7 @@ class Engine:
         self._is_expected = is_expected
         self._groups = _grouped([rule for rule in rules if rule.enabled], interval, is_expected)
         self._stale = tuple(watch for group in self._groups for watch in group.watches if watch.rule.kind is Kind.STALE)
-        self._watching: dict[Metric, tuple[Sequence[_Group], Look]] = {}
+        self._watching: dict[Metric, tuple[Sequence[_Group], Look, frozenset[str]]] = {}
 
     def look(self, metric: Metric) -> Look:
         """Say which samples before a tick the rules must see of the metric; mostly none."""
@@ -96,7 +96,7 @@ class Engine:
 
     def judge(self, market: Market) -> Judged:
         """Judge one tick."""
-        if not self._groups:
+        if not self._groups and not _is_anything_left(market):
             return SILENT
         stale = [watch.rule for watch in self._stale]
         silent = silent_sources(stale, self._expected(market), market.at, self._interval, market.asked_since)
@@ -108,7 +108,8 @@ class Engine:
                 metrics[step.metric] = said
         return _together(Judged(metrics, self._judge_sources(market, silent, places)), market.told_before)
 
-    def _of(self, metric: Metric) -> tuple[Sequence[_Group], Look]:
+    def _of(self, metric: Metric) -> tuple[Sequence[_Group], Look, frozenset[str]]:
+        """Return the groups of rules that watch a metric, what they look back on, and their ids."""
         known = self._watching.get(metric)
         if known is None:
             groups = [
@@ -116,7 +117,8 @@ class Engine:
                 for judge, watches in self._groups
             ]
             groups = [group for group in groups if group.watches]
-            known = self._watching[metric] = groups, _looks(group.watches[0].rule for group in groups)
+            names = frozenset(watch.rule.id for group in groups for watch in group.watches)
+            known = self._watching[metric] = groups, _looks(group.watches[0].rule for group in groups), names
         return known
 
     def _judge_metric(self, step: Step, market: Market, silent: Silent, places: Places) -> Said:
@@ -140,6 +142,9 @@ class Engine:
                     saying = saying or Saying(metric, at, before, places, self._silences)
                     is_aloud = (rule, step.record.source) not in silent and (judge is not None or market.is_steady)
                     saying.move(watch, verdict, is_aloud=is_aloud)
+        if before and not before.keys() <= self._of(metric)[2]:
+            saying = saying or Saying(metric, at, before, places, self._silences)
+            saying.drop(before.keys() - self._of(metric)[2])
         return saying.said() if saying else NOTHING_SAID
 
     def _on_top(self, rule: Rule, step: Step, before: States, places: Places) -> Verdict | None:
@@ -173,8 +178,16 @@ class Engine:
                 verdict = silent.get((watch.rule.id, source), QUIET) if source in heard else None
                 if verdict is None or verdict.over or watch.rule.id in known.get(source, {}):
                     saying.move(watch, verdict)
+            saying.drop(known.get(source, {}).keys() - {watch.rule.id for watch in self._stale})
             judged[source] = saying.said()
         return judged
+
+
+def _is_anything_left(market: Market) -> bool:
+    """Tell whether rules that there are no more have left states behind."""
+    return bool(market.outages.sources) or any(
+        step.found.record and step.found.record.alerting for step in market.steps
+    )
 
 
 def _grouped(rules: Iterable[Rule], interval: int, is_expected: IsExpected) -> Sequence[_Group]:
@@ -186,7 +199,10 @@ def _grouped(rules: Iterable[Rule], interval: int, is_expected: IsExpected) -> S
 
 
 def _watch(rule: Rule) -> Watch:
-    return Watch(rule, parse(rule.step), rule.kind is Kind.THRESHOLD and rule.below is not None)
+    units, places = parse(rule.step)
+    # A deviation is known exactly by its square, so steps are compared by theirs.
+    step = (units**2, 2 * places) if rule.kind is Kind.DEVIATION else (units, places)
+    return Watch(rule, step, rule.kind is Kind.THRESHOLD and rule.below is not None)
 
 
 def _looks(rules: Iterable[Rule]) -> Look:
@@ -195,7 +211,8 @@ def _looks(rules: Iterable[Rule]) -> Look:
         return LOOKS_AT_NOTHING
     all_of = max(each.all_of for each in looks)
     first_of = {seconds for each in looks for seconds in each.first_of if seconds > all_of}
-    return Look(all_of, tuple(sorted(first_of)))
+    extremes_of = {span for each in looks for span in each.extremes_of}
+    return Look(all_of, tuple(sorted(first_of)), tuple(sorted(extremes_of)))
 
 
 def _together(judged: Judged, told_before: Mapping[str, int]) -> Judged:

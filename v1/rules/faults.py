@@ -54,7 +54,10 @@ def first(lines: Sequence[str], of: int) -> list[str]:
 
 def shorten(value: object) -> str:
     """Return the beginning of a value, marked where it is not all."""
-    text = str(value)
+    try:
+        text = str(value)
+    except ValueError:  # Python writes no whole number of more than 4,300 digits
+        return "a number of thousands of digits"
     return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
 
 

@@ -3,6 +3,7 @@
 import re
 from datetime import time
 from decimal import Decimal as Exact
+from math import isfinite
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
@@ -15,6 +16,7 @@ LONGEST = DAY
 LENGTH_ACCEPTED = "seconds, or a number with s, m, h or d behind it: 90s, 15m, 1h, 1d"
 _MOST_SECONDS = 10**9
 """More than any length may be."""
+_MOST_BITS = 1000
 _UNITS = {"": 1, "s": 1, "m": MINUTE, "h": HOUR, "d": DAY}
 _TIME_OF_DAY = "([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?"
 
@@ -28,12 +30,17 @@ def seconds(value: object) -> object:
         if not found:
             raise ValueError(LENGTH_ACCEPTED)
         return int(found[1]) * _UNITS[found[2]]
-    # A number with an exponent takes hours to become an integer where that is 999999999.
-    if isinstance(value, float | Exact) and -_MOST_SECONDS < value < _MOST_SECONDS and value == int(value):
+    if isinstance(value, float | Exact) and _is_short(value) and value == int(value):
         return int(value)
     if not isinstance(value, int):
         raise ValueError(LENGTH_ACCEPTED)  # noqa: TRY004
     return value
+
+
+def _is_short(value: float | Exact) -> bool:
+    """Tell whether a number can be taken as whole: with an exponent of 999999999 that would take hours."""
+    # Of what is not a number a decimal refuses to say whether it is less.
+    return isfinite(value) and -_MOST_SECONDS < value < _MOST_SECONDS
 
 
 def pattern(value: str) -> str:
@@ -46,11 +53,17 @@ def pattern(value: str) -> str:
 
 def _decimal(value: object) -> object:
     """Take a number as its decimal text, so that 0.1 stays a tenth."""
-    text = str(value) if isinstance(value, int | float | str | Exact) and not isinstance(value, bool) else None
+    is_one = isinstance(value, int | float | str | Exact) and not isinstance(value, bool)
+    text = str(value) if is_one and not _is_huge(value) else None
     text = decimals.plain(text) if text and decimals.is_number(text) else None
     if not decimals.is_number(text):  # without its exponent it may be too long
         raise ValueError("a decimal number")
     return text
+
+
+def _is_huge(value: object) -> bool:
+    """Tell whether a number is too large to be written down: Python takes no more than 4,300 digits."""
+    return isinstance(value, int) and value.bit_length() > _MOST_BITS
 
 
 def _time_of_day(value: object) -> object:

@@ -10,12 +10,13 @@ Rules from a TOML document:
 Pure: where the document lies is not known here.
 """
 
+import re
 import tomllib
 from collections import Counter
 from collections.abc import Container, Sequence
-from decimal import Decimal
 from typing import Any
 
+from .. import decimals
 from .faults import NotAccepted, first, shorten
 from .rule import Rule, parse_rule
 
@@ -23,6 +24,23 @@ MOST_RULES = 1000
 """Rules of one file; the API takes no more either."""
 LARGEST = 1_000_000
 """Bytes of a document."""
+MOST_PARTS = 8
+"""Parts of a dotted key: the parser's time grows with their square, and 800 kB of them would take it minutes."""
+DEEPEST = 16
+"""Lists and tables within each other."""
+_BYTE_ORDER_MARK = "\ufeff"
+# Each of these takes what it begins with to its end, or to where it breaks off, and never looks at a letter twice.
+_TEXTS = re.compile(
+    r'"""(?:\\.|(?!""")[^\\])*+(?:"""|\Z|\\\Z)'
+    r"|'''(?:(?!''').)*+(?:'''|\Z)"
+    r'|"(?:\\.|[^"\\\n])*+"?'
+    r"|'[^'\n]*+'?"
+    r"|#[^\n]*+",
+    re.DOTALL,
+)
+"""Texts and comments, in which no point and no bracket means anything."""
+_PARTED = re.compile(rf"(?:\.[^.\n=,\[\]{{}}]*+){{{MOST_PARTS}}}")
+_NESTED = re.compile(rf"(?:[\[{{][^\[\]{{}}]*+){{{DEEPEST + 1}}}")
 
 
 class WrongFile(Exception):
@@ -31,10 +49,31 @@ class WrongFile(Exception):
 
 def read_toml(text: str) -> dict[str, Any]:
     """Read a document, with every digit of its numbers. Raises `WrongFile`."""
+    text = text.removeprefix(_BYTE_ORDER_MARK)
+    _see_that_it_is_bounded(text)
     try:
-        return tomllib.loads(text, parse_float=Decimal)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        return tomllib.loads(text, parse_float=decimals.exact)
+    except (ValueError, RecursionError) as error:
         raise WrongFile(f"is not TOML: {error}") from error
+
+
+def _see_that_it_is_bounded(text: str) -> None:
+    """Refuse what the parser would take too long over, or too deep into. Raises `WrongFile`."""
+    if len(text) > LARGEST:
+        raise WrongFile(f"has {len(text)} letters; accepted: {LARGEST} bytes at most")
+    bare = _TEXTS.sub(_as_many_lines, text)
+    for shape, accepted in (
+        (_PARTED, f"keys of {MOST_PARTS} parts at most, points between"),
+        (_NESTED, f"lists and tables {DEEPEST} deep within each other at most"),
+    ):
+        found = shape.search(bare)
+        if found:
+            number = bare.count("\n", 0, found.start()) + 1
+            raise WrongFile(f"line {number}, {shorten(found[0])!r} is not accepted; accepted: {accepted}")
+
+
+def _as_many_lines(text: re.Match[str]) -> str:
+    return "".join(("'", "\n" * text[0].count("\n"), "'"))
 
 
 def read_rules_file(text: str, interval: int, channels: Container[str] | None = None) -> tuple[Rule, ...]:

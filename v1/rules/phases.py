@@ -28,7 +28,7 @@ class State(NamedTuple):
     """The tick at which the phase began; while pending or firing, at which the rule began to hold."""
     told_at: int | None = None
     told_extent: str | None = None
-    """How far it was then, see `conditions.Verdict`."""
+    """How far it was then, exactly, see `conditions.Verdict`."""
     alert: str | None = None
     """While firing: id of the last alert that told it."""
     sent: bool = False
@@ -92,17 +92,28 @@ def is_further(extent: str | None, told: str | None, step: Number, *, down: bool
     """
     if not step[0] or extent is None or told is None:
         return False
-    now, then = parse(extent), parse(told)
+    now, then = _fraction(extent), _fraction(told)
     if (then[0] < 0) == down:
         return _exceeds(now, then, step, down=down)  # away from zero
     return _exceeds(then, now, step, down=not down)  # towards it
 
 
-def _exceeds(left: Number, right: Number, step: Number, *, down: bool) -> bool:
+Fraction = tuple[int, int]
+"""Two whole numbers, the second above zero."""
+
+
+def _fraction(extent: str) -> Fraction:
+    top, slash, bottom = extent.partition("/")
+    if slash:
+        return int(top), int(bottom)
+    units, places = parse(extent)
+    return units, power(places)
+
+
+def _exceeds(left: Fraction, right: Fraction, step: Number, *, down: bool) -> bool:
     """Tell whether left > step x right, or, going `down`, left < step x right."""
-    (left_units, left_places), (right_units, right_places) = left, right
-    one = left_units * power(right_places + step[1])
-    other = step[0] * right_units * power(left_places)
+    one = left[0] * right[1] * power(step[1])
+    other = step[0] * right[0] * left[1]
     return one < other if down else one > other
 
 

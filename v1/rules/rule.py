@@ -21,7 +21,7 @@ class Kind(StrEnum):
     THRESHOLD = "threshold"
     """The value is more than `above`, or less than `below`."""
     CHANGE = "change"
-    """The value is more than `percent` off the first one of the `window` before it."""
+    """The value is more than `percent` off the lowest or the highest one (or the first) of the `window` before it."""
     DEVIATION = "deviation"
     """The value is more than `score` standard deviations off the mean of the day before it."""
     RANK = "rank"
@@ -45,6 +45,7 @@ RESERVED = "backtest"
 ENOUGH = 30
 """Numbers that a window must hold where a rule does not say how many, or half of what fits into it."""
 NEVER_NEGATIVE = (Measure.PRICE, Measure.VOLUME, Measure.INTERVAL_VOLUME)
+FROM_START = "start"
 _WHOLE = 100
 """Percent."""
 
@@ -82,6 +83,8 @@ class Rule(BaseModel):
     """The value must have moved by more than that."""
     direction: Literal["up", "down", "both"] = "both"
     """Which way it must have moved."""
+    since: Literal["extreme", "start"] = "extreme"
+    """From what a change is counted: the lowest value of the window (upwards) and the highest (downwards), or its first."""
     score: Decimal = "3"
     """The value must be more than so many standard deviations off the mean."""
     by: By = By.STDDEV
@@ -98,7 +101,7 @@ class Rule(BaseModel):
     cooldown: Annotated[Seconds, Field(ge=0, le=30 * DAY)] = HOUR
     """Seconds of silence after it spoke."""
     step: Decimal = "3"
-    """Within the cooldown it speaks again if it is more than `step` x as far as when it last did; 0: never."""
+    """Within the cooldown it speaks again if it is more than `step` x as far as when it last did, exactly; 0: never."""
     severity: Severity = Severity.WARNING
     """How much it matters."""
     channels: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=64)], ...], Field(max_length=20)] = ()
@@ -190,6 +193,7 @@ OF_ANY_KIND = (
     "below",
     "percent",
     "direction",
+    "since",
     "score",
     "by",
     "top",
@@ -199,7 +203,7 @@ OF_ANY_KIND = (
 OF_KIND = {
     Kind.RATIO: frozenset({"measure", "window", "min_samples", "factor"}),
     Kind.THRESHOLD: frozenset({"measure", "above", "below"}),
-    Kind.CHANGE: frozenset({"measure", "window", "percent", "direction"}),
+    Kind.CHANGE: frozenset({"measure", "window", "percent", "direction", "since"}),
     Kind.DEVIATION: frozenset({"measure", "min_samples", "score", "direction"}),
     Kind.RANK: frozenset({"measure", "min_samples", "by", "top", "event"}),
     Kind.STALE: frozenset({"intervals"}),

@@ -1,6 +1,6 @@
 """What the rules say of one subject, a metric or a source, at one tick: states moved on, alerts made. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ..decimals import Number
@@ -18,6 +18,7 @@ class Watch(NamedTuple):
 
     rule: Rule
     step: Number
+    """In the measure of the rule's extents, see `conditions.Verdict`."""
     goes_down: bool
     """Whether further means less."""
 
@@ -65,6 +66,13 @@ class Saying:
         if rule.kind is Kind.RANK or not forgets(moved, at, rule.cooldown):
             self._states[rule.id] = moved
 
+    def drop(self, rules: Iterable[str]) -> None:
+        """Let go of rules that there are no more, or that do not watch this any more: what they told is over."""
+        for rule in sorted(rules):
+            alert = self._before[rule].alert
+            if alert:
+                self._over.append(alert)
+
     def said(self) -> Said:
         return Said(self._states, tuple(self._alerts), tuple(self._over))
 
@@ -110,6 +118,8 @@ class Saying:
             quiet=unsent or quiet(rule, subject, at, self._silences),
             together=1,
             channels=rule.channels,
+            reference=verdict.reference,
+            reference_kind=verdict.reference_kind,
         )
 
 

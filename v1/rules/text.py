@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from .. import decimals
 from ..model import DAY, HOUR, MINUTE
-from .alert import Alert
+from .alert import Alert, ReferenceKind
 from .rule import Kind
 
 MOST_APART = 5
@@ -115,16 +115,35 @@ def _ratio(alert: Alert, interval: int) -> _Said:
 
 
 def _threshold(alert: Alert, _: int) -> _Said:
-    return _Said(
-        f"{_measure(alert)} is {_value(alert)}",
-        f"{_value(alert)} is beyond the bound of {alert.name!r}{_rank(alert)}",
-    )
+    return _Said(f"{_measure(alert)} is {_value(alert)}", f"{_value(alert)} is {_beyond(alert)}{_rank(alert)}")
+
+
+def _beyond(alert: Alert) -> str:
+    """Name the bound that a value is beyond, and by how much."""
+    if alert.value is None or alert.reference is None:
+        return f"beyond the bound of {alert.name!r}"
+    units, places = decimals.difference(decimals.parse(alert.value), decimals.parse(alert.reference))
+    percent = "" if alert.ratio is None else f" ({readable(abs(alert.ratio), 3)} %)"
+    by = f"{decimals.text((abs(units), places))}{percent}"
+    return f"{alert.reference_kind} {decimals.plain(alert.reference)} by {by}"
 
 
 def _change(alert: Alert, interval: int) -> _Said:
     moved = f"{'+' if (alert.ratio or 0) > 0 else ''}{_by(alert)} %"
-    since = f"since {_instant(alert.since, alert, interval)}" if alert.since is not None else ""
-    return _Said(f"{_measure(alert)} {moved}", f"{_value(alert)} = {moved} {since}{_rank(alert)}")
+    return _Said(f"{_measure(alert)} {moved}", f"{_value(alert)} = {moved}{_moved_from(alert, interval)}{_rank(alert)}")
+
+
+def _moved_from(alert: Alert, interval: int) -> str:
+    """Name what a value moved from, and when that was."""
+    if alert.since is None:
+        return ""
+    when = _instant(alert.since, alert, interval)
+    if alert.reference is None:
+        return f" since {when}"
+    then = decimals.plain(alert.reference)
+    if alert.reference_kind == ReferenceKind.FIRST:
+        return f" since {when}, when it was {then}"
+    return f" from its {alert.reference_kind} before, {then} at {when}"
 
 
 def _deviation(alert: Alert, interval: int) -> _Said:

@@ -55,13 +55,17 @@ class Receipts:
         with translated():
             await self._redis.hdel(keys.receipts(self.channel), receipt.id)
 
-    async def is_acknowledged(self, alerts: Sequence[str]) -> bool:
-        """Tell whether somebody has acknowledged all of the alerts, in whatever way."""
+    async def settled(self, receipts: Sequence[Receipt]) -> list[Receipt]:
+        """Return those of which every alert is acknowledged, in whatever way, or over."""
         pipe = self._redis.pipeline(transaction=False)
-        for alert in alerts:
-            pipe.hexists(keys.alert(alert), "acknowledged")
+        for receipt in receipts:
+            for alert in receipt.alerts:
+                pipe.hmget(keys.alert(alert), "acknowledged", "over")
         with translated():
-            return all(await pipe.execute())
+            found = iter(await pipe.execute())
+        # Every alert is looked at: of one that were left out, the next receipt would get the answer.
+        are_settled = [[any(next(found)) for _ in receipt.alerts] for receipt in receipts]
+        return [receipt for receipt, settled in zip(receipts, are_settled, strict=True) if all(settled)]
 
     async def acknowledge(self, receipt: Receipt, at: int, by: str) -> None:
         """Note that somebody has acknowledged the alerts, and ask no more; who did so first stays."""

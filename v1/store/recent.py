@@ -1,11 +1,12 @@
 """Reads the samples that alert rules look back on. Puts commands into a pipeline and takes answers; sends nothing."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from redis.asyncio.client import Pipeline
 
 from .. import keys
+from ..extremes import Range, Ranges, Span
 from ..model import HOUR, Metric, Sample
 from ..records import LOOKS_AT_NOTHING, Look, Record
 
@@ -25,15 +26,23 @@ class Recent:
     What the rules look back on at one tick, for each of its metrics.
 
     The first sample of a window nearly always lies in the window's first hour, so only that one is
-    asked for; where it is not there, `lacks` asks for the others.
+    asked for; where it is not there, `lacks` asks for the others. Extremes are kept in `ranges`; their
+    windows are read only where those do not know them.
     """
 
-    def __init__(self, at: int, metrics: Sequence[Metric], look: Callable[[Metric], Look]) -> None:
+    def __init__(self, at: int, metrics: Sequence[Metric], look: Callable[[Metric], Look], ranges: Ranges) -> None:
         self._at = at
         self._metrics = metrics
+        self._ranges = ranges
         self._looks = {
             place: wanted for place, metric in enumerate(metrics) if (wanted := look(metric)) is not LOOKS_AT_NOTHING
         }
+        self._unknown = {
+            place
+            for place, wanted in self._looks.items()
+            if wanted.extremes_of and not ranges.is_known(metrics[place], wanted.extremes_of, at)
+        }
+        """Whose extremes follow from what is read now."""
         self._reads = [read for place, wanted in self._looks.items() for read in self._first_reads(place, wanted)]
         self._samples: dict[int, dict[int, Sample]] = {place: {} for place in self._looks}
 
@@ -51,9 +60,12 @@ class Recent:
         self._reads = []
 
     def lacks(self, records: Sequence[Record | None]) -> bool:
-        """Tell whether there is more to put and take, to know the first sample of each window."""
+        """Tell whether there is more to put and take, to know the first sample and the extremes of each window."""
         for place, wanted in self._looks.items():
             record = records[place]
+            if record is not None and self._is_behind(place, wanted, record):
+                self._unknown.add(place)
+                self._reads += self._all_of(place, _longest(wanted))
             for start in [self._at - seconds for seconds in wanted.first_of]:
                 first, *others = self._hours(start)
                 known = self._samples[place]
@@ -66,12 +78,38 @@ class Recent:
         """Give the samples of each metric that has some, by its place, oldest first."""
         return ((place, [sample for _, sample in sorted(known.items())]) for place, known in self._samples.items())
 
+    def extremes(self, records: Sequence[Record | None]) -> Iterable[tuple[int, Mapping[Span, Range]]]:
+        """Give the extremes of each metric whose rules ask for some, by its place."""
+        for place, wanted in self._looks.items():
+            record, metric, spans = records[place], self._metrics[place], wanted.extremes_of
+            if record is None or not spans:
+                continue
+            if place in self._unknown:
+                known = self._samples[place]
+                self._ranges.fill(metric, spans, record.at, [known[tick] for tick in sorted(known)])
+            yield place, self._ranges.before(metric, spans, self._at)
+
+    def _is_behind(self, place: int, wanted: Look, record: Record) -> bool:
+        """Tell whether the extremes that are kept are those of another state of the metric."""
+        spans = wanted.extremes_of
+        if not spans or place in self._unknown:
+            return False
+        return not self._ranges.is_known(self._metrics[place], spans, self._at, record.at)
+
     def _first_reads(self, place: int, wanted: Look) -> Iterator[_Read]:
         for start in [self._at - seconds for seconds in wanted.first_of]:
             yield _Read(place, self._hours(start)[0], start, is_first_only=True)
-        if wanted.all_of:
-            start = self._at - wanted.all_of
-            yield from (_Read(place, hour, start, is_first_only=False) for hour in self._hours(start))
+        all_of = max(wanted.all_of, _longest(wanted) if place in self._unknown else 0)
+        if all_of:
+            yield from self._all_of(place, all_of)
+
+    def _all_of(self, place: int, seconds: int) -> Iterator[_Read]:
+        start = self._at - seconds
+        return (_Read(place, hour, start, is_first_only=False) for hour in self._hours(start))
 
     def _hours(self, start: int) -> Sequence[int]:
         return keys.hours(start - 1, self._at - 1)
+
+
+def _longest(wanted: Look) -> int:
+    return max(seconds for _, seconds in wanted.extremes_of)

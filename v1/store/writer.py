@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
 from .. import keys, records
+from ..extremes import Ranges
 from ..model import DAY, Metric, Sample
 from ..ranks import Scored, Scores, Standing, score, standings
 from ..records import LOOKS_AT_NOTHING, Found, Look, Record, Step
@@ -47,6 +48,8 @@ class Writer(Feeder):
         """Every metric with a sample in the day: a tick moves all of them on."""
         self._since: int | None = None
         """Records are expected to be valid at this tick or a later one; `None` while there are none."""
+        self._ranges = Ranges()
+        """What rules look back on, kept between ticks."""
         self.limits = limits
         self.outages = NO_OUTAGES
         self.late: dict[int, set[Metric]] = {}
@@ -61,6 +64,7 @@ class Writer(Feeder):
 
     async def open(self) -> int | None:
         """Learn what is there already, and give the newest committed tick. Call before anything else."""
+        self._ranges.clear()
         self.known, tick = set(await self.metrics()), await self.tick()
         if tick is not None and not self.known:
             self.known = await scan_metrics(self._redis)  # the index is lost, or there is nothing indeed
@@ -84,7 +88,7 @@ class Writer(Feeder):
         """
         # A record older than a day counts for nothing, so there is nothing to look for before it.
         since = at if self._since is None else min(max(self._since, at - DAY), at)
-        leaving, recent = Leaving(at, since, metrics), Recent(at, metrics, look)
+        leaving, recent = Leaving(at, since, metrics), Recent(at, metrics, look, self._ranges)
         pipe = self._pipe()
         pipe.get(keys.LEASE)
         pipe.zcard(keys.METRICS)
@@ -99,12 +103,15 @@ class Writer(Feeder):
         # Without a record there is nothing to move, until the metric is heard of again.
         self.known -= {metric for metric, each in zip(metrics, found, strict=True) if each.record is None}
         recent.take(answers)
-        if recent.lacks([each.record for each in found]):
+        found_records = [each.record for each in found]
+        if recent.lacks(found_records):
             pipe = self._pipe()
             recent.put(pipe)
             recent.take(iter(await self._run(pipe)))
         for index, samples in recent.samples():
             found[index] = found[index]._replace(recent=samples)
+        for index, extremes in recent.extremes(found_records):
+            found[index] = found[index]._replace(extremes=extremes)
         return await self._with_written(at, metrics, found)
 
     async def _looks_wrong(self, at: int, since: int, leaving: Leaving, found: Sequence[Found]) -> bool:
@@ -187,11 +194,19 @@ class Writer(Feeder):
         commands.announce(pipe, at)
         await self.see_that_it_lasts()
         commands.raise_inner(await self._run(pipe))
+        self._move_ranges(at, steps)
         moved = {step.metric for step in steps}
         gone = {step.metric for step in steps if step.is_over}
         self._since, self.has_taken_in = at, False
         self.outages = Outages(at, {source: said.states for source, said in judged.sources.items() if said.states})
         self.known = (self.known | moved) - gone
+
+    def _move_ranges(self, at: int, steps: Sequence[Step]) -> None:
+        for step in steps:
+            before = step.found.record
+            self._ranges.advance(step.metric, before.at if before else None, at, step.sample)
+            if step.is_over:
+                self._ranges.forget(step.metric)
 
     async def told(self, at: int) -> Counter[str]:
         """Give how many messages each rule has at tick `at` already: some, where the tick was cut off."""
@@ -210,6 +225,7 @@ class Writer(Feeder):
         at the metric's own tick (`at`, where it has none yet) is not taken. One transaction.
         """
         async with self.turn:
+            self._ranges.forget(metric)
             (record,) = await self.records([metric])
             at = record.at if record else at
             held = {sample.tick: sample for sample in await self.samples(metric, at - DAY, at)}

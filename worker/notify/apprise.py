@@ -14,7 +14,7 @@ from contextlib import suppress
 import apprise
 
 from worker.latest import Severity, Text, cut, fitted
-from worker.notify.base import ANSWER_SECONDS, Answer, Message, Unavailable, not_sent, words
+from worker.notify.base import ANSWER_SECONDS, Answer, Message, Unavailable, fingerprint, not_sent, words
 
 _TYPES = {
     Severity.INFO.value: apprise.NotifyType.INFO,
@@ -37,6 +37,7 @@ class Apprise:
     def __init__(self, name: str, url: str, patience: float = ANSWER_SECONDS) -> None:
         self.name = name
         self.kind = url.partition(":")[0].lower()
+        self._url = url
         self._patience = patience
         self._busy: threading.Thread | None = None
         # What it says of a failure is in its results; in the log it would stand beside our own lines.
@@ -52,6 +53,10 @@ class Apprise:
         self._service = service
         self._apprise = apprise.Apprise(asset=asset)
         self._apprise.add(service)
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self._url)
 
     async def send(self, message: Message) -> Answer:
         if self._busy and self._busy.is_alive():

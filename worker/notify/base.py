@@ -7,6 +7,7 @@ What a channel is, what it is handed, and what it raises. No provider here.
         └── Limited   too much for now: it may be sent again after a while
 """
 
+import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
@@ -23,6 +24,8 @@ LONGEST_ANSWER = 300
 """Characters of an answer that are kept."""
 _CLIENT_ERRORS = range(400, 500)
 _TOO_MANY = 429
+_ROUNDS, _BYTES = 50_000, 8
+"""Of a fingerprint; it is made once a channel and start."""
 _WRONG_PLACE = frozenset({401, 403, 404, 405, 410})
 """Refusals that are about the channel, and not about the message: the next one would fare no better."""
 
@@ -106,6 +109,11 @@ class Notifier(Protocol):
     connections: int
     """How many messages may be on their way at once."""
 
+    @property
+    def fingerprint(self) -> str:
+        """Who sends, and where to, as `fingerprint` writes it: what a provider says holds for that one alone."""
+        ...
+
     async def send(self, message: Message) -> Answer:
         """Send a message. Raises `NotSent`."""
         ...
@@ -134,6 +142,11 @@ class Acknowledging(Protocol):
     async def cancel(self, receipt: str) -> None:
         """Ask the provider to stop repeating. Raises `NotSent`."""
         ...
+
+
+def fingerprint(*secrets: str) -> str:
+    """Return what tells senders apart and betrays none, also where a secret is weak: it is slow to make."""
+    return hashlib.pbkdf2_hmac("sha256", "\0".join(secrets).encode(), b"data-tracker", _ROUNDS, _BYTES).hex()
 
 
 def not_sent(

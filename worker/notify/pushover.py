@@ -19,6 +19,7 @@ from worker.notify.base import (
     Quota,
     Refused,
     Unavailable,
+    fingerprint,
     not_sent,
     told_apart,
     words,
@@ -33,6 +34,8 @@ MOST_CONNECTIONS = 2
 _PRIORITIES = {Severity.INFO.value: -1, Severity.WARNING.value: 0, Severity.CRITICAL.value: 1}
 _EMERGENCY = 2
 _TAKEN = 200
+_LONGEST_NUMBER = 15
+"""Digits of a quota's numbers: of more than 4,300 Python makes none."""
 _MILLISECONDS = 10**11
 """No time in seconds is so large: who says so means something else, or nothing."""
 
@@ -73,6 +76,10 @@ class Pushover:
         self._account = account
         self._clock = clock
         self._emergency = emergency
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self._base, self._account.token)
 
     async def send(self, message: Message) -> Answer:
         form = self._form(message)
@@ -156,14 +163,14 @@ class Pushover:
 def _object(raw: bytes) -> Mapping[str, Any]:
     try:
         body = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}
 
 
 def _quota(headers: Mapping[str, str]) -> Quota | None:
     said = [headers.get(f"X-Limit-App-{part}", "") for part in ("Limit", "Remaining", "Reset")]
-    if not all(number.isascii() and number.isdecimal() for number in said):
+    if not all(number.isascii() and number.isdecimal() and len(number) <= _LONGEST_NUMBER for number in said):
         return None
     limit, remaining, reset = map(int, said)
     return Quota(limit, remaining, reset) if reset < _MILLISECONDS else None

@@ -18,7 +18,7 @@ from yarl import URL
 
 from worker.latest import Alert, exact
 from worker.notify.addresses import Private, check_literal
-from worker.notify.base import Answer, Message, NotSent, Refused, not_sent, told_apart, words
+from worker.notify.base import Answer, Message, NotSent, Refused, fingerprint, not_sent, told_apart, words
 
 MOST_ALERTS = 100
 """Alerts of a digest that are in the document whole, the strongest."""
@@ -54,6 +54,10 @@ class Webhook:
         self._secret = target.secret.encode()
         self._private = target.private
         self._clock = clock
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(str(self._address), self._secret.decode())
 
     async def send(self, message: Message) -> Answer:
         body = exact.dumps(envelope(message)).encode()
@@ -133,7 +137,7 @@ def envelope(message: Message) -> Mapping[str, Any]:
 
 def _document(alert: Alert) -> Mapping[str, Any]:
     told = ("id", "rule", "name", "kind", "severity", "event", "metric", "measure", "at", "value", "mean", "ratio")
-    counted = ("samples", "since", "rank", "of")
+    counted = ("samples", "since", "rank", "of", "reference", "reference_kind")
     document = {field: getattr(alert, field) for field in (*told, *counted)}
-    # A number like the others, with the digits that were received: as in the answers of the API.
-    return document | {"value": exact.digits(alert.value)}
+    # Numbers like the others, with the digits that were received: as in the answers of the API.
+    return document | {name: exact.digits(document[name]) for name in ("value", "reference")}

@@ -133,9 +133,13 @@ def _words(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
+LONGEST_WAIT = 10.0**9
+"""Seconds. Of four hundred digits a float makes infinity, and that no instant can be."""
+
+
 def _retry_after(error: ClientResponseError) -> float | None:
     after = error.headers.get("Retry-After", "") if error.headers else ""
-    return float(after) if after.isdecimal() else None
+    return min(float(after), LONGEST_WAIT) if after.isdecimal() else None
 
 
 def exact(body: str | bytes) -> Any:

@@ -64,6 +64,8 @@ async def test_alerts_come_newest_first_with_everything_that_is_known_of_them(ap
         "ratio": 5.0,
         "samples": 2,
         "since": NOON + 120 - 3600,
+        "reference": None,
+        "reference_kind": None,
         "rank": 1,
         "of": 2,
         "quiet": None,

@@ -70,7 +70,7 @@ async def test_before_anybody_makes_one_there_are_the_default_rules(api):
     answer = await api.get("/v1/rules")
 
     assert [(rule["id"], rule["origin"], rule["enabled"]) for rule in answer.json["rules"]] == [
-        (name, "default", True) for name in sorted(rule.id for rule in DEFAULTS)
+        (rule.id, "default", rule.enabled) for rule in sorted(DEFAULTS, key=lambda rule: rule.id)
     ]
     assert (answer.json["problem"], answer.json["next"]) == (None, None)
 
@@ -79,7 +79,7 @@ async def test_a_list_goes_on_where_it_is_told_to(api):
     first = (await api.get("/v1/rules", {"limit": 3})).json
     second = (await api.get("/v1/rules", {"limit": 3, "cursor": first["next"]})).json
 
-    assert [len(first["rules"]), len(second["rules"]), second["next"]] == [3, 1, None]
+    assert [len(first["rules"]), len(second["rules"]), second["next"]] == [3, 2, None]
     assert {rule["id"] for rule in first["rules"] + second["rules"]} == {rule.id for rule in DEFAULTS}
 
 
@@ -207,6 +207,24 @@ async def test_a_default_rule_that_is_put_is_ours_and_deleted_it_is_switched_off
     assert (back.json["origin"], back.json["enabled"]) == ("api", True)
 
 
+async def test_the_literal_rule_on_interval_volume_is_switched_on_by_one_put_and_off_by_one_delete(api):
+    path, one_line = (
+        "/v1/rules/interval-volume-3x",
+        '{"id":"interval-volume-3x","kind":"ratio","measure":"interval_volume"}',
+    )
+    before = (await api.get(path)).json
+    on = (await api.send("PUT", path, one_line)).json
+    await api.send("DELETE", path)
+    off = (await api.get(path)).json
+
+    assert [(rule["factor"], rule["window"], rule["enabled"]) for rule in (before, on, off)] == [
+        (3, 3600, False),
+        (3, 3600, True),
+        (3, 3600, False),
+    ]
+    assert [rule["origin"] for rule in (before, on, off)] == ["default", "api", "default"]
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
 async def test_a_rule_of_the_file_is_changed_there_and_not_here(api, redis, method):
     await of_the_file(redis)
@@ -299,6 +317,8 @@ async def test_the_id_is_that_of_the_path(api):
         pytest.param("", "JSON: Expecting value", id="nothing"),
         pytest.param('{"factor": NaN}', "NaN is no number", id="no number"),
         pytest.param("[" * 30_000, "JSON: ", id="too deep"),
+        pytest.param('{"above": 1e9999999999999999999}', "JSON: '1e9999999999999999999' is not", id="an exponent"),
+        pytest.param(f'{{"above": {"9" * 5000}}}', "JSON: Exceeds the limit", id="5,000 digits"),
         pytest.param("[1]", "a document of fields and values", id="a list"),
     ],
 )

@@ -161,6 +161,39 @@ def test_a_file_without_rules_has_none():
             id="never fires",
         ),
         pytest.param("\n".join(['[[rules]]\nid="a"\nkind="stale"'] * 1001), ["1000 at most"], id="too many"),
+        pytest.param(
+            '[[rules]]\nid="a"\nkind="threshold"\nabove=1e9999999999999999999',
+            ["'1e9999999999999999999' is not a number, or one beyond all bounds"],
+            id="an exponent beyond all bounds",
+        ),
+        pytest.param(f'[[rules]]\nid="a"\nkind="threshold"\nabove={"9" * 5000}', ["4300 digits"], id="5,000 digits"),
+        *[
+            pytest.param(
+                f'[[rules]]\nid="a"\nkind="threshold"\nabove=1\n{field}=0x{"f" * 5000}',
+                [f"{field}: a number of thousands of digits is not accepted"],
+                id=f"{field} of 5,000 digits in base 16",
+            )
+            for field in ("below", "step", "cooldown", "for", "name", "enabled", "channels", "colour")
+        ],
+        *[
+            pytest.param(
+                f'[[rules]]\nid="a"\nkind="ratio"\n{field}={number}',
+                [f"rule 1 (a): {field}: ", "is not accepted"],
+                id=f"{field} {number}",
+            )
+            for field in ("factor", "window", "min_samples", "cooldown", "step", "for")
+            for number in ("nan", "inf", "-inf", "1e999999999", "1e-999999999")
+        ],
+        pytest.param(
+            f"a{'.a' * 400_000} = 1", ["line 1, '.a.a", "keys of 8 parts at most"], id="a key of 400,000 parts"
+        ),
+        pytest.param(f"\n[{'a.' * 100_000}a]", ["line 2", "8 parts"], id="a table of 100,000 parts"),
+        pytest.param('x = """\n\n"""\n"a"' + ". 'b' " * 9 + "= 1", ["line 4", "8 parts"], id="quoted"),
+        pytest.param(f"a = {'[' * 900_000}", ["lists and tables 16 deep"], id="lists in lists"),
+        pytest.param(f"a = {'{a = ' * 100_000}", ["lists and tables 16 deep"], id="tables in tables"),
+        pytest.param(f"#{'a' * 1_000_000}", ["1000000 bytes at most"], id="too large"),
+        pytest.param("[[rules]]\n" * 50, ["rule 10: ", "and 80 more"], id="more faults than anybody reads"),
+        pytest.param(f'[[rules]]\nid="{"a" * 900_000}"', ["rule 1 (aaa", "a..."], id="a long value"),
     ],
 )
 def test_a_wrong_file_is_told_with_every_rule_field_and_value(text, said):
@@ -169,6 +202,23 @@ def test_a_wrong_file_is_told_with_every_rule_field_and_value(text, said):
 
     for each in said:
         assert each in str(caught.value)
+    assert len(str(caught.value)) < 20_000
+
+
+def test_a_byte_order_mark_is_no_part_of_a_file():
+    assert read_rules_file(f"\ufeff{EXAMPLE}", 60) == read_rules_file(EXAMPLE, 60)
+
+
+def test_points_and_brackets_in_texts_and_comments_and_between_numbers_are_none():
+    (rule,) = read_rules_file(
+        "# a.b.c.d.e.f.g.h.i.j.k [[[[[[[[[[[[[[[[[[[[\n"
+        '[[rules]]\nid = "a"\nname = "1.2.3.4.5.6.7.8.9.10 [[[[[[[[[[[[[[[[[[[[ \\" .a.a.a.a.a.a.a.a.a"\n'
+        "kind = 'stale' # it's\n"
+        'mute = { start = "22:00", end = "06:00", zone = "UTC" }\nseverity = """info"""\nmetrics = """a.b.c.d.e.f.g.h.i.j:*\\\n"""\n',
+        60,
+    )
+
+    assert (rule.metrics, rule.severity) == ("A.B.C.D.E.F.G.H.I.J:*", "info")
 
 
 def test_where_the_channels_are_not_known_every_one_is_accepted():

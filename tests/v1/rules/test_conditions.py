@@ -101,44 +101,110 @@ def test_a_threshold_speaks_of_numbers_below_zero_too():
     assert ticks(said(falling, ["-9.99", "-10", "-10.01", None], measure="change_percentage")) == [2]
 
 
+def test_a_threshold_tells_its_bound_and_by_how_much_it_is_passed():
+    (above,) = said(rule("threshold", above="1.10"), ["1.375"])
+    (below,) = said(rule("threshold", below="-10", measure="change_percentage"), ["-12"], measure="change_percentage")
+    (of_zero,) = said(rule("threshold", above=0), ["5"])
+
+    assert (above.reference, above.reference_kind, above.ratio) == ("1.10", "above", 25.0)
+    assert (below.reference, below.reference_kind, below.ratio) == ("-10", "below", -20.0)
+    assert (of_zero.reference, of_zero.ratio) == ("0", None)
+
+
 # ---- change ------------------------------------------------------------------------------------------------------
+
+
+def change(**fields):
+    return rule("change", **({"percent": 5, "window": "1h"} | fields))
+
+
+def test_a_change_within_the_window_is_one_from_its_lowest_or_its_highest_value():
+    """100, 96, 104.5: less than 5 % from the first, and nearly 9 % from the lowest."""
+    (alert,) = said(change(), ["100", "96", "104.5"])
+
+    assert (alert.since, alert.reference, alert.reference_kind) == (NOON + MINUTE, "96", "lowest")
+    assert alert.ratio == pytest.approx(8.854166666)
+    assert said(change(since="start"), ["100", "96", "104.5"]) == []
+
+
+@pytest.mark.parametrize(
+    "direction, fires",
+    [("up", [2, 3, 5]), ("down", [4, 6]), ("both", [2, 3, 4, 5, 6])],
+)
+def test_upwards_a_change_is_from_the_lowest_and_downwards_from_the_highest(direction, fires):
+    moved = change(window="3m", direction=direction)
+
+    alerts = said(moved, ["100", "100", "105.01", "105.01", "99.7", "105.01", "99.7"])
+
+    assert ticks(alerts) == fires
+    assert {(alert.reference_kind, (alert.ratio or 0) > 0) for alert in alerts} <= {
+        ("lowest", True),
+        ("highest", False),
+    }
+
+
+def test_of_two_moves_the_larger_one_is_told():
+    (alert,) = said(change(percent=20), ["100", "120", "80", "100"])[1:]
+
+    assert (alert.reference, alert.reference_kind, alert.ratio) == ("80", "lowest", 25.0)
+
+
+def test_exactly_so_many_percent_is_no_change_and_the_least_more_is():
+    assert said(change(), ["0.1", "0.105"]) == []
+    assert ticks(said(change(), ["0.1", "0.10500000000000000000001"])) == [1]
+
+
+def test_an_extreme_that_was_reached_twice_is_told_with_the_newer_time():
+    (alert,) = said(change(), ["100", "101", "100.0", "101", "106"])
+
+    assert (alert.reference, alert.since) == ("100.0", NOON + 2 * MINUTE)
 
 
 @pytest.mark.parametrize(
     "direction, fires",
     [("up", [3, 4]), ("down", [7]), ("both", [3, 4, 7])],
 )
-def test_a_change_is_more_than_so_many_percent_off_the_first_sample_of_the_window(direction, fires):
-    moved = rule("change", percent=5, window="3m", direction=direction)
+def test_a_change_since_the_start_is_one_from_the_first_sample_of_the_window(direction, fires):
+    moved = change(window="3m", direction=direction, since="start")
 
-    assert ticks(said(moved, ["100", "100", "105", "105.01", "105.01", "105.01", "100", "99.7"])) == fires
+    alerts = said(moved, ["100", "100", "105", "105.01", "105.01", "105.01", "100", "99.7"])
 
-
-def test_the_window_of_a_change_begins_where_it_says_and_not_before():
-    assert said(rule("change", percent=5, window="2m"), ["100", "103", "106", "109"])[0].since == NOON
-    assert ticks(said(rule("change", percent=5, window="1m"), ["100", "103", "106", "109"])) == []
+    assert ticks(alerts) == fires
+    assert {alert.reference_kind for alert in alerts} == {"first"}
 
 
-def test_after_a_gap_a_change_is_counted_from_the_first_sample_that_there_is():
-    (alert,) = said(rule("change", percent=5, window="10m"), ["100", None, None, "103", *[None] * 8, "109"])
+@pytest.mark.parametrize("since", ["extreme", "start"])
+def test_the_window_of_a_change_begins_where_it_says_and_not_before(since):
+    assert said(change(window="2m", since=since), ["100", "103", "106", "109"])[0].since == NOON
+    assert ticks(said(change(window="1m", since=since), ["100", "103", "106", "109"])) == []
+
+
+@pytest.mark.parametrize("since", ["extreme", "start"])
+def test_after_a_gap_a_change_is_counted_from_the_samples_that_there_are(since):
+    (alert,) = said(change(window="10m", since=since), ["100", None, None, "103", *[None] * 8, "109"])
 
     assert (alert.since, round(alert.ratio or 0, 6)) == (NOON + 3 * MINUTE, 5.825243)
 
 
-def test_from_zero_there_is_no_change_in_percent():
-    assert said(rule("change", percent=5, window="5m", **VOLUME), ["0", "7"], measure="interval_volume") == []
+def test_from_zero_there_is_no_change_in_percent_but_from_the_other_values_of_the_window():
+    assert said(change(since="start", **VOLUME), ["0", "7"], measure="interval_volume") == []
+    assert said(change(**VOLUME), ["0", "7"], measure="interval_volume") == []
+    assert ticks(said(change(**VOLUME), ["0", "7", "0", "8"], measure="interval_volume")) == [2, 3]
 
 
-@given(st.lists(DECIMALS, min_size=2, max_size=40), st.integers(1, 50), st.integers(1, 20))
+@given(st.lists(st.none() | DECIMALS, min_size=2, max_size=40), st.integers(1, 50), st.integers(1, 20))
 def test_change_says_what_a_recount_with_fractions_says(series, percent, minutes):
-    expected = []
+    within, since_start = [], []
     for at, value in enumerate(series):
-        first = Fraction(series[max(0, at - minutes)]) if at else Fraction(0)
-        if first > 0 and abs(Fraction(value) - first) * 100 > percent * first:
-            expected.append(at)
+        before = [Fraction(each) for each in series[max(0, at - minutes) : at] if each is not None]
+        if value is not None:
+            far = [base > 0 and abs(Fraction(value) - base) * 100 > percent * base for base in before]
+            within += [at] if any(far) else []
+            since_start += [at] if far and far[0] else []
 
-    moved = rule("change", percent=percent, window=minutes * MINUTE, **VOLUME)
-    assert ticks(said(moved, series, measure="interval_volume")) == expected
+    for since, expected in (("extreme", within), ("start", since_start)):
+        moved = change(percent=percent, window=minutes * MINUTE, since=since, **VOLUME)
+        assert ticks(said(moved, series, measure="interval_volume")) == expected
 
 
 # ---- deviation ---------------------------------------------------------------------------------------------------

@@ -380,3 +380,31 @@ def test_a_source_is_silent_when_all_are_that_it_is_still_asked_for():
     (alert,) = market.play([None] * 4, [None] * 4)
 
     assert (alert.metric, alert.samples) == ("kraken:*", 1)
+
+
+# ---- rules that there are no more ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("left", [[], [rule("stale", id="other")]], ids=["none is left", "another is left"])
+def test_what_a_rule_told_that_there_is_no_more_is_over(left):
+    market = Sampler([rule("threshold", above=1, cooldown="1h")])
+    (alert,) = market.play(["5"])
+
+    market.engine = Engine(left, (), MINUTE)
+    market.tick({BTC: "5"})
+    at_once = [said.over for said in market.judged.metrics.values()]
+    market.tick({BTC: "5"})
+
+    assert at_once == [(alert.id,)]
+    assert [*market.judged.metrics.values()] == []
+
+
+def test_what_a_rule_told_of_a_source_is_over_when_the_rule_is_gone():
+    market = Sampler([rule("stale", intervals=2, cooldown="1h")])
+    alerts = market.play(["5", None, None], ["5", None, None])
+
+    market.engine = Engine([rule("threshold", above=9)], (), MINUTE)
+    market.tick({BTC: None})
+
+    assert [said.over for said in market.judged.sources.values()] == [(alerts[0].id,)]
+    assert market.memory.outages.sources == {}

@@ -110,6 +110,66 @@ def test_a_deviation_is_further_when_its_score_is():
     assert (alerts[1].ratio or 0) > 3 * (alerts[0].ratio or 0)
 
 
+def test_exactly_a_step_further_is_not_further():
+    """1 / 61 and 2 / 61: rounded, the second is more than twice the first."""
+    moved = {"percent": "1.5", "window": "1h", "cooldown": "1h", "direction": "up"}
+
+    for since in ("extreme", "start"):
+        assert ticks(said(rule("change", step=2, since=since, **moved), ["61", "62", "61", "63"])) == [1]
+        assert ticks(said(rule("change", step=2, since=since, **moved), ["61", "62", "61", "63.00000000001"])) == [1, 3]
+        assert ticks(said(rule("change", step="1.9999999999", since=since, **moved), ["61", "62", "61", "63"])) == [
+            1,
+            3,
+        ]
+
+
+SERIES = st.lists(st.integers(900, 1100), min_size=6, max_size=30)
+STEPS = st.sampled_from([Fraction(1), Fraction(5, 4), Fraction(3, 2), Fraction(2)])
+
+
+def told_by(extents, step):
+    """Give when something is told, by how far it is at each tick where it holds; within an endless cooldown."""
+    told, last = [], None
+    for at, extent in extents:
+        if last is None or extent > step * last:
+            told.append(at)
+            last = extent
+    return told
+
+
+@given(SERIES, STEPS, st.sampled_from(["up", "down"]))
+def test_a_change_is_told_again_exactly_when_fractions_say_that_it_is_further(series, step, direction):
+    extents = []
+    for at, value in enumerate(series):
+        if series[:at]:
+            base = min(series[:at]) if direction == "up" else max(series[:at])
+            part = Fraction(value - base, base) * (1 if direction == "up" else -1)
+            if part > Fraction(1, 100):
+                extents.append((at, part))
+
+    moved = rule("change", percent=1, window="1d", cooldown="1d", step=f"{float(step)}", direction=direction)
+    assert ticks(said(moved, map(str, series))) == told_by(extents, step)
+
+
+@given(SERIES, STEPS)
+def test_a_deviation_is_told_again_exactly_when_the_squares_say_that_it_is_further(series, step):
+    extents = []
+    for at, value in enumerate(series):
+        before = [Fraction(each) for each in series[:at]]
+        if len(before) >= 2:
+            mean = sum(before) / len(before)
+            variance = sum((each - mean) ** 2 for each in before) / len(before)
+            if (value - mean) ** 2 > variance > 0:
+                extents.append((at, (value - mean) ** 2 / variance))
+            elif not variance and value != mean:
+                extents.append((at, None))
+    if any(extent is None for _, extent in extents):
+        return  # from a day that stood still nothing is measured
+
+    off = rule("deviation", score=1, min_samples=2, cooldown="1d", step=f"{float(step)}")
+    assert ticks(said(off, map(str, series))) == told_by(extents, step**2)
+
+
 NUMBERS = st.builds(lambda units, places: f"{units / 10**places:.{places}f}", st.integers(-999, 999), st.integers(0, 2))
 
 

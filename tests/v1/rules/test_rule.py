@@ -179,12 +179,18 @@ def test_the_default_rules_can_fire_at_every_interval(interval):
 def test_the_default_rules_are_those_that_were_asked_for():
     by_id = {rule.id: rule for rule in DEFAULTS}
 
-    ratios = [rule for rule in DEFAULTS if rule.kind is Kind.RATIO]
-    assert {rule.measure for rule in ratios} == {Measure.PRICE, Measure.VOLUME, Measure.INTERVAL_VOLUME}
-    assert {(rule.factor, rule.window, rule.cooldown, rule.step, rule.metrics) for rule in ratios} == {
+    literal = [rule for rule in DEFAULTS if rule.kind is Kind.RATIO and not rule.for_]
+    assert [(rule.measure, rule.enabled) for rule in literal] == [
+        (Measure.PRICE, True),
+        (Measure.VOLUME, True),
+        (Measure.INTERVAL_VOLUME, False),
+    ]
+    assert {(rule.factor, rule.window, rule.cooldown, rule.step, rule.metrics) for rule in literal} == {
         ("3", 3600, 3600, "3", "*")
     }
-    assert {rule.least(60) for rule in ratios} == {30}
+    assert {rule.least(60) for rule in literal} == {30}
+    surge = by_id["interval-volume-surge"]
+    assert (surge.measure, surge.factor, surge.for_, surge.cooldown) == (Measure.INTERVAL_VOLUME, "3", 420, 86400)
     assert by_id["stale"].kind is Kind.STALE
 
 

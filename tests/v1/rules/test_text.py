@@ -28,12 +28,48 @@ def test_a_ratio_explains_itself_with_the_numbers_behind_it():
         pytest.param(
             {"kind": "threshold", "name": "BTC above 400", "mean": None, "ratio": None, "samples": None},
             "421.0 is beyond the bound of 'BTC above 400'; price rank 3 of 310",
-            id="threshold",
+            id="threshold of an older version",
+        ),
+        pytest.param(
+            {"kind": "threshold", "ratio": 5.25, "reference": "400", "reference_kind": "above"},
+            "421.0 is above 400 by 21.0 (5.25 %); price rank 3 of 310",
+            id="threshold above",
+        ),
+        pytest.param(
+            {"kind": "threshold", "value": "9e-6", "ratio": -10.0, "reference": "1.00e-5", "reference_kind": "below"},
+            "0.000009 is below 0.0000100 by 0.0000010 (10 %); price rank 3 of 310",
+            id="threshold below",
+        ),
+        pytest.param(
+            {"kind": "threshold", "ratio": None, "reference": "0", "reference_kind": "above", "rank": None},
+            "421.0 is above 0 by 421.0",
+            id="threshold of zero",
         ),
         pytest.param(
             {"kind": "change", "ratio": 12.345},
             "421.0 = +12.3 % since 13:05 UTC; price rank 3 of 310",
+            id="change of an older version",
+        ),
+        pytest.param(
+            {
+                "kind": "change",
+                "ratio": 12.345,
+                "since": TICK - 1200,
+                "reference": "3.75e2",
+                "reference_kind": "lowest",
+            },
+            "421.0 = +12.3 % from its lowest before, 375 at 13:45 UTC; price rank 3 of 310",
             id="change up",
+        ),
+        pytest.param(
+            {"kind": "change", "ratio": -5.5, "reference": "445.5", "reference_kind": "highest", "rank": None},
+            "421.0 = -5.5 % from its highest before, 445.5 at 13:05 UTC",
+            id="change down",
+        ),
+        pytest.param(
+            {"kind": "change", "ratio": -5.5, "reference": "445.5", "reference_kind": "first", "rank": None},
+            "421.0 = -5.5 % since 13:05 UTC, when it was 445.5",
+            id="change since the start",
         ),
         pytest.param(
             {"kind": "change", "ratio": -5.5, "rank": None, "of": None},

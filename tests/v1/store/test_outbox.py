@@ -281,11 +281,24 @@ async def test_who_acknowledges_first_is_kept_and_the_receipt_is_not_asked_for_a
     await receipts.put(receipt)
     await receipts.put(other)
 
-    before = await receipts.open(), await receipts.is_acknowledged(["a", "b"])
+    before = await receipts.open(), await receipts.settled([other, receipt])
     await receipts.acknowledge(receipt, TICK + 30, "somebody")
     await receipts.acknowledge(other, TICK + 40, "somebody else")
 
-    assert before == ([other, receipt], False)
+    assert before == ([other, receipt], [])
     assert await receipts.open() == []
-    assert await receipts.is_acknowledged(["a", "b"])
+    assert await receipts.settled([other, receipt]) == [other, receipt]
     assert await redis.hgetall(keys.alert("a")) == {"acknowledged": str(TICK + 30), "by": "somebody"}
+
+
+async def test_a_receipt_is_settled_when_each_of_its_alerts_is_over_or_acknowledged(redis: Redis):
+    receipts = Channels(redis, KEEP).receipts("phone")
+    both, one, none = (Receipt(name, list(name), TICK + 60.0) for name in ("ab", "a", "c"))
+
+    seen = []
+    for name, field in (("b", "over"), ("c", "by"), ("a", "acknowledged")):
+        await redis.hset(keys.alert(name), field, TICK)
+        await redis.expire(keys.alert(name), 60)
+        seen.append(await receipts.settled([both, one, none]))
+
+    assert seen == [[], [], [both, one]]

@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+from typing import cast
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 
 from tests.loopback import serving
 from tests.loopback.pushover import TOKEN, USER
@@ -253,3 +254,30 @@ async def test_a_quota_that_begins_anew_in_milliseconds_is_none(end: End, told: 
     end.says = says(200, '{"status": 1}', **quota)
 
     assert (await told.send(message())).quota is None
+
+
+async def test_a_quota_of_5000_digits_is_none(end: End, told: Pushover):
+    quota = {"X_Limit_App_Limit": "10000", "X_Limit_App_Remaining": "9" * 5000, "X_Limit_App_Reset": str(RESET)}
+    end.says = says(200, '{"status": 1}', **quota)
+
+    assert (await told.send(message())).quota is None
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, f'{{"status": {"9" * 5000}}}'], ids=["too deep", "too long"])
+async def test_a_document_that_python_does_not_read_is_no_answer(end: End, told: Pushover, text: str):
+    end.says = says(200, text)
+
+    with pytest.raises(Unavailable):
+        await told.send(message())
+
+
+def test_another_token_is_another_sender_and_neither_is_betrayed():
+    session = cast("ClientSession", None)
+    one, same, group, other = (
+        Pushover(session, Account("https://api.pushover.net", token, user), lambda: NOW).fingerprint
+        for token, user in ((TOKEN, USER), (TOKEN, USER), (TOKEN, "g" * 30), ("b" * 30, USER))
+    )
+
+    assert one == same == group
+    assert other != one
+    assert TOKEN not in one

@@ -64,6 +64,8 @@ async def test_the_document_has_the_alert_whole_and_in_words(end: End, webhook: 
             "since": 1621256700,
             "rank": 3,
             "of": 310,
+            "reference": None,
+            "reference_kind": None,
         },
         "digest": None,
     }

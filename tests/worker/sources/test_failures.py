@@ -1,6 +1,7 @@
 """What each of the three native sources makes of a provider that fails: one of three kinds, never anything else."""
 
 from collections.abc import AsyncIterator, Callable
+from math import isfinite
 from typing import NamedTuple
 
 import pytest
@@ -78,6 +79,7 @@ faults = pytest.mark.parametrize(
         pytest.param(says({}, 520), Refused, id="a status of a gateway's own"),
         pytest.param(says({}, 404), Refused, id="404"),
         pytest.param(says({}, 429, Retry_After="soon"), Refused, id="429 with a wait that cannot be read"),
+        pytest.param(says({}, 429, Retry_After="9" * 400), Refused, id="429 with a wait without end"),
         pytest.param(reset(), Unreachable, id="broken off"),
         pytest.param(hang(), Unreachable, id="no answer in time"),
     ],
@@ -112,8 +114,10 @@ async def test_a_failure_is_of_one_of_three_kinds_and_names_who_failed(
         lambda: source.fetch(asking, MORNING),
         lambda: source.candles(asking, case.metric, MORNING - HOUR, MORNING),
     ):
-        with pytest.raises(kind, match=source.name):
+        with pytest.raises(kind, match=source.name) as caught:
             await ask()
+        # Of infinity no instant can be made.
+        assert isfinite(getattr(caught.value, "wait", None) or 0)
 
 
 @sources
