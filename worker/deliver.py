@@ -104,7 +104,9 @@ class Delivery:
             self._tray.hold(low(self.name, quota, int(now), self._wording))
 
     def _rests_until(self) -> float:
-        return max(self._standing.until, self._refused_until)
+        # Nobody is asked to wait for longer: it was noted by a clock that was ahead.
+        latest = self._clock() + self._pace.give_up
+        return max(until if until <= latest else 0.0 for until in (self._standing.until, self._refused_until))
 
     def _idle(self, now: float) -> float:
         soonest = self._tray.next()

@@ -7,8 +7,9 @@ import structlog
 
 from worker.asking import ask
 from worker.backlog import Backlog
+from worker.clock import Clock
 from worker.fill import Filler, Sleep
-from worker.latest import StoreAway, Writer
+from worker.latest import HOUR, StoreAway, Writer
 from worker.progress import progress
 from worker.rulebook import Fixed, Rules
 from worker.sources.watched import Watched
@@ -21,6 +22,8 @@ AfterFill = Callable[[Watched, Sequence[Watched], int, Callable[[], bool]], Awai
 
 RETRY_SECONDS = 1.0
 """Between two tries to commit while Redis is away."""
+LEAP_SECONDS = HOUR
+"""A tick so far from the newest one, of which nobody said anything, says more of a clock than of a market."""
 BEHIND_SECONDS = 60
 """So many seconds of ticks may wait for a Redis that is slow. Beyond that beats are skipped, or all numbers would
 be late for ever."""
@@ -38,13 +41,15 @@ class Live:
     when it is back.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # the last three are for those who need them
         self,
         sources: Sequence[Watched],
         store: Writer,
         interval: int,
         sleep: Sleep = asyncio.sleep,
+        *,
         committed: Callable[[], None] = lambda: None,
+        clock: Clock | None = None,
     ) -> None:
         self._sources = sources
         self._store = store
@@ -52,6 +57,8 @@ class Live:
         self._sleep = sleep
         self._committed = committed
         """Told of each committed tick; it must not take long."""
+        self._clock = clock
+        self._has_told_of_leap = False
         self._backlog = Backlog(interval)
         self._due = asyncio.Event()
         self._holes = {source.name: asyncio.Event() for source in sources}
@@ -97,7 +104,9 @@ class Live:
             if self._is_behind():
                 continue
             heard, _ = await asyncio.gather(ask(self._sources, at), self.rules.refresh())
-            self._backlog.keep(at, heard)
+            # What was heard may be the first that tells that the clock is wrong.
+            if self._clock is None or await self._clock.is_right():
+                self._backlog.keep(at, heard)
             self._due.set()
             for source in self._sources:
                 if source.has_come_back() and self._is_caught_up:
@@ -157,6 +166,9 @@ class Live:
 
     async def _commit_oldest(self) -> None:
         at, heard = self._backlog.oldest()
+        if not heard and self._is_a_leap(at):
+            self._backlog.done(at, is_committed=False)
+            return
         if at > self._newest:
             moved = await tick(at, heard, self._store, self.rules.engine, self._asked_since)
             log.debug("tick", at=at, heard=len(heard), metrics=moved)
@@ -167,6 +179,15 @@ class Live:
             self._newest = at
             self._committed()
         self._backlog.done(at)
+
+    def _is_a_leap(self, at: int) -> bool:
+        """Tell whether a tick without samples would take much out of the day although nobody confirms the time."""
+        if self._clock is None or self._clock.is_settled or not 0 < self._newest < at - LEAP_SECONDS:
+            return False
+        if not self._has_told_of_leap:
+            log.warning("the day waits: no provider has said yet what time it is", newest=self._newest, now=at)
+            self._has_told_of_leap = True
+        return True
 
     async def _note(self) -> None:
         states = {source.name: source.state() for source in self._sources}

@@ -6,6 +6,7 @@ from functools import partial
 
 from aiohttp import ClientSession, ClientTimeout, TCPConnector
 
+from worker.clock import Clock
 from worker.dispatch import Dispatch
 from worker.heartbeat import Heartbeat
 from worker.latest import DAY, AlertLimits, Channels, Shelf, Step, Writer, connect
@@ -15,6 +16,7 @@ from worker.notify.base import Notifier
 from worker.notify.heard import call
 from worker.rulebook import Rulebook
 from worker.settings import WorkerSettings
+from worker.sources import dates
 from worker.sources.base import Source, wanted
 from worker.sources.binance import Binance
 from worker.sources.coinmarketcap import CoinMarketCap
@@ -61,11 +63,13 @@ def expecting(sources: Sequence[str], wishes: Sequence[str]) -> Callable[[Step],
 
 
 @asynccontextmanager
-async def open_dispatch(settings: WorkerSettings, notifiers: Sequence[Notifier]) -> AsyncIterator[Dispatch]:
+async def open_dispatch(
+    settings: WorkerSettings, notifiers: Sequence[Notifier], clock: Clock
+) -> AsyncIterator[Dispatch]:
     """Give what sends alerts, over connections of its own, ready before the first tick is committed."""
     async with connect(settings.redis_address, "data-tracker-deliver") as redis:
         wording = Wording(settings.page, settings.interval)
-        dispatch = Dispatch(Channels(redis, settings.alert_days * DAY), notifiers, wording)
+        dispatch = Dispatch(Channels(redis, settings.alert_days * DAY), notifiers, wording, clock=clock.now)
         await dispatch.open()
         yield dispatch
 
@@ -78,20 +82,42 @@ async def open_heartbeat(settings: WorkerSettings) -> AsyncIterator[Heartbeat]:
 
 
 @asynccontextmanager
-async def open_session() -> AsyncIterator[ClientSession]:
+async def open_session(clock: Clock) -> AsyncIterator[ClientSession]:
+    """Give a session that asks providers, and tells the clock what time they say it is."""
     timeout = ClientTimeout(total=MOST_PATIENCE, connect=10)
     async with ClientSession(
-        timeout=timeout, headers={"User-Agent": USER_AGENT}, connector=TCPConnector(limit_per_host=4)
+        timeout=timeout,
+        headers={"User-Agent": USER_AGENT},
+        connector=TCPConnector(limit_per_host=4),
+        trace_configs=[dates.listening(clock.hear)],
     ) as session:
         yield session
 
 
 @asynccontextmanager
-async def open_sources(settings: WorkerSettings, patience: float) -> AsyncIterator[list[Watched]]:
+async def open_sources(settings: WorkerSettings, patience: float, clock: Clock) -> AsyncIterator[list[Watched]]:
     """Give the sources, each looked after; nothing is asked yet, and nothing is left unanswered at the end."""
-    async with open_session() as session:
+    async with open_session(clock) as session:
+        clock.ask_of(dates.asks(session, addresses(settings)))
         with watching(make_sources(settings), session, patience) as sources:
             yield sources
+
+
+def addresses(settings: WorkerSettings) -> list[str]:
+    """Return where the providers that are sampled are asked; what is simulated is asked nowhere."""
+    known = {
+        "kraken": settings.kraken_url,
+        "binance": settings.binance_url,
+        "cryptowatch": settings.cryptowatch_url,
+    }
+    return [str(address) for name in settings.sources if (address := known.get(name)) is not None]
+
+
+def list_addresses(settings: WorkerSettings) -> list[str]:
+    """Return where the providers of the top list are asked."""
+    if roles.is_simulated(settings):
+        return []
+    return [str(settings.coinmarketcap_url), str(settings.cryptocompare_url)]
 
 
 def make_sources(settings: WorkerSettings) -> list[Source]:

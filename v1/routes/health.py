@@ -65,7 +65,7 @@ class TopRole(BaseModel):
 
 class TickNow(BaseModel):
     at: Annotated[int | None, Field(description="The newest one; null before the first.")]
-    age: Annotated[int | None, Field(description="Seconds since then.")]
+    age: Annotated[int | None, Field(description="Seconds since then; below zero where it lies in the future.")]
     interval: Annotated[int, Field(description="Seconds between two.")]
 
 
@@ -97,12 +97,18 @@ async def ready(_: Annotated[Nothing, Query()], context: Context) -> Response:
 
     `ready`: the store answers and ticks are committed. `degraded`: so it is, but a source, the archive or
     the file of rules is wrong.
-    `unready`, with 503: the store is away, or the newest tick is more than three intervals old.
+    `unready`, with 503: the store is away, the newest tick is more than three intervals old or in the
+    future, or the worker's clock cannot be relied on.
     """
     reader, interval, now = context["reader"], context["interval"], int(context["clock"]())
     try:
-        tick, sources, archive, shelved, top = await asyncio.gather(
-            reader.tick(), reader.sources(), reader.archive(), context["desk"].shelved(), context["top"].roles()
+        tick, sources, archive, clock, shelved, top = await asyncio.gather(
+            reader.tick(),
+            reader.sources(),
+            reader.archive(),
+            reader.clock(),
+            context["desk"].shelved(),
+            context["top"].roles(),
         )
     except StoreError as error:
         status, reasons, store = Health.UNREADY, [str(error)], str(error)
@@ -112,6 +118,8 @@ async def ready(_: Annotated[Nothing, Query()], context: Context) -> Response:
         status, reasons = health(tick, now, interval, sources, archive)
         wrong = [f"the file of rules is wrong: {shelved.problem}"] if shelved.problem else []
         reasons = [*reasons, *wrong, *troubles(top, now)]
+        if clock is not None:
+            status, reasons = Health.UNREADY, [f"nothing is sampled: {clock}", *reasons]
         status = Health.DEGRADED if status is Health.READY and reasons else status
     known = {
         "status": status,

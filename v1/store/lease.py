@@ -11,10 +11,15 @@ from .connection import StoreAway, StoreError, translated
 from .reader import Reader
 
 
+def awake_or_not() -> float:
+    """Return the seconds since some moment, by a clock that nobody sets and that goes on while the machine sleeps."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 class Feeder(Reader):
     """Who may feed, by a lease that runs out unless it is taken again. Each method raises `StoreAway`."""
 
-    def __init__(self, redis: Redis, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, redis: Redis, clock: Callable[[], float] = awake_or_not) -> None:
         super().__init__(redis)
         self._clock = clock
         self._who: str | None = None

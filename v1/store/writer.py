@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from itertools import chain
@@ -19,7 +18,7 @@ from ..rules import NO_OUTAGES, NOTHING_SAID, SILENT, Judged, Outages, read_stat
 from . import commands
 from .commands import AlertLimits
 from .connection import translated
-from .lease import Feeder
+from .lease import Feeder, awake_or_not
 from .leaving import Leaving
 from .recent import Recent
 
@@ -36,7 +35,7 @@ class Writer(Feeder):
         self,
         redis: Redis,
         limits: AlertLimits = AlertLimits(),  # noqa: B008  # frozen
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = awake_or_not,
     ) -> None:
         super().__init__(redis, clock)
         self.turn = asyncio.Lock()
@@ -235,6 +234,14 @@ class Writer(Feeder):
         """Say how the archive does, in place of what was said before."""
         with translated():
             await self._redis.set(keys.ARCHIVE, json.dumps(state))
+
+    async def note_clock(self, fault: str | None) -> None:
+        """Say what is wrong with our clock; `None` where nothing is."""
+        with translated():
+            if fault is None:
+                await self._redis.delete(keys.CLOCK)
+            else:
+                await self._redis.set(keys.CLOCK, fault, ex=keys.KEEP_CLOCK)
 
     async def _rewrite(self, key: str, scores: Scores) -> None:
         pipe = self._pipe()
