@@ -176,7 +176,8 @@ async def _top(settings: WorkerSettings, wanted: Sequence[str], clock: Clock) ->
         connect_archive(settings.archive_address, "data-tracker-top", writes=True) as engine,
         open_session(clock) as session,
     ):
-        clock.ask_of(dates.asks(session, list_addresses(settings)) if roles.off(settings, wanted) is None else [])
+        if wanted and roles.off(settings, wanted) is None:
+            clock.ask_of(dates.asks(session, list_addresses(settings)))
         await until_right(clock)
         await drop_lists_if_far(FutureLists(redis), clock)
         stores = roles.Stores(Listings(redis), Plans(redis), TopWriter(redis), TopArchiveWriter(engine))

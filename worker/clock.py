@@ -71,6 +71,8 @@ class Clock:
         self._jumped: Told | None = None
         """A jump that nobody can judge: how it was then, and since when."""
         self._asking = asyncio.Lock()
+        self.changed = asyncio.Event()
+        """Set when `fault` is another; whoever waits for it clears it."""
         self.fault: str | None = None
         """Why it cannot be relied on; `None` where it can."""
         self.is_confirmed = False
@@ -185,12 +187,14 @@ class Clock:
         self.is_confirmed = self.is_confirmed or confirmed
         if self.fault is not None:
             log.info("the clock can be relied on again")
+            self.changed.set()
         self.fault = None
 
     def _doubt(self, fault: str) -> None:
         if self.fault is None:
             log.warning("nothing is sampled: the clock cannot be relied on", reason=fault)
         self.fault, self.is_confirmed = fault, False
+        self.changed.set()
 
 
 async def _asked(ask: Ask) -> None:

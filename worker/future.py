@@ -1,6 +1,7 @@
 """Drops what a clock that was ahead has left in the future, once the clock is known to be right. What that is, the stores know."""
 
 import asyncio
+from contextlib import suppress
 
 import structlog
 
@@ -34,13 +35,16 @@ async def keep_saying(store: Writer, clock: Clock) -> None:
     """Say what is wrong with the clock where the API finds it, for ever."""
     said: str | None = "not looked at yet"
     while True:
+        clock.changed.clear()
+        fault = clock.fault
         try:
-            if clock.fault is not None or said is not None:
-                await store.note_clock(clock.fault)
-                said = clock.fault
+            if fault is not None or said is not None:
+                await store.note_clock(fault)
+                said = fault
         except StoreAway as error:
             log.debug("nothing is noted while the store is away", reason=str(error))
-        await asyncio.sleep(RETRY_SECONDS)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(clock.changed.wait(), RETRY_SECONDS)
 
 
 async def drop_if_far(settings: WorkerSettings, clock: Clock, archive: ArchiveWriter) -> None:
