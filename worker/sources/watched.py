@@ -9,7 +9,7 @@ import structlog
 from aiohttp import ClientSession
 
 from worker.latest import HOUR, MINUTE, Candle, Metric, Reading
-from worker.sources.base import Hourly, Refused, Source, SourceError, Unreachable
+from worker.sources.base import LONGEST_WAIT, Hourly, Refused, Source, SourceError, Unreachable
 
 log = structlog.get_logger()
 
@@ -158,7 +158,7 @@ class Watched:
         reason = str(error) or f"{self.name} took longer than {self._patience:g} s"
         if isinstance(error, Refused) and error.wait:
             # The answer may have taken all of our patience, and the wait begins with the answer.
-            self._stay_away_until = at + self._patience + error.wait
+            self._stay_away_until = at + self._patience + min(error.wait, LONGEST_WAIT)
             reason = f"{reason}; it asks us to stay away for {error.wait:g} s"
         self._failures += 1
         if self._reason is None:
