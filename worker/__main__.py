@@ -47,7 +47,7 @@ from worker.wiring import (
     open_dispatch,
     open_heartbeat,
     open_rulebook,
-    open_session,
+    open_sessions,
     open_sources,
     open_store,
 )
@@ -174,14 +174,16 @@ async def _top(settings: WorkerSettings, wanted: Sequence[str], clock: Clock) ->
     async with (
         connect(settings.redis_address, "data-tracker-top") as redis,
         connect_archive(settings.archive_address, "data-tracker-top", writes=True) as engine,
-        open_session(clock) as session,
+        open_sessions(settings.proxies, clock) as session_for,
     ):
         if wanted and roles.off(settings, wanted) is None:
-            clock.ask_of(dates.asks(session, list_addresses(settings)))
+            clock.ask_of([dates.asks(session_for(address), address) for address in list_addresses(settings)])
         await until_right(clock)
         await drop_lists_if_far(FutureLists(redis), clock)
         stores = roles.Stores(Listings(redis), Plans(redis), TopWriter(redis), TopArchiveWriter(engine))
-        await roles.run(settings, wanted, stores, make_listers(settings, session), roles.Time(clock.wall, watch=clock))
+        await roles.run(
+            settings, wanted, stores, make_listers(settings, session_for), roles.Time(clock.wall, watch=clock)
+        )
 
 
 async def _sample(settings: WorkerSettings, clock: Clock) -> None:

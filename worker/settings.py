@@ -11,6 +11,7 @@ from pydantic import AnyHttpUrl, Field, SecretStr, field_validator, model_valida
 from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource, TomlConfigSettingsSource
 
 from worker.latest import DAY, HOUR, PREFIX, WITHOUT_FILES, Settings, Words, WrongSettings, words
+from worker.proxies import Proxies, is_proxy
 
 SOURCES = ("cryptowatch", "kraken", "binance", "simulated")
 PUSHOVER = "pushover"
@@ -55,6 +56,8 @@ class WorkerSettings(Settings):
     """Where a server that answers like Cryptowatch is asked; the service itself closed in 2023."""
     cryptowatch_api_key: SecretStr | None = None
     """The key for that server, if it wants one."""
+    proxy: SecretStr | None = None
+    """The HTTP proxy for providers, Pushover and the heartbeat, `http://[user:password@]host:port`; else `HTTPS_PROXY`'s."""
     pushover_token: SecretStr | None = None
     """The application's token; with `pushover_user`, alerts are sent through Pushover."""
     pushover_user: SecretStr | None = None
@@ -164,6 +167,13 @@ class WorkerSettings(Settings):
         return self
 
     @model_validator(mode="after")
+    def _is_a_proxy(self) -> Self:
+        # Said here, and not by a field: there may be a password in it.
+        if self.proxy is not None and not is_proxy(self.proxy.get_secret_value()):
+            raise ValueError(f"{PREFIX}PROXY must be http://host:port, or http://user:password@host:port")
+        return self
+
+    @model_validator(mode="after")
     def _channels_can_be_reached(self) -> Self:
         # Said here, and not by a field: what a field says of a wrong value shows it, and these are secret.
         if (self.pushover_token is None) != (self.pushover_user is None):
@@ -182,6 +192,11 @@ class WorkerSettings(Settings):
         """What `notify` names. Raises `ValueError`."""
         given = self.notify.get_secret_value().strip() if self.notify else ""
         return tuple(_way(place, text) for place, text in enumerate(_NEXT_URL.split(given), 1)) if given else ()
+
+    @property
+    def proxies(self) -> Proxies:
+        """The proxies of this setting and of the environment."""
+        return Proxies.read(self.proxy.get_secret_value() if self.proxy else None)
 
     @property
     def page(self) -> str:

@@ -1,6 +1,6 @@
 """What providers' answers say of the time: their `Date`, told to whoever watches the clock. No number is read here."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
 
@@ -24,9 +24,9 @@ def listening(hear: Hear) -> TraceConfig:
     return trace
 
 
-def asks(session: ClientSession, addresses: Iterable[str]) -> list[Ask]:
-    """Return what asks each address for its time: any answer has one, and a HEAD costs nobody anything."""
-    return [partial(_ask, session, address) for address in addresses]
+def asks(session: ClientSession, address: str) -> Ask:
+    """Return what asks an address for its time: any answer has one, and a HEAD costs nobody anything."""
+    return partial(_ask, session, address)
 
 
 async def _ask(session: ClientSession, address: str) -> None:

@@ -176,9 +176,9 @@ class Watched:
 
 
 @contextmanager
-def watching(sources: Iterable[Source], session: ClientSession, patience: float) -> Iterator[list[Watched]]:
-    """Have someone look after each source, and leave none of them with a question at the end."""
-    watched = [Watched(source, session, patience) for source in sources]
+def watching(sources: Iterable[tuple[Source, ClientSession]], patience: float) -> Iterator[list[Watched]]:
+    """Have someone look after each source and its session, and leave none of them with a question at the end."""
+    watched = [Watched(source, session, patience) for source, session in sources]
     try:
         yield watched
     finally:
