@@ -12,7 +12,6 @@ from .. import candles, keys
 from ..archive import ArchiveReader, Form
 from ..candles import Bar, Gaps, HourCandle, Length, Slot
 from ..model import DAY, HOUR, Metric
-from ..states import is_ahead
 from ..store import Reader
 from .answers import Answer, until_next_tick, wanted
 from .asked import Asked, Format, Name, Time
@@ -137,8 +136,7 @@ def _settled(asked: CandlesAsked, newest: int, context: Context, said: Mapping[s
     length, interval = asked.interval, context["interval"]
     now = int(context["clock"]()) // interval * interval
     start = asked.from_.at(now) if asked.from_ else None
-    latest = now if is_ahead(newest, now, interval) else newest
-    end = asked.to.at(now) if asked.to else max(latest - 1, start or 0)
+    end = asked.to.at(now) if asked.to else max(newest - 1, start or 0)
     if start is None:
         start = max(0, length.start(end) - (USUAL_CANDLES - 1) * length.seconds)
     if start > end:
