@@ -12,6 +12,7 @@ Every key version 1 owns in Redis. No other module spells one.
     v1:sources                    hash    source: how it does, JSON          for ever
     v1:wishes                     hash    wish that no source gives: why     for ever
     v1:archive                    string  how the archive does, JSON         for ever
+    v1:clock                      string  what is wrong with the worker's clock  2 minutes after it was said
     v1:lease                      string  who feeds this Redis               15 s after the last sign of life
     v1:rules                      hash    rule id: rule, JSON                for ever
     v1:rules:file                 hash    rule id: rule of the file, JSON    for ever
@@ -63,6 +64,7 @@ TICKS = f"{OURS}ticks"
 SOURCES = f"{OURS}sources"
 WISHES = f"{OURS}wishes"
 ARCHIVE = f"{OURS}archive"
+CLOCK = f"{OURS}clock"
 LEASE = f"{OURS}lease"
 RULES = f"{OURS}rules"
 FILE_RULES = f"{OURS}rules:file"
@@ -92,6 +94,8 @@ that count it. A worker that has stood still for hours must find what leaves the
 KEEP_DERIVED = 24 * HOUR
 """Seconds that ranks, means and the index live after the last tick."""
 LEASE_SECONDS = 15
+KEEP_CLOCK = 120
+"""Seconds that a worker's word about its clock counts; while it is wrong, it is said again every few seconds."""
 MOST_ALERTS = 100_000
 """Alerts that are kept, however many days that is."""
 MOST_IN_OUTBOX = 100_000

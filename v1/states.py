@@ -19,6 +19,11 @@ FORGOTTEN_SECONDS = 25 * HOUR
 ENOUGH = 30
 """So many equal prices of an hour are no coincidence in a market that trades; or half of all, where there are fewer."""
 
+AHEAD_HELP = (
+    "a clock is, or was, wrong; where this machine's is right, a restart of the worker or, while it is stopped, "
+    "scripts/start-worker.sh drop-future removes what lies ahead"
+)
+
 _PRICE = MEASURES.index(Measure.PRICE)
 _INTERVAL_VOLUME = MEASURES.index(Measure.INTERVAL_VOLUME)
 
@@ -47,6 +52,8 @@ class Health(StrEnum):
 def state(record: Record, tick: int | None, now: int, interval: int) -> State:
     """Judge a metric by the newest committed tick, and that one by the clock: a worker that stopped commits none."""
     newest_tick = max(tick or 0, record.newest)
+    if is_ahead(newest_tick, now, interval):
+        return State.STALE
     if record.newest < newest_tick - LATE_INTERVALS * interval or is_late(newest_tick, now, interval):
         return State.STALE
     price = record.hour[_PRICE]
@@ -64,6 +71,11 @@ def is_late(tick: int, now: int, interval: int) -> bool:
     return now - tick > max(LATE_INTERVALS * interval, LATE_SECONDS)
 
 
+def is_ahead(tick: int, now: int, interval: int) -> bool:
+    """Tell whether `tick` lies so far in the future that the clock of whoever made it, or ours, must be wrong."""
+    return tick - now > max(LATE_INTERVALS * interval, LATE_SECONDS)
+
+
 def troubles(top: Mapping[str, Mapping[str, Any]], now: int) -> list[str]:
     """Say what is not as it should be with the roles that make the top list; one that is off is none of that."""
     found = []
@@ -72,6 +84,9 @@ def troubles(top: Mapping[str, Mapping[str, Any]], now: int) -> list[str]:
             continue
         silent = now - int(said.get("at") or 0)
         if silent > FORGOTTEN_SECONDS:
+            continue
+        if -silent > SILENT_SECONDS:
+            found.append(f"top list: what {role} said lies {-silent} s in the future: a clock is, or was, wrong")
             continue
         if silent > SILENT_SECONDS + int(said.get("margin") or 0):
             found.append(f"top list: {role} has said nothing for {silent} s: is it running?")
@@ -93,6 +108,8 @@ def health(
         failing.append(_failing_archive(archive, now))
     if tick is None:
         return Health.UNREADY, ["there was no tick yet: is the worker running?", *failing]
+    if is_ahead(tick, now, interval):
+        return Health.UNREADY, [f"the newest tick lies {tick - now} s in the future: {AHEAD_HELP}", *failing]
     if is_late(tick, now, interval):
         late = f"the newest tick is {now - tick} s old, with one every {interval} s: is the worker running?"
         return Health.UNREADY, [late, *failing]

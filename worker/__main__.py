@@ -16,8 +16,11 @@ from worker.archiver import BEATS, Archiver
 from worker.archiving import archiving
 from worker.beats import beats
 from worker.channels import channels
+from worker.clock import Clock, SetBack
+from worker.future import drop_future, drop_if_far, drop_lists_if_far, keep_saying, until_right
 from worker.latest import (
     Delivered,
+    FutureLists,
     Listings,
     Plans,
     TopArchiveWriter,
@@ -33,17 +36,19 @@ from worker.rebuild import rebuild
 from worker.recording import BadRecording, Recording, open_recording
 from worker.replay import replay
 from worker.settings import WorkerSettings
+from worker.sources import dates
 from worker.times import ending, iso
 from worker.top import roles
 from worker.top.planning import planned
 from worker.trial import trial
 from worker.wiring import (
     MOST_PATIENCE,
+    list_addresses,
     make_listers,
     open_dispatch,
     open_heartbeat,
     open_rulebook,
-    open_session,
+    open_sessions,
     open_sources,
     open_store,
 )
@@ -148,47 +153,69 @@ def rebuild_command() -> None:
     finish(_rebuild(read_settings()))
 
 
+@app.command("drop-future")
+def drop_future_command() -> None:
+    """Drop what a clock that was ahead has left in the future: samples, alerts, top lists, hours of the archive."""
+    finish(_drop_future(read_settings()))
+
+
 async def _run(settings: WorkerSettings, wanted: Sequence[str]) -> None:
-    async with asyncio.TaskGroup() as tasks:
-        if SAMPLING in wanted:
-            tasks.create_task(_sample(settings))
-        tasks.create_task(_top(settings, [role for role in roles.NAMES if role in wanted]))
+    while True:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                if SAMPLING in wanted:
+                    tasks.create_task(_sample(settings, Clock()))
+                tasks.create_task(_top(settings, [role for role in roles.NAMES if role in wanted], Clock()))
+        except* SetBack as errors:
+            # Sources, windows and waits have all gone by the wrong time, so everything is made anew.
+            log.warning("beginning anew", reason=str(errors.exceptions[0]))
+        else:
+            return
 
 
-async def _top(settings: WorkerSettings, wanted: Sequence[str]) -> None:
+async def _top(settings: WorkerSettings, wanted: Sequence[str], clock: Clock) -> None:
     async with (
         connect(settings.redis_address, "data-tracker-top") as redis,
         connect_archive(settings.archive_address, "data-tracker-top", writes=True) as engine,
-        open_session() as session,
+        open_sessions(settings.proxies, clock) as session_for,
     ):
+        if wanted and roles.off(settings, wanted) is None:
+            clock.ask_of([dates.asks(session_for(address), address) for address in list_addresses(settings)])
+        await until_right(clock)
+        await drop_lists_if_far(FutureLists(redis), clock)
         stores = roles.Stores(Listings(redis), Plans(redis), TopWriter(redis), TopArchiveWriter(engine))
-        await roles.run(settings, wanted, stores, make_listers(settings, session), roles.Time(time.time))
+        await roles.run(
+            settings, wanted, stores, make_listers(settings, session_for), roles.Time(clock.wall, watch=clock)
+        )
 
 
-async def _sample(settings: WorkerSettings) -> None:
+async def _sample(settings: WorkerSettings, clock: Clock) -> None:
     patience = min(MOST_PATIENCE, settings.interval * 0.8)
     async with (
         channels(settings) as notifiers,
         open_store(settings) as store,
-        open_sources(settings, patience) as sources,
+        open_sources(settings, patience, clock) as sources,
         feeding(store, wait=True),
-        open_dispatch(settings, notifiers) as dispatch,
+        open_dispatch(settings, notifiers, clock) as dispatch,
         open_heartbeat(settings) as heartbeat,
         archiving(settings, store) as archived,
         open_rulebook(settings) as rulebook,
         asyncio.TaskGroup() as tasks,
     ):
-        now = int(time.time()) // settings.interval * settings.interval
-        log.info("sampling", sources=settings.sources, every=f"{settings.interval} s", next="scripts/start-api.sh")
         tasks.create_task(dispatch.run())
+        tasks.create_task(keep_saying(store, clock))
+        await until_right(clock)
+        await drop_if_far(settings, clock, archived.archive)
+        now = int(clock.wall()) // settings.interval * settings.interval
+        log.info("sampling", sources=settings.sources, every=f"{settings.interval} s", next="scripts/start-api.sh")
         tasks.create_task(heartbeat.run())
-        live = Live(sources, store, settings.interval, committed=heartbeat.beat)
+        live = Live(sources, store, settings.interval, committed=heartbeat.beat, clock=clock)
         live.rules, live.notes.wishes = rulebook, settings.metrics
         archiver = Archiver(store, *archived, look_again=live.look_for_holes)
         live.after_fill = archiver.after_fill
         await archiver.open(now)
-        tasks.create_task(archiver.run(beats(BEATS)))
-        await live.run(now, beats(settings.interval, now))
+        tasks.create_task(archiver.run(beats(BEATS, clock=clock.wall, watch=clock)))
+        await live.run(now, beats(settings.interval, now, clock.wall, watch=clock))
 
 
 async def _replay(settings: WorkerSettings, recording: Recording) -> None:
@@ -215,15 +242,34 @@ async def _replay(settings: WorkerSettings, recording: Recording) -> None:
     print(f"next: scripts/start-api.sh, then curl http://{settings.bind}/v1/metrics/{metric}/history", file=sys.stderr)
 
 
-async def _rebuild(settings: WorkerSettings) -> None:
-    now = int(time.time()) // settings.interval * settings.interval
+async def _drop_future(settings: WorkerSettings) -> None:
+    clock = Clock()
     async with (
         open_store(settings) as store,
-        open_sources(settings, MOST_PATIENCE) as sources,
+        open_sources(settings, MOST_PATIENCE, clock),
         feeding(store, wait=False),
         archiving(settings, store) as archived,
     ):
+        if not await clock.is_right():
+            stop(f"nothing is dropped: {clock.fault}", 1)
         await archived.archive.open()
+        print(await drop_future(settings, int(clock.wall()), archived.archive))
+    print("next: scripts/start-worker.sh, which fills the day again")
+
+
+async def _rebuild(settings: WorkerSettings) -> None:
+    clock = Clock()
+    now = int(time.time()) // settings.interval * settings.interval
+    async with (
+        open_store(settings) as store,
+        open_sources(settings, MOST_PATIENCE, clock) as sources,
+        feeding(store, wait=False),
+        archiving(settings, store) as archived,
+    ):
+        if not await clock.is_right():
+            stop(f"nothing is rebuilt: {clock.fault}", 1)
+        await archived.archive.open()
+        await drop_if_far(settings, clock, archived.archive)
         filled = await rebuild(sources, store, archived, settings.interval, now)
     print(f"the day has {filled.samples} samples more, the archive {filled.hours} hours more or better")
     print("next: scripts/start-worker.sh")

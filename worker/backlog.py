@@ -42,10 +42,12 @@ class Backlog:
         plain = json.loads(zlib.decompress(packed))
         return at, {Metric(metric): Heard(Reading(*reading), source) for metric, (source, *reading) in plain.items()}
 
-    def done(self, at: int) -> None:
+    def done(self, at: int, *, is_committed: bool = True) -> None:
         """Let go of tick `at`, the oldest: it is committed. It may have been pushed out while that was going on."""
         if self._ticks and self._ticks[0][0] == at:
-            self._committed.append(self._ticks.popleft())
+            oldest = self._ticks.popleft()
+            if is_committed:
+                self._committed.append(oldest)
 
     def forgotten(self, after: int) -> None:
         """Take up again what was committed lately: the store has nothing after that tick."""

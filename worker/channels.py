@@ -4,12 +4,16 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import structlog
+
 from worker.notify import sessions
 from worker.notify.apprise import Apprise, WrongUrl
 from worker.notify.base import Notifier
 from worker.notify.pushover import Account, Pushover
 from worker.notify.webhook import Target, Webhook
 from worker.settings import WEBHOOK, Way, WorkerSettings
+
+log = structlog.get_logger()
 
 __all__ = ["WrongUrl", "channels"]
 
@@ -25,7 +29,17 @@ async def channels(settings: WorkerSettings) -> AsyncIterator[Sequence[Notifier]
             await _webhook(way, settings, stack) if way.is_webhook else Apprise(way.name, way.url)
             for way in settings.ways
         ]
+        _tell_of_the_proxy(settings)
         yield made
+
+
+def _tell_of_the_proxy(settings: WorkerSettings) -> None:
+    """Say which channels a proxy is not for: a webhook's guard must see the address that it connects to."""
+    for way in settings.ways:
+        if way.is_webhook and settings.proxies.of(way.url.removeprefix(WEBHOOK)):
+            log.warning("a webhook is sent without the proxy, directly", channel=way.name)
+        elif not way.is_webhook and settings.proxy is not None:
+            log.warning("Apprise goes by HTTPS_PROXY, not by TRACKER_PROXY", channel=way.name)
 
 
 async def _pushover(settings: WorkerSettings, stack: AsyncExitStack) -> Pushover:
@@ -36,7 +50,7 @@ async def _pushover(settings: WorkerSettings, stack: AsyncExitStack) -> Pushover
         user.get_secret_value() if user else "",
     )
     return Pushover(
-        await stack.enter_async_context(sessions.for_pushover()),
+        await stack.enter_async_context(sessions.for_pushover(proxy=settings.proxies.of(str(settings.pushover_url)))),
         account,
         time.time,
         connections=settings.pushover_connections,

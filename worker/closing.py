@@ -97,8 +97,9 @@ class Closer:
             await self.close(self._next, at)
             self._next += HOUR
             closed += 1
-        if closed:
-            await self._keep_house(at)
+        if closed and self._next is not None:
+            # By what was closed, not by a clock that may be ahead: what is let go of does not come back.
+            await self._keep_house(self._next)
         return closed
 
     async def close(self, hour: int, at: int, late: Collection[Metric] = ()) -> int:

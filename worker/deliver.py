@@ -95,7 +95,7 @@ class Delivery:
         for held in self._tray.from_before(now - self._pace.give_up):
             await self._give_up(held, self._standing.reason or "too old")
         self._hold_notice(now)
-        if now >= self._standing.rests_until:
+        if now >= self._rests_until():
             async with asyncio.TaskGroup() as tasks:
                 for held in self._tray.due(now)[: self._notifier.connections]:
                     tasks.create_task(_finished(self._send(held)))
@@ -107,9 +107,14 @@ class Delivery:
         if quota and self._standing.is_low(now) and self._standing.told != quota.reset:
             self._tray.hold(low(self.name, quota, int(now), self._wording))
 
+    def _rests_until(self) -> float:
+        # Nobody is asked to wait for longer: it was noted by a clock that was ahead.
+        until, latest = self._standing.rests_until, self._clock() + self._pace.give_up
+        return until if until <= latest else 0.0
+
     def _idle(self, now: float) -> float:
         soonest = self._tray.next()
-        until = now + IDLE_SECONDS if soonest is None else max(soonest, self._standing.rests_until)
+        until = now + IDLE_SECONDS if soonest is None else max(soonest, self._rests_until())
         return min(max(0.0, until - now), GATHERING_SECONDS if self._tray.is_gathering else IDLE_SECONDS)
 
     # ---- one message

@@ -7,8 +7,9 @@ import structlog
 
 from worker.asking import ask, open_up_to
 from worker.backlog import Backlog
+from worker.clock import Clock
 from worker.fill import Filler, Sleep
-from worker.latest import LeaseLost, StoreError, Writer
+from worker.latest import HOUR, LeaseLost, StoreError, Writer
 from worker.patience import trouble
 from worker.progress import Seen, progress
 from worker.rulebook import Fixed, Rules
@@ -23,6 +24,8 @@ AfterFill = Callable[[Watched, Sequence[Watched], int, Callable[[], bool]], Awai
 
 RETRY_SECONDS = 1.0
 """Between two tries to commit while Redis is away."""
+LEAP_SECONDS = HOUR
+"""A tick so far from the newest one, of which nobody said anything, says more of a clock than of a market."""
 BEHIND_SECONDS = 60
 """So many seconds of ticks may wait for a Redis that is slow. Beyond that beats are skipped, or all numbers would
 be late for ever."""
@@ -40,13 +43,15 @@ class Live:
     when it is back.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # the last three are for those who need them
         self,
         sources: Sequence[Watched],
         store: Writer,
         interval: int,
         sleep: Sleep = asyncio.sleep,
+        *,
         committed: Callable[[], None] = lambda: None,
+        clock: Clock | None = None,
     ) -> None:
         self._sources = sources
         self._store = store
@@ -54,15 +59,13 @@ class Live:
         self._sleep = sleep
         self._committed = committed
         """Told of each committed tick; it must not take long."""
+        self._clock = clock
+        self._has_told_of_leap = False
         self._backlog = Backlog(interval)
         self._due = asyncio.Event()
         self._holes = {source.name: asyncio.Event() for source in sources}
-        self._now = 0
-        """The newest beat."""
-        self._newest = 0
-        """The newest committed tick; 0 while there is none."""
-        self._asked_since = 0
-        """The beat after which sources have been asked."""
+        self._now = self._newest = self._asked_since = 0
+        """The newest beat; the newest committed tick, 0 while there is none; the beat after which sources were asked."""
         self._is_caught_up = False
         """Whether everything was committed since Redis was last away, or since the start."""
         self._is_away = False
@@ -101,7 +104,9 @@ class Live:
             if self._is_behind():
                 continue
             heard, _ = await asyncio.gather(ask(self._sources, at), self.rules.refresh())
-            self._backlog.keep(at, heard)
+            # What was heard may be the first that tells that the clock is wrong.
+            if self._clock is None or await self._clock.is_right():
+                self._backlog.keep(at, heard)
             self._due.set()
             for source in self._sources:
                 if source.has_come_back() and self._is_caught_up:
@@ -164,6 +169,9 @@ class Live:
 
     async def _commit_oldest(self) -> None:
         at, heard = self._backlog.oldest()
+        if not heard and self._is_a_leap(at):
+            self._backlog.done(at, is_committed=False)
+            return
         if at > self._newest:
             moved = await tick(at, heard, self._store, self.rules.engine, self._asked_since)
             log.debug("tick", at=at, heard=len(heard), metrics=moved)
@@ -185,6 +193,15 @@ class Live:
                 metrics=lost,
             )
             self._may_have_holes = True
+
+    def _is_a_leap(self, at: int) -> bool:
+        """Tell whether a tick without samples would take much out of the day although nobody confirms the time."""
+        if self._clock is None or self._clock.is_settled or not 0 < self._newest < at - LEAP_SECONDS:
+            return False
+        if not self._has_told_of_leap:
+            log.warning("the day waits: no provider has said yet what time it is", newest=self._newest, now=at)
+            self._has_told_of_leap = True
+        return True
 
     async def _note(self) -> None:
         if not await self._store.has_sources():
@@ -215,12 +232,7 @@ class Live:
             await open_up_to(source, self._sources, at)
             self._due.set()  # for a note of what the source does not have
             try:
-                with progress(f"filling the past day from {source.name}") as seen:
-                    taken = await filler.fill(at, self._telling(source, seen))
-                if taken:
-                    await self._store.derive(at)
-                    log.info("filled the past day", source=source.name, samples=taken)
-                self._end_fill(source)
+                await self._fill_day(filler, at)
                 if self.after_fill:
                     others = [other for other in self._sources if other is not source]
                     await self.after_fill(source, others, at, holes.is_set)
@@ -231,6 +243,15 @@ class Live:
                 self._end_fill(source)
                 await self._sleep(self._interval)
                 holes.set()
+
+    async def _fill_day(self, filler: Filler, at: int) -> None:
+        source = filler.source
+        with progress(f"filling the past day from {source.name}") as seen:
+            taken = await filler.fill(at, self._telling(source, seen))
+        if taken:
+            await self._store.derive(at)
+            log.info("filled the past day", source=source.name, samples=taken)
+        self._end_fill(source)
 
     def _end_fill(self, source: Watched) -> None:
         if self.notes.has_ended(source.name):

@@ -21,6 +21,7 @@ from worker.latest import (
     words,
     written,
 )
+from worker.proxies import Proxies, is_proxy
 
 SOURCES = ("cryptowatch", "kraken", "binance", "simulated")
 PUSHOVER = "pushover"
@@ -76,6 +77,8 @@ class WorkerSettings(Settings):
     """Where a server that answers like Cryptowatch is asked; the service itself closed in 2023."""
     cryptowatch_api_key: SecretStr | None = None
     """The key for that server, if it wants one."""
+    proxy: SecretStr | None = None
+    """The HTTP proxy for providers, Pushover and the heartbeat, `http://[user:password@]host:port`; else `HTTPS_PROXY`'s."""
     pushover_token: SecretStr | None = None
     """The application's token; with `pushover_user`, alerts are sent through Pushover."""
     pushover_user: SecretStr | None = None
@@ -211,6 +214,13 @@ class WorkerSettings(Settings):
         return self
 
     @model_validator(mode="after")
+    def _is_a_proxy(self) -> Self:
+        # Said here, and not by a field: there may be a password in it.
+        if self.proxy is not None and not is_proxy(self.proxy.get_secret_value()):
+            raise ValueError(f"{PREFIX}PROXY must be http://host:port, or http://user:password@host:port")
+        return self
+
+    @model_validator(mode="after")
     def _channels_can_be_reached(self) -> Self:
         # Said here, and not by a field: what a field says of a wrong value shows it, and these are secret.
         if (self.pushover_token is None) != (self.pushover_user is None):
@@ -235,6 +245,11 @@ class WorkerSettings(Settings):
         """Every text in here that nobody may see; of addresses that are called with a secret in them, all of it."""
         urls = [way.url for way in self.ways] + ([str(self.heartbeat_url)] if self.heartbeat_url else [])
         return super().secrets | {part for url in urls for part in parts_of(url)}
+
+    @property
+    def proxies(self) -> Proxies:
+        """The proxies of this setting and of the environment."""
+        return Proxies.read(self.proxy.get_secret_value() if self.proxy else None)
 
     @property
     def page(self) -> str:

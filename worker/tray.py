@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from worker.latest import Entry, Outbox, Tries, is_in_digest
+from worker.latest import DAY, Entry, Outbox, Tries, is_in_digest
 from worker.letters import NEVER_TRIED, Gathering, Letter, Wording, goes_to, letter
 from worker.patience import Patience, Sleep
 
@@ -79,7 +79,8 @@ class Tray:
 
     def due(self, now: float) -> list[Letter]:
         """Give what may be sent now: the urgent in front, then what failed least, then the oldest."""
-        due = [each for each in self._letters.values() if each.tries.next <= now]
+        # A try that is further off than a message lives was noted by a clock that was ahead.
+        due = [each for each in self._letters.values() if not now < each.tries.next <= now + DAY]
         # One that fails where the others do not would else be in front of them each time that it is due.
         return sorted(due, key=_order)
 

@@ -1,11 +1,13 @@
 """What the commands are put together from: connections, sources and senders, made as the settings say."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
+import structlog
 from aiohttp import ClientSession, ClientTimeout, TCPConnector
 
+from worker.clock import Clock
 from worker.dispatch import Dispatch
 from worker.heartbeat import Heartbeat
 from worker.latest import DAY, AlertLimits, Channels, Shelf, Step, Writer, connect
@@ -13,8 +15,10 @@ from worker.letters import Wording
 from worker.notify import sessions
 from worker.notify.base import Notifier
 from worker.notify.heard import call
+from worker.proxies import Proxies, shown
 from worker.rulebook import Rulebook
 from worker.settings import WorkerSettings
+from worker.sources import dates
 from worker.sources.base import Source, wanted
 from worker.sources.binance import Binance
 from worker.sources.coinmarketcap import CoinMarketCap
@@ -25,6 +29,11 @@ from worker.sources.simulated import Simulated
 from worker.sources.simulated.toplists import SimulatedPrices, SimulatedRanks
 from worker.sources.watched import Watched, watching
 from worker.top import pricing, roles
+
+log = structlog.get_logger()
+
+SessionFor = Callable[[str], ClientSession]
+"""Gives the session for an address; whoever opened it closes it."""
 
 USER_AGENT = "data-tracker/1.0"
 MOST_PATIENCE = 30.0
@@ -61,37 +70,80 @@ def expecting(sources: Sequence[str], wishes: Sequence[str]) -> Callable[[Step],
 
 
 @asynccontextmanager
-async def open_dispatch(settings: WorkerSettings, notifiers: Sequence[Notifier]) -> AsyncIterator[Dispatch]:
+async def open_dispatch(
+    settings: WorkerSettings, notifiers: Sequence[Notifier], clock: Clock
+) -> AsyncIterator[Dispatch]:
     """Give what sends alerts, over connections of its own, ready before the first tick is committed."""
     async with connect(settings.redis_address, "data-tracker-deliver") as redis:
         wording = Wording(settings.page, settings.interval)
-        dispatch = Dispatch(Channels(redis, settings.alert_days * DAY), notifiers, wording)
+        dispatch = Dispatch(Channels(redis, settings.alert_days * DAY), notifiers, wording, clock=clock.now)
         await dispatch.open()
         yield dispatch
 
 
 @asynccontextmanager
 async def open_heartbeat(settings: WorkerSettings) -> AsyncIterator[Heartbeat]:
-    async with sessions.for_heartbeats() as session:
-        address = settings.heartbeat_url
+    address = settings.heartbeat_url
+    async with sessions.for_heartbeats(settings.proxies.of(str(address)) if address else None) as session:
         yield Heartbeat(partial(call, session, str(address)) if address else None)
 
 
 @asynccontextmanager
-async def open_session() -> AsyncIterator[ClientSession]:
-    timeout = ClientTimeout(total=MOST_PATIENCE, connect=10)
-    async with ClientSession(
-        timeout=timeout, headers={"User-Agent": USER_AGENT}, connector=TCPConnector(limit_per_host=4)
-    ) as session:
-        yield session
+async def open_sessions(proxies: Proxies, clock: Clock) -> AsyncIterator[SessionFor]:
+    """Give what gives the session for an address: one for each proxy, all of which tell the clock what providers say."""
+    made: dict[str | None, ClientSession] = {}
+    for name in proxies.unusable:
+        log.warning("a proxy of the environment is not used: only http:// and https:// are known", variable=name)
+
+    def session_for(address: str) -> ClientSession:
+        proxy = proxies.of(address)
+        if proxy not in made:
+            if proxy is not None:
+                log.info("asking through a proxy", proxy=shown(proxy))
+            made[proxy] = _session(proxy, clock)
+            stack.push_async_callback(made[proxy].close)
+        return made[proxy]
+
+    async with AsyncExitStack() as stack:
+        yield session_for
+
+
+def _session(proxy: str | None, clock: Clock) -> ClientSession:
+    return ClientSession(
+        timeout=ClientTimeout(total=MOST_PATIENCE, connect=10),
+        headers={"User-Agent": USER_AGENT},
+        connector=TCPConnector(limit_per_host=4),
+        trace_configs=[dates.listening(clock.hear)],
+        proxy=proxy,
+    )
 
 
 @asynccontextmanager
-async def open_sources(settings: WorkerSettings, patience: float) -> AsyncIterator[list[Watched]]:
+async def open_sources(settings: WorkerSettings, patience: float, clock: Clock) -> AsyncIterator[list[Watched]]:
     """Give the sources, each looked after; nothing is asked yet, and nothing is left unanswered at the end."""
-    async with open_session() as session:
-        with watching(make_sources(settings), session, patience) as sources:
+    known = addresses(settings)
+    async with open_sessions(settings.proxies, clock) as session_for:
+        clock.ask_of([dates.asks(session_for(address), address) for address in known.values()])
+        made = [(source, session_for(known.get(source.name, ""))) for source in make_sources(settings)]
+        with watching(made, patience) as sources:
             yield sources
+
+
+def addresses(settings: WorkerSettings) -> dict[str, str]:
+    """Return where the providers that are sampled are asked, by source; what is simulated is asked nowhere."""
+    known = {
+        "kraken": settings.kraken_url,
+        "binance": settings.binance_url,
+        "cryptowatch": settings.cryptowatch_url,
+    }
+    return {name: str(address) for name in settings.sources if (address := known.get(name)) is not None}
+
+
+def list_addresses(settings: WorkerSettings) -> list[str]:
+    """Return where the providers of the top list are asked."""
+    if roles.is_simulated(settings):
+        return []
+    return [str(settings.coinmarketcap_url), str(settings.cryptocompare_url)]
 
 
 def make_sources(settings: WorkerSettings) -> list[Source]:
@@ -108,12 +160,13 @@ def make_sources(settings: WorkerSettings) -> list[Source]:
     return [makers[name]() for name in settings.sources]
 
 
-def make_listers(settings: WorkerSettings, session: ClientSession) -> roles.Listers:
+def make_listers(settings: WorkerSettings, session_for: SessionFor) -> roles.Listers:
     size, rows = settings.top_size, pricing.size(settings)
     prices, ranks = settings.coinmarketcap_api_key, settings.cryptocompare_api_key
     if roles.is_simulated(settings):
         return roles.Listers(SimulatedPrices(rows), SimulatedRanks(size))
+    priced, ranked = list_addresses(settings)
     return roles.Listers(
-        CoinMarketCap(session, str(settings.coinmarketcap_url), prices.get_secret_value() if prices else "", rows),
-        CryptoCompare(session, str(settings.cryptocompare_url), ranks.get_secret_value() if ranks else "", size),
+        CoinMarketCap(session_for(priced), priced, prices.get_secret_value() if prices else "", rows),
+        CryptoCompare(session_for(ranked), ranked, ranks.get_secret_value() if ranks else "", size),
     )

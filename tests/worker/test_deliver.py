@@ -1006,3 +1006,19 @@ async def test_pushover_with_every_fault_gets_every_message_in_the_end(redis: Re
 
     assert len(answering.ids) == len({*answering.ids}) == 30
     assert answering.broken == []
+
+
+async def test_a_wait_that_was_noted_by_a_clock_that_was_ahead_is_not_waited_for(
+    redis: Redis, phone: Phone, clock: Clock
+):
+    before = await begun(redis, phone, pace=PACE._replace(give_up=9 * DAY))
+    await commit(redis, [alert("A:B")])
+    phone.says = [Limited("429", wait=3600)]
+    clock.now += 3 * DAY
+    await before.turn()
+    clock.now -= 3 * DAY
+
+    again = await begun(redis, phone)
+    await again.turn()
+
+    assert [message.alerts for message in phone.messages] == [(alert("A:B"),)]

@@ -85,7 +85,7 @@ async def test_a_wait_that_is_asked_for_when_asked_what_is_new_is_kept(source: I
 
 async def test_no_question_is_left_when_its_session_is_closed(source: Invented):
     async with ClientSession() as session:
-        with watching([source], session, patience=5) as (watched,):
+        with watching([(source, session)], patience=5) as (watched,):
             await watched.readings(NOON)
             source.gate.clear()
             source.opened = 0

@@ -85,6 +85,12 @@ class TopArchiveWriter(TopArchiveReader):
             for table in (top, top_coins):
                 await connection.execute(delete(table).where(table.c.hour < before))
 
+    async def drop_future(self, now: int) -> int:
+        """Drop the hours that begin after `now`, and return how many there were."""
+        async with transaction(self._engine) as connection:
+            await connection.execute(delete(top_coins).where(top_coins.c.hour > now))
+            return (await connection.execute(delete(top).where(top.c.hour > now))).rowcount
+
 
 def _row(hour: int, coin: Coin) -> dict[str, object]:
     # PostgreSQL would write an exponent out by itself, and both databases are to say the same.

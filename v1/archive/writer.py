@@ -25,6 +25,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from ..candles import HourCandle
+from ..model import HOUR
 from . import months
 from .engine import is_sqlite, transaction
 from .migrate import LOCK, migrate
@@ -91,6 +92,11 @@ class ArchiveWriter(ArchiveReader):
                 await months.drop(connection, before)
             await connection.execute(delete(candles).where(candles.c.start < before))
         self._months = {month for month in self._months if month.end > before}
+
+    async def drop_future(self, now: int) -> int:
+        """Drop every hour that was not over at `now`, which only a clock that was wrong can have closed; return how many."""
+        async with transaction(self._engine) as connection:
+            return (await connection.execute(delete(candles).where(candles.c.start > now - HOUR))).rowcount
 
     async def _made(self, connection: AsyncConnection, needed: set[months.Month]) -> set[months.Month]:
         """See that some months have a partition, and give them."""

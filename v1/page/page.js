@@ -158,7 +158,8 @@ function tell() {
     cells[5].textContent = className === "live" ? age : `${className}, ${age}`;
   }
   const old = shown.at === null ? null : now - shown.at;
-  const late = old !== null && shown.interval !== null && old > Math.max(3 * shown.interval, 10);
+  // A tick of the future is as bad: this clock, or that of whoever made it, is wrong.
+  const late = old !== null && shown.interval !== null && Math.abs(old) > Math.max(3 * shown.interval, 10);
   const status = part("status");
   status.classList.toggle("trouble", Boolean(shown.trouble) || late);
   const text = sentence(old, late);
@@ -186,6 +187,7 @@ function sentence(old, late) {
     return `No news: ${shown.trouble.message}.${heard}`;
   }
   if (old === null) return "There was no tick yet. Is the worker running?";
+  if (late && old < 0) return `The newest tick lies ${since(-old)} in the future. A clock is, or was, wrong.`;
   if (late) return `The newest tick is ${since(old)} old. Is the worker running?`;
   const filling = shown.filling === null ? "" : ` Filling the past day: ${shown.filling} %.`;
   return `Tick of ${clock(shown.at)}. ${shown.of} metric${shown.of === 1 ? "" : "s"} ranked.${filling}`;

@@ -71,10 +71,11 @@ def until_next_tick(request: Request, context: State, answer: Answer) -> Respons
 
     The tag is made of the body, not of the tick, because late samples change answers between ticks.
     """
+    # A tick of the future must not be kept until then; nothing is good for longer than its time.
     # An overdue tick may come any moment; a second's rest keeps those who wait for it from storming us.
     tick = answer.tick
     lasts = context["interval"] if answer.lasts is None else answer.lasts
-    seconds = 1 if tick is None else max(1, ceil(tick + lasts - context["clock"]()))
+    seconds = 1 if tick is None else min(max(1, ceil(tick + lasts - context["clock"]())), lasts)
     return _tagged(request, answer, f"{'public' if context['is_shared'] else 'private'}, max-age={seconds}")
 
 

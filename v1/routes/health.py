@@ -89,7 +89,7 @@ class TopRole(BaseModel):
 
 class TickNow(BaseModel):
     at: Annotated[int | None, Field(description="The newest one; null before the first.")]
-    age: Annotated[int | None, Field(description="Seconds since then.")]
+    age: Annotated[int | None, Field(description="Seconds since then; below zero where it lies in the future.")]
     interval: Annotated[int, Field(description="Seconds between two.")]
 
 
@@ -126,14 +126,16 @@ async def ready(_: Annotated[Nothing, Query()], context: Context) -> Response:
 
     `ready`: the store answers and ticks are committed. `degraded`: so it is, but a source, the archive, a channel
     or the file of rules is failing, or nobody gives what is wished for.
-    `unready`, with 503: the store is away, or the newest tick is more than three intervals old.
+    `unready`, with 503: the store is away, the newest tick is more than three intervals old or in the
+    future, or the worker's clock cannot be relied on.
     """
     reader, interval, now = context["reader"], context["interval"], int(context["clock"]())
     try:
-        tick, sources, archive, shelved, top, eviction = await asyncio.gather(
+        tick, sources, archive, clock, shelved, top, eviction = await asyncio.gather(
             reader.tick(),
             reader.sources(),
             reader.archive(),
+            reader.clock(),
             context["desk"].shelved(),
             context["top"].roles(),
             reader.eviction(),
@@ -150,6 +152,8 @@ async def ready(_: Annotated[Nothing, Query()], context: Context) -> Response:
         lacking = lacks(unmet, is_empty=is_empty and tick is not None)
         dropping = [eviction] if eviction else []
         reasons = [*reasons, *lacking, *wrong, *resting(channels, now), *troubles(top, now), *dropping]
+        if clock is not None:
+            status, reasons = Health.UNREADY, [f"nothing is sampled: {clock}", *reasons]
         status = Health.DEGRADED if status is Health.READY and reasons else status
     known = {
         "status": status,

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from ..candles import Length
 from ..model import DAY, HOUR, MEASURES, Measure, Metric
 from ..series import Agg, Fill, Known, Point, cut, end_of, filled, grouped, kept
+from ..states import is_ahead
 from ..store import Reader
 from .answers import Answer, CsvResponse, NdjsonResponse, only_in_csv, table, times, until_next_tick, wanted
 from .asked import Asked, Format, FormatAsked, Name, OfMeasure, Step, TableAsked, Time
@@ -207,7 +208,8 @@ def _settled(asked: HistoryAsked, newest: int, interval: int, now: int, said: Ma
         raise not_accepted(("step", said["step"], f"a multiple of the interval, {interval} seconds"))
     now = now // interval * interval
     start = asked.from_.at(now) if asked.from_ else None
-    end = asked.to.at(now) if asked.to else max(newest, start or 0)
+    latest = now if is_ahead(newest, now, interval) else newest
+    end = asked.to.at(now) if asked.to else max(latest, start or 0)
     if start is None:
         start = max(0, end - min(DAY, MOST_POINTS * step) + step)
     if start > end:

@@ -6,6 +6,7 @@ from .commands import AlertLimits
 from .connection import LeaseLost, NoAccess, StoreAway, StoreError, Unreadable, connect
 from .delivered import Attempt, Dead, Delivered, Status
 from .desk import Desk, TooMany
+from .future import Dropped, FutureLists, FutureRemover
 from .kept import Kept, TooMuch, kept_day
 from .listings import Listings
 from .outbox import Entry, Outbox, Parcel, Tries
@@ -24,7 +25,10 @@ __all__ = [
     "Dead",
     "Delivered",
     "Desk",
+    "Dropped",
     "Entry",
+    "FutureLists",
+    "FutureRemover",
     "Kept",
     "LeaseLost",
     "Listed",

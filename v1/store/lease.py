@@ -12,10 +12,15 @@ from .reader import Reader
 from .watched import change_watched
 
 
+def awake_or_not() -> float:
+    """Return the seconds since some moment, by a clock that nobody sets and that goes on while the machine sleeps."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 class Feeder(Reader):
     """Who may feed, by a lease that runs out unless it is taken again. Each method raises `StoreAway`."""
 
-    def __init__(self, redis: Redis, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, redis: Redis, clock: Callable[[], float] = awake_or_not) -> None:
         super().__init__(redis)
         self._clock = clock
         self._who: str | None = None

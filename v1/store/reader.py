@@ -157,6 +157,11 @@ class Reader:
             said = await self._redis.get(keys.ARCHIVE)
         return read_dict(said)
 
+    async def clock(self) -> str | None:
+        """Return what the worker says is wrong with its clock."""
+        with translated():
+            return cast("str | None", await self._redis.get(keys.CLOCK))
+
     async def ranking(self, measure: Measure, by: By, offset: int, limit: int) -> Ranking:
         """Give `limit` ranks from the `offset`-th on, largest first."""
         key = keys.rank(measure, by)

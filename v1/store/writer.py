@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from itertools import chain
@@ -23,7 +22,7 @@ from .commands import AlertLimits
 from .connection import translated
 from .counting import Counting, put_counts, scan_metrics, take_wrong
 from .kept_json import read_alerts, read_dict
-from .lease import Feeder
+from .lease import Feeder, awake_or_not
 from .leaving import Leaving
 from .recent import Recent
 
@@ -40,7 +39,7 @@ class Writer(Feeder):
         self,
         redis: Redis,
         limits: AlertLimits = AlertLimits(),  # noqa: B008  # frozen
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = awake_or_not,
     ) -> None:
         super().__init__(redis, clock)
         self.turn = asyncio.Lock()
@@ -283,6 +282,14 @@ class Writer(Feeder):
         """Say how the archive does, in place of what was said before."""
         with translated():
             await self._redis.set(keys.ARCHIVE, json.dumps(state))
+
+    async def note_clock(self, fault: str | None) -> None:
+        """Say what is wrong with our clock; `None` where nothing is."""
+        with translated():
+            if fault is None:
+                await self._redis.delete(keys.CLOCK)
+            else:
+                await self._redis.set(keys.CLOCK, fault, ex=keys.KEEP_CLOCK)
 
     async def _rewrite(self, key: str, scores: Scores) -> None:
         pipe = self._pipe()

@@ -1,4 +1,4 @@
-"""HTTP sessions as channels need them: no cookies, no proxies of the environment, no more connections than are welcome."""
+"""HTTP sessions as channels need them: no cookies, no proxy that was not named, no more connections than are welcome."""
 
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 
@@ -10,23 +10,25 @@ USER_AGENT = "data-tracker/1.0"
 CONNECT_SECONDS = 10.0
 
 
-def for_pushover(answer_seconds: float = ANSWER_SECONDS) -> ClientSession:
-    return _session(TCPConnector(limit=MOST_CONNECTIONS), answer_seconds)
+def for_pushover(answer_seconds: float = ANSWER_SECONDS, proxy: str | None = None) -> ClientSession:
+    return _session(TCPConnector(limit=MOST_CONNECTIONS), answer_seconds, proxy)
 
 
 def for_webhooks(*, private: bool, answer_seconds: float = ANSWER_SECONDS) -> ClientSession:
-    """Make a session that goes only to addresses of the internet, unless `private` ones are allowed."""
+    """Make a session that goes only to addresses of the internet, unless `private` ones are allowed: never by a proxy, which nobody could keep inside."""
     if private:
         return _session(TCPConnector(), answer_seconds)
     # Resolved anew for each connection, by a resolver that checks: no answer is used that was not checked.
     return _session(TCPConnector(resolver=PublicOnly(), use_dns_cache=False), answer_seconds)
 
 
-def for_heartbeats() -> ClientSession:
-    return _session(TCPConnector(limit=1), CONNECT_SECONDS)
+def for_heartbeats(proxy: str | None = None) -> ClientSession:
+    return _session(TCPConnector(limit=1), CONNECT_SECONDS, proxy)
 
 
-def _session(connector: TCPConnector, answer_seconds: float) -> ClientSession:
+def _session(connector: TCPConnector, answer_seconds: float, proxy: str | None = None) -> ClientSession:
     timeout = ClientTimeout(total=answer_seconds, connect=CONNECT_SECONDS)
     headers = {"User-Agent": USER_AGENT}
-    return ClientSession(connector=connector, timeout=timeout, headers=headers, cookie_jar=DummyCookieJar())
+    return ClientSession(
+        connector=connector, timeout=timeout, headers=headers, cookie_jar=DummyCookieJar(), proxy=proxy
+    )

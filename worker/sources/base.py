@@ -4,17 +4,48 @@ What a source is, what it raises, and how it reads JSON without losing a digit. 
     SourceError
     ├── Unreachable   no answer: refused, reset, timed out
     ├── Refused       an answer that says no: 4xx, 5xx, an error inside a 200, a rate limit
+    │   └── RequestRefused  it is what was asked for that is refused; another question may be taken
     └── Nonsense      an answer that cannot be read
 """
 
 import json
+import re
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Any, Protocol, runtime_checkable
 
-from aiohttp import ClientError, ClientResponse, ClientResponseError, ClientSession, ContentTypeError
+from aiohttp import (
+    ClientError,
+    ClientHttpProxyError,
+    ClientPayloadError,
+    ClientResponse,
+    ClientResponseError,
+    ClientSession,
+    ContentTypeError,
+)
 
-from worker.latest import Candle, Metric, Reading, decimals, redact
+from worker.latest import DAY, Candle, Metric, Reading, decimals, redact
+
+LONGEST_WAIT = 3 * DAY
+"""Seconds: the longest ban that a provider speaks of (Binance: "from 2 minutes to 3 days"). What is longer is a mistake."""
+LONGEST_SECONDS = 10
+LONGEST_WORDS = 200
+"""Characters of what somebody else wrote that are passed on."""
+OF_THE_REQUEST = (
+    HTTPStatus.BAD_REQUEST,
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    HTTPStatus.REQUEST_URI_TOO_LONG,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+)
+"""Answers that say something of what was asked for."""
+KNOWN_ENCODINGS = ("identity", "", "gzip", "deflate", "br", "zstd")
+"""Those that aiohttp reads or refuses by itself; of any other it hands over the bytes."""
+_NOT_ASKED_FOR = re.compile(r"content-encoding: .*\((\w+)\)")
+_BROKEN = re.compile(r"Can not decode content-encoding: (\w+)")
 
 
 class SourceError(Exception):
@@ -35,6 +66,10 @@ class Refused(SourceError):
     def __init__(self, message: str, wait: float | None = None) -> None:
         super().__init__(message)
         self.wait = wait
+
+
+class RequestRefused(Refused):
+    """What was asked for is refused, as one wrong name of many can cause; another question may be taken."""
 
 
 class Nonsense(SourceError):
@@ -122,8 +157,17 @@ def told_apart(name: str) -> Iterator[None]:
     except (ContentTypeError, KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError) as error:
         # aiohttp files an HTML page with a 200 under ClientResponseError, so this comes first.
         raise Nonsense(f"{name} sent something else: {_words(error)}") from error
+    except ClientHttpProxyError as error:
+        raise Unreachable(f"{name} was not reached: the proxy said {error.status}") from error
     except ClientResponseError as error:
-        raise Refused(f"{name} said {error.status}", _retry_after(error)) from error
+        if error.headers is None:
+            # Nobody said the status that aiohttp gives to what it cannot read.
+            raise Nonsense(_unread(name, error.message)) from error
+        raise refused(error.status, f"{name} said {error.status}", retry_after(error.headers)) from error
+    except ClientPayloadError as error:
+        if broken := _BROKEN.search(str(error)):
+            raise Nonsense(f"{name} sent what is not {broken[1]}, although it says so") from error
+        raise Unreachable(f"{name} did not answer: {_words(error)}") from error
     except (ClientError, TimeoutError, OSError) as error:
         raise Unreachable(f"{name} did not answer: {_words(error)}") from error
 
@@ -133,13 +177,44 @@ def _words(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
-LONGEST_WAIT = 10.0**9
-"""Seconds. Of four hundred digits a float makes infinity, and that no instant can be."""
+def _unread(name: str, message: str) -> str:
+    packed = _NOT_ASKED_FOR.search(message)
+    if packed:
+        return f"{name} answered in encoding {packed[1]}, which was not asked for"
+    return f"{name} sent what is no answer: {' '.join(message.split())[:LONGEST_WORDS]}"
 
 
-def _retry_after(error: ClientResponseError) -> float | None:
-    after = error.headers.get("Retry-After", "") if error.headers else ""
-    return min(float(after), LONGEST_WAIT) if after.isdecimal() else None
+def refused(status: int, message: str, wait: float | None = None) -> Refused:
+    """Make of an error's status what it says: of the request, or of whoever asks."""
+    return RequestRefused(message) if wait is None and status in OF_THE_REQUEST else Refused(message, wait)
+
+
+def retry_after(headers: Mapping[str, str]) -> int | None:
+    """Return the seconds that an answer asks us to stay away, which it may also say as a date; bounded."""
+    after = headers.get("Retry-After", "").strip()
+    if after.isascii() and after.isdecimal():
+        return bounded(int(after[:LONGEST_SECONDS]))
+    until = date(after)
+    return None if until is None else bounded(until - said_at(headers))
+
+
+def bounded(seconds: float) -> int:
+    """Return a wait that a provider can mean: one that is over stays one of a second, none is longer than a ban."""
+    return int(min(max(seconds, 1), LONGEST_WAIT))
+
+
+def said_at(headers: Mapping[str, str]) -> float:
+    """Return when an answer was made, by the clock of whoever made it; ours only where it does not say."""
+    said = date(headers.get("Date", ""))
+    return time.time() if said is None else said
+
+
+def date(written: str) -> float | None:
+    """Return the unix time of an HTTP date; `None` of what is none."""
+    try:
+        return parsedate_to_datetime(written).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def exact(body: str | bytes) -> Any:
@@ -150,6 +225,9 @@ def exact(body: str | bytes) -> Any:
 async def exact_json(response: ClientResponse) -> Any:
     """Read the body of an answer with `exact`; raises what `told_apart` knows."""
     response.raise_for_status()
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in KNOWN_ENCODINGS:
+        raise ValueError(f"it answered in encoding {encoding[:LONGEST_WORDS]}, which was not asked for")
     if "json" not in response.content_type:
         raise ContentTypeError(
             response.request_info, response.history, status=response.status, message=response.content_type

@@ -8,6 +8,7 @@ So what a tick may cost is bounded, and the wait of a refusal is kept even where
 
 import asyncio
 import json
+import re
 from collections import Counter
 from collections.abc import Awaitable, Collection, Mapping, Sequence
 from http import HTTPStatus
@@ -17,7 +18,19 @@ from aiohttp import ClientSession
 
 from worker.latest import DAY, HOUR, MINUTE, Candle, Metric, Reading
 from worker.sources import seconds, windows
-from worker.sources.base import Refused, SourceError, error_json, exact_json, told_apart, wanted
+from worker.sources.base import (
+    Refused,
+    RequestRefused,
+    SourceError,
+    bounded,
+    error_json,
+    exact_json,
+    refused,
+    retry_after,
+    said_at,
+    told_apart,
+    wanted,
+)
 from worker.sources.fields import amount, by_symbol, change, pick, price_of, rows, whole
 from worker.sources.minutes import Columns, finished
 from worker.sources.pairs import UnknownPair, missing, named, pair_of
@@ -36,7 +49,12 @@ KLINES = 1000
 LENGTHS = {MINUTE: "1m", HOUR: "1h"}
 WAITS: Mapping[int, int] = {HTTPStatus.TOO_MANY_REQUESTS: 60, HTTPStatus.IM_A_TEAPOT: 120}
 """Seconds to stay away where `Retry-After` is missing: weight counts by the minute; the shortest ban is two."""
-INVALID_SYMBOL = "-1121"
+INVALID_SYMBOL, TOO_MANY = "-1121", "-1003"
+MILLISECONDS = 10**11
+"""Seconds from here on are after the year 5000."""
+_BANNED_UNTIL = re.compile(r"banned until ([0-9]{10,16})\b")
+MOST_HALVES = 16
+"""Calls a tick that look for the one name of a list that is refused."""
 
 
 class Markets(NamedTuple):
@@ -63,6 +81,8 @@ class Binance:
         self._symbols: dict[Metric, str] = {}
         self._names: dict[str, Metric] = {}
         self._by_name = True
+        self._unasked: set[Metric] = set()
+        """Those whose name is refused in a list."""
         self._limit = LIMIT
         self._used = 0
         self._away = 0
@@ -90,6 +110,7 @@ class Binance:
         self._symbols = {metric: known.symbols[metric] for metric in trading if is_wanted(pair_of(metric))}
         self._names = {symbol: metric for metric, symbol in self._symbols.items()}
         self._by_name = len(self._symbols) <= FEW
+        self._unasked = set()
         self._limit = known.limit
         halted = {
             metric: f"{NAME} has {pair_of(metric)}, but it is not trading: {status}"
@@ -135,9 +156,11 @@ class Binance:
         if self._by_name:
             try:
                 return await self._ask(session, "ticker/24hr", symbols=array(self._names))
-            except UnknownPair:
-                # One that was delisted must not cost all the others, at no later tick either.
-                self._by_name = False
+            except RequestRefused:
+                # One name that is refused, delisted or written in letters that it does not take, must not cost all others.
+                everything = await self._ask(session, "ticker/24hr")
+                self._by_name = False  # at no later tick either
+                return everything
         return await self._ask(session, "ticker/24hr")
 
     async def _traded(
@@ -147,7 +170,7 @@ class Binance:
         size = windows.size(self._interval)
         room = int(self._limit * SHARE) - self._used
         if size is not None:
-            parts = windows.affordable(list(readings), room)
+            parts = windows.affordable([metric for metric in readings if metric not in self._unasked], room)
             calls = [self._unless_it_fails(at, part, self._window(session, at, size, part)) for part in parts]
         else:
             # The last second is over when Binance's own clock says so.
@@ -160,8 +183,22 @@ class Binance:
         self, session: ClientSession, at: int, size: str, metrics: Sequence[Metric]
     ) -> Mapping[Metric, str]:
         names = {self._symbols[metric]: metric for metric in metrics}
-        body = await self._ask(session, "ticker", symbols=array(names), windowSize=size, type="MINI")
-        return windows.read(body, names, at, self._interval, self._rejects)
+        found: list[object] = []
+        parts, calls = [names], 0
+        while parts:
+            part, calls = parts.pop(), calls + 1
+            try:
+                body = await self._ask(session, "ticker", symbols=array(part), windowSize=size, type="MINI")
+                found += rows(body)
+            except RequestRefused:
+                if calls >= MOST_HALVES:
+                    raise
+                # One name that is refused must not cost the others: it is found by halves, and not asked for again.
+                if len(part) == 1:
+                    self._unasked.update(part.values())
+                else:
+                    parts += _halves(part)
+        return windows.read(found, names, at, self._interval, self._rejects)
 
     async def _seconds(self, session: ClientSession, at: int, metric: Metric) -> Mapping[Metric, str]:
         times = {
@@ -195,19 +232,32 @@ class Binance:
                 is_error = response.status >= HTTPStatus.BAD_REQUEST
                 body = await (error_json if is_error else exact_json)(response)
             if is_error or pick(body, "code") is not None:
-                after = whole(response.headers.get("Retry-After"))
+                after = retry_after(response.headers)
                 asked = f"{path} of {query['symbol']}" if "symbol" in query else path
-                raise refusal(response.status, body, after, asked)
+                raise refusal(response.status, body, after, asked, said_at(response.headers))
             return body
 
 
-def refusal(status: int, body: Any, after: int | None, asked: str) -> Refused:
-    """Put an error into words."""
+def refusal(status: int, body: Any, after: int | None, asked: str, now: float = 0.0) -> Refused:
+    """Put an error into words; `now` is the provider's time, against which it says until when a ban lasts."""
     code, said = pick(body, "code"), pick(body, "msg")
     message = f"{NAME} said {status} to {asked}{f': {said} ({code})' if code else ''}"
     if code == INVALID_SYMBOL:
         return UnknownPair(message)
-    return Refused(message, WAITS.get(status) if after is None else after)
+    if after is None:
+        after = banned_for(said, now)
+    if after is None and (status in WAITS or code == TOO_MANY):
+        after = WAITS.get(status, WAITS[HTTPStatus.TOO_MANY_REQUESTS])
+    return refused(status, message, after)
+
+
+def banned_for(said: object, now: float) -> int | None:
+    """Return the seconds that a ban lasts: "IP banned until 1795812064784", in milliseconds or seconds; bounded."""
+    until = _BANNED_UNTIL.search(said) if isinstance(said, str) else None
+    if not until:
+        return None
+    at = int(until[1])
+    return bounded(at / MS - now if at >= MILLISECONDS else at - now)
 
 
 def markets(body: Any) -> Markets:
@@ -248,6 +298,12 @@ def read(
                 provider_time=whole(pick(row, "closeTime"), MS),
             )
     return readings
+
+
+def _halves(names: Mapping[str, Metric]) -> list[dict[str, Metric]]:
+    listed = list(names.items())
+    middle = len(listed) // 2
+    return [dict(listed[:middle]), dict(listed[middle:])]
 
 
 def array(names: Mapping[str, Metric]) -> str:

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from aiohttp import ClientSession
 
 from worker.latest import DAY, MINUTE, PREFIX, PricedCoin, month_end
-from worker.sources.base import Refused, told_apart
+from worker.sources.base import Refused, retry_after, told_apart
 from worker.sources.fields import pick, price, rows, whole
 from worker.sources.toplists import (
     KEY_SECONDS,
@@ -74,7 +74,7 @@ def read(heard: Reply, at: int, meter: Meter, size: int) -> Answer[PricedCoin]:
 def refusal(heard: Reply, at: int) -> Refused:
     """Put an error into words, with how long to stay away."""
     said, code = pick(heard.body, "status", "error_message"), pick(heard.body, "status", "error_code")
-    after = whole(heard.headers.get("Retry-After"))
+    after = retry_after(heard.headers)
     words = " ".join(str(word) for word in (NAME, "said", heard.status, code) if word is not None)
     what = f"{words}: {str(said)[:LONGEST_WORDS]}" if said else words
     if code == PER_MONTH:

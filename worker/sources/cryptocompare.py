@@ -15,7 +15,7 @@ from typing import Any
 from aiohttp import ClientSession
 
 from worker.latest import DAY, HOUR, MINUTE, PREFIX, RankedCoin, month_end
-from worker.sources.base import Refused, told_apart
+from worker.sources.base import Refused, retry_after, told_apart
 from worker.sources.fields import amount, pick, rows, whole
 from worker.sources.toplists import (
     KEY_SECONDS,
@@ -190,7 +190,7 @@ def wait(headers: Mapping[str, str], error: object, at: int) -> int | None:
         used, allowed = whole(pick(made, name)), whole(pick(most, name))
         if used is not None and allowed is not None and used >= allowed:
             waits.append(_rest_of(window, at))
-    after = whole(headers.get("Retry-After"))
+    after = retry_after(headers)
     return max([*waits, *([] if after is None else [after])], default=None)
 
 

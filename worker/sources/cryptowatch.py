@@ -14,8 +14,8 @@ from typing import Any
 from aiohttp import ClientSession
 
 from worker.latest import HOUR, MINUTE, Candle, Metric, Reading, decimals
-from worker.sources.base import Refused, error_json, exact_json, number, told_apart, wanted
-from worker.sources.fields import amount, change, is_less, is_zero, pick, price_of, rows, whole
+from worker.sources.base import Refused, error_json, exact_json, number, retry_after, told_apart, wanted
+from worker.sources.fields import amount, change, is_less, is_zero, pick, price_of, rows
 from worker.sources.minutes import Columns, finished
 from worker.sources.pairs import UnknownPair, missing, named, nearest, pair_of
 
@@ -141,7 +141,7 @@ class Cryptowatch:
         async with session.get(f"{self._base}/{path}", params=query, headers=self._headers) as response:
             is_error = response.status >= HTTPStatus.BAD_REQUEST
             body = await (error_json if is_error else exact_json)(response)
-            after = whole(response.headers.get("Retry-After"))
+            after = retry_after(response.headers)
         self._is_spent = is_spent(pick(body, "allowance"))
         said = pick(body, "error")
         if is_error or said is not None:

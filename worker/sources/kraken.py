@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from aiohttp import ClientSession
 
 from worker.latest import HOUR, MINUTE, Candle, Metric, Reading
-from worker.sources.base import Refused, exact_json, told_apart, wanted
+from worker.sources.base import Refused, RequestRefused, exact_json, retry_after, told_apart, wanted
 from worker.sources.fields import amount, pick, price_of, rows, whole
 from worker.sources.minutes import Columns, finished
 from worker.sources.pairs import UnknownPair, missing, named, pair_of
@@ -31,6 +31,7 @@ FIRST_WAIT, LONGEST_WAIT = 15.0, 60.0
 """Seconds to stay away when told that it was too often; doubled each time until an answer comes."""
 LOCKOUT = 900.0
 """Seconds of a "Temporary lockout"."""
+OF_THE_QUESTION = ("EQuery:", "EGeneral:Invalid arguments")
 TOO_OFTEN = ("Rate limit", "Too many", "Throttled")
 
 
@@ -134,9 +135,11 @@ class Kraken:
         if self._by_name:
             try:
                 return await self._ask(session, "Ticker", pair=",".join(each.key for each in self._markets.values()))
-            except UnknownPair:
-                # One that was delisted must not cost all the others, at no later tick either.
-                self._by_name = False
+            except RequestRefused:
+                # One name that is refused, as of a pair that was delisted, must not cost all the others.
+                everything = await self._ask(session, "Ticker")
+                self._by_name = False  # at no later tick either
+                return everything
         return await self._ask(session, "Ticker")
 
     async def _ask(self, session: ClientSession, method: str, **query: str) -> tuple[Any, str]:
@@ -144,7 +147,7 @@ class Kraken:
         with told_apart(NAME):
             async with session.get(f"{self._base}/0/public/{method}", params=query) as response:
                 if response.status == HTTPStatus.TOO_MANY_REQUESTS:
-                    after = whole(response.headers.get("Retry-After"))
+                    after = retry_after(response.headers)
                     raise Refused(f"{NAME} said {response.status}", self._longer_wait() if after is None else after)
                 body = await exact_json(response)
             said = complaint(pick(body, "error"))
@@ -159,6 +162,8 @@ class Kraken:
             return UnknownPair(message)
         if "Temporary lockout" in said:
             return Refused(message, LOCKOUT)
+        if said.startswith(OF_THE_QUESTION):
+            return RequestRefused(message)
         return Refused(message, self._longer_wait() if any(words in said for words in TOO_OFTEN) else None)
 
     def _longer_wait(self) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from rapidfuzz import fuzz, process
 
 from worker.latest import Metric
-from worker.sources.base import Refused
+from worker.sources.base import RequestRefused
 
 # Letters of any script, because Binance lists pairs such as "币安人生USDT"; nothing that a key, a URL or a
 # CSV line would have to escape in a way of its own.
@@ -16,7 +16,7 @@ NEAR_ENOUGH = 60
 """Of 100 points of likeness: XBTUSD and BTCUSD have 83, strangers 30."""
 
 
-class UnknownPair(Refused):
+class UnknownPair(RequestRefused):
     """The provider does not know a pair that it was asked for."""
 
 

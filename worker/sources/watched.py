@@ -10,7 +10,7 @@ import structlog
 from aiohttp import ClientSession
 
 from worker.latest import HOUR, MINUTE, PREFIX, Candle, Metric, Reading
-from worker.sources.base import Hourly, NamesDead, Nonsense, Refused, Source, SourceError, Unreachable
+from worker.sources.base import LONGEST_WAIT, Hourly, NamesDead, Nonsense, Refused, Source, SourceError, Unreachable
 
 log = structlog.get_logger()
 
@@ -177,7 +177,7 @@ class Watched:
         reason = str(error) or f"{self.name} took longer than {self._patience:g} s"
         if isinstance(error, Refused) and error.wait:
             # The answer may have taken all of our patience, and the wait begins with the answer.
-            self._stay_away_until = at + self._patience + error.wait
+            self._stay_away_until = at + self._patience + min(error.wait, LONGEST_WAIT)
             reason = f"{reason}; it asks us to stay away for {error.wait:g} s"
         self._failures += 1
         if self._reason is None:
@@ -209,9 +209,9 @@ def _advice(name: str, error: Exception) -> str:
 
 
 @contextmanager
-def watching(sources: Iterable[Source], session: ClientSession, patience: float) -> Iterator[list[Watched]]:
-    """Have someone look after each source, and leave none of them with a question at the end."""
-    watched = [Watched(source, session, patience) for source in sources]
+def watching(sources: Iterable[tuple[Source, ClientSession]], patience: float) -> Iterator[list[Watched]]:
+    """Have someone look after each source and its session, and leave none of them with a question at the end."""
+    watched = [Watched(source, session, patience) for source, session in sources]
     try:
         yield watched
     finally:

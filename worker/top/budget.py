@@ -21,6 +21,8 @@ from worker.latest import DAY, MINUTE, Use, month_end, month_of
 GRID = tuple(minutes * MINUTE for minutes in range(1, DAY // MINUTE + 1) if DAY // MINUTE % minutes == 0)
 """The intervals that there are to choose from, in seconds."""
 LONGEST_MONTH = 31 * DAY
+AHEAD = 10 * MINUTE
+"""Clocks of two processes differ by less; a plan that was used later than that was used by a clock that was wrong."""
 SHARE = (19, 20)
 """How much of the allowance is planned with."""
 
@@ -86,8 +88,15 @@ def renewed(plan: Plan, use: Use) -> Use:
 
 
 def turned(use: Use, at: int) -> Use:
-    """Begin to count anew where the month is another one."""
+    """
+    Begin to count anew where the month is another one.
+
+    What was noted by a clock that was ahead is taken back to now, or nobody would be asked until then. Its month's use
+    is counted as this one's: to ask too seldom costs less than to ask beyond the plan.
+    """
     month = month_of(at)
+    if use.asked > at + AHEAD:
+        return use._replace(month=month, minute=0, asked=0, good=min(use.good, at), until=0)
     return use if use.month == month else use._replace(month=month, spent=0, faults={})
 
 

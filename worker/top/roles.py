@@ -7,6 +7,7 @@ from typing import NamedTuple
 import structlog
 
 from worker.beats import beats
+from worker.clock import Clock
 from worker.latest import (
     MINUTE,
     PREFIX,
@@ -55,6 +56,8 @@ class Time(NamedTuple):
 
     now: Callable[[], float]
     sleep: Sleep = asyncio.sleep
+    watch: Clock | None = None
+    """Who says whether the time can be relied on."""
 
 
 class Off(NamedTuple):

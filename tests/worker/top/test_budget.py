@@ -214,3 +214,16 @@ def test_a_whole_month_is_used_to_the_end_and_not_beyond(plan: Plan, spent: int)
     assert max([later - earlier for earlier, later in pairwise(asked)], default=0) <= every
     if spent >= 9900:
         assert use.spent > plan.monthly - 0.1 * (plan.monthly - spent) - plan.cost
+
+
+def test_what_a_clock_that_was_ahead_noted_does_not_keep_anybody_from_asking_now():
+    ahead = NOON + 60 * DAY
+    use = claimed(prices_plan(), Use(), ahead)
+    assert use
+    use = settled(prices_plan(), use, ahead, BAD._replace(wait=3600), 1)
+
+    again = claimed(prices_plan(), use, NOON)
+
+    assert again
+    assert again.asked == NOON
+    assert again.spent == use.spent + 1, "what was used then is not given back"

@@ -1,0 +1,190 @@
+"""Drops what lies in the future: what a worker wrote while its clock was ahead. What is before that instant stays."""
+
+import json
+from typing import Any, NamedTuple, cast
+
+from redis.asyncio import Redis
+
+from .. import keys, records
+from ..model import DAY, HOUR, Metric
+from ..ranks import Standing, score
+from ..records import Record
+from .connection import translated
+from .raw import raw
+from .raw import score as score_of
+from .verify import REPAIR, Verifier
+
+_AT_ONCE = 1000
+
+
+class Dropped(NamedTuple):
+    """How much of the future there was."""
+
+    samples: int
+    alerts: int
+    lists: int
+    """Top lists, and lists of its providers."""
+
+    def __bool__(self) -> bool:
+        return any(self)
+
+
+class FutureRemover(Verifier):
+    """
+    Whoever calls it holds the lease. Killed on the way, the next call does the rest: the newest tick is set back last.
+
+    What the future pushed out of the day does not come back by this; a fill brings it.
+    """
+
+    async def drop_future(self, now: int) -> Dropped:
+        """Drop what is later than `now`: samples, alerts and their messages, top lists; all that follows is recounted."""
+        tick = await self.open()
+        samples = await self._drop_samples(now)
+        at = await self._recount_all(tick, now)
+        alerts = await self._drop_alerts(now)
+        lists = await FutureLists(self._redis).drop_future(now)
+        with translated():
+            if self.outages.at > now:
+                await self._redis.delete(keys.OUTAGES)
+            if tick is not None and tick > now:
+                await (self._redis.set(keys.TICK, at) if at else self._redis.delete(keys.TICK))
+        return Dropped(samples, alerts, lists)
+
+    async def _drop_samples(self, now: int) -> int:
+        dropped = 0
+        with translated():
+            async for key in self._redis.scan_iter(match=f"{keys.OURS}samples:{{*}}:*", count=_AT_ONCE):
+                if int(str(key).rpartition(":")[2]) + HOUR > now:
+                    dropped += await self._redis.zremrangebyscore(key, f"({now}", "+inf")
+        return dropped
+
+    async def _recount_all(self, tick: int | None, now: int) -> int:
+        """Set back every record that lies in the future, with all that follows; return the newest tick that is left."""
+        metrics = sorted([metric async for metric in self._everywhere()])
+        held = {metric: await self._held(metric, tick) for metric in metrics}
+        index, at = await self.metrics(), 0
+        for metric, record in held.items():
+            newest = max(record.at if record else 0, index.get(metric, 0))
+            at = max(at, await self._newest_left(metric, newest, now))
+        standings, left = [], {}
+        for metric, record in held.items():
+            right = record
+            if record is None or record.at > now:
+                day = await self.samples(metric, at - DAY, at)
+                right = records.recount(at, day, record, record.source if record else REPAIR)
+                right = right and right._replace(alerting=_of_the_past(right, now))
+                await self._put(metric, right)
+            if right is not None:
+                left[metric] = right.newest
+                standings.append(
+                    Standing(
+                        metric,
+                        right.day,
+                        records.baseline(right, await self.samples(metric, right.at - 1, right.at)),
+                    )
+                )
+        await self._lists(score(standings), left, repair=True)
+        return at
+
+    async def _newest_left(self, metric: Metric, newest: int, now: int) -> int:
+        """Return the tick of the newest sample that is not in the future; 0 where there is none."""
+        if newest <= now:
+            return newest
+        samples = await self.samples(metric, now - DAY, now)
+        return samples[-1].tick if samples else 0
+
+    async def _drop_alerts(self, now: int) -> int:
+        with translated():
+            found = await self._redis.zrange(keys.ALERTS, f"({now}", "+inf", byscore=True)
+            alerts = [str(json.loads(each)["id"]) for each in cast("list[str]", found)]
+            pipe = self._redis.pipeline(transaction=True)
+            for alert in alerts:
+                pipe.execute_command("DEL", keys.alert(alert), keys.deliveries(alert))
+            pipe.execute_command("ZREMRANGEBYSCORE", keys.ALERTS, f"({now}", "+inf")
+            await self._put_end_of_messages(pipe, now)
+            await pipe.execute()
+        return len(alerts)
+
+    async def _put_end_of_messages(self, pipe: Any, now: int) -> None:
+        """Settle in every channel the messages about the future, so that nobody is told of them."""
+        if not await self._redis.exists(keys.OUTBOX):
+            return
+        groups = [group["name"] for group in await self._redis.xinfo_groups(keys.OUTBOX)]
+        entries = cast("list[tuple[str, dict[str, str]]]", await self._redis.xrange(keys.OUTBOX))
+        for entry, fields in entries:
+            alert = _alert(fields.get("alert", ""))
+            if alert.get("at", 0) > now:
+                for group in groups:
+                    pipe.execute_command("XACK", keys.OUTBOX, group, entry)
+                    pipe.execute_command("HDEL", keys.sending(group), str(alert.get("id")))
+                pipe.execute_command("XDEL", keys.OUTBOX, entry)
+
+
+class FutureLists:
+    """Does the same to top lists, and to the lists of its providers. Nobody needs a lease for that."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def newest(self) -> int:
+        """Return the minute of the newest list of any kind; 0 where there is none."""
+        newest = await raw(self._redis, "ZRANGE", keys.TOP, -1, -1, "WITHSCORES")
+        minutes = [score_of(newest)] if newest else [0]
+        for key in (keys.PRICES, keys.RANKINGS):
+            last = await raw(self._redis, "XREVRANGE", key, "+", "-", "COUNT", 1)
+            minutes += [_minute(last[0][0])] if last else []
+        return max(minutes)
+
+    async def drop_future(self, now: int) -> int:
+        """Drop the lists that are later than `now`, and return how many there were."""
+        with translated():
+            dropped = int(await self._redis.zremrangebyscore(keys.TOP, f"({now}", "+inf"))
+            for role, said in cast("dict[str, str]", await self._redis.hgetall(keys.TOP_ROLES)).items():
+                if int(json.loads(said).get("at") or 0) > now:
+                    await self._redis.hdel(keys.TOP_ROLES, role)
+        for key in (keys.PRICES, keys.RANKINGS):
+            dropped += await _drop_entries(self._redis, key, now)
+        return dropped
+
+
+async def _drop_entries(redis: Redis, key: str, now: int) -> int:
+    """
+    Write a stream anew without its entries of the future.
+
+    Deleting them would not do: a stream takes no entry that is older than one it ever had.
+    """
+    entries = await raw(redis, "XRANGE", key, "-", "+")
+    left = [each for each in entries if _minute(each[0]) <= now]
+    if len(left) == len(entries):
+        return 0
+    pipe = redis.pipeline(transaction=True)
+    pipe.execute_command("DEL", key)
+    for entry, fields in left:
+        written = [part for pair in fields.items() for part in pair] if isinstance(fields, dict) else fields
+        pipe.execute_command("XADD", key, entry, *written)
+    if left:
+        pipe.execute_command("EXPIRE", key, keys.KEEP)
+    with translated():
+        await pipe.execute()
+    return len(entries) - len(left)
+
+
+def _minute(entry: bytes) -> int:
+    return int(entry.partition(b"-")[0]) // 1000
+
+
+def _alert(written: str) -> dict[str, Any]:
+    try:
+        found = json.loads(written)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _of_the_past(record: Record, now: int) -> dict[str, Any]:
+    """Return where each alert rule stands that speaks of no time of the future; the others are at rest again."""
+    return {
+        rule: state
+        for rule, state in record.alerting.items()
+        if not any(isinstance(each, int) and each > now for each in state)
+    }
