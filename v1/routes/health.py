@@ -131,16 +131,12 @@ async def ready(_: Annotated[Nothing, Query()], context: Context) -> Response:
     """
     reader, interval, now = context["reader"], context["interval"], int(context["clock"]())
     try:
-        tick, sources, archive, clock, shelved, top, eviction = await asyncio.gather(
-            reader.tick(),
-            reader.sources(),
-            reader.archive(),
-            reader.clock(),
-            context["desk"].shelved(),
-            context["top"].roles(),
-            reader.eviction(),
+        tick, sources, archive, shelved, top = await asyncio.gather(
+            reader.tick(), reader.sources(), reader.archive(), context["desk"].shelved(), context["top"].roles()
         )
-        unmet, channels, is_empty = await asyncio.gather(reader.unmet(), reader.channels(), reader.is_empty())
+        clock, eviction, unmet, channels, is_empty = await asyncio.gather(
+            reader.clock(), reader.eviction(), reader.unmet(), reader.channels(), reader.is_empty()
+        )
     except StoreError as error:
         # This is answered without a key, and where Redis is concerns nobody who has none.
         status, reasons, store = Health.UNREADY, [str(error)], redact.for_strangers(str(error))
