@@ -60,6 +60,7 @@ class WorkerSettings(Settings):
         "cryptowatch_api_key",
         "heartbeat_url",
         "notify",
+        "proxy",
         "pushover_token",
         "pushover_user",
         "webhook_secret",
