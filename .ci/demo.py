@@ -37,7 +37,7 @@ def main(log: Path) -> int:
 
 
 def points_of(said: str) -> int:
-    """Give how many points the example has that the demo shows; none before it shows one."""
+    """Return how many points the example has that the demo shows; none before it shows one."""
     for question in re.findall(r"ask it +curl '(.+)'", said):
         with urllib.request.urlopen(question) as answer:
             return len(json.load(answer).get("points", ()))

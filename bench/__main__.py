@@ -50,7 +50,7 @@ def main() -> int:
 
 
 def measured(name: str) -> tuple[list[report.Figure], str]:
-    """Take one measurement; give its figures, and all there is to say of them as Markdown."""
+    """Take one measurement; return its figures, and all there is to say of them as Markdown."""
     module = import_module(f"bench.{name}")
     began, machine = time.monotonic(), report.machine()
     figures = list(module.measure())

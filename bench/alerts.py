@@ -24,13 +24,13 @@ from redis.asyncio import Redis
 from bench import market, recordings, servers
 from bench.report import Figure, at_most, beside
 from v1 import keys
-from v1.backtest import Trial, play, report
+from v1.backtest import BacktestInput, make_report, play
 from v1.model import DAY, HOUR, MINUTE, Metric
-from v1.rules import DEFAULTS, NO_RULES, Engine, Rule, parse_rule
+from v1.rules import DEFAULTS, NO_RULES, Rule, RuleEngine, parse_rule
 from v1.store import AlertLimits, Writer
-from worker.recording import open_recording, read
-from worker.replay import replay, ticks_of_recording
-from worker.tick import tick
+from worker.recording import open_recording, read_candles
+from worker.replay import make_recording_ticks, replay
+from worker.tick import commit_tick
 
 SETS = ("binance-spot-20210517", "binance-spot-20230322", "bittrex-20180201", "kucoin-spot-20230322")
 CRASH = SETS[0]
@@ -81,7 +81,7 @@ def _recounts() -> Iterator[Figure]:
             return
         said, files = uvloop.run(_replayed(folder)), open_recording(folder).files
         right = {(metric, at) for metric, path in files.items() for at in exceeding(path)}
-        first = {metric: next(read(path)).start + MINUTE for metric, path in files.items()}
+        first = {metric: next(read_candles(path)).start + MINUTE for metric, path in files.items()}
         later = sum(at >= first[metric] + HOUR for metric, at in said)
         beyond += later
         how = f"{len(said):,} said, {len(right):,} by the recount; {later:,} beyond the first hour of each pair"
@@ -98,13 +98,13 @@ async def _replayed(folder: Path) -> Said:
     recording = open_recording(folder)
     async with servers.running(next(iter(servers.binaries()))) as server:
         store = Writer(server.redis, AlertLimits(send=False))
-        await replay(recording, store, MINUTE, lambda _done, _of: None, None, Engine([LITERAL], (), MINUTE))
+        await replay(recording, store, MINUTE, lambda _done, _of: None, None, RuleEngine([LITERAL], (), MINUTE))
         written = cast("list[str]", await server.redis.zrange(keys.ALERTS, 0, -1))
     return {(alert["metric"], alert["at"]) for alert in map(json.loads, written)}
 
 
 def exceeding(path: Path) -> Iterator[int]:
-    """Give the ticks at which a pair traded more than three times its mean of the hour before; from the file alone."""
+    """Return the ticks at which a pair traded more than three times its mean of the hour before; from the file alone."""
     hour: deque[tuple[int, Fraction]] = deque()
     with gzip.open(path, "rt", encoding="utf-8") as file:
         for row in csv.DictReader(file):
@@ -123,7 +123,7 @@ def exceeding(path: Path) -> Iterator[int]:
 async def _cost(binary: Path, pinned: str) -> Figure:
     """Let ticks with and without rules take turns, a full day in the store."""
     names, days = market.metrics(METRICS), market.days(PAIRS, market.START, MINUTE, 2 * ROUNDS + 4)
-    engines: Mapping[bool, Engine] = {False: NO_RULES, True: Engine(TEN, (), MINUTE)}
+    engines: Mapping[bool, RuleEngine] = {False: NO_RULES, True: RuleEngine(TEN, (), MINUTE)}
     took: dict[bool, list[float]] = {False: [], True: []}
     async with servers.running(binary) as server:
         await market.fill(server.redis, names, days, market.START)
@@ -132,7 +132,7 @@ async def _cost(binary: Path, pinned: str) -> Figure:
         for number in range(2 * ROUNDS + 2):
             is_judged = bool(number % 2)
             at, heard = market.START + (number + 1) * MINUTE, market.heard(names, days, number)
-            took[is_judged].append(await _cpu(server.redis, partial(tick, at, heard, store, engines[is_judged])))
+            took[is_judged].append(await _cpu(server.redis, partial(commit_tick, at, heard, store, engines[is_judged])))
         alerts = await server.redis.zcard(keys.ALERTS)
     plain, judged = (median(took[is_judged][1:]) for is_judged in (False, True))
     how = (
@@ -163,10 +163,10 @@ def _messages() -> Iterator[Figure]:
     folder = recordings.folder(CRASH)
     if folder is None:
         return
-    trial = Trial(DEFAULTS, (), MINUTE)
+    trial = BacktestInput(DEFAULTS, (), MINUTE)
     recording = open_recording(folder)
-    played = play(ticks_of_recording(recording, MINUTE), trial)
-    sent = report(played, trial, most_listed=1_000_000)["messages"]
+    played = play(make_recording_ticks(recording, MINUTE), trial)
+    sent = make_report(played, trial, most_listed=1_000_000)["messages"]
     days = (recording.last - recording.first + MINUTE) / DAY
     severities = {rule.id: rule.severity.value for rule in DEFAULTS}
     by_severity = Counter(severities[message["rule"]] for message in sent)

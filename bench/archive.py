@@ -27,10 +27,10 @@ from v1.archive.writer import ArchiveWriter
 from v1.candles import HourCandle
 from v1.model import HOUR, Metric
 from v1.store import Writer
-from worker.closing import Closer, Rules
+from worker.closing import HourlyRollup, RollupOptions
 from worker.recording import open_recording
 from worker.replay import replay
-from worker.tick import tick
+from worker.tick import commit_tick
 
 GRACE = 90
 METRICS = 10_000
@@ -69,11 +69,11 @@ async def _recounted(folder: Path, kind: str, address: str) -> Figure:
     async with servers.running(next(servers.binaries())) as server, opened(address) as archive:
         for _ in range(2):
             store = Writer(server.redis)
-            closer = Closer(store, archive, Rules(MINUTE, GRACE))
+            closer = HourlyRollup(store, archive, RollupOptions(MINUTE, GRACE))
             await replay(recording, store, MINUTE, lambda _done, _of: None, closer)
         tally: Counter[str] = Counter()
         for name, each in series.items():
-            held = await archive.hours(Metric(name), 0, 2**40)
+            held = await archive.read_hours(Metric(name), 0, 2**40)
             tally["hours"] += len(held)
             tally["revisions"] += sum(hour.revision - 1 for hour in held)
             tally["wrong"] += len(recounted.differences(held, _expected(each)))
@@ -101,17 +101,17 @@ async def _closed(kind: str, address: str) -> list[Figure]:
         await market.fill(server.redis, names, days, market.START)
         store = Writer(server.redis)
         await store.open()
-        closer = Closer(store, archive, Rules(MINUTE, GRACE))
+        closer = HourlyRollup(store, archive, RollupOptions(MINUTE, GRACE))
         hour = market.START // HOUR * HOUR - 20 * HOUR
         closings, alone, beside_it = [], [], []
         for number in range(CLOSINGS):
-            closings.append(await _seconds(closer.close(hour + 2 * number * HOUR, market.START)))
+            closings.append(await _seconds(closer.close_hour(hour + 2 * number * HOUR, market.START)))
             alone.append(await _tick(store, names, days, 2 * number))
-            closing = asyncio.create_task(closer.close(hour + (2 * number + 1) * HOUR, market.START))
+            closing = asyncio.create_task(closer.close_hour(hour + (2 * number + 1) * HOUR, market.START))
             await asyncio.sleep(0.2)
             beside_it.append(await _tick(store, names, days, 2 * number + 1))
             await closing
-        again = await _seconds(closer.close(hour, market.START))
+        again = await _seconds(closer.close_hour(hour, market.START))
     how = f"{kind}, {server.name}, {CLOSINGS} hours of 60 samples a metric, every number new"
     return [
         at_most(f"closing an hour of {METRICS:,} metrics", max(closings), CLOSING_SECONDS, " s", f"worst of {how}"),
@@ -132,7 +132,7 @@ async def _seconds(work: object) -> float:
 
 async def _tick(store: Writer, names: Sequence[Metric], days: Sequence[market.Day], number: int) -> float:
     at = market.START + (number + 1) * MINUTE
-    return await _seconds(tick(at, market.heard(names, days, number), store))
+    return await _seconds(commit_tick(at, market.heard(names, days, number), store))
 
 
 # ---- a year over HTTP -------------------------------------------------------------------------------------
@@ -171,7 +171,7 @@ def _hours(start: int) -> list[HourCandle]:
 
 
 async def _asked(url: str, first: int, encoding: str) -> tuple[list[float], int]:
-    """Give how long each question took, and how large an answer was."""
+    """Return how long each question took, and how large an answer was."""
     seconds, size = [], 0
     async with ClientSession(headers={"Accept-Encoding": encoding}, auto_decompress=False) as session:
         for number in range(QUESTIONS):

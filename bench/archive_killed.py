@@ -22,8 +22,8 @@ from v1.archive.writer import ArchiveWriter
 from v1.model import DAY, HOUR, MINUTE, Measure, Metric
 from v1.store import Reader, Writer, connect
 from worker.archiver import Archiver
-from worker.closing import Closer, Rules
-from worker.hindsight import Hindsight
+from worker.closing import HourlyRollup, RollupOptions
+from worker.hindsight import ArchiveBackfill
 
 METRICS, PAIRS = 100, 50
 Expected = Mapping[Metric, Mapping[int, recounted.Hour]]
@@ -42,15 +42,15 @@ def measure() -> Iterator[Figure]:
 
 def _parts(redis: Redis, archive: ArchiveWriter) -> Archiver:
     store = Writer(redis)
-    closer = Closer(store, archive, Rules(MINUTE, GRACE))
-    return Archiver(store, archive, closer, Hindsight(store, archive, MINUTE, 0))
+    closer = HourlyRollup(store, archive, RollupOptions(MINUTE, GRACE))
+    return Archiver(store, archive, closer, ArchiveBackfill(store, archive, MINUTE, 0))
 
 
 async def close_everything(redis_address: str, address: str) -> None:
     """Close every hour there is: what is killed. Its first word is when it begins."""
     print(flush=True)
     async with connect(redis_address, "bench") as redis, opened(address) as archive:
-        await _parts(redis, archive).look(NOW)
+        await _parts(redis, archive).work(NOW)
 
 
 async def _archiver_killed(kind: str, address: str) -> Figure:
@@ -63,13 +63,13 @@ async def _archiver_killed(kind: str, address: str) -> Figure:
                 tally["killed"] += 1
                 await _whole_or_not_there(archive, tally)
             await _compared(archive, expected, tally, at_the_end=False)
-        await _parts(server.redis, archive).look(NOW)
+        await _parts(server.redis, archive).work(NOW)
         await _compared(archive, expected, tally, at_the_end=True)
     return _figure(f"the archiver killed {KILLED} times while closing hours of {METRICS} metrics", kind, tally)
 
 
 async def _is_cut_off(redis_address: str, address: str, dice: Random) -> bool:
-    """Run the archiver in a process of its own, and kill it; tell whether it was at work then."""
+    """Run the archiver in a process of its own, and kill it; return whether it was at work then."""
     process = await asyncio.create_subprocess_exec(
         *processes.command("bench.archive_killed", redis_address, address),
         env=processes.environment(),
@@ -96,7 +96,7 @@ async def _server_killed(server: postgres.Server) -> Figure:
     ):
         expected = await _filled(redis.redis)
         archiver, now = _parts(redis.redis, archive), NOW
-        looking = asyncio.create_task(archiver.look(now))
+        looking = asyncio.create_task(archiver.work(now))
         while tally["killed"] < SERVER_KILLED:
             await asyncio.sleep(dice.uniform(0.05, 0.6))
             server.kill()
@@ -104,26 +104,26 @@ async def _server_killed(server: postgres.Server) -> Figure:
             await looking
             await asyncio.to_thread(server.start)
             await _whole_or_not_there(archive, tally)
-            if len(await archive.counts(NOW - 2 * HOUR)) == METRICS:
+            if len(await archive.read_counts(NOW - 2 * HOUR)) == METRICS:
                 await archive.trim(2**40)
                 archiver = _parts(redis.redis, archive)
             now += 120
-            looking = asyncio.create_task(archiver.look(now))
+            looking = asyncio.create_task(archiver.work(now))
         await looking
-        await archiver.look(now + 120)
+        await archiver.work(now + 120)
         await _compared(archive, expected, tally, at_the_end=True)
     return _figure(f"PostgreSQL killed {SERVER_KILLED} times while hours are closed", databases.POSTGRESQL, tally)
 
 
 async def _filled(redis: Redis) -> Expected:
-    """Put a full day of every metric into the store, and give what its hours must come to."""
+    """Put a full day of every metric into the store, and return what its hours must come to."""
     names, at = market.metrics(METRICS), market.START // HOUR * HOUR + HOUR
     await market.fill(redis, names, market.days(PAIRS, at, MINUTE), at)
     return {name: await _recounted(Reader(redis), name) for name in names}
 
 
 async def _recounted(reader: Reader, name: Metric) -> dict[int, recounted.Hour]:
-    samples = await reader.samples(name, NOW - 2 * HOUR - DAY, NOW)
+    samples = await reader.read_samples(name, NOW - 2 * HOUR - DAY, NOW)
     known = [Known(each.tick, each.value(Measure.PRICE) or "", each.value(Measure.INTERVAL_VOLUME)) for each in samples]
     return recounted.hours(known, MINUTE, GRACE)
 
@@ -131,7 +131,7 @@ async def _recounted(reader: Reader, name: Metric) -> dict[int, recounted.Hour]:
 async def _whole_or_not_there(archive: ArchiveWriter, tally: Counter[str]) -> None:
     """See that each hour has all metrics or none."""
     for hour in range(NOW - 2 * HOUR - DAY, NOW, HOUR):
-        count = len(await archive.counts(hour))
+        count = len(await archive.read_counts(hour))
         tally["hours seen"] += count > 0
         tally["half-written"] += 0 < count < METRICS
 
@@ -139,7 +139,7 @@ async def _whole_or_not_there(archive: ArchiveWriter, tally: Counter[str]) -> No
 async def _compared(archive: ArchiveWriter, expected: Expected, tally: Counter[str], *, at_the_end: bool) -> None:
     """Compare every hour with its samples; hours may be missing only while more are to come."""
     for name, hours in expected.items():
-        held = await archive.hours(name, 0, 2**40)
+        held = await archive.read_hours(name, 0, 2**40)
         wrong = recounted.differences(held, hours)
         tally["compared"] += len(held)
         tally["wrong"] += sum(at_the_end or "missing" not in each for each in wrong)

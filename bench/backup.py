@@ -27,10 +27,10 @@ from tests.v1.serving import Api, Clock, serving
 from v1.archive import connect_archive
 from v1.archive.writer import ArchiveWriter
 from v1.model import DAY, HOUR, MINUTE
-from v1.rules import Engine, parse_rule, parse_silence
-from v1.store import Desk, Reader, TopWriter, Writer, connect
-from worker.closing import Closer, Rules
-from worker.tick import tick
+from v1.rules import RuleEngine, parse_rule, parse_silence
+from v1.store import AdminStore, Reader, TopWriter, Writer, connect
+from worker.closing import HourlyRollup, RollupOptions
+from worker.tick import commit_tick
 
 METRICS, PAIRS = 3_000, 60
 ALONE, BACKUPS = 8, 5
@@ -88,8 +88,8 @@ class Running:
         self.known: dict[Instant, Digests] = {}
         self.store = store
         self._archive = archive
-        self._closer = Closer(store, archive, Rules(MINUTE))
-        self._engine = Engine([parse_rule(RULE)], [], MINUTE)
+        self._closer = HourlyRollup(store, archive, RollupOptions(MINUTE))
+        self._engine = RuleEngine([parse_rule(RULE)], [], MINUTE)
         self._api = api
         self._clock = clock
         self._names, self._days = market.metrics(METRICS), days
@@ -100,16 +100,16 @@ class Running:
         """Commit a tick, close an hour, say so; the oldest hour there is comes first."""
         at = market.START + self._rounds * MINUTE
         self._clock.now = at + 5.0
-        await self.store.lease(WHO)
+        await self.store.take_or_keep_lease(WHO)
         if self._rounds:
-            await tick(at, market.heard(self._names, self._days, self._rounds - 1), self.store, self._engine)
+            await commit_tick(at, market.heard(self._names, self._days, self._rounds - 1), self.store, self._engine)
             await self._look(at)
         hour = market.START // HOUR * HOUR - DAY + (self._rounds + 1) * HOUR
         if hour + HOUR <= at:
-            self._candles += await self._closer.close(hour, at)
+            self._candles += await self._closer.close_hour(hour, at)
             await self._look(at)
             self._said = hour
-            await self.store.note_archive({"state": "ok", "since": market.START, "newest": hour, "reason": None})
+            await self.store.write_archive_state({"state": "ok", "since": market.START, "newest": hour, "reason": None})
             await self._look(at)
         self._rounds += 1
 
@@ -147,7 +147,7 @@ def measure() -> list[Figure]:
 
 
 async def _measured(here: Path) -> tuple[float, list[Backup]]:
-    """Give the slowest commit while nothing is backed up, and the backups."""
+    """Return the slowest commit while nothing is backed up, and the backups."""
     data = here / "data"
     async with _running(data) as running:
         for _ in range(ALONE + 1):
@@ -171,13 +171,13 @@ async def _running(data: Path) -> AsyncIterator[Running]:
             names, days = market.metrics(METRICS), market.days(PAIRS, market.START, MINUTE, ROUNDS)
             await market.fill(redis, names, days, market.START)
             await store.open()
-            await store.note_sources({market.SOURCE: {"state": "ok", "since": market.START, "metrics": METRICS}})
-            desk = Desk(redis)
+            await store.write_source_states({market.SOURCE: {"state": "ok", "since": market.START, "metrics": METRICS}})
+            desk = AdminStore(redis)
             await desk.put_rule(parse_rule(RULE))
             await desk.put_silence(
                 parse_silence({"id": "night", "metrics": names[1], "from": market.START, "to": market.START + DAY}), 0
             )
-            await TopWriter(redis).put(made(market.START // MINUTE * MINUTE))
+            await TopWriter(redis).write_snapshot(made(market.START // MINUTE * MINUTE))
             yield Running(store, archive, api, clock, days)
 
 
@@ -191,7 +191,7 @@ async def _backed_up(running: Running, data: Path, target: Path) -> Backup:
     slowest = max(running.store.seconds)
     restored = target.with_name(f"{target.name}.restored")
     _, took = await _script("restore.sh", target, restored)
-    found, wanted = await _answers(restored, running, backups.read(target))
+    found, wanted = await _answers(restored, running, backups.read_manifest(target))
     different = [question for question in wanted if found[question] != wanted[question]]
     for question in different:
         print(f"differs: {question}")
@@ -216,14 +216,14 @@ async def _script(name: str, folder: Path, data: Path) -> tuple[str, float]:
 
 
 async def _answers(data: Path, running: Running, manifest: backups.Manifest) -> tuple[Digests, Digests]:
-    """Give the answers on restored data, and those that were given at the instant that it holds."""
+    """Return the answers on restored data, and those that were given at the instant that it holds."""
     assert manifest.archive
     assert manifest.tick
     clock = Clock()
     clock.now = manifest.tick + 5.0
     with servers.running(servers.embedded(), data) as address:
         async with connect(address, WHO) as redis:
-            said = await Reader(redis).archive()
+            said = await Reader(redis).read_archive_state()
         async with serving(clock, address, database_url=f"sqlite+aiosqlite:///{data}/archive.db") as api:
             found = await asked(api)
     return found, running.known[Instant(manifest.tick, manifest.archive.candles, said["newest"] if said else None)]

@@ -20,7 +20,7 @@ KINDS = (SQLITE, *_SERVERS)
 
 @contextmanager
 def empty(kind: str) -> Iterator[str]:
-    """Give the address of an archive that nobody has opened yet."""
+    """Return the address of an archive that nobody has opened yet."""
     if kind == SQLITE:
         with tempfile.TemporaryDirectory() as folder:
             yield f"sqlite+aiosqlite:///{Path(folder)}/archive.db"

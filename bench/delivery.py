@@ -27,8 +27,8 @@ from tests.loopback import serving
 from tests.loopback.pushover import Pushover
 from v1 import keys
 from v1.model import DAY
-from v1.rules import Alert, Judged, Said
-from v1.store import Channels, Writer
+from v1.rules import Alert, Evaluation, SubjectResult
+from v1.store import ChannelStore, Writer
 
 ROOT = Path(__file__).resolve().parents[1]
 ONE_BY_ONE, BETWEEN = 1_000, 0.01
@@ -103,7 +103,7 @@ def _alerts(count: int, exchange: str = "BENCH") -> list[Alert]:
 
 
 async def _latencies(server: servers.Server, ticks: Sequence[Sequence[Alert]]) -> list[float]:
-    """Give the seconds from before the commit of each alert to its POST."""
+    """Return the seconds from before the commit of each alert to its POST."""
     pushover = Pushover()
     committed: dict[str, float] = {}
     await server.redis.flushall()
@@ -112,7 +112,7 @@ async def _latencies(server: servers.Server, ticks: Sequence[Sequence[Alert]]) -
         for alerts in ticks:
             began = time.monotonic()
             committed |= {each.id: began for each in alerts}
-            await store.commit(alerts[0].at, [], judged=Judged({}, {"bench": Said({}, tuple(alerts))}))
+            await store.commit(alerts[0].at, [], judged=Evaluation({}, {"bench": SubjectResult({}, tuple(alerts))}))
             await asyncio.sleep(BETWEEN)
         await _until_taken(pushover, len(committed))
     return [pushover.arrived[message] - began for message, began in committed.items()]
@@ -124,7 +124,7 @@ async def _chaos(server: servers.Server) -> Chaos:
     pushover, dice = Pushover(script, pause=SCALED_PAUSE, wait=1.0), random.Random(1)
     pushover.refuses = "REFUSED:"
     pushover.remaining = pushover.limit = 10 * MANY
-    await Channels(server.redis, 30 * DAY).outbox("pushover").open()
+    await ChannelStore(server.redis, 30 * DAY).open_outbox("pushover").open()
     alerts = [*_alerts(MANY - REFUSED), *_alerts(REFUSED, "REFUSED")]
     dice.shuffle(alerts)
     await commit(server.redis, alerts)

@@ -124,7 +124,7 @@ def _cut(folder: Path, recording: Path) -> None:
 
 
 async def _play(recording: Path, gate: Gate, bytes_until_killed: int | None) -> bool:
-    """Start or continue the replay; give whether it was killed, or else came to its end."""
+    """Start or continue the replay; return whether it was killed, or else came to its end."""
     async with gate.open(bytes_until_killed):
         process = await asyncio.create_subprocess_exec(
             *processes.command("worker", "replay", str(recording)),

@@ -11,14 +11,14 @@ from typing import NamedTuple, TypeVar
 from redis.asyncio import Redis
 
 from v1 import keys, records
-from v1.decimals import parse
+from v1.decimals import parse_decimal
 from v1.model import DAY, MINUTE, Metric, Reading, Sample
-from v1.records import Heard
+from v1.records import SourceReading
 from v1.store import Writer
 from worker import candles
-from worker.recording import open_recording, read
-from worker.sources.simulated.catalogue import Pair
-from worker.sources.simulated.pairs import Pairs
+from worker.recording import open_recording, read_candles
+from worker.sources.simulated.catalogue import SimulatedPair
+from worker.sources.simulated.pairs import SimulatedPairs
 
 SOURCE = "simulated"
 START = 1_762_303_020
@@ -38,43 +38,43 @@ class Day(NamedTuple):
 
 
 def days(count: int, at: int, interval: int, after: int = 0) -> list[Day]:
-    """Give the day that ends with tick `at`, and `after` readings from then on, of `count` pairs that always trade."""
-    market = Pairs(seed=1)
+    """Return the day that ends with tick `at`, and `after` readings from then on, of `count` pairs that always trade."""
+    market = SimulatedPairs(seed=1)
     whole = (_day(market, pair, at, interval, after) for pair in market.all.values())
     return [*islice((day for day in whole if day), count)]
 
 
 def recorded_days(folder: Path) -> tuple[list[Day], int]:
-    """Give the last day of every pair of a recording that has all of it, and the day's end."""
+    """Return the last day of every pair of a recording that has all of it, and the day's end."""
     recording = open_recording(folder)
     until = recording.last
-    made = [candles.samples(read(path)) for path in recording.files.values()]
+    made = [candles.derive_samples(read_candles(path)) for path in recording.files.values()]
     whole = [[sample for sample in samples if sample.tick > until - DAY] for samples in made]
     return [Day(samples, ()) for samples in whole if len(samples) == DAY // MINUTE], until
 
 
-def _day(market: Pairs, pair: Pair, at: int, interval: int, after: int) -> Day | None:
+def _day(market: SimulatedPairs, pair: SimulatedPair, at: int, interval: int, after: int) -> Day | None:
     readings = []
     for tick in range(at - DAY, at + after * interval + 1, interval):
-        reading = market.reading(pair, tick, interval)
+        reading = market.make_reading(pair, tick, interval)
         if reading is None or reading.volume is None:
             return None
         readings.append(reading)
     samples: list[Sample] = []
     for tick, reading, before in zip(range(at - DAY, at, interval), readings[1:], readings, strict=False):
-        since = records.interval_return(parse(reading.price), parse(before.price))
+        since = records.compute_interval_return(parse_decimal(reading.price), parse_decimal(before.price))
         samples.append(Sample(tick + interval, (*reading[:5], since)))
     return Day(samples, readings[len(samples) + 1 :])
 
 
 def metrics(count: int) -> list[Metric]:
-    """Give names as long as those of real pairs are."""
+    """Return names as long as those of real pairs are."""
     return [Metric(f"BENCH:C{number:05}USD") for number in range(count)]
 
 
-def heard(names: Sequence[Metric], market: Sequence[Day], tick: int) -> dict[Metric, Heard]:
-    """Give what is heard of every metric at the `tick`-th tick after the day."""
-    return {name: Heard(market[place % len(market)].readings[tick], SOURCE) for place, name in enumerate(names)}
+def heard(names: Sequence[Metric], market: Sequence[Day], tick: int) -> dict[Metric, SourceReading]:
+    """Return what is heard of every metric at the `tick`-th tick after the day."""
+    return {name: SourceReading(market[place % len(market)].readings[tick], SOURCE) for place, name in enumerate(names)}
 
 
 async def fill(redis: Redis, names: Sequence[Metric], market: Sequence[Day], at: int) -> None:
@@ -83,7 +83,7 @@ async def fill(redis: Redis, names: Sequence[Metric], market: Sequence[Day], at:
 
     The first ones are written; the server copies the others from them, which is quick.
     """
-    hours = keys.hours(at - DAY, at)
+    hours = keys.list_hours(at - DAY, at)
     for name, day in zip(names, market, strict=False):
         await _write(redis, name, day.samples, at)
     for some in _batched(range(len(market), len(names))):
@@ -98,22 +98,22 @@ async def fill(redis: Redis, names: Sequence[Metric], market: Sequence[Day], at:
         await redis.zadd(keys.METRICS, {str(name): at for name in part})
     store = Writer(redis)
     await store.open()
-    await store.derive(at)
+    await store.update_rankings(at)
 
 
 async def _write(redis: Redis, name: Metric, samples: Sequence[Sample], at: int) -> None:
-    record = records.recount(at, samples, None, SOURCE)
+    record = records.recount_state(at, samples, None, SOURCE)
     if record is None:
         raise ValueError(f"the day of {name} is empty")
     by_hour: dict[int, list[Sample]] = {}
     for sample in samples:
-        by_hour.setdefault(keys.hour_of(sample.tick), []).append(sample)
+        by_hour.setdefault(keys.find_hour(sample.tick), []).append(sample)
     pipe = redis.pipeline(transaction=False)
     for hour, those in by_hour.items():
         key = keys.samples(name, hour)
-        pipe.execute_command("ZADD", key, *chain.from_iterable((each.tick, keys.member(each)) for each in those))
+        pipe.execute_command("ZADD", key, *chain.from_iterable((each.tick, keys.write_member(each)) for each in those))
         pipe.execute_command("EXPIRE", key, keys.KEEP_SAMPLES)
-    pipe.execute_command("SET", keys.moments(name), records.write(record), "EX", keys.KEEP)
+    pipe.execute_command("SET", keys.moments(name), records.write_state(record), "EX", keys.KEEP)
     await pipe.execute()
 
 

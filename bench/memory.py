@@ -17,7 +17,7 @@ from bench.report import Figure, at_least, at_most, beside
 from v1 import keys
 from v1.model import DAY, HOUR, MEASURES, MINUTE, Sample
 from v1.store import Writer
-from worker.tick import tick
+from worker.tick import commit_tick
 
 METRICS = 500
 TICKS = 180
@@ -96,7 +96,7 @@ async def _by_the_hour(binary: Path) -> Figure:
 
 
 async def _slide(redis: Redis, samples: Sequence[Sample], name: str, span: int) -> float:
-    """Add samples to a full day and trim it, many times over; give the microseconds of an addition."""
+    """Add samples to a full day and trim it, many times over; return the microseconds of an addition."""
     start, last = samples[0].tick, samples[-1]
     for sample in samples:
         await redis.zadd(f"{name}:{(sample.tick - start) // span}", {_unique(sample): sample.tick})
@@ -109,7 +109,7 @@ async def _slide(redis: Redis, samples: Sequence[Sample], name: str, span: int) 
 
 def _unique(sample: Sample) -> str:
     """Write a sample with its whole tick, so that it is another member than that of any other hour."""
-    return f"[{sample.tick},{keys.member(sample).partition(',')[2]}"
+    return f"[{sample.tick},{keys.write_member(sample).partition(',')[2]}"
 
 
 async def _resident(binary: Path) -> Figure:
@@ -122,7 +122,7 @@ async def _resident(binary: Path) -> Figure:
         store = Writer(server.redis)
         await store.open()
         for number in range(TICKS):
-            await tick(market.START + (number + 1) * MINUTE, market.heard(names, days, number), store)
+            await commit_tick(market.START + (number + 1) * MINUTE, market.heard(names, days, number), store)
         after = await server.redis.info("memory")
     how = (
         f"{server.name}, {METRICS} metrics: {after['used_memory_rss'] / 1e6:.0f} MB resident, "

@@ -13,8 +13,8 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from bench.report import Figure, beside
-from v1.decimals import parse
-from v1.moments import NOTHING, spread
+from v1.decimals import parse_decimal
+from v1.moments import NOTHING, measure_dispersion
 
 DAY = 1440
 LONG = 20 * DAY
@@ -78,7 +78,7 @@ def measure() -> Iterator[Figure]:
 
 def _speeds() -> Iterator[Figure]:
     (_, texts), *_ = _cases()
-    exact, floats = [parse(text) for text in texts], [float(text) for text in texts]
+    exact, floats = [parse_decimal(text) for text in texts], [float(text) for text in texts]
     ways: list[tuple[str, Any, Sequence[Any]]] = [
         ("exact", NOTHING, exact),
         ("sums in floats", Sums(0, 0.0, 0.0), floats),
@@ -104,19 +104,19 @@ def _timed(work: Callable[[Any, Sequence[Any]], Any], start: Any, numbers: Seque
 
 
 def _one_by_one(moments: Any, numbers: Sequence[Any]) -> Any:
-    """Fill a day, then let one number come and one go, to the end; give the last day's moments."""
-    moments = moments.slide(numbers[:DAY])
+    """Fill a day, then let one number come and one go, to the end; return the last day's moments."""
+    moments = moments.update(numbers[:DAY])
     for come, gone in zip(numbers[DAY:], numbers, strict=False):
-        moments = moments.slide((come,), (gone,))
+        moments = moments.update((come,), (gone,))
     return moments
 
 
 def _at_once(moments: Any, numbers: Sequence[Any]) -> Any:
-    return moments.slide(numbers[:DAY]).slide(numbers[DAY:], numbers[:-DAY])
+    return moments.update(numbers[:DAY]).update(numbers[DAY:], numbers[:-DAY])
 
 
 def _cases() -> list[tuple[str, list[str]]]:
-    """Give series of some days, made the same at every call."""
+    """Return series of some days, made the same at every call."""
     dice = Random(1)
     flat = [f"{46572.17 + dice.randint(-2, 2) / 100:.2f}" for _ in range(LONG)]
     volume = [f"{30_000_000_000 + dice.gauss(0, 100):.4f}" for _ in range(LONG)]
@@ -132,7 +132,7 @@ def _cases() -> list[tuple[str, list[str]]]:
 def _errors(what: str, texts: Sequence[str]) -> Figure:
     floats = [float(text) for text in texts]
     right = _deviation([Fraction(text) for text in texts[-DAY:]])
-    spread_of_day = spread(_one_by_one(NOTHING, [parse(text) for text in texts]))
+    spread_of_day = measure_dispersion(_one_by_one(NOTHING, [parse_decimal(text) for text in texts]))
     ended = {
         "exact": spread_of_day.stddev if spread_of_day else nan,
         "sums in floats": _one_by_one(Sums(0, 0.0, 0.0), floats).deviation(),
@@ -151,7 +151,7 @@ def _share(error: Decimal) -> str:
 
 
 def _deviation(numbers: Sequence[Fraction]) -> Decimal:
-    """Give the population standard deviation from scratch, to 50 digits."""
+    """Return the population standard deviation from scratch, to 50 digits."""
     n, total = len(numbers), sum(numbers, Fraction())
     variance = sum((number * number for number in numbers), Fraction()) / n - (total / n) ** 2
     with localcontext() as context:

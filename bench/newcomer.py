@@ -71,7 +71,7 @@ def _started(clone: Path, port: int) -> Iterator[tuple[subprocess.Popen[bytes], 
 
 
 def _samples(port: int, metric: str) -> int:
-    """Give how many samples the API gives; 0 where it gives no answer."""
+    """Return how many samples the API gives; 0 where it gives no answer."""
     try:
         with urlopen(f"http://127.0.0.1:{port}/v1/metrics/{metric}/history", timeout=5) as answer:
             return len(json.load(answer)["points"])

@@ -13,12 +13,12 @@ STOP_SECONDS = 30
 
 
 def command(*words: str) -> list[str]:
-    """Give what `python -m` must be called with."""
+    """Return what `python -m` must be called with."""
     return [sys.executable, "-m", *words]
 
 
 def environment(**settings: object) -> dict[str, str]:
-    """Give an environment with these settings and nobody else's; processes run outside of the checkout."""
+    """Return an environment with these settings and nobody else's; processes run outside of the checkout."""
     theirs = {name: value for name, value in os.environ.items() if not name.startswith("TRACKER_")}
     ours = {f"TRACKER_{name.upper()}": str(value) for name, value in settings.items()}
     return theirs | ours | {"PYTHONPATH": str(ROOT)}
@@ -65,7 +65,7 @@ def stop(process: subprocess.Popen[str]) -> None:
 
 @contextmanager
 def api(folder: Path, address: str, **settings: object) -> Iterator[str]:
-    """Serve what the Redis at `address` holds, on a free port; give the base of its URLs."""
+    """Serve what the Redis at `address` holds, on a free port; return the base of its URLs."""
     with started(folder, "v1", bind="127.0.0.1:0", redis_url=address, **settings) as process:
         assert process.stdout
         page = process.stdout.readline()

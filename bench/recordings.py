@@ -10,7 +10,7 @@ HOME = SHARED / "market-data"
 
 
 def folder(name: str) -> Path | None:
-    """Give the folder of a recording; where it is absent, say so and give `None`."""
+    """Return the folder of a recording; where it is absent, say so and give `None`."""
     path = HOME / name
     if path.is_dir():
         return path

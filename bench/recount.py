@@ -53,7 +53,7 @@ class Series:
         self._numbers = [_numbers(self.ticks, column) for column in zip(*self.texts, strict=True)]
 
     def between(self, after: int, until: int) -> list[tuple[int, tuple[str | None, ...]]]:
-        """Give the samples with after < tick <= until."""
+        """Return the samples with after < tick <= until."""
         span = slice(bisect_right(self.ticks, after), bisect_right(self.ticks, until))
         return list(zip(self.ticks[span], self.texts[span], strict=True))
 
@@ -74,19 +74,19 @@ def recorded(folder: Path) -> Mapping[str, Series]:
 
 
 def is_nearest(value: float, exact: Fraction) -> bool:
-    """Tell whether no other double is nearer to `exact` than `value` is."""
+    """Return whether no other double is nearer to `exact` than `value` is."""
     low, high = _neighbourhood(value)
     return low <= exact <= high
 
 
 def is_nearest_root(value: float, square: Fraction) -> bool:
-    """Tell whether no other double is nearer to the root of `square` than `value` is."""
+    """Return whether no other double is nearer to the root of `square` than `value` is."""
     low, high = _neighbourhood(value)
     return value == square == 0 or (low >= 0 and low**2 <= square <= high**2)
 
 
 def _neighbourhood(value: float) -> tuple[Fraction, Fraction]:
-    """Give where the nearer double is another one, below and above."""
+    """Return where the nearer double is another one, below and above."""
     below, above = Fraction(nextafter(value, -inf)), Fraction(nextafter(value, inf))
     return (below + Fraction(value)) / 2, (above + Fraction(value)) / 2
 

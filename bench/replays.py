@@ -51,7 +51,9 @@ class Checked(Writer):
         self.tally["ticks"] += 1
         for name, series in here.items():
             right = series.between(at - DAY, at)
-            self._compare("days of samples", await self.samples(Metric(name), at - DAY, at) == right, f"{name} at {at}")
+            self._compare(
+                "days of samples", await self.read_samples(Metric(name), at - DAY, at) == right, f"{name} at {at}"
+            )
         for place, measure in enumerate(MEASURES):
             await self._recount_ranks(at, Measure(measure), place, here)
             await self._recount_means(at, Measure(measure), place, here)
@@ -64,7 +66,7 @@ class Checked(Writer):
             By.CV: {name: day.relative_variance for name, day in days.items() if day.relative_variance is not None},
         }
         for by, exact in variances.items():
-            ranking = await self.ranking(measure, by, 0, MOST)
+            ranking = await self.read_ranking(measure, by, 0, MOST)
             descending = sorted(exact.values(), reverse=True)
             told = {str(each.metric): each for each in ranking.places}
             self._compare("lists", told.keys() == exact.keys() and ranking.of == len(exact), f"{measure} {by} at {at}")

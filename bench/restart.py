@@ -91,7 +91,7 @@ async def _started(start: Callable[..., Started], redis: Redis, interval: int) -
 
 
 async def _when(worker: Popen[str], happened: Callable[[], Awaitable[bool]]) -> float:
-    """Give when something happened: at the latest a hundredth of a second before it is seen."""
+    """Return when something happened: at the latest a hundredth of a second before it is seen."""
     deadline = time.time() + PATIENCE
     while not await happened():
         if worker.poll() is not None or time.time() > deadline:
@@ -116,6 +116,6 @@ async def _has_sampled(redis: Redis, until: int) -> bool:
 
 
 async def _newest(redis: Redis) -> int:
-    """Give the tick of the newest sample. The index is written after the samples of all metrics."""
+    """Return the tick of the newest sample. The index is written after the samples of all metrics."""
     rows = cast("list[tuple[str, float]]", await redis.zrange(keys.METRICS, -1, -1, withscores=True))
     return int(rows[0][1]) if rows else 0

@@ -44,7 +44,7 @@ async def _name(redis: Redis) -> str:
 
 
 def binaries() -> Iterator[Path]:
-    """Give the embedded server, and the machine's own redis-server where it has one."""
+    """Return the embedded server, and the machine's own redis-server where it has one."""
     yield servers.embedded()
     own = servers.debian()
     if own:
@@ -53,7 +53,7 @@ def binaries() -> Iterator[Path]:
 
 @contextmanager
 def one_core() -> Iterator[str]:
-    """Keep this process, and all that it starts, on one core; give that in words."""
+    """Keep this process, and all that it starts, on one core; return that in words."""
     if not hasattr(os, "sched_setaffinity"):
         yield "not pinned to a core, which this system cannot"
         return

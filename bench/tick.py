@@ -22,9 +22,9 @@ from redis.asyncio.client import Pipeline
 from bench import market, servers
 from bench.report import Figure, at_most, beside
 from v1.model import MINUTE, Metric
-from v1.records import Heard
+from v1.records import SourceReading
 from v1.store import Writer
-from worker.tick import tick
+from worker.tick import commit_tick
 
 SIZES = (1_000, 10_000, 30_000)
 CLAIMED = 10_000
@@ -86,19 +86,19 @@ class Observed(Writer):
         self._marks.append(perf_counter())
         return answers
 
-    async def move_on(self, at: int, heard: Mapping[Metric, Heard]) -> None:
+    async def move_on(self, at: int, heard: Mapping[Metric, SourceReading]) -> None:
         self._marks = []
-        await tick(at, heard, self)
+        await commit_tick(at, heard, self)
 
-    async def held(self, at: int, heard: Mapping[Metric, Heard]) -> Pipeline:
-        """Run a tick up to its last step; give the commands that would commit it, and must be sent now."""
+    async def held(self, at: int, heard: Mapping[Metric, SourceReading]) -> Pipeline:
+        """Run a tick up to its last step; return the commands that would commit it, and must be sent now."""
         self._holds = True
-        await tick(at, heard, self)
+        await commit_tick(at, heard, self)
         self._holds = False
         return self._held
 
     def phases(self, took: float) -> Phases:
-        """Give the parts of the last tick, which took so many seconds."""
+        """Return the parts of the last tick, which took so many seconds."""
         asks, read, sends, sent = self._marks
         return Phases(read - asks, took - (read - asks) - (sent - sends), sent - sends)
 
@@ -157,7 +157,7 @@ def _finer(fine: Measured, usual: Measured) -> Figure:
 
 
 async def _with_floor(binary: Path, size: int) -> tuple[Measured, Times]:
-    """Give what a tick at a full day takes, and what its commands take that are made beforehand, taking turns."""
+    """Return what a tick at a full day takes, and what its commands take that are made beforehand, taking turns."""
     _say(binary, size, "day full, beside its own commands sent blind")
     async with _ticking(binary, size, 2 * ROUNDS + 2) as full:
         for number in range(2 * ROUNDS + 2):
@@ -166,7 +166,7 @@ async def _with_floor(binary: Path, size: int) -> tuple[Measured, Times]:
 
 
 async def _full_and_empty(binary: Path, size: int) -> tuple[Measured, Measured]:
-    """Give what a tick takes at a full day and at an empty one, taking turns."""
+    """Return what a tick takes at a full day and at an empty one, taking turns."""
     _say(binary, size, "day full and day empty")
     rounds = _rounds(size) + 1
     async with _ticking(binary, size, rounds) as full, _ticking(binary, size, rounds, is_full=False) as empty:
@@ -174,7 +174,7 @@ async def _full_and_empty(binary: Path, size: int) -> tuple[Measured, Measured]:
 
 
 async def _fine_and_usual(binary: Path, size: int) -> tuple[Measured, Measured]:
-    """Give what a tick takes at a full day of many samples and at one of a sample a minute, taking turns."""
+    """Return what a tick takes at a full day of many samples and at one of a sample a minute, taking turns."""
     _say(binary, size, f"day full, a sample every {FINE} s and one a minute")
     rounds = _rounds(size) + 1
     async with _ticking(binary, size, rounds, interval=FINE) as fine, _ticking(binary, size, rounds) as usual:
@@ -189,7 +189,7 @@ async def _taking_turns(one: "Ticking", other: "Ticking", rounds: int) -> tuple[
 
 
 def _rounds(size: int) -> int:
-    """Give how many rounds make a steady median: what is over sooner needs more of them."""
+    """Return how many rounds make a steady median: what is over sooner needs more of them."""
     return max(ROUNDS, CLAIMED * ROUNDS // size)
 
 
@@ -222,7 +222,7 @@ class Ticking:
         tick, phases = Times(*_medians(self._ticks)), Phases(*_medians(self._phases))
         return Measured(self._server.name, len(self._names), tick, phases)
 
-    def _heard(self, number: int) -> tuple[int, Mapping[Metric, Heard]]:
+    def _heard(self, number: int) -> tuple[int, Mapping[Metric, SourceReading]]:
         return market.START + (number + 1) * self._interval, market.heard(self._names, self._days, number)
 
 
@@ -240,7 +240,7 @@ async def _ticking(
 
 
 def _medians(rounds: Sequence[Sequence[float]]) -> list[float]:
-    """Give the medians of all rounds but the first: it finds nothing warm, and of an empty day no record at all."""
+    """Return the medians of all rounds but the first: it finds nothing warm, and of an empty day no record at all."""
     return [median(column) for column in zip(*rounds[1:], strict=True)]
 
 

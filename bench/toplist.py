@@ -31,16 +31,16 @@ from worker.latest import (
     DAY,
     HOUR,
     MINUTE,
-    Listings,
-    Plans,
-    Snapshot,
+    ListStore,
+    QuotaStore,
+    QuotaUsage,
     TopArchiveWriter,
+    TopList,
     TopWriter,
-    Use,
     connect_archive,
 )
-from worker.top.budget import Plan
-from worker.top.roles import Stores
+from worker.top.budget import QuotaPlan
+from worker.top.roles import TopListStores
 
 MONTH_END = 1_622_505_600
 """2021-06-01T00:00:00Z."""
@@ -83,7 +83,7 @@ async def _lists() -> list[Figure]:
     ):
         async with _providers(Clock(NOON), coins, are_moving=False) as (providers, roles, stores, _):
             await roles.pass_minute()
-            snapshot = await stores.top.snapshot(NOON)
+            snapshot = await stores.top.read_snapshot(NOON)
             assert snapshot is not None
             told = [(coin.rank, coin.symbol, coin.price_usd) for coin in snapshot.coins]
             wanted = joined(providers, NOON, NOON)
@@ -107,19 +107,19 @@ def _days() -> Iterator[Figure]:
     yield beside("a day of it in Redis, 200 coins, new lists every minute", _kilobytes(day), how)
 
 
-async def _day(start: int, left: int | None, plans: Sequence[Plan] = ()) -> Day:
+async def _day(start: int, left: int | None, plans: Sequence[QuotaPlan] = ()) -> Day:
     clock = Clock(start)
     async with _providers(clock, "page", plans) as (providers, roles, stores, server):
         month = "2021-05"
         if left is not None:
             providers.prices.spent[month], providers.ranks.made[month] = 10_000 - left, 11_000 - left
             for name, spent in (("coinmarketcap", 10_000 - left), ("cryptocompare", 11_000 - left)):
-                await stores.plans.amend(name, partial(_used_up, Use(month=month, spent=spent)))
+                await stores.plans.update_usage(name, partial(_used_up, QuotaUsage(month=month, spent=spent)))
         before = await _used(server)
         minutes = [await roles.pass_minute() for _ in range(DAY // MINUTE)]
         used = await _used(server) - before
-        uses = [await stores.plans.amend(name, lambda use: use) for name in ("coinmarketcap", "cryptocompare")]
-        found = [await stores.top.snapshot(at) for at in minutes]
+        uses = [await stores.plans.update_usage(name, lambda use: use) for name in ("coinmarketcap", "cryptocompare")]
+        found = [await stores.top.read_snapshot(at) for at in minutes]
         refused = sum(sum(use.faults.values()) for use in uses if use)
         over = 0
         if not plans:
@@ -134,10 +134,10 @@ async def _answers() -> list[Figure]:
     async with _providers(Clock(NOON), "page", EVERY_MINUTE) as (_, roles, stores, server):
         now = int(time.time()) // MINUTE * MINUTE
         await roles.pass_minute()
-        snapshot = await stores.top.snapshot(NOON)
+        snapshot = await stores.top.read_snapshot(NOON)
         assert snapshot is not None
         for at in range(now - HOUR, now + 10 * MINUTE, MINUTE):
-            await stores.top.put(_moved(snapshot, at))
+            await stores.top.write_snapshot(_moved(snapshot, at))
         with tempfile.TemporaryDirectory() as folder, processes.api(Path(folder), server.address) as base:
             async with ClientSession(base) as session:
                 newest = await _times(session, "/v1/top?limit=200&format=csv")
@@ -165,19 +165,19 @@ async def _killed() -> list[Figure]:
     hurry = Hurry(NOON, time.time(), SPEED)
     providers = top_providers(SHARED, hurry.now, coins="april", are_moving=True)
     async with servers.running(next(iter(servers.binaries()))) as server, serving(providers.app) as base:
-        top, listings = TopWriter(server.redis), Listings(server.redis)
+        top, listings = TopWriter(server.redis), ListStore(server.redis)
         async with Killer(server.address, base, hurry, KILLS, KILL_SECONDS).killing():
             enough = hurry.now() + 2 * INTERVAL
-            while (span := await top.span()) is None or span.newest < enough:  # noqa: ASYNC110  # others make it
+            while (span := await top.read_range()) is None or span.newest < enough:  # noqa: ASYNC110  # others make it
                 await asyncio.sleep(0.2)
         minutes = range(span.oldest, span.newest + 1, MINUTE)
-        found = [await top.snapshot(at) for at in minutes]
+        found = [await top.read_snapshot(at) for at in minutes]
         doubled = await server.redis.zcard(keys.TOP) - len({*minutes})
         pairs = {(each.prices.at, each.ranks.at): each for each in found if each}
         wrong = sum(not is_right(each, providers) for each in pairs.values())
         gaps = [await _gap(server.redis, key) for key in (keys.PRICES, keys.RANKINGS)]
         missing = sum(each is None or each.at != at for at, each in zip(minutes, found, strict=True))
-        assert await listings.oldest() is not None
+        assert await listings.find_oldest_minute() is not None
     how = f"{server.name}, {3 * KILLS} kills, {len(minutes):,} minutes at {SPEED:g} x, one list every {INTERVAL} s"
     return [
         at_most("snapshots that are not of one answer of each provider", wrong, 0, "", how),
@@ -188,7 +188,7 @@ async def _killed() -> list[Figure]:
 
 
 async def _gap(redis: object, key: str) -> int:
-    """Give the largest number of intervals that went without a list between two lists."""
+    """Return the largest number of intervals that went without a list between two lists."""
     entries = await redis.execute_command("XRANGE", key, "-", "+", NEVER_DECODE=True)  # type: ignore[attr-defined]  # redis-py's
     minutes = [int(entry.partition(b"-")[0]) // 1000 for entry, _ in entries]
     return max(ceil((later - earlier) / INTERVAL) - 1 for earlier, later in pairwise(minutes))
@@ -196,9 +196,9 @@ async def _gap(redis: object, key: str) -> int:
 
 @asynccontextmanager
 async def _providers(
-    clock: Clock, coins: str, plans: Sequence[Plan] = (), *, are_moving: bool = True
-) -> AsyncIterator[tuple[TopProviders, Roles, Stores, servers.Server]]:
-    """Give providers, roles that ask them, and what these write into."""
+    clock: Clock, coins: str, plans: Sequence[QuotaPlan] = (), *, are_moving: bool = True
+) -> AsyncIterator[tuple[TopProviders, Roles, TopListStores, servers.Server]]:
+    """Return providers, roles that ask them, and what these write into."""
     limits = (plans[0].monthly, 30, plans[1].monthly) if plans else (10_000, 30, 11_000)
     providers = top_providers(SHARED, clock, limits, coins=coins, are_moving=are_moving)
     async with (
@@ -208,15 +208,15 @@ async def _providers(
         ClientSession() as session,
     ):
         redis = server.redis
-        stores = Stores(Listings(redis), Plans(redis), TopWriter(redis), TopArchiveWriter(engine))
+        stores = TopListStores(ListStore(redis), QuotaStore(redis), TopWriter(redis), TopArchiveWriter(engine))
         yield providers, Roles(base, session, stores, clock, *plans), stores, server
 
 
-def _used_up(wanted: Use, _: Use) -> Use:
+def _used_up(wanted: QuotaUsage, _: QuotaUsage) -> QuotaUsage:
     return wanted
 
 
-def _moved(snapshot: Snapshot, at: int) -> Snapshot:
+def _moved(snapshot: TopList, at: int) -> TopList:
     prices, ranks = (about._replace(at=at) for about in (snapshot.prices, snapshot.ranks))
     coins = [coin._replace(price_time=at - 50, volume_time=at) for coin in snapshot.coins]
     return snapshot._replace(at=at, coins=coins, prices=prices, ranks=ranks)

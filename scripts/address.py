@@ -14,7 +14,7 @@ FIRST_METRIC_SECONDS = 10.0
 """A live market's first samples may take a whole interval; nobody wants that long for the address."""
 
 
-class Address:
+class ApiAddress:
     def __init__(self, settings: WorkerSettings, version: str, session: ClientSession) -> None:
         host, _, port = settings.bind.rpartition(":")
         self.base = f"http://{EVERYWHERE.get(host, host)}:{port}"
@@ -25,8 +25,8 @@ class Address:
     async def is_live(self) -> bool:
         return await self._ask("/health/live") is not None
 
-    async def question(self) -> str:
-        """Give the path of a history that has an answer; that of the list of metrics where there is none so soon."""
+    async def find_example(self) -> str:
+        """Return the path of a history that has an answer; that of the list of metrics where there is none so soon."""
         last = time.monotonic() + FIRST_METRIC_SECONDS
         while time.monotonic() < last:
             match await self._ask(f"/{self._version}/ranks?limit=1"):
@@ -47,7 +47,7 @@ class Address:
         return known if isinstance(known, dict) else None
 
     async def _ask(self, path: str) -> object:
-        """Give the answer to a question, `None` where there is none."""
+        """Return the answer to a question, `None` where there is none."""
         try:
             async with self._session.get(self.base + path, headers=self._headers) as answer:
                 return await answer.json() if answer.ok else None

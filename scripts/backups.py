@@ -17,8 +17,8 @@ from typing import Annotated, Final, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from scripts.claims import Claimed, claim, sign
-from scripts.telling import MISUSED, Refused, Seen, writing
+from scripts.claims import AlreadyRunning, lock_pid_file, write_pid
+from scripts.telling import MISUSED, CommandRefused, Seen, report_file_errors
 from worker.latest import Settings, copies
 
 Name = Literal["redis.rdb", "archive.db"]
@@ -37,7 +37,7 @@ Said = TypeVar("Said", bound=BaseModel)
 Count = Annotated[int, Field(ge=0)]
 
 
-class Part(BaseModel):
+class BackupFile(BaseModel):
     """A file."""
 
     model_config = ConfigDict(frozen=True)
@@ -46,7 +46,7 @@ class Part(BaseModel):
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-class Archived(BaseModel):
+class ArchiveContents(BaseModel):
     """What the archive holds."""
 
     model_config = ConfigDict(frozen=True)
@@ -58,11 +58,11 @@ class Archived(BaseModel):
     """By table."""
 
     @classmethod
-    def of(cls, contents: copies.Contents) -> "Archived":
+    def of(cls, contents: copies.Contents) -> "ArchiveContents":
         return cls(revision=contents.schema, candles=contents.candles, rows=dict(contents.rows))
 
 
-class Head(BaseModel):
+class ManifestHead(BaseModel):
     """What every manifest says, whatever else there is to read in it."""
 
     model_config = ConfigDict(frozen=True)
@@ -71,7 +71,7 @@ class Head(BaseModel):
     format: Annotated[int, Field(ge=1)]
 
 
-class Manifest(Head):
+class Manifest(ManifestHead):
     """What a backup holds."""
 
     version: str
@@ -85,28 +85,28 @@ class Manifest(Head):
     tick: int | None
     """The newest one."""
     keys: Count
-    archive: Archived | None
+    archive: ArchiveContents | None
     """Nothing where it is not in the backup, but in PostgreSQL."""
-    files: dict[Name, Part]
+    files: dict[Name, BackupFile]
 
     @model_validator(mode="after")
     def _names_its_files(self) -> Self:
-        wanted = names(has_archive=self.archive is not None)
+        wanted = list_names(has_archive=self.archive is not None)
         if sorted(self.files) != sorted(wanted):
             raise ValueError(f"the files must be {' and '.join(wanted)}")
         return self
 
 
-def names(*, has_archive: bool) -> list[Name]:
-    """Give the names of the files beside the manifest."""
+def list_names(*, has_archive: bool) -> list[Name]:
+    """Return the names of the files beside the manifest."""
     return [SNAPSHOT, ARCHIVE] if has_archive else [SNAPSHOT]
 
 
-def embedded_settings() -> Settings:
+def read_embedded_settings() -> Settings:
     """Read the settings; raises `Refused` where Redis is not the embedded one."""
     settings = Settings.load()
     if settings.redis_url:
-        raise Refused(
+        raise CommandRefused(
             "TRACKER_REDIS_URL is set, and this is for the embedded database: "
             "see the section Backup in README.md for a Redis of your own",
             MISUSED,
@@ -114,29 +114,29 @@ def embedded_settings() -> Settings:
     return settings
 
 
-def version_fed() -> str:
+def find_version_fed() -> str:
     return Settings.__module__.partition(".")[0]
 
 
-def version() -> str:
+def read_product_version() -> str:
     return str(tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]["version"])
 
 
 @contextmanager
-def making(target: Path) -> Iterator[Path]:
-    """Give a folder to fill, which becomes `target` at the end; after an error there is none."""
-    _see_that_it_is_free(target)
+def open_unfinished(target: Path) -> Iterator[Path]:
+    """Return a folder to fill, which becomes `target` at the end; after an error there is none."""
+    _check_is_free(target)
     unfinished = target.with_name(target.name + UNFINISHED)
-    with writing(target):
+    with report_file_errors(target):
         unfinished.mkdir(parents=True, exist_ok=True)
-        claimed = _claimed(unfinished)
+        claimed = _claim(unfinished)
         try:
             _clear(unfinished)
             yield unfinished
             (unfinished / MAKING).unlink()
-            sync(unfinished)
+            sync_to_disk(unfinished)
             unfinished.replace(target)
-            sync(target.parent)
+            sync_to_disk(target.parent)
         except BaseException:
             _clear(unfinished)
             (unfinished / MAKING).unlink(missing_ok=True)
@@ -146,22 +146,24 @@ def making(target: Path) -> Iterator[Path]:
             os.close(claimed)
 
 
-def _see_that_it_is_free(target: Path) -> None:
-    with writing(target):
+def _check_is_free(target: Path) -> None:
+    with report_file_errors(target):
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             what = "not empty" if target.is_dir() else "a file"
-            raise Refused(f"{target} is {what}: name a folder that is not there yet", MISUSED)
+            raise CommandRefused(f"{target} is {what}: name a folder that is not there yet", MISUSED)
 
 
-def _claimed(unfinished: Path) -> int:
+def _claim(unfinished: Path) -> int:
     others = sorted(path.name for path in unfinished.iterdir() if path.name not in OURS)
     if others:
-        raise Refused(f"{unfinished} holds what is no backup's ({', '.join(others)}): name another folder", MISUSED)
+        raise CommandRefused(
+            f"{unfinished} holds what is no backup's ({', '.join(others)}): name another folder", MISUSED
+        )
     try:
-        claimed = claim(unfinished / MAKING)
-    except Claimed as error:
-        raise Refused(f"process {error.process} is filling {unfinished} just now") from error
-    sign(claimed, os.getpid())
+        claimed = lock_pid_file(unfinished / MAKING)
+    except AlreadyRunning as error:
+        raise CommandRefused(f"process {error.process} is filling {unfinished} just now") from error
+    write_pid(claimed, os.getpid())
     return claimed
 
 
@@ -172,25 +174,25 @@ def _clear(unfinished: Path) -> None:
             (unfinished / name).unlink(missing_ok=True)
 
 
-def write(folder: Path, manifest: Manifest) -> None:
+def write_manifest(folder: Path, manifest: Manifest) -> None:
     path = folder / MANIFEST
     path.write_text(f"{manifest.model_dump_json(indent=2)}\n", encoding="utf-8")
-    sync(path)
+    sync_to_disk(path)
 
 
-def part(path: Path, seen: Seen) -> Part:
+def measure_file(path: Path, seen: Seen) -> BackupFile:
     """Measure a file that is on the disk."""
-    sync(path)
+    sync_to_disk(path)
     digest, done, size = hashlib.sha256(), 0, path.stat().st_size
     with path.open("rb") as file:
         while piece := file.read(PIECE):
             digest.update(piece)
             done += len(piece)
             seen(done, size)
-    return Part(size=done, sha256=digest.hexdigest())
+    return BackupFile(size=done, sha256=digest.hexdigest())
 
 
-def sync(path: Path) -> None:
+def sync_to_disk(path: Path) -> None:
     """See that what was written is on the disk: the bytes of a file, the names in a folder."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -199,43 +201,43 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def read(folder: Path) -> Manifest:
+def read_manifest(folder: Path) -> Manifest:
     """Read what a backup says of itself; raises `Refused` where this code cannot use it."""
     path = folder / MANIFEST
-    held = _parsed(path, Head).format
+    held = _parse(path, ManifestHead).format
     if held != FORMAT:
-        raise Refused(f"{path} has format {held}, and this code knows {FORMAT}: restore it with newer code")
-    manifest = _parsed(path, Manifest)
-    if manifest.feeds != version_fed():
-        raise Refused(f"{folder} holds data of {manifest.feeds}, and this code feeds {version_fed()}")
-    if manifest.archive and not copies.is_known(manifest.archive.revision):
-        raise Refused(
+        raise CommandRefused(f"{path} has format {held}, and this code knows {FORMAT}: restore it with newer code")
+    manifest = _parse(path, Manifest)
+    if manifest.feeds != find_version_fed():
+        raise CommandRefused(f"{folder} holds data of {manifest.feeds}, and this code feeds {find_version_fed()}")
+    if manifest.archive and not copies.is_known_schema(manifest.archive.revision):
+        raise CommandRefused(
             f"{folder} holds an archive with schema {manifest.archive.revision!r}, which this code does not know: "
             f"restore it with data-tracker {manifest.version} or later"
         )
     return manifest
 
 
-def _parsed(path: Path, kind: type[Said]) -> Said:
+def _parse(path: Path, kind: type[Said]) -> Said:
     try:
         return kind.model_validate_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise Refused(f"{path.parent} is no backup: there is no {path.name} in it", MISUSED) from error
+        raise CommandRefused(f"{path.parent} is no backup: there is no {path.name} in it", MISUSED) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise Refused(f"{path} is damaged: {f'{where}: ' if where else ''}{first['msg']}") from error
+        raise CommandRefused(f"{path} is damaged: {f'{where}: ' if where else ''}{first['msg']}") from error
 
 
-def check(folder: Path, files: Mapping[Name, Part], seen: Seen) -> None:
+def check_files(folder: Path, files: Mapping[Name, BackupFile], seen: Seen) -> None:
     """See that the files are those of the manifest; raises `Refused`."""
     for name, wanted in files.items():
         path = folder / name
         if not path.is_file():
-            raise Refused(f"{path} is missing: the backup is damaged")
+            raise CommandRefused(f"{path} is missing: the backup is damaged")
         if path.stat().st_size != wanted.size:
-            raise Refused(
+            raise CommandRefused(
                 f"{path} has {path.stat().st_size} bytes and should have {wanted.size}: the backup is damaged"
             )
-        if part(path, seen).sha256 != wanted.sha256:
-            raise Refused(f"{path} has another sha256 than {MANIFEST} says: the backup is damaged")
+        if measure_file(path, seen).sha256 != wanted.sha256:
+            raise CommandRefused(f"{path} has another sha256 than {MANIFEST} says: the backup is damaged")

@@ -15,7 +15,7 @@ from pathlib import Path
 GIVE_UP_SECONDS = 15.0
 
 
-class Claimed(Exception):
+class AlreadyRunning(Exception):
     """Another process runs here; `process` is its id."""
 
     def __init__(self, path: Path, process: int) -> None:
@@ -23,7 +23,7 @@ class Claimed(Exception):
         self.process = process
 
 
-def claim(path: Path) -> int:
+def lock_pid_file(path: Path) -> int:
     """Take the file for as long as the returned descriptor stays open anywhere. Raises `Claimed`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -31,7 +31,7 @@ def claim(path: Path) -> int:
         # Whoever holds it may be just about to write its id.
         if process := os.pread(descriptor, 32, 0).strip():
             os.close(descriptor)
-            raise Claimed(path, int(process))
+            raise AlreadyRunning(path, int(process))
         time.sleep(0.01)
     os.ftruncate(descriptor, 0)
     return descriptor
@@ -45,34 +45,34 @@ def is_ours(descriptor: int) -> bool:
     return True
 
 
-def sign(descriptor: int, process: int) -> None:
+def write_pid(descriptor: int, process: int) -> None:
     """Write into a claimed file who it belongs to."""
     os.pwrite(descriptor, f"{process}\n".encode(), 0)
 
 
-def evict(path: Path) -> bool:
-    """End the process that holds the file, politely at first; give whether there was one."""
+def stop_holder(path: Path) -> bool:
+    """End the process that holds the file, politely at first; return whether there was one."""
     last = time.monotonic() + GIVE_UP_SECONDS
     asked: int | None = None
-    while holder := holds(path):
+    while holder := read_holder(path):
         if time.monotonic() > last:
-            end(holder, signal.SIGKILL)
+            signal_process(holder, signal.SIGKILL)
         elif asked != holder:
-            end(holder, signal.SIGTERM)
+            signal_process(holder, signal.SIGTERM)
             asked = holder
         time.sleep(0.05)
     return asked is not None
 
 
-def holds(path: Path) -> int | None:
-    """Give the id of the process that holds the file; `None` where nobody does."""
+def read_holder(path: Path) -> int | None:
+    """Return the id of the process that holds the file; `None` where nobody does."""
     try:
-        os.close(claim(path))
-    except Claimed as claimed:
+        os.close(lock_pid_file(path))
+    except AlreadyRunning as claimed:
         return claimed.process
     return None
 
 
-def end(process: int, word: signal.Signals) -> None:
+def signal_process(process: int, word: signal.Signals) -> None:
     with suppress(ProcessLookupError):
         os.kill(process, word)

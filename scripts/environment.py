@@ -26,12 +26,12 @@ def main(place: str, requirements: str) -> None:
     folder = Path(place).absolute()
     # This very file is the lock: it is always there, and nobody deletes it.
     with Path(__file__).open() as lock:
-        alone(lock.fileno())
+        lock_environment(lock.fileno())
         if not is_ready(folder, requirements):
             make(folder, requirements)
 
 
-def alone(lock: int) -> None:
+def lock_environment(lock: int) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -123,7 +123,7 @@ def install(folder: Path, tools: Path, requirements: Path) -> None:
 
 
 def follow(lines: Iterable[str], wanted: int) -> tuple[bool, str]:
-    """Show pip's progress in one line; give whether it came to change anything, and its last words."""
+    """Show pip's progress in one line; return whether it came to change anything, and its last words."""
     fetched, touched, said = 0, False, [""]
     for line in lines:
         said = [*said[-8:], line.rstrip()]

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from scripts.claims import claim, evict, sign
-from scripts.saying import say
+from scripts.claims import lock_pid_file, stop_holder, write_pid
+from scripts.saying import print_line
 
 STOP_SECONDS = 10.0
 """How long a part may take to finish what it is doing before it is killed."""
 LAST_WORDS = 15
 
 
-class Fell(Exception):
+class PartEnded(Exception):
     """A part ended, or never came up, although nobody stopped it; the message says which, how, and its last words."""
 
 
@@ -38,14 +38,14 @@ class Part:
         log.parent.mkdir(parents=True, exist_ok=True)
         if log.exists() and not again:
             log.replace(log.with_suffix(".log.old"))
-        claimed = claim(_claim_of(name, data_dir))
+        claimed = lock_pid_file(_claim_of(name, data_dir))
         try:
             with log.open("ab") as words:
                 # A session of its own: Ctrl-C in the terminal is for us, who stop the parts one after the other.
                 process = await asyncio.create_subprocess_exec(
                     *command, stdin=DEVNULL, stdout=words, stderr=STDOUT, pass_fds=(claimed,), start_new_session=True
                 )
-            sign(claimed, process.pid)
+            write_pid(claimed, process.pid)
         finally:
             os.close(claimed)
         return cls(name, process, log)
@@ -62,24 +62,24 @@ class Part:
         """Ask it to end, and wait. Cancelled, or out of patience: kill it."""
         if self._process.returncode is not None:
             return
-        say(f"stopping the {self.name}")
+        print_line(f"stopping the {self.name}")
         self._process.terminate()
         try:
             async with asyncio.timeout(STOP_SECONDS):
                 await self._process.wait()
         except (TimeoutError, asyncio.CancelledError):
-            say(f"the {self.name} does not stop; killing it")
+            print_line(f"the {self.name} does not stop; killing it")
             self._process.kill()
             await self._process.wait()
 
-    def last_words(self) -> str:
+    def read_last_lines(self) -> str:
         lines = self._log.read_text(errors="replace").splitlines()[-LAST_WORDS:]
         return "\n  ".join([f"last in {self._log}:", *lines]) if lines else f"{self._log} is empty"
 
 
-def evict_leftover(name: str, data_dir: Path) -> bool:
-    """End what a killed run left behind under that name; give whether there was something."""
-    return evict(_claim_of(name, data_dir))
+def stop_leftover(name: str, data_dir: Path) -> bool:
+    """End what a killed run left behind under that name; return whether there was something."""
+    return stop_holder(_claim_of(name, data_dir))
 
 
 def _claim_of(name: str, data_dir: Path) -> Path:

@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from scripts.claims import Claimed
-from scripts.parts import Fell, Part
-from scripts.saying import say
+from scripts.claims import AlreadyRunning
+from scripts.parts import Part, PartEnded
+from scripts.saying import print_line
 
 Sleep = Callable[[float], Awaitable[object]]
 
@@ -28,7 +28,7 @@ class RestartPolicy(NamedTuple):
     """Seconds in which the very first process may end by itself only for a reason that a person must see to."""
 
 
-class KeptPart:
+class SupervisedPart:
     """A part that is kept up: one process after the other."""
 
     def __init__(self, part: Part, command: Sequence[str], data_dir: Path, policy: RestartPolicy, sleep: Sleep) -> None:
@@ -65,18 +65,18 @@ class KeptPart:
     async def stop(self) -> None:
         await self._part.stop()
 
-    def last_words(self) -> str:
-        return self._part.last_words()
+    def read_last_lines(self) -> str:
+        return self._part.read_last_lines()
 
     async def _start_again(self, code: int, lasted: float) -> None:
-        what = f"the {self.name} {_how(code)}"
+        what = f"the {self.name} {_describe_exit(code)}"
         while True:
             wait = self._wait_after(code, lasted)
-            say(f"{what}; starting it again in {wait:.0f} s; its log: {self._part.log}")
+            print_line(f"{what}; starting it again in {wait:.0f} s; its log: {self._part.log}")
             await self._sleep(wait)
             try:
                 self._part = await Part.start(self.name, self._command, self._data_dir, again=True)
-            except (Claimed, OSError) as error:
+            except (AlreadyRunning, OSError) as error:
                 # Claimed: a process that it had forked, to write a snapshot, outlives it for a moment.
                 what, lasted = f"the {self.name} cannot be started: {error}", 0.0
             else:
@@ -86,17 +86,17 @@ class KeptPart:
     def _wait_after(self, code: int, lasted: float) -> float:
         """Return the seconds to wait. Raises `Fell`."""
         if code >= 0 and not self._lasted_before and lasted < self._policy.starting:
-            raise Fell(f"the {self.name} {_how(code)}; {self.last_words()}")
+            raise PartEnded(f"the {self.name} {_describe_exit(code)}; {self.read_last_lines()}")
         self._lasted_before = self._lasted_before or lasted >= self._policy.starting or code < 0
         self._soon = 1 if lasted >= self._policy.settled else self._soon + 1
         if self._soon > len(self._policy.waits):
-            raise Fell(
-                f"the {self.name} {_how(code)}; {self.last_words()}\n"
+            raise PartEnded(
+                f"the {self.name} {_describe_exit(code)}; {self.read_last_lines()}\n"
                 f"the {self.name} ended {self._soon} times, each time within {self._policy.settled:.0f} s of its start, "
                 f"and is not started again; its log is {self._part.log}"
             )
         return self._policy.waits[self._soon - 1]
 
 
-def _how(code: int) -> str:
+def _describe_exit(code: int) -> str:
     return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended by itself with code {code}"

@@ -13,13 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from scripts import backups
-from scripts.backups import ARCHIVE, SNAPSHOT, UNFINISHED, Archived, Manifest
-from scripts.claims import Claimed
-from scripts.database import SOCKET, answers, see_that_it_fits
-from scripts.embedded import LOG, alone, base_of, serving
-from scripts.saying import say, typed_as
-from scripts.telling import MISUSED, Pace, Refused, Seen, finish, writing
-from worker.latest import Saver, Settings, connect, copies
+from scripts.backups import ARCHIVE, SNAPSHOT, UNFINISHED, ArchiveContents, Manifest
+from scripts.claims import AlreadyRunning
+from scripts.database import SOCKET, check_socket_length, is_answering
+from scripts.embedded import LOG, hold_folder, make_log_folder, run_server
+from scripts.saying import print_line, typed_as
+from scripts.telling import MISUSED, CommandRefused, Seen, StepProgress, report_file_errors, run_command
+from worker.latest import Settings, SnapshotClient, connect, copies
 
 NAME = "data-tracker-restore"
 BUILDING = f"restore{UNFINISHED}"
@@ -34,61 +34,67 @@ def main() -> int:
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="the backup")
     parser.add_argument("--typed-in", type=Path, default=Path(), help=argparse.SUPPRESS)
     given = parser.parse_args()
-    return finish(lambda: restore((given.typed_in / given.folder).resolve()))
+    return run_command(lambda: restore((given.typed_in / given.folder).resolve()))
 
 
 async def restore(backup: Path) -> None:
-    settings = backups.embedded_settings()
-    folder, archive, pace = settings.data_dir.absolute(), copies.file_of(settings.archive_address), Pace()
-    manifest = backups.read(backup)
-    see_that_they_match(manifest, archive)
-    see_that_it_fits(folder)
-    say(f"checking {backup}, made {manifest.made} by data-tracker {manifest.version}")
-    backups.check(backup, manifest.files, pace.of("checking"))
+    settings = backups.read_embedded_settings()
+    folder, archive, pace = (
+        settings.data_dir.absolute(),
+        copies.find_archive_file(settings.archive_address),
+        StepProgress(),
+    )
+    manifest = backups.read_manifest(backup)
+    check_they_match(manifest, archive)
+    check_socket_length(folder)
+    print_line(f"checking {backup}, made {manifest.made} by data-tracker {manifest.version}")
+    backups.check_files(backup, manifest.files, pace.report_step("checking"))
     try:
-        if answers(folder / SOCKET):
-            raise Refused(f"a server runs on {folder}: stop it first; {how_to_move(folder)}")
-        with writing(folder), alone(folder):
-            see_that_it_is_free(folder, archive)
-            say(f"restoring into {folder}")
-            with building(folder / BUILDING, archive) as staged:
+        if is_answering(folder / SOCKET):
+            raise CommandRefused(f"a server runs on {folder}: stop it first; {describe_move(folder)}")
+        with report_file_errors(folder), hold_folder(folder):
+            check_is_free(folder, archive)
+            print_line(f"restoring into {folder}")
+            with open_building(folder / BUILDING, archive) as staged:
                 await build(backup, manifest, folder / BUILDING, pace)
                 if archive and staged:
                     build_archive(backup, manifest, staged, pace)
                 put_in_place(folder, archive, staged)
-    except Claimed as error:
-        raise Refused(f"process {error.process} runs on {folder}: stop it first; {how_to_move(folder)}") from error
-    say_what_came_back(manifest, settings)
+    except AlreadyRunning as error:
+        raise CommandRefused(
+            f"process {error.process} runs on {folder}: stop it first; {describe_move(folder)}"
+        ) from error
+    report_restore(manifest, settings)
 
 
-def see_that_they_match(manifest: Manifest, archive: Path | None) -> None:
+def check_they_match(manifest: Manifest, archive: Path | None) -> None:
     if manifest.archive and not archive:
-        raise Refused(
+        raise CommandRefused(
             "the backup holds an archive in SQLite, and TRACKER_DATABASE_URL names PostgreSQL: unset it", MISUSED
         )
     if archive and not manifest.archive:
-        raise Refused(
+        raise CommandRefused(
             "the backup's archive is in PostgreSQL, and not in the backup: set TRACKER_DATABASE_URL to it", MISUSED
         )
 
 
-def see_that_it_is_free(folder: Path, archive: Path | None) -> None:
+def check_is_free(folder: Path, archive: Path | None) -> None:
     held = [folder / name for name in HELD]
     if archive:
         held += [archive, *[archive.with_name(archive.name + end) for end in copies.BESIDE]]
     there = [path for path in held if path.exists()]
     if there:
         aside = folder if folder in there[0].parents else there[0]
-        raise Refused(f"there is a database already: {', '.join(map(str, there))}; {how_to_move(aside)}")
+        raise CommandRefused(f"there is a database already: {', '.join(map(str, there))}; {describe_move(aside)}")
 
 
-def how_to_move(path: Path) -> str:
+def describe_move(path: Path) -> str:
     return f"to move it aside: mv {shlex.quote(str(path))} {shlex.quote(f'{path}.before')}"
 
 
 @contextmanager
-def building(work: Path, archive: Path | None) -> Iterator[Path | None]:
-    """Give the place where the archive is built; whatever was built and not put in place is gone at the end."""
+def open_building(work: Path, archive: Path | None) -> Iterator[Path | None]:
+    """Return the place where the archive is built; whatever was built and not put in place is gone at the end."""
     staged = archive.with_name(archive.name + UNFINISHED) if archive else None
 
     def clear() -> None:
@@ -104,24 +110,27 @@ def building(work: Path, archive: Path | None) -> Iterator[Path | None]:
         clear()
 
 
-async def build(backup: Path, manifest: Manifest, work: Path, pace: Pace) -> None:
+async def build(backup: Path, manifest: Manifest, work: Path, pace: StepProgress) -> None:
     """Make a folder from which the server, as we ship it, loads the snapshot; let it do so."""
-    base = base_of(work)
-    copy(backup / SNAPSHOT, base, pace.of("copying the snapshot"))
-    async with serving(work, pace.of("loading the snapshot")) as address, connect(address, NAME) as redis:
-        held = await Saver(redis).held()
+    base = make_log_folder(work)
+    copy(backup / SNAPSHOT, base, pace.report_step("copying the snapshot"))
+    async with run_server(work, pace.report_step("loading the snapshot")) as address, connect(address, NAME) as redis:
+        held = await SnapshotClient(redis).read_loaded()
     if (held.keys, held.tick) != (manifest.keys, manifest.tick):
-        raise Refused(
+        raise CommandRefused(
             f"the snapshot gives {held.keys:,} keys and tick {held.tick}, and should give {manifest.keys:,} keys and "
             f"tick {manifest.tick}: nothing was restored"
         )
 
 
-def build_archive(backup: Path, manifest: Manifest, staged: Path, pace: Pace) -> None:
+def build_archive(backup: Path, manifest: Manifest, staged: Path, pace: StepProgress) -> None:
     staged.parent.mkdir(parents=True, exist_ok=True)
-    copy(backup / ARCHIVE, staged, pace.of("copying the archive"))
-    if Archived.of(copies.read(staged, pace.of("looking through the archive"))) != manifest.archive:
-        raise Refused(f"{backup / ARCHIVE} does not hold what the manifest says: nothing was restored")
+    copy(backup / ARCHIVE, staged, pace.report_step("copying the archive"))
+    if (
+        ArchiveContents.of(copies.read_copy(staged, pace.report_step("looking through the archive")))
+        != manifest.archive
+    ):
+        raise CommandRefused(f"{backup / ARCHIVE} does not hold what the manifest says: nothing was restored")
 
 
 def copy(source: Path, to: Path, seen: Seen) -> None:
@@ -131,31 +140,31 @@ def copy(source: Path, to: Path, seen: Seen) -> None:
         while piece := file.read(backups.PIECE):
             copied.write(piece)
             seen(copied.tell(), size)
-    backups.sync(to)
+    backups.sync_to_disk(to)
 
 
 def put_in_place(folder: Path, archive: Path | None, staged: Path | None) -> None:
     """Put both where they are looked for. The archive first: a Redis that begins empty is filled again from it."""
     if archive and staged:
         staged.rename(archive)
-        backups.sync(archive.parent)
+        backups.sync_to_disk(archive.parent)
     try:
         (folder / BUILDING / LOG).rename(folder / LOG)
     except OSError:
         if archive and staged:
             archive.rename(staged)
         raise
-    backups.sync(folder)
+    backups.sync_to_disk(folder)
 
 
-def say_what_came_back(manifest: Manifest, settings: Settings) -> None:
+def report_restore(manifest: Manifest, settings: Settings) -> None:
     tick = "none" if manifest.tick is None else datetime.fromtimestamp(manifest.tick, UTC).isoformat()
     candles = f", {manifest.archive.candles:,} candles" if manifest.archive else ""
-    say(f"restored and read back: newest tick {tick}, {manifest.keys:,} keys{candles}")
+    print_line(f"restored and read back: newest tick {tick}, {manifest.keys:,} keys{candles}")
     if not manifest.archive:
-        load = copies.command("pg_restore", settings.archive_address)
-        say(f"the archive is in PostgreSQL; where it is lost, too: {load} --clean --if-exists archive.dump")
-    say("next: scripts/start.sh")
+        load = copies.format_tool_command("pg_restore", settings.archive_address)
+        print_line(f"the archive is in PostgreSQL; where it is lost, too: {load} --clean --if-exists archive.dump")
+    print_line("next: scripts/start.sh")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import os
 import sys
 
 
-def say(text: str) -> None:
+def print_line(text: str) -> None:
     """Print a line. Where nobody reads any more (a closed terminal, a pipe that ended), go on without."""
     try:
         print(text, flush=True)

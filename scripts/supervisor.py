@@ -19,13 +19,13 @@ from urllib.parse import quote
 from aiohttp import ClientSession, ClientTimeout
 
 from scripts import database
-from scripts.address import Address
-from scripts.claims import Claimed, claim, holds, sign
-from scripts.parts import Fell, evict_leftover
-from scripts.restarts import KeptPart
-from scripts.saying import say, typed_as
-from scripts.watching import Health, Watch, percent
-from worker.latest import PREFIX, WITHOUT_FILES, WrongSettings, file_of, written
+from scripts.address import ApiAddress
+from scripts.claims import AlreadyRunning, lock_pid_file, read_holder, write_pid
+from scripts.parts import PartEnded, stop_leftover
+from scripts.restarts import SupervisedPart
+from scripts.saying import print_line, typed_as
+from scripts.watching import Health, HealthWatch, compute_percent
+from worker.latest import PREFIX, WITHOUT_FILES, InvalidSettings, list_written, name_file_setting
 from worker.settings import WorkerSettings
 
 DEMO = Path("data/demo")
@@ -42,7 +42,7 @@ LOADING_SECONDS = 300.0
 START_SECONDS = 60.0
 
 
-class Misplaced(Exception):
+class CannotRunHere(Exception):
     """It cannot run here and now; the message says why and what would help."""
 
 
@@ -54,24 +54,24 @@ def main() -> int:
     demo = parser.parse_args().demo
     try:
         if demo and (ignored := ignored_by_the_demo()):
-            say(f"the demo does not use {', '.join(ignored)}: it has a market, a database and rules of its own")
-        settings = settings_of(demo)
-        if not demo and settings.redis_url and database.look_at(settings):
+            print_line(f"the demo does not use {', '.join(ignored)}: it has a market, a database and rules of its own")
+        settings = read_settings(demo)
+        if not demo and settings.redis_url and database.check_own_redis(settings):
             return 1
-        database.see_that_it_fits(settings.data_dir.absolute())
-        be_alone(settings.data_dir)
-        see_that_the_port_is_free(settings.bind)
+        database.check_socket_length(settings.data_dir.absolute())
+        lock_data_dir(settings.data_dir)
+        check_port(settings.bind)
         version = Path("latest").resolve().name
-        return asyncio.run(until_stopped(settings, version, embedded=demo or not settings.redis_url))
-    except (WrongSettings, database.Unusable) as error:
+        return asyncio.run(run_until_stopped(settings, version, embedded=demo or not settings.redis_url))
+    except (InvalidSettings, database.UnusableFolder) as error:
         print(error, file=sys.stderr)
         return 2
-    except Misplaced as error:
+    except CannotRunHere as error:
         print(error, file=sys.stderr)
         return 1
 
 
-def settings_of(demo: bool) -> WorkerSettings:
+def read_settings(demo: bool) -> WorkerSettings:
     """
     Read the settings of all parts. Raises `WrongSettings`.
 
@@ -85,17 +85,17 @@ def settings_of(demo: bool) -> WorkerSettings:
     for name in [name for name in os.environ if name.upper().startswith(PREFIX)]:
         del os.environ[name]
     os.environ[WITHOUT_FILES] = "yes"
-    os.environ |= DEMO_SAYS | {f"{PREFIX}{name.upper()}": _written(getattr(own, name)) for name in DEMO_TAKES}
+    os.environ |= DEMO_SAYS | {f"{PREFIX}{name.upper()}": _write_value(getattr(own, name)) for name in DEMO_TAKES}
     return WorkerSettings.load()
 
 
 def ignored_by_the_demo() -> list[str]:
     """Return the names of what is set and would have another effect without `--demo`. Raises `WrongSettings`."""
-    taken = {*DEMO_TAKES, *map(file_of, DEMO_TAKES)}
+    taken = {*DEMO_TAKES, *map(name_file_setting, DEMO_TAKES)}
     return sorted(
         {
             f"{PREFIX}{name.upper()}"
-            for _, given in written(WorkerSettings)
+            for _, given in list_written(WorkerSettings)
             for name, value in given.items()
             if value not in ("", DEMO_SAYS.get(f"{PREFIX}{name.upper()}")) and name not in taken and _is_setting(name)
         }
@@ -103,30 +103,30 @@ def ignored_by_the_demo() -> list[str]:
 
 
 def _is_setting(name: str) -> bool:
-    return name in WorkerSettings.model_fields or name in map(file_of, WorkerSettings.secret_names)
+    return name in WorkerSettings.model_fields or name in map(name_file_setting, WorkerSettings.secret_names)
 
 
-def _written(value: object) -> str:
+def _write_value(value: object) -> str:
     return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
-def be_alone(data_dir: Path) -> None:
+def lock_data_dir(data_dir: Path) -> None:
     """Claim the data directory, until this process ends however it ends, and stop what a killed run left behind."""
     try:
-        sign(claim(data_dir / "run" / "start.pid"), os.getpid())
-    except Claimed as claimed:
-        raise Misplaced(
+        write_pid(lock_pid_file(data_dir / "run" / "start.pid"), os.getpid())
+    except AlreadyRunning as claimed:
+        raise CannotRunHere(
             f"it is up already: process {claimed.process} runs it on {data_dir}; "
             f"Ctrl-C there or kill {claimed.process} stops it"
         ) from claimed
     except OSError as error:
-        raise Misplaced(f"TRACKER_DATA_DIR: {str(data_dir)!r} cannot be used: {error.strerror}") from error
+        raise CannotRunHere(f"TRACKER_DATA_DIR: {str(data_dir)!r} cannot be used: {error.strerror}") from error
     for name in ("API", "worker", "database"):
-        if evict_leftover(name, data_dir):
-            say(f"stopped the {name} that a killed run had left behind")
+        if stop_leftover(name, data_dir):
+            print_line(f"stopped the {name} that a killed run had left behind")
 
 
-def see_that_the_port_is_free(bind: str) -> None:
+def check_port(bind: str) -> None:
     host, _, port = bind.rpartition(":")
     family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
     try:
@@ -134,13 +134,13 @@ def see_that_the_port_is_free(bind: str) -> None:
     except (OSError, OverflowError) as error:
         # Python adds the address to its reason; a name that is no host has none of the system's.
         reason = os.strerror(EADDRINUSE) if getattr(error, "errno", None) == EADDRINUSE else error
-        raise Misplaced(
+        raise CannotRunHere(
             f"TRACKER_BIND: cannot listen on {bind}: {reason}; "
             "choose another: TRACKER_BIND=127.0.0.1:8001 scripts/start.sh"
         ) from error
 
 
-async def until_stopped(settings: WorkerSettings, version: str, *, embedded: bool) -> int:
+async def run_until_stopped(settings: WorkerSettings, version: str, *, embedded: bool) -> int:
     """Run everything until a signal comes (0) or a part cannot be kept up (1)."""
     code = 0
     ourselves = asyncio.current_task()
@@ -151,44 +151,44 @@ async def until_stopped(settings: WorkerSettings, version: str, *, embedded: boo
         asyncio.get_running_loop().add_signal_handler(number, ourselves.cancel)
     try:
         async with AsyncExitStack() as running:
-            await up(settings, version, running, embedded=embedded)
-    except* Fell as fallen:
+            await start_all(settings, version, running, embedded=embedded)
+    except* PartEnded as fallen:
         print(*fallen.exceptions, sep="\n", file=sys.stderr)
         code = 1
     except* asyncio.CancelledError:
-        say("everything is stopped and the data is kept; next: the same again")
+        print_line("everything is stopped and the data is kept; next: the same again")
     return code
 
 
-async def up(settings: WorkerSettings, version: str, running: AsyncExitStack, *, embedded: bool) -> None:
+async def start_all(settings: WorkerSettings, version: str, running: AsyncExitStack, *, embedded: bool) -> None:
     """Start every part, say where it all is, and keep each up."""
     async with asyncio.TaskGroup() as watch:
 
-        async def start(name: str, *module: str) -> KeptPart:
-            say(f"starting the {name}")
-            part = await KeptPart.start(name, [sys.executable, "-u", "-m", *module], settings.data_dir)
+        async def start(name: str, *module: str) -> SupervisedPart:
+            print_line(f"starting the {name}")
+            part = await SupervisedPart.start(name, [sys.executable, "-u", "-m", *module], settings.data_dir)
             running.push_async_callback(part.stop)
             watch.create_task(part.watch())
             return part
 
         if embedded:
-            await database_up(settings.data_dir.absolute(), start)
+            await start_database(settings.data_dir.absolute(), start)
         await start("worker", "worker")
         api = await start("API", version)
         async with ClientSession(timeout=ClientTimeout(total=5)) as session:
-            address = Address(settings, version, session)
-            await until(address.is_live, START_SECONDS, api)
-            say("waiting for the first samples")
-            question = await address.question()
-            health, watch_over = await address.health(), Watch()
-            say(described(settings, address, question, health))
+            address = ApiAddress(settings, version, session)
+            await wait_until(address.is_live, START_SECONDS, api)
+            print_line("waiting for the first samples")
+            question = await address.find_example()
+            health, watch_over = await address.health(), HealthWatch()
+            print_line(describe(settings, address, question, health))
             watch_over.keep(health or {"reasons": []})
             await watch_over.run(address.health)
 
 
-def described(settings: WorkerSettings, address: Address, question: str, health: Health | None) -> str:
+def describe(settings: WorkerSettings, address: ApiAddress, question: str, health: Health | None) -> str:
     """Say where everything is, with an example that has an answer, and what is not well."""
-    filled = percent(health)
+    filled = compute_percent(health)
     day = "" if filled is None else f"\n  day     the past day is being filled: {filled} %"
     wrong = [f"\n  {health['status']}: {reason}" for reason in health["reasons"]] if health else []
     well = f", and this is not well:{''.join(wrong)}" if wrong else ""
@@ -202,26 +202,26 @@ data-tracker is up, with its data in {settings.data_dir}/{well}
   stop    Ctrl-C, or: kill {os.getpid()}"""
 
 
-async def database_up(folder: Path, start: Callable[..., Awaitable[KeptPart]]) -> None:
-    if holder := holds(folder / database.LOCK):
-        say(f"the database is already running (process {holder}); it is used, and left running at the end")
+async def start_database(folder: Path, start: Callable[..., Awaitable[SupervisedPart]]) -> None:
+    if holder := read_holder(folder / database.LOCK):
+        print_line(f"the database is already running (process {holder}); it is used, and left running at the end")
         return
     part = await start("database", "scripts.database", "--embedded")
 
     async def answers() -> bool:
-        return database.answers(folder / database.SOCKET)
+        return database.is_answering(folder / database.SOCKET)
 
-    await until(answers, LOADING_SECONDS, part)
+    await wait_until(answers, LOADING_SECONDS, part)
 
 
-async def until(is_ready: Callable[[], Awaitable[bool]], seconds: float, part: KeptPart) -> None:
+async def wait_until(is_ready: Callable[[], Awaitable[bool]], seconds: float, part: SupervisedPart) -> None:
     """Wait for a part to answer; raises `Fell` when it does not in time."""
     began = time.monotonic()
     while not await is_ready():
         if time.monotonic() - began > seconds:
-            raise Fell(f"the {part.name} does not answer after {seconds:.0f} s; {part.last_words()}")
+            raise PartEnded(f"the {part.name} does not answer after {seconds:.0f} s; {part.read_last_lines()}")
         await asyncio.sleep(0.05)
-    say(f"the {part.name} is up ({time.monotonic() - began:.1f} s)")
+    print_line(f"the {part.name} is up ({time.monotonic() - began:.1f} s)")
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from scripts.database import Unusable
-from scripts.saying import say
-from worker.latest import ArchiveError, StoreError, WrongSettings
+from scripts.database import UnusableFolder
+from scripts.saying import print_line
+from worker.latest import ArchiveError, InvalidSettings, StoreError
 
 QUIET_SECONDS = 2.0
 """What takes no longer is not told."""
@@ -23,7 +23,7 @@ FAILED, MISUSED = 1, 2
 Seen = Callable[[int, int], None]
 
 
-class Refused(Exception):
+class CommandRefused(Exception):
     """It is not done; the message says why and what would help."""
 
     def __init__(self, words: str, code: int = FAILED) -> None:
@@ -31,14 +31,14 @@ class Refused(Exception):
         self.code = code
 
 
-class Pace:
+class StepProgress:
     """Says how far a long step is, every two seconds."""
 
     def __init__(self) -> None:
         self._said = time.monotonic()
 
-    def of(self, step: str) -> Seen:
-        """Give the function that is told how much of a step is done; of a step that nobody can measure, 0 of 0."""
+    def report_step(self, step: str) -> Seen:
+        """Return the function that is told how much of a step is done; of a step that nobody can measure, 0 of 0."""
         return partial(self._seen, step)
 
     def _seen(self, step: str, done: int, of: int) -> None:
@@ -47,20 +47,20 @@ class Pace:
             raise asyncio.CancelledError  # a long step may have nothing to await
         if time.monotonic() - self._said >= QUIET_SECONDS:
             self._said = time.monotonic()
-            say(f"  {step}{f': {min(100, 100 * done // of)} %' if of else ''}")
+            print_line(f"  {step}{f': {min(100, 100 * done // of)} %' if of else ''}")
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[None]:
+def report_file_errors(folder: Path) -> Iterator[None]:
     """Say of what goes wrong with a file in a folder, in one line, what it is."""
     try:
         yield
     except OSError as error:
-        raise Refused(f"{error.filename or folder} cannot be used: {error.strerror or error}") from error
+        raise CommandRefused(f"{error.filename or folder} cannot be used: {error.strerror or error}") from error
 
 
-def finish(work: Callable[[], Coroutine[Any, Any, None]]) -> int:
-    """Do it, and give the exit code. Told to stop, it cleans up first."""
+def run_command(work: Callable[[], Coroutine[Any, Any, None]]) -> int:
+    """Do it, and return the exit code. Told to stop, it cleans up first."""
     # In the background of a shell it would be ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for word in (signal.SIGTERM, signal.SIGHUP):
@@ -70,9 +70,9 @@ def finish(work: Callable[[], Coroutine[Any, Any, None]]) -> int:
         asyncio.run(work())
     except KeyboardInterrupt:
         return _fail("stopped; nothing is left of it", FAILED)
-    except Refused as error:
+    except CommandRefused as error:
         return _fail(str(error), error.code)
-    except (WrongSettings, Unusable) as error:
+    except (InvalidSettings, UnusableFolder) as error:
         return _fail(str(error), MISUSED)
     except (StoreError, ArchiveError) as error:
         return _fail(str(error), FAILED)

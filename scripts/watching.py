@@ -5,7 +5,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from scripts.saying import say
+from scripts.saying import print_line
 
 LOOK_SECONDS = 2.0
 FILL_STEPS = 4
@@ -14,10 +14,10 @@ FILL_STEPS = 4
 Health = Mapping[str, Any]
 
 
-class Watch:
+class HealthWatch:
     """Says every change once. What an answer of `/health/ready` says in numbers that grow is no change."""
 
-    def __init__(self, tell: Callable[[str], None] = say) -> None:
+    def __init__(self, tell: Callable[[str], None] = print_line) -> None:
         self._tell = tell
         self._told: set[str] = set()
         self._step: int | None = None
@@ -39,7 +39,7 @@ class Watch:
         if self._told and not kinds:
             self._tell("ready: nothing fails any more")
         self._told = set(kinds)
-        self._look_at_fill(percent(health))
+        self._look_at_fill(compute_percent(health))
 
     def keep(self, health: Health) -> None:
         """Take in what was told already."""
@@ -55,7 +55,7 @@ class Watch:
         self._step = step
 
 
-def percent(health: Health | None) -> int | None:
+def compute_percent(health: Health | None) -> int | None:
     """Return how much of the past day is filled; `None` where nothing is being filled."""
     sources = health["sources"].values() if health else ()
     fills = [source["filling"] for source in sources if source["filling"]]

@@ -9,17 +9,17 @@ from redis.asyncio import Redis
 from v1 import keys
 from v1.model import DAY, HOUR
 from v1.rules import Alert
-from v1.rules.alert import alert_id
+from v1.rules.alert import make_alert_id
 
 TICK = 1_621_260_300
 """2021-05-17T14:05:00Z."""
 
 
 def alert(metric: str = "KRAKEN:BTCUSD", at: int = TICK, **changes: Any) -> Alert:
-    """Give what a ratio rule says, with `changes`."""
+    """Return what a ratio rule says, with `changes`."""
     rule = changes.pop("rule", "spike")
     said: dict[str, Any] = {
-        "id": alert_id(rule, metric, at),
+        "id": make_alert_id(rule, metric, at),
         "rule": rule,
         "name": "price is more than 3 x its hour mean",
         "kind": "ratio",

@@ -116,7 +116,7 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @asynccontextmanager
 async def emptied(opened: AbstractAsyncContextManager[Redis]) -> AsyncIterator[Redis]:
-    """Give a client of an empty database; at the end no key in it may be without an end."""
+    """Return a client of an empty database; at the end no key in it may be without an end."""
     async with opened as client:
         await client.flushall()
         yield client

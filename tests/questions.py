@@ -26,7 +26,7 @@ STREAM = "text/event-stream"
 
 
 def questions(document: Mapping[str, Any], names: Mapping[str, Sequence[str]]) -> list[str]:
-    """Give them all; `names` says what stands for the parameters in paths."""
+    """Return them all; `names` says what stands for the parameters in paths."""
     return [*BESIDE, *dict.fromkeys(_all(document, names))]
 
 
@@ -57,7 +57,7 @@ def _queries(document: Mapping[str, Any], parameter: Mapping[str, Any]) -> list[
 
 
 def _values(document: Mapping[str, Any], schema: Mapping[str, Any]) -> Iterable[str]:
-    """Give the values that a schema lists."""
+    """Return the values that a schema lists."""
     if "$ref" in schema:
         schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
     return [*schema.get("enum", ()), *(value for each in schema.get("anyOf", ()) for value in _values(document, each))]

@@ -37,7 +37,7 @@ class Hour(NamedTuple):
 
 
 def hours(samples: Iterable[Known], interval: int = 60, grace: int = 90) -> dict[int, Hour]:
-    """Give every hour that has a sample, by its first second."""
+    """Return every hour that has a sample, by its first second."""
     by_hour: defaultdict[int, list[Known]] = defaultdict(list)
     everything = sorted(samples)
     for each in everything:
@@ -71,7 +71,7 @@ def _hour(start: int, some: Sequence[Known], following: Sequence[Known], interva
 
 def _spoken_of(start: int, some: Sequence[Known], interval: int) -> set[int]:
     """
-    Give every second of an hour that ends within an interval before a sample, or at it; before one that whole minutes
+    Return every second of an hour that ends within an interval before a sample, or at it; before one that whole minutes
     of a provider were made into, within those.
     """
     ticks = {each.tick for each in some}

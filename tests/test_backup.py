@@ -23,19 +23,19 @@ import pytest
 
 from scripts import backups, embedded
 from scripts.backup import back_up
-from scripts.claims import claim, sign
-from scripts.database import SOCKET, answers, occupy
+from scripts.claims import lock_pid_file, write_pid
+from scripts.database import SOCKET, claim_folder, is_answering
 from scripts.restore import restore
-from scripts.telling import Pace, Refused
+from scripts.telling import CommandRefused, StepProgress
 from v1.archive import ArchiveError, connect_archive
 from v1.archive.toplist import TopArchiveWriter
 from v1.archive.writer import ArchiveWriter
 from v1.model import Metric, Reading
-from v1.records import Heard, advance
-from v1.rules import NOTHING_SAID, Engine, parse_rule
-from v1.store import AlertLimits, Desk, StoreError, TopWriter, Writer, commands, connect
-from worker.closing import Closer, Rules
-from worker.tick import tick
+from v1.records import SourceReading, advance
+from v1.rules import NOTHING_SAID, RuleEngine, parse_rule
+from v1.store import AdminStore, AlertLimits, StoreError, TopWriter, Writer, commands, connect
+from worker.closing import HourlyRollup, RollupOptions
+from worker.tick import commit_tick
 
 from . import servers
 from .questions import questions
@@ -69,15 +69,18 @@ async def put_something(redis_address: str, archive: Path) -> None:
         await kept.open()
         prices = [f"{100 + minute % 97}.{minute % 89:02}0" for minute in range(1440)]
         await fill(store, {each: every_minute(prices[place:], volume="7.50") for place, each in enumerate(METRICS)})
-        closer = Closer(store, kept, Rules(MINUTE))
-        await closer.until(NOON, NOON)
-        await store.note_archive({"state": "ok", "since": NOON - DAY, "newest": closer.newest, "reason": None})
-        await store.note_sources({"kraken": {"state": "ok", "since": NOON, "reason": None, "metrics": 3}})
-        heard = {METRICS[0]: Heard(Reading("999.90"), "kraken"), METRICS[2]: Heard(Reading("1e-7"), "binance")}
-        await tick(NOON + MINUTE, heard, store, Engine([parse_rule(SPIKE)], (), MINUTE))
-        await Desk(redis).put_rule(parse_rule(SPIKE))
+        closer = HourlyRollup(store, kept, RollupOptions(MINUTE))
+        await closer.close_until(NOON, NOON)
+        await store.write_archive_state({"state": "ok", "since": NOON - DAY, "newest": closer.newest, "reason": None})
+        await store.write_source_states({"kraken": {"state": "ok", "since": NOON, "reason": None, "metrics": 3}})
+        heard = {
+            METRICS[0]: SourceReading(Reading("999.90"), "kraken"),
+            METRICS[2]: SourceReading(Reading("1e-7"), "binance"),
+        }
+        await commit_tick(NOON + MINUTE, heard, store, RuleEngine([parse_rule(SPIKE)], (), MINUTE))
+        await AdminStore(redis).put_rule(parse_rule(SPIKE))
         for at in (NOON - 2 * HOUR, NOON):
-            await TopWriter(redis).put(made(at))
+            await TopWriter(redis).write_snapshot(made(at))
         await top.write(NOON - 2 * HOUR, made(NOON - 2 * HOUR))
         await redis.set("beside", "of another database", ex=DAY)
 
@@ -197,9 +200,12 @@ async def test_where_nothing_runs_the_server_runs_for_as_long_as_it_takes(data):
 
     await back_up(data.parent / "saved", NOW)
 
-    assert not answers(data / SOCKET)
+    assert not is_answering(data / SOCKET)
     assert sorted((data / embedded.LOG).iterdir()) == log
-    async with embedded.reached(data, Pace().of("loading")) as address, connect(address, "tests") as redis:
+    async with (
+        embedded.reach_server(data, StepProgress().report_step("loading")) as address,
+        connect(address, "tests") as redis,
+    ):
         assert await redis.get("beside") == "of another database"
 
 
@@ -227,7 +233,7 @@ async def test_what_is_done_with_the_restored_data_does_not_touch_the_backup(dat
     with sqlite3.connect(restored / "archive.db") as archive:
         archive.execute("DELETE FROM v1_candles")
     archive.close()
-    backups.check(target, backups.read(target).files, Pace().of("checking"))
+    backups.check_files(target, backups.read_manifest(target).files, StepProgress().report_step("checking"))
 
 
 async def test_onto_another_disk_the_snapshot_is_copied(data, monkeypatch):
@@ -238,7 +244,11 @@ async def test_onto_another_disk_the_snapshot_is_copied(data, monkeypatch):
 
     await back_up(data.parent / "saved", NOW)
 
-    backups.check(data.parent / "saved", backups.read(data.parent / "saved").files, Pace().of("checking"))
+    backups.check_files(
+        data.parent / "saved",
+        backups.read_manifest(data.parent / "saved").files,
+        StepProgress().report_step("checking"),
+    )
     assert not (data / "dump.rdb").exists()
 
 
@@ -246,13 +256,13 @@ async def test_onto_another_disk_the_snapshot_is_copied(data, monkeypatch):
 
 
 async def half_a_tick(store: Writer, at: int) -> Callable[[], Awaitable[None]]:
-    """Commit the first metric of a tick, as a worker that is slow; give what commits all of it."""
+    """Commit the first metric of a tick, as a worker that is slow; return what commits all of it."""
     await store.open()
-    found = await store.found(at, METRICS)
-    heard = Heard(Reading("5.5"), "kraken")
+    found = await store.read_states(at, METRICS)
+    heard = SourceReading(Reading("5.5"), "kraken")
     steps = [step for step in map(advance, METRICS, repeat(at), repeat(heard), found) if step]
     pipe = store._pipe()
-    commands.move_on(pipe, at, steps[0], NOTHING_SAID, AlertLimits())
+    commands.put_update(pipe, at, steps[0], NOTHING_SAID, AlertLimits())
     await pipe.execute()
     return partial(store.commit, at, steps)
 
@@ -261,7 +271,7 @@ async def test_a_snapshot_that_was_cut_inside_a_tick_is_taken_again(data, capsys
     with servers.running(servers.embedded(), data) as address:
         async with connect(address, "tests") as redis:
             store = Writer(redis)
-            await store.lease("a worker that runs")
+            await store.take_or_keep_lease("a worker that runs")
             finish = await half_a_tick(store, NOON + 2 * MINUTE)
             backing_up = asyncio.create_task(back_up(data.parent / "saved", NOW))
             await until(lambda: "the snapshot was cut inside a tick; taking it again" in capsys.readouterr().out)
@@ -269,7 +279,7 @@ async def test_a_snapshot_that_was_cut_inside_a_tick_is_taken_again(data, capsys
             await finish()
             await backing_up
 
-    assert backups.read(data.parent / "saved").tick == NOON + 2 * MINUTE
+    assert backups.read_manifest(data.parent / "saved").tick == NOON + 2 * MINUTE
 
 
 async def test_a_tick_that_a_killed_worker_left_half_done_is_backed_up_so_and_finished_by_the_next(
@@ -289,7 +299,7 @@ async def test_a_tick_that_a_killed_worker_left_half_done_is_backed_up_so_and_fi
             store = Writer(redis)
             finish = await half_a_tick(store, NOON + 2 * MINUTE)
             await finish()
-            assert [each.at for each in await store.records(METRICS)] == [NOON + 2 * MINUTE] * 3
+            assert [each.at for each in await store.read_metric_states(METRICS)] == [NOON + 2 * MINUTE] * 3
 
 
 async def test_while_ticks_and_hours_are_written_both_are_of_one_instant(data, monkeypatch):
@@ -302,10 +312,10 @@ async def test_while_ticks_and_hours_are_written_both_are_of_one_instant(data, m
             store = Writer(redis)
             await store.open()
             for rounds in range(2, 10_000):
-                await tick(NOON + rounds * MINUTE, dict.fromkeys(METRICS, price), store)
+                await commit_tick(NOON + rounds * MINUTE, dict.fromkeys(METRICS, price), store)
                 await kept.write([hour("1", start=NOON + rounds * HOUR, metric=METRICS[0])])
 
-    archive, price = f"sqlite+aiosqlite:///{data}/archive.db", Heard(Reading("101"), "kraken")
+    archive, price = f"sqlite+aiosqlite:///{data}/archive.db", SourceReading(Reading("101"), "kraken")
     with servers.running(servers.embedded(), data) as address:
         writing = asyncio.create_task(write(address))
         backed_up = await asyncio.to_thread(run, "backup.sh", "saved")
@@ -317,8 +327,8 @@ async def test_while_ticks_and_hours_are_written_both_are_of_one_instant(data, m
     await restore(data.parent / "saved")
     assert rounds > 10
     async with opened(f"sqlite+aiosqlite:///{restored}/archive.db") as kept:
-        newest = await kept.newest(METRICS[0])
-    manifest = backups.read(data.parent / "saved")
+        newest = await kept.read_newest_hour(METRICS[0])
+    manifest = backups.read_manifest(data.parent / "saved")
     assert newest
     assert manifest.tick
     assert 0 <= (manifest.tick - NOON) // MINUTE - (newest - NOON) // HOUR <= 1
@@ -328,7 +338,7 @@ async def test_while_ticks_and_hours_are_written_both_are_of_one_instant(data, m
 
 
 async def refusal(work: Awaitable[None]) -> str:
-    with pytest.raises(Refused) as told:
+    with pytest.raises(CommandRefused) as told:
         await work
     assert "\n" not in str(told.value)
     return str(told.value)
@@ -426,8 +436,8 @@ async def test_a_database_whose_own_disk_is_full_is_said_and_nothing_is_left(dat
 
 
 async def test_one_backup_at_a_time(data):
-    claimed = claim(data / "run" / "backup.pid")
-    sign(claimed, 4711)
+    claimed = lock_pid_file(data / "run" / "backup.pid")
+    write_pid(claimed, 4711)
 
     said = await refusal(back_up(data.parent / "saved", NOW))
     os.close(claimed)
@@ -436,8 +446,8 @@ async def test_one_backup_at_a_time(data):
 
 
 async def test_a_server_that_comes_up_just_now_is_not_disturbed(data):
-    claimed = claim(data / "run" / "start.pid")
-    sign(claimed, 4711)
+    claimed = lock_pid_file(data / "run" / "start.pid")
+    write_pid(claimed, 4711)
 
     said = await refusal(back_up(data.parent / "saved", NOW))
     os.close(claimed)
@@ -446,8 +456,8 @@ async def test_a_server_that_comes_up_just_now_is_not_disturbed(data):
 
 
 async def test_a_server_that_is_on_its_way_down_is_waited_for(data):
-    claimed = occupy(data)
-    sign(claimed, 4711)
+    claimed = claim_folder(data)
+    write_pid(claimed, 4711)
     looked = asyncio.Event()
 
     used = asyncio.create_task(embedded_used(data, lambda *_: looked.set()))
@@ -460,8 +470,8 @@ async def test_a_server_that_is_on_its_way_down_is_waited_for(data):
 async def test_a_server_that_is_on_its_way_up_is_waited_for_and_used(data):
     with servers.running(servers.embedded(), data):
         (data / SOCKET).rename(data / "not.yet")
-        claimed = occupy(data)
-        sign(claimed, 4711)
+        claimed = claim_folder(data)
+        write_pid(claimed, 4711)
         looked = asyncio.Event()
 
         using = asyncio.create_task(embedded_used(data, lambda *_: looked.set()))
@@ -475,8 +485,8 @@ async def test_a_server_that_is_on_its_way_up_is_waited_for_and_used(data):
 
 async def test_a_server_that_never_answers_is_said(data, monkeypatch):
     monkeypatch.setattr(embedded, "LOADING_SECONDS", 0.05)
-    claimed = occupy(data)
-    sign(claimed, 4711)
+    claimed = claim_folder(data)
+    write_pid(claimed, 4711)
 
     said = await refusal(back_up(data.parent / "saved", NOW))
     os.close(claimed)
@@ -485,7 +495,7 @@ async def test_a_server_that_never_answers_is_said(data, monkeypatch):
 
 
 async def embedded_used(data: Path, seen: Callable[[int, int], None]) -> str:
-    async with embedded.reached(data, seen) as address:
+    async with embedded.reach_server(data, seen) as address:
         return address
 
 
@@ -551,7 +561,7 @@ async def test_a_backup_that_is_damaged_or_not_for_us_is_refused_and_nothing_is_
 async def test_a_snapshot_that_the_server_cannot_load_is_refused_with_its_words(saved, data):
     flipped(saved / "redis.rdb")
     said = json.loads((saved / "manifest.json").read_text())
-    said["files"]["redis.rdb"] = backups.part(saved / "redis.rdb", lambda _done, _of: None).model_dump()
+    said["files"]["redis.rdb"] = backups.measure_file(saved / "redis.rdb", lambda _done, _of: None).model_dump()
     changed(saved, **said)
 
     assert "the embedded server cannot load it; its last words: " in await refusal(restore(saved))
@@ -574,8 +584,8 @@ async def test_a_server_that_runs_is_not_restored_under(saved, data, monkeypatch
     monkeypatch.setenv("TRACKER_DATA_DIR", str(data))
     with servers.running(servers.embedded(), data):
         said = await refusal(restore(saved))
-    claimed = claim(data / "redis.lock")
-    sign(claimed, 4711)
+    claimed = lock_pid_file(data / "redis.lock")
+    write_pid(claimed, 4711)
     starting = await refusal(restore(saved))
     os.close(claimed)
 
@@ -612,7 +622,7 @@ async def test_an_archive_in_postgresql_is_left_to_pg_dump(data, monkeypatch, ca
     await restore(target)
     restored = capsys.readouterr().out
 
-    assert backups.read(target).archive is None
+    assert backups.read_manifest(target).archive is None
     assert not (target / "archive.db").exists()
     address = "postgresql://me@db.example:5433/market"
     assert f"pg_dump --dbname={address} --format=custom --file={target}/archive.dump\n" in made
@@ -660,7 +670,7 @@ async def test_a_backup_that_is_ended_leaves_no_folder_that_looks_like_one(data,
 
 
 def running_in(folder: Path) -> list[bytes]:
-    """Give the processes that name a folder, as each server does whose socket is there."""
+    """Return the processes that name a folder, as each server does whose socket is there."""
     lines = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
@@ -690,5 +700,5 @@ async def test_a_server_of_a_killed_script_ends_with_it(data):
 
     # Not as soon as it does not answer: it takes its files away after that.
     await until(lambda: not running_in(socket.parent))
-    assert not answers(socket)
+    assert not is_answering(socket)
     shutil.rmtree(socket.parent)

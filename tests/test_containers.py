@@ -40,7 +40,7 @@ START_SECONDS = 30.0
 
 
 def said_by_the_image(instruction: str) -> list[str]:
-    """Give the words after each such instruction of the last stage."""
+    """Return the words after each such instruction of the last stage."""
     return re.findall(rf"^{instruction} (.+)$", DOCKERFILE.rpartition("FROM ")[2], re.MULTILINE)
 
 
@@ -51,7 +51,7 @@ HEALTH: list[str] = json.loads(said_by_the_image("HEALTHCHECK")[0].partition("CM
 
 def interpolated(value: str, given: Mapping[str, str]) -> str:
     """
-    Give a value of the Compose file as Compose reads it: `${NAME:-else}` and `${NAME:+instead}`, one in another.
+    Return a value of the Compose file as Compose reads it: `${NAME:-else}` and `${NAME:+instead}`, one in another.
 
     https://github.com/compose-spec/compose-spec/blob/main/12-interpolation.md
     """
@@ -205,7 +205,7 @@ async def test_the_redis_of_the_compose_file_lacks_nothing(tmp_path: Path):
 
     with running(command, tmp_path) as process:
         await until(answers, process)
-        lacks = await doctor.check(address)
+        lacks = await doctor.check_config(address)
 
     assert lacks == []
     assert (tmp_path / "appendonlydir").is_dir()
@@ -303,7 +303,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def environment_of(installed: Path, given: Mapping[str, str]) -> dict[str, str]:
-    """Give the image's environment: no home, no settings but its own and those given."""
+    """Return the image's environment: no home, no settings but its own and those given."""
     image = {name: value.replace("/opt/venv", str(installed)) for name, value in ENVIRONMENT.items()}
     image["PATH"] = image["PATH"].replace("$PATH", os.defpath)
     return {**image, "TRACKER_BIND": f"127.0.0.1:{servers.free_port()}", **given}

@@ -45,7 +45,7 @@ def copy(tmp_path: Path) -> Path:
 
 
 def broken_in(folder: Path) -> set[str]:
-    """Give the names of the contracts that are broken in a checkout."""
+    """Return the names of the contracts that are broken in a checkout."""
     linter = Path(sys.executable).with_name("lint-imports")
     said = subprocess.run(
         [sys.executable, linter, "--no-cache", "--no-logo"], cwd=folder, capture_output=True, text=True

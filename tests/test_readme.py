@@ -12,7 +12,7 @@ import pytest
 
 from v1 import keys
 from v1.routes.webhook import WebhookMessage
-from worker.notify.webhook import signature
+from worker.notify.webhook import sign
 from worker.settings import WorkerSettings
 
 README = Path(__file__).resolve().parents[1] / "README.md"
@@ -28,7 +28,7 @@ def _nothing_is_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def table(*header: str) -> list[tuple[str, ...]]:
-    """Give the rows of the README's one table with this header, without the marks of code."""
+    """Return the rows of the README's one table with this header, without the marks of code."""
     rows = list(_rows(README.read_text().splitlines(), header))
 
     assert rows, f"the README has no table | {' | '.join(header)} |"
@@ -51,7 +51,7 @@ def _cells(line: str) -> tuple[str, ...]:
 
 
 def declared_keys() -> list[tuple[str, ...]]:
-    """Give the rows of the table in the docstring of `keys`; between columns there are two blanks or more."""
+    """Return the rows of the table in the docstring of `keys`; between columns there are two blanks or more."""
     lines = (keys.__doc__ or "").splitlines()
     start = next(index for index, line in enumerate(lines) if line.split()[:2] == ["key", "type"])
     end = next(index for index in range(start, len(lines)) if not lines[index].strip())
@@ -101,7 +101,7 @@ def test_a_setting_set_to_the_default_in_the_table_changes_nothing(name: str, mo
 
 
 def fenced(name: str, language: str) -> str:
-    """Give the first block of a language in one of the documents."""
+    """Return the first block of a language in one of the documents."""
     text = (README.parent / "docs" / name).read_text()
     return text.partition(f"```{language}\n")[2].partition("```")[0]
 
@@ -127,7 +127,7 @@ def test_the_example_of_a_check_accepts_what_we_sign_and_nothing_else():
     known: dict[str, Any] = {}
     exec(fenced("webhooks.md", "python"), known)
     now, secret, body = str(int(time.time())), b"a secret of both ends", b'{"id":"x"}'
-    headers = {"X-Tracker-Timestamp": now, "X-Tracker-Signature": signature(secret, now, body)}
+    headers = {"X-Tracker-Timestamp": now, "X-Tracker-Signature": sign(secret, now, body)}
 
     assert known["is_from_tracker"](secret, headers, body)
     assert not known["is_from_tracker"](secret, headers, body + b" ")

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.claims import claim, sign
-from scripts.parts import Fell
-from scripts.restarts import KeptPart, RestartPolicy
+from scripts.claims import lock_pid_file, write_pid
+from scripts.parts import PartEnded
+from scripts.restarts import RestartPolicy, SupervisedPart
 
 WORKS = "print('at work', flush=True); import time; time.sleep(600)"
 KILLED = "print('at work', flush=True); import os; os.kill(os.getpid(), 9)"
@@ -32,8 +32,8 @@ def waits() -> Waits:
     return Waits()
 
 
-async def started(folder: Path, program: str, waits: Waits, policy: RestartPolicy = QUICK) -> KeptPart:
-    return await KeptPart.start("worker", [sys.executable, "-c", program], folder, policy, waits)
+async def started(folder: Path, program: str, waits: Waits, policy: RestartPolicy = QUICK) -> SupervisedPart:
+    return await SupervisedPart.start("worker", [sys.executable, "-c", program], folder, policy, waits)
 
 
 async def test_what_is_killed_again_and_again_is_given_up_after_growing_waits(
@@ -41,7 +41,7 @@ async def test_what_is_killed_again_and_again_is_given_up_after_growing_waits(
 ):
     part = await started(tmp_path, KILLED, waits)
 
-    with pytest.raises(Fell) as fell:
+    with pytest.raises(PartEnded) as fell:
         await part.watch()
 
     log = tmp_path / "logs" / "worker.log"
@@ -58,7 +58,7 @@ async def test_what_is_killed_again_and_again_is_given_up_after_growing_waits(
 async def test_what_ends_by_itself_at_its_very_first_start_is_for_a_person_to_see_to(tmp_path: Path, waits: Waits):
     part = await started(tmp_path, WRONG, waits)
 
-    with pytest.raises(Fell, match=r"the worker ended by itself with code 2; last in .*\n  a setting is wrong"):
+    with pytest.raises(PartEnded, match=r"the worker ended by itself with code 2; last in .*\n  a setting is wrong"):
         await part.watch()
 
     assert waits.seconds == []
@@ -67,7 +67,7 @@ async def test_what_ends_by_itself_at_its_very_first_start_is_for_a_person_to_se
 async def test_what_was_up_is_started_again_however_it_ended(tmp_path: Path, waits: Waits):
     part = await started(tmp_path, TOLD_TO_STOP, waits, RestartPolicy(waits=(1.0,), starting=0.0))
 
-    with pytest.raises(Fell, match="ended by itself with code 0"):
+    with pytest.raises(PartEnded, match="ended by itself with code 0"):
         await part.watch()
 
     assert waits.seconds == [1]
@@ -102,12 +102,12 @@ async def test_a_child_that_outlives_it_is_waited_for(tmp_path: Path, capsys: py
 
     async def hold_on(_: float) -> None:
         if not held:
-            held.append(claim(tmp_path / "run" / "worker.pid"))
-            sign(held[0], 4321)
+            held.append(lock_pid_file(tmp_path / "run" / "worker.pid"))
+            write_pid(held[0], 4321)
 
-    part = await KeptPart.start("worker", [sys.executable, "-c", KILLED], tmp_path, QUICK, hold_on)
+    part = await SupervisedPart.start("worker", [sys.executable, "-c", KILLED], tmp_path, QUICK, hold_on)
 
-    with pytest.raises(Fell):
+    with pytest.raises(PartEnded):
         await part.watch()
 
     assert "the worker cannot be started: process 4321 holds" in capsys.readouterr().out

@@ -25,9 +25,9 @@ from redis import Redis
 import worker.__main__ as worker
 from bench.__main__ import NAMES
 from scripts import environment
-from scripts.claims import Claimed, claim, evict, holds, sign
-from scripts.database import answers
-from scripts.supervisor import ignored_by_the_demo, settings_of
+from scripts.claims import AlreadyRunning, lock_pid_file, read_holder, stop_holder, write_pid
+from scripts.database import is_answering
+from scripts.supervisor import ignored_by_the_demo, read_settings
 from worker.settings import WorkerSettings
 
 from . import missing, postgres, servers
@@ -104,8 +104,8 @@ class Clone:
                 process.wait(PATIENCE)
 
     def part(self, name: str) -> int | None:
-        """Give the process id of a part of the demo that runs."""
-        return holds(self.demo / "run" / f"{name}.pid")
+        """Return the process id of a part of the demo that runs."""
+        return read_holder(self.demo / "run" / f"{name}.pid")
 
 
 def until(is_so: Callable[[], object]) -> None:
@@ -146,7 +146,7 @@ def test_the_demo_shows_a_full_day_and_stops_everything_when_told(clone: Clone):
     assert code == 0, demo.said
     assert None not in running
     assert [name for name in PARTS if clone.part(name)] == []
-    assert not answers(clone.demo / "redis.sock")
+    assert not is_answering(clone.demo / "redis.sock")
     assert "everything is stopped" in demo.said
     assert "does not stop" not in demo.said
 
@@ -318,7 +318,7 @@ def test_the_demo_takes_nothing_from_the_settings_but_where_it_listens_and_to_wh
 
     with mock.patch.dict(os.environ, ours | secrets, clear=True):
         ignored = ignored_by_the_demo()
-        settings = settings_of(demo=True)
+        settings = read_settings(demo=True)
 
     assert ignored == [
         "TRACKER_DATABASE_URL",
@@ -386,13 +386,13 @@ def test_wrong_settings_stop_every_script_with_a_line_each(clone: Clone, script:
 def test_the_database_is_started_once_and_keeps_what_it_has_when_killed(clone: Clone):
     path = clone.folder / "data" / "redis.sock"
     with clone.started("start-db.sh") as first:
-        until(lambda: answers(path))
+        until(lambda: is_answering(path))
         second = clone.run("start-db.sh")
         with Redis(unix_socket_path=str(path)) as client:
             client.set("kept", "yes", ex=1000)
         first.process.kill()
     with clone.started("start-db.sh") as third:
-        until(lambda: answers(path))
+        until(lambda: is_answering(path))
         with Redis(unix_socket_path=str(path)) as client:
             kept = client.get("kept")
         third.process.terminate()
@@ -653,16 +653,16 @@ def test_the_lock_of_development_holds_the_runtime_to_the_same_digit():
 
 def test_a_claim_ends_with_the_last_process_that_holds_it(tmp_path: Path):
     path = tmp_path / "claimed"
-    descriptor = claim(path)
+    descriptor = lock_pid_file(path)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=[descriptor]) as heir:
-        sign(descriptor, heir.pid)
+        write_pid(descriptor, heir.pid)
         os.close(descriptor)
 
-        with pytest.raises(Claimed) as refused:
-            claim(path)
+        with pytest.raises(AlreadyRunning) as refused:
+            lock_pid_file(path)
 
-        evicted = evict(path)
-        os.close(claim(path))
+        evicted = stop_holder(path)
+        os.close(lock_pid_file(path))
 
     assert refused.value.process == heir.pid
     assert evicted

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from scripts.address import is_hopeless
-from scripts.watching import Watch, percent
+from scripts.watching import HealthWatch, compute_percent
 
 
 def health(
@@ -19,7 +19,7 @@ def health(
 
 def test_each_trouble_is_told_once_whatever_its_numbers_and_its_end_too():
     told: list[str] = []
-    watch = Watch(told.append)
+    watch = HealthWatch(told.append)
 
     for reasons in [[], ["a fails since 10:00"], ["a fails since 10:00", "it is 60 s old"], ["it is 62 s old"], [], []]:
         watch.look(health(*reasons))
@@ -33,7 +33,7 @@ def test_each_trouble_is_told_once_whatever_its_numbers_and_its_end_too():
 
 def test_what_was_told_at_the_start_is_not_told_again():
     told: list[str] = []
-    watch = Watch(told.append)
+    watch = HealthWatch(told.append)
 
     watch.keep(health("a fails"))
     watch.look(health("a fails"))
@@ -43,7 +43,7 @@ def test_what_was_told_at_the_start_is_not_told_again():
 
 def test_a_fill_is_told_at_every_quarter_and_at_its_end():
     told: list[str] = []
-    watch = Watch(told.append)
+    watch = HealthWatch(told.append)
 
     for done in [0, 20, 68, 70, 110, 199, None, None]:
         watch.look(health(done=done))
@@ -73,5 +73,5 @@ def test_first_samples_are_not_waited_for_where_there_is_something_to_mend(known
 def test_of_several_fills_the_metrics_count():
     sources = {"a": {"filling": {"done": 1, "of": 3}}, "b": {"filling": None}, "c": {"filling": {"done": 1, "of": 97}}}
 
-    assert percent({"sources": sources}) == 2
-    assert percent(None) is None
+    assert compute_percent({"sources": sources}) == 2
+    assert compute_percent(None) is None

@@ -16,12 +16,12 @@ from hypercorn.config import Config
 from hypercorn.typing import Framework
 
 from .app import PREFIX, create_app
-from .logs import configure
+from .logs import configure_logs
 from .routes.bodies import LARGEST
 from .settings import PREFIX as TRACKER
-from .settings import Settings, WrongSettings
-from .transport import Limits, serve
-from .transport.limits import most_connections
+from .settings import InvalidSettings, Settings
+from .transport import ConnectionLimits, serve
+from .transport.limits import count_connections
 
 WRONG_SETTINGS = 2
 CANNOT_LISTEN = 1
@@ -33,11 +33,11 @@ GRACE_SECONDS = 5.0
 
 
 def main() -> int:
-    """Serve, and give the exit code: 0 when told to stop, 1 when it cannot listen, 2 for wrong settings."""
+    """Serve, and return the exit code: 0 when told to stop, 1 when it cannot listen, 2 for wrong settings."""
     try:
         settings = Settings.load()
-        configure(settings)
-    except WrongSettings as wrong:
+        configure_logs(settings)
+    except InvalidSettings as wrong:
         return _say(str(wrong), WRONG_SETTINGS)
     except OSError as error:
         path = Path(error.filename or "").absolute()
@@ -86,10 +86,10 @@ async def _serve(listener: socket.socket, settings: Settings) -> None:
     log.info("stopped")
 
 
-def limits_of(settings: Settings) -> Limits:
+def limits_of(settings: Settings) -> ConnectionLimits:
     """Return the bounds that the settings set, within what this process may open."""
-    return Limits(
-        connections=most_connections(settings.connections),
+    return ConnectionLimits(
+        connections=count_connections(settings.connections),
         client_connections=settings.client_connections,
         idle=settings.idle_seconds,
         request=settings.request_seconds,

@@ -11,11 +11,11 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from .archive import ArchiveReader, TopArchiveReader, connect_archive
-from .backtest_process.runner import Runner
+from .backtest_process.runner import BacktestRunner
 from .routes import document, guards, health_router, openapi, pages, problems, router
-from .routes.context import State
+from .routes.context import RouteState
 from .settings import Settings
-from .store import Desk, Reader, TopReader, connect
+from .store import AdminStore, Reader, TopReader, connect
 
 VERSION = str(__package__)
 PREFIX = f"/{VERSION}"
@@ -41,20 +41,20 @@ def create_app(
     settings = settings or Settings.load()
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[State]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[RouteState]:
         async with (
             connect(settings.redis_address, f"{VERSION}-api", ANSWER_SECONDS, only_reads=True) as redis,
             connect(settings.redis_address, f"{VERSION}-api-desk", ANSWER_SECONDS) as writing,
             connect_archive(settings.archive_address, f"{VERSION}-api", writes=False) as archive,
         ):
-            yield State(
+            yield RouteState(
                 reader=Reader(redis),
                 archive=ArchiveReader(archive),
                 top=TopReader(redis),
                 top_archive=TopArchiveReader(archive),
-                desk=Desk(writing),
+                desk=AdminStore(writing),
                 redis_address=settings.redis_address,
-                backtests=Runner(stopping or asyncio.Event()),
+                backtests=BacktestRunner(stopping or asyncio.Event()),
                 clock=clock,
                 interval=settings.interval,
                 is_shared=not settings.api_keys,
@@ -75,14 +75,16 @@ def create_app(
     if is_latest():
         app.include_router(router, prefix=LATEST, include_in_schema=False, dependencies=once)
     app.include_router(health_router, dependencies=once)
-    app.include_router(openapi.router(app, PREFIX, settings.root_path or "", is_guarded=bool(settings.api_keys)))
-    pages.install(app, PREFIX)
-    problems.install(app, clock)
+    app.include_router(
+        openapi.make_openapi_router(app, PREFIX, settings.root_path or "", is_guarded=bool(settings.api_keys))
+    )
+    pages.install_pages(app, PREFIX)
+    problems.install_problems(app, clock)
     return app
 
 
 def is_latest() -> bool:
-    """Tell whether this is the version that `latest` points at. Where there is no such link, it is the only one."""
+    """Return whether this is the version that `latest` points at. Where there is no such link, it is the only one."""
     home = Path(__file__).resolve().parent
     link = home.with_name("latest")
     return not link.is_symlink() or link.resolve() == home
@@ -97,7 +99,7 @@ def _before_routes(settings: Settings) -> list[Middleware]:
         Middleware(guards.Hardened),
         Middleware(guards.RootPath, root_path=settings.root_path or ""),
         Middleware(guards.Hosts, names=names, own=settings.hosts, page=where),
-        Middleware(guards.Head),
+        Middleware(guards.HeadGuard),
         Middleware(guards.Codings, minimum_size=GZIP_FROM, level=GZIP_LEVEL),
     ]
     if settings.cors_origins:
@@ -111,5 +113,5 @@ def _before_routes(settings: Settings) -> list[Middleware]:
             )
         )
     if settings.api_keys:
-        chain.append(Middleware(guards.Keys, keys=settings.api_keys))
+        chain.append(Middleware(guards.KeyGuard, keys=settings.api_keys))
     return chain

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 
-class Use(NamedTuple):
+class QuotaUsage(NamedTuple):
     """What one provider was asked, and what came of it. Times are unix seconds, 0 for never."""
 
     month: str = ""
@@ -37,24 +37,24 @@ class Use(NamedTuple):
     """With which key and by which plan it was asked, see `worker/top/budget.py`."""
 
 
-def write(use: Use) -> str:
+def write_usage(use: QuotaUsage) -> str:
     return json.dumps(use._asdict(), separators=(",", ":"))
 
 
-def read(written: str | None) -> Use:
+def read_usage(written: str | None) -> QuotaUsage:
     """Read what `write` wrote; of nothing, or something else, the use of a plan that was never used."""
     try:
-        return Use() if written is None else Use(**json.loads(written))
+        return QuotaUsage() if written is None else QuotaUsage(**json.loads(written))
     except (TypeError, ValueError):
-        return Use()
+        return QuotaUsage()
 
 
-def month_of(at: int) -> str:
-    """Give the month that `at` is counted in: `2021-05`."""
+def name_month(at: int) -> str:
+    """Return the month that `at` is counted in: `2021-05`."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m")
 
 
-def month_end(at: int) -> int:
-    """Give the first second of the next month."""
+def find_month_end(at: int) -> int:
+    """Return the first second of the next month."""
     day = datetime.fromtimestamp(at, UTC)
     return int(datetime(day.year + day.month // 12, day.month % 12 + 1, 1, tzinfo=UTC).timestamp())

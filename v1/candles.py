@@ -28,7 +28,7 @@ from itertools import pairwise
 from math import lcm
 from typing import NamedTuple
 
-from .decimals import Number, parse, plain, power, ratio_rounded, text
+from .decimals import Number, divide_rounded, format_decimal, parse_decimal, power_of_ten, remove_exponent
 from .model import DAY, HOUR, MEASURES, MINUTE, Candle, Measure, Metric, Sample
 
 MEAN_PLACES = 4
@@ -73,7 +73,7 @@ class HourCandle(NamedTuple):
         return 0 if self.total is None else self.covered
 
 
-class Slot(NamedTuple):
+class HourSlot(NamedTuple):
     """Which hour is made, and when."""
 
     metric: Metric
@@ -81,7 +81,7 @@ class Slot(NamedTuple):
     at: int
 
 
-class Length(StrEnum):
+class CandleLength(StrEnum):
     """How long a candle is. Days and weeks are UTC's; weeks start on Monday."""
 
     HOUR = "1h"
@@ -93,12 +93,12 @@ class Length(StrEnum):
     def seconds(self) -> int:
         return {"1h": HOUR, "4h": 4 * HOUR, "1d": DAY, "1w": 7 * DAY}[self]
 
-    def start(self, at: int) -> int:
-        """Give the start of the candle that holds the second `at`."""
+    def find_start(self, at: int) -> int:
+        """Return the start of the candle that holds the second `at`."""
         return (at + MONDAY) // self.seconds * self.seconds - MONDAY
 
 
-class Sums(NamedTuple):
+class CandleSums(NamedTuple):
     """What all hours of a longer candle come to, and what more of them can be added to."""
 
     start: int
@@ -117,7 +117,7 @@ class Sums(NamedTuple):
     revision: int
 
 
-class Bar(NamedTuple):
+class CandleRow(NamedTuple):
     """A candle of any length on its way out; nothing but a start where it only fills a gap."""
 
     start: int
@@ -135,7 +135,7 @@ class Bar(NamedTuple):
     revision: int
 
 
-class Gaps(StrEnum):
+class GapFill(StrEnum):
     """What stands where nothing is known."""
 
     NONE = "none"
@@ -145,7 +145,9 @@ class Gaps(StrEnum):
     """A flat candle at the last close before; null where there is none."""
 
 
-def of_samples(slot: Slot, samples: Sequence[Sample], interval: int, latest: str | None = None) -> HourCandle | None:
+def make_hour_from_samples(
+    slot: HourSlot, samples: Sequence[Sample], interval: int, latest: str | None = None
+) -> HourCandle | None:
     """
     Make an hour of its samples, oldest first; `None` where no price is among them.
 
@@ -153,11 +155,11 @@ def of_samples(slot: Slot, samples: Sequence[Sample], interval: int, latest: str
     """
     prices = [(sample.tick - slot.start, price) for sample in samples if (price := sample.values[_PRICE]) is not None]
     volumes = [volume for sample in samples if (volume := sample.values[_TRADED]) is not None]
-    return of_prices(slot, prices, volumes, interval, latest)
+    return make_hour_from_prices(slot, prices, volumes, interval, latest)
 
 
-def of_prices(
-    slot: Slot, known: Sequence[tuple[int, str]], volumes: Sequence[str], interval: int, latest: str | None = None
+def make_hour_from_prices(
+    slot: HourSlot, known: Sequence[tuple[int, str]], volumes: Sequence[str], interval: int, latest: str | None = None
 ) -> HourCandle | None:
     """
     Make an hour of what its samples know: their prices, each with its seconds after the start, and their interval
@@ -166,29 +168,29 @@ def of_prices(
     if not known:
         return None
     prices = [price for _, price in known]
-    places, units = _aligned(prices)
+    places, units = _align(prices)
     total = sum(units), places
     return HourCandle(
         slot.metric,
         slot.start,
-        plain(prices[0]),
-        plain(prices[units.index(max(units))]),
-        plain(prices[units.index(min(units))]),
-        plain(prices[-1]),
-        text(total),
-        mean(total, len(prices)),
-        plain(latest or prices[-1]),
-        summed(volumes),
+        remove_exponent(prices[0]),
+        remove_exponent(prices[units.index(max(units))]),
+        remove_exponent(prices[units.index(min(units))]),
+        remove_exponent(prices[-1]),
+        format_decimal(total),
+        round_mean(total, len(prices)),
+        remove_exponent(latest or prices[-1]),
+        sum_exactly(volumes),
         len(prices),
-        covered([seconds for seconds, _ in known], interval),
+        count_covered_seconds([seconds for seconds, _ in known], interval),
         OF_SAMPLES,
         slot.at,
     )
 
 
-def covered(ticks: Sequence[int], interval: int) -> int:
+def count_covered_seconds(ticks: Sequence[int], interval: int) -> int:
     """
-    Give how many seconds of an hour are covered by prices, by their seconds after its start, oldest first.
+    Return how many seconds of an hour are covered by prices, by their seconds after its start, oldest first.
 
     Each stands for the time since the one before, an interval at most. One that was filled in from a provider's
     candles of a minute stands for the whole span of these, which is the shortest that holds whole minutes and whole
@@ -202,24 +204,24 @@ def covered(ticks: Sequence[int], interval: int) -> int:
     return min(HOUR, sum(each))
 
 
-def of_candles(slot: Slot, candles: Sequence[Candle], length: int, source: str) -> HourCandle | None:
+def make_hour_from_candles(slot: HourSlot, candles: Sequence[Candle], length: int, source: str) -> HourCandle | None:
     """Make an hour of a provider's candles of `length` seconds each, oldest first; `None` of none."""
     if not candles:
         return None
     closes = [candle.close for candle in candles]
-    places, units = _aligned(closes)
+    places, units = _align(closes)
     total = (sum(units), places) if length < HOUR else None
     return HourCandle(
         slot.metric,
         slot.start,
-        plain(candles[0].open),
-        plain(largest([candle.high for candle in candles])),
-        plain(smallest([candle.low for candle in candles])),
-        plain(closes[-1]),
-        total and text(total),
-        total and mean(total, len(closes)),
-        plain(closes[-1]),
-        summed([candle.volume for candle in candles]),
+        remove_exponent(candles[0].open),
+        remove_exponent(find_largest([candle.high for candle in candles])),
+        remove_exponent(find_smallest([candle.low for candle in candles])),
+        remove_exponent(closes[-1]),
+        total and format_decimal(total),
+        total and round_mean(total, len(closes)),
+        remove_exponent(closes[-1]),
+        sum_exactly([candle.volume for candle in candles]),
         len(candles),
         min(HOUR, len(candles) * length),
         source,
@@ -233,7 +235,7 @@ def fault(candle: Candle) -> str | None:
 
     Everything that candles are read from is held to it: providers and recordings.
     """
-    _, (opened, high, low, close, volume) = _aligned(candle[1:])
+    _, (opened, high, low, close, volume) = _align(candle[1:])
     if min(opened, high, low, close) <= 0:
         return "a price of zero" if min(opened, high, low, close) == 0 else "a price below zero"
     if volume < 0:
@@ -243,25 +245,25 @@ def fault(candle: Candle) -> str | None:
     return None if low <= min(opened, close) and max(opened, close) <= high else "an open or close beyond high and low"
 
 
-def sums(hour: HourCandle) -> Sums:
+def start_sums(hour: HourCandle) -> CandleSums:
     """Begin a longer candle with one hour."""
     counted = 0 if hour.total is None else hour.samples
     middle = (hour.latest, hour.volume, hour.samples, hour.covered, hour.averaged)
-    return Sums(*hour[1:7], counted, *middle, hour.revision)
+    return CandleSums(*hour[1:7], counted, *middle, hour.revision)
 
 
-def merged(left: Sums, right: Sums) -> Sums:
+def merge_sums(left: CandleSums, right: CandleSums) -> CandleSums:
     """Add what is known of later hours to what is known of earlier ones."""
-    return Sums(
+    return CandleSums(
         left.start,
         left.open,
-        largest([left.high, right.high]),
-        smallest([left.low, right.low]),
+        find_largest([left.high, right.high]),
+        find_smallest([left.low, right.low]),
         right.close,
-        summed([total for total in (left.total, right.total) if total is not None]),
+        sum_exactly([total for total in (left.total, right.total) if total is not None]),
         left.counted + right.counted,
         right.latest,
-        summed([volume for volume in (left.volume, right.volume) if volume is not None]),
+        sum_exactly([volume for volume in (left.volume, right.volume) if volume is not None]),
         left.samples + right.samples,
         left.covered + right.covered,
         left.averaged + right.averaged,
@@ -269,66 +271,66 @@ def merged(left: Sums, right: Sums) -> Sums:
     )
 
 
-def bar(known: Sums) -> Bar:
-    """Give the candle; its mean is rounded here and nowhere before."""
-    average = mean(parse(known.total), known.counted) if known.total is not None else None
+def make_row(known: CandleSums) -> CandleRow:
+    """Return the candle; its mean is rounded here and nowhere before."""
+    average = round_mean(parse_decimal(known.total), known.counted) if known.total is not None else None
     counts = known.samples, known.covered, known.averaged, known.revision
-    return Bar(*known[:5], average, known.latest, known.volume, *counts)
+    return CandleRow(*known[:5], average, known.latest, known.volume, *counts)
 
 
-def longer(hours: Iterable[Sums], length: Length) -> list[Sums]:
+def group_hours(hours: Iterable[CandleSums], length: CandleLength) -> list[CandleSums]:
     """Put hours, or what is already longer, together to candles of `length`. They come oldest first."""
-    made: list[Sums] = []
+    made: list[CandleSums] = []
     for each in hours:
-        start = length.start(each.start)
+        start = length.find_start(each.start)
         if made and made[-1].start == start:
-            made[-1] = merged(made[-1], each)
+            made[-1] = merge_sums(made[-1], each)
         else:
             made.append(each._replace(start=start))
     return made
 
 
-def filled(bars: Sequence[Bar], starts: range, gaps: Gaps, before: str | None = None) -> list[Bar]:
-    """Give a candle for each of `starts`, on which all `bars` lie; `before` is the last close before the first."""
+def fill_gaps(bars: Sequence[CandleRow], starts: range, gaps: GapFill, before: str | None = None) -> list[CandleRow]:
+    """Return a candle for each of `starts`, on which all `bars` lie; `before` is the last close before the first."""
     known = {each.start: each for each in bars}
     whole = []
     for start in starts:
         there = known.get(start)
         if there is None:
-            flat = before if gaps is Gaps.PREVIOUS else None
-            there = Bar(start, flat, flat, flat, flat, None, None, None, 0, 0, 0, 0)
+            flat = before if gaps is GapFill.PREVIOUS else None
+            there = CandleRow(start, flat, flat, flat, flat, None, None, None, 0, 0, 0, 0)
         before = there.close
         whole.append(there)
     return whole
 
 
-def mean(total: Number, count: int) -> str:
-    """Give total / count, rounded half to even at `MEAN_PLACES` more places than the total has."""
-    return ratio_rounded(total, (count, 0), total[1] + MEAN_PLACES)
+def round_mean(total: Number, count: int) -> str:
+    """Return total / count, rounded half to even at `MEAN_PLACES` more places than the total has."""
+    return divide_rounded(total, (count, 0), total[1] + MEAN_PLACES)
 
 
-def largest(numbers: Sequence[str]) -> str:
-    """Give the largest number, in its own digits; of equal ones the first."""
-    _, units = _aligned(numbers)
+def find_largest(numbers: Sequence[str]) -> str:
+    """Return the largest number, in its own digits; of equal ones the first."""
+    _, units = _align(numbers)
     return numbers[units.index(max(units))]
 
 
-def smallest(numbers: Sequence[str]) -> str:
-    """Give the smallest number, in its own digits; of equal ones the first."""
-    _, units = _aligned(numbers)
+def find_smallest(numbers: Sequence[str]) -> str:
+    """Return the smallest number, in its own digits; of equal ones the first."""
+    _, units = _align(numbers)
     return numbers[units.index(min(units))]
 
 
-def summed(numbers: Sequence[str]) -> str | None:
-    """Give the exact sum, with the places of the finest number; `None` of none."""
+def sum_exactly(numbers: Sequence[str]) -> str | None:
+    """Return the exact sum, with the places of the finest number; `None` of none."""
     if not numbers:
         return None
-    places, units = _aligned(numbers)
-    return text((sum(units), places))
+    places, units = _align(numbers)
+    return format_decimal((sum(units), places))
 
 
-def _aligned(numbers: Sequence[str]) -> tuple[int, list[int]]:
-    """Give all numbers as integers in units of 10 ** -places."""
-    parsed = [parse(number) for number in numbers]
+def _align(numbers: Sequence[str]) -> tuple[int, list[int]]:
+    """Return all numbers as integers in units of 10 ** -places."""
+    parsed = [parse_decimal(number) for number in numbers]
     places = max([number[1] for number in parsed])
-    return places, [units if own == places else units * power(places - own) for units, own in parsed]
+    return places, [units if own == places else units * power_of_ten(places - own) for units, own in parsed]

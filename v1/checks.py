@@ -29,7 +29,7 @@ _POSTGRESQL_OPTIONS = frozenset({
 _POSTGRESQL_SSL = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 
-def bare(text: str) -> str:
+def strip_text(text: str) -> str:
     """Return a text without the blanks, line ends and byte order mark around it. Quotes around it are refused."""
     text = text.strip(BYTE_ORDER_MARK).strip()
     if len(text) > 1 and text[0] == text[-1] and text[0] in QUOTES:
@@ -37,21 +37,21 @@ def bare(text: str) -> str:
     return text
 
 
-def listed(value: object) -> object:
+def split_words(value: object) -> object:
     """Split a text at its commas and line ends; anything else stays as it is."""
     if not isinstance(value, str):
         return value
-    return tuple(word.strip() for word in re.split(r"[,\r\n]", bare(value)) if word.strip())
+    return tuple(word.strip() for word in re.split(r"[,\r\n]", strip_text(value)) if word.strip())
 
 
-def key(text: str) -> str:
+def check_key(text: str) -> str:
     """Check a key that is sent to a provider: exactly as it is written, in a header."""
     if not text.isascii() or not text.isprintable() or any(sign in f" {QUOTES}" for sign in text):
         raise ValueError("a blank, a line end, a quote or a sign beyond ASCII is in it; write the key alone")
     return text
 
 
-def api_key(text: str) -> str:
+def check_api_key(text: str) -> str:
     """Check a key that callers of the API must send."""
     if not text.isprintable() or any(sign in f" {QUOTES}" for sign in text):
         raise ValueError("a blank or a quote is in one of them; write the keys alone, with commas between")
@@ -60,7 +60,7 @@ def api_key(text: str) -> str:
     return text
 
 
-def host_and_port(text: str) -> str:
+def check_host_and_port(text: str) -> str:
     if not _HOST_AND_PORT.fullmatch(text):
         raise ValueError("must be host:port, as 127.0.0.1:8000, example.org:8000 or [::1]:8000")
     if int(text.rpartition(":")[2]) > MOST_PORTS:
@@ -68,7 +68,7 @@ def host_and_port(text: str) -> str:
     return text
 
 
-def origin(text: str) -> str:
+def check_origin(text: str) -> str:
     """Check an origin, as browsers send it: scheme, host in small letters, and the port where it is not the usual one."""
     if text == "*":
         return text
@@ -92,7 +92,7 @@ def _origin_of(address: str) -> str | None:
     return f"{found.scheme}://{host}" + ("" if port in (None, _DEFAULT_PORTS[found.scheme]) else f":{port}")
 
 
-def redis_address(text: str) -> str:
+def check_redis_address(text: str) -> str:
     """Check what the client would take without a word, or fail of without a line of words."""
     address = urlsplit(text)
     options = _options(address, _REDIS_OPTIONS[address.scheme])
@@ -111,7 +111,7 @@ def redis_address(text: str) -> str:
     return text
 
 
-def postgresql_address(text: str) -> str:
+def check_postgresql_address(text: str) -> str:
     """Check the parts of which the driver would say nothing that helps."""
     address = urlsplit(text)
     options = _options(address, _POSTGRESQL_OPTIONS, {"sslmode": "ssl"})

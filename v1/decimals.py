@@ -22,7 +22,7 @@ _JSON_NUMBER = re.compile(GRAMMAR)
 
 
 def is_number(text: object) -> bool:
-    """Tell whether `text` is a decimal number that we keep: JSON's grammar, within our bounds."""
+    """Return whether `text` is a decimal number that we keep: JSON's grammar, within our bounds."""
     if not isinstance(text, str) or len(text) > MOST_DIGITS or not _JSON_NUMBER.fullmatch(text):
         return False
     exponent = text.lower().partition("e")[2]
@@ -42,8 +42,8 @@ def shorten(text: str) -> str:
     return text if len(text) <= MOST_DIGITS else f"{text[:MOST_DIGITS]}..."
 
 
-def parse(text: str) -> Number:
-    """Give (units, places) of a text that `is_number` accepts; `places` is never negative."""
+def parse_decimal(text: str) -> Number:
+    """Return (units, places) of a text that `is_number` accepts; `places` is never negative."""
     # The plain form first: it is nearly every number there is, and this runs a million times a minute.
     whole, dot, fraction = text.partition(".")
     try:
@@ -59,7 +59,7 @@ def _parse_exponent(text: str) -> Number:
     return (units, places) if places >= 0 else (units * 10**-places, 0)
 
 
-def text(number: Number) -> str:
+def format_decimal(number: Number) -> str:
     """Write (units, places) as a plain decimal, all places shown: (1230, 2) is "12.30"."""
     units, places = number
     if places == 0:
@@ -68,37 +68,37 @@ def text(number: Number) -> str:
     return f"{'-' if units < 0 else ''}{digits[:-places]}.{digits[-places:]}"
 
 
-def plain(number_text: str) -> str:
+def remove_exponent(number_text: str) -> str:
     """Write a number without an exponent, and nothing else changed: "1.08e-05" is "0.0000108"."""
-    return text(parse(number_text)) if "e" in number_text.lower() else number_text
+    return format_decimal(parse_decimal(number_text)) if "e" in number_text.lower() else number_text
 
 
-def shift(number_text: str, by: int) -> str:
+def shift_point(number_text: str, by: int) -> str:
     """Multiply by 10 ** `by` by moving the point: exact, no digit lost ("0.00662", 2 is "0.662")."""
-    units, places = parse(number_text)
+    units, places = parse_decimal(number_text)
     places -= by
-    return text((units, places) if places >= 0 else (units * 10**-places, 0))
+    return format_decimal((units, places) if places >= 0 else (units * 10**-places, 0))
 
 
-def difference(left: Number, right: Number) -> Number:
-    """Give left - right, exactly."""
+def subtract(left: Number, right: Number) -> Number:
+    """Return left - right, exactly."""
     places = max(left[1], right[1])
-    return left[0] * power(places - left[1]) - right[0] * power(places - right[1]), places
+    return left[0] * power_of_ten(places - left[1]) - right[0] * power_of_ten(places - right[1]), places
 
 
-def ratio_rounded(numerator: Number, denominator: Number, places: int) -> str:
+def divide_rounded(numerator: Number, denominator: Number, places: int) -> str:
     """Divide, and round half to even at `places`. The denominator must not be zero."""
-    top = numerator[0] * power(denominator[1] + places)
-    bottom = denominator[0] * power(numerator[1])
+    top = numerator[0] * power_of_ten(denominator[1] + places)
+    bottom = denominator[0] * power_of_ten(numerator[1])
     if bottom < 0:
         top, bottom = -top, -bottom
     quotient, rest = divmod(top, bottom)
     if 2 * rest > bottom or (2 * rest == bottom and quotient % 2):
         quotient += 1
-    return text((quotient, places))
+    return format_decimal((quotient, places))
 
 
 @cache
-def power(exponent: int) -> int:
-    """Give 10 ** `exponent`, remembered: looked up a million times a minute, few are different."""
+def power_of_ten(exponent: int) -> int:
+    """Return 10 ** `exponent`, remembered: looked up a million times a minute, few are different."""
     return 10**exponent  # type: ignore[no-any-return]  # typeshed: int ** int may be a float; never here, exponent >= 0

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from .decimals import Number, parse, power
+from .decimals import Number, parse_decimal, power_of_ten
 from .model import Metric, Sample
 
 Span = tuple[int, int]
@@ -24,14 +24,14 @@ class Extreme(NamedTuple):
     number: Number
 
 
-class Range(NamedTuple):
+class WindowRange(NamedTuple):
     """The extremes of a window."""
 
     lowest: Extreme
     highest: Extreme
 
 
-NO_RANGES: Mapping[Span, Range] = {}
+NO_RANGES: Mapping[Span, WindowRange] = {}
 
 
 class SlidingRange:
@@ -44,20 +44,20 @@ class SlidingRange:
         self._highs: deque[Extreme] = deque()
 
     def add(self, tick: int, text: str) -> None:
-        new = Extreme(tick, text, parse(text))
+        new = Extreme(tick, text, parse_decimal(text))
         if new.number[0] > 0:
             _push(self._lows, new, _is_at_most)
             _push(self._highs, new, _is_at_least)
 
-    def since(self, start: int) -> Range | None:
+    def since(self, start: int) -> WindowRange | None:
         """Return the extremes from `start` on, and forget what was before; `None` where there is no value."""
         for extremes in (self._lows, self._highs):
             while extremes and extremes[0].tick < start:
                 extremes.popleft()
-        return Range(self._lows[0], self._highs[0]) if self._lows else None
+        return WindowRange(self._lows[0], self._highs[0]) if self._lows else None
 
 
-class _Kept:
+class _MetricRanges:
     """What is kept of one metric."""
 
     __slots__ = ("at", "looked_from", "spans")
@@ -70,7 +70,7 @@ class _Kept:
         self.spans = spans
 
 
-class Ranges:
+class RangeCache:
     """
     The extremes of every metric that somebody looks back on.
 
@@ -78,10 +78,10 @@ class Ranges:
     """
 
     def __init__(self) -> None:
-        self._kept: dict[Metric, _Kept] = {}
+        self._kept: dict[Metric, _MetricRanges] = {}
 
     def is_known(self, metric: Metric, spans: Iterable[Span], before: int, at: int | None = None) -> bool:
-        """Tell whether the spans before a tick are known; of a metric whose record is valid `at`, where that is known."""
+        """Return whether the spans before a tick are known; of a metric whose record is valid `at`, where that is known."""
         kept = self._kept.get(metric)
         return (
             kept is not None
@@ -95,9 +95,9 @@ class Ranges:
         made = {span: SlidingRange() for span in spans}
         for sample in samples:
             _add(made, sample)
-        self._kept[metric] = _Kept(at, made)
+        self._kept[metric] = _MetricRanges(at, made)
 
-    def before(self, metric: Metric, spans: Iterable[Span], tick: int) -> dict[Span, Range]:
+    def before(self, metric: Metric, spans: Iterable[Span], tick: int) -> dict[Span, WindowRange]:
         """Return the extremes of each span before a tick; of one without values nothing."""
         kept = self._kept[metric]
         kept.looked_from = tick
@@ -139,7 +139,7 @@ def _push(extremes: deque[Extreme], new: Extreme, outdoes: Callable[[Number, Num
 def _is_at_most(left: Number, right: Number) -> bool:
     if left[1] == right[1]:
         return left[0] <= right[0]
-    return left[0] * power(right[1]) <= right[0] * power(left[1])
+    return left[0] * power_of_ten(right[1]) <= right[0] * power_of_ten(left[1])
 
 
 def _is_at_least(left: Number, right: Number) -> bool:

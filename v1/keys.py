@@ -126,7 +126,7 @@ def mean(measure: Measure) -> str:
     return f"{OURS}mean:{measure}"
 
 
-def aside(key: str) -> str:
+def staging(key: str) -> str:
     """Name what is put together to take the place of `key`, in the same slot of a cluster."""
     return f"{OURS}next:{{{key}}}"
 
@@ -159,22 +159,22 @@ def budget(provider: str) -> str:
     return f"{OURS}budget:{provider}"
 
 
-def hour_of(tick: int) -> int:
-    """Give the hour whose set holds `tick`: hours are open at their start, closed at their end."""
+def find_hour(tick: int) -> int:
+    """Return the hour whose set holds `tick`: hours are open at their start, closed at their end."""
     return (tick - 1) // HOUR * HOUR
 
 
-def hours(after: int, until: int) -> range:
-    """Give the hours that may hold a tick in (after, until], oldest first."""
-    return range(hour_of(after + 1), hour_of(until) + 1, HOUR)
+def list_hours(after: int, until: int) -> range:
+    """Return the hours that may hold a tick in (after, until], oldest first."""
+    return range(find_hour(after + 1), find_hour(until) + 1, HOUR)
 
 
-def member(sample: Sample) -> str:
+def write_member(sample: Sample) -> str:
     """Write a sample, as seconds after its hour and its numbers: `[60,46572.17,null]`."""
-    return f"[{sample.tick - hour_of(sample.tick)},{','.join(['null' if value is None else value for value in sample.values])}]"
+    return f"[{sample.tick - find_hour(sample.tick)},{','.join(['null' if value is None else value for value in sample.values])}]"
 
 
-def parse(hour: int, written: str) -> Sample:
+def parse_member(hour: int, written: str) -> Sample:
     """Read what `member` wrote of an hour. Raises `ValueError` where it is something else."""
     seconds, *values = written[1:-1].split(",")
     if len(values) != len(MEASURES):
@@ -186,15 +186,15 @@ def parse(hour: int, written: str) -> Sample:
 
 def parse_all(hour: int, members: Iterable[str]) -> list[Sample]:
     """Read what `member` wrote of an hour, in order; what is no sample is left out."""
-    return [parse(hour, each) for each in members if is_sample(each)]
+    return [parse_member(hour, each) for each in members if is_sample(each)]
 
 
 def is_sample(written: str) -> bool:
-    """Tell whether what a set of samples holds has the form that `member` writes."""
+    """Return whether what a set of samples holds has the form that `member` writes."""
     return written.count(",") == len(MEASURES) and written[1:].partition(",")[0].isdecimal()
 
 
-def cut(members: Iterable[str], measure: Measure) -> list[tuple[int, str]]:
+def cut_measure(members: Iterable[str], measure: Measure) -> list[tuple[int, str]]:
     """
     Cut the known numbers of one measure out of samples as they are written, each with its seconds after the hour,
     without reading the others.

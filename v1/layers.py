@@ -28,7 +28,7 @@ _ENCODING = "utf-8-sig"
 """With or without a byte order mark, which some editors put there."""
 
 
-class WrongSettings(Exception):
+class InvalidSettings(Exception):
     """The environment says something that cannot be meant; the message has one line per wrong setting."""
 
 
@@ -37,7 +37,7 @@ class EnvFile(DotEnvSettingsSource):
 
     def __init__(self, settings_cls: type[BaseSettings]) -> None:
         here = None if WITHOUT_FILES in os.environ else ENV_FILE
-        with _named(Path(ENV_FILE)):
+        with _name_file(Path(ENV_FILE)):
             super().__init__(settings_cls, env_file=here, env_file_encoding=_ENCODING)
 
 
@@ -45,7 +45,7 @@ class TomlFile(TomlConfigSettingsSource):
     """Settings from `tracker.toml`."""
 
     def __init__(self, settings_cls: type[BaseSettings]) -> None:
-        with _named(Path(TOML_FILE)):
+        with _name_file(Path(TOML_FILE)):
             super().__init__(settings_cls, None if WITHOUT_FILES in os.environ else TOML_FILE)
 
     def _read_file(self, file_path: Any) -> dict[str, Any]:
@@ -65,17 +65,17 @@ class SecretFiles(PydanticBaseSettingsSource):
         field: FieldInfo,  # noqa: ARG002  # asked for by the class above; the name says all
         field_name: str,
     ) -> tuple[Any, str, bool]:
-        path = str(self._given.get(file_of(field_name)) or "").strip()
+        path = str(self._given.get(name_file_setting(field_name)) or "").strip()
         return (self._read(field_name, Path(path)) if path else None), field_name, False
 
     def _read(self, name: str, path: Path) -> str:
         setting = f"{self.config['env_prefix']}{name.upper()}"
         if self._given.get(name):
-            raise WrongSettings(f"{setting} and {setting}{SUFFIX} are both set; one must go")
-        with _named(path, f"{setting}{SUFFIX}: "):
+            raise InvalidSettings(f"{setting} and {setting}{SUFFIX} are both set; one must go")
+        with _name_file(path, f"{setting}{SUFFIX}: "):
             text = path.read_text(encoding=_ENCODING).strip()
         if not text:
-            raise WrongSettings(f"{setting}{SUFFIX}: {path.absolute()} is empty")
+            raise InvalidSettings(f"{setting}{SUFFIX}: {path.absolute()} is empty")
         return text
 
     def __call__(self) -> dict[str, Any]:
@@ -84,20 +84,20 @@ class SecretFiles(PydanticBaseSettingsSource):
         return {name: text for name, text in found.items() if text is not None}
 
 
-def file_of(name: str) -> str:
+def name_file_setting(name: str) -> str:
     """Return the name of the setting that names the file of a secret."""
     return f"{name}{SUFFIX.lower()}"
 
 
-def layers(kind: type[BaseSettings], secrets: frozenset[str]) -> list[PydanticBaseSettingsSource]:
+def make_layers(kind: type[BaseSettings], secrets: frozenset[str]) -> list[PydanticBaseSettingsSource]:
     """Return all sources, those that win first."""
     found: list[PydanticBaseSettingsSource] = []
-    for source, given in written(kind):
+    for source, given in list_written(kind):
         found += [source, SecretFiles(kind, secrets, given)]
     return found
 
 
-def written(kind: type[BaseSettings]) -> Iterator[tuple[PydanticBaseSettingsSource, dict[str, object]]]:
+def list_written(kind: type[BaseSettings]) -> Iterator[tuple[PydanticBaseSettingsSource, dict[str, object]]]:
     """Yield each place where settings are written, and what is written there, by the setting's name in small letters."""
     prefix = str(kind.model_config["env_prefix"]).lower()
     for source in (EnvSettingsSource(kind), EnvFile(kind)):
@@ -108,13 +108,13 @@ def written(kind: type[BaseSettings]) -> Iterator[tuple[PydanticBaseSettingsSour
 
 
 @contextmanager
-def _named(path: Path, setting: str = "") -> Iterator[None]:
+def _name_file(path: Path, setting: str = "") -> Iterator[None]:
     """Say of what goes wrong with a file which one it is."""
     try:
         yield
     except OSError as error:
-        raise WrongSettings(f"{setting}{path.absolute()} cannot be read: {error.strerror or error}") from error
+        raise InvalidSettings(f"{setting}{path.absolute()} cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        raise WrongSettings(f"{setting}{path.absolute()} cannot be read: it is not UTF-8") from error
+        raise InvalidSettings(f"{setting}{path.absolute()} cannot be read: it is not UTF-8") from error
     except ValueError as error:
-        raise WrongSettings(f"{setting}{path.absolute()} cannot be read: {error}") from error
+        raise InvalidSettings(f"{setting}{path.absolute()} cannot be read: {error}") from error

@@ -24,7 +24,7 @@ LONGEST = 16_000
 log = structlog.get_logger()
 
 
-def configure(settings: Settings) -> None:
+def configure_logs(settings: Settings) -> None:
     """
     Send every log line, ours and the libraries', where the settings say, without any of their secrets.
 

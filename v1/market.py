@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 from .model import Metric
-from .records import Found, Heard, Step, advance
+from .records import PriorState, SourceReading, StateUpdate, advance
 
 
-def moved_on(
-    at: int, metrics: Sequence[Metric], heard: Mapping[Metric, Heard], found: Sequence[Found]
-) -> Sequence[Step]:
+def advance_all(
+    at: int, metrics: Sequence[Metric], heard: Mapping[Metric, SourceReading], found: Sequence[PriorState]
+) -> Sequence[StateUpdate]:
     """Compute the step of each metric; those with nothing to move are left out."""
     steps = [advance(metric, at, heard.get(metric), held) for metric, held in zip(metrics, found, strict=True)]
     return [step for step in steps if step is not None]

@@ -82,7 +82,7 @@ class Candle(NamedTuple):
     """Traded in the base currency."""
 
 
-class Place(NamedTuple):
+class RankPlace(NamedTuple):
     """A metric's place among all metrics by one measure."""
 
     metric: Metric

@@ -17,7 +17,7 @@ from functools import partial
 from math import isqrt
 from typing import NamedTuple
 
-from .decimals import Number, power
+from .decimals import Number, power_of_ten
 
 # Bits kept of a square root before the one rounding: 53 for the answer, and the rest to tell on
 # which side of a rounding boundary it lies. One root in 2 ** 17 needs a second, longer try.
@@ -34,21 +34,21 @@ class Moments(NamedTuple):
     squares: int
     """Sum of squares, in units of 10 ** -(2 places)."""
 
-    def slide(self, come: Iterable[Number], gone: Iterable[Number] = ()) -> "Moments":
+    def update(self, come: Iterable[Number], gone: Iterable[Number] = ()) -> "Moments":
         """Add what came and take out what went. To replace a number, it goes and the new one comes."""
         places, n, total, squares = self
         for units, number_places in come:
             if number_places > places:
-                total *= power(number_places - places)
-                squares *= power(2 * (number_places - places))
+                total *= power_of_ten(number_places - places)
+                squares *= power_of_ten(2 * (number_places - places))
                 places = number_places
-            scaled = units if number_places == places else units * power(places - number_places)
+            scaled = units if number_places == places else units * power_of_ten(places - number_places)
             n += 1
             total += scaled
             squares += scaled * scaled
         for units, number_places in gone:
             # What leaves once came, so it is never finer than the series.
-            scaled = units if number_places == places else units * power(places - number_places)
+            scaled = units if number_places == places else units * power_of_ten(places - number_places)
             n -= 1
             total -= scaled
             squares -= scaled * scaled
@@ -62,31 +62,31 @@ of_four = partial(tuple.__new__, Moments)
 NOTHING = Moments(0, 0, 0, 0)
 
 
-def of(numbers: Iterable[Number]) -> Moments:
-    """Give the moments of some numbers, from scratch."""
-    return NOTHING.slide(numbers)
+def count_moments(numbers: Iterable[Number]) -> Moments:
+    """Return the moments of some numbers, from scratch."""
+    return NOTHING.update(numbers)
 
 
-def same(left: Moments, right: Moments) -> bool:
-    """Tell whether both hold the same numbers' moments, be it at different powers of ten."""
+def are_same_moments(left: Moments, right: Moments) -> bool:
+    """Return whether both hold the same numbers' moments, be it at different powers of ten."""
     places = max(left.places, right.places)
     return _at(left, places) == _at(right, places)
 
 
 def _at(moments: Moments, places: int) -> Moments:
     finer = places - moments.places
-    return Moments(places, moments.n, moments.total * power(finer), moments.squares * power(2 * finer))
+    return Moments(places, moments.n, moments.total * power_of_ten(finer), moments.squares * power_of_ten(2 * finer))
 
 
-def mean(moments: Moments) -> float | None:
-    """Give total / n, correctly rounded; `None` of nothing."""
+def round_mean_of(moments: Moments) -> float | None:
+    """Return total / n, correctly rounded; `None` of nothing."""
     if not moments.n:
         return None
     # Python divides two integers of any size with one correct rounding.
-    return moments.total / (moments.n * power(moments.places))
+    return moments.total / (moments.n * power_of_ten(moments.places))
 
 
-class Spread(NamedTuple):
+class Dispersion(NamedTuple):
     """How much a series moves, two ways."""
 
     stddev: float
@@ -95,20 +95,20 @@ class Spread(NamedTuple):
     """Coefficient of variation: deviation / |mean|; `None` where the mean is zero."""
 
 
-def spread(moments: Moments) -> Spread | None:
-    """Give deviation and coefficient of variation, each correctly rounded; `None` of nothing."""
+def measure_dispersion(moments: Moments) -> Dispersion | None:
+    """Return deviation and coefficient of variation, each correctly rounded; `None` of nothing."""
     places, n, total, squares = moments
     if not n:
         return None
     variance = n * squares - total * total  # in units of (10 ** -places / n) ** 2
     if not variance:
-        return Spread(0.0, 0.0 if total else None)
-    return _roots_over(variance, n * power(places), abs(total))
+        return Dispersion(0.0, 0.0 if total else None)
+    return _roots_over(variance, n * power_of_ten(places), abs(total))
 
 
-def _roots_over(square: int, first: int, second: int, bits: int = _ROOT_BITS) -> Spread:
+def _roots_over(square: int, first: int, second: int, bits: int = _ROOT_BITS) -> Dispersion:
     """
-    Give sqrt(square) / first and sqrt(square) / second, correctly rounded; `None` for second = 0.
+    Return sqrt(square) / first and sqrt(square) / second, correctly rounded; `None` for second = 0.
 
     The root is cut to an integer of at least `bits` bits, so the true one lies between root and
     root + 1. Where both ends round to the same float, that float is right, because rounding keeps
@@ -121,15 +121,15 @@ def _roots_over(square: int, first: int, second: int, bits: int = _ROOT_BITS) ->
     one: float = root / first_scale
     other: float | None = root / second_scale if second else None
     if one == (root + 1) / first_scale and (other is None or other == (root + 1) / second_scale):
-        return Spread(one, other)
+        return Dispersion(one, other)
     if root * root == shifted:
-        return Spread(one, other)
+        return Dispersion(one, other)
     return _roots_over(square, first, second, 2 * bits)
 
 
-def exceeds(value: Number, factor: Number, baseline: Moments) -> bool:
+def is_exceeded(value: Number, factor: Number, baseline: Moments) -> bool:
     """
-    Tell whether value > factor x mean of the baseline, in integers: exactly `factor` x does not exceed.
+    Return whether value > factor x mean of the baseline, in integers: exactly `factor` x does not exceed.
 
     A mean of zero or below, or of nothing, is exceeded by nothing: there "three times as much" means nothing.
     """
@@ -139,4 +139,4 @@ def exceeds(value: Number, factor: Number, baseline: Moments) -> bool:
     value_units, value_places = value
     factor_units, factor_places = factor
     # value * n > factor * total, both sides brought to units of 10 ** -(all places).
-    return value_units * n * power(places + factor_places) > factor_units * total * power(value_places)
+    return value_units * n * power_of_ten(places + factor_places) > factor_units * total * power_of_ten(value_places)

@@ -26,29 +26,32 @@ class Redaction:
     def __init__(self) -> None:
         self._secrets: frozenset[str] = frozenset()
         self._addresses: frozenset[str] = frozenset()
-        self._secret = self._private = _any_of(())
+        self._secret = self._private = _make_pattern(())
 
     def remember(self, secrets: Iterable[str], addresses: Iterable[str] = ()) -> None:
         """Hide `secrets` from now on, and `addresses` from strangers."""
-        self._secrets |= {form for secret in secrets for form in _forms(secret) if len(form) >= SHORTEST}
-        self._addresses |= {form for address in addresses for form in _forms(address) if form}
-        self._secret, self._private = _any_of(self._secrets), _any_of(self._secrets | self._addresses, r"(?<!\w)")
+        self._secrets |= {form for secret in secrets for form in _list_forms(secret) if len(form) >= SHORTEST}
+        self._addresses |= {form for address in addresses for form in _list_forms(address) if form}
+        self._secret, self._private = (
+            _make_pattern(self._secrets),
+            _make_pattern(self._secrets | self._addresses, r"(?<!\w)"),
+        )
 
     def __call__(self, text: str) -> str:
         """Return `text` without secrets, for our own people: log lines, records of deliveries."""
-        return without_passwords(self._secret.sub(HIDDEN, text))
+        return hide_passwords(self._secret.sub(HIDDEN, text))
 
     def for_strangers(self, text: str) -> str:
         """Return `text` without secrets, and without the addresses of our servers."""
-        return without_passwords(self._private.sub(HIDDEN, self._secret.sub(HIDDEN, text)))
+        return hide_passwords(self._private.sub(HIDDEN, self._secret.sub(HIDDEN, text)))
 
 
-def without_passwords(text: str) -> str:
+def hide_passwords(text: str) -> str:
     """Return `text` with the password of every URL in it hidden."""
     return _USERINFO.sub(rf"\1:{HIDDEN}@", text)
 
 
-def secrets_of(url: str) -> set[str]:
+def find_secrets(url: str) -> set[str]:
     """Return what of a URL is secret: its password, and what its query calls a password, key or token."""
     try:
         parts = urlsplit(url)
@@ -58,13 +61,13 @@ def secrets_of(url: str) -> set[str]:
     return {password} | {value for name, value in parse_qsl(parts.query) if _NAMES.search(name)}
 
 
-def parts_of(url: str) -> set[str]:
+def find_secret_parts(url: str) -> set[str]:
     """Return a URL that is secret as a whole, and what of it is a secret by itself. Names of hosts are not."""
     rest = url.partition("://")[2]
     return {url, rest} | {part for part in _BETWEEN_PARTS.split(rest) if len(part) >= SHORTEST_PART and "." not in part}
 
 
-def addresses_of(url: str) -> set[str]:
+def find_addresses(url: str) -> set[str]:
     """Return where a URL leads: its host, with and without the port, and the path of a socket or a file."""
     try:
         parts = urlsplit(url)
@@ -75,14 +78,14 @@ def addresses_of(url: str) -> set[str]:
     return found | ({parts.path} if parts.scheme.startswith(("unix", "sqlite")) else set())
 
 
-def _forms(text: str) -> set[str]:
+def _list_forms(text: str) -> set[str]:
     """Return how a text may be written where it is quoted: as it is, for URLs, in JSON, in Python."""
     plain = {text, text.strip(), unquote(text)}
     written = {form for each in plain for form in (each, quote(each, safe=""), quote(each), quote_plus(each))}
     return written | {form for each in plain for form in (json.dumps(each)[1:-1], repr(each)[1:-1])}
 
 
-def _any_of(texts: Iterable[str], before: str = "") -> re.Pattern[str]:
+def _make_pattern(texts: Iterable[str], before: str = "") -> re.Pattern[str]:
     # The longest first: a secret may begin as another does. Of nothing, what never matches.
     written = "|".join(re.escape(text) for text in sorted(texts, key=len, reverse=True))
     return re.compile(f"{before}(?:{written})" if written else r"(?!)")

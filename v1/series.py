@@ -15,16 +15,16 @@ from fractions import Fraction
 from itertools import groupby, pairwise
 from typing import NamedTuple
 
-from .decimals import parse
+from .decimals import parse_decimal
 from .model import DAY
-from .moments import mean, of
+from .moments import count_moments, round_mean_of
 
 Point = tuple[int, str | None]
 """(tick, number)"""
 Known = tuple[int, str]
 
 
-class Agg(StrEnum):
+class Aggregation(StrEnum):
     """Which number stands for all samples of a step."""
 
     LAST = "last"
@@ -34,7 +34,7 @@ class Agg(StrEnum):
     FIRST = "first"
 
 
-class Fill(StrEnum):
+class SeriesFill(StrEnum):
     """What stands where there is no sample."""
 
     NONE = "none"
@@ -46,7 +46,7 @@ class Fill(StrEnum):
     """On the straight line between both neighbours; null at the ends."""
 
 
-class Span(NamedTuple):
+class StepGrid(NamedTuple):
     """Which points a series has: every multiple of `step` from `first` to `last`, both included."""
 
     first: int
@@ -54,63 +54,65 @@ class Span(NamedTuple):
     step: int
 
     @property
-    def ticks(self) -> range:
+    def list_ticks(self) -> range:
         return range(self.first, self.last + 1, self.step)
 
 
-def end_of(tick: int, step: int) -> int:
-    """Give the end of the step that holds `tick`."""
+def find_step_end(tick: int, step: int) -> int:
+    """Return the end of the step that holds `tick`."""
     return -(-tick // step) * step
 
 
-def kept(newest: int, step: int) -> Span:
-    """Give the points of the kept day: from the first step that lies wholly in it to the one that holds `newest`."""
-    return Span(end_of(newest - DAY, step) + step, end_of(newest, step), step)
+def make_kept_grid(newest: int, step: int) -> StepGrid:
+    """Return the points of the kept day: from the first step that lies wholly in it to the one that holds `newest`."""
+    return StepGrid(find_step_end(newest - DAY, step) + step, find_step_end(newest, step), step)
 
 
-def cut(span: Span, start: int, end: int) -> Span:
-    """Give the points of `span` with start <= tick <= end."""
-    return Span(max(span.first, end_of(start, span.step)), min(span.last, end // span.step * span.step), span.step)
+def clip_grid(span: StepGrid, start: int, end: int) -> StepGrid:
+    """Return the points of `span` with start <= tick <= end."""
+    return StepGrid(
+        max(span.first, find_step_end(start, span.step)), min(span.last, end // span.step * span.step), span.step
+    )
 
 
-def grouped(samples: Iterable[Known], step: int, agg: Agg) -> list[Point]:
-    """Give one point for each step that holds a sample. The samples come oldest first."""
+def group_by_step(samples: Iterable[Known], step: int, agg: Aggregation) -> list[Point]:
+    """Return one point for each step that holds a sample. The samples come oldest first."""
     return [
         (end, _AGGREGATES[agg]([value for _, value in group]))
-        for end, group in groupby(samples, key=lambda sample: end_of(sample[0], step))
+        for end, group in groupby(samples, key=lambda sample: find_step_end(sample[0], step))
     ]
 
 
 def _mean(values: Sequence[str]) -> str:
-    return repr(mean(of([parse(value) for value in values])))
+    return repr(round_mean_of(count_moments([parse_decimal(value) for value in values])))
 
 
 # Decimal compares exactly, whatever its context rounds to, and the winner's own text is the answer.
 _AGGREGATES = {
-    Agg.LAST: lambda values: values[-1],
-    Agg.FIRST: lambda values: values[0],
-    Agg.MIN: lambda values: min(values, key=Decimal),
-    Agg.MAX: lambda values: max(values, key=Decimal),
-    Agg.MEAN: _mean,
+    Aggregation.LAST: lambda values: values[-1],
+    Aggregation.FIRST: lambda values: values[0],
+    Aggregation.MIN: lambda values: min(values, key=Decimal),
+    Aggregation.MAX: lambda values: max(values, key=Decimal),
+    Aggregation.MEAN: _mean,
 }
 
 
-def filled(points: Sequence[Point], span: Span, fill: Fill) -> list[Point]:
-    """Give a point for every tick of `span`; `points` lie on it, oldest first."""
+def fill_points(points: Sequence[Point], span: StepGrid, fill: SeriesFill) -> list[Point]:
+    """Return a point for every tick of `span`; `points` lie on it, oldest first."""
     known = dict(points)
-    if fill is Fill.LINEAR:
-        known |= _between([(tick, value) for tick, value in points if value is not None], span.step)
+    if fill is SeriesFill.LINEAR:
+        known |= _interpolate([(tick, value) for tick, value in points if value is not None], span.step)
     whole: list[Point] = []
-    for tick in span.ticks:
+    for tick in span.list_ticks:
         value = known.get(tick)
-        if value is None and fill is Fill.PREVIOUS and whole:
+        if value is None and fill is SeriesFill.PREVIOUS and whole:
             value = whole[-1][1]
         whole.append((tick, value))
     return whole
 
 
-def _between(points: Sequence[Known], step: int) -> dict[int, str]:
-    """Give the numbers on the straight lines between neighbours that are more than a step apart."""
+def _interpolate(points: Sequence[Known], step: int) -> dict[int, str]:
+    """Return the numbers on the straight lines between neighbours that are more than a step apart."""
     numbers = {}
     for (left, left_value), (right, right_value) in pairwise(points):
         if right - left <= step:

@@ -26,10 +26,10 @@ from pydantic_settings import (
 )
 
 from . import checks
-from .layers import WITHOUT_FILES, WrongSettings, layers
-from .redaction import addresses_of, secrets_of, without_passwords
+from .layers import WITHOUT_FILES, InvalidSettings, make_layers
+from .redaction import find_addresses, find_secrets, hide_passwords
 
-__all__ = ["PREFIX", "WITHOUT_FILES", "Settings", "Words", "WrongSettings", "words"]
+__all__ = ["PREFIX", "WITHOUT_FILES", "InvalidSettings", "Settings", "WordList", "split_words"]
 
 PREFIX = "TRACKER_"
 SOCKET = "redis.sock"
@@ -37,7 +37,7 @@ ARCHIVE = "archive.db"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 RedisUrl = Annotated[AnyUrl, UrlConstraints(allowed_schemes=["redis", "rediss", "unix"])]
-Words = Annotated[tuple[str, ...], NoDecode]
+WordList = Annotated[tuple[str, ...], NoDecode]
 """A list, written with commas between."""
 
 OUR_PATHS = (str(__package__), "latest", "health", "docs", "redoc", "page", "openapi.json")
@@ -50,7 +50,7 @@ _SHOWN = frozenset({"database_url", "redis_url"})
 """Secrets that are shown when they are wrong, without the password in them."""
 _HOST = re.compile(r"[A-Za-z0-9_.-]+|\[[0-9a-fA-F:.]+\]|\*")
 
-words = checks.listed
+split_words = checks.split_words
 
 
 class Settings(BaseSettings):
@@ -70,17 +70,17 @@ class Settings(BaseSettings):
     """Where the embedded server keeps its files."""
     interval: Annotated[int, Field(ge=1, le=3600)] = 60
     """Seconds between two ticks."""
-    api_keys: Words = ()
+    api_keys: WordList = ()
     """Who may ask, by `Authorization: Bearer KEY`; empty: everybody."""
     root_path: str | None = None
     """The path below which a proxy serves the API and the page: `/tracker`."""
-    cors_origins: Words = ()
+    cors_origins: WordList = ()
     """Web pages of which origins may ask: `https://example.org`, or `*`."""
     open: bool = False
     """Listen beyond this machine although there are no keys."""
     public_url: AnyHttpUrl | None = None
     """Where people reach the page, for the links in messages; else `http://` and `bind`."""
-    hosts: Words = ()
+    hosts: WordList = ()
     """Further names that the API may be asked by, beside `bind`, `public_url`, `localhost` and every IP address; `*`: any."""
     connections: Annotated[int, Field(ge=8, le=100_000)] = 512
     """Connections to the API at once, at most."""
@@ -105,13 +105,13 @@ class Settings(BaseSettings):
         """Take the blanks and line ends off that a file or a shell has put around it; a value of blanks is none."""
         if not isinstance(value, str):
             return value
-        text = checks.bare(value)
+        text = checks.strip_text(value)
         return text if text or not value else cls.model_fields[str(info.field_name)].get_default()
 
     @field_validator("api_keys", "cors_origins", "hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return words(value)
+        return split_words(value)
 
     @field_validator("database_url")
     @classmethod
@@ -130,29 +130,29 @@ class Settings(BaseSettings):
                 "or postgresql+asyncpg://user:password@host/database"
             )
         address = f"{driven}://{rest}"
-        return address if kind == "sqlite" else checks.postgresql_address(address)
+        return address if kind == "sqlite" else checks.check_postgresql_address(address)
 
     @field_validator("redis_url")
     @classmethod
     def _is_a_redis(cls, value: AnyUrl | None) -> AnyUrl | None:
         if value is not None:
-            checks.redis_address(str(value))
+            checks.check_redis_address(str(value))
         return value
 
     @field_validator("bind")
     @classmethod
     def _is_an_address(cls, value: str) -> str:
-        return checks.host_and_port(value)
+        return checks.check_host_and_port(value)
 
     @field_validator("api_keys")
     @classmethod
     def _are_keys(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(checks.api_key(each) for each in value)
+        return tuple(checks.check_api_key(each) for each in value)
 
     @field_validator("cors_origins")
     @classmethod
     def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(checks.origin(each) for each in value)
+        return tuple(checks.check_origin(each) for each in value)
 
     @field_validator("root_path")
     @classmethod
@@ -210,18 +210,18 @@ class Settings(BaseSettings):
         given = [getattr(self, name) for name in type(self).model_fields]
         hidden = {value.get_secret_value() for value in given if isinstance(value, SecretStr)}
         urls = [str(value) for value in given if isinstance(value, AnyUrl | AnyHttpUrl)] + [self.archive_address]
-        return frozenset({*hidden, *self.api_keys, *(secret for url in urls for secret in secrets_of(url))} - {""})
+        return frozenset({*hidden, *self.api_keys, *(secret for url in urls for secret in find_secrets(url))} - {""})
 
     @property
     def addresses(self) -> frozenset[str]:
         """Where our servers are, which is nobody's business who has no key."""
-        return frozenset(addresses_of(self.redis_address) | addresses_of(self.archive_address))
+        return frozenset(find_addresses(self.redis_address) | find_addresses(self.archive_address))
 
     @classmethod
     def settings_customise_sources(
         cls, settings_cls: type[BaseSettings], *_: PydanticBaseSettingsSource, **named: PydanticBaseSettingsSource
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (named["init_settings"], *layers(settings_cls, cls.secret_names))
+        return (named["init_settings"], *make_layers(settings_cls, cls.secret_names))
 
     @classmethod
     def load(cls, **given: Any) -> Self:
@@ -229,9 +229,9 @@ class Settings(BaseSettings):
         try:
             return cls(**given)
         except ValidationError as error:
-            raise WrongSettings("\n".join(cls._line(detail) for detail in error.errors())) from error
+            raise InvalidSettings("\n".join(cls._line(detail) for detail in error.errors())) from error
         except (SettingsError, ValueError, OSError, RecursionError) as error:
-            raise WrongSettings(f"the settings cannot be read: {error}") from error
+            raise InvalidSettings(f"the settings cannot be read: {error}") from error
 
     @classmethod
     def _line(cls, detail: ErrorDetails) -> str:
@@ -240,5 +240,5 @@ class Settings(BaseSettings):
             return reason
         name = str(detail["loc"][0])
         # Whoever reads the log need not know a secret. Of an address its password is one.
-        shown = "what is set" if name in cls.secret_names - _SHOWN else without_passwords(repr(detail["input"]))
+        shown = "what is set" if name in cls.secret_names - _SHOWN else hide_passwords(repr(detail["input"]))
         return f"{PREFIX}{name.upper()}: {shown} is not accepted: {reason}"

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from .model import HOUR, MEASURES, Measure
-from .records import Record
+from .records import MetricState
 
 LATE_INTERVALS = 3
 """So many intervals without a sample are late: one may be lost, two are a coincidence."""
@@ -28,7 +28,7 @@ _PRICE = MEASURES.index(Measure.PRICE)
 _INTERVAL_VOLUME = MEASURES.index(Measure.INTERVAL_VOLUME)
 
 
-class State(StrEnum):
+class Freshness(StrEnum):
     """How far a metric's newest sample can be trusted."""
 
     LIVE = "live"
@@ -49,34 +49,34 @@ class Health(StrEnum):
     UNREADY = "unready"
 
 
-def state(record: Record, tick: int | None, now: int, interval: int) -> State:
+def judge_freshness(record: MetricState, tick: int | None, now: int, interval: int) -> Freshness:
     """Judge a metric by the newest committed tick, and that one by the clock: a worker that stopped commits none."""
     newest_tick = max(tick or 0, record.newest)
     if is_ahead(newest_tick, now, interval):
-        return State.STALE
-    if record.newest < newest_tick - LATE_INTERVALS * interval or is_late(newest_tick, now, interval):
-        return State.STALE
+        return Freshness.STALE
+    if record.newest < newest_tick - LATE_INTERVALS * interval or is_late_tick(newest_tick, now, interval):
+        return Freshness.STALE
     price = record.hour[_PRICE]
     enough = max(2, min(ENOUGH, HOUR // interval // 2))
     is_flat = price.n >= enough and price.n * price.squares == price.total * price.total
     if is_flat and record.hour[_INTERVAL_VOLUME].total > 0:
-        return State.FROZEN
+        return Freshness.FROZEN
     if record.provider_time is not None and record.provider_time < record.newest - HOUR:
-        return State.FROZEN
-    return State.LIVE
+        return Freshness.FROZEN
+    return Freshness.LIVE
 
 
-def is_late(tick: int, now: int, interval: int) -> bool:
-    """Tell whether `tick` is too long ago for the newest one."""
+def is_late_tick(tick: int, now: int, interval: int) -> bool:
+    """Return whether `tick` is too long ago for the newest one."""
     return now - tick > max(LATE_INTERVALS * interval, LATE_SECONDS)
 
 
 def is_ahead(tick: int, now: int, interval: int) -> bool:
-    """Tell whether `tick` lies so far in the future that the clock of whoever made it, or ours, must be wrong."""
+    """Return whether `tick` lies so far in the future that the clock of whoever made it, or ours, must be wrong."""
     return tick - now > max(LATE_INTERVALS * interval, LATE_SECONDS)
 
 
-def troubles(top: Mapping[str, Mapping[str, Any]], now: int) -> list[str]:
+def describe_toplist_faults(top: Mapping[str, Mapping[str, Any]], now: int) -> list[str]:
     """Say what is not as it should be with the roles that make the top list; one that is off is none of that."""
     found = []
     for role, said in top.items():
@@ -95,7 +95,7 @@ def troubles(top: Mapping[str, Mapping[str, Any]], now: int) -> list[str]:
     return found
 
 
-def health(
+def judge_health(
     tick: int | None,
     now: int,
     interval: int,
@@ -110,7 +110,7 @@ def health(
         return Health.UNREADY, ["there was no tick yet: is the worker running?", *failing]
     if is_ahead(tick, now, interval):
         return Health.UNREADY, [f"the newest tick lies {tick - now} s in the future: {AHEAD_HELP}", *failing]
-    if is_late(tick, now, interval):
+    if is_late_tick(tick, now, interval):
         late = f"the newest tick is {now - tick} s old, with one every {interval} s: is the worker running?"
         return Health.UNREADY, [late, *failing]
     return (Health.DEGRADED if failing else Health.READY), failing

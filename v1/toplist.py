@@ -35,7 +35,7 @@ class RankedCoin(NamedTuple):
     """Traded in the last 24 hours, in USD."""
 
 
-class About(NamedTuple):
+class ListOrigin(NamedTuple):
     """Where a list is from."""
 
     source: str
@@ -53,14 +53,14 @@ class About(NamedTuple):
 _Coin = TypeVar("_Coin", PricedCoin, RankedCoin)
 
 
-class Listing(NamedTuple, Generic[_Coin]):
+class ProviderList(NamedTuple, Generic[_Coin]):
     """One list of one provider."""
 
-    about: About
+    about: ListOrigin
     coins: Sequence[_Coin]
 
 
-class Coin(NamedTuple):
+class TopCoin(NamedTuple):
     """One row of the top list."""
 
     rank: int
@@ -75,26 +75,26 @@ class Coin(NamedTuple):
     """When the volume is from: CryptoCompare dates no volumes, so the minute it was asked for."""
 
 
-class Snapshot(NamedTuple):
+class TopList(NamedTuple):
     """The top list of one minute."""
 
     at: int
-    coins: Sequence[Coin]
-    prices: About
-    ranks: About
+    coins: Sequence[TopCoin]
+    prices: ListOrigin
+    ranks: ListOrigin
     margin: int
     """How late a list may come, in seconds; see `is_late`."""
 
     @property
-    def unpriced(self) -> int:
+    def count_unpriced(self) -> int:
         """How many coins have no price."""
         return sum(coin.price_usd is None for coin in self.coins)
 
 
-def merge(at: int, prices: Listing[PricedCoin], ranks: Listing[RankedCoin], margin: int) -> Snapshot:
+def merge_lists(at: int, prices: ProviderList[PricedCoin], ranks: ProviderList[RankedCoin], margin: int) -> TopList:
     """Make the top list of minute `at` of the newest prices and the newest ranks."""
     priced = _by_id(prices.coins)
-    rows: list[Coin] = []
+    rows: list[TopCoin] = []
     seen: set[int] = set()
     for coin in ranks.coins:
         if coin.id is not None:
@@ -103,7 +103,7 @@ def merge(at: int, prices: Listing[PricedCoin], ranks: Listing[RankedCoin], marg
             seen.add(coin.id)
         known = None if coin.id is None else priced.get(coin.id)
         rows.append(
-            Coin(
+            TopCoin(
                 len(rows) + 1,
                 coin.id,
                 coin.symbol,
@@ -114,11 +114,11 @@ def merge(at: int, prices: Listing[PricedCoin], ranks: Listing[RankedCoin], marg
                 ranks.about.at,
             )
         )
-    return Snapshot(
+    return TopList(
         at,
         rows,
-        _counted(prices.about, len(prices.coins) - len(priced)),
-        _counted(ranks.about, len(ranks.coins) - len(rows)),
+        _with_doubles_counted(prices.about, len(prices.coins) - len(priced)),
+        _with_doubles_counted(ranks.about, len(ranks.coins) - len(rows)),
         margin,
     )
 
@@ -132,23 +132,23 @@ def _by_id(coins: Sequence[PricedCoin]) -> dict[int, PricedCoin]:
     return found
 
 
-def _counted(about: About, doubles: int) -> About:
+def _with_doubles_counted(about: ListOrigin, doubles: int) -> ListOrigin:
     return about._replace(left_out={**about.left_out, "id twice": doubles}) if doubles else about
 
 
-def is_late(about: About, at: int, margin: int) -> bool:
-    """Tell whether at `at` a newer list should be there: its interval is over, and the margin too."""
+def is_late_list(about: ListOrigin, at: int, margin: int) -> bool:
+    """Return whether at `at` a newer list should be there: its interval is over, and the margin too."""
     return at - about.at > about.interval + margin
 
 
-def is_due(about: About | None, at: int) -> bool:
-    """Tell whether minute `at` should have a newer list than this one."""
+def is_list_due(about: ListOrigin | None, at: int) -> bool:
+    """Return whether minute `at` should have a newer list than this one."""
     return about is None or about.at + about.interval <= at
 
 
-def reach(snapshot: Snapshot) -> int:
+def find_reach(snapshot: TopList) -> int:
     """
-    Give for how many seconds after its minute a snapshot may stand for a minute that has none.
+    Return for how many seconds after its minute a snapshot may stand for a minute that has none.
 
     As long as the slower of its two lists is good for: over a gap of one interval nobody is sent away.
     """

@@ -13,41 +13,41 @@ import typer
 
 from worker import rules
 from worker.archiver import BEATS, Archiver
-from worker.archiving import archiving
-from worker.beats import beats
-from worker.channels import channels
-from worker.clock import Clock, SetBack
-from worker.future import drop_future, drop_if_far, drop_lists_if_far, keep_saying, until_right
+from worker.archiving import open_archiving
+from worker.beats import ticks
+from worker.channels import open_channels
+from worker.clock import ClockSetBack, WatchedClock
+from worker.future import drop_future, drop_if_far, drop_lists_if_far, report_clock, wait_until_right
 from worker.latest import (
-    Delivered,
+    DeliveryReader,
     FutureLists,
-    Listings,
-    Plans,
+    ListStore,
+    QuotaStore,
     TopArchiveWriter,
     TopWriter,
     Verifier,
     connect,
     connect_archive,
 )
-from worker.live import Live
-from worker.process import feeding, finish, read_settings, stop, where_typed
-from worker.progress import progress
-from worker.rebuild import rebuild
-from worker.recording import BadRecording, Recording, open_recording
+from worker.live import Sampler
+from worker.process import exit_with, hold_feeder_lease, read_settings, resolve_typed_path, run_until_done
+from worker.progress import show_progress
+from worker.rebuild import rebuild_day
+from worker.recording import InvalidRecording, Recording, open_recording
 from worker.replay import replay
 from worker.settings import WorkerSettings
 from worker.sources import dates
-from worker.times import ending, iso
+from worker.times import format_iso, shift_recording
 from worker.top import roles
-from worker.top.planning import planned
-from worker.trial import trial
+from worker.top.planning import describe_plan
+from worker.trial import send_test
 from worker.wiring import (
     MOST_PATIENCE,
     list_addresses,
     make_listers,
-    open_dispatch,
+    open_dispatcher,
     open_heartbeat,
-    open_rulebook,
+    open_rule_provider,
     open_sessions,
     open_sources,
     open_store,
@@ -87,24 +87,26 @@ def run(
     settings, wanted = read_settings(), [role.strip() for each in only or ROLES for role in each.split(",")]
     unknown = next((role for role in wanted if role not in ROLES), None)
     if unknown is not None:
-        stop(f"--only: {unknown!r} is not accepted; accepted: {', '.join(ROLES)}", 2)
-    off = roles.off(settings, wanted) if only else None
+        exit_with(f"--only: {unknown!r} is not accepted; accepted: {', '.join(ROLES)}", 2)
+    off = roles.find_obstacle(settings, wanted) if only else None
     if off:
-        stop(f"--only: {off.reason}", 2)
-    finish(_run(settings, wanted))
+        exit_with(f"--only: {off.reason}", 2)
+    run_until_done(_run(settings, wanted))
 
 
 @app.command()
 def plan() -> None:
     """Say what the settings come to: calls, credits, and bytes in Redis and in the archive."""
-    print("\n".join(planned(read_settings())))
+    print("\n".join(describe_plan(read_settings())))
 
 
 @app.command("replay")
 def replay_command(
     folder: Annotated[
         Path,
-        typer.Argument(callback=where_typed, help="A folder of PAIR.csv or PAIR.csv.gz with one-minute candles."),
+        typer.Argument(
+            callback=resolve_typed_path, help="A folder of PAIR.csv or PAIR.csv.gz with one-minute candles."
+        ),
     ],
     exchange: Annotated[str | None, typer.Option(help="Name of the exchange; else the folder's first word.")] = None,
     until: Annotated[
@@ -117,10 +119,10 @@ def replay_command(
     try:
         recording = open_recording(folder, exchange)
         if until is not None:
-            recording = ending(recording, until, settings.interval)
-    except (BadRecording, ValueError) as error:
-        stop(str(error), 2)
-    finish(_replay(settings, recording))
+            recording = shift_recording(recording, until, settings.interval)
+    except (InvalidRecording, ValueError) as error:
+        exit_with(str(error), 2)
+    run_until_done(_replay(settings, recording))
 
 
 @app.command()
@@ -129,13 +131,13 @@ def verify(
 ) -> None:
     """Recompute moments, ranks and means from the samples, and repair what differs."""
     settings = read_settings()
-    finish(_verify(settings, repair=not dry_run))
+    run_until_done(_verify(settings, repair=not dry_run))
 
 
 @notify.command("test")
 def notify_test() -> None:
     """Send a test message through each channel, and print what the provider answers."""
-    finish(_notify_test(read_settings()))
+    run_until_done(_notify_test(read_settings()))
 
 
 @notify.command("dead")
@@ -144,19 +146,19 @@ def notify_dead(
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many of each, the newest.")] = 100,
 ) -> None:
     """List the messages that are not sent any more, and why."""
-    finish(_notify_dead(read_settings(), channel, limit))
+    run_until_done(_notify_dead(read_settings(), channel, limit))
 
 
 @app.command("rebuild")
 def rebuild_command() -> None:
     """Fill the past day anew from the providers' candles and the archive, and the archive from both."""
-    finish(_rebuild(read_settings()))
+    run_until_done(_rebuild(read_settings()))
 
 
 @app.command("drop-future")
 def drop_future_command() -> None:
     """Drop what a clock that was ahead has left in the future: samples, alerts, top lists, hours of the archive."""
-    finish(_drop_future(read_settings()))
+    run_until_done(_drop_future(read_settings()))
 
 
 async def _run(settings: WorkerSettings, wanted: Sequence[str]) -> None:
@@ -164,76 +166,76 @@ async def _run(settings: WorkerSettings, wanted: Sequence[str]) -> None:
         try:
             async with asyncio.TaskGroup() as tasks:
                 if SAMPLING in wanted:
-                    tasks.create_task(_sample(settings, Clock()))
-                tasks.create_task(_top(settings, [role for role in roles.NAMES if role in wanted], Clock()))
-        except* SetBack as errors:
+                    tasks.create_task(_sample(settings, WatchedClock()))
+                tasks.create_task(_top(settings, [role for role in roles.NAMES if role in wanted], WatchedClock()))
+        except* ClockSetBack as errors:
             # Sources, windows and waits have all gone by the wrong time, so everything is made anew.
             log.warning("beginning anew", reason=str(errors.exceptions[0]))
         else:
             return
 
 
-async def _top(settings: WorkerSettings, wanted: Sequence[str], clock: Clock) -> None:
+async def _top(settings: WorkerSettings, wanted: Sequence[str], clock: WatchedClock) -> None:
     async with (
         connect(settings.redis_address, "data-tracker-top") as redis,
         connect_archive(settings.archive_address, "data-tracker-top", writes=True) as engine,
         open_sessions(settings.proxies, clock) as session_for,
     ):
-        if wanted and roles.off(settings, wanted) is None:
-            clock.ask_of([dates.asks(session_for(address), address) for address in list_addresses(settings)])
-        await until_right(clock)
+        if wanted and roles.find_obstacle(settings, wanted) is None:
+            clock.set_askers([dates.make_asker(session_for(address), address) for address in list_addresses(settings)])
+        await wait_until_right(clock)
         await drop_lists_if_far(FutureLists(redis), clock)
-        stores = roles.Stores(Listings(redis), Plans(redis), TopWriter(redis), TopArchiveWriter(engine))
-        await roles.run(
-            settings, wanted, stores, make_listers(settings, session_for), roles.Time(clock.wall, watch=clock)
+        stores = roles.TopListStores(ListStore(redis), QuotaStore(redis), TopWriter(redis), TopArchiveWriter(engine))
+        await roles.run_roles(
+            settings, wanted, stores, make_listers(settings, session_for), roles.RoleClock(clock.wall, watch=clock)
         )
 
 
-async def _sample(settings: WorkerSettings, clock: Clock) -> None:
+async def _sample(settings: WorkerSettings, clock: WatchedClock) -> None:
     patience = min(MOST_PATIENCE, settings.interval * 0.8)
     async with (
-        channels(settings) as notifiers,
+        open_channels(settings) as notifiers,
         open_store(settings) as store,
         open_sources(settings, patience, clock) as sources,
-        feeding(store, wait=True),
-        open_dispatch(settings, notifiers, clock) as dispatch,
+        hold_feeder_lease(store, wait=True),
+        open_dispatcher(settings, notifiers, clock) as dispatch,
         open_heartbeat(settings) as heartbeat,
-        archiving(settings, store) as archived,
-        open_rulebook(settings) as rulebook,
+        open_archiving(settings, store) as archived,
+        open_rule_provider(settings) as rulebook,
         asyncio.TaskGroup() as tasks,
     ):
         tasks.create_task(dispatch.run())
-        tasks.create_task(keep_saying(store, clock))
-        await until_right(clock)
+        tasks.create_task(report_clock(store, clock))
+        await wait_until_right(clock)
         await drop_if_far(settings, clock, archived.archive)
         now = int(clock.wall()) // settings.interval * settings.interval
         log.info("sampling", sources=settings.sources, every=f"{settings.interval} s", next="scripts/start-api.sh")
         tasks.create_task(heartbeat.run())
-        live = Live(sources, store, settings.interval, committed=heartbeat.beat, clock=clock)
+        live = Sampler(sources, store, settings.interval, committed=heartbeat.notify_committed, clock=clock)
         live.rules, live.notes.wishes = rulebook, settings.metrics
-        archiver = Archiver(store, *archived, look_again=live.look_for_holes)
-        live.after_fill = archiver.after_fill
+        archiver = Archiver(store, *archived, look_again=live.request_backfill)
+        live.after_fill = archiver.backfill_after
         await archiver.open(now)
-        tasks.create_task(archiver.run(beats(BEATS, clock=clock.wall, watch=clock)))
-        await live.run(now, beats(settings.interval, now, clock.wall, watch=clock))
+        tasks.create_task(archiver.run(ticks(BEATS, clock=clock.wall, watch=clock)))
+        await live.run(now, ticks(settings.interval, now, clock.wall, watch=clock))
 
 
 async def _replay(settings: WorkerSettings, recording: Recording) -> None:
     async with (
         open_store(settings, send=False) as store,
-        feeding(store, wait=False),
-        archiving(settings, store) as archived,
-        open_rulebook(settings, is_live=False) as rulebook,
+        hold_feeder_lease(store, wait=False),
+        open_archiving(settings, store) as archived,
+        open_rule_provider(settings, is_live=False) as rulebook,
     ):
         await archived.archive.open()
         await rulebook.read()
         print(
             f"playing {recording.candles} candles of {len(recording.files)} metrics, "
-            f"{iso(recording.first)} to {iso(recording.last)}",
+            f"{format_iso(recording.first)} to {format_iso(recording.last)}",
             file=sys.stderr,
         )
         began = time.monotonic()
-        with progress("replaying") as seen:
+        with show_progress("replaying") as seen:
             ticks = await replay(recording, store, settings.interval, seen, archived.closer, rulebook.engine)
         print(f"played {ticks} ticks in {time.monotonic() - began:.1f} s", file=sys.stderr)
     if recording.without:
@@ -243,34 +245,34 @@ async def _replay(settings: WorkerSettings, recording: Recording) -> None:
 
 
 async def _drop_future(settings: WorkerSettings) -> None:
-    clock = Clock()
+    clock = WatchedClock()
     async with (
         open_store(settings) as store,
         open_sources(settings, MOST_PATIENCE, clock),
-        feeding(store, wait=False),
-        archiving(settings, store) as archived,
+        hold_feeder_lease(store, wait=False),
+        open_archiving(settings, store) as archived,
     ):
         if not await clock.is_right():
-            stop(f"nothing is dropped: {clock.fault}", 1)
+            exit_with(f"nothing is dropped: {clock.fault}", 1)
         await archived.archive.open()
         print(await drop_future(settings, int(clock.wall()), archived.archive))
     print("next: scripts/start-worker.sh, which fills the day again")
 
 
 async def _rebuild(settings: WorkerSettings) -> None:
-    clock = Clock()
+    clock = WatchedClock()
     now = int(time.time()) // settings.interval * settings.interval
     async with (
         open_store(settings) as store,
         open_sources(settings, MOST_PATIENCE, clock) as sources,
-        feeding(store, wait=False),
-        archiving(settings, store) as archived,
+        hold_feeder_lease(store, wait=False),
+        open_archiving(settings, store) as archived,
     ):
         if not await clock.is_right():
-            stop(f"nothing is rebuilt: {clock.fault}", 1)
+            exit_with(f"nothing is rebuilt: {clock.fault}", 1)
         await archived.archive.open()
         await drop_if_far(settings, clock, archived.archive)
-        filled = await rebuild(sources, store, archived, settings.interval, now)
+        filled = await rebuild_day(sources, store, archived, settings.interval, now)
     print(f"the day has {filled.samples} samples more, the archive {filled.hours} hours more or better")
     print("next: scripts/start-worker.sh")
 
@@ -278,8 +280,8 @@ async def _rebuild(settings: WorkerSettings) -> None:
 async def _verify(settings: WorkerSettings, *, repair: bool) -> None:
     async with connect(settings.redis_address, "data-tracker-verify") as redis:
         store = Verifier(redis)
-        async with feeding(store, wait=False):
-            with progress("verifying") as seen:
+        async with hold_feeder_lease(store, wait=False):
+            with show_progress("verifying") as seen:
                 report = await store.verify(repair=repair, seen=seen)
     print(f"checked {report.metrics} metrics with {report.samples} samples")
     for name in [*report.moments, *report.lists]:
@@ -291,8 +293,8 @@ async def _verify(settings: WorkerSettings, *, repair: bool) -> None:
 
 
 async def _notify_test(settings: WorkerSettings) -> None:
-    async with channels(settings) as notifiers:
-        tried = await trial(notifiers, int(time.time()), settings.page)
+    async with open_channels(settings) as notifiers:
+        tried = await send_test(notifiers, int(time.time()), settings.public_page)
     for channel, is_sent, answer in tried:
         print(f"{channel}: {'sent' if is_sent else 'not sent'}: {answer}")
     if not tried:
@@ -303,11 +305,11 @@ async def _notify_test(settings: WorkerSettings) -> None:
 
 async def _notify_dead(settings: WorkerSettings, channel: str | None, limit: int) -> None:
     async with connect(settings.redis_address, "data-tracker-notify") as redis:
-        delivered = Delivered(redis)
-        names = [channel] if channel else sorted(await delivered.channels())
-        letters = [(name, dead) for name in names for dead in await delivered.dead(name, limit)]
+        delivered = DeliveryReader(redis)
+        names = [channel] if channel else sorted(await delivered.read_channels())
+        letters = [(name, dead) for name in names for dead in await delivered.read_dead_letters(name, limit)]
     for name, dead in letters:
-        print(f"{iso(int(dead.at))} {name} {dead.message}: {dead.reason}")
+        print(f"{format_iso(int(dead.at))} {name} {dead.message}: {dead.reason}")
     if not letters:
         print("none: every message was sent, or is still tried")
 

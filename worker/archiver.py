@@ -9,10 +9,10 @@ from typing import Any
 
 import structlog
 
-from worker.closing import Closer
-from worker.hindsight import Hindsight
+from worker.closing import HourlyRollup
+from worker.hindsight import ArchiveBackfill
 from worker.latest import DAY, HOUR, ArchiveError, ArchiveWriter, StoreAway, StoreError, Writer
-from worker.sources.watched import Watched
+from worker.sources.watched import SupervisedSource
 
 log = structlog.get_logger()
 
@@ -41,8 +41,8 @@ class Archiver:
         self,
         store: Writer,
         archive: ArchiveWriter,
-        closer: Closer,
-        hindsight: Hindsight,
+        closer: HourlyRollup,
+        hindsight: ArchiveBackfill,
         look_again: Callable[[], None] = lambda: None,
     ) -> None:
         self.look_again = look_again
@@ -73,22 +73,22 @@ class Archiver:
         """
         try:
             async with asyncio.timeout(PATIENCE):
-                await self._opened()
-                tick = await self._store.tick()
+                await self._open_archive()
+                tick = await self._store.read_tick()
                 if tick is not None:
-                    self._closer.begin(tick - DAY + 1, await self._archive.metrics(tick - DAY))
-                    await self._closer.until(now - DAY + HOUR, now)
+                    self._closer.start_at(tick - DAY + 1, await self._archive.read_metrics(tick - DAY))
+                    await self._closer.close_until(now - DAY + HOUR, now)
         except ArchiveError as error:
-            self._failed(now, error)
+            self._handle_failure(now, error)
         except (StoreError, TimeoutError) as error:
             log.debug("not all was closed before the first tick", reason=str(error))
 
     async def run(self, beats: AsyncIterator[int]) -> None:
         """Look at every beat whether something is due, for ever."""
         async for now in beats:
-            await self.look(now)
+            await self.work(now)
 
-    async def look(self, now: int) -> None:
+    async def work(self, now: int) -> None:
         """Do what is due at `now`; never raises because a database is away."""
         if now < self._not_before:
             return
@@ -97,16 +97,16 @@ class Archiver:
             await self._close(now)
             await self._revise(now)
         except ArchiveError as error:
-            self._failed(now, error)
+            self._handle_failure(now, error)
         except StoreError as error:
             self._wait_for_store(error)
             return
         else:
-            self._succeeded(now)
+            self._handle_success(now)
         await self._note()
 
-    async def after_fill(
-        self, source: Watched, others: Sequence[Watched], at: int, is_urgent: Callable[[], bool]
+    async def backfill_after(
+        self, source: SupervisedSource, others: Sequence[SupervisedSource], at: int, is_urgent: Callable[[], bool]
     ) -> None:
         """
         Make good, both ways, what the fill of a source could not: the store from the archive, and the archive from
@@ -115,9 +115,9 @@ class Archiver:
         if self._reason is not None or not self._is_open:
             return
         try:
-            await self._hindsight.make_good(source, others, at, is_urgent)
+            await self._hindsight.backfill(source, others, at, is_urgent)
         except ArchiveError as error:
-            self._failed(at, error)
+            self._handle_failure(at, error)
 
     def _wait_for_store(self, error: StoreError) -> None:
         """Whoever commits tells that Redis is away, but not what is refused to us alone."""
@@ -125,7 +125,7 @@ class Archiver:
         tell("nothing is closed while Redis does not answer as it should", reason=str(error))
         self._refused = str(error)
 
-    async def _opened(self) -> None:
+    async def _open_archive(self) -> None:
         if not self._is_open:
             await self._archive.open()
             self._is_open = True
@@ -136,7 +136,7 @@ class Archiver:
     async def _checked(self, now: int) -> None:
         """Open the archive, or see now and then that it takes writes: an hour is too long to find out that it does not."""
         if not self._is_open:
-            await self._opened()
+            await self._open_archive()
         elif now < self._looked_at + LOOK_SECONDS:
             return
         else:
@@ -144,27 +144,27 @@ class Archiver:
         self._looked_at = now
 
     async def _close(self, now: int) -> None:
-        tick = await self._store.tick()
+        tick = await self._store.read_tick()
         if tick is None:
             return
         # An hour is over when its last tick is committed, however late that is, and its grace has passed.
-        closed = await self._closer.until(min(tick, now - self._closer.grace), now)
+        closed = await self._closer.close_until(min(tick, now - self._closer.grace), now)
         if closed:
             log.info("hours are closed", hours=closed, newest=self._closer.newest)
 
     async def _revise(self, now: int) -> None:
         """Close hours anew that late samples were put into, once no more of them come: a fill takes its time."""
-        before, self._late = self._late, sum(len(metrics) for metrics in self._store.late.values())
+        before, self._late = self._late, sum(len(metrics) for metrics in self._store.late_hours.values())
         if not before:
             self._late_since = now
         if not self._late or (self._late != before and now < self._late_since + MOST_LATE):
             return
-        changed = await self._closer.revise(now)
+        changed = await self._closer.revise_late(now)
         self._late = 0
         if changed:
             log.info("closed hours are revised", candles=changed)
 
-    def _failed(self, now: int, error: ArchiveError) -> None:
+    def _handle_failure(self, now: int, error: ArchiveError) -> None:
         if self._reason is None:
             self._since = now
             log.warning("the archive fails, hours wait in Redis", reason=str(error))
@@ -175,7 +175,7 @@ class Archiver:
         self._closer.begin_again()
         self._not_before, self._wait = now + self._wait, min(2 * self._wait, LONGEST_WAIT)
 
-    def _succeeded(self, now: int) -> None:
+    def _handle_success(self, now: int) -> None:
         self._wait = SHORTEST_WAIT
         if self._since is None:
             self._since = now
@@ -195,12 +195,12 @@ class Archiver:
             "advice": ADVICE if self._reason else None,
         }
         try:
-            if self._noted is not None and await self._store.archive() is None:
+            if self._noted is not None and await self._store.read_archive_state() is None:
                 log.warning("Redis has lost what it held, the day is filled again")
                 self._noted = None
                 self.look_again()
             if state != self._noted:
-                await self._store.note_archive(state)
+                await self._store.write_archive_state(state)
                 self._noted = state
         except StoreError as error:
             log.debug("nothing is noted while the store is away", reason=str(error))

@@ -4,27 +4,29 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
-from worker.closing import Closer, Rules
-from worker.hindsight import Hindsight
+from worker.closing import HourlyRollup, RollupOptions
+from worker.hindsight import ArchiveBackfill
 from worker.latest import DAY, ArchiveWriter, Writer, connect_archive
 from worker.settings import WorkerSettings
 
 
-class Archiving(NamedTuple):
+class ArchiveParts(NamedTuple):
     """What works on one archive and one store."""
 
     archive: ArchiveWriter
-    closer: Closer
-    hindsight: Hindsight
+    closer: HourlyRollup
+    hindsight: ArchiveBackfill
 
 
 @asynccontextmanager
-async def archiving(settings: WorkerSettings, store: Writer) -> AsyncIterator[Archiving]:
-    """Give the parts; nothing is opened yet, and everything is closed at the end."""
-    rules = Rules(settings.interval, settings.archive_grace, settings.archive_days)
+async def open_archiving(settings: WorkerSettings, store: Writer) -> AsyncIterator[ArchiveParts]:
+    """Return the parts; nothing is opened yet, and everything is closed at the end."""
+    rules = RollupOptions(settings.interval, settings.archive_grace, settings.archive_days)
     # What is asked for must not be let go of at once.
     days = settings.archive_days
     backfill = settings.archive_backfill if days is None else min(settings.archive_backfill, days * DAY)
     async with connect_archive(settings.archive_address, "data-tracker-worker", writes=True) as engine:
         archive = ArchiveWriter(engine)
-        yield Archiving(archive, Closer(store, archive, rules), Hindsight(store, archive, settings.interval, backfill))
+        yield ArchiveParts(
+            archive, HourlyRollup(store, archive, rules), ArchiveBackfill(store, archive, settings.interval, backfill)
+        )

@@ -9,23 +9,23 @@ tick is missing then. Two providers never differ by nothing, and a price that ju
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from worker.latest import Heard, Metric
-from worker.sources.watched import Watched
+from worker.latest import Metric, SourceReading
+from worker.sources.watched import SupervisedSource
 
 
-async def ask(sources: Sequence[Watched], at: int) -> Mapping[Metric, Heard]:
+async def collect(sources: Sequence[SupervisedSource], at: int) -> Mapping[Metric, SourceReading]:
     """Return what was heard of tick `at`, each metric from the source that it belongs to."""
-    answers = await asyncio.gather(*[source.readings(at) for source in sources])
+    answers = await asyncio.gather(*[source.read(at) for source in sources])
     settle(sources)
     return {
-        metric: Heard(reading, source.name)
+        metric: SourceReading(reading, source.name)
         for source, readings in zip(sources, answers, strict=True)
         for metric, reading in readings.items()
         if source.owned is None or metric in source.owned
     }
 
 
-def settle(sources: Sequence[Watched]) -> None:
+def settle(sources: Sequence[SupervisedSource]) -> None:
     """
     Say to each source which of its metrics it gives.
 
@@ -46,7 +46,7 @@ def settle(sources: Sequence[Watched]) -> None:
             source.owned = frozenset(metric for metric in source.metrics if owners[metric] == place)
 
 
-async def open_up_to(source: Watched, sources: Sequence[Watched], at: int) -> None:
+async def open_up_to(source: SupervisedSource, sources: Sequence[SupervisedSource], at: int) -> None:
     """Let a source, and all before it in order, learn what they have, and settle who gives what."""
     for each in sources[: sources.index(source) + 1]:
         await each.open(at)

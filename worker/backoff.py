@@ -4,13 +4,13 @@ import json
 from typing import NamedTuple
 
 from worker.latest import DAY
-from worker.notify.base import NotSent, Quota
+from worker.notify.base import MessageQuota, NotSent
 
 LOW = 10
 """Per cent of the quota below which only what is urgent is sent."""
 
 
-class Pace(NamedTuple):
+class BackoffPolicy(NamedTuple):
     """Seconds."""
 
     pause: float = 5.0
@@ -29,17 +29,17 @@ class Pace(NamedTuple):
     """After its tick, a message is not sent any more."""
 
 
-PACE = Pace()
+DEFAULT_BACKOFF = BackoffPolicy()
 
 
-class Standing(NamedTuple):
+class ChannelState(NamedTuple):
     """How a channel stands; kept, so that a restart is no way around a quota. It holds for one sender, see `resumed`."""
 
     failures: int = 0
     """In a row."""
     until: float = 0.0
     """Nothing is sent before; unix seconds."""
-    quota: Quota | None = None
+    quota: MessageQuota | None = None
     """What the provider said last."""
     told: float = 0.0
     """The reset of the quota of which people were told that it is low."""
@@ -56,7 +56,7 @@ class Standing(NamedTuple):
     def rests_until(self) -> float:
         return max(self.until, self.refused_until)
 
-    def resumed(self, sender: str, now: float, pace: Pace) -> "Standing":
+    def resumed(self, sender: str, now: float, pace: BackoffPolicy) -> "ChannelState":
         """
         Return how the channel stands at a start.
 
@@ -64,7 +64,7 @@ class Standing(NamedTuple):
         once more: it may be a larger one by now.
         """
         if self.sender != sender:
-            return Standing(sender=sender)
+            return ChannelState(sender=sender)
         until, quota = self.until, self.quota
         if until > now + pace.kept:
             until = self.heard + pace.limited
@@ -73,47 +73,47 @@ class Standing(NamedTuple):
         return self._replace(until=until, quota=quota)
 
     def is_low(self, now: float) -> bool:
-        """Tell whether little of the quota is left."""
+        """Return whether little of the quota is left."""
         quota = self.quota
         return quota is not None and now < quota.reset and quota.remaining * 100 < quota.limit * LOW
 
-    def answered(self, quota: Quota | None) -> "Standing":
+    def with_answer(self, quota: MessageQuota | None) -> "ChannelState":
         return self._replace(failures=0, until=0.0, quota=quota or self.quota, reason="", refused_until=0.0)
 
-    def failed(self, now: float, pace: Pace, dice: float, error: NotSent) -> "Standing":
+    def with_failure(self, now: float, pace: BackoffPolicy, dice: float, error: NotSent) -> "ChannelState":
         return self._replace(
             failures=self.failures + 1,
-            until=now + delay(self.failures, pace.pause, pace.rest, dice),
+            until=now + compute_delay(self.failures, pace.pause, pace.rest, dice),
             quota=error.quota or self.quota,
             heard=now,
             reason=str(error),
         )
 
-    def limited(self, now: float, until: float, error: NotSent) -> "Standing":
+    def with_limit(self, now: float, until: float, error: NotSent) -> "ChannelState":
         return self._replace(until=until, quota=error.quota or self.quota, heard=now, reason=str(error))
 
-    def refused(self, now: float, until: float, error: NotSent) -> "Standing":
+    def refused(self, now: float, until: float, error: NotSent) -> "ChannelState":
         return self._replace(refused_until=until, heard=now, reason=str(error))
 
-    def written(self) -> str:
+    def write(self) -> str:
         """Return it as it is kept: first what others read of it, failures in a row and until when nothing is sent."""
         kept = self.failures, self.rests_until, self.quota, self.told, self.sender, self.heard, self.reason, self.until
         return json.dumps(kept)
 
 
-def standing(written: str | None) -> Standing:
+def read_channel_state(written: str | None) -> ChannelState:
     """Read what `Standing.written` wrote; of nothing, or something else, a channel that never failed."""
     try:
         failures, until, quota, told, *rest = json.loads(written or "null")
         sender, heard, reason, until = rest or ("", 0.0, "", until)
-        return Standing(failures, until, Quota(*quota) if quota else None, told, sender, heard, reason)
+        return ChannelState(failures, until, MessageQuota(*quota) if quota else None, told, sender, heard, reason)
     except (TypeError, ValueError):
-        return Standing()
+        return ChannelState()
 
 
-def delay(failures: int, least: float, most: float, dice: float) -> float:
+def compute_delay(failures: int, least: float, most: float, dice: float) -> float:
     """
-    Give the seconds to wait after one more failure than `failures`; `dice` is from [0, 1).
+    Return the seconds to wait after one more failure than `failures`; `dice` is from [0, 1).
 
     With full jitter beyond the least, so that what failed together is not tried together.
     """

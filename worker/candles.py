@@ -27,30 +27,30 @@ from worker.latest import DAY, MEASURES, MINUTE, Candle, Measure, Metric, Readin
 Number = decimals.Number
 
 
-class Deriver:
+class ReadingDeriver:
     """Makes the readings of one metric, tick after tick, out of its candles alone."""
 
     def __init__(self) -> None:
         self._day: deque[tuple[int, Number, Number]] = deque()
-        self._traded = _Sum()
+        self._traded = _RunningSum()
         self._newest = 0
         self._yesterday: Number | None = None
 
-    def read(self, tick: int, candles: Sequence[Candle]) -> Reading:
+    def derive(self, tick: int, candles: Sequence[Candle]) -> Reading:
         """
-        Give the reading of `tick` out of the candles since the reading before: one or more, oldest first.
+        Return the reading of `tick` out of the candles since the reading before: one or more, oldest first.
 
         Raises `ValueError` where a candle is not newer than all before it: its volume would count twice.
         """
         self._check_order(candles)
         last = candles[-1]
-        price, interval_volume = decimals.parse(last.close), _total(candles)
-        self._slide(tick, price, decimals.parse(interval_volume))
+        price, interval_volume = decimals.parse_decimal(last.close), _sum_volumes(candles)
+        self._slide(tick, price, decimals.parse_decimal(interval_volume))
         volume = percentage = absolute = None
         if self._yesterday is not None:
-            volume = decimals.text(self._traded.number)
-            absolute = decimals.text(decimals.difference(price, self._yesterday))
-            percentage = records.change_percentage(price, self._yesterday)
+            volume = decimals.format_decimal(self._traded.number)
+            absolute = decimals.format_decimal(decimals.subtract(price, self._yesterday))
+            percentage = records.compute_change_percentage(price, self._yesterday)
         return Reading(last.close, volume, percentage, absolute, interval_volume, last.start + MINUTE)
 
     def _check_order(self, candles: Sequence[Candle]) -> None:
@@ -67,7 +67,7 @@ class Deriver:
             self._traded.remove(gone)
 
 
-class _Sum:
+class _RunningSum:
     """An exact sum that numbers enter and leave, with the places of the finest that is in it."""
 
     def __init__(self) -> None:
@@ -78,14 +78,14 @@ class _Sum:
     def add(self, number: Number) -> None:
         units, places = number
         if places > self._places:
-            self._units *= decimals.power(places - self._places)
+            self._units *= decimals.power_of_ten(places - self._places)
             self._places = places
-        self._units += units * decimals.power(self._places - places)
+        self._units += units * decimals.power_of_ten(self._places - places)
         self._numbers[places] += 1
 
     def remove(self, number: Number) -> None:
         units, places = number
-        self._units -= units * decimals.power(self._places - places)
+        self._units -= units * decimals.power_of_ten(self._places - places)
         self._numbers[places] -= 1
         if not self._numbers[places]:
             del self._numbers[places]
@@ -93,68 +93,68 @@ class _Sum:
     @property
     def number(self) -> Number:
         finest = max(self._numbers, default=0)
-        return self._units // decimals.power(self._places - finest), finest
+        return self._units // decimals.power_of_ten(self._places - finest), finest
 
 
-def _total(candles: Sequence[Candle]) -> str:
-    """Give the volume of all candles; of a single one as it was written."""
+def _sum_volumes(candles: Sequence[Candle]) -> str:
+    """Return the volume of all candles; of a single one as it was written."""
     if len(candles) == 1:
         return candles[0].volume
-    total = _Sum()
+    total = _RunningSum()
     for candle in candles:
-        total.add(decimals.parse(candle.volume))
-    return decimals.text(total.number)
+        total.add(decimals.parse_decimal(candle.volume))
+    return decimals.format_decimal(total.number)
 
 
-def readings(candles: Iterable[Candle], interval: int = MINUTE) -> Iterator[tuple[int, Reading]]:
-    """Give every tick that has a reading, and the reading, of one metric's candles, oldest first."""
-    deriver = Deriver()
+def derive_readings(candles: Iterable[Candle], interval: int = MINUTE) -> Iterator[tuple[int, Reading]]:
+    """Return every tick that has a reading, and the reading, of one metric's candles, oldest first."""
+    deriver = ReadingDeriver()
     step = lcm(interval, MINUTE)
-    for tick, since in groupby(candles, lambda candle: _tick(candle.start + MINUTE, step)):
-        yield tick, deriver.read(tick, list(since))
+    for tick, since in groupby(candles, lambda candle: _find_tick(candle.start + MINUTE, step)):
+        yield tick, deriver.derive(tick, list(since))
 
 
-def market(
+def derive_market(
     ticks: Iterable[tuple[int, Mapping[Metric, Candle]]], interval: int = MINUTE
 ) -> Iterator[tuple[int, dict[Metric, Reading]]]:
     """
-    Give every tick and its readings of a whole market, whose candles come minute by minute.
+    Return every tick and its readings of a whole market, whose candles come minute by minute.
 
     A tick without a candle has no readings but is there: the clock runs through an outage.
     """
-    derivers: defaultdict[Metric, Deriver] = defaultdict(Deriver)
+    derivers: defaultdict[Metric, ReadingDeriver] = defaultdict(ReadingDeriver)
     step = lcm(interval, MINUTE)
-    for tick, minutes in groupby(ticks, lambda minute: _tick(minute[0], step)):
+    for tick, minutes in groupby(ticks, lambda minute: _find_tick(minute[0], step)):
         since: defaultdict[Metric, list[Candle]] = defaultdict(list)
         for _, candles in minutes:
             for metric, candle in candles.items():
                 since[metric].append(candle)
-        yield tick, {metric: derivers[metric].read(tick, some) for metric, some in since.items()}
+        yield tick, {metric: derivers[metric].derive(tick, some) for metric, some in since.items()}
 
 
-def samples(candles: Iterable[Candle], before_price: str | None = None, interval: int = MINUTE) -> list[Sample]:
+def derive_samples(candles: Iterable[Candle], before_price: str | None = None, interval: int = MINUTE) -> list[Sample]:
     """
-    Give the whole samples of one metric's candles, oldest first.
+    Return the whole samples of one metric's candles, oldest first.
 
     `before_price` is the price of the sample before them; without it the first has no `interval_return`.
     """
     made = []
-    before = None if before_price is None else decimals.parse(before_price)
-    for tick, reading in readings(candles, interval):
-        price = decimals.parse(reading.price)
+    before = None if before_price is None else decimals.parse_decimal(before_price)
+    for tick, reading in derive_readings(candles, interval):
+        price = decimals.parse_decimal(reading.price)
         values = {
             Measure.PRICE: reading.price,
             Measure.VOLUME: reading.volume,
             Measure.CHANGE_PERCENTAGE: reading.change_percentage,
             Measure.CHANGE_ABSOLUTE: reading.change_absolute,
             Measure.INTERVAL_VOLUME: reading.interval_volume,
-            Measure.INTERVAL_RETURN: None if before is None else records.interval_return(price, before),
+            Measure.INTERVAL_RETURN: None if before is None else records.compute_interval_return(price, before),
         }
         made.append(Sample(tick, tuple([values[measure] for measure in MEASURES])))
         before = price
     return made
 
 
-def _tick(end: int, step: int) -> int:
-    """Give the tick whose reading a candle that ends at `end` belongs to."""
+def _find_tick(end: int, step: int) -> int:
+    """Return the tick whose reading a candle that ends at `end` belongs to."""
     return -(-end // step) * step

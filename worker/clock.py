@@ -39,11 +39,11 @@ Ask = Callable[[], Awaitable[object]]
 """Asks one provider for anything; what its answer says of the time is handed to `Clock.hear`."""
 
 
-class SetBack(Exception):
+class ClockSetBack(Exception):
     """The clock was far ahead and is right again; whoever runs by it must begin anew. The message says how far."""
 
 
-class Told(NamedTuple):
+class HostTime(NamedTuple):
     """What one host said of the time."""
 
     offset: float
@@ -52,23 +52,23 @@ class Told(NamedTuple):
     """By the steady clock."""
 
 
-def steady() -> float:
+def read_steady_clock() -> float:
     """Return the seconds since some moment, by a clock that nobody sets and that goes on while the machine sleeps."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
-class Clock:
+class WatchedClock:
     """The machine's clock, watched. All that read one of them share what was found out about it."""
 
-    def __init__(self, wall: Callable[[], float] = time.time, even: Callable[[], float] = steady) -> None:
+    def __init__(self, wall: Callable[[], float] = time.time, even: Callable[[], float] = read_steady_clock) -> None:
         self._wall = wall
         self._even = even
-        self._told: dict[str, Told] = {}
+        self._told: dict[str, HostTime] = {}
         self._asks: Sequence[Ask] = ()
         self._offset: float | None = None
         """The unix time less the steady clock, when it was last found right; `None` before."""
         self._looked_at = 0.0
-        self._jumped: Told | None = None
+        self._jumped: HostTime | None = None
         """A jump that nobody can judge: how it was then, and since when."""
         self._asking = asyncio.Lock()
         self.changed = asyncio.Event()
@@ -78,7 +78,7 @@ class Clock:
         self.is_confirmed = False
         """Whether a provider agreed since the last time that there was doubt."""
 
-    def ask_of(self, asks: Sequence[Ask]) -> None:
+    def set_askers(self, asks: Sequence[Ask]) -> None:
         """Name who can be asked for the time where there is doubt."""
         self._asks = asks
 
@@ -109,12 +109,12 @@ class Clock:
         if age is not None and age.isascii() and age.isdecimal() and len(age) < len(str(LARGEST_AGE)) + 1:
             said += int(age)
         even = self._even()
-        self._told[host] = Told(said - even, even)
+        self._told[host] = HostTime(said - even, even)
         if self.fault is None and self._agrees(self._wall() - even, self._told[host]):
             self.is_confirmed = True
 
     async def is_right(self) -> bool:
-        """Tell whether the clock can be relied on now; where there is doubt, providers are asked first."""
+        """Return whether the clock can be relied on now; where there is doubt, providers are asked first."""
         if not self._is_doubtful():
             self._believe()
             return True
@@ -136,13 +136,13 @@ class Clock:
             return False
         return abs(offset - self._offset) > JUMP_SECONDS + SLEWING * (even - self._looked_at)
 
-    def _agrees(self, offset: float, told: Told) -> bool:
+    def _agrees(self, offset: float, told: HostTime) -> bool:
         return abs(offset - told.offset) <= DATE_SECONDS
 
     async def _judge(self) -> None:
         """Ask everybody what time it is, and decide."""
         since = self._even()
-        await asyncio.gather(*[_asked(ask) for ask in self._asks])
+        await asyncio.gather(*[_ask_quietly(ask) for ask in self._asks])
         even = self._even()
         offset = self._wall() - even
         # What was said before counts only where the clock has not jumped: a machine that was paused stood still itself.
@@ -152,7 +152,7 @@ class Clock:
             self._believe(confirmed=True)
         elif fresh:
             host, told = max(fresh.items(), key=lambda each: each[1].at)
-            self._doubt(f"the machine's clock is {_apart(offset - told.offset)} that of {host}")
+            self._doubt(f"the machine's clock is {_format_difference(offset - told.offset)} that of {host}")
         elif self._asks:
             self._judge_alone(offset, even, f"none of the {len(self._asks)} providers says what time it is")
         else:
@@ -164,7 +164,9 @@ class Clock:
             self.is_confirmed = False
             self._believe()
         elif self._offset is not None and self._has_jumped(offset, even):
-            self._doubt(f"the machine's clock has jumped to {_apart(offset - self._offset)} where it was, and {why}")
+            self._doubt(
+                f"the machine's clock has jumped to {_format_difference(offset - self._offset)} where it was, and {why}"
+            )
         elif self._offset is not None:
             self._believe()
 
@@ -174,11 +176,11 @@ class Clock:
             self._believe()
             return
         if self._jumped is None or abs(offset - self._jumped.offset) > JUMP_SECONDS:
-            self._jumped = Told(offset, even)
+            self._jumped = HostTime(offset, even)
         if even - self._jumped.at >= SETTLING_SECONDS:
             self._believe()
             return
-        how = _apart(offset - self._offset)
+        how = _format_difference(offset - self._offset)
         self._doubt(f"the machine's clock has jumped to {how} where it was, and no provider can be asked")
 
     def _believe(self, *, confirmed: bool = False) -> None:
@@ -197,7 +199,7 @@ class Clock:
         self.changed.set()
 
 
-async def _asked(ask: Ask) -> None:
+async def _ask_quietly(ask: Ask) -> None:
     # Whatever goes wrong here was said already, by whoever asked for numbers; there is no answer, and that is all.
     try:
         async with asyncio.timeout(ASKING_SECONDS):
@@ -206,5 +208,5 @@ async def _asked(ask: Ask) -> None:
         log.debug("a provider does not say what time it is", reason=type(error).__name__)
 
 
-def _apart(seconds: float) -> str:
+def _format_difference(seconds: float) -> str:
     return f"{abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'}"

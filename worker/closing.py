@@ -10,9 +10,9 @@ from worker.latest import (
     ArchiveError,
     ArchiveWriter,
     HourCandle,
+    HourSamples,
     Measure,
     Metric,
-    OneHour,
     StoreError,
     Writer,
     candles,
@@ -25,7 +25,7 @@ KEPT = keys.KEEP
 """Seconds after its last sample that an hour may still be in the store."""
 
 
-class Rules(NamedTuple):
+class RollupOptions(NamedTuple):
     """How hours are closed."""
 
     interval: int
@@ -36,7 +36,7 @@ class Rules(NamedTuple):
     """How many days the archive keeps; `None`: all."""
 
 
-class Closer:
+class HourlyRollup:
     """
     Moves hours from the store into the archive, one transaction an hour.
 
@@ -44,7 +44,7 @@ class Closer:
     store's and the archive's; then the hour is not closed, and can be closed by the next try.
     """
 
-    def __init__(self, store: Writer, archive: ArchiveWriter, rules: Rules) -> None:
+    def __init__(self, store: Writer, archive: ArchiveWriter, rules: RollupOptions) -> None:
         self._store = store
         self._archive = archive
         self._rules = rules
@@ -72,70 +72,70 @@ class Closer:
         """
         self._newest, self._next = self.newest, None
 
-    def begin(self, oldest_tick: int, also: Collection[Metric] = ()) -> None:
+    def start_at(self, oldest_tick: int, also: Collection[Metric] = ()) -> None:
         """
         Begin with the hour of a tick: none before it is in the store.
 
         `also` names metrics beside those that the store lists: its list ends before its last samples do.
         """
-        self._next, self._also = keys.hour_of(oldest_tick), also
+        self._next, self._also = keys.find_hour(oldest_tick), also
 
     def forget(self) -> None:
         """Close every hour that the store has again: the archive may have lost some."""
         self._next = None
 
-    async def until(self, end: int, at: int) -> int:
+    async def close_until(self, end: int, at: int) -> int:
         """
-        Close every hour that was over at `end` and is not closed yet, oldest first, and give how many.
+        Close every hour that was over at `end` and is not closed yet, oldest first, and return how many.
 
         `at` is the time now, for the record.
         """
         if self._next is None:
-            self.begin(end - KEPT + 1, await self._archive.metrics(end - KEPT - DAY))
+            self.start_at(end - KEPT + 1, await self._archive.read_metrics(end - KEPT - DAY))
         closed = 0
         while self._next is not None and self._next + HOUR <= end:
-            await self.close(self._next, at)
+            await self.close_hour(self._next, at)
             self._next += HOUR
             closed += 1
         if closed and self._next is not None:
             # By what was closed, not by a clock that may be ahead: what is let go of does not come back.
-            await self._keep_house(self._next)
+            await self._tidy(self._next)
         return closed
 
-    async def close(self, hour: int, at: int, late: Collection[Metric] = ()) -> int:
+    async def close_hour(self, hour: int, at: int, late: Collection[Metric] = ()) -> int:
         """
         Close an hour of every metric that has more samples than its candle, and of those that are `late`.
 
-        Gives how many candles are new or different.
+        Returns how many candles are new or different.
         """
-        known = await self._archive.counts(hour)
+        known = await self._archive.read_counts(hour)
         made: list[HourCandle] = []
         size = max(1, PART * self._rules.interval // HOUR)
-        for part in _parts(sorted({*self._also, *await self._store.metrics()}), size):
+        for part in _split(sorted({*self._also, *await self._store.read_metrics()}), size):
             await self._let_a_tick_go_first()
-            wanted = await self._fuller(part, hour, known, late) if known else part
-            hours = await self._store.hour(wanted, hour, self._rules.grace)
-            made += await asyncio.to_thread(_made, wanted, hours, hour, self._rules.interval, at)
+            wanted = await self._find_fuller(part, hour, known, late) if known else part
+            hours = await self._store.read_hour(wanted, hour, self._rules.grace)
+            made += await asyncio.to_thread(_make_candles, wanted, hours, hour, self._rules.interval, at)
         return await self._archive.write(made)
 
-    async def revise(self, at: int) -> int:
-        """Close again what late samples were put into since, and give how many candles are new or different."""
+    async def revise_late(self, at: int) -> int:
+        """Close again what late samples were put into since, and return how many candles are new or different."""
         changed = 0
-        for hour in sorted(self._store.late):
-            late = self._store.late.pop(hour)
+        for hour in sorted(self._store.late_hours):
+            late = self._store.late_hours.pop(hour)
             try:
                 if self._next is not None and hour < self._next:
-                    changed += await self.close(hour, at, late)
+                    changed += await self.close_hour(hour, at, late)
             except (ArchiveError, StoreError):
-                self._store.late.setdefault(hour, set()).update(late)
+                self._store.late_hours.setdefault(hour, set()).update(late)
                 raise
         return changed
 
-    async def _fuller(
+    async def _find_fuller(
         self, metrics: Sequence[Metric], hour: int, known: Mapping[Metric, int], late: Collection[Metric]
     ) -> Sequence[Metric]:
-        """Give the metrics that have more samples of an hour than are archived, and the late ones that have any."""
-        held = await self._store.counts((metric, hour) for metric in metrics)
+        """Return the metrics that have more samples of an hour than are archived, and the late ones that have any."""
+        held = await self._store.count_samples((metric, hour) for metric in metrics)
         found = zip(metrics, held, strict=True)
         return [metric for metric, count in found if count > known.get(metric, 0) or (count and metric in late)]
 
@@ -143,7 +143,7 @@ class Closer:
         async with self._store.turn:
             pass
 
-    async def _keep_house(self, at: int) -> None:
+    async def _tidy(self, at: int) -> None:
         await self._archive.prepare(at)
         if self._rules.days is not None:
             before = at // DAY * DAY - self._rules.days * DAY
@@ -152,18 +152,20 @@ class Closer:
                 self._trimmed = before
 
 
-def _parts(metrics: Sequence[Metric], size: int) -> Iterator[Sequence[Metric]]:
+def _split(metrics: Sequence[Metric], size: int) -> Iterator[Sequence[Metric]]:
     return (metrics[start : start + size] for start in range(0, len(metrics), size))
 
 
-def _made(metrics: Sequence[Metric], hours: Sequence[OneHour], start: int, interval: int, at: int) -> list[HourCandle]:
+def _make_candles(
+    metrics: Sequence[Metric], hours: Sequence[HourSamples], start: int, interval: int, at: int
+) -> list[HourCandle]:
     made = [
-        candles.of_prices(
-            candles.Slot(metric, start, at),
-            keys.cut(hour.members, Measure.PRICE),
-            [volume for _, volume in keys.cut(hour.members, Measure.INTERVAL_VOLUME)],
+        candles.make_hour_from_prices(
+            candles.HourSlot(metric, start, at),
+            keys.cut_measure(hour.members, Measure.PRICE),
+            [volume for _, volume in keys.cut_measure(hour.members, Measure.INTERVAL_VOLUME)],
             interval,
-            next((price for _, price in keys.cut([hour.after], Measure.PRICE)), None) if hour.after else None,
+            next((price for _, price in keys.cut_measure([hour.after], Measure.PRICE)), None) if hour.after else None,
         )
         for metric, hour in zip(metrics, hours, strict=True)
     ]

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from worker.backoff import PACE, Pace
-from worker.deliver import Delivery
-from worker.latest import Attempt, Channels, Parcel, Status, StoreAway, StoreError
-from worker.letters import MOST_KEPT, Wording, goes_to
-from worker.notify.base import Acknowledging, Notifier
-from worker.patience import Patience
-from worker.receipts import Acknowledgements
+from worker.backoff import DEFAULT_BACKOFF, BackoffPolicy
+from worker.deliver import ChannelSender
+from worker.latest import ChannelStore, DeliveryAttempt, DeliveryStatus, MessageRef, StoreAway, StoreError
+from worker.letters import MOST_KEPT, MessageOptions, is_addressed_to
+from worker.notify.base import AcknowledgingNotifier, Notifier
+from worker.patience import RedisRetry
+from worker.receipts import AcknowledgementPoller
 
 log = structlog.get_logger()
 
@@ -20,24 +20,31 @@ TRIM_SECONDS = 60.0
 """Between two times that the outbox is rid of what every channel has settled."""
 
 
-class Dispatch:
+class Dispatcher:
     """Delivers what rules say through `notifiers`; without any, alerts are history only."""
 
     def __init__(
         self,
-        channels: Channels,
+        channels: ChannelStore,
         notifiers: Sequence[Notifier],
-        wording: Wording,
-        pace: Pace = PACE,
+        wording: MessageOptions,
+        pace: BackoffPolicy = DEFAULT_BACKOFF,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._channels = channels
         self._notifiers = notifiers
         self._clock = clock
         self._is_open = False
-        self._patience = Patience("all")
+        self._patience = RedisRetry("all")
         self._deliveries = [
-            Delivery(each, channels.outbox(each.name), channels.receipts(each.name), wording, pace=pace, clock=clock)
+            ChannelSender(
+                each,
+                channels.open_outbox(each.name),
+                channels.open_receipts(each.name),
+                wording,
+                pace=pace,
+                clock=clock,
+            )
             for each in notifiers
         ]
 
@@ -60,8 +67,8 @@ class Dispatch:
         return None
 
     async def _open(self) -> None:
-        for gone in await self._channels.say({each.name: each.kind for each in self._notifiers}):
-            await self._wind_up(gone)
+        for gone in await self._channels.set_channels({each.name: each.kind for each in self._notifiers}):
+            await self._close_channel(gone)
         for delivery in self._deliveries:
             await delivery.open()
 
@@ -76,32 +83,32 @@ class Dispatch:
             for delivery in self._deliveries:
                 tasks.create_task(delivery.run())
             for each in self._notifiers:
-                if isinstance(each, Acknowledging):
-                    receipts = self._channels.receipts(each.name)
-                    tasks.create_task(Acknowledgements(each, receipts, self._clock).run())
-            tasks.create_task(self._tidy())
+                if isinstance(each, AcknowledgingNotifier):
+                    receipts = self._channels.open_receipts(each.name)
+                    tasks.create_task(AcknowledgementPoller(each, receipts, self._clock).run())
+            tasks.create_task(self._trim_outbox())
 
-    async def _tidy(self) -> None:
+    async def _trim_outbox(self) -> None:
         while True:
             await asyncio.sleep(TRIM_SECONDS)
             try:
-                await self._channels.trim()
+                await self._channels.trim_outbox()
             except StoreError as error:
                 await self._patience.wait(error)
 
-    async def _wind_up(self, channel: str) -> None:
+    async def _close_channel(self, channel: str) -> None:
         """Put what a channel has left, that there is no more, among the dead letters, and forget it."""
-        outbox, left = self._channels.outbox(channel), 0
-        while entries := await outbox.take():
+        outbox, left = self._channels.open_outbox(channel), 0
+        while entries := await outbox.read_entries():
             for entry in entries:
                 alert = entry.alert
-                if alert and not goes_to(alert, channel):
+                if alert and not is_addressed_to(alert, channel):
                     continue
                 message = alert.id if alert else f"unreadable.{entry.id}"
                 why = "the channel is not configured any more"
-                attempt = Attempt(round(self._clock(), 3), channel, Status.GIVEN_UP, why, message)
-                parcel = Parcel(message, [entry.id], [alert.id] if alert else [])
-                await outbox.bury(parcel, attempt, entry.written[:MOST_KEPT], "")
+                attempt = DeliveryAttempt(round(self._clock(), 3), channel, DeliveryStatus.GIVEN_UP, why, message)
+                parcel = MessageRef(message, [entry.id], [alert.id] if alert else [])
+                await outbox.record_dead(parcel, attempt, entry.written[:MOST_KEPT], "")
                 left += 1
-        await self._channels.drop(channel)
+        await self._channels.drop_channel(channel)
         log.warning("a channel is not configured any more", channel=channel, dead_letters=left)

@@ -24,9 +24,9 @@ from worker.latest import (
     decimals,
     records,
 )
-from worker.progress import Seen
-from worker.sources.base import Refused, SourceError
-from worker.sources.watched import Watched
+from worker.progress import ProgressCallback
+from worker.sources.base import SourceError, SourceRefused
+from worker.sources.watched import SupervisedSource
 
 log = structlog.get_logger()
 
@@ -42,7 +42,7 @@ LEAVE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Filler:
+class DayFiller:
     """
     Takes into the store what a source's candles know of the past day and the store does not.
 
@@ -50,14 +50,14 @@ class Filler:
     there already is never overwritten.
     """
 
-    source: Watched
+    source: SupervisedSource
     store: Writer
     interval: int
     sleep: Sleep = asyncio.sleep
 
-    async def fill(self, at: int, seen: Seen) -> int:
+    async def fill(self, at: int, seen: ProgressCallback) -> int:
         """
-        Fill the day before `at`, and give how many samples came.
+        Fill the day before `at`, and return how many samples came.
 
         A metric whose candles cannot be had costs the others nothing: it is told, and tried once more
         at the end. Whoever stops it finds ranks that follow from what had come.
@@ -71,12 +71,12 @@ class Filler:
         except asyncio.CancelledError:
             with suppress(StoreError, TimeoutError):
                 async with asyncio.timeout(LEAVE_SECONDS):
-                    await self.store.derive(at)
+                    await self.store.update_rankings(at)
             raise
         return taken
 
-    async def _round(self, metrics: Sequence[Metric], at: int, seen: Seen) -> tuple[int, Sequence[Metric]]:
-        """Fill each metric, and give how many samples came and which metrics failed."""
+    async def _round(self, metrics: Sequence[Metric], at: int, seen: ProgressCallback) -> tuple[int, Sequence[Metric]]:
+        """Fill each metric, and return how many samples came and which metrics failed."""
         taken, failed, told = 0, [], ""
         for done, metric in enumerate(metrics, 1):
             try:
@@ -86,17 +86,17 @@ class Filler:
                 if str(error) != told:
                     told = str(error)
                     log.warning("no candles", source=self.source.name, metric=metric, reason=told)
-                await self.sleep(_stay_away(error) or self.source.source.pace)
+                await self.sleep(_find_wait(error) or self.source.source.pace)
             if taken and _is_time_to_rank(done):
-                await self.store.derive(at)
+                await self.store.update_rankings(at)
             seen(done, len(metrics))
         return taken, failed
 
     async def _fill_one(self, metric: Metric, at: int) -> int:
         if await self._is_whole(metric, at):
             return 0
-        samples = await self.store.samples(metric, at - DAY, at)
-        bare = {sample.tick for sample in samples if _is_bare(sample)}
+        samples = await self.store.read_samples(metric, at - DAY, at)
+        bare = {sample.tick for sample in samples if _is_from_archive(sample)}
         held = {sample.tick: sample.value(Measure.PRICE) for sample in samples}
         day = range(at - DAY + self.interval, at + 1, self.interval)
         missing = [tick for tick in day if tick not in held or tick in bare]
@@ -104,27 +104,27 @@ class Filler:
             return 0
         first = missing[0] - self.interval
         told = await self.source.candles(metric, first - self.source.source.lead, missing[-1])
-        made = await asyncio.to_thread(_made, told, held, missing, self.interval)
-        taken = await self.store.insert(metric, made, self.source.name, at, replace=bare)
+        made = await asyncio.to_thread(_make_missing, told, held, missing, self.interval)
+        taken = await self.store.insert_samples(metric, made, self.source.name, at, replace=bare)
         await self.sleep(self.source.source.pace)
         return taken
 
     async def _is_whole(self, metric: Metric, at: int) -> bool:
         """Tell from the moments alone, where they can: most metrics miss nothing, and a day is long."""
-        (record,) = await self.store.records([metric])
+        (record,) = await self.store.read_metric_states([metric])
         if record is None or record.at < at:
             return False
         price, *others = record.day
         return price.n == DAY // self.interval and any(measure.n for measure in others)
 
 
-def _is_bare(sample: Sample) -> bool:
+def _is_from_archive(sample: Sample) -> bool:
     """Tell of a sample that it came from the archive while nobody could be asked: an hour's last price, and no more."""
     _, *others = sample.values
     return sample.tick % HOUR == 0 and not any(others)
 
 
-def _made(
+def _make_missing(
     told: Sequence[Candle], held: Mapping[int, str | None], missing: Sequence[int], interval: int
 ) -> list[Sample]:
     """
@@ -140,15 +140,15 @@ def _made(
     first, last = told[0].start + span, told[-1].start + MINUTE
     made = [
         sample
-        for sample in candles.samples(told, interval=interval)
+        for sample in candles.derive_samples(told, interval=interval)
         if first <= sample.tick <= last
         and lacking.issuperset(range(sample.tick - span + interval, sample.tick + 1, interval))
     ]
-    return list(_chained(made, held))
+    return list(_with_returns(made, held))
 
 
-def _chained(made: Sequence[Sample], held: Mapping[int, str | None]) -> Iterator[Sample]:
-    """Give each sample with its return since the sample before, made or held, which no candle knows."""
+def _with_returns(made: Sequence[Sample], held: Mapping[int, str | None]) -> Iterator[Sample]:
+    """Return each sample with its return since the sample before, made or held, which no candle knows."""
     prices = dict(held) | {sample.tick: sample.value(Measure.PRICE) for sample in made}
     ticks = sorted(prices)
     for sample in made:
@@ -158,14 +158,14 @@ def _chained(made: Sequence[Sample], held: Mapping[int, str | None]) -> Iterator
         if before is None or price is None:
             yield sample
             continue
-        since = records.interval_return(decimals.parse(price), decimals.parse(before))
+        since = records.compute_interval_return(decimals.parse_decimal(price), decimals.parse_decimal(before))
         yield sample._replace(values=(*sample.values[:_RETURN], since, *sample.values[_RETURN + 1 :]))
 
 
 def _is_time_to_rank(done: int) -> bool:
-    """Tell whether to rank half-way: after 1, 2, 4, 8, ... metrics, so that a first day is ranked while it fills."""
+    """Return whether to rank half-way: after 1, 2, 4, 8, ... metrics, so that a first day is ranked while it fills."""
     return done.bit_count() == 1
 
 
-def _stay_away(error: SourceError) -> float | None:
-    return error.wait if isinstance(error, Refused) else None
+def _find_wait(error: SourceError) -> float | None:
+    return error.wait if isinstance(error, SourceRefused) else None

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import structlog
 
-from worker.clock import FUTURE_SECONDS, RETRY_SECONDS, Clock
+from worker.clock import FUTURE_SECONDS, RETRY_SECONDS, WatchedClock
 from worker.latest import (
     ArchiveError,
     ArchiveWriter,
@@ -23,7 +23,7 @@ from worker.settings import WorkerSettings
 log = structlog.get_logger()
 
 
-async def until_right(clock: Clock) -> None:
+async def wait_until_right(clock: WatchedClock) -> None:
     """Return when the clock can be relied on."""
     while True:
         if await clock.is_right():
@@ -31,7 +31,7 @@ async def until_right(clock: Clock) -> None:
         await asyncio.sleep(RETRY_SECONDS)
 
 
-async def keep_saying(store: Writer, clock: Clock) -> None:
+async def report_clock(store: Writer, clock: WatchedClock) -> None:
     """Say what is wrong with the clock where the API finds it, for ever."""
     said: str | None = "not looked at yet"
     while True:
@@ -47,11 +47,11 @@ async def keep_saying(store: Writer, clock: Clock) -> None:
             await asyncio.wait_for(clock.changed.wait(), RETRY_SECONDS)
 
 
-async def drop_if_far(settings: WorkerSettings, clock: Clock, archive: ArchiveWriter) -> None:
+async def drop_if_far(settings: WorkerSettings, clock: WatchedClock, archive: ArchiveWriter) -> None:
     """Drop the future where the newest tick lies far in it and a provider confirms our clock; told, never raised."""
     try:
         async with connect(settings.redis_address, "data-tracker-future") as redis:
-            tick = await FutureRemover(redis).tick()
+            tick = await FutureRemover(redis).read_tick()
         now = int(clock.wall())
         if tick is None or tick <= now + max(FUTURE_SECONDS, settings.interval):
             return
@@ -82,7 +82,7 @@ async def drop_future(settings: WorkerSettings, now: int, archive: ArchiveWriter
     )
 
 
-async def drop_lists_if_far(lists: FutureLists, clock: Clock) -> None:
+async def drop_lists_if_far(lists: FutureLists, clock: WatchedClock) -> None:
     """Drop top lists of the future, likewise: the roles that make them may run in processes of their own."""
     try:
         now = int(clock.wall())

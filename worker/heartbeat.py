@@ -28,7 +28,7 @@ class Heartbeat:
         self._committed = asyncio.Event()
         self._trouble: str | None = None
 
-    def beat(self) -> None:
+    def notify_committed(self) -> None:
         """Say that a tick was committed. It costs nothing."""
         self._committed.set()
 
@@ -43,9 +43,9 @@ class Heartbeat:
             now = self._clock()
             if now - called >= EVERY_SECONDS:
                 called = now
-                self._tell(await self._call())
+                self._log_failure(await self._call())
 
-    def _tell(self, trouble: str | None) -> None:
+    def _log_failure(self, trouble: str | None) -> None:
         """Log a failure once, and again when it is another or over."""
         if trouble == self._trouble:
             return

@@ -18,19 +18,19 @@ IsGone = Callable[[str], bool]
 """Tells of a holder whether it is known to be dead."""
 
 
-class Busy(Exception):
+class LeaseTaken(Exception):
     """Another worker feeds this Redis; the message names it."""
 
 
 async def take_lease(store: Writer, who: str, is_gone: IsGone) -> None:
     """Take the lease, also from a holder that is gone. Raises `Busy` or `StoreError`."""
-    holder = await store.lease(who)
+    holder = await store.take_or_keep_lease(who)
     if holder is None:
         return
     if not is_gone(holder):
-        raise Busy(f"{holder} feeds this Redis, and only one worker does at a time: stop it first")
-    if not await store.take_over(who, holder):
-        raise Busy(f"another worker took over from {holder}, which is gone")
+        raise LeaseTaken(f"{holder} feeds this Redis, and only one worker does at a time: stop it first")
+    if not await store.take_over_lease(who, holder):
+        raise LeaseTaken(f"another worker took over from {holder}, which is gone")
 
 
 async def wait_for_lease(store: Writer, who: str, is_gone: IsGone) -> None:
@@ -45,20 +45,20 @@ async def wait_for_lease(store: Writer, who: str, is_gone: IsGone) -> None:
             return await take_lease(store, who, is_gone)
         except NoAccess:
             raise
-        except (Busy, StoreError) as error:
+        except (LeaseTaken, StoreError) as error:
             if str(error) != told:
                 told = str(error)
                 log.warning("standing by", reason=told)
         await asyncio.sleep(WAIT_SECONDS)
 
 
-async def hold(store: Writer, who: str) -> None:
+async def hold_lease(store: Writer, who: str) -> None:
     """Keep the lease, for ever. Raises `Busy` when another worker has it."""
     while True:
         await asyncio.sleep(LEASE_SECONDS / RENEWALS)
         try:
-            holder = await store.lease(who)
+            holder = await store.take_or_keep_lease(who)
         except StoreError:
             continue  # whoever commits tells it
         if holder is not None:
-            raise Busy(f"{holder} feeds this Redis now, and only one worker does at a time")
+            raise LeaseTaken(f"{holder} feeds this Redis now, and only one worker does at a time")

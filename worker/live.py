@@ -5,21 +5,21 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import structlog
 
-from worker.asking import ask, open_up_to
-from worker.backlog import Backlog
-from worker.clock import Clock
-from worker.fill import Filler, Sleep
+from worker.asking import collect, open_up_to
+from worker.backlog import TickBuffer
+from worker.clock import WatchedClock
+from worker.fill import DayFiller, Sleep
 from worker.latest import HOUR, LeaseLost, StoreError, Writer
 from worker.patience import trouble
-from worker.progress import Seen, progress
-from worker.rulebook import Fixed, Rules
-from worker.sources.watched import Watched
-from worker.tick import tick
-from worker.wishes import SourceNotes
+from worker.progress import ProgressCallback, show_progress
+from worker.rulebook import FixedRules, RuleSource
+from worker.sources.watched import SupervisedSource
+from worker.tick import commit_tick
+from worker.wishes import SourceReport
 
 log = structlog.get_logger()
 
-AfterFill = Callable[[Watched, Sequence[Watched], int, Callable[[], bool]], Awaitable[None]]
+AfterFill = Callable[[SupervisedSource, Sequence[SupervisedSource], int, Callable[[], bool]], Awaitable[None]]
 """What is done when a source's fill is over: told the source, the others, the tick, and how to see that more is to fill."""
 
 RETRY_SECONDS = 1.0
@@ -31,7 +31,7 @@ BEHIND_SECONDS = 60
 be late for ever."""
 
 
-class Live:
+class Sampler:
     """
     One worker, sampling. Three things go on side by side, so that the trouble of one costs the others nothing:
 
@@ -45,13 +45,13 @@ class Live:
 
     def __init__(  # noqa: PLR0913  # the last three are for those who need them
         self,
-        sources: Sequence[Watched],
+        sources: Sequence[SupervisedSource],
         store: Writer,
         interval: int,
         sleep: Sleep = asyncio.sleep,
         *,
         committed: Callable[[], None] = lambda: None,
-        clock: Clock | None = None,
+        clock: WatchedClock | None = None,
     ) -> None:
         self._sources = sources
         self._store = store
@@ -61,7 +61,7 @@ class Live:
         """Told of each committed tick; it must not take long."""
         self._clock = clock
         self._has_told_of_leap = False
-        self._backlog = Backlog(interval)
+        self._backlog = TickBuffer(interval)
         self._due = asyncio.Event()
         self._holes = {source.name: asyncio.Event() for source in sources}
         self._now = self._newest = self._asked_since = 0
@@ -72,12 +72,12 @@ class Live:
         self._told = ""
         """What was said last of a Redis that does not take ticks."""
         self._may_have_holes = False
-        self.notes = SourceNotes(sources)
+        self.notes = SourceReport(sources)
         self.after_fill: AfterFill | None = None
-        self.rules: Rules = Fixed()
+        self.rules: RuleSource = FixedRules()
         """Who gives the alert rules; none, unless somebody else is put here."""
 
-    def look_for_holes(self) -> None:
+    def request_backfill(self) -> None:
         """Fill what is missing, as after a start."""
         for holes in self._holes.values():
             holes.set()
@@ -90,7 +90,7 @@ class Live:
         ranks are right from the first second and the fill can begin.
         """
         self._now = self._asked_since = now
-        self._backlog.keep(now, {})
+        self._backlog.add(now, {})
         self._due.set()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._sample(beats))
@@ -103,17 +103,17 @@ class Live:
             self._now = at
             if self._is_behind():
                 continue
-            heard, _ = await asyncio.gather(ask(self._sources, at), self.rules.refresh())
+            heard, _ = await asyncio.gather(collect(self._sources, at), self.rules.refresh())
             # What was heard may be the first that tells that the clock is wrong.
             if self._clock is None or await self._clock.is_right():
-                self._backlog.keep(at, heard)
+                self._backlog.add(at, heard)
             self._due.set()
             for source in self._sources:
-                if source.has_come_back() and self._is_caught_up:
+                if source.take_recovery() and self._is_caught_up:
                     self._holes[source.name].set()
 
     def _is_behind(self) -> bool:
-        """Tell whether ticks take longer than their interval. While Redis is away they are kept all the same."""
+        """Return whether ticks take longer than their interval. While Redis is away they are kept all the same."""
         return self._is_caught_up and len(self._backlog) > max(1, BEHIND_SECONDS // self._interval)
 
     async def _commit(self) -> None:
@@ -121,18 +121,18 @@ class Live:
         while True:
             await self._due.wait()
             self._due.clear()
-            if not await self._is_committed():
+            if not await self._commit_due():
                 await self._sleep(RETRY_SECONDS)
                 self._due.set()
 
-    async def _is_committed(self) -> bool:
+    async def _commit_due(self) -> bool:
         try:
             # Redis may also have been started again between two ticks: that shows in nothing else.
-            if not self._is_caught_up or (await self._store.tick() or 0) != self._newest:
+            if not self._is_caught_up or (await self._store.read_tick() or 0) != self._newest:
                 await self._open()
             while self._backlog:
                 await self._commit_oldest()
-            await self._note()
+            await self._write_source_states()
         except LeaseLost:
             raise
         except StoreError as error:
@@ -146,7 +146,7 @@ class Live:
         self._is_away, self._is_caught_up, self._told = False, True, ""
         if self._may_have_holes:
             self._may_have_holes = False
-            self.look_for_holes()
+            self.request_backfill()
         return True
 
     async def _open(self) -> None:
@@ -156,7 +156,7 @@ class Live:
             self._newest = await self._store.open() or 0
         if self._newest < before:
             log.warning("Redis has forgotten ticks", had=before, has=self._newest)
-        self._backlog.forgotten(after=self._newest)
+        self._backlog.restore_after(after=self._newest)
         await self.rules.read()
         self.notes.forget()
         self._may_have_holes = True
@@ -168,12 +168,12 @@ class Live:
             )
 
     async def _commit_oldest(self) -> None:
-        at, heard = self._backlog.oldest()
+        at, heard = self._backlog.peek()
         if not heard and self._is_a_leap(at):
-            self._backlog.done(at, is_committed=False)
+            self._backlog.remove(at, is_committed=False)
             return
         if at > self._newest:
-            moved = await tick(at, heard, self._store, self.rules.engine, self._asked_since)
+            moved = await commit_tick(at, heard, self._store, self.rules.engine, self._asked_since)
             log.debug("tick", at=at, heard=len(heard), metrics=moved)
             self._see_what_is_lost()
             skipped = (at - self._newest) // self._interval - 1 if self._newest else 0
@@ -182,7 +182,7 @@ class Live:
                 self._may_have_holes = True
             self._newest = at
             self._committed()
-        self._backlog.done(at)
+        self._backlog.remove(at)
 
     def _see_what_is_lost(self) -> None:
         """Say that samples are gone that were there, and fill them again."""
@@ -195,7 +195,7 @@ class Live:
             self._may_have_holes = True
 
     def _is_a_leap(self, at: int) -> bool:
-        """Tell whether a tick without samples would take much out of the day although nobody confirms the time."""
+        """Return whether a tick without samples would take much out of the day although nobody confirms the time."""
         if self._clock is None or self._clock.is_settled or not 0 < self._newest < at - LEAP_SECONDS:
             return False
         if not self._has_told_of_leap:
@@ -203,15 +203,15 @@ class Live:
             self._has_told_of_leap = True
         return True
 
-    async def _note(self) -> None:
+    async def _write_source_states(self) -> None:
         if not await self._store.has_sources():
             self.notes.forget()
-        news = self.notes.news()
+        news = self.notes.take_news()
         if news:
-            await self._store.note_sources(*news)
-            self.notes.keep(news)
+            await self._store.write_source_states(*news)
+            self.notes.mark_written(news)
 
-    def _telling(self, source: Watched, seen: Seen) -> Seen:
+    def _telling(self, source: SupervisedSource, seen: ProgressCallback) -> ProgressCallback:
         """Return what a fill tells its progress: it is shown here, and noted in the store at every whole percent."""
 
         def tell(done: int, of: int) -> None:
@@ -221,10 +221,10 @@ class Live:
 
         return tell
 
-    async def _fill(self, source: Watched) -> None:
+    async def _fill(self, source: SupervisedSource) -> None:
         """Fill from one source whenever there may be holes, for ever, and rank what came of it."""
         holes = self._holes[source.name]
-        filler = Filler(source, self._store, self._interval, self._sleep)
+        filler = DayFiller(source, self._store, self._interval, self._sleep)
         while True:
             await holes.wait()
             holes.clear()
@@ -244,15 +244,15 @@ class Live:
                 await self._sleep(self._interval)
                 holes.set()
 
-    async def _fill_day(self, filler: Filler, at: int) -> None:
+    async def _fill_day(self, filler: DayFiller, at: int) -> None:
         source = filler.source
-        with progress(f"filling the past day from {source.name}") as seen:
+        with show_progress(f"filling the past day from {source.name}") as seen:
             taken = await filler.fill(at, self._telling(source, seen))
         if taken:
-            await self._store.derive(at)
+            await self._store.update_rankings(at)
             log.info("filled the past day", source=source.name, samples=taken)
         self._end_fill(source)
 
-    def _end_fill(self, source: Watched) -> None:
+    def _end_fill(self, source: SupervisedSource) -> None:
         if self.notes.has_ended(source.name):
             self._due.set()

@@ -22,7 +22,7 @@ def trouble(error: StoreError) -> str:
     return "Redis is away" if isinstance(error, StoreAway) else "Redis answers with an error"
 
 
-class Patience:
+class RedisRetry:
     """One task's, named by the channel that it works for."""
 
     def __init__(self, channel: str, sleep: Sleep = asyncio.sleep) -> None:
@@ -30,7 +30,7 @@ class Patience:
         self._sleep = sleep
         self._told = ""
 
-    async def until_done(self, ask: Callable[[], Awaitable[T]]) -> T:
+    async def retry_until_done(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Ask until Redis answers: what was sent must not be sent again because it could not be written down."""
         while True:
             try:

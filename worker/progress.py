@@ -11,15 +11,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 log = structlog.get_logger()
 
-Seen = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 """Told how much is done, and of how much."""
 
 QUIET_SECONDS = 5.0
 
 
 @contextmanager
-def progress(job: str) -> Iterator[Seen]:
-    """Give the function to tell; the bar, or the last line, says how it ended."""
+def show_progress(job: str) -> Iterator[ProgressCallback]:
+    """Return the function to tell; the bar, or the last line, says how it ended."""
     if not sys.stderr.isatty():
         yield _lines(job)
         return
@@ -29,7 +29,7 @@ def progress(job: str) -> Iterator[Seen]:
         yield lambda done, of: bar.update(task, completed=done, total=of)
 
 
-def _lines(job: str) -> Seen:
+def _lines(job: str) -> ProgressCallback:
     said = time.monotonic()
 
     def seen(done: int, of: int) -> None:

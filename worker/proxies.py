@@ -10,7 +10,7 @@ _HERE = ("localhost", "127.0.0.1", "::1")
 """What no proxy can reach for us."""
 
 
-class Proxies(NamedTuple):
+class ProxySettings(NamedTuple):
     """
     The proxies there are. `NO_PROXY` names the hosts that are reached without one, whichever it is.
 
@@ -27,7 +27,7 @@ class Proxies(NamedTuple):
         """Read the environment beside what the setting says."""
         return cls(given, getproxies_environment())
 
-    def of(self, address: str) -> str | None:
+    def find_proxy(self, address: str) -> str | None:
         """Return the proxy for an address; `None` where it is reached directly."""
         url = urlsplit(address)
         if url.hostname is None or url.hostname in _HERE:
@@ -41,7 +41,7 @@ class Proxies(NamedTuple):
         return proxy if urlsplit(proxy).scheme in SCHEMES else None
 
     @property
-    def unusable(self) -> list[str]:
+    def list_unusable(self) -> list[str]:
         """Name the variables whose proxy is of a kind that we do not speak, as socks5."""
         return [
             f"{scheme.upper()}_PROXY"
@@ -51,18 +51,18 @@ class Proxies(NamedTuple):
 
 
 def _is_direct(host: str, with_port: str, listed: str) -> bool:
-    """Tell whether `NO_PROXY` names a host: itself, with its port, a domain that it is of, or all there are."""
+    """Return whether `NO_PROXY` names a host: itself, with its port, a domain that it is of, or all there are."""
     names = [name.strip().lower().removeprefix("*").removeprefix(".") for name in listed.split(",") if name.strip()]
     return any(name in ("", host, with_port.lower()) or host.endswith(f".{name}") for name in names)
 
 
-def shown(proxy: str) -> str:
+def show_proxy(proxy: str) -> str:
     """Return a proxy's host and port, without who we are to it."""
     return urlsplit(proxy).netloc.rpartition("@")[2]
 
 
 def is_proxy(address: str) -> bool:
-    """Tell whether an address can be a proxy's."""
+    """Return whether an address can be a proxy's."""
     try:
         url = urlsplit(address)
         return url.scheme in SCHEMES and bool(url.hostname) and url.port != 0

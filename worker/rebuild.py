@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from worker.archiving import Archiving
+from worker.archiving import ArchiveParts
 from worker.asking import open_up_to
-from worker.fill import Filler
+from worker.fill import DayFiller
 from worker.latest import Writer
-from worker.progress import progress
-from worker.sources.watched import Watched
-from worker.tick import tick
+from worker.progress import show_progress
+from worker.sources.watched import SupervisedSource
+from worker.tick import commit_tick
 
 
-class Rebuilt(NamedTuple):
+class RebuildResult(NamedTuple):
     """What came of it."""
 
     samples: int
@@ -21,24 +21,26 @@ class Rebuilt(NamedTuple):
     """New in the archive, or different."""
 
 
-async def rebuild(sources: Sequence[Watched], store: Writer, archived: Archiving, interval: int, now: int) -> Rebuilt:
+async def rebuild_day(
+    sources: Sequence[SupervisedSource], store: Writer, archived: ArchiveParts, interval: int, now: int
+) -> RebuildResult:
     """
     Fill the day before `now` from every source's candles, and what they do not know from the archive; close its hours;
     ask for older ones. Ranks and means follow from it all at the end.
     """
-    await archived.closer.until(now - archived.closer.grace, now)
+    await archived.closer.close_until(now - archived.closer.grace, now)
     newest = await store.open()
     if newest is None or newest < now:
-        await tick(now, {}, store)
+        await commit_tick(now, {}, store)
     samples = hours = 0
     for source in sources:
         await open_up_to(source, sources, now)
-        with progress(f"filling the past day from {source.name}") as seen:
-            samples += await Filler(source, store, interval).fill(now, seen)
+        with show_progress(f"filling the past day from {source.name}") as seen:
+            samples += await DayFiller(source, store, interval).fill(now, seen)
     for source in sources:
         others = [other for other in sources if other is not source]
-        made = await archived.hindsight.make_good(source, others, now)
+        made = await archived.hindsight.backfill(source, others, now)
         samples, hours = samples + made.samples, hours + made.hours
-    hours += await archived.closer.revise(now)
-    await store.derive(now)
-    return Rebuilt(samples, hours)
+    hours += await archived.closer.revise_late(now)
+    await store.update_rankings(now)
+    return RebuildResult(samples, hours)

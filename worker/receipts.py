@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
-from worker.latest import Receipt, Receipts, StoreError
-from worker.notify.base import Acknowledging, NotSent, Refused
-from worker.patience import Patience, Sleep
+from worker.latest import Receipt, ReceiptStore, StoreError
+from worker.notify.base import AcknowledgingNotifier, NotifyRefused, NotSent
+from worker.patience import RedisRetry, Sleep
 
 log = structlog.get_logger()
 
@@ -18,7 +18,7 @@ GRACE_SECONDS = 60.0
 """After a receipt's end it is asked about once more, for clocks differ."""
 
 
-class Acknowledgements:
+class AcknowledgementPoller:
     """
     One channel's. A message that is acknowledged to us is not repeated any more, and the other way round; nor is one
     whose alerts are all over, or told again by a later message.
@@ -26,8 +26,8 @@ class Acknowledgements:
 
     def __init__(
         self,
-        notifier: Acknowledging,
-        receipts: Receipts,
+        notifier: AcknowledgingNotifier,
+        receipts: ReceiptStore,
         clock: Callable[[], float] = time.time,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
@@ -35,7 +35,7 @@ class Acknowledgements:
         self._receipts = receipts
         self._clock = clock
         self._sleep = sleep
-        self._patience = Patience(notifier.name, sleep)
+        self._patience = RedisRetry(notifier.name, sleep)
         self._asked: dict[str, float] = {}
         """When each receipt was asked about last."""
 
@@ -43,18 +43,18 @@ class Acknowledgements:
         """Ask, for ever."""
         while True:
             try:
-                await self.turn()
+                await self.poll_next()
             except StoreError as error:
                 await self._patience.wait(error)
             await self._sleep(EVERY_SECONDS)
 
-    async def turn(self) -> None:
+    async def poll_next(self) -> None:
         """
         Cancel what nobody need acknowledge any more, and ask about the receipt that was not asked about for longest.
 
         Raises `StoreError`.
         """
-        receipts = await self._receipts.open()
+        receipts = await self._receipts.read_open()
         self._asked = {receipt.id: self._asked.get(receipt.id, 0.0) for receipt in receipts}
         settled = await self._receipts.settled(self._by_turns(receipts)) if receipts else []
         for receipt in settled:
@@ -67,11 +67,11 @@ class Acknowledgements:
         return sorted(receipts, key=lambda receipt: self._asked[receipt.id])
 
     async def _is_answered(self, receipt: Receipt, ask: Callable[[Receipt], Awaitable[None]]) -> bool:
-        """Ask the provider, and tell whether it answered; where it did not, it is asked again until the receipt's end."""
+        """Ask the provider, and return whether it answered; where it did not, it is asked again until the receipt's end."""
         self._asked[receipt.id] = self._clock()
         try:
             await ask(receipt)
-        except Refused as error:
+        except NotifyRefused as error:
             log.warning("a receipt is refused", channel=self._notifier.name, answer=str(error))
             await self._receipts.close(receipt)
         except NotSent as error:
@@ -82,12 +82,12 @@ class Acknowledgements:
         return True
 
     async def _cancel(self, receipt: Receipt) -> None:
-        await self._notifier.cancel(receipt.id)
+        await self._notifier.cancel_receipt(receipt.id)
         await self._receipts.close(receipt)
         log.info("an urgent message is not repeated any more", channel=self._notifier.name, alerts=receipt.alerts)
 
     async def _ask(self, receipt: Receipt) -> None:
-        said = await self._notifier.acknowledgement(receipt.id)
+        said = await self._notifier.read_acknowledgement(receipt.id)
         if said.at is not None:
             by = f"{self._notifier.name}: {said.by}" if said.by else self._notifier.name
             await self._receipts.acknowledge(receipt, said.at, by)

@@ -37,7 +37,7 @@ _NAME = re.compile(r"[A-Z0-9][A-Z0-9._-]*")
 _LONGEST_LINE = 1000
 
 
-class BadRecording(Exception):
+class InvalidRecording(Exception):
     """A recording that cannot be played. The message, one line, says where, what, and what is accepted."""
 
 
@@ -64,19 +64,19 @@ class Recording:
         said = ", ".join(f"{count:,} with {reason}" for reason, count in sorted(self.left_out.items()))
         return f"candles that cannot be true are left out: {said}"
 
-    def shifted(self, by: int) -> "Recording":
-        """Give the same recording, later by `by` seconds: a multiple of 60, or ticks would leave the minute."""
+    def shift_by(self, by: int) -> "Recording":
+        """Return the same recording, later by `by` seconds: a multiple of 60, or ticks would leave the minute."""
         if by % MINUTE:
             raise ValueError(f"a shift of {by} seconds: must be a multiple of {MINUTE}")
         return replace(self, first=self.first + by, last=self.last + by, shift=self.shift + by)
 
-    def ending_by(self, until: int, step: int = MINUTE) -> "Recording":
-        """Give the same recording, moved so that its last tick is the newest multiple of `step` up to `until`."""
-        return self.shifted(until - until % step - self.last)
+    def shift_to_end(self, until: int, step: int = MINUTE) -> "Recording":
+        """Return the same recording, moved so that its last tick is the newest multiple of `step` up to `until`."""
+        return self.shift_by(until - until % step - self.last)
 
-    def ticks(self) -> Iterator[tuple[int, dict[Metric, Candle]]]:
+    def list_ticks(self) -> Iterator[tuple[int, dict[Metric, Candle]]]:
         """
-        Give every tick from the first to the last with the candles that end there, also where there are none.
+        Return every tick from the first to the last with the candles that end there, also where there are none.
 
         Reads as it goes, a line of each file at a time. Raises `BadRecording` where a file changed since.
         """
@@ -89,7 +89,7 @@ class Recording:
                 due = tick + MINUTE
 
     def _stream(self, metric: Metric) -> Generator[tuple[int, Metric, Candle], None, None]:
-        with closing(read(self.files[metric])) as told:
+        with closing(read_candles(self.files[metric])) as told:
             for candle in told:
                 start = candle.start + self.shift
                 yield start + MINUTE, metric, candle._replace(start=start)
@@ -102,9 +102,9 @@ def open_recording(folder: Path, exchange: str | None = None) -> Recording:
     Without `exchange` it is the first word of the folder's name: `kucoin-spot-20230322` is KUCOIN. Raises
     `BadRecording`.
     """
-    files = _files(folder, exchange)
+    files = _find_files(folder, exchange)
     left_out: Counter[str] = Counter()
-    extents = [_extent(path, left_out) for path in files.values()]
+    extents = [_find_extent(path, left_out) for path in files.values()]
     return Recording(
         files,
         min(first for first, _, _ in extents) + MINUTE,
@@ -114,22 +114,22 @@ def open_recording(folder: Path, exchange: str | None = None) -> Recording:
     )
 
 
-def read(path: Path, left_out: Counter[str] | None = None) -> Generator[Candle, None, None]:
+def read_candles(path: Path, left_out: Counter[str] | None = None) -> Generator[Candle, None, None]:
     """
-    Give the candles of one file, in order. Raises `BadRecording` at the first line that is not one.
+    Return the candles of one file, in order. Raises `BadRecording` at the first line that is not one.
 
     Those that cannot be true are left out, and counted in `left_out` by what is wrong with them.
     """
     number = 0
     last = -1
     try:
-        with _opened(path) as file:
+        with _open_text(path) as file:
             # A line's length is bounded, or a file without line ends would be read into memory whole.
             for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE), ""), 1):
                 if number == 1:
                     _check_header(path, line)
                     continue
-                candle = _candle(f"{path}, line {number}", line.rstrip("\n"), last)
+                candle = _parse_candle(f"{path}, line {number}", line.rstrip("\n"), last)
                 last = candle.start
                 wrong = candles.fault(candle)
                 if wrong is None:
@@ -138,12 +138,12 @@ def read(path: Path, left_out: Counter[str] | None = None) -> Generator[Candle, 
                     left_out[wrong] += 1
     except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         # A gzip that breaks off is an EOFError, one that is none an OSError, a damaged one either or zlib's own.
-        raise BadRecording(f"{path}: cannot be read beyond line {number}: {error}") from error
+        raise InvalidRecording(f"{path}: cannot be read beyond line {number}: {error}") from error
     if not number:
-        raise BadRecording(f"{path}: is empty; its first line must be {HEADER!r}")
+        raise InvalidRecording(f"{path}: is empty; its first line must be {HEADER!r}")
 
 
-def _opened(path: Path) -> TextIO:
+def _open_text(path: Path) -> TextIO:
     # The "-sig" takes the mark away that spreadsheets put before the first line.
     if path.suffix == ".gz":
         return cast(TextIO, gzip.open(path, "rt", encoding="utf-8-sig"))
@@ -152,61 +152,65 @@ def _opened(path: Path) -> TextIO:
 
 def _check_header(path: Path, line: str) -> None:
     if line.rstrip("\n") != HEADER:
-        raise BadRecording(f"{path}, line 1: the header is {_short(line)}; it must be {HEADER!r}")
+        raise InvalidRecording(f"{path}, line 1: the header is {_quote(line)}; it must be {HEADER!r}")
 
 
-def _candle(where: str, line: str, last: int) -> Candle:
+def _parse_candle(where: str, line: str, last: int) -> Candle:
     cells = line.split(",")
     if len(cells) != len(COLUMNS):
-        raise BadRecording(f"{where}: {_short(line)} has {len(cells)} columns; there must be {len(COLUMNS)}: {HEADER}")
+        raise InvalidRecording(
+            f"{where}: {_quote(line)} has {len(cells)} columns; there must be {len(COLUMNS)}: {HEADER}"
+        )
     timestamp, *numbers = cells
     if not _TIME.fullmatch(timestamp) or int(timestamp) % MINUTE:
-        raise BadRecording(
-            f"{where}: timestamp {_short(timestamp)} is not the start of a minute; "
+        raise InvalidRecording(
+            f"{where}: timestamp {_quote(timestamp)} is not the start of a minute; "
             f"it must be unix seconds, a multiple of {MINUTE}"
         )
     start = int(timestamp)
     if start <= last:
-        raise BadRecording(
+        raise InvalidRecording(
             f"{where}: timestamp {start} comes after {last}; every line must be later than the one before"
         )
     for column, number in zip(COLUMNS[1:], numbers, strict=True):
         if not decimals.is_number(number) or number.startswith("-"):
-            raise BadRecording(
-                f"{where}: {column} {_short(number)} is not a number; it must be a decimal of zero or more, like 0.00662"
+            raise InvalidRecording(
+                f"{where}: {column} {_quote(number)} is not a number; it must be a decimal of zero or more, like 0.00662"
             )
     return Candle(start, *numbers)
 
 
-def _extent(path: Path, left_out: Counter[str]) -> tuple[int, int, int]:
-    """Give the start of the first and the last candle, and how many there are."""
+def _find_extent(path: Path, left_out: Counter[str]) -> tuple[int, int, int]:
+    """Return the start of the first and the last candle, and how many there are."""
     first = last = None
     count, before = 0, left_out.total()
-    for candle in read(path, left_out):
+    for candle in read_candles(path, left_out):
         first = candle.start if first is None else first
         last = candle.start
         count += 1
     if first is None or last is None:
         is_empty = left_out.total() == before
-        raise BadRecording(f"{path}: has no candle after its header{'' if is_empty else ' that can be true'}")
+        raise InvalidRecording(f"{path}: has no candle after its header{'' if is_empty else ' that can be true'}")
     return first, last, count
 
 
-def _files(folder: Path, exchange: str | None) -> Mapping[Metric, Path]:
+def _find_files(folder: Path, exchange: str | None) -> Mapping[Metric, Path]:
     """Find the files and name their metrics."""
     try:
         paths = sorted(path for path in folder.iterdir() if _is_ours(path))
     except OSError as error:
-        raise BadRecording(f"{folder}: is not a folder that can be read: {error.strerror}") from error
+        raise InvalidRecording(f"{folder}: is not a folder that can be read: {error.strerror}") from error
     if not paths:
-        raise BadRecording(f"{folder}: has no recorded pair; there must be files like BTC_USDT.csv.gz or BTC_USDT.csv")
-    exchange = _exchange(folder, exchange)
+        raise InvalidRecording(
+            f"{folder}: has no recorded pair; there must be files like BTC_USDT.csv.gz or BTC_USDT.csv"
+        )
+    exchange = _name_exchange(folder, exchange)
     files: dict[Metric, Path] = {}
     for path in paths:
-        pair = _pair(path)
+        pair = _name_pair(path)
         metric = Metric(f"{exchange}:{pair}")
         if metric in files:
-            raise BadRecording(f"{path}: {metric} is there twice, also as {files[metric].name}; keep one of them")
+            raise InvalidRecording(f"{path}: {metric} is there twice, also as {files[metric].name}; keep one of them")
         files[metric] = path
     return files
 
@@ -215,22 +219,22 @@ def _is_ours(path: Path) -> bool:
     return path.name.endswith(ENDINGS) and not path.name.startswith(".") and path.is_file()
 
 
-def _exchange(folder: Path, given: str | None) -> str:
+def _name_exchange(folder: Path, given: str | None) -> str:
     guess = re.split(r"[^A-Za-z0-9]", folder.resolve().name)[0]
     name = (guess if given is None else given).upper()
     if not _NAME.fullmatch(name):
         origin = f"the exchange {given!r}" if given is not None else f"the first word of the folder's name, {guess!r},"
-        raise BadRecording(f"{folder}: {origin} names no exchange; name one of letters, digits, '.', '_' and '-'")
+        raise InvalidRecording(f"{folder}: {origin} names no exchange; name one of letters, digits, '.', '_' and '-'")
     return name
 
 
-def _pair(path: Path) -> str:
+def _name_pair(path: Path) -> str:
     pair = path.name.removesuffix(".gz").removesuffix(".csv").replace("_", "").upper()
     if not _NAME.fullmatch(pair):
-        raise BadRecording(f"{path}: {pair!r} names no pair; the file must be named like BTC_USDT.csv.gz")
+        raise InvalidRecording(f"{path}: {pair!r} names no pair; the file must be named like BTC_USDT.csv.gz")
     return pair
 
 
-def _short(text: str) -> str:
+def _quote(text: str) -> str:
     """Quote what a file says, on one line and not too much of it."""
     return repr(text if len(text) <= 80 else f"{text[:80]}...")  # noqa: PLR2004  # as much as fits a line of a terminal

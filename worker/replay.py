@@ -6,22 +6,22 @@ from math import lcm
 import structlog
 
 from worker import candles
-from worker.closing import Closer
-from worker.latest import MINUTE, NO_RULES, Engine, Heard, Measure, Metric, Writer
-from worker.progress import Seen
+from worker.closing import HourlyRollup
+from worker.latest import MINUTE, NO_RULES, Measure, Metric, RuleEngine, SourceReading, Writer
+from worker.progress import ProgressCallback
 from worker.recording import Recording
-from worker.tick import tick
+from worker.tick import commit_tick
 
 log = structlog.get_logger()
 
 SOURCE = "replay"
 
 
-class TooLate(Exception):
+class StoreIsPast(Exception):
     """The store is past the recording already; the message says what to do."""
 
 
-class OtherSamples(Exception):
+class StoreHasOtherSamples(Exception):
     """The store is in the middle of the recording, but not by having played it; the message says what to do."""
 
 
@@ -29,12 +29,12 @@ async def replay(  # noqa: PLR0913, PLR0917  # the last two go on beside it, or 
     recording: Recording,
     store: Writer,
     interval: int,
-    seen: Seen,
-    closer: Closer | None = None,
-    rules: Engine = NO_RULES,
+    seen: ProgressCallback,
+    closer: HourlyRollup | None = None,
+    rules: RuleEngine = NO_RULES,
 ) -> int:
     """
-    Commit every tick of the recording that the store does not have yet, and give how many.
+    Commit every tick of the recording that the store does not have yet, and return how many.
 
     With a `closer`, every hour is closed when the ticks have passed its end and its grace, long before its samples
     leave the store; the hours that are over at the end are closed then.
@@ -47,39 +47,39 @@ async def replay(  # noqa: PLR0913, PLR0917  # the last two go on beside it, or 
     step = lcm(interval, MINUTE)
     first, last = (-(-end // step) * step for end in (recording.first, recording.last))
     if newest is not None and newest > last:
-        raise TooLate(
+        raise StoreIsPast(
             f"the store has ticks until {newest} and the recording ends at {last}: "
             "play it into another TRACKER_DATA_DIR, or with a later --until"
         )
     if closer:
-        await closer.until(newest - closer.grace, newest) if newest else closer.begin(first)
+        await closer.close_until(newest - closer.grace, newest) if newest else closer.start_at(first)
     of = (last - first) // step + 1
     committed = 0
-    for number, (at, heard) in enumerate(ticks_of_recording(recording, interval), 1):
+    for number, (at, heard) in enumerate(make_recording_ticks(recording, interval), 1):
         if newest is None or at > newest:
-            await tick(at, heard, store, rules)
+            await commit_tick(at, heard, store, rules)
             committed += 1
             if closer:
-                await closer.until(at - closer.grace, at)
+                await closer.close_until(at - closer.grace, at)
         elif at == newest:
-            await _see_that_it_was_played(at, heard, store)
+            await _check_was_replayed(at, heard, store)
         seen(number, of)
     if closer:
-        await closer.until(last, last)
+        await closer.close_until(last, last)
     return committed
 
 
-async def _see_that_it_was_played(at: int, heard: Mapping[Metric, Heard], store: Writer) -> None:
+async def _check_was_replayed(at: int, heard: Mapping[Metric, SourceReading], store: Writer) -> None:
     for metric, (reading, _) in heard.items():
-        held = await store.samples(metric, at - 1, at)
+        held = await store.read_samples(metric, at - 1, at)
         if [sample.value(Measure.PRICE) for sample in held] != [reading.price]:
-            raise OtherSamples(
+            raise StoreHasOtherSamples(
                 f"the store has ticks until {at}, and {metric} of then is not what the recording says: only the very "
                 "same recording, with the same --until, can be gone on with; else play it into another TRACKER_DATA_DIR"
             )
 
 
-def ticks_of_recording(recording: Recording, interval: int) -> Iterator[tuple[int, Mapping[Metric, Heard]]]:
-    """Give every tick of a recording, and what was heard then."""
-    for at, readings in candles.market(recording.ticks(), interval):
-        yield at, {metric: Heard(reading, SOURCE) for metric, reading in readings.items()}
+def make_recording_ticks(recording: Recording, interval: int) -> Iterator[tuple[int, Mapping[Metric, SourceReading]]]:
+    """Return every tick of a recording, and what was heard then."""
+    for at, readings in candles.derive_market(recording.list_ticks(), interval):
+        yield at, {metric: SourceReading(reading, SOURCE) for metric, reading in readings.items()}

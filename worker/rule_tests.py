@@ -31,18 +31,18 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from worker.latest import (
     MINUTE,
     Alert,
-    Heard,
+    BacktestInput,
+    InvalidDocument,
+    InvalidFile,
     Measure,
     Metric,
-    NotAccepted,
     Reading,
     Rule,
     Seconds,
+    SourceReading,
     Tick,
-    Trial,
-    WrongFile,
     decimals,
-    faults,
+    list_faults,
     play,
     read_rules,
     read_toml,
@@ -71,7 +71,7 @@ Given = Annotated[Decimal | int, AfterValidator(_bounded)]
 """A number of an alert."""
 
 
-class Expected(BaseModel):
+class ExpectedAlert(BaseModel):
     """An alert that must be said; of what is not given it does not matter what it is."""
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
@@ -92,7 +92,7 @@ class Expected(BaseModel):
     quiet: bool | str = False
 
 
-class Case(BaseModel):
+class RuleTest(BaseModel):
     """One test."""
 
     model_config = ConfigDict(extra="forbid")
@@ -103,10 +103,10 @@ class Case(BaseModel):
     metrics: Mapping[str, Mapping[str, str]] = {}
     source: str = "test"
     start: datetime = START
-    expected: list[Expected] = []
+    expected: list[ExpectedAlert] = []
 
     @model_validator(mode="after")
-    def _is_about_something(self) -> "Case":
+    def _is_about_something(self) -> "RuleTest":
         if bool(self.metric and self.series) == bool(self.metrics):
             raise ValueError("metric: one, with a series of each measure, or several as `metrics`")
         return self
@@ -119,15 +119,15 @@ class Case(BaseModel):
         return value
 
     @property
-    def of_metrics(self) -> Mapping[str, Mapping[str, str]]:
+    def list_series(self) -> Mapping[str, Mapping[str, str]]:
         return self.metrics or {str(self.metric): self.series}
 
     @property
-    def first(self) -> int:
+    def find_first_tick(self) -> int:
         return int((self.start if self.start.tzinfo else self.start.replace(tzinfo=UTC)).timestamp())
 
 
-class Suite(BaseModel):
+class RuleTestSuite(BaseModel):
     """A file of tests."""
 
     model_config = ConfigDict(extra="forbid")
@@ -135,18 +135,18 @@ class Suite(BaseModel):
     rules_file: str | None = None
     interval: Annotated[Seconds, Field(ge=1, le=3600)] = MINUTE
     rules: list[Any] = []
-    tests: Annotated[list[Case], Field(min_length=1)]
+    tests: Annotated[list[RuleTest], Field(min_length=1)]
 
-    def own_rules(self) -> tuple[Rule, ...]:
-        """Give the rules that stand in the file itself. Raises `WrongFile`."""
+    def parse_rules(self) -> tuple[Rule, ...]:
+        """Return the rules that stand in the file itself. Raises `WrongFile`."""
         return read_rules(self.rules, self.interval)
 
 
-class Outcome(NamedTuple):
+class RuleTestResult(NamedTuple):
     """What came of one test."""
 
     name: str
-    missing: Sequence[Expected]
+    missing: Sequence[ExpectedAlert]
     """Expected, and not said."""
     surplus: Sequence[Alert]
     """Said, and not expected."""
@@ -156,27 +156,27 @@ class Outcome(NamedTuple):
     def is_passed(self) -> bool:
         return not self.missing and not self.surplus
 
-    def in_words(self) -> Iterator[str]:
+    def describe(self) -> Iterator[str]:
         """Tell the outcome, line by line."""
         yield f"{'passed' if self.is_passed else 'FAILED'}  {self.name}"
         for expected in self.missing:
-            yield f"    expected and not said:  {_expected_in_words(expected)}"
+            yield f"    expected and not said:  {_describe_expected(expected)}"
         for alert in self.surplus:
-            yield f"    said and not expected:  {_alert_in_words(alert, self.first)}"
+            yield f"    said and not expected:  {_describe_alert(alert, self.first)}"
 
 
-def read_suite(text: str) -> Suite:
+def read_suite(text: str) -> RuleTestSuite:
     """Read a file of tests. Raises `WrongFile`."""
     try:
-        return Suite.model_validate(read_toml(text))
+        return RuleTestSuite.model_validate(read_toml(text))
     except ValidationError as error:
-        raise WrongFile("\n".join(NotAccepted(faults(error, Suite)).lines)) from error
+        raise InvalidFile("\n".join(InvalidDocument(list_faults(error, RuleTestSuite)).list_lines)) from error
 
 
-def run(case: Case, rules: Sequence[Rule], interval: int) -> Outcome:
+def run_test(case: RuleTest, rules: Sequence[Rule], interval: int) -> RuleTestResult:
     """Run one test. Raises `WrongFile` where its series cannot be read."""
-    first = case.first // interval * interval
-    said = [*play(_ticks(case, first, interval), Trial(rules, (), interval)).alerts]
+    first = case.find_first_tick // interval * interval
+    said = [*play(_make_ticks(case, first, interval), BacktestInput(rules, (), interval)).alerts]
     missing = []
     for expected in case.expected:
         found = next((alert for alert in said if _is_expected(alert, expected, first)), None)
@@ -184,13 +184,13 @@ def run(case: Case, rules: Sequence[Rule], interval: int) -> Outcome:
             said.remove(found)
         else:
             missing.append(expected)
-    return Outcome(case.name, missing, said, first)
+    return RuleTestResult(case.name, missing, said, first)
 
 
-def _ticks(case: Case, first: int, interval: int) -> Iterator[Tick]:
+def _make_ticks(case: RuleTest, first: int, interval: int) -> Iterator[Tick]:
     series = {
-        Metric(metric): {_measure(case, name): _samples(case, written) for name, written in measures.items()}
-        for metric, measures in case.of_metrics.items()
+        Metric(metric): {_measure(case, name): _expand_samples(case, written) for name, written in measures.items()}
+        for metric, measures in case.list_series.items()
     }
     longest = max((len(samples) for measures in series.values() for samples in measures.values()), default=0)
     for number in range(longest):
@@ -202,39 +202,43 @@ def _ticks(case: Case, first: int, interval: int) -> Iterator[Tick]:
                 price = "1"
             if price is not None:
                 volume, percentage, absolute, traded = [values.get(measure) for measure in _SERIES[1:]]
-                heard[metric] = Heard(Reading(price, volume, percentage, absolute, traded), case.source)
+                heard[metric] = SourceReading(Reading(price, volume, percentage, absolute, traded), case.source)
         yield first + number * interval, heard
 
 
-def _measure(case: Case, name: str) -> Measure:
+def _measure(case: RuleTest, name: str) -> Measure:
     if name not in _SERIES:
-        raise WrongFile(f"test {case.name!r}: series.{name} is not accepted; accepted: {', '.join(_SERIES)}")
+        raise InvalidFile(f"test {case.name!r}: series.{name} is not accepted; accepted: {', '.join(_SERIES)}")
     return Measure(name)
 
 
-def _samples(case: Case, written: str) -> list[str | None]:
+def _expand_samples(case: RuleTest, written: str) -> list[str | None]:
     samples: list[str | None] = []
     for word in written.split():
         found = _SAMPLES.fullmatch(word)
         numbers = [found[2], found[4]] if found else []
         if not found or not all(number is None or decimals.is_number(number) for number in numbers):
-            raise WrongFile(f"test {case.name!r}: {word!r} is not accepted in a series; accepted: {_SHAPE}")
+            raise InvalidFile(f"test {case.name!r}: {word!r} is not accepted in a series; accepted: {_SHAPE}")
         many = int(found[5] or 1)
         if len(samples) + many > MOST_SAMPLES:
-            raise WrongFile(f"test {case.name!r}: {written!r} is too long; accepted: {MOST_SAMPLES} samples")
-        samples += [None] * many if found[1] else _numbers(found[2], f"{found[3] or ''}{found[4] or 0}", many)
+            raise InvalidFile(f"test {case.name!r}: {written!r} is too long; accepted: {MOST_SAMPLES} samples")
+        samples += [None] * many if found[1] else _expand_numbers(found[2], f"{found[3] or ''}{found[4] or 0}", many)
     return samples
 
 
-def _numbers(start: str, step: str, many: int) -> list[str]:
+def _expand_numbers(start: str, step: str, many: int) -> list[str]:
     with localcontext(prec=200):
         return [f"{Decimal(start) + number * Decimal(step):f}" for number in range(many)]
 
 
-def _is_expected(alert: Alert, expected: Expected, first: int) -> bool:
+def _is_expected(alert: Alert, expected: ExpectedAlert, first: int) -> bool:
     if (alert.at, alert.rule) != (first + expected.at, expected.rule):
         return False
-    if alert.quiet != expected.quiet if isinstance(expected.quiet, str) else bool(alert.quiet) != expected.quiet:
+    if (
+        alert.suppressed_by != expected.quiet
+        if isinstance(expected.quiet, str)
+        else bool(alert.suppressed_by) != expected.quiet
+    ):
         return False
     exactly = ("metric", "event", "measure", "severity", "samples", "rank", "of", "together")
     return all(getattr(expected, name) in (None, getattr(alert, name)) for name in exactly) and all(
@@ -243,7 +247,7 @@ def _is_expected(alert: Alert, expected: Expected, first: int) -> bool:
 
 
 def _is_number(said: str | float | None, expected: Decimal | int | None) -> bool:
-    """Tell whether a number is the expected one, to as many places as that has."""
+    """Return whether a number is the expected one, to as many places as that has."""
     if expected is None:
         return True
     if said is None:
@@ -255,17 +259,17 @@ def _is_number(said: str | float | None, expected: Decimal | int | None) -> bool
         return Decimal(repr(said)).quantize(wanted) == wanted
 
 
-def _expected_in_words(expected: Expected) -> str:
+def _describe_expected(expected: ExpectedAlert) -> str:
     given = {name: value for name, value in expected if name in expected.model_fields_set - {"at", "rule"}}
-    return _in_words(expected.at, expected.rule, given)
+    return _describe(expected.at, expected.rule, given)
 
 
-def _alert_in_words(alert: Alert, first: int) -> str:
+def _describe_alert(alert: Alert, first: int) -> str:
     told = ("metric", "event", "value", "mean", "ratio", "samples", "rank", "quiet")
     given = {name: getattr(alert, name) for name in told if getattr(alert, name) is not None}
-    return _in_words(alert.at - first, alert.rule, given)
+    return _describe(alert.at - first, alert.rule, given)
 
 
-def _in_words(at: int, rule: str, given: Mapping[str, object]) -> str:
+def _describe(at: int, rule: str, given: Mapping[str, object]) -> str:
     when = f"{at // MINUTE}m" if at % MINUTE == 0 else f"{at}s"
     return f"at {when}, {rule}{''.join(f', {name} {value}' for name, value in given.items())}"

@@ -12,17 +12,17 @@ from worker.latest import (
     DEFAULTS,
     LARGEST_FILE,
     NO_RULES,
-    Book,
-    Engine,
+    InvalidFile,
     Rule,
-    Shelf,
+    RuleEngine,
+    RuleSet,
+    RuleStore,
     Silence,
-    Step,
+    StateUpdate,
     StoreAway,
     StoreError,
     WrittenRules,
-    WrongFile,
-    read_book,
+    read_rule_set,
     read_rules_file,
     write_rule,
 )
@@ -33,11 +33,11 @@ PATIENCE = 2.0
 """Seconds that reading the rules may take beside asking the sources; then those known before are used."""
 
 
-class Rules(Protocol):
+class RuleSource(Protocol):
     """Who gives the rules to judge a tick by."""
 
     @property
-    def engine(self) -> Engine:
+    def engine(self) -> RuleEngine:
         """The rules that are in force now."""
         ...
 
@@ -50,10 +50,10 @@ class Rules(Protocol):
         ...
 
 
-class Fixed:
+class FixedRules:
     """The same rules for ever."""
 
-    def __init__(self, engine: Engine = NO_RULES) -> None:
+    def __init__(self, engine: RuleEngine = NO_RULES) -> None:
         self.engine = engine
 
     async def read(self) -> None:
@@ -70,26 +70,26 @@ class RulesFile:
         self._path = path
         self._interval = interval
         self._stamp: object = None
-        self._text: str | WrongFile = ""
+        self._text: str | InvalidFile = ""
         self._parsed: object = None
         self.rules: dict[str, str] | None = None
         """As they are kept, by id; `None` while the file has never been right."""
         self.problem: str | None = None
 
-    def look(self, channels: frozenset[str] | None) -> None:
+    def read(self, channels: frozenset[str] | None) -> None:
         """See what the file says now; rules may name `channels`."""
         self._read()
         if self._parsed == (self._text, channels):
             return
         self._parsed = self._text, channels
         try:
-            if isinstance(self._text, WrongFile):
+            if isinstance(self._text, InvalidFile):
                 raise self._text
             rules = read_rules_file(self._text, self._interval, channels)
-        except WrongFile as error:
-            self._tell("\n".join(f"{self._path}: {line}" for line in str(error).split("\n")))
+        except InvalidFile as error:
+            self._log_problem("\n".join(f"{self._path}: {line}" for line in str(error).split("\n")))
             return
-        self._tell(None)
+        self._log_problem(None)
         self.rules = {rule.id: write_rule(rule) for rule in rules}
 
     def _read(self) -> None:
@@ -99,13 +99,13 @@ class RulesFile:
             stamp = found.st_mtime_ns, found.st_size, found.st_ino
             if stamp != self._stamp:
                 is_small = found.st_size <= LARGEST_FILE
-                too_large = WrongFile(f"has {found.st_size} bytes; accepted: {LARGEST_FILE} at most")
+                too_large = InvalidFile(f"has {found.st_size} bytes; accepted: {LARGEST_FILE} at most")
                 self._text = self._path.read_text(encoding="utf-8") if is_small else too_large
                 self._stamp = stamp
         except (OSError, UnicodeDecodeError) as error:
-            self._text, self._stamp = WrongFile(f"cannot be read: {error}"), None
+            self._text, self._stamp = InvalidFile(f"cannot be read: {error}"), None
 
-    def _tell(self, problem: str | None) -> None:
+    def _log_problem(self, problem: str | None) -> None:
         if problem != self.problem:
             if problem:
                 log.error("the file of rules is wrong, and the rules before hold", reason=problem)
@@ -114,11 +114,15 @@ class RulesFile:
         self.problem = problem
 
 
-class Rulebook:
+class RuleProvider:
     """What is in force, as of the last time that it could be read."""
 
     def __init__(
-        self, shelf: Shelf, interval: int, path: Path | None, is_expected: Callable[[Step], bool] | None = None
+        self,
+        shelf: RuleStore,
+        interval: int,
+        path: Path | None,
+        is_expected: Callable[[StateUpdate], bool] | None = None,
     ) -> None:
         self._shelf = shelf
         self._interval = interval
@@ -143,15 +147,15 @@ class Rulebook:
             self._trouble = ""
 
     async def _read(self) -> None:
-        shelved = await self._shelf.shelved()
+        shelved = await self._shelf.read_rules()
         known = shelved.written.file
         file: Mapping[str, str] = {}
         problem = None
         if self._file:
-            self._file.look(shelved.channels)
+            self._file.read(shelved.channels)
             file, problem = self._file.rules if self._file.rules is not None else known, self._file.problem
         if file != known or problem != shelved.problem:
-            await self._shelf.put_file(file, problem)
+            await self._shelf.write_file_rules(file, problem)
         written = shelved.written._replace(file=file)
         if written != self._written:
             self._settle(written)
@@ -161,13 +165,13 @@ class Rulebook:
             async with asyncio.timeout(min(PATIENCE, self._interval / 2)):
                 await self.read()
 
-    def _engine(self, rules: Iterable[Rule], silences: Iterable[Silence]) -> Engine:
+    def _engine(self, rules: Iterable[Rule], silences: Iterable[Silence]) -> RuleEngine:
         if self._is_expected is None:
-            return Engine(rules, silences, self._interval)
-        return Engine(rules, silences, self._interval, self._is_expected)
+            return RuleEngine(rules, silences, self._interval)
+        return RuleEngine(rules, silences, self._interval, self._is_expected)
 
     def _settle(self, written: WrittenRules) -> None:
-        book: Book = read_book(written, self._interval)
+        book: RuleSet = read_rule_set(written, self._interval)
         for line in book.wrong:
             if line not in self._told:
                 log.warning(line)

@@ -9,38 +9,42 @@ from typing import Annotated, Any
 
 import typer
 
-from worker.backtest import Wish, in_words, on_kept_day, on_recording
+from worker.backtest import ReportOptions, backtest_kept_day, backtest_recording, describe_report
 from worker.latest import (
     LARGEST_FILE,
-    NeverOn,
+    BacktestInput,
+    InvalidFile,
     Reader,
     Rule,
+    RulesNeverActive,
     StoreError,
-    Trial,
-    WrongFile,
     connect,
-    kept_day,
+    read_kept_day,
     read_rules_file,
 )
-from worker.process import read_settings, stop, where_typed
-from worker.progress import progress
-from worker.recording import BadRecording, open_recording
-from worker.rule_tests import read_suite, run
+from worker.process import exit_with, read_settings, resolve_typed_path
+from worker.progress import show_progress
+from worker.recording import InvalidRecording, open_recording
+from worker.rule_tests import read_suite, run_test
 from worker.settings import WorkerSettings
-from worker.times import instant
+from worker.times import parse_instant
 
 app = typer.Typer(help="Try alert rules on history, and test them.")
 
-File = Annotated[Path, typer.Argument(callback=where_typed, help="A file of rules, in TOML.", show_default=False)]
+File = Annotated[
+    Path, typer.Argument(callback=resolve_typed_path, help="A file of rules, in TOML.", show_default=False)
+]
 When = "Unix seconds or ISO 8601."
 
 
 @app.command()
-def backtest(  # noqa: PLR0913, PLR0917  # one for each option
+def backtest_command(  # noqa: PLR0913, PLR0917  # one for each option
     file: File,
     recording: Annotated[
         Path | None,
-        typer.Option(callback=where_typed, help="A folder of recorded candles; else the kept day in Redis is taken."),
+        typer.Option(
+            callback=resolve_typed_path, help="A folder of recorded candles; else the kept day in Redis is taken."
+        ),
     ] = None,
     exchange: Annotated[str | None, typer.Option(help="Name of the exchange; else the folder's first word.")] = None,
     start: Annotated[
@@ -55,29 +59,33 @@ def backtest(  # noqa: PLR0913, PLR0917  # one for each option
 ) -> None:
     """Say what rules would have said, without telling anybody."""
     settings = read_settings()
-    with _said():
-        rules = _rules(file, settings.interval)
-        trial = Trial(rules, (), settings.interval, _instant("--from", start), _instant("--to", end))
-        wish = Wish(sweep, limit)
+    with _report_errors():
+        rules = _read_rules(file, settings.interval)
+        trial = BacktestInput(
+            rules, (), settings.interval, _parse_instant("--from", start), _parse_instant("--to", end)
+        )
+        wish = ReportOptions(sweep, limit)
         if recording:
             found = _on_recording(recording, exchange, trial, wish)
         else:
             found = asyncio.run(_on_kept_day(settings, trial, wish))
-    _tell(found, rules, as_json=as_json)
+    _print_report(found, rules, as_json=as_json)
 
 
 @app.command()
-def test(
-    file: Annotated[Path, typer.Argument(callback=where_typed, help="A file of tests, in TOML.", show_default=False)],
+def test_command(
+    file: Annotated[
+        Path, typer.Argument(callback=resolve_typed_path, help="A file of tests, in TOML.", show_default=False)
+    ],
 ) -> None:
     """Run unit tests of rules: series of samples in, expected alerts out."""
-    with _said():
-        suite = read_suite(_text(file))
-        others = _rules(file.parent / suite.rules_file, suite.interval) if suite.rules_file else ()
-        rules = [*others, *suite.own_rules()]
-        outcomes = [run(case, rules, suite.interval) for case in suite.tests]
+    with _report_errors():
+        suite = read_suite(_read_text(file))
+        others = _read_rules(file.parent / suite.rules_file, suite.interval) if suite.rules_file else ()
+        rules = [*others, *suite.parse_rules()]
+        outcomes = [run_test(case, rules, suite.interval) for case in suite.tests]
     for outcome in outcomes:
-        for line in outcome.in_words():
+        for line in outcome.describe():
             typer.echo(line)
     failed = sum(not outcome.is_passed for outcome in outcomes)
     typer.echo(f"{len(outcomes) - failed} passed, {failed} failed")
@@ -85,61 +93,61 @@ def test(
         raise typer.Exit(1)
 
 
-def _on_recording(folder: Path, exchange: str | None, trial: Trial, wish: Wish) -> dict[str, Any]:
+def _on_recording(folder: Path, exchange: str | None, trial: BacktestInput, wish: ReportOptions) -> dict[str, Any]:
     recording = open_recording(folder, exchange)
-    with progress("trying the rules") as seen:
-        return on_recording(
+    with show_progress("trying the rules") as seen:
+        return backtest_recording(
             recording, trial, wish, lambda at: seen(at - recording.first, recording.last - recording.first)
         )
 
 
-async def _on_kept_day(settings: WorkerSettings, trial: Trial, wish: Wish) -> dict[str, Any]:
+async def _on_kept_day(settings: WorkerSettings, trial: BacktestInput, wish: ReportOptions) -> dict[str, Any]:
     async with connect(settings.redis_address, "data-tracker-backtest") as redis:
-        kept = await kept_day(Reader(redis))
+        kept = await read_kept_day(Reader(redis))
     first = min((samples[0].tick for samples in kept.samples.values() if samples), default=kept.until)
-    with progress("trying the rules") as seen:
-        return on_kept_day(kept, trial, wish, lambda at: seen(at - first, kept.until - first))
+    with show_progress("trying the rules") as seen:
+        return backtest_kept_day(kept, trial, wish, lambda at: seen(at - first, kept.until - first))
 
 
-def _rules(file: Path, interval: int) -> tuple[Rule, ...]:
+def _read_rules(file: Path, interval: int) -> tuple[Rule, ...]:
     try:
-        return read_rules_file(_text(file), interval)
-    except WrongFile as error:
-        raise WrongFile("\n".join(f"{file}: {line}" for line in str(error).split("\n"))) from error
+        return read_rules_file(_read_text(file), interval)
+    except InvalidFile as error:
+        raise InvalidFile("\n".join(f"{file}: {line}" for line in str(error).split("\n"))) from error
 
 
-def _tell(found: dict[str, Any], rules: tuple[Rule, ...], *, as_json: bool) -> None:
+def _print_report(found: dict[str, Any], rules: tuple[Rule, ...], *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return
-    for line in in_words(found, rules):
+    for line in describe_report(found, rules):
         typer.echo(line)
 
 
-def _text(file: Path) -> str:
+def _read_text(file: Path) -> str:
     try:
         if file.stat().st_size > LARGEST_FILE:
-            raise WrongFile(f"is larger than {LARGEST_FILE} bytes")
+            raise InvalidFile(f"is larger than {LARGEST_FILE} bytes")
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise WrongFile(f"cannot be read: {error}") from error
+        raise InvalidFile(f"cannot be read: {error}") from error
 
 
-def _instant(option: str, written: str | None) -> int | None:
+def _parse_instant(option: str, written: str | None) -> int | None:
     try:
-        return None if written is None else instant(written, option)
+        return None if written is None else parse_instant(written, option)
     except ValueError as error:
-        raise WrongFile(str(error)) from error
+        raise InvalidFile(str(error)) from error
 
 
 @contextmanager
-def _said() -> Iterator[None]:
+def _report_errors() -> Iterator[None]:
     """Say what is wrong with what was given, and with what it was asked of, in words."""
     try:
         yield
-    except (WrongFile, BadRecording) as error:
-        stop(str(error), 2)
-    except NeverOn as error:
-        stop(f"--from: {error}", 2)
+    except (InvalidFile, InvalidRecording) as error:
+        exit_with(str(error), 2)
+    except RulesNeverActive as error:
+        exit_with(f"--from: {error}", 2)
     except StoreError as error:
-        stop(str(error), 1)
+        exit_with(str(error), 1)

@@ -12,16 +12,16 @@ from worker.latest import (
     DAY,
     HOUR,
     PREFIX,
+    InvalidSettings,
     Settings,
-    Words,
-    WrongSettings,
+    WordList,
     check_key,
-    file_of,
-    parts_of,
-    words,
-    written,
+    find_secret_parts,
+    list_written,
+    name_file_setting,
+    split_words,
 )
-from worker.proxies import Proxies, is_proxy
+from worker.proxies import ProxySettings, is_proxy
 
 SOURCES = ("cryptowatch", "kraken", "binance", "simulated")
 PUSHOVER = "pushover"
@@ -36,7 +36,7 @@ _BY_KUBERNETES = re.compile(r"_(?:service_(?:host|port)|port)(?:_|$)")
 _LENGTH = re.compile(r"(0|[1-9][0-9]{0,3}(?=[hd]))([hd]?)")
 
 
-class Way(NamedTuple):
+class NotifyTarget(NamedTuple):
     """A way to a person, as `TRACKER_NOTIFY` names it."""
 
     name: str
@@ -66,9 +66,9 @@ class WorkerSettings(Settings):
         "webhook_secret",
     }
 
-    sources: Annotated[Words, Field(min_length=1)] = ("kraken",)
+    sources: Annotated[WordList, Field(min_length=1)] = ("kraken",)
     """Who is asked, commas between; where two have a metric, the first one gives it."""
-    metrics: Annotated[Words, Field(min_length=1)] = ("KRAKEN:BTCUSD", "KRAKEN:ETHUSD", "KRAKEN:XRPUSD")
+    metrics: Annotated[WordList, Field(min_length=1)] = ("KRAKEN:BTCUSD", "KRAKEN:ETHUSD", "KRAKEN:XRPUSD")
     """What is sampled, commas between: `KRAKEN:BTCUSD`, all of an exchange `KRAKEN:*`, or everything `*`."""
     kraken_url: AnyHttpUrl = AnyHttpUrl("https://api.kraken.com")
     """Where Kraken, or what answers like it, is asked."""
@@ -136,10 +136,10 @@ class WorkerSettings(Settings):
         """Read the environment. Raises `WrongSettings` as `Settings.load` does, and for a name that is no setting."""
         try:
             settings = super().load(**given)
-        except WrongSettings as error:
-            raise WrongSettings("\n".join([str(error), *_misspelt(cls)])) from error
-        if wrong := _misspelt(cls):
-            raise WrongSettings("\n".join(wrong))
+        except InvalidSettings as error:
+            raise InvalidSettings("\n".join([str(error), *_find_misspelt(cls)])) from error
+        if wrong := _find_misspelt(cls):
+            raise InvalidSettings("\n".join(wrong))
         return settings
 
     @field_validator("archive_backfill", mode="before")
@@ -165,7 +165,7 @@ class WorkerSettings(Settings):
     @field_validator("sources", "metrics", mode="before")
     @classmethod
     def _split_words(cls, value: object) -> object:
-        return words(value)
+        return split_words(value)
 
     @field_validator("sources")
     @classmethod
@@ -227,62 +227,66 @@ class WorkerSettings(Settings):
         if (self.pushover_token is None) != (self.pushover_user is None):
             raise ValueError(f"{PREFIX}PUSHOVER_TOKEN and {PREFIX}PUSHOVER_USER go together, and one is missing")
         secret = self.webhook_secret.get_secret_value() if self.webhook_secret else ""
-        if any(way.is_webhook for way in self.ways) and len(secret) < SHORTEST_SECRET:
+        if any(way.is_webhook for way in self.parse_notify_targets) and len(secret) < SHORTEST_SECRET:
             raise ValueError(f"{PREFIX}WEBHOOK_SECRET must have {SHORTEST_SECRET} characters or more, to sign webhooks")
-        names = [*([PUSHOVER] if self.pushover_token else []), *(way.name for way in self.ways)]
+        names = [*([PUSHOVER] if self.pushover_token else []), *(way.name for way in self.parse_notify_targets)]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice:
             raise ValueError(f"{PREFIX}NOTIFY: two channels are called {twice!r}; give one a name: other={twice}://...")
         return self
 
     @property
-    def ways(self) -> tuple[Way, ...]:
+    def parse_notify_targets(self) -> tuple[NotifyTarget, ...]:
         """What `notify` names. Raises `ValueError`."""
         given = self.notify.get_secret_value().strip() if self.notify else ""
-        return tuple(_way(place, text) for place, text in enumerate(_NEXT_URL.split(given), 1)) if given else ()
+        return (
+            tuple(_parse_target(place, text) for place, text in enumerate(_NEXT_URL.split(given), 1)) if given else ()
+        )
 
     @property
     def secrets(self) -> frozenset[str]:
         """Every text in here that nobody may see; of addresses that are called with a secret in them, all of it."""
-        urls = [way.url for way in self.ways] + ([str(self.heartbeat_url)] if self.heartbeat_url else [])
-        return super().secrets | {part for url in urls for part in parts_of(url)}
+        urls = [way.url for way in self.parse_notify_targets] + (
+            [str(self.heartbeat_url)] if self.heartbeat_url else []
+        )
+        return super().secrets | {part for url in urls for part in find_secret_parts(url)}
 
     @property
-    def proxies(self) -> Proxies:
+    def proxies(self) -> ProxySettings:
         """The proxies of this setting and of the environment."""
-        return Proxies.read(self.proxy.get_secret_value() if self.proxy else None)
+        return ProxySettings.read(self.proxy.get_secret_value() if self.proxy else None)
 
     @property
-    def page(self) -> str:
+    def public_page(self) -> str:
         """Where people reach the page."""
         return str(self.public_url or f"http://{self.bind}")
 
 
 def named(kind: type[WorkerSettings]) -> set[str]:
     """Return the names of all settings that are written anywhere, without their prefix and in small letters."""
-    return {name for _, given in written(kind) for name in given}
+    return {name for _, given in list_written(kind) for name in given}
 
 
-def _misspelt(kind: type[WorkerSettings]) -> list[str]:
+def _find_misspelt(kind: type[WorkerSettings]) -> list[str]:
     """Say which names are nobody's. The worker reads every setting there is, so it is the one to tell."""
     try:
         names = named(kind)
-    except WrongSettings:  # Said already, of the file.
+    except InvalidSettings:  # Said already, of the file.
         return []
-    known = {*kind.model_fields, *map(file_of, kind.secret_names)}
+    known = {*kind.model_fields, *map(name_file_setting, kind.secret_names)}
     return [
-        f"{PREFIX}{name.upper()}: there is no such setting{_near(name, known)}"
+        f"{PREFIX}{name.upper()}: there is no such setting{_suggest(name, known)}"
         for name in sorted(names - known)
         if not _BY_KUBERNETES.search(f"_{name}")
     ]
 
 
-def _near(name: str, known: Collection[str]) -> str:
+def _suggest(name: str, known: Collection[str]) -> str:
     near = get_close_matches(name, known, 1)
     return f"; did you mean {PREFIX}{near[0].upper()}?" if near else ""
 
 
-def _way(place: int, text: str) -> Way:
+def _parse_target(place: int, text: str) -> NotifyTarget:
     found = _NAMED_URL.fullmatch(text)
     if not found:
         raise ValueError(f"{PREFIX}NOTIFY: entry {place} is not [name=]scheme://...")
@@ -290,4 +294,4 @@ def _way(place: int, text: str) -> Way:
     scheme = scheme.lower()
     if scheme.startswith(WEBHOOK) and scheme not in (f"{WEBHOOK}http", f"{WEBHOOK}https"):
         raise ValueError(f"{PREFIX}NOTIFY: entry {place}: a webhook is {WEBHOOK}https://... or {WEBHOOK}http://...")
-    return Way(name or scheme.partition("+")[0], scheme + rest)
+    return NotifyTarget(name or scheme.partition("+")[0], scheme + rest)

@@ -11,20 +11,20 @@ TEN_DIGITS = 10**10
 """Unix seconds have ten digits until 2286; what has more is milliseconds, or a mistake."""
 
 
-def ending(recording: Recording, until: str, interval: int) -> Recording:
+def shift_recording(recording: Recording, until: str, interval: int) -> Recording:
     """Move a recording as `--until` says; raises `ValueError`."""
-    moved = recording.ending_by(instant(until), lcm(interval, MINUTE))
+    moved = recording.shift_to_end(parse_instant(until), lcm(interval, MINUTE))
     if moved.first <= 0:
         raise ValueError(f"--until: {until!r} is too early: the recording would begin before 1970")
     return moved
 
 
-def instant(text: str, option: str = "--until") -> int:
+def parse_instant(text: str, option: str = "--until") -> int:
     """Read `now`, unix seconds or ISO 8601 (UTC where it names no zone); raises `ValueError`."""
     if text == "now":
         return int(time.time())
     try:
-        instant = int(text) if text.isdecimal() else _timestamp(text)
+        instant = int(text) if text.isdecimal() else _parse_timestamp(text)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{option}: {text!r} is not a time: now, unix seconds or ISO 8601 are") from error
     if not 0 < instant < TEN_DIGITS:
@@ -32,10 +32,10 @@ def instant(text: str, option: str = "--until") -> int:
     return instant
 
 
-def _timestamp(text: str) -> int:
+def _parse_timestamp(text: str) -> int:
     when = datetime.fromisoformat(text)
     return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp())
 
 
-def iso(tick: int) -> str:
+def format_iso(tick: int) -> str:
     return datetime.fromtimestamp(tick, UTC).isoformat()

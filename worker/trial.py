@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from worker.latest import Severity, Text
-from worker.notify.base import Message, Notifier, NotSent
+from worker.latest import MessageText, Severity
+from worker.notify.base import Notifier, NotSent, OutgoingMessage
 
 
-class Tried(NamedTuple):
+class SendResult(NamedTuple):
     """What a channel said to the test message."""
 
     channel: str
@@ -16,16 +16,16 @@ class Tried(NamedTuple):
     answer: str
 
 
-async def trial(notifiers: Sequence[Notifier], at: int, page: str) -> list[Tried]:
-    """Try all channels at once; give what they said, in order."""
-    return await asyncio.gather(*[_try(notifier, at, page) for notifier in notifiers])
+async def send_test(notifiers: Sequence[Notifier], at: int, page: str) -> list[SendResult]:
+    """Try all channels at once; return what they said, in order."""
+    return await asyncio.gather(*[_send_test(notifier, at, page) for notifier in notifiers])
 
 
-async def _try(notifier: Notifier, at: int, page: str) -> Tried:
+async def _send_test(notifier: Notifier, at: int, page: str) -> SendResult:
     message_id = f"test.{notifier.name}.{at}"
-    text = Text("data-tracker: a test", f"Alerts reach you through the channel {notifier.name}.", message_id)
+    text = MessageText("data-tracker: a test", f"Alerts reach you through the channel {notifier.name}.", message_id)
     try:
-        answer = await notifier.send(Message(message_id, text, Severity.WARNING.value, at, page))
+        answer = await notifier.send(OutgoingMessage(message_id, text, Severity.WARNING.value, at, page))
     except NotSent as error:
-        return Tried(notifier.name, False, str(error))
-    return Tried(notifier.name, True, answer.text)
+        return SendResult(notifier.name, False, str(error))
+    return SendResult(notifier.name, True, answer.text)

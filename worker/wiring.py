@@ -7,27 +7,27 @@ from functools import partial
 import structlog
 from aiohttp import ClientSession, ClientTimeout, TCPConnector
 
-from worker.clock import Clock
-from worker.dispatch import Dispatch
+from worker.clock import WatchedClock
+from worker.dispatch import Dispatcher
 from worker.heartbeat import Heartbeat
-from worker.latest import DAY, AlertLimits, Channels, Shelf, Step, Writer, connect
-from worker.letters import Wording
+from worker.latest import DAY, AlertLimits, ChannelStore, RuleStore, StateUpdate, Writer, connect
+from worker.letters import MessageOptions
 from worker.notify import sessions
 from worker.notify.base import Notifier
-from worker.notify.heard import call
-from worker.proxies import Proxies, shown
-from worker.rulebook import Rulebook
+from worker.notify.heard import call_address
+from worker.proxies import ProxySettings, show_proxy
+from worker.rulebook import RuleProvider
 from worker.settings import WorkerSettings
 from worker.sources import dates
-from worker.sources.base import Source, wanted
-from worker.sources.binance import Binance
+from worker.sources.base import Source, make_wish_filter
+from worker.sources.binance import BinanceSource
 from worker.sources.coinmarketcap import CoinMarketCap
 from worker.sources.cryptocompare import CryptoCompare
-from worker.sources.cryptowatch import Cryptowatch
-from worker.sources.kraken import Kraken
-from worker.sources.simulated import Simulated
+from worker.sources.cryptowatch import CryptowatchSource
+from worker.sources.kraken import KrakenSource
+from worker.sources.simulated import SimulatedSource
 from worker.sources.simulated.toplists import SimulatedPrices, SimulatedRanks
-from worker.sources.watched import Watched, watching
+from worker.sources.watched import SupervisedSource, supervise
 from worker.top import pricing, roles
 
 log = structlog.get_logger()
@@ -42,41 +42,41 @@ MOST_PATIENCE = 30.0
 
 @asynccontextmanager
 async def open_store(settings: WorkerSettings, *, send: bool = True) -> AsyncIterator[Writer]:
-    """Give the store; without `send`, alerts are history only."""
+    """Return the store; without `send`, alerts are history only."""
     async with connect(settings.redis_address, "data-tracker-worker") as redis:
         yield Writer(redis, AlertLimits(keep=settings.alert_days * DAY, send=send))
 
 
 @asynccontextmanager
-async def open_rulebook(settings: WorkerSettings, *, is_live: bool = True) -> AsyncIterator[Rulebook]:
-    """Give the rules; those of a live run know which metrics and sources are still asked for."""
-    is_expected = expecting(settings.sources, settings.metrics) if is_live else None
+async def open_rule_provider(settings: WorkerSettings, *, is_live: bool = True) -> AsyncIterator[RuleProvider]:
+    """Return the rules; those of a live run know which metrics and sources are still asked for."""
+    is_expected = make_expectation(settings.sources, settings.metrics) if is_live else None
     async with connect(settings.redis_address, "data-tracker-rules") as redis:
-        yield Rulebook(Shelf(redis), settings.interval, settings.rules_file, is_expected)
+        yield RuleProvider(RuleStore(redis), settings.interval, settings.rules_file, is_expected)
 
 
-def expecting(sources: Sequence[str], wishes: Sequence[str]) -> Callable[[Step], bool]:
+def make_expectation(sources: Sequence[str], wishes: Sequence[str]) -> Callable[[StateUpdate], bool]:
     """
-    Give the test whether samples of a metric are still asked for, by the settings.
+    Return the test whether samples of a metric are still asked for, by the settings.
 
     What is not wished for any more, or was played from a recording, may be silent: that is no outage.
     """
 
-    def is_expected(step: Step) -> bool:
+    def is_expected(step: StateUpdate) -> bool:
         exchange, _, pair = step.metric.partition(":")
-        return step.record.source in sources and wanted(wishes, exchange)(pair)
+        return step.record.source in sources and make_wish_filter(wishes, exchange)(pair)
 
     return is_expected
 
 
 @asynccontextmanager
-async def open_dispatch(
-    settings: WorkerSettings, notifiers: Sequence[Notifier], clock: Clock
-) -> AsyncIterator[Dispatch]:
-    """Give what sends alerts, over connections of its own, ready before the first tick is committed."""
+async def open_dispatcher(
+    settings: WorkerSettings, notifiers: Sequence[Notifier], clock: WatchedClock
+) -> AsyncIterator[Dispatcher]:
+    """Return what sends alerts, over connections of its own, ready before the first tick is committed."""
     async with connect(settings.redis_address, "data-tracker-deliver") as redis:
-        wording = Wording(settings.page, settings.interval)
-        dispatch = Dispatch(Channels(redis, settings.alert_days * DAY), notifiers, wording, clock=clock.now)
+        wording = MessageOptions(settings.public_page, settings.interval)
+        dispatch = Dispatcher(ChannelStore(redis, settings.alert_days * DAY), notifiers, wording, clock=clock.now)
         await dispatch.open()
         yield dispatch
 
@@ -84,22 +84,24 @@ async def open_dispatch(
 @asynccontextmanager
 async def open_heartbeat(settings: WorkerSettings) -> AsyncIterator[Heartbeat]:
     address = settings.heartbeat_url
-    async with sessions.for_heartbeats(settings.proxies.of(str(address)) if address else None) as session:
-        yield Heartbeat(partial(call, session, str(address)) if address else None)
+    async with sessions.make_heartbeat_session(
+        settings.proxies.find_proxy(str(address)) if address else None
+    ) as session:
+        yield Heartbeat(partial(call_address, session, str(address)) if address else None)
 
 
 @asynccontextmanager
-async def open_sessions(proxies: Proxies, clock: Clock) -> AsyncIterator[SessionFor]:
-    """Give what gives the session for an address: one for each proxy, all of which tell the clock what providers say."""
+async def open_sessions(proxies: ProxySettings, clock: WatchedClock) -> AsyncIterator[SessionFor]:
+    """Return what gives the session for an address: one for each proxy, all of which tell the clock what providers say."""
     made: dict[str | None, ClientSession] = {}
-    for name in proxies.unusable:
+    for name in proxies.list_unusable:
         log.warning("a proxy of the environment is not used: only http:// and https:// are known", variable=name)
 
     def session_for(address: str) -> ClientSession:
-        proxy = proxies.of(address)
+        proxy = proxies.find_proxy(address)
         if proxy not in made:
             if proxy is not None:
-                log.info("asking through a proxy", proxy=shown(proxy))
+                log.info("asking through a proxy", proxy=show_proxy(proxy))
             made[proxy] = _session(proxy, clock)
             stack.push_async_callback(made[proxy].close)
         return made[proxy]
@@ -108,24 +110,26 @@ async def open_sessions(proxies: Proxies, clock: Clock) -> AsyncIterator[Session
         yield session_for
 
 
-def _session(proxy: str | None, clock: Clock) -> ClientSession:
+def _session(proxy: str | None, clock: WatchedClock) -> ClientSession:
     return ClientSession(
         timeout=ClientTimeout(total=MOST_PATIENCE, connect=10),
         headers={"User-Agent": USER_AGENT},
         connector=TCPConnector(limit_per_host=4),
-        trace_configs=[dates.listening(clock.hear)],
+        trace_configs=[dates.make_date_trace(clock.hear)],
         proxy=proxy,
     )
 
 
 @asynccontextmanager
-async def open_sources(settings: WorkerSettings, patience: float, clock: Clock) -> AsyncIterator[list[Watched]]:
-    """Give the sources, each looked after; nothing is asked yet, and nothing is left unanswered at the end."""
+async def open_sources(
+    settings: WorkerSettings, patience: float, clock: WatchedClock
+) -> AsyncIterator[list[SupervisedSource]]:
+    """Return the sources, each looked after; nothing is asked yet, and nothing is left unanswered at the end."""
     known = addresses(settings)
     async with open_sessions(settings.proxies, clock) as session_for:
-        clock.ask_of([dates.asks(session_for(address), address) for address in known.values()])
+        clock.set_askers([dates.make_asker(session_for(address), address) for address in known.values()])
         made = [(source, session_for(known.get(source.name, ""))) for source in make_sources(settings)]
-        with watching(made, patience) as sources:
+        with supervise(made, patience) as sources:
             yield sources
 
 
@@ -150,23 +154,23 @@ def make_sources(settings: WorkerSettings) -> list[Source]:
     wishes, interval = settings.metrics, settings.interval
     key = settings.cryptowatch_api_key
     makers: dict[str, Callable[[], Source]] = {
-        "kraken": lambda: Kraken(str(settings.kraken_url), wishes, interval),
-        "binance": lambda: Binance(str(settings.binance_url), wishes, interval),
-        "cryptowatch": lambda: Cryptowatch(
+        "kraken": lambda: KrakenSource(str(settings.kraken_url), wishes, interval),
+        "binance": lambda: BinanceSource(str(settings.binance_url), wishes, interval),
+        "cryptowatch": lambda: CryptowatchSource(
             str(settings.cryptowatch_url), wishes, interval, key.get_secret_value() if key else None
         ),
-        "simulated": lambda: Simulated(wishes, interval),
+        "simulated": lambda: SimulatedSource(wishes, interval),
     }
     return [makers[name]() for name in settings.sources]
 
 
-def make_listers(settings: WorkerSettings, session_for: SessionFor) -> roles.Listers:
-    size, rows = settings.top_size, pricing.size(settings)
+def make_listers(settings: WorkerSettings, session_for: SessionFor) -> roles.TopListProviders:
+    size, rows = settings.top_size, pricing.count_rows(settings)
     prices, ranks = settings.coinmarketcap_api_key, settings.cryptocompare_api_key
     if roles.is_simulated(settings):
-        return roles.Listers(SimulatedPrices(rows), SimulatedRanks(size))
+        return roles.TopListProviders(SimulatedPrices(rows), SimulatedRanks(size))
     priced, ranked = list_addresses(settings)
-    return roles.Listers(
+    return roles.TopListProviders(
         CoinMarketCap(session_for(priced), priced, prices.get_secret_value() if prices else "", rows),
         CryptoCompare(session_for(ranked), ranked, ranks.get_secret_value() if ranks else "", size),
     )

@@ -12,7 +12,7 @@ log = structlog.get_logger()
 EVERYTHING = "*"
 
 
-class Giver(Protocol):
+class WishedSource(Protocol):
     """What is asked here of a source that is looked after."""
 
     @property
@@ -36,13 +36,13 @@ class Giver(Protocol):
         """Whether it has said what it has."""
         ...
 
-    def state(self) -> dict[str, Any]: ...
+    def describe_state(self) -> dict[str, Any]: ...
 
 
-class SourceNotes:
+class SourceReport:
     """What the store is told of the sources: how each does, how far its fill is, and what nobody gives."""
 
-    def __init__(self, sources: Sequence[Giver]) -> None:
+    def __init__(self, sources: Sequence[WishedSource]) -> None:
         self.wishes: Sequence[str] = ()
         """What the settings ask for."""
         self._sources = sources
@@ -64,22 +64,24 @@ class SourceNotes:
         """Take in that the fill from a source is over, and return whether there was one."""
         return self._filling.pop(source, None) is not None
 
-    def news(self) -> tuple[dict[str, dict[str, Any]], dict[str, str]] | None:
+    def take_news(self) -> tuple[dict[str, dict[str, Any]], dict[str, str]] | None:
         """Return the state of each source and the wishes that nobody fulfils; `None` where that is noted already."""
-        told = {name: said | {"filling": self._filling.get(name)} for name, said in states(self._sources).items()}
-        lacking = unmet(self.wishes, self._sources)
+        told = {
+            name: said | {"filling": self._filling.get(name)} for name, said in describe_states(self._sources).items()
+        }
+        lacking = find_unmet(self.wishes, self._sources)
         for wish, reason in lacking.items():
             if self._unmet.get(wish) != reason:
                 log.warning("no source gives what is wished for", metric=wish, reason=reason)
         self._unmet = lacking
         return None if (told, lacking) == self._noted else (told, lacking)
 
-    def keep(self, news: object) -> None:
+    def mark_written(self, news: object) -> None:
         """Take in that `news` are in the store."""
         self._noted = news
 
 
-def unmet(wishes: Sequence[str], sources: Sequence[Giver]) -> dict[str, str]:
+def find_unmet(wishes: Sequence[str], sources: Sequence[WishedSource]) -> dict[str, str]:
     """Return the wishes that no source fulfils, with the reason; none while a source has not said what it has."""
     if not all(source.is_known for source in sources):
         return {}
@@ -88,7 +90,7 @@ def unmet(wishes: Sequence[str], sources: Sequence[Giver]) -> dict[str, str]:
     return {wish: _reason(wish, sources) for wish in wishes if not _is_met(wish, given, exchanges)}
 
 
-def states(sources: Sequence[Giver]) -> dict[str, dict[str, Any]]:
+def describe_states(sources: Sequence[WishedSource]) -> dict[str, dict[str, Any]]:
     """
     Return what each source says of itself.
 
@@ -100,7 +102,7 @@ def states(sources: Sequence[Giver]) -> dict[str, dict[str, Any]]:
         alive = elsewhere.difference(*[other.dead for other in sources if other is not source])
         exchanges = {metric.partition(":")[0] for metric in elsewhere}
         missing = {wish: why for wish, why in source.missing.items() if not _is_met(wish, elsewhere, exchanges)}
-        told[source.name] = source.state() | {"missing": missing, "dead": sorted({*source.dead} - alive)}
+        told[source.name] = source.describe_state() | {"missing": missing, "dead": sorted({*source.dead} - alive)}
     return told
 
 
@@ -111,7 +113,7 @@ def _is_met(wish: str, given: Collection[Metric], exchanges: Collection[str]) ->
     return exchange in exchanges if pair == EVERYTHING else wish in given
 
 
-def _reason(wish: str, sources: Sequence[Giver]) -> str:
+def _reason(wish: str, sources: Sequence[WishedSource]) -> str:
     asked = ", ".join(source.name for source in sources)
     told = [source.missing[Metric(wish)] for source in sources if wish in source.missing]
     return "; ".join(told) or f"none of the sources ({asked}) has it"

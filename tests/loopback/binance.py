@@ -77,7 +77,7 @@ class Binance:
         return self._answer([_kline(market.candle(start, length), length) for start in starts], 2)
 
     def _symbols(self, request: web.Request) -> list[str] | None:
-        """Give what is asked for, all of none; `None` where one of it does not exist."""
+        """Return what is asked for, all of none; `None` where one of it does not exist."""
         asked = request.query.get("symbols")
         symbols = json.loads(asked) if asked else list(self._markets)
         return symbols if all(symbol in self._markets for symbol in symbols) else None

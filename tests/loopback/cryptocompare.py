@@ -25,7 +25,7 @@ ONE_WITHOUT = 37
 
 
 def cmc_id_of(coin: Coin, place: int) -> object:
-    """Give the id as the asset at a place of the recording has it: a text, a number, or none."""
+    """Return the id as the asset at a place of the recording has it: a text, a number, or none."""
     if place % ONE_WITHOUT == ONE_WITHOUT - 1:
         return None
     return coin.id if place % 5 == 0 else str(coin.id)

@@ -57,7 +57,7 @@ class Market:
         return max(moved.quantize(self._tick), self._tick)
 
     def traded(self, since: float, until: float) -> Decimal:
-        """Give what was traded between two instants: exactly what the instants between add up to."""
+        """Return what was traded between two instants: exactly what the instants between add up to."""
         return (self._lots(until) - self._lots(since)) * LOT
 
     def bar(self, start: int) -> Bar:
@@ -67,7 +67,7 @@ class Market:
         return Bar(start, prices[0], max(prices), min(prices), prices[-1], volume)
 
     def candle(self, start: int, length: int) -> Bar:
-        """Give the bar of a second or a minute, or what the bars of an hour's minutes come to."""
+        """Return the bar of a second or a minute, or what the bars of an hour's minutes come to."""
         if length < MINUTE:
             price = self.price(start)
             return Bar(start, price, price, price, price, self.traded(start, start + length))
@@ -77,7 +77,7 @@ class Market:
         return Bar(start, bars[0].open, max(highs), min(lows), bars[-1].close, volume)
 
     def _lots(self, instant: float) -> int:
-        """Give what was ever traded, in integers, so that it never falls."""
+        """Return what was ever traded, in integers, so that it never falls."""
         minute, rest = divmod(round(instant * 1000) + self._seed % len(BUSY) * MINUTE * 1000, MINUTE * 1000)
         cycles, place = divmod(minute, len(BUSY))
         whole = cycles * BEFORE[-1] + BEFORE[place]

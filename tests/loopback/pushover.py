@@ -175,7 +175,7 @@ class Pushover:
 
 
 def wrong(form: Mapping[str, str]) -> dict[str, object]:
-    """Give what is wrong with a message, as Pushover says it; nothing where it is a message."""
+    """Return what is wrong with a message, as Pushover says it; nothing where it is a message."""
     if form.get("token") != TOKEN:
         return {"token": "invalid", "errors": ["application token is invalid, see https://pushover.net/api"]}
     if form.get("user") != USER:

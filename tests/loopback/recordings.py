@@ -40,7 +40,7 @@ def recordings(folder: Path) -> Recordings:
 
 
 def cassette(path: Path) -> list[str]:
-    """Give the bodies of the answers in a cassette, as they were sent."""
+    """Return the bodies of the answers in a cassette, as they were sent."""
     content = path.read_bytes()
     text = gzip.decompress(content) if path.suffix == ".gz" else content
     found = yaml.load(text, Loader=_Loader)  # one of the safe loaders, either way

@@ -41,7 +41,7 @@ class Coins:
         self._are_moving = are_moving
 
     def price(self, coin: Coin, at: float) -> str:
-        """Give a price in the minute of `at`: the recorded digits, or some of them counted up."""
+        """Return a price in the minute of `at`: the recorded digits, or some of them counted up."""
         if not self._are_moving:
             return coin.price
         price = Decimal(coin.price)
@@ -53,7 +53,7 @@ class Coins:
         return str(Decimal(coin.volume) * (100 + (crc32(coin.symbol.encode()) + int(at) // MINUTE) % 7) / 100)
 
     def by_volume(self, at: float) -> list[Coin]:
-        """Give all coins, the largest volume first; of equal ones the one that was first in the recording."""
+        """Return all coins, the largest volume first; of equal ones the one that was first in the recording."""
         return sorted(self.all, key=lambda coin: -Decimal(self.volume(coin, at)))
 
 
@@ -92,5 +92,5 @@ def _page(folder: Path) -> Iterator[Coin]:
 
 
 def coins_of(folder: Path, name: str, *, are_moving: bool) -> Coins:
-    """Give `april` or `page`."""
+    """Return `april` or `page`."""
     return Coins({"april": april, "page": page}[name](folder), are_moving=are_moving)

@@ -30,12 +30,12 @@ class Sums(NamedTuple):
 
 
 def within(samples: Iterable[Sample], after: int, until: int) -> list[Sample]:
-    """Give the samples with after < tick <= until, oldest first."""
+    """Return the samples with after < tick <= until, oldest first."""
     return sorted(sample for sample in samples if after < sample.tick <= until)
 
 
 def sums(samples: Sequence[Sample]) -> list[Sums]:
-    """Give the sums of every measure, in their order."""
+    """Return the sums of every measure, in their order."""
     counted = []
     for index, _ in enumerate(MEASURES):
         numbers = [Fraction(value) for sample in samples if (value := sample.values[index]) is not None]
@@ -46,7 +46,7 @@ def sums(samples: Sequence[Sample]) -> list[Sums]:
 
 
 def held(window: Window) -> list[Sums]:
-    """Give what the code under test counted, in the same terms."""
+    """Return what the code under test counted, in the same terms."""
     return [
         Sums(n, Fraction(total, 10**places), Fraction(squares, 100**places)) for places, n, total, squares in window
     ]
@@ -71,18 +71,18 @@ def cv(counted: Sums) -> float | None:
 
 
 def root(square: Fraction) -> float:
-    """Give the nearest float to a square root, by way of one with 400 digits."""
+    """Return the nearest float to a square root, by way of one with 400 digits."""
     return float(_EXACT.sqrt(_EXACT.divide(Decimal(square.numerator), Decimal(square.denominator))))
 
 
 def ranked(values: Mapping[Metric, float]) -> list[tuple[Metric, int, float]]:
-    """Give (metric, rank, value), largest first, where equal values share a place."""
+    """Return (metric, rank, value), largest first, where equal values share a place."""
     order = sorted(values, key=lambda metric: (values[metric], metric), reverse=True)
     return [(metric, 1 + sum(other > values[metric] for other in values.values()), values[metric]) for metric in order]
 
 
 def sampled(at: int, reading: Reading, days: Days) -> Sample:
-    """Give the sample that a reading becomes at tick `at`, when `days` holds what came before."""
+    """Return the sample that a reading becomes at tick `at`, when `days` holds what came before."""
     percentage, absolute = reading.change_percentage, reading.change_absolute
     yesterday = _price(days.get(at - DAY))
     if percentage is None and absolute is None and yesterday is not None:
@@ -95,7 +95,7 @@ def sampled(at: int, reading: Reading, days: Days) -> Sample:
 
 
 def percent(now: str, then: str, places: int) -> str | None:
-    """Give the change in percent, half to even; nothing from zero."""
+    """Return the change in percent, half to even; nothing from zero."""
     if Fraction(then) == 0:
         return None
     units = round((Fraction(now) - Fraction(then)) / Fraction(then) * 100 * 10**places)
@@ -103,7 +103,7 @@ def percent(now: str, then: str, places: int) -> str | None:
 
 
 def difference(now: str, then: str) -> str:
-    """Give now - then with as many places as the longer of both has."""
+    """Return now - then with as many places as the longer of both has."""
     places = max(_places(now), _places(then))
     units = (Fraction(now) - Fraction(then)) * 10**places
     return f"{_EXACT.scaleb(Decimal(units.numerator), -places):f}" if units else f"{0:.{places}f}"
@@ -119,10 +119,10 @@ def _price(sample: Sample | None) -> str | None:
 
 
 def hour_before(samples: Iterable[Sample], at: int) -> list[Sample]:
-    """Give the samples in [at - 1 h, at)."""
+    """Return the samples in [at - 1 h, at)."""
     return within(samples, at - HOUR - 1, at - 1)
 
 
 def day_until(samples: Iterable[Sample], at: int) -> list[Sample]:
-    """Give the samples in (at - 24 h, at]."""
+    """Return the samples in (at - 24 h, at]."""
     return within(samples, at - DAY, at)

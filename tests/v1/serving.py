@@ -12,7 +12,7 @@ from hypercorn.typing import Framework
 from v1.__main__ import limits_of, listen, server_config
 from v1.app import create_app
 from v1.model import MEASURES, Metric, Reading, Sample
-from v1.records import Heard, advance
+from v1.records import SourceReading, advance
 from v1.settings import Settings
 from v1.store import Writer
 from v1.transport import serve
@@ -114,9 +114,9 @@ async def tick(writer: Writer, at: int, prices: Mapping[str, str]) -> None:
     """Commit a tick as the worker does."""
     await writer.open()
     metrics = [Metric(metric) for metric in prices]
-    found = await writer.found(at, metrics)
+    found = await writer.read_states(at, metrics)
     steps = [
-        advance(metric, at, Heard(Reading(prices[metric]), "tests"), held)
+        advance(metric, at, SourceReading(Reading(prices[metric]), "tests"), held)
         for metric, held in zip(metrics, found, strict=True)
     ]
     await writer.commit(at, [step for step in steps if step])
@@ -126,5 +126,5 @@ async def fill(writer: Writer, metrics: Mapping[str, Sequence[Sample]], at: int 
     """Put samples into the store and derive what follows, as of tick `at`."""
     await writer.open()
     for metric, samples in metrics.items():
-        await writer.insert(Metric(metric), samples, source, at)
-    await writer.derive(at)
+        await writer.insert_samples(Metric(metric), samples, source, at)
+    await writer.update_rankings(at)

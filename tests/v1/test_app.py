@@ -27,7 +27,7 @@ class Running(NamedTuple):
 
 def environment(folder: Path, **settings: str) -> dict[str, str]:
     """
-    Give our environment without our own settings, and with those of a test.
+    Return our environment without our own settings, and with those of a test.
 
     The process runs in a folder of the test, so that an `.env` of the checkout does not count.
     """
@@ -57,7 +57,7 @@ def running(folder: Path, module: str = "v1", **settings: str) -> Iterator[Runni
 
 
 def refused(folder: Path, **settings: str) -> tuple[int, list[str]]:
-    """Run the API where it cannot start; give its exit code and what it says of that."""
+    """Run the API where it cannot start; return its exit code and what it says of that."""
     ended = subprocess.run(
         [sys.executable, "-m", "v1"],
         cwd=folder,

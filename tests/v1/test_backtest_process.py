@@ -11,7 +11,7 @@ import pytest
 
 from v1.backtest_process import __main__ as process
 from v1.backtest_process import runner
-from v1.backtest_process.job import Job, Outcome, read_job, write_job
+from v1.backtest_process.job import ExitCode, Job, read_job, write_job
 from v1.store import StoreAway
 
 JOB = Job("unix:///nowhere/redis.sock", [{"id": "r", "kind": "stale"}], 60, None, None, True, 10, [], 100, 1.0, 2**30)
@@ -27,7 +27,7 @@ def test_a_job_is_read_as_it_was_written():
 
 async def test_a_store_that_is_away_is_away_for_the_process_too():
     with pytest.raises(StoreAway, match="is away"):
-        await runner.Runner(asyncio.Event()).run(JOB, stays)
+        await runner.BacktestRunner(asyncio.Event()).run(JOB, stays)
 
 
 def test_a_process_ends_with_whoever_started_it():
@@ -72,11 +72,11 @@ def test_what_takes_too_much_memory_is_told_with_the_bound(monkeypatch):
     def full(_: Job) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(process, "backtest", full)
+    monkeypatch.setattr(process, "run_backtest", full)
     outcome, said = process._outcome(JOB)
 
     ((field, value, accepted),) = json.loads(said)
-    assert (outcome, field, value) == (Outcome.REFUSED, "rules", "1 rules")
+    assert (outcome, field, value) == (ExitCode.REFUSED, "rules", "1 rules")
     assert "1024 MB of memory" in accepted
 
 

@@ -73,7 +73,7 @@ async def market(writer) -> None:
 
 
 async def ink(page: Page) -> list[int]:
-    """Give how many pixels of the curve's colour each column of the chart has."""
+    """Return how many pixels of the curve's colour each column of the chart has."""
     counted = await page.evaluate(
         """() => {
             const canvas = document.getElementById("chart"), pen = canvas.getContext("2d");
@@ -211,7 +211,7 @@ async def test_while_the_day_is_filled_the_page_says_how_far_and_moves_on_by_its
     page = browser.page
     told = {"state": "ok", "since": None, "reason": None, "metrics": 3}
     await fill(writer, {"SIMULATED:EURUSD": every_minute(["1.08", "1.09"])})
-    await writer.note_sources({"simulated": told | {"filling": {"done": 34, "of": 100}}})
+    await writer.write_source_states({"simulated": told | {"filling": {"done": 34, "of": 100}}})
     await page.clock.install(time=NOON + 5)
     await page.goto(f"{api.url}/")
     await expect(page.locator("#status")).to_have_text(
@@ -220,7 +220,7 @@ async def test_while_the_day_is_filled_the_page_says_how_far_and_moves_on_by_its
     await expect(page.locator("#chosen")).to_have_text("SIMULATED:EURUSD, price")
 
     await fill(writer, {"SIMULATED:BTCUSD": every_minute(["46000", "47000"])})
-    await writer.note_sources({"simulated": told})
+    await writer.write_source_states({"simulated": told})
     await page.clock.run_for(3_000)
 
     await expect(page.locator("#status")).to_have_text("Tick of 2021-05-17 12:00 UTC. 2 metrics ranked.")
@@ -232,7 +232,7 @@ async def test_whoever_has_chosen_a_metric_keeps_it_while_others_come(api: Api, 
     page = browser.page
     told = {"state": "ok", "since": None, "reason": None, "metrics": 3, "filling": {"done": 1, "of": 3}}
     await fill(writer, {"SIMULATED:EURUSD": every_minute(["1.08", "1.09"])})
-    await writer.note_sources({"simulated": told})
+    await writer.write_source_states({"simulated": told})
     await page.clock.install(time=NOON + 5)
     await page.goto(f"{api.url}/")
     await page.locator("#ranks button", has_text="SIMULATED:EURUSD").click()
@@ -253,7 +253,9 @@ async def test_a_source_that_fails_from_the_first_day_on_is_said_on_the_page(api
         "advice": "see whether this machine reaches TRACKER_KRAKEN_URL: network, DNS, proxy, firewall",
     }
     await writer.commit(NOON, [])
-    await writer.note_sources({"kraken": failing}, {"KRAKEN:XBTUSD": "kraken's XBTUSD is called KRAKEN:BTCUSD here"})
+    await writer.write_source_states(
+        {"kraken": failing}, {"KRAKEN:XBTUSD": "kraken's XBTUSD is called KRAKEN:BTCUSD here"}
+    )
     await page.clock.install(time=NOON + 5)
 
     await page.goto(f"{api.url}/")

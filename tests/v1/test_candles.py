@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from v1 import candles
-from v1.candles import Bar, Gaps, HourCandle, Length, Slot
+from v1.candles import CandleLength, CandleRow, GapFill, HourCandle, HourSlot
 from v1.model import Candle, Metric, Sample
 
 from .serving import DAY, HOUR, MINUTE, NOON, sample
 
 BTC = Metric("KRAKEN:BTCUSD")
-SLOT = Slot(BTC, NOON, NOON + HOUR + 90)
+SLOT = HourSlot(BTC, NOON, NOON + HOUR + 90)
 numbers = some.builds(
     lambda units, places, exponent: f"{Decimal(units).scaleb(-places):f}{exponent}",
     some.integers(0, 10**14),
@@ -35,8 +35,10 @@ def samples(known: Sequence[tuple[str | None, str | None]], start: int = NOON, i
 
 
 def made(*prices: str, start: int = NOON, volume: str | None = "1.0", interval: int = MINUTE) -> HourCandle:
-    hour = candles.of_samples(
-        Slot(BTC, start, start + HOUR + 90), samples([(price, volume) for price in prices], start, interval), interval
+    hour = candles.make_hour_from_samples(
+        HourSlot(BTC, start, start + HOUR + 90),
+        samples([(price, volume) for price in prices], start, interval),
+        interval,
     )
     assert hour
     return hour
@@ -50,7 +52,7 @@ def rounded(number: Fraction, places: int) -> str:
 
 @given(hours)
 def test_an_hour_is_what_a_recount_with_fractions_says(known):
-    hour = candles.of_samples(SLOT, samples(known), MINUTE)
+    hour = candles.make_hour_from_samples(SLOT, samples(known), MINUTE)
 
     assert hour
     prices = [price for price, _ in known]
@@ -80,7 +82,7 @@ def test_of_equal_prices_the_first_one_lends_its_digits():
 
 def test_volume_is_the_exact_sum_with_the_places_of_the_finest_number():
     volumes = ["0.1", "0.20", None, "1e-8", "3"]
-    hour = candles.of_samples(SLOT, samples([("1", volume) for volume in volumes]), MINUTE)
+    hour = candles.make_hour_from_samples(SLOT, samples([("1", volume) for volume in volumes]), MINUTE)
 
     assert hour
     assert hour.volume == "3.30000001"
@@ -88,12 +90,12 @@ def test_volume_is_the_exact_sum_with_the_places_of_the_finest_number():
 
 def test_without_a_known_volume_there_is_none_and_without_a_price_there_is_no_hour():
     assert made("1", volume=None).volume is None
-    assert candles.of_samples(SLOT, samples([(None, "5")]), MINUTE) is None
-    assert candles.of_samples(SLOT, [], MINUTE) is None
+    assert candles.make_hour_from_samples(SLOT, samples([(None, "5")]), MINUTE) is None
+    assert candles.make_hour_from_samples(SLOT, [], MINUTE) is None
 
 
 def test_a_sample_without_a_price_lends_its_volume_and_does_not_count():
-    hour = candles.of_samples(SLOT, samples([("4", "1"), (None, "2")]), MINUTE)
+    hour = candles.make_hour_from_samples(SLOT, samples([("4", "1"), (None, "2")]), MINUTE)
 
     assert hour
     assert (hour.samples, hour.volume) == (1, "3")
@@ -103,7 +105,7 @@ def test_latest_is_the_newest_price_known_when_the_hour_closed():
     known = samples([("1", None), ("2", None)])
 
     assert [hour and hour.latest for hour in (
-        candles.of_samples(SLOT, known, MINUTE), candles.of_samples(SLOT, known, MINUTE, "3.10")
+        candles.make_hour_from_samples(SLOT, known, MINUTE), candles.make_hour_from_samples(SLOT, known, MINUTE, "3.10")
     )] == ["2", "3.10"]  # fmt: skip
 
 
@@ -133,7 +135,7 @@ def test_coverage_is_samples_of_expected_ticks_and_never_more_than_all(count, in
     ],
 )
 def test_a_price_covers_the_time_since_the_one_before_up_to_an_interval_or_what_filled_it(interval, ticks, covered):
-    hour = candles.of_samples(SLOT, [sample(NOON + tick, "1") for tick in ticks], interval)
+    hour = candles.make_hour_from_samples(SLOT, [sample(NOON + tick, "1") for tick in ticks], interval)
 
     assert hour
     assert (hour.samples, hour.covered) == (len(ticks), covered)
@@ -142,7 +144,9 @@ def test_a_price_covers_the_time_since_the_one_before_up_to_an_interval_or_what_
 def test_a_sample_without_a_price_covers_nothing():
     known = [sample(NOON + 60, "1"), sample(NOON + 120), sample(NOON + 180, "1")]
 
-    assert [hour and hour.covered for hour in (candles.of_samples(SLOT, known, each) for each in (5, 60))] == [120, 120]
+    assert [
+        hour and hour.covered for hour in (candles.make_hour_from_samples(SLOT, known, each) for each in (5, 60))
+    ] == [120, 120]
 
 
 def test_minutes_of_a_provider_make_an_hour_with_the_highs_and_lows_of_every_trade():
@@ -151,7 +155,7 @@ def test_minutes_of_a_provider_make_an_hour_with_the_highs_and_lows_of_every_tra
         Candle(NOON + 120, "11.0", "11.0", "8.75", "10.00", "2"),
     ]
 
-    hour = candles.of_candles(SLOT, minutes, MINUTE, "kraken")
+    hour = candles.make_hour_from_candles(SLOT, minutes, MINUTE, "kraken")
 
     assert hour == HourCandle(
         BTC, NOON, "10.0", "12.5", "8.75", "10.00", "21.00", "10.500000", "10.00", "3.50", 2, 120, "kraken", SLOT.at
@@ -159,20 +163,20 @@ def test_minutes_of_a_provider_make_an_hour_with_the_highs_and_lows_of_every_tra
 
 
 def test_an_hour_of_a_provider_is_one_sample_that_covers_it_and_has_no_mean():
-    hour = candles.of_candles(SLOT, [Candle(NOON, "10", "12", "9", "11", "5")], HOUR, "kraken")
+    hour = candles.make_hour_from_candles(SLOT, [Candle(NOON, "10", "12", "9", "11", "5")], HOUR, "kraken")
 
     assert hour
     assert (hour.samples, hour.covered, hour.total, hour.mean, hour.close) == (1, HOUR, None, None, "11")
-    assert candles.of_candles(SLOT, [], HOUR, "kraken") is None
+    assert candles.make_hour_from_candles(SLOT, [], HOUR, "kraken") is None
 
 
 @given(some.lists(hours, min_size=1, max_size=8))
 def test_hours_put_together_are_what_all_their_samples_make(days):
-    start = Length.DAY.start(NOON)
+    start = CandleLength.DAY.find_start(NOON)
     known = [made(*[price for price, _ in hour], start=start + place * HOUR) for place, hour in enumerate(days)]
 
-    (whole,) = candles.longer([candles.sums(hour) for hour in known], Length.DAY)
-    bar = candles.bar(whole)
+    (whole,) = candles.group_hours([candles.start_sums(hour) for hour in known], CandleLength.DAY)
+    bar = candles.make_row(whole)
 
     prices = [price for hour in days for price, _ in hour]
     places = max(max(0, -int(Decimal(price).as_tuple().exponent)) for price in prices)
@@ -186,50 +190,52 @@ def test_hours_put_together_are_what_all_their_samples_make(days):
 
 def test_an_hour_without_a_mean_is_left_out_of_the_longer_candles_mean_alone():
     known = made("10", "20")
-    told = candles.of_candles(
+    told = candles.make_hour_from_candles(
         SLOT._replace(start=NOON + HOUR), [Candle(NOON, "1", "90", "1", "5", "2")], HOUR, "kraken"
     )
     assert told
 
-    (day,) = candles.longer([candles.sums(known), candles.sums(told)], Length.DAY)
+    (day,) = candles.group_hours([candles.start_sums(known), candles.start_sums(told)], CandleLength.DAY)
 
-    assert candles.bar(day) == Bar(
-        Length.DAY.start(NOON), "10", "90", "1", "5", "15.0000", "5", "4.0", 3, 2 * MINUTE + HOUR, 2 * MINUTE, 2
+    assert candles.make_row(day) == CandleRow(
+        CandleLength.DAY.find_start(NOON), "10", "90", "1", "5", "15.0000", "5", "4.0", 3, 2 * MINUTE + HOUR, 2 * MINUTE, 2
     )  # fmt: skip
 
 
 @pytest.mark.parametrize(
     "length, start",
     [
-        (Length.HOUR, "2021-05-19T13:00"),
-        (Length.FOUR_HOURS, "2021-05-19T12:00"),
-        (Length.DAY, "2021-05-19T00:00"),
-        (Length.WEEK, "2021-05-17T00:00"),
+        (CandleLength.HOUR, "2021-05-19T13:00"),
+        (CandleLength.FOUR_HOURS, "2021-05-19T12:00"),
+        (CandleLength.DAY, "2021-05-19T00:00"),
+        (CandleLength.WEEK, "2021-05-17T00:00"),
     ],
 )
 def test_candles_start_at_whole_hours_days_and_mondays_of_utc(length, start):
     at = int(datetime(2021, 5, 19, 13, 59, 59, tzinfo=UTC).timestamp())
 
-    assert datetime.fromtimestamp(length.start(at), UTC).isoformat()[:16] == start
-    assert length.start(length.start(at)) == length.start(at)
+    assert datetime.fromtimestamp(length.find_start(at), UTC).isoformat()[:16] == start
+    assert length.find_start(length.find_start(at)) == length.find_start(at)
 
 
 def test_no_candle_is_before_its_time_even_in_the_first_days_of_1970():
-    assert [length.start(0) for length in Length] == [0, 0, 0, -3 * DAY]
+    assert [length.find_start(0) for length in CandleLength] == [0, 0, 0, -3 * DAY]
 
 
 def test_gaps_are_filled_with_nulls_or_flat_at_the_last_close():
-    bars = [candles.bar(candles.sums(made("5", "6", start=NOON + HOUR)))]
+    bars = [candles.make_row(candles.start_sums(made("5", "6", start=NOON + HOUR)))]
     starts = range(NOON, NOON + 3 * HOUR, HOUR)
 
-    nulls = candles.filled(bars, starts, Gaps.NULL, "4")
-    flat = candles.filled(bars, starts, Gaps.PREVIOUS, "4")
+    nulls = candles.fill_gaps(bars, starts, GapFill.NULL, "4")
+    flat = candles.fill_gaps(bars, starts, GapFill.PREVIOUS, "4")
 
     assert [bar.close for bar in nulls] == [None, "6", None]
     assert [bar[1:5] for bar in flat] == [("4",) * 4, ("5", "6", "5", "6"), ("6",) * 4]
     assert [bar.samples for bar in flat] == [0, 2, 0]
-    assert [bar[1:] for bar in candles.filled([], starts[:1], Gaps.PREVIOUS)] == [(*[None] * 7, 0, 0, 0, 0)]
+    assert [bar[1:] for bar in candles.fill_gaps([], starts[:1], GapFill.PREVIOUS)] == [(*[None] * 7, 0, 0, 0, 0)]
 
 
 def test_samples_of_serving_and_of_this_module_agree():
-    assert candles.of_samples(SLOT, [sample(NOON + 60, "1.5", interval_volume="2")], MINUTE) == made("1.5", volume="2")
+    assert candles.make_hour_from_samples(SLOT, [sample(NOON + 60, "1.5", interval_volume="2")], MINUTE) == made(
+        "1.5", volume="2"
+    )

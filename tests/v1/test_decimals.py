@@ -73,7 +73,7 @@ def test_what_is_kept_is_json_and_what_is_json_is_kept(text):
 
 @given(texts)
 def test_a_parsed_number_is_exactly_the_text(text):
-    units, places = decimals.parse(text)
+    units, places = decimals.parse_decimal(text)
 
     assert places >= 0
     assert Fraction(units, 10**places) == Fraction(text)
@@ -81,7 +81,7 @@ def test_a_parsed_number_is_exactly_the_text(text):
 
 @given(plain_texts.filter(lambda text: not (text.startswith("-") and Fraction(text) == 0)))
 def test_a_number_without_exponent_comes_back_digit_for_digit(text):
-    assert decimals.text(decimals.parse(text)) == text
+    assert decimals.format_decimal(decimals.parse_decimal(text)) == text
 
 
 @pytest.mark.parametrize(
@@ -96,12 +96,12 @@ def test_a_number_without_exponent_comes_back_digit_for_digit(text):
     ],
 )
 def test_all_places_of_a_number_are_written(number, written):
-    assert decimals.text(number) == written
+    assert decimals.format_decimal(number) == written
 
 
 @given(texts)
 def test_plain_says_the_same_number_without_an_exponent(text):
-    plain = decimals.plain(text)
+    plain = decimals.remove_exponent(text)
 
     assert "e" not in plain.lower()
     assert Fraction(plain) == Fraction(text)
@@ -111,31 +111,31 @@ def test_plain_says_the_same_number_without_an_exponent(text):
     "text, plain", [("1.08e-05", "0.0000108"), ("-2E3", "-2000"), ("1.50", "1.50"), ("-0.0", "-0.0"), ("0e5", "0")]
 )
 def test_plain_touches_nothing_but_the_exponent(text, plain):
-    assert decimals.plain(text) == plain
+    assert decimals.remove_exponent(text) == plain
 
 
 @given(texts, some.integers(-30, 30))
 def test_a_shift_is_a_multiplication_by_a_power_of_ten(text, by):
-    assert Fraction(decimals.shift(text, by)) == Fraction(text) * Fraction(10) ** by
+    assert Fraction(decimals.shift_point(text, by)) == Fraction(text) * Fraction(10) ** by
 
 
 @pytest.mark.parametrize(
     "text, by, shifted", [("0.00662", 2, "0.662"), ("1.50", 1, "15.0"), ("1.50", 4, "15000"), ("15", -3, "0.015")]
 )
 def test_a_shift_moves_the_point_and_loses_no_digit(text, by, shifted):
-    assert decimals.shift(text, by) == shifted
+    assert decimals.shift_point(text, by) == shifted
 
 
 @given(numbers, numbers)
 def test_a_difference_is_exact(left, right):
-    assert fraction(decimals.difference(left, right)) == fraction(left) - fraction(right)
+    assert fraction(decimals.subtract(left, right)) == fraction(left) - fraction(right)
 
 
 @given(numbers, numbers.filter(lambda number: number[0] != 0), some.integers(0, 12))
 def test_a_ratio_is_rounded_half_to_even_at_its_places(numerator, denominator, places):
     exact = fraction(numerator) / fraction(denominator)
 
-    written = decimals.ratio_rounded(numerator, denominator, places)
+    written = decimals.divide_rounded(numerator, denominator, places)
 
     assert Fraction(written) == Fraction(round(exact * 10**places), 10**places)
     assert len(written.partition(".")[2]) == places
@@ -146,4 +146,4 @@ def test_a_ratio_is_rounded_half_to_even_at_its_places(numerator, denominator, p
     [((1, 0), (8, 0), "0.12"), ((3, 0), (8, 0), "0.38"), ((-1, 0), (8, 0), "-0.12"), ((1, 0), (-8, 0), "-0.12")],
 )
 def test_a_ratio_in_the_middle_goes_to_the_even_side_whatever_its_sign(numerator, denominator, written):
-    assert decimals.ratio_rounded(numerator, denominator, 2) == written
+    assert decimals.divide_rounded(numerator, denominator, 2) == written

@@ -5,7 +5,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from v1.extremes import Ranges, SlidingRange
+from v1.extremes import RangeCache, SlidingRange
 from v1.model import MEASURES, Measure, Metric, Sample
 
 BTC = Metric("KRAKEN:BTCUSD")
@@ -38,7 +38,7 @@ def sample(tick, text):
 
 
 def test_what_is_kept_of_another_state_of_a_metric_is_not_known():
-    ranges, spans = Ranges(), ((PRICE, 60),)
+    ranges, spans = RangeCache(), ((PRICE, 60),)
     assert not ranges.is_known(BTC, spans, 100)
 
     ranges.fill(BTC, spans, 100, [sample(90, "2"), sample(100, "1")])
@@ -51,7 +51,7 @@ def test_what_is_kept_of_another_state_of_a_metric_is_not_known():
 
 
 def test_a_tick_that_follows_on_another_state_makes_the_metric_unknown():
-    ranges, spans = Ranges(), ((PRICE, 60),)
+    ranges, spans = RangeCache(), ((PRICE, 60),)
     for before, at in ((100, 160), (90, 160), (None, 160), (160, 160)):
         ranges.fill(BTC, spans, 100, [sample(100, "1")])
         ranges.advance(BTC, before, at, sample(at, "3"))

@@ -50,8 +50,8 @@ def test_all_that_one_transaction_touches_shares_a_slot():
 def test_what_takes_the_place_of_a_key_shares_its_slot():
     rank = keys.rank(Measure.PRICE, By.STDDEV)
 
-    assert keys.aside(rank) == f"v1:next:{{{rank}}}"
-    assert key_slot(keys.aside(rank).encode()) == key_slot(rank.encode())
+    assert keys.staging(rank) == f"v1:next:{{{rank}}}"
+    assert key_slot(keys.staging(rank).encode()) == key_slot(rank.encode())
 
 
 def test_a_copy_of_the_version_writes_into_keys_of_its_own(tmp_path: Path):
@@ -70,7 +70,7 @@ def test_a_copy_of_the_version_writes_into_keys_of_its_own(tmp_path: Path):
 
 @given(ticks)
 def test_an_hour_is_open_at_its_start_and_closed_at_its_end(tick):
-    hour = keys.hour_of(tick)
+    hour = keys.find_hour(tick)
 
     assert hour % HOUR == 0
     assert hour < tick <= hour + HOUR
@@ -80,23 +80,23 @@ def test_an_hour_is_open_at_its_start_and_closed_at_its_end(tick):
 def test_the_hours_of_a_stretch_are_those_that_may_hold_a_tick_of_it_and_no_others(after, length):
     ticks = range(after + 1, after + length + 1)
 
-    hours = keys.hours(after, after + length)
+    hours = keys.list_hours(after, after + length)
 
-    assert list(hours) == sorted({keys.hour_of(tick) for tick in (*ticks[::60], ticks[-1])})
+    assert list(hours) == sorted({keys.find_hour(tick) for tick in (*ticks[::60], ticks[-1])})
 
 
 def test_a_day_of_minutes_lies_in_25_hours_at_most():
-    assert max(len(keys.hours(NOON + minute * 60 - DAY, NOON + minute * 60)) for minute in range(60)) == 25
+    assert max(len(keys.list_hours(NOON + minute * 60 - DAY, NOON + minute * 60)) for minute in range(60)) == 25
 
 
 @given(samples)
 def test_a_sample_is_read_back_as_it_was_written(sample):
-    assert keys.parse(keys.hour_of(sample.tick), keys.member(sample)) == sample
+    assert keys.parse_member(keys.find_hour(sample.tick), keys.write_member(sample)) == sample
 
 
 @given(samples)
 def test_a_written_sample_is_a_json_array_with_the_digits_as_they_came(sample):
-    seconds, *numbers = json.loads(keys.member(sample), parse_float=str, parse_int=str)
+    seconds, *numbers = json.loads(keys.write_member(sample), parse_float=str, parse_int=str)
 
     assert int(seconds) in range(1, HOUR + 1)
     assert numbers == list(sample.values)
@@ -105,12 +105,12 @@ def test_a_written_sample_is_a_json_array_with_the_digits_as_they_came(sample):
 def test_equal_samples_at_two_ticks_are_two_members():
     values = ("46572.17", None, None, None, None, None)
 
-    assert keys.member(Sample(NOON, values)) != keys.member(Sample(NOON + 60, values))
+    assert keys.write_member(Sample(NOON, values)) != keys.write_member(Sample(NOON + 60, values))
 
 
 @pytest.mark.parametrize("length", [256])
 def test_an_ordinary_sample_fits_the_packed_list_that_we_configure(length):
-    written = keys.member(
+    written = keys.write_member(
         Sample(NOON, ("46572.17000000", "1234567.12345678", "-12.345678", "-1234.56789", "123.12345678", "-12.345678"))
     )
 

@@ -14,9 +14,9 @@ import pytest
 from pydantic import SecretStr
 
 from v1.redaction import redact
-from worker.notify.base import Refused, words
+from worker.notify.base import NotifyRefused, summarize
 from worker.settings import WorkerSettings
-from worker.sources.base import Nonsense
+from worker.sources.base import InvalidResponse
 
 from .test_app import environment, running
 
@@ -179,8 +179,8 @@ def test_what_a_provider_echoes_is_kept_without_the_secret_in_it(told):
     echo = f"you sent token={SECRETS['PUSHOVER_TOKEN']} and X-CMC_PRO_API_KEY: {SECRETS['COINMARKETCAP_API_KEY']}"
     cut = "x" * (300 - len("you sent token=Zq7pu")) + echo
 
-    assert HIDDEN not in words(cut)
-    for said in (words(echo), str(Refused(echo)), str(Nonsense(f"it sent something else: {echo}"))):
+    assert HIDDEN not in summarize(cut)
+    for said in (summarize(echo), str(NotifyRefused(echo)), str(InvalidResponse(f"it sent something else: {echo}"))):
         assert HIDDEN not in said
         assert said.count("***") == 2
 

@@ -2,33 +2,35 @@
 
 import pytest
 
-from v1.market import moved_on
+from v1.market import advance_all
 from v1.model import Metric, Reading
-from v1.records import Found, Heard
+from v1.records import PriorState, SourceReading
 
 from .serving import MINUTE, NOON
 
 BTC, ETH, XRP = (Metric(f"KRAKEN:{coin}USD") for coin in ("BTC", "ETH", "XRP"))
 
 
-def heard(price: str) -> Heard:
-    return Heard(Reading(price), "tests")
+def heard(price: str) -> SourceReading:
+    return SourceReading(Reading(price), "tests")
 
 
 def test_who_was_heard_or_is_known_is_moved_and_the_others_are_left_out():
-    (first,) = moved_on(NOON - MINUTE, [BTC], {BTC: heard("1")}, [Found(None)])
+    (first,) = advance_all(NOON - MINUTE, [BTC], {BTC: heard("1")}, [PriorState(None)])
 
-    steps = moved_on(NOON, [BTC, ETH, XRP], {ETH: heard("2")}, [Found(first.record), Found(None), Found(None)])
+    steps = advance_all(
+        NOON, [BTC, ETH, XRP], {ETH: heard("2")}, [PriorState(first.record), PriorState(None), PriorState(None)]
+    )
 
     assert [(step.metric, step.sample is not None) for step in steps] == [(BTC, False), (ETH, True)]
 
 
 def test_a_metric_that_is_past_the_tick_is_left_where_it_is():
-    (ahead,) = moved_on(NOON, [BTC], {BTC: heard("1")}, [Found(None)])
+    (ahead,) = advance_all(NOON, [BTC], {BTC: heard("1")}, [PriorState(None)])
 
-    assert moved_on(NOON - MINUTE, [BTC], {BTC: heard("2")}, [Found(ahead.record)]) == []
+    assert advance_all(NOON - MINUTE, [BTC], {BTC: heard("2")}, [PriorState(ahead.record)]) == []
 
 
 def test_every_metric_needs_what_was_found_of_it():
     with pytest.raises(ValueError, match="shorter than"):
-        moved_on(NOON, [BTC, ETH], {}, [Found(None)])
+        advance_all(NOON, [BTC, ETH], {}, [PriorState(None)])

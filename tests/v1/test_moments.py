@@ -11,7 +11,7 @@ from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from v1 import moments
-from v1.decimals import parse
+from v1.decimals import parse_decimal
 from v1.moments import Moments
 
 numbers: some.SearchStrategy[str] = some.one_of(
@@ -26,7 +26,7 @@ numbers: some.SearchStrategy[str] = some.one_of(
 
 
 def of(*texts: str) -> Moments:
-    return moments.of([parse(text) for text in texts])
+    return moments.count_moments([parse_decimal(text) for text in texts])
 
 
 def exact(held: Moments) -> tuple[int, Fraction, Fraction]:
@@ -39,7 +39,7 @@ def from_scratch(texts: list[str]) -> tuple[int, Fraction, Fraction]:
 
 
 def is_nearest(rounded: float, distance: "Distance") -> bool:
-    """Tell whether no float is nearer than `rounded`, and of two as near the even one was taken."""
+    """Return whether no float is nearer than `rounded`, and of two as near the even one was taken."""
     below = (Fraction(math.nextafter(rounded, -math.inf)) + Fraction(rounded)) / 2
     above = (Fraction(rounded) + Fraction(math.nextafter(rounded, math.inf))) / 2
     is_even = int(math.ldexp(math.frexp(rounded)[0], 53)) % 2 == 0
@@ -60,7 +60,7 @@ class Distance:
 
 def see_that_all_is_correctly_rounded(held: Moments, texts: list[str]) -> None:
     n, total, squares = from_scratch(texts)
-    spread, mean = moments.spread(held), moments.mean(held)
+    spread, mean = moments.measure_dispersion(held), moments.round_mean_of(held)
     if not n:
         assert spread is None
         assert mean is None
@@ -96,7 +96,7 @@ def test_moments_of_any_numbers_are_exact_and_rounded_once(texts):
     ],
 )
 def test_equal_values_have_no_deviation_at_all(texts):
-    spread = moments.spread(of(*texts))
+    spread = moments.measure_dispersion(of(*texts))
 
     assert spread is not None
     assert spread.stddev == 0.0
@@ -106,66 +106,66 @@ def test_equal_values_have_no_deviation_at_all(texts):
 def test_a_deviation_of_100_at_3e10_is_100():
     held = of(*["30000000100", "29999999900"] * 720)
 
-    assert moments.mean(held) == 3e10
-    assert moments.spread(held) == (100.0, 100 / 3e10)
+    assert moments.round_mean_of(held) == 3e10
+    assert moments.measure_dispersion(held) == (100.0, 100 / 3e10)
 
 
 def test_a_deviation_in_the_eighteenth_place_is_found():
     held = of("1.000000000000000001", "1.000000000000000003")
 
-    assert moments.mean(held) == 1.0
-    assert moments.spread(held) == (1e-18, 1e-18)
+    assert moments.round_mean_of(held) == 1.0
+    assert moments.measure_dispersion(held) == (1e-18, 1e-18)
 
 
 def test_a_deviation_in_the_thirtieth_digit_is_found():
     held = of("100000000000000000000000000001", "100000000000000000000000000003")
 
-    assert moments.mean(held) == 1e29
-    assert moments.spread(held) == (1.0, 1e-29)
+    assert moments.round_mean_of(held) == 1e29
+    assert moments.measure_dispersion(held) == (1.0, 1e-29)
 
 
 def test_a_bad_tick_that_has_passed_through_leaves_nothing_behind():
     flat = ["46572.17", "46572.18"] * 720
-    bad = parse("1e9")
+    bad = parse_decimal("1e9")
     held = of(*flat)
 
-    after = held.slide([bad]).slide([], [bad])
+    after = held.update([bad]).update([], [bad])
 
     assert after == held
-    assert moments.spread(after) == moments.spread(of(*flat))
-    assert moments.spread(after) == (0.005, 0.005 / 46572.175)
+    assert moments.measure_dispersion(after) == moments.measure_dispersion(of(*flat))
+    assert moments.measure_dispersion(after) == (0.005, 0.005 / 46572.175)
 
 
 def test_a_finer_number_that_has_passed_through_leaves_the_same_moments_at_its_places():
     held = of("1.5", "2.5")
 
-    after = held.slide([parse("1e-18")]).slide([], [parse("1e-18")])
+    after = held.update([parse_decimal("1e-18")]).update([], [parse_decimal("1e-18")])
 
     assert after.places == 18
     assert after != held
-    assert moments.same(after, held)
-    assert moments.spread(after) == moments.spread(held)
+    assert moments.are_same_moments(after, held)
+    assert moments.measure_dispersion(after) == moments.measure_dispersion(held)
 
 
 def test_moments_of_different_numbers_are_not_the_same():
-    assert not moments.same(of("1.5"), of("1.50", "0"))
-    assert not moments.same(of("1.5"), of("1.51"))
-    assert not moments.same(of("-1"), of("1"))
-    assert not moments.same(of("1"), of("10"))
+    assert not moments.are_same_moments(of("1.5"), of("1.50", "0"))
+    assert not moments.are_same_moments(of("1.5"), of("1.51"))
+    assert not moments.are_same_moments(of("-1"), of("1"))
+    assert not moments.are_same_moments(of("1"), of("10"))
 
 
 def test_nothing_has_no_mean_and_no_deviation():
-    assert moments.of([]) == moments.NOTHING
-    assert moments.mean(moments.NOTHING) is None
-    assert moments.spread(moments.NOTHING) is None
+    assert moments.count_moments([]) == moments.NOTHING
+    assert moments.round_mean_of(moments.NOTHING) is None
+    assert moments.measure_dispersion(moments.NOTHING) is None
 
 
 def test_what_has_no_mean_to_speak_of_has_a_deviation_but_no_coefficient_of_variation():
-    assert moments.spread(of("-1", "1")) == (1.0, None)
+    assert moments.measure_dispersion(of("-1", "1")) == (1.0, None)
 
 
 def test_a_negative_mean_gives_a_coefficient_of_variation_above_zero():
-    assert moments.spread(of("-1", "-3")) == (1.0, 0.5)
+    assert moments.measure_dispersion(of("-1", "-3")) == (1.0, 0.5)
 
 
 # |a - b| / 2 is the deviation of two numbers, so it can be put wherever it is hardest to round.
@@ -183,7 +183,7 @@ TIE = 2**53 + 1
     ],
 )
 def test_a_deviation_on_the_border_between_two_floats_goes_to_the_right_one(far, stddev):
-    spread = moments.spread(of("0", far))
+    spread = moments.measure_dispersion(of("0", far))
 
     assert spread is not None
     assert spread.stddev == stddev
@@ -192,7 +192,7 @@ def test_a_deviation_on_the_border_between_two_floats_goes_to_the_right_one(far,
 
 # The deviation of these four is sqrt(x * x + 1): irrational, and the more a hair above x the larger x is.
 def around(x: int, mean: int = 0) -> Moments:
-    return moments.of([(mean + off, 0) for off in (x + 1, -x - 1, x - 1, -x + 1)])
+    return moments.count_moments([(mean + off, 0) for off in (x + 1, -x - 1, x - 1, -x + 1)])
 
 
 @pytest.mark.parametrize("shift", [0, 1, 11, 40, 64])
@@ -200,14 +200,14 @@ def around(x: int, mean: int = 0) -> Moments:
 def test_a_root_that_ends_nowhere_goes_up_from_the_middle_of_two_floats_however_little_it_is_above(odd, shift):
     middle = (2**53 + odd) << shift
 
-    assert moments.spread(around(middle)) == (float(middle + 2**shift), None)
+    assert moments.measure_dispersion(around(middle)) == (float(middle + 2**shift), None)
 
 
 @pytest.mark.parametrize("odd", [1, 3, 5, 2**52 + 1])
 def test_a_coefficient_of_variation_goes_up_from_the_middle_too(odd):
     middle, mean = 2**53 + odd, 2**60
 
-    spread = moments.spread(around(middle, mean))
+    spread = moments.measure_dispersion(around(middle, mean))
 
     assert spread is not None
     assert spread.cv == float(middle + 1) / mean
@@ -225,18 +225,18 @@ def test_deviations_within_a_hair_of_every_border_are_correctly_rounded(mantissa
 def test_a_million_slides_equal_a_computation_from_scratch():
     dice = random.Random(1)
     shapes = ["{:.2f}", "{:.8f}", "{:.0f}", "{:.5e}"]
-    drawn = [parse(dice.choice(shapes).format(dice.lognormvariate(3, 6))) for _ in range(9973)]
-    drawn[17] = parse("1e9")
+    drawn = [parse_decimal(dice.choice(shapes).format(dice.lognormvariate(3, 6))) for _ in range(9973)]
+    drawn[17] = parse_decimal("1e9")
     window = deque(drawn[:1440])
-    held = moments.of(window)
+    held = moments.count_moments(window)
 
     for index in range(1440, 1_001_440):
         come = drawn[index % 9973]
-        held = held.slide((come,), (window.popleft(),))
+        held = held.update((come,), (window.popleft(),))
         window.append(come)
 
-    assert moments.same(held, moments.of(window))
-    assert moments.spread(held) == moments.spread(moments.of(window))
+    assert moments.are_same_moments(held, moments.count_moments(window))
+    assert moments.measure_dispersion(held) == moments.measure_dispersion(moments.count_moments(window))
 
 
 @pytest.mark.parametrize(
@@ -256,14 +256,14 @@ def test_a_million_slides_equal_a_computation_from_scratch():
     ],
 )
 def test_only_what_is_strictly_more_than_factor_times_the_mean_exceeds_it(value, factor, hour, expected):
-    assert moments.exceeds(parse(value), parse(factor), of(*hour)) is expected
+    assert moments.is_exceeded(parse_decimal(value), parse_decimal(factor), of(*hour)) is expected
 
 
 @given(numbers, numbers, some.lists(numbers, min_size=1, max_size=20))
 def test_exceeding_is_decided_as_fractions_decide_it(value, factor, hour):
     mean = sum(map(Fraction, hour)) / len(hour)
 
-    exceeds = moments.exceeds(parse(value), parse(factor), of(*hour))
+    exceeds = moments.is_exceeded(parse_decimal(value), parse_decimal(factor), of(*hour))
 
     assert exceeds == (mean > 0 and Fraction(value) > Fraction(factor) * mean)
 
@@ -279,8 +279,8 @@ def test_exactly_factor_times_the_mean_never_exceeds_and_a_hair_more_does(factor
     units = Fraction(factor) * mean * 10**places
 
     assert units.denominator == 1
-    assert not moments.exceeds((units.numerator, places), parse(factor), of(*hour))
-    assert moments.exceeds((units.numerator + 1, places), parse(factor), of(*hour)) == (mean > 0)
+    assert not moments.is_exceeded((units.numerator, places), parse_decimal(factor), of(*hour))
+    assert moments.is_exceeded((units.numerator + 1, places), parse_decimal(factor), of(*hour)) == (mean > 0)
 
 
 class Sliding(RuleBasedStateMachine):
@@ -294,31 +294,31 @@ class Sliding(RuleBasedStateMachine):
     @rule(text=numbers)
     def comes(self, text: str) -> None:
         self.texts.append(text)
-        self.held = self.held.slide([parse(text)])
+        self.held = self.held.update([parse_decimal(text)])
 
     @precondition(lambda self: self.texts)
     @rule(choice=some.data())
     def goes(self, choice: some.DataObject) -> None:
         gone = self.texts.pop(choice.draw(some.integers(0, len(self.texts) - 1)))
-        self.held = self.held.slide([], [parse(gone)])
+        self.held = self.held.update([], [parse_decimal(gone)])
 
     @precondition(lambda self: self.texts)
     @rule(choice=some.data(), text=numbers)
     def is_replaced(self, choice: some.DataObject, text: str) -> None:
         index = choice.draw(some.integers(0, len(self.texts) - 1))
         gone, self.texts[index] = self.texts[index], text
-        self.held = self.held.slide([parse(text)], [parse(gone)])
+        self.held = self.held.update([parse_decimal(text)], [parse_decimal(gone)])
 
     @precondition(lambda self: self.texts)
     @rule()
     def all_go_at_once(self) -> None:
-        self.held = self.held.slide([], [parse(text) for text in self.texts])
+        self.held = self.held.update([], [parse_decimal(text) for text in self.texts])
         self.texts = []
 
     @invariant()
     def is_exact(self) -> None:
         assert exact(self.held) == from_scratch(self.texts)
-        assert moments.same(self.held, of(*self.texts))
+        assert moments.are_same_moments(self.held, of(*self.texts))
         see_that_all_is_correctly_rounded(self.held, self.texts)
 
 

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from v1.model import MEASURES, By, Measure, Metric, Sample
-from v1.ranks import Standing, score, score_one
-from v1.records import EMPTY, Window, recount
+from v1.ranks import RankInput, rank_all, rank_one
+from v1.records import EMPTY, Window, recount_state
 
 from . import naive
 from .serving import NOON, sample
@@ -19,18 +19,18 @@ days = some.lists(some.tuples(*[values for _ in MEASURES]), max_size=6).map(
 
 
 def window(samples: list[Sample]) -> Window:
-    record = recount(NOON, samples, None, "tests")
+    record = recount_state(NOON, samples, None, "tests")
     return record.day if record else EMPTY
 
 
 @given(some.lists(days, max_size=5), some.lists(days, min_size=5, max_size=5))
 def test_every_metric_is_judged_by_every_measure_that_it_has_numbers_of(held, before):
     standings = [
-        Standing(Metric(f"A:{index}"), window(day), window(hour))
+        RankInput(Metric(f"A:{index}"), window(day), window(hour))
         for index, (day, hour) in enumerate(zip(held, before, strict=False))
     ]
 
-    ranks, means = score(standings)
+    ranks, means = rank_all(standings)
 
     for column, measure in enumerate(MEASURES):
         sums = {Metric(f"A:{index}"): naive.sums(day)[column] for index, day in enumerate(held)}
@@ -42,9 +42,9 @@ def test_every_metric_is_judged_by_every_measure_that_it_has_numbers_of(held, be
 
 @given(some.lists(days, max_size=5), some.sampled_from([*Measure]), some.sampled_from([*By]))
 def test_one_rank_alone_has_the_members_that_it_has_among_all(held, measure, by):
-    standings = [Standing(Metric(f"A:{index}"), window(day), EMPTY) for index, day in enumerate(held)]
+    standings = [RankInput(Metric(f"A:{index}"), window(day), EMPTY) for index, day in enumerate(held)]
 
-    assert score_one(standings, measure, by) == score(standings).rank(measure, by)
+    assert rank_one(standings, measure, by) == rank_all(standings).list_scores(measure, by)
 
 
 def listed(values: dict[Metric, float | None]) -> list[tuple[float, Metric]]:
@@ -52,14 +52,14 @@ def listed(values: dict[Metric, float | None]) -> list[tuple[float, Metric]]:
 
 
 def test_every_list_is_there_even_of_no_metrics():
-    ranks, means = score([])
+    ranks, means = rank_all([])
 
     assert ranks == {(measure, by): [] for measure in Measure for by in By}
     assert means == {measure: [] for measure in Measure}
 
 
 def test_a_metric_with_one_sample_is_ranked_with_no_deviation():
-    ranks, means = score([Standing(BTC, window([sample(NOON, "46572.17")]), EMPTY)])
+    ranks, means = rank_all([RankInput(BTC, window([sample(NOON, "46572.17")]), EMPTY)])
 
     assert ranks[Measure.PRICE, By.STDDEV] == [(0.0, BTC)]
     assert ranks[Measure.PRICE, By.CV] == [(0.0, BTC)]
@@ -69,7 +69,7 @@ def test_a_metric_with_one_sample_is_ranked_with_no_deviation():
 def test_a_metric_whose_mean_is_zero_is_ranked_by_deviation_only():
     day = window([sample(NOON - 60, "-1"), sample(NOON, "1")])
 
-    ranks, _ = score([Standing(ETH, day, EMPTY)])
+    ranks, _ = rank_all([RankInput(ETH, day, EMPTY)])
 
     assert ranks[Measure.PRICE, By.STDDEV] == [(1.0, ETH)]
     assert ranks[Measure.PRICE, By.CV] == []
@@ -78,7 +78,7 @@ def test_a_metric_whose_mean_is_zero_is_ranked_by_deviation_only():
 def test_a_metric_without_a_number_of_a_measure_is_not_in_its_lists():
     day = window([sample(NOON, "7", volume="3")])
 
-    ranks, means = score([Standing(XRP, day, day)])
+    ranks, means = rank_all([RankInput(XRP, day, day)])
 
     in_a_list = {measure for (measure, _), members in ranks.items() if members}
     assert in_a_list == {measure for measure, members in means.items() if members} == {Measure.PRICE, Measure.VOLUME}

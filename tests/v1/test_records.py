@@ -9,7 +9,7 @@ from hypothesis import strategies as some
 
 from v1 import decimals, records
 from v1.model import DAY, HOUR, MEASURES, Measure, Metric, Reading, Sample
-from v1.records import Found, Heard, Record, Step, advance
+from v1.records import MetricState, PriorState, SourceReading, StateUpdate, advance
 
 from . import naive
 from .serving import MINUTE, NOON
@@ -25,22 +25,22 @@ class Shelf:
     """One metric's record and samples, kept in plain sight: what the store does, without a store."""
 
     def __init__(self) -> None:
-        self.record: Record | None = None
+        self.record: MetricState | None = None
         self.days: dict[int, Sample] = {}
 
-    def found(self, at: int) -> Found:
+    def found(self, at: int) -> PriorState:
         record = self.record
         if record is None:
-            return Found(None)
-        return Found(
+            return PriorState(None)
+        return PriorState(
             record,
             [self.days[tick] for tick in sorted(self.days) if tick <= at - DAY],
             [self.days[tick] for tick in sorted(self.days) if record.at - HOUR <= tick < at - HOUR],
             self.days.get(at) if record.at == at else None,
         )
 
-    def tick(self, at: int, reading: Reading | None) -> Step | None:
-        step = advance(BTC, at, Heard(reading, "tests") if reading else None, self.found(at))
+    def tick(self, at: int, reading: Reading | None) -> StateUpdate | None:
+        step = advance(BTC, at, SourceReading(reading, "tests") if reading else None, self.found(at))
         if step:
             self.record = None if step.is_over else step.record
             self.days = {tick: sample for tick, sample in self.days.items() if tick > at - DAY}
@@ -48,14 +48,14 @@ class Shelf:
                 self.days[at] = step.sample
         return step
 
-    def play(self, heard: Mapping[int, Reading | str | None]) -> Step | None:
+    def play(self, heard: Mapping[int, Reading | str | None]) -> StateUpdate | None:
         step = None
         for at, each in heard.items():
             step = self.tick(at, Reading(each) if isinstance(each, str) else each)
         return step
 
 
-def value(step: Step | None, measure: Measure) -> str | None:
+def value(step: StateUpdate | None, measure: Measure) -> str | None:
     assert step
     assert step.sample
     return step.sample.value(measure)
@@ -67,7 +67,7 @@ def minutes(prices: Sequence[str | None], until: int = NOON) -> dict[int, str | 
 
 
 def test_the_first_reading_of_a_metric_is_a_sample_compared_with_nothing():
-    step = advance(BTC, NOON, Heard(Reading("1.50", "7"), "kraken"), Found(None))
+    step = advance(BTC, NOON, SourceReading(Reading("1.50", "7"), "kraken"), PriorState(None))
 
     assert step
     assert step.sample == Sample(NOON, ("1.50", "7", None, None, None, None))
@@ -78,7 +78,7 @@ def test_the_first_reading_of_a_metric_is_a_sample_compared_with_nothing():
 
 
 def test_who_was_never_heard_of_is_not_moved():
-    assert advance(BTC, NOON, None, Found(None)) is None
+    assert advance(BTC, NOON, None, PriorState(None)) is None
 
 
 def test_who_is_past_the_tick_already_is_not_moved_back():
@@ -247,7 +247,7 @@ def test_a_tick_repeated_is_the_same_step_to_the_byte():
     assert again
     assert again.sample == first.sample
     assert naive.held(again.baseline) == naive.held(first.baseline)
-    assert records.write(again.record) == records.write(first.record)
+    assert records.write_state(again.record) == records.write_state(first.record)
 
 
 def test_a_tick_repeated_without_its_reading_keeps_the_sample():
@@ -292,7 +292,7 @@ def test_a_record_is_kept_as_the_array_that_the_module_describes():
     shelf.play({NOON: Reading("1.50", "3", provider_time=NOON - 1)})
 
     assert shelf.record
-    at, newest, price, before, source, provider_time, day, hour = json.loads(records.write(shelf.record))
+    at, newest, price, before, source, provider_time, day, hour = json.loads(records.write_state(shelf.record))
     assert (at, newest, price, before, source, provider_time) == (NOON, NOON, "1.50", None, "tests", NOON - 1)
     assert day == hour == [2, 1, 150, 22500, 0, 1, 3, 9, *[0, 0, 0, 0] * 4]
 
@@ -303,11 +303,11 @@ gaps = some.sampled_from(
 
 
 def is_alike(corrected: Reading, reading: Reading) -> bool:
-    """Tell whether the same follows from a correction as if it had been the first: else the first has left its digits."""
+    """Return whether the same follows from a correction as if it had been the first: else the first has left its digits."""
     return (
         (corrected.change_percentage is None) == (reading.change_percentage is None)
         and corrected.change_absolute == reading.change_absolute
-        and decimals.parse(corrected.price)[1] >= decimals.parse(reading.price)[1]
+        and decimals.parse_decimal(corrected.price)[1] >= decimals.parse_decimal(reading.price)[1]
     )
 
 
@@ -342,21 +342,23 @@ def test_any_sequence_of_ticks_gaps_silences_and_corrections_says_what_a_recount
             assert naive.held(step.baseline) == naive.sums(naive.hour_before(everything.values(), at))
             assert step.is_over == (not day)
         if shelf.record:
-            assert records.read(records.write(shelf.record)) == shelf.record
-            recounted = records.recount(at, day, shelf.record, "somebody")
-            assert records.same(shelf.record, recounted)
-            assert naive.held(records.baseline(shelf.record, day[-1:])) == naive.sums(naive.hour_before(day, at))
+            assert records.read_state(records.write_state(shelf.record)) == shelf.record
+            recounted = records.recount_state(at, day, shelf.record, "somebody")
+            assert records.are_same_states(shelf.record, recounted)
+            assert naive.held(records.compute_baseline(shelf.record, day[-1:])) == naive.sums(
+                naive.hour_before(day, at)
+            )
 
 
 def test_a_recount_of_nothing_is_nothing():
-    assert records.recount(NOON, [], None, "tests") is None
+    assert records.recount_state(NOON, [], None, "tests") is None
 
 
 def test_a_recount_takes_over_what_samples_do_not_tell():
     shelf = Shelf()
     shelf.play({NOON - MINUTE: "1", NOON: Reading("2", provider_time=NOON - 9)})
 
-    recounted = records.recount(NOON, sorted(shelf.days.values()), shelf.record, "somebody")
+    recounted = records.recount_state(NOON, sorted(shelf.days.values()), shelf.record, "somebody")
 
     assert recounted == shelf.record
 
@@ -366,7 +368,7 @@ def test_a_recount_knows_nothing_of_the_provider_where_the_newest_sample_is_anot
     shelf.play({NOON - MINUTE: Reading("1", provider_time=NOON - 70), NOON: None})
     late = Sample(NOON - 1, ("2", None, None, None, None, None))
 
-    recounted = records.recount(NOON, [*shelf.days.values(), late], shelf.record, "candles")
+    recounted = records.recount_state(NOON, [*shelf.days.values(), late], shelf.record, "candles")
 
     assert recounted
     assert recounted[:6] == (NOON, NOON - 1, "2", "1", "candles", None)
@@ -389,9 +391,9 @@ def test_records_that_differ_anywhere_are_not_the_same():
         record._replace(hour=records.EMPTY),
     ]
 
-    assert records.same(record, record)
-    assert records.same(None, None)
-    assert not any(records.same(record, other) for other in [*others, None])
+    assert records.are_same_states(record, record)
+    assert records.are_same_states(None, None)
+    assert not any(records.are_same_states(record, other) for other in [*others, None])
 
 
 def test_a_window_has_one_column_for_every_measure():

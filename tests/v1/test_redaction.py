@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from v1.redaction import Redaction, addresses_of, parts_of, secrets_of, without_passwords
+from v1.redaction import Redaction, find_addresses, find_secret_parts, find_secrets, hide_passwords
 
 SECRETS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc", "Z"]), min_size=6, max_size=40).filter(
     lambda secret: len(set(secret) - {"*"}) > 3
@@ -42,15 +42,15 @@ def test_of_two_secrets_of_one_beginning_both_are_hidden_whole():
     ],
 )
 def test_the_password_of_a_url_is_hidden_though_nobody_named_it(url, shown):
-    assert without_passwords(url) == Redaction()(url) == shown
+    assert hide_passwords(url) == Redaction()(url) == shown
 
 
 def test_the_secrets_of_a_url_are_its_password_and_what_its_query_calls_one():
-    assert secrets_of("postgresql://me:p@ss@h/base?ssl=require&password=other") == {"p@ss", "other"}
+    assert find_secrets("postgresql://me:p@ss@h/base?ssl=require&password=other") == {"p@ss", "other"}
 
 
 def test_a_secret_url_is_hidden_in_parts_but_the_names_of_hosts_are_not():
-    parts = parts_of("https://hooks.example.org/services/T0123456/abcdefghij")
+    parts = find_secret_parts("https://hooks.example.org/services/T0123456/abcdefghij")
 
     assert {"T0123456", "abcdefghij", "services"} < parts
     assert "hooks.example.org" not in parts
@@ -65,7 +65,7 @@ def test_a_secret_url_is_hidden_in_parts_but_the_names_of_hosts_are_not():
     ],
 )
 def test_strangers_are_not_told_where_our_servers_are_and_our_own_people_are(url, said):
-    redact = knowing(addresses=addresses_of(url))
+    redact = knowing(addresses=find_addresses(url))
 
     assert redact(said) == said
     assert "internal" not in redact.for_strangers(said)

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import ClientSession, ClientTimeout
 
 from tests.servers import free_port
-from v1.settings import Settings, WrongSettings
+from v1.settings import InvalidSettings, Settings
 
 from .serving import DAY, NOON, Api, every_minute, fill, serving
 
@@ -84,14 +84,14 @@ async def test_without_a_key_only_health_is_answered_below_the_path_too(server, 
 
 @pytest.mark.parametrize("path", ["tracker", "/a b", "/a//b", "/../x", "/a/..", "/a?b", "https://example.org/a"])
 def test_what_is_no_path_is_refused(path: str):
-    with pytest.raises(WrongSettings, match=r"TRACKER_ROOT_PATH: .+ must be a path of letters"):
+    with pytest.raises(InvalidSettings, match=r"TRACKER_ROOT_PATH: .+ must be a path of letters"):
         Settings.load(root_path=path)
 
 
 @pytest.mark.parametrize("path", ["/v1", "/latest/x", "/docs"])
 def test_a_path_of_our_own_is_refused(path: str):
     with pytest.raises(
-        WrongSettings, match=r"TRACKER_ROOT_PATH: .+ must not begin with a path of our own: v1, latest,"
+        InvalidSettings, match=r"TRACKER_ROOT_PATH: .+ must not begin with a path of our own: v1, latest,"
     ):
         Settings.load(root_path=path)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from v1.settings import Settings, WrongSettings, words
+from v1.settings import InvalidSettings, Settings, split_words
 
 KEY = "a-key-of-16-or-more"
 
@@ -26,8 +26,8 @@ def loaded(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Settings:
 
 
 def refused(monkeypatch: pytest.MonkeyPatch, **environment: str) -> list[str]:
-    """Give what is said of wrong settings, by line."""
-    with pytest.raises(WrongSettings) as raised:
+    """Return what is said of wrong settings, by line."""
+    with pytest.raises(InvalidSettings) as raised:
         loaded(monkeypatch, **environment)
     return str(raised.value).splitlines()
 
@@ -72,7 +72,7 @@ def test_lists_are_written_with_commas_and_blanks_between_do_not_matter(monkeypa
 
     assert settings.api_keys == (f"{KEY}1", f"{KEY}2")
     assert settings.cors_origins == ("https://a.example", "*")
-    assert words(("a", "b")) == ("a", "b")
+    assert split_words(("a", "b")) == ("a", "b")
 
 
 def test_settings_do_not_change_after_they_were_read():
@@ -152,7 +152,7 @@ def test_who_has_keys_or_stays_at_home_may_listen(monkeypatch: pytest.MonkeyPatc
 def test_a_settings_file_that_cannot_be_read_is_told(folder: Path):
     (folder / "tracker.toml").write_text("interval = = 60\n")
 
-    with pytest.raises(WrongSettings) as raised:
+    with pytest.raises(InvalidSettings) as raised:
         Settings.load()
 
     assert str(raised.value).startswith(f"{folder}/tracker.toml cannot be read: Invalid value")
@@ -180,7 +180,7 @@ def test_without_a_name_the_archive_is_a_file_in_the_data_directory(monkeypatch:
 def test_a_settings_file_in_another_encoding_is_told_with_its_folder(folder: Path, file: str):
     (folder / file).write_text("open = true", encoding="utf-16")
 
-    with pytest.raises(WrongSettings) as raised:
+    with pytest.raises(InvalidSettings) as raised:
         Settings.load()
 
     assert str(raised.value) == f"{folder}/{file} cannot be read: it is not UTF-8"
@@ -338,7 +338,7 @@ def test_a_secret_may_be_in_a_file_that_is_named_wherever_settings_are(
 def test_what_the_environment_says_wins_over_a_file_that_dotenv_names(monkeypatch: pytest.MonkeyPatch, folder: Path):
     (folder / ".env").write_text("TRACKER_API_KEYS_FILE=/no/such/file\n")
 
-    with pytest.raises(WrongSettings):
+    with pytest.raises(InvalidSettings):
         Settings.load()
     (folder / ".env").write_text(f"TRACKER_API_KEYS={KEY}\n")
     (folder / "secret").write_text("another-key-of-16-or-more")

@@ -7,8 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from v1 import budgets, snapshots
-from v1.budgets import Use
-from v1.toplist import About, Coin, Listing, PricedCoin, RankedCoin, Snapshot, is_due, is_late, merge, reach
+from v1.budgets import QuotaUsage
+from v1.toplist import (
+    ListOrigin,
+    PricedCoin,
+    ProviderList,
+    RankedCoin,
+    TopCoin,
+    TopList,
+    find_reach,
+    is_late_list,
+    is_list_due,
+    merge_lists,
+)
 
 NOON = 1_621_252_800
 
@@ -19,20 +30,25 @@ ids = some.integers(1, 10**8)
 priced = some.lists(some.builds(PricedCoin, ids, numbers, some.none() | times), max_size=20)
 ranked = some.lists(some.builds(RankedCoin, some.none() | ids, texts, texts, numbers), max_size=20)
 abouts = some.builds(
-    About, texts, times, some.none() | times, some.integers(60, 86400), some.dictionaries(texts, some.integers(1, 99))
+    ListOrigin,
+    texts,
+    times,
+    some.none() | times,
+    some.integers(60, 86400),
+    some.dictionaries(texts, some.integers(1, 99)),
 )
 
 
-def prices(*coins: PricedCoin, at: int = NOON, interval: int = 300) -> Listing[PricedCoin]:
-    return Listing(About("coinmarketcap", at, at - 2, interval, {"dead market": 1}), coins)
+def prices(*coins: PricedCoin, at: int = NOON, interval: int = 300) -> ProviderList[PricedCoin]:
+    return ProviderList(ListOrigin("coinmarketcap", at, at - 2, interval, {"dead market": 1}), coins)
 
 
-def ranks(*coins: RankedCoin, at: int = NOON, interval: int = 540) -> Listing[RankedCoin]:
-    return Listing(About("cryptocompare", at, None, interval, {}), coins)
+def ranks(*coins: RankedCoin, at: int = NOON, interval: int = 540) -> ProviderList[RankedCoin]:
+    return ProviderList(ListOrigin("cryptocompare", at, None, interval, {}), coins)
 
 
 def test_the_rank_is_the_place_in_the_list_and_the_price_that_of_the_id_whatever_the_symbol():
-    merged = merge(
+    merged = merge_lists(
         NOON,
         prices(PricedCoin(1, "56507.38254720854", NOON - 58), PricedCoin(2, "1.1e-05", None)),
         ranks(RankedCoin(2, "BTC", "Not Bitcoin", "99"), RankedCoin(1, "XBT", "Bitcoin", "98.5"), at=NOON - 60),
@@ -40,13 +56,13 @@ def test_the_rank_is_the_place_in_the_list_and_the_price_that_of_the_id_whatever
     )
 
     assert merged.coins == [
-        Coin(1, 2, "BTC", "Not Bitcoin", "1.1e-05", "99", NOON, NOON - 60),
-        Coin(2, 1, "XBT", "Bitcoin", "56507.38254720854", "98.5", NOON - 58, NOON - 60),
+        TopCoin(1, 2, "BTC", "Not Bitcoin", "1.1e-05", "99", NOON, NOON - 60),
+        TopCoin(2, 1, "XBT", "Bitcoin", "56507.38254720854", "98.5", NOON - 58, NOON - 60),
     ]
 
 
 def test_a_coin_without_a_price_or_an_id_stays_in_its_place_and_is_counted():
-    merged = merge(
+    merged = merge_lists(
         NOON,
         prices(PricedCoin(1, "2", NOON)),
         ranks(RankedCoin(None, "A", "A", "9"), RankedCoin(7, "B", "B", "8"), RankedCoin(1, "C", "C", "7")),
@@ -58,11 +74,11 @@ def test_a_coin_without_a_price_or_an_id_stays_in_its_place_and_is_counted():
         (2, "B", None, None),
         (3, "C", "2", NOON),
     ]
-    assert merged.unpriced == 2
+    assert merged.count_unpriced == 2
 
 
 def test_of_two_coins_with_one_id_the_better_placed_stays_and_ranks_have_no_holes():
-    merged = merge(
+    merged = merge_lists(
         NOON,
         prices(PricedCoin(1, "2", NOON)),
         ranks(RankedCoin(1, "A", "A", "9"), RankedCoin(1, "WRAPPED", "A", "8"), RankedCoin(3, "C", "C", "7")),
@@ -84,7 +100,7 @@ def test_of_two_coins_with_one_id_the_better_placed_stays_and_ranks_have_no_hole
     ],
 )
 def test_of_two_prices_for_one_id_the_newer_counts(two: tuple[PricedCoin, PricedCoin], kept: str):
-    merged = merge(NOON, prices(*two), ranks(RankedCoin(1, "A", "A", "9")), 60)
+    merged = merge_lists(NOON, prices(*two), ranks(RankedCoin(1, "A", "A", "9")), 60)
 
     assert merged.coins[0].price_usd == kept
     assert merged.prices.left_out == {"dead market": 1, "id twice": 1}
@@ -92,7 +108,7 @@ def test_of_two_prices_for_one_id_the_newer_counts(two: tuple[PricedCoin, Priced
 
 @given(priced, ranked)
 def test_every_coin_has_the_price_of_its_id_and_no_id_is_there_twice(priced, ranked):
-    merged = merge(NOON, prices(*priced), ranks(*ranked), 60)
+    merged = merge_lists(NOON, prices(*priced), ranks(*ranked), 60)
 
     known = {coin.id: {each.price for each in priced if each.id == coin.id} for coin in priced}
     assert [coin.rank for coin in merged.coins] == list(range(1, len(merged.coins) + 1))
@@ -105,13 +121,13 @@ def test_every_coin_has_the_price_of_its_id_and_no_id_is_there_twice(priced, ran
 def test_a_list_is_due_when_its_interval_is_over_and_late_when_the_margin_is_too():
     about = prices().about
 
-    assert [is_due(about, NOON + seconds) for seconds in (299, 300)] == [False, True]
-    assert is_due(None, NOON)
-    assert [is_late(about, NOON + seconds, 60) for seconds in (360, 361)] == [False, True]
+    assert [is_list_due(about, NOON + seconds) for seconds in (299, 300)] == [False, True]
+    assert is_list_due(None, NOON)
+    assert [is_late_list(about, NOON + seconds, 60) for seconds in (360, 361)] == [False, True]
 
 
 def test_a_snapshot_stands_for_minutes_without_one_as_long_as_its_slower_list_is_good_for():
-    assert reach(merge(NOON, prices(), ranks(), 60)) == 600
+    assert find_reach(merge_lists(NOON, prices(), ranks(), 60)) == 600
 
 
 @given(priced, some.integers(NOON, NOON + 10**6))
@@ -131,36 +147,41 @@ def test_where_a_list_is_from_is_read_as_it_was_written(about):
 
 @given(ranked, priced, abouts, abouts)
 def test_a_snapshot_is_read_as_it_was_written(ranked, priced, one, other):
-    merged = merge(NOON, Listing(one, priced), Listing(other, ranked), 60)
-    references = [f"{snapshots.reference(coin)}~{coin.rank}" for coin in merged.coins]
+    merged = merge_lists(NOON, ProviderList(one, priced), ProviderList(other, ranked), 60)
+    references = [f"{snapshots.make_reference(coin)}~{coin.rank}" for coin in merged.coins]
 
-    packed = snapshots.unpack(snapshots.pack(merged, references))
+    packed = snapshots.unpack_snapshot(snapshots.pack_snapshot(merged, references))
 
-    names = {name: snapshots.naming(coin) for name, coin in zip(references, merged.coins, strict=True)}
-    assert snapshots.unfold(packed, names) == merged._replace(prices=packed.prices, ranks=packed.ranks)
+    names = {name: snapshots.write_name(coin) for name, coin in zip(references, merged.coins, strict=True)}
+    assert snapshots.restore_snapshot(packed, names) == merged._replace(prices=packed.prices, ranks=packed.ranks)
     assert (packed.prices, packed.ranks) == (merged.prices, merged.ranks)
 
 
 def test_the_head_of_a_snapshot_can_be_read_by_a_person():
-    merged = merge(NOON, prices(PricedCoin(1, "2", NOON)), ranks(RankedCoin(1, "A", "A", "9")), 60)
+    merged = merge_lists(NOON, prices(PricedCoin(1, "2", NOON)), ranks(RankedCoin(1, "A", "A", "9")), 60)
 
-    head = snapshots.pack(merged, ["1"]).partition(b"\n")[0]
+    head = snapshots.pack_snapshot(merged, ["1"]).partition(b"\n")[0]
 
     at, one, other, margin = json.loads(head)
     assert (at, one["source"], other["source"], margin) == (NOON, "coinmarketcap", "cryptocompare", 60)
 
 
 def test_a_minute_that_says_the_same_names_the_one_that_says_it():
-    assert snapshots.pack_same(NOON, NOON - 120) == b"[1621252800,1621252680]"
-    assert snapshots.same_as(snapshots.pack_same(NOON, NOON - 120)) == NOON - 120
-    assert snapshots.same_as(snapshots.pack(Snapshot(NOON, (), prices().about, ranks().about, 60), ())) is None
+    assert snapshots.pack_repeat(NOON, NOON - 120) == b"[1621252800,1621252680]"
+    assert snapshots.read_repeated_minute(snapshots.pack_repeat(NOON, NOON - 120)) == NOON - 120
+    assert (
+        snapshots.read_repeated_minute(
+            snapshots.pack_snapshot(TopList(NOON, (), prices().about, ranks().about, 60), ())
+        )
+        is None
+    )
 
 
 def test_what_of_a_plan_is_used_is_read_as_it_was_written():
-    use = Use("2021-05", 17, NOON, 1, 2, NOON, NOON - 60, 3, NOON + 60, 'it said "no"', {"no answer": 3})
+    use = QuotaUsage("2021-05", 17, NOON, 1, 2, NOON, NOON - 60, 3, NOON + 60, 'it said "no"', {"no answer": 3})
 
-    assert budgets.read(budgets.write(use)) == use
-    assert budgets.read(None) == Use()
+    assert budgets.read_usage(budgets.write_usage(use)) == use
+    assert budgets.read_usage(None) == QuotaUsage()
 
 
 @pytest.mark.parametrize(
@@ -173,4 +194,4 @@ def test_what_of_a_plan_is_used_is_read_as_it_was_written():
     ],
 )
 def test_months_are_calendar_months(at: int, month: str, end: int):
-    assert (budgets.month_of(at), budgets.month_end(at)) == (month, end)
+    assert (budgets.name_month(at), budgets.find_month_end(at)) == (month, end)

@@ -6,24 +6,24 @@ from contextlib import asynccontextmanager
 from tests import recounted
 from tests.recounted import Known
 from worker.archiver import Archiver
-from worker.archiving import Archiving
-from worker.closing import Closer, Rules
-from worker.hindsight import Hindsight
+from worker.archiving import ArchiveParts
+from worker.closing import HourlyRollup, RollupOptions
+from worker.hindsight import ArchiveBackfill
 from worker.latest import (
     DAY,
     HOUR,
     MINUTE,
     ArchiveWriter,
-    Heard,
     HourCandle,
     Measure,
     Metric,
     Reading,
+    SourceReading,
     Writer,
     connect_archive,
     keys,
 )
-from worker.tick import tick
+from worker.tick import commit_tick
 
 from .invented import BTC, NOON, price, volume
 
@@ -48,8 +48,8 @@ class Bench:
         self.store = store
         self.archive = archive
         self.interval = interval
-        self.closer = Closer(store, archive, Rules(interval, GRACE, days))
-        self.hindsight = Hindsight(store, archive, interval, backfill, at_once)
+        self.closer = HourlyRollup(store, archive, RollupOptions(interval, GRACE, days))
+        self.hindsight = ArchiveBackfill(store, archive, interval, backfill, at_once)
         self.looked_again = 0
         self.archiver = Archiver(store, archive, self.closer, self.hindsight, self._look_again)
         self.end = NOON
@@ -58,25 +58,27 @@ class Bench:
         self.looked_again += 1
 
     @property
-    def parts(self) -> Archiving:
-        return Archiving(self.archive, self.closer, self.hindsight)
+    def parts(self) -> ArchiveParts:
+        return ArchiveParts(self.archive, self.closer, self.hindsight)
 
     async def ticks(self, count: int, metrics: Sequence[Metric] = (BTC,), step: int = MINUTE) -> None:
         """Commit so many more ticks, as a live sampler does."""
         for _ in range(count):
             self.end += step
             readings = {each: Reading(price(each, self.end), interval_volume=volume(self.end)) for each in metrics}
-            await tick(self.end, {each: Heard(reading, "invented") for each, reading in readings.items()}, self.store)
+            await commit_tick(
+                self.end, {each: SourceReading(reading, "invented") for each, reading in readings.items()}, self.store
+            )
 
     async def hours(self, metric: Metric = BTC) -> list[HourCandle]:
-        return await self.archive.hours(metric, 0, 2**40)
+        return await self.archive.read_hours(metric, 0, 2**40)
 
     async def starts(self, metric: Metric = BTC) -> list[int]:
         return [(hour.start - NOON) // HOUR for hour in await self.hours(metric)]
 
     async def expected(self, metric: Metric = BTC) -> dict[int, recounted.Hour]:
         """Work out what all samples that the store still has come to."""
-        samples = await self.store.samples(metric, self.end - 2 * DAY, self.end)
+        samples = await self.store.read_samples(metric, self.end - 2 * DAY, self.end)
         known = [
             Known(each.tick, each.value(Measure.PRICE) or "", each.value(Measure.INTERVAL_VOLUME)) for each in samples
         ]
@@ -104,5 +106,5 @@ async def lose(store: Writer) -> None:
 
 
 async def samples_in(store: Writer, metric: Metric, hour: int) -> int:
-    (count,) = await store.counts([(metric, keys.hour_of(hour + HOUR))])
+    (count,) = await store.count_samples([(metric, keys.find_hour(hour + HOUR))])
     return count

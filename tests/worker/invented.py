@@ -20,7 +20,7 @@ def price(metric: Metric, at: int) -> str:
 
 
 def volume(at: int) -> str:
-    """Give what is traded in the minute that ends at `at`."""
+    """Return what is traded in the minute that ends at `at`."""
     return f"{crc32(b'volume %d' % at) % 1000}.5"
 
 

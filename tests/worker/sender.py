@@ -6,20 +6,24 @@ import sys
 import time
 
 from tests.loopback.pushover import TOKEN, USER
-from worker.backoff import PACE, Pace
-from worker.dispatch import Dispatch
-from worker.latest import DAY, Channels, connect
-from worker.letters import Wording
+from worker.backoff import DEFAULT_BACKOFF, BackoffPolicy
+from worker.dispatch import Dispatcher
+from worker.latest import DAY, ChannelStore, connect
+from worker.letters import MessageOptions
 from worker.notify import sessions
-from worker.notify.pushover import Account, Pushover
+from worker.notify.pushover import PushoverAccount, PushoverNotifier
 
 
 async def send(address: str, base: str, pause: float) -> None:
-    scale = pause / PACE.pause
-    pace = Pace(pause, PACE.rest * scale, PACE.longest * scale, PACE.limited * scale)
-    async with connect(address, "sender") as redis, sessions.for_pushover(answer_seconds=6 * pause) as session:
-        pushover = Pushover(session, Account(base, TOKEN, USER), time.time)
-        dispatch = Dispatch(Channels(redis, 30 * DAY), [pushover], Wording("http://127.0.0.1:8000", 60), pace)
+    scale = pause / DEFAULT_BACKOFF.pause
+    pace = BackoffPolicy(
+        pause, DEFAULT_BACKOFF.rest * scale, DEFAULT_BACKOFF.longest * scale, DEFAULT_BACKOFF.limited * scale
+    )
+    async with connect(address, "sender") as redis, sessions.make_pushover_session(answer_seconds=6 * pause) as session:
+        pushover = PushoverNotifier(session, PushoverAccount(base, TOKEN, USER), time.time)
+        dispatch = Dispatcher(
+            ChannelStore(redis, 30 * DAY), [pushover], MessageOptions("http://127.0.0.1:8000", 60), pace
+        )
         await dispatch.open()
         sys.stdout.write("sending\n")
         sys.stdout.flush()

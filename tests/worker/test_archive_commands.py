@@ -15,9 +15,9 @@ from worker.latest import (
     HOUR,
     ArchiveAway,
     ArchiveWriter,
+    InvalidSettings,
     Metric,
     Reader,
-    WrongSettings,
     connect,
     connect_archive,
 )
@@ -52,10 +52,10 @@ async def kraken() -> AsyncIterator[str]:
 
 
 async def hours(folder: Path, metric: Metric) -> list[str]:
-    """Give who knew each hour that is archived."""
+    """Return who knew each hour that is archived."""
     async with connect_archive(f"sqlite+aiosqlite:///{folder}/archive.db", "tests", writes=False) as engine:
         try:
-            return [hour.source for hour in await ArchiveWriter(engine).hours(metric, 0, 2**40)]
+            return [hour.source for hour in await ArchiveWriter(engine).read_hours(metric, 0, 2**40)]
         except ArchiveAway:
             return []
 
@@ -69,11 +69,11 @@ async def test_at_the_first_start_the_archive_has_the_past_week_at_once(
 
         async def is_whole() -> bool:
             known = await hours(tmp_path, BTC)
-            is_told = await Reader(redis).archive() is not None  # that comes after the hours
+            is_told = await Reader(redis).read_archive_state() is not None  # that comes after the hours
             return is_told and len(known) >= 167 and known.count("samples") >= 11
 
         await eventually(is_whole, worker)
-        said = await Reader(redis).archive()
+        said = await Reader(redis).read_archive_state()
     worker.stop()
 
     assert await worker.ended() == 0
@@ -91,11 +91,11 @@ async def test_an_archive_that_is_away_costs_the_samples_nothing(begin: Start, s
         reader = Reader(redis)
 
         async def is_told() -> bool:
-            said = await reader.archive()
-            return said is not None and bool(await reader.metrics())
+            said = await reader.read_archive_state()
+            return said is not None and bool(await reader.read_metrics())
 
         await eventually(is_told, worker)
-        said = await reader.archive()
+        said = await reader.read_archive_state()
     worker.stop()
 
     assert await worker.ended() == 0
@@ -120,11 +120,11 @@ async def test_a_schema_that_is_newer_costs_the_samples_nothing_and_is_said(begi
         reader = Reader(redis)
 
         async def is_told() -> bool:
-            said = await reader.archive()
-            return said is not None and bool(await reader.metrics())
+            said = await reader.read_archive_state()
+            return said is not None and bool(await reader.read_metrics())
 
         await eventually(is_told, worker)
-        said = await reader.archive()
+        said = await reader.read_archive_state()
     worker.stop()
 
     assert await worker.ended() == 0
@@ -172,7 +172,7 @@ async def test_a_schema_that_is_newer_stops_a_command_with_one_line(begin: Start
 
 
 def refusal(**settings: str) -> str:
-    with pytest.raises(WrongSettings) as told:
+    with pytest.raises(InvalidSettings) as told:
         WorkerSettings.load(**settings)
     return str(told.value)
 

@@ -5,33 +5,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.backlog import Backlog
-from worker.latest import HOUR, Heard, Metric, Reading
+from worker.backlog import TickBuffer
+from worker.latest import HOUR, Metric, Reading, SourceReading
 
 from .invented import BTC, NOON
 
 EVERY_INTERVAL = [seconds for seconds in range(1, HOUR + 1) if HOUR % seconds == 0]
 
 
-def heard(price: str) -> dict[Metric, Heard]:
-    return {BTC: Heard(Reading(price), "invented")}
+def heard(price: str) -> dict[Metric, SourceReading]:
+    return {BTC: SourceReading(Reading(price), "invented")}
 
 
-def emptied(backlog: Backlog) -> list[tuple[int, dict[Metric, Heard]]]:
-    """Give all ticks as they would be committed."""
+def emptied(backlog: TickBuffer) -> list[tuple[int, dict[Metric, SourceReading]]]:
+    """Return all ticks as they would be committed."""
     ticks = []
     while backlog:
-        ticks.append(backlog.oldest())
-        backlog.done(ticks[-1][0])
+        ticks.append(backlog.peek())
+        backlog.remove(ticks[-1][0])
     return ticks
 
 
 def test_ticks_come_out_in_the_order_in_which_they_went_in():
-    backlog = Backlog(60)
+    backlog = TickBuffer(60)
     kept = [(NOON + 60 * minute, heard(f"{minute}")) for minute in range(100)]
 
     for at, said in kept:
-        backlog.keep(at, said)
+        backlog.add(at, said)
 
     assert emptied(backlog) == kept
 
@@ -47,81 +47,81 @@ readings = st.builds(
 )
 
 
-@given(st.dictionaries(st.text(min_size=1), st.builds(Heard, readings, st.text(min_size=1))))
+@given(st.dictionaries(st.text(min_size=1), st.builds(SourceReading, readings, st.text(min_size=1))))
 def test_what_comes_out_is_what_went_in_digit_for_digit(said):
-    backlog = Backlog(60)
+    backlog = TickBuffer(60)
 
-    backlog.keep(NOON, said)
+    backlog.add(NOON, said)
 
-    assert backlog.oldest() == (NOON, said)
+    assert backlog.peek() == (NOON, said)
 
 
 def test_the_oldest_stays_until_it_is_done():
-    backlog = Backlog(60)
-    backlog.keep(NOON, heard("1"))
-    backlog.keep(NOON + 60, heard("2"))
+    backlog = TickBuffer(60)
+    backlog.add(NOON, heard("1"))
+    backlog.add(NOON + 60, heard("2"))
 
-    assert backlog.oldest() == backlog.oldest() == (NOON, heard("1"))
+    assert backlog.peek() == backlog.peek() == (NOON, heard("1"))
 
-    backlog.done(NOON)
-    assert backlog.oldest() == (NOON + 60, heard("2"))
+    backlog.remove(NOON)
+    assert backlog.peek() == (NOON + 60, heard("2"))
 
 
 @pytest.mark.parametrize("interval", EVERY_INTERVAL)
 def test_at_least_an_hour_is_kept_and_more_pushes_the_oldest_out(interval: int):
-    backlog = Backlog(interval)
+    backlog = TickBuffer(interval)
 
     for number in range(3 * HOUR // interval):
-        backlog.keep(NOON + number * interval, {})
+        backlog.add(NOON + number * interval, {})
 
     assert len(backlog) * interval >= HOUR
     assert len(backlog) + backlog.dropped == 3 * HOUR // interval
-    assert backlog.oldest()[0] == NOON + backlog.dropped * interval
+    assert backlog.peek()[0] == NOON + backlog.dropped * interval
 
 
 def test_a_tick_that_is_pushed_out_while_it_is_committed_takes_no_other_with_it():
-    backlog = Backlog(HOUR)
-    backlog.keep(NOON, {})
-    backlog.keep(NOON + HOUR, {})
+    backlog = TickBuffer(HOUR)
+    backlog.add(NOON, {})
+    backlog.add(NOON + HOUR, {})
 
-    backlog.keep(NOON + 2 * HOUR, {})
-    backlog.done(NOON)
+    backlog.add(NOON + 2 * HOUR, {})
+    backlog.remove(NOON)
 
     assert [at for at, _ in emptied(backlog)] == [NOON + HOUR, NOON + 2 * HOUR]
 
 
 def test_what_was_committed_lately_and_forgotten_by_the_store_is_taken_up_again_in_order():
-    backlog = Backlog(5)
+    backlog = TickBuffer(5)
     ticks = range(NOON, NOON + 30, 5)
     for at in ticks:
-        backlog.keep(at, heard(f"{at}"))
+        backlog.add(at, heard(f"{at}"))
     for at in ticks[:4]:
-        backlog.done(at)
+        backlog.remove(at)
 
-    backlog.forgotten(after=NOON + 10)
+    backlog.restore_after(after=NOON + 10)
 
     assert emptied(backlog) == [(at, heard(f"{at}")) for at in ticks[3:]]
 
 
 @pytest.mark.parametrize("interval", EVERY_INTERVAL)
 def test_at_every_interval_that_is_one_tick_at_least(interval: int):
-    backlog = Backlog(interval)
-    backlog.keep(NOON, heard("1"))
-    backlog.done(NOON)
+    backlog = TickBuffer(interval)
+    backlog.add(NOON, heard("1"))
+    backlog.remove(NOON)
 
-    backlog.forgotten(after=0)
+    backlog.restore_after(after=0)
 
     assert emptied(backlog) == [(NOON, heard("1"))]
 
 
 def test_a_full_backlog_takes_up_nothing_again_because_newer_ticks_would_go():
-    backlog = Backlog(HOUR)
+    backlog = TickBuffer(HOUR)
     for number in range(3):
-        backlog.keep(NOON + number * HOUR, {})
+        backlog.add(NOON + number * HOUR, {})
         if not number:
-            backlog.done(NOON)
+            backlog.remove(NOON)
 
-    backlog.forgotten(after=0)
+    backlog.restore_after(after=0)
 
     assert [at for at, _ in emptied(backlog)] == [NOON + HOUR, NOON + 2 * HOUR]
 
@@ -129,7 +129,7 @@ def test_a_full_backlog_takes_up_nothing_again_because_newer_ticks_would_go():
 def test_an_hour_of_ten_thousand_metrics_takes_less_than_40_mb():
     chance = random.Random(7)
     said = {
-        Metric(f"INVENTED:PAIR{number}USDT"): Heard(
+        Metric(f"INVENTED:PAIR{number}USDT"): SourceReading(
             Reading(
                 f"{chance.random() * 10 ** chance.randrange(-4, 5):.8f}",
                 f"{chance.random() * 1e6:.8f}",
@@ -142,12 +142,12 @@ def test_an_hour_of_ten_thousand_metrics_takes_less_than_40_mb():
         )
         for number in range(10_000)
     }
-    backlog = Backlog(60)
-    backlog.keep(NOON, said)
+    backlog = TickBuffer(60)
+    backlog.add(NOON, said)
 
     tracemalloc.start()
     for minute in range(1, 6):
-        backlog.keep(NOON + 60 * minute, said)
+        backlog.add(NOON + 60 * minute, said)
     grown, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 

@@ -18,29 +18,29 @@ from tests.shared import shared
 from v1 import keys
 from v1.rules import parse_rule, parse_silence
 from worker import rules
-from worker.backtest import Wish, in_words, on_kept_day, on_recording
+from worker.backtest import ReportOptions, backtest_kept_day, backtest_recording, describe_report
 from worker.latest import (
     AlertLimits,
-    Engine,
-    Heard,
+    BacktestInput,
     Metric,
     Reader,
     Reading,
     Rule,
-    Trial,
+    RuleEngine,
+    SourceReading,
     Writer,
     connect,
-    kept_day,
     play,
+    read_kept_day,
 )
 from worker.recording import HEADER, Recording, open_recording
-from worker.replay import replay, ticks_of_recording
-from worker.tick import tick
+from worker.replay import make_recording_ticks, replay
+from worker.tick import commit_tick
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 NOON = 1_621_252_800
 BTC, ETH = Metric("KRAKEN:BTCUSD"), Metric("KRAKEN:ETHUSD")
-WISH = Wish(sweep=False, limit=1_000_000)
+WISH = ReportOptions(sweep=False, limit=1_000_000)
 
 
 def rule(kind: str, **fields: Any) -> Rule:
@@ -70,7 +70,7 @@ async def logged(redis: Redis) -> list[str]:
 
 
 def backtested(recording: Recording) -> list[str]:
-    played = play(ticks_of_recording(recording, MINUTE), Trial(EVERY_KIND, [SILENCE], MINUTE))
+    played = play(make_recording_ticks(recording, MINUTE), BacktestInput(EVERY_KIND, [SILENCE], MINUTE))
     return sorted(json.dumps(alert._asdict(), separators=(",", ":")) for alert in played.alerts)
 
 
@@ -112,7 +112,7 @@ async def test_the_live_log_of_a_replay_is_its_backtest_entry_for_entry(server, 
 
     async with connect(server, "tests") as redis:
         store = Writer(redis, AlertLimits(send=False))
-        await replay(recording, store, MINUTE, unseen, None, Engine(EVERY_KIND, [SILENCE], MINUTE))
+        await replay(recording, store, MINUTE, unseen, None, RuleEngine(EVERY_KIND, [SILENCE], MINUTE))
         log = await logged(redis)
 
     assert log == backtested(recording)
@@ -132,8 +132,8 @@ async def test_a_replay_that_is_cut_off_and_begun_again_leaves_the_same_log(serv
     async with connect(server, "tests") as redis:
         while cuts:
             with pytest.raises(CutOff):
-                await replay(outage, Writer(redis), MINUTE, seen, None, Engine(EVERY_KIND, [SILENCE], MINUTE))
-        await replay(outage, Writer(redis), MINUTE, seen, None, Engine(EVERY_KIND, [SILENCE], MINUTE))
+                await replay(outage, Writer(redis), MINUTE, seen, None, RuleEngine(EVERY_KIND, [SILENCE], MINUTE))
+        await replay(outage, Writer(redis), MINUTE, seen, None, RuleEngine(EVERY_KIND, [SILENCE], MINUTE))
         log = await logged(redis)
 
     assert log == backtested(outage)
@@ -158,20 +158,22 @@ async def test_whatever_is_missing_the_store_and_the_memory_say_the_same(fake, s
         rule("stale", intervals=3, resolved=True),
         rule("rank", top=1, cooldown=0),
     ]
-    engine, at, ticks = Engine(several, [], MINUTE), NOON, []
+    engine, at, ticks = RuleEngine(several, [], MINUTE), NOON, []
     for values, minute in zip(series, minutes, strict=False):
         at += minute * MINUTE
         heard = {
-            metric: Heard(Reading(value), "kraken") for metric, value in zip((BTC, ETH), values, strict=True) if value
+            metric: SourceReading(Reading(value), "kraken")
+            for metric, value in zip((BTC, ETH), values, strict=True)
+            if value
         }
         ticks.append((at, heard))
 
     store = Writer(fake, AlertLimits(send=False))
     await store.open()
     for when, heard in ticks:
-        await tick(when, heard, store, engine)
+        await commit_tick(when, heard, store, engine)
 
-    played = play(ticks, Trial(several, [], MINUTE))
+    played = play(ticks, BacktestInput(several, [], MINUTE))
     assert await logged(fake) == sorted(json.dumps(alert._asdict(), separators=(",", ":")) for alert in played.alerts)
     await fake.flushall()
 
@@ -183,11 +185,11 @@ async def test_the_kept_day_says_what_was_said_live(server, holes):
     ]
     async with connect(server, "tests") as redis:
         store = Writer(redis, AlertLimits(send=False))
-        await replay(holes, store, MINUTE, unseen, None, Engine(several, [], MINUTE))
+        await replay(holes, store, MINUTE, unseen, None, RuleEngine(several, [], MINUTE))
         log = [json.loads(line) for line in await logged(redis)]
-        kept = await kept_day(Reader(redis))
+        kept = await read_kept_day(Reader(redis))
 
-    found = on_kept_day(kept, Trial(several, (), MINUTE), WISH, unseen)
+    found = backtest_kept_day(kept, BacktestInput(several, (), MINUTE), WISH, unseen)
 
     assert sorted(alert["id"] for alert in found["alerts"]) == sorted(alert["id"] for alert in log)
     assert [alert for alert in found["alerts"] if alert["id"] == log[0]["id"]] == [log[0] | {"channels": ()}]
@@ -247,7 +249,7 @@ def test_a_backtest_as_json_has_everything(made):
 
 
 def test_a_backtest_without_a_sample_says_so():
-    words = in_words(on_recording_of_nothing(), [])
+    words = describe_report(on_recording_of_nothing(), [])
 
     assert [*words] == ["there is no sample to try rules on"]
 
@@ -258,15 +260,15 @@ def test_a_backtest_says_what_it_left_out_of_a_recording(tmp_path):
     rows = [f"{NOON},1,1,1,1,1", f"{NOON + 60},0,0,0,0,0", f"{NOON + 120},1,1,1,1,1"]
     (folder / "A_B.csv").write_text("\n".join([HEADER, *rows, ""]))
 
-    found = on_recording(open_recording(folder), Trial([], (), MINUTE), WISH, unseen)
+    found = backtest_recording(open_recording(folder), BacktestInput([], (), MINUTE), WISH, unseen)
 
     assert found["samples"] == 2
-    assert "candles that cannot be true are left out: 1 with a price of zero" in list(in_words(found, []))
+    assert "candles that cannot be true are left out: 1 with a price of zero" in list(describe_report(found, []))
 
 
 def on_recording_of_nothing() -> dict[str, Any]:
     empty = Recording({}, NOON, NOON, 0)
-    return on_recording(empty, Trial([], (), MINUTE), WISH, unseen)
+    return backtest_recording(empty, BacktestInput([], (), MINUTE), WISH, unseen)
 
 
 @pytest.mark.parametrize(
@@ -302,7 +304,7 @@ def test_without_a_store_the_kept_day_cannot_be_tried(made, monkeypatch):
 
 
 def exceeding(path: Path) -> set[int]:
-    """Give the ticks at which more than three times the mean of the hour before was traded, from the file alone."""
+    """Return the ticks at which more than three times the mean of the hour before was traded, from the file alone."""
     rows = [line.split(",") for line in path.read_text().splitlines()[1:]]
     traded = {int(row[0]) + MINUTE: Fraction(row[5]) for row in rows}
     found = set()
@@ -319,7 +321,7 @@ def test_the_literal_rule_says_exactly_what_a_recount_of_thin_pairs_finds(tmp_pa
     recording = cut(source, tmp_path, ["NXS_BTC", "BRD_BTC"], 1_621_209_600, 1_621_209_600 + DAY)
     literal = rule("ratio", measure="interval_volume", min_samples=1, cooldown=0, step=0)
 
-    played = play(ticks_of_recording(recording, MINUTE), Trial([literal], (), MINUTE))
+    played = play(make_recording_ticks(recording, MINUTE), BacktestInput([literal], (), MINUTE))
 
     said = {(alert.metric, alert.at) for alert in played.alerts}
     assert said == {(metric, at) for metric, path in recording.files.items() for at in exceeding(path)}
@@ -329,7 +331,7 @@ def test_the_literal_rule_says_exactly_what_a_recount_of_thin_pairs_finds(tmp_pa
 
 def moved(path: Path) -> tuple[set[int], set[int]]:
     """
-    Give the ticks at which the price of a pair is more than 5 % off some price of the hour before, and off its first
+    Return the ticks at which the price of a pair is more than 5 % off some price of the hour before, and off its first
     one; from the file alone, in whole numbers, every price of the hour looked at.
     """
     rows = [line.split(",") for line in path.read_text().splitlines()[1:]]
@@ -358,7 +360,7 @@ def test_a_change_says_exactly_what_a_recount_of_recordings_finds(tmp_path, name
         for since in ("extreme", "start")
     ]
 
-    played = play(ticks_of_recording(recording, MINUTE), Trial(rules, (), MINUTE))
+    played = play(make_recording_ticks(recording, MINUTE), BacktestInput(rules, (), MINUTE))
 
     found = {metric: moved(path) for metric, path in recording.files.items()}
     for place, since in enumerate(("extreme", "start")):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from worker.beats import beats
+from worker.beats import ticks
 
 NOON = 1_621_252_800
 HOUR = 3600
@@ -28,7 +28,7 @@ class Time:
         self.now += self.wake(max(0.0, seconds))
 
     def beats(self, interval: int = 60, after: int | None = None) -> AsyncIterator[int]:
-        return beats(interval, after, self.clock, self.sleep)
+        return ticks(interval, after, self.clock, self.sleep)
 
 
 async def take(count: int, clock: AsyncIterator[int]) -> list[int]:

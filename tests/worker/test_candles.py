@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.shared import shared
 from worker import candles
 from worker.latest import DAY, MINUTE, Candle, Measure, Metric, Reading
-from worker.recording import read
+from worker.recording import read_candles
 
 NOON = 1621252800
 SETS = ["binance-spot-20210517", "binance-spot-20230322", "bittrex-20180201", "kucoin-spot-20230322"]
@@ -21,7 +21,7 @@ def candle(start: int, close: str = "2", volume: str = "1") -> Candle:
 
 
 def recorded(folder: str, pair: str) -> list[Candle]:
-    return list(read(shared("market-data", folder, f"{pair}.csv.gz")))
+    return list(read_candles(shared("market-data", folder, f"{pair}.csv.gz")))
 
 
 def places(number: str) -> int:
@@ -63,10 +63,10 @@ class Recount:
 @pytest.mark.parametrize("folder", SETS)
 def test_every_derived_number_of_the_recorded_sets_equals_a_recount_in_fractions(folder):
     for path in sorted(shared("market-data", folder).glob("*.csv.gz")):
-        told = list(read(path))
+        told = list(read_candles(path))
 
         recount = Recount(told)
-        wrong = [tick for tick, reading in candles.readings(told) if not recount.agrees(tick, reading)]
+        wrong = [tick for tick, reading in candles.derive_readings(told) if not recount.agrees(tick, reading)]
 
         assert not wrong, path.name
 
@@ -76,7 +76,7 @@ def test_price_and_interval_volume_are_the_candles_digit_for_digit():
 
     made = [
         (tick, reading.price, reading.interval_volume, reading.provider_time)
-        for tick, reading in candles.readings(told)
+        for tick, reading in candles.derive_readings(told)
     ]
 
     assert made == [(each.start + 60, each.close, each.volume, each.start + 60) for each in told]
@@ -96,7 +96,7 @@ def test_volume_and_changes_are_unknown_until_a_whole_day_precedes(folder, pair)
 
     known = {
         tick: None not in (reading.volume, reading.change_absolute, reading.change_percentage)
-        for tick, reading in candles.readings(told)
+        for tick, reading in candles.derive_readings(told)
     }
 
     assert known == {tick: tick >= first + DAY for tick in known}
@@ -107,7 +107,7 @@ def test_a_thin_day_of_nexus_has_the_sum_of_its_minutes():
     told = recorded("binance-spot-20210517", "NXS_BTC")
     day = [each.volume for each in told[-1440:]]
 
-    last = candles.samples(told)[-1]
+    last = candles.derive_samples(told)[-1]
 
     assert day.count("0.0") > 500
     assert last.value(Measure.VOLUME) == f"{sum(int(volume.removesuffix('.0')) for volume in day)}.0"
@@ -116,7 +116,7 @@ def test_a_thin_day_of_nexus_has_the_sum_of_its_minutes():
 def test_after_a_hole_the_change_is_against_the_newest_price_before_it():
     told = [candle(NOON, "10"), candle(NOON + 60, "20"), candle(NOON + 660, "30"), candle(NOON + DAY + 300, "40")]
 
-    (*_, (_, reading)) = candles.readings(told)
+    (*_, (_, reading)) = candles.derive_readings(told)
 
     assert (reading.change_absolute, reading.change_percentage) == ("20", "100.000")
 
@@ -126,7 +126,9 @@ def test_an_outage_of_80_minutes_has_ticks_and_no_readings():
     by_tick = {each.start + MINUTE: {Metric("BINANCE:BTCUSDT"): each} for each in told}
     clock = range(min(by_tick), max(by_tick) + 1, MINUTE)
 
-    silent = [tick for tick, heard in candles.market((tick, by_tick.get(tick, {})) for tick in clock) if not heard]
+    silent = [
+        tick for tick, heard in candles.derive_market((tick, by_tick.get(tick, {})) for tick in clock) if not heard
+    ]
 
     assert silent == list(range(1679661660, 1679661660 + 80 * 60, 60))
 
@@ -134,7 +136,7 @@ def test_an_outage_of_80_minutes_has_ticks_and_no_readings():
 def test_a_sum_has_the_places_of_the_finest_number_in_it_and_no_more():
     fine, coarse = candle(NOON, volume="2.50"), [candle(NOON + 60 * minute, volume="1.0") for minute in (1, 1440, 1441)]
 
-    made = [reading.volume for _, reading in candles.readings([fine, *coarse])]
+    made = [reading.volume for _, reading in candles.derive_readings([fine, *coarse])]
 
     assert made == [None, None, "2.0", "2.0"]
 
@@ -142,7 +144,7 @@ def test_a_sum_has_the_places_of_the_finest_number_in_it_and_no_more():
 def test_a_price_of_zero_a_day_ago_has_no_change_in_percent():
     told = [candle(NOON, "0"), candle(NOON + DAY, "5")]
 
-    (_, (_, reading)) = candles.readings(told)
+    (_, (_, reading)) = candles.derive_readings(told)
 
     assert (reading.change_absolute, reading.change_percentage) == ("5", None)
 
@@ -152,7 +154,7 @@ def test_five_candles_make_a_reading_at_300_seconds():
 
     made = [
         (tick, reading.price, reading.interval_volume, reading.provider_time)
-        for tick, reading in candles.readings(told, 300)
+        for tick, reading in candles.derive_readings(told, 300)
     ]
 
     assert made == [(NOON + 300, "4", "0.7", NOON + 300), (NOON + 600, "5", "0.5", NOON + 360)]
@@ -162,15 +164,15 @@ def test_five_candles_make_a_reading_at_300_seconds():
 def test_below_a_minute_a_candle_is_the_sample_at_its_end(interval):
     told = recorded("bittrex-20180201", "BITB_BTC")[:100]
 
-    made = list(candles.readings(told, interval))
+    made = list(candles.derive_readings(told, interval))
 
-    assert made == list(candles.readings(told))
+    assert made == list(candles.derive_readings(told))
 
 
 def test_an_interval_that_does_not_fit_minutes_has_samples_where_both_meet():
     told = [candle(NOON + 60 * minute) for minute in range(6)]
 
-    made = [(tick, reading.interval_volume) for tick, reading in candles.readings(told, 90)]
+    made = [(tick, reading.interval_volume) for tick, reading in candles.derive_readings(told, 90)]
 
     assert made == [(NOON + 180, "3"), (NOON + 360, "3")]
 
@@ -180,7 +182,7 @@ def test_a_candle_that_is_not_newer_is_refused_because_it_would_count_twice(late
     told = [candle(NOON), candle(late)]
 
     with pytest.raises(ValueError, match=f"the candle of {late} is not newer than one that ended at {NOON + 60}"):
-        list(candles.readings(told))
+        list(candles.derive_readings(told))
 
 
 def test_a_market_gives_what_each_of_its_metrics_would_give_alone():
@@ -192,17 +194,19 @@ def test_a_market_gives_what_each_of_its_metrics_would_give_alone():
         for tick in clock
     ]
 
-    together = list(candles.market(minutes, 300))
+    together = list(candles.derive_market(minutes, 300))
 
     for metric, told in pairs.items():
-        assert [(tick, heard[metric]) for tick, heard in together if metric in heard] == [*candles.readings(told, 300)]
+        assert [(tick, heard[metric]) for tick, heard in together if metric in heard] == [
+            *candles.derive_readings(told, 300)
+        ]
     assert [tick for tick, _ in together] == list(range(1517443500, 1517702400 + 1, 300))
 
 
 def test_samples_hold_every_measure_in_order_and_the_return_since_the_sample_before():
     told = [candle(NOON, "8", "0.5"), candle(NOON + DAY, "10", "0.25"), candle(NOON + DAY + 60, "9", "0.250")]
 
-    made = candles.samples(told)
+    made = candles.derive_samples(told)
 
     assert made == [
         (NOON + 60, ("8", None, None, None, "0.5", None)),
@@ -212,13 +216,13 @@ def test_samples_hold_every_measure_in_order_and_the_return_since_the_sample_bef
 
 
 def test_the_first_sample_returns_against_the_price_that_it_is_given():
-    (sample,) = candles.samples([candle(NOON, "3")], before_price="9")
+    (sample,) = candles.derive_samples([candle(NOON, "3")], before_price="9")
 
     assert sample.value(Measure.INTERVAL_RETURN) == "-66.6667"
 
 
 def test_no_candles_are_no_samples():
-    made = candles.samples([])
+    made = candles.derive_samples([])
 
     assert made == []
 
@@ -243,7 +247,7 @@ def test_rolling_equals_counting_anew_whatever_the_holes_and_digits(history, int
     ]
     recount = Recount(told, lcm(interval, MINUTE))
 
-    made = list(candles.readings(told, interval))
+    made = list(candles.derive_readings(told, interval))
 
     assert [tick for tick, _ in made] == sorted(set(recount.ticks))
     for tick, reading in made:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from worker.beats import beats
-from worker.clock import SETTLING_SECONDS, Clock, SetBack, steady
+from worker.beats import ticks
+from worker.clock import SETTLING_SECONDS, ClockSetBack, WatchedClock, read_steady_clock
 from worker.latest import DAY, HOUR
 
 from .invented import NOON
@@ -26,8 +26,8 @@ class World:
         self.off: Mapping[str, float | None] = dict.fromkeys(hosts, 0.0)
         """How far each provider's clock is; `None` where it does not answer."""
         self.asked = 0
-        self.clock = Clock(lambda: self.real + self.ahead, lambda: self.even)
-        self.clock.ask_of([self._asking(host) for host in hosts])
+        self.clock = WatchedClock(lambda: self.real + self.ahead, lambda: self.even)
+        self.clock.set_askers([self._asking(host) for host in hosts])
 
     def _asking(self, host: str):
         async def ask() -> None:
@@ -181,7 +181,7 @@ async def test_an_answer_to_what_was_asked_at_a_tick_can_be_the_first_that_tells
 
 @pytest.mark.parametrize("date", [None, "", "yesterday", "Mon, 99 Foo 2021 00:00:00 GMT", "0"])
 async def test_a_date_that_cannot_be_read_says_nothing(date: str | None):
-    clock = Clock()
+    clock = WatchedClock()
 
     clock.hear("kraken", date, "much")
 
@@ -189,12 +189,12 @@ async def test_a_date_that_cannot_be_read_says_nothing(date: str | None):
 
 
 def test_the_steady_clock_goes_on():
-    assert steady() <= steady()
+    assert read_steady_clock() <= read_steady_clock()
 
 
 async def test_no_beat_comes_while_the_clock_is_ahead_and_the_grid_goes_on_when_it_is_right():
     world = World("kraken")
-    came = beats(60, NOON, world.clock.wall, world.sleep, world.clock)
+    came = ticks(60, NOON, world.clock.wall, world.sleep, world.clock)
     assert await anext(came) == NOON + 60
     wakes = 0
 
@@ -204,7 +204,7 @@ async def test_no_beat_comes_while_the_clock_is_ahead_and_the_grid_goes_on_when_
         world.ahead = 2 * DAY if wakes < 9 else 0
         await world.sleep(seconds)
 
-    came = beats(60, NOON + 60, world.clock.wall, sleep, world.clock)
+    came = ticks(60, NOON + 60, world.clock.wall, sleep, world.clock)
 
     assert await anext(came) == NOON + 120
     assert 0 < wakes < 20, "it must neither spin nor stop"
@@ -212,14 +212,14 @@ async def test_no_beat_comes_while_the_clock_is_ahead_and_the_grid_goes_on_when_
 
 async def test_whoever_went_by_a_clock_that_was_far_ahead_is_told_when_it_is_right_again():
     world = World("kraken")
-    came = beats(60, NOON + HOUR, world.clock.wall, world.sleep, world.clock)
+    came = ticks(60, NOON + HOUR, world.clock.wall, world.sleep, world.clock)
 
-    with pytest.raises(SetBack, match="3540 s ahead"):
+    with pytest.raises(ClockSetBack, match="3540 s ahead"):
         await anext(came)
 
 
 async def test_a_clock_set_back_by_less_is_waited_for():
     world = World("kraken")
-    came = beats(60, NOON + 120, world.clock.wall, world.sleep, world.clock)
+    came = ticks(60, NOON + 120, world.clock.wall, world.sleep, world.clock)
 
     assert await anext(came) == NOON + 180

@@ -17,11 +17,11 @@ from tests import servers
 from tests.loopback import providers, serving
 from tests.shared import shared
 from worker.__main__ import app
-from worker.latest import Heard, Metric, Reader, Reading, Verifier, Writer, connect, keys
+from worker.latest import Metric, Reader, Reading, SourceReading, Verifier, Writer, connect, keys
 from worker.recording import open_recording
 from worker.replay import replay
-from worker.tick import tick
-from worker.times import ending
+from worker.tick import commit_tick
+from worker.times import shift_recording
 
 from .test_replay import write
 
@@ -53,11 +53,11 @@ class Worker:
 
     @property
     def said(self) -> str:
-        """Give what it has said on standard error."""
+        """Return what it has said on standard error."""
         return self._said.read_text()
 
     async def ended(self) -> int:
-        """Wait for its end, and give its exit code."""
+        """Wait for its end, and return its exit code."""
         await until(lambda: self.process.poll() is not None)
         self.printed, _ = self.process.communicate()
         assert "Traceback" not in self.said, self.said
@@ -136,7 +136,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def said_to(*words: str, **settings: str) -> tuple[int, str, str]:
-    """Give exit code, standard output and standard error of words that are answered before any work begins."""
+    """Return exit code, standard output and standard error of words that are answered before any work begins."""
     environment = {f"TRACKER_{name}": each for name, each in settings.items()}
     answer = CliRunner().invoke(app, words, env=environment, prog_name="python -m worker")
     assert answer.exception is None or isinstance(answer.exception, SystemExit)
@@ -206,7 +206,7 @@ def test_a_log_file_that_cannot_be_written_is_a_wrong_setting():
 )
 def test_an_end_that_no_recording_can_have_is_named(folder: Path, until: str, says: str):
     with pytest.raises(ValueError, match=r"^--until: ") as raised:
-        ending(open_recording(folder), until, 60)
+        shift_recording(open_recording(folder), until, 60)
 
     assert says in str(raised.value)
 
@@ -226,7 +226,7 @@ def test_an_end_that_no_recording_can_have_is_named(folder: Path, until: str, sa
 def test_a_recording_ends_at_the_newest_tick_up_to_the_time_that_is_named(
     folder: Path, until: str, interval: int, last: int
 ):
-    moved = ending(open_recording(folder), until, interval)
+    moved = shift_recording(open_recording(folder), until, interval)
 
     assert moved.last == last
 
@@ -253,7 +253,7 @@ async def test_who_cannot_wait_for_a_redis_that_is_away_says_so_in_one_line_and_
 async def test_who_cannot_wait_for_the_worker_that_feeds_this_redis_says_so_and_exits_1(
     start: Start, address: str, redis: Redis
 ):
-    await Writer(redis).lease("elsewhere:17:1")
+    await Writer(redis).take_or_keep_lease("elsewhere:17:1")
 
     worker = start("verify", REDIS_URL=address)
 
@@ -269,10 +269,10 @@ async def test_a_replay_until_now_ends_at_the_newest_tick_and_says_what_to_do_ne
     worker = start("replay", str(folder), "--until", "now", "--exchange", "mine", REDIS_URL=address, INTERVAL="1")
 
     assert await worker.ended() == 0
-    newest = await Reader(redis).tick()
+    newest = await Reader(redis).read_tick()
     assert newest is not None
     assert before - 60 <= newest <= int(time.time())
-    assert sorted(await Reader(redis).metrics()) == ["MINE:AAAUSD", "MINE:BBBUSD"]
+    assert sorted(await Reader(redis).read_metrics()) == ["MINE:AAAUSD", "MINE:BBBUSD"]
     assert "played 90 ticks in " in worker.said
     assert worker.said.endswith("/v1/metrics/MINE:AAAUSD/history\n")
     assert await redis.get(keys.LEASE) is None
@@ -291,7 +291,7 @@ async def test_a_replay_says_at_its_end_what_it_left_out(start: Start, folder: P
 async def test_a_store_that_is_past_the_recording_is_refused_in_one_line(
     start: Start, folder: Path, address: str, redis: Redis
 ):
-    await tick(2_000_000_040, {BTC: Heard(Reading("1"), "tests")}, Writer(redis))
+    await commit_tick(2_000_000_040, {BTC: SourceReading(Reading("1"), "tests")}, Writer(redis))
 
     worker = start("replay", str(folder), REDIS_URL=address)
 
@@ -306,7 +306,7 @@ async def test_a_replay_that_is_stopped_exits_0_and_gives_the_lease_back(
     start: Start, tmp_path: Path, address: str, redis: Redis
 ):
     worker = start("replay", str(write(tmp_path / "long-spot", 5000)), REDIS_URL=address)
-    await eventually(Reader(redis).tick, worker)
+    await eventually(Reader(redis).read_tick, worker)
 
     worker.stop()
 
@@ -373,7 +373,7 @@ async def test_the_windows_are_at_the_present_before_the_first_beat_comes(
 ):
     """At a sample an hour, nobody would wait for that."""
     newest = int(time.time()) // 3600 * 3600
-    await tick(newest - 7200, {BTC: Heard(Reading("1"), "tests")}, Writer(redis))
+    await commit_tick(newest - 7200, {BTC: SourceReading(Reading("1"), "tests")}, Writer(redis))
 
     worker = start(**live | {"INTERVAL": "3600"})
 
@@ -393,7 +393,7 @@ async def test_a_second_worker_stands_by_and_takes_over_at_once_when_the_first_i
     first.process.wait()
     # No waiting for the lease to run out: it would take a quarter of an hour.
     await redis.expire(keys.LEASE, 900)
-    before = await Reader(redis).tick() or 0
+    before = await Reader(redis).read_tick() or 0
     await second.says("sampling")
 
     await eventually(lambda: _is_at(redis, before + 2), second)
@@ -464,9 +464,9 @@ async def test_a_worker_whose_lease_was_taken_stops_and_says_by_whom(start: Star
 
 
 async def _sampled(redis: Redis) -> list[int]:
-    """Give the live ticks: what was filled from one-minute candles lies on whole minutes, long ago."""
+    """Return the live ticks: what was filled from one-minute candles lies on whole minutes, long ago."""
     now = int(time.time())
-    return [sample.tick for sample in await Reader(redis).samples(BTC, now - 40, now)]
+    return [sample.tick for sample in await Reader(redis).read_samples(BTC, now - 40, now)]
 
 
 async def _ticks(redis: Redis, count: int) -> bool:
@@ -474,8 +474,8 @@ async def _ticks(redis: Redis, count: int) -> bool:
 
 
 async def _is_at(redis: Redis, at: int) -> bool:
-    return (await Reader(redis).tick() or 0) >= at
+    return (await Reader(redis).read_tick() or 0) >= at
 
 
 async def _is_missing(redis: Redis, metric: str) -> bool:
-    return metric in (await Reader(redis).sources()).get("kraken", {}).get("missing", {})
+    return metric in (await Reader(redis).read_source_states()).get("kraken", {}).get("missing", {})

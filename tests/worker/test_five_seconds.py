@@ -11,26 +11,26 @@ from redis.asyncio import Redis
 
 from tests.v1 import naive
 from tests.v1.serving import Clock, serving
-from v1.store import Desk, Wanted
-from worker.closing import Closer, Rules
+from v1.store import AdminStore, AlertQuery
+from worker.closing import HourlyRollup, RollupOptions
 from worker.latest import (
     DAY,
     DEFAULTS,
     HOUR,
     MEASURES,
     ArchiveWriter,
-    Engine,
-    Heard,
     Metric,
     Reading,
+    RuleEngine,
     Sample,
+    SourceReading,
     Verifier,
     Writer,
     connect,
     connect_archive,
     keys,
 )
-from worker.tick import tick
+from worker.tick import commit_tick
 
 FINE = 5
 NOON = 1_621_252_800
@@ -79,16 +79,16 @@ async def store(redis: Redis) -> Writer:
     """What holds a filled day and the two minutes that were live after it, watched by the default rules."""
     store = Writer(redis)
     await store.open()
-    await store.insert(BTC, day(), "tests", NOON)
-    await store.derive(NOON)
+    await store.insert_samples(BTC, day(), "tests", NOON)
+    await store.update_rankings(NOON)
     for at in LIVE:
-        await tick(at, {BTC: Heard(reading(at), "tests")}, store, Engine(RULES, (), FINE))
+        await commit_tick(at, {BTC: SourceReading(reading(at), "tests")}, store, RuleEngine(RULES, (), FINE))
     return store
 
 
 async def test_a_day_has_17280_samples_and_its_numbers_are_those_of_all_of_them(store: Writer, redis: Redis):
-    held = await store.samples(BTC, NOW - DAY, NOW)
-    (record,) = await store.records([BTC])
+    held = await store.read_samples(BTC, NOW - DAY, NOW)
+    (record,) = await store.read_metric_states([BTC])
 
     assert len(held) == DAY // FINE
     assert naive.held(record.day) == counted(held)
@@ -97,15 +97,15 @@ async def test_a_day_has_17280_samples_and_its_numbers_are_those_of_all_of_them(
 
 
 async def test_every_hour_of_it_is_one_packed_list_with_the_configuration_that_is_shipped(store: Writer, redis: Redis):
-    hours = [keys.samples(BTC, hour) for hour in keys.hours(NOW - DAY, NOW)]
+    hours = [keys.samples(BTC, hour) for hour in keys.list_hours(NOW - DAY, NOW)]
 
-    assert len(await store.samples(BTC, NOON - HOUR, NOON)) == 720
+    assert len(await store.read_samples(BTC, NOON - HOUR, NOON)) == 720
     assert {await redis.object("ENCODING", key) for key in hours} == {"listpack"}
 
 
 @pytest.mark.usefixtures("store")
 async def test_a_rule_looks_at_the_720_samples_of_the_hour_before(redis: Redis):
-    page = await Desk(redis).alerts(Wanted(limit=10))
+    page = await AdminStore(redis).read_alerts(AlertQuery(limit=10))
 
     (alert,) = [told.alert for told in page.alerts]
     assert (alert["rule"], alert["at"], alert["samples"]) == ("interval-volume-3x", SPIKE, 720)
@@ -129,8 +129,8 @@ async def test_an_hour_of_720_samples_becomes_a_candle_that_covers_all_of_it(sto
     async with connect_archive(f"sqlite+aiosqlite:///{tmp_path}/archive.db", "tests", writes=True) as engine:
         archive = ArchiveWriter(engine)
         await archive.open()
-        await Closer(store, archive, Rules(FINE)).close(NOON - HOUR, NOW)
-        (hour,) = await archive.hours(BTC, NOON - HOUR, NOON)
+        await HourlyRollup(store, archive, RollupOptions(FINE)).close_hour(NOON - HOUR, NOW)
+        (hour,) = await archive.read_hours(BTC, NOON - HOUR, NOON)
 
     prices = [Decimal(reading(at).price) for at in range(NOON - HOUR + FINE, NOON + FINE, FINE)]
     assert (hour.samples, hour.covered) == (720, HOUR)

@@ -13,10 +13,10 @@ from structlog.testing import capture_logs
 from tests.loopback import serving
 from worker.heartbeat import EVERY_SECONDS, Heartbeat
 from worker.latest import MINUTE, Writer
-from worker.live import Live
+from worker.live import Sampler
 from worker.notify import sessions
-from worker.notify.heard import call
-from worker.sources.watched import Watched
+from worker.notify.heard import call_address
+from worker.sources.watched import SupervisedSource
 
 from .invented import BTC, NOON, Beats, Invented
 
@@ -40,8 +40,8 @@ class Ear:
 async def beating(ear: Ear, clock: Callable[[], float]) -> AsyncIterator[Heartbeat]:
     app = web.Application()
     app.add_routes([web.get("/ping/me", ear.hear)])
-    async with serving(app) as base, sessions.for_heartbeats() as session:
-        heartbeat = Heartbeat(partial(call, session, f"{base}/ping/me"), clock)
+    async with serving(app) as base, sessions.make_heartbeat_session() as session:
+        heartbeat = Heartbeat(partial(call_address, session, f"{base}/ping/me"), clock)
         running = asyncio.create_task(heartbeat.run())
         try:
             yield heartbeat
@@ -70,13 +70,13 @@ async def test_it_is_heard_at_each_of_two_ticks_a_minute_apart_and_once_a_minute
     ear, clock = Ear(), Clock()
     async with beating(ear, clock) as heartbeat:
         for _ in range(25):
-            heartbeat.beat()
+            heartbeat.notify_committed()
             await settled(ear, 1)
             clock.now += 5
         minutes_of_five_seconds = ear.heard
         clock.now = 2000.0
         for number in range(3):
-            heartbeat.beat()
+            heartbeat.notify_committed()
             await settled(ear, minutes_of_five_seconds + number + 1)
             clock.now += 60
 
@@ -88,7 +88,7 @@ async def test_it_is_heard_at_each_of_two_ticks_a_minute_apart_and_once_a_minute
 async def test_without_ticks_it_is_not_heard():
     ear, clock = Ear(), Clock()
     async with beating(ear, clock) as heartbeat:
-        heartbeat.beat()
+        heartbeat.notify_committed()
         await settled(ear, 1)
         clock.now += 3600
         await asyncio.sleep(0.03)
@@ -100,12 +100,12 @@ async def test_nobody_waits_for_an_answer_that_does_not_come():
     ear, clock = Ear(), Clock()
     ear.gate.clear()
     async with beating(ear, clock) as heartbeat:
-        heartbeat.beat()
+        heartbeat.notify_committed()
         await settled(ear, 1)
         clock.now += 60
 
-        heartbeat.beat()
-        heartbeat.beat()
+        heartbeat.notify_committed()
+        heartbeat.notify_committed()
 
 
 async def test_a_failure_is_logged_once_and_so_is_its_end():
@@ -114,7 +114,7 @@ async def test_a_failure_is_logged_once_and_so_is_its_end():
         async with beating(ear, clock) as heartbeat:
             for number, status in enumerate([200, 500, 500, 404, 200, 200], 1):
                 ear.status = status
-                heartbeat.beat()
+                heartbeat.notify_committed()
                 await settled(ear, number)
                 clock.now += 60
 
@@ -132,16 +132,16 @@ async def test_being_sent_to_an_address_that_is_none_is_a_failure_like_any_other
 
     app = web.Application()
     app.add_routes([web.get("/ping/me", send_away)])
-    async with serving(app) as base, sessions.for_heartbeats() as session:
-        trouble = await call(session, f"{base}/ping/me")
+    async with serving(app) as base, sessions.make_heartbeat_session() as session:
+        trouble = await call_address(session, f"{base}/ping/me")
 
     assert trouble
     assert trouble.startswith("the heartbeat's address")
 
 
 async def test_an_address_that_is_not_there_is_not_named():
-    async with sessions.for_heartbeats() as session:
-        trouble = await call(session, "http://127.0.0.1:1/secret-of-mine")
+    async with sessions.make_heartbeat_session() as session:
+        trouble = await call_address(session, "http://127.0.0.1:1/secret-of-mine")
 
     assert trouble
     assert trouble.startswith("the heartbeat's address did not answer: ")
@@ -152,7 +152,7 @@ async def test_an_address_that_is_not_there_is_not_named():
 async def test_without_an_address_there_is_nothing_to_do(beats: int):
     heartbeat = Heartbeat(None)
     for _ in range(beats):
-        heartbeat.beat()
+        heartbeat.notify_committed()
 
     await heartbeat.run()
 
@@ -161,8 +161,11 @@ async def test_the_sampler_tells_of_each_tick_when_it_is_committed_and_not_befor
     told, beats = [], Beats()
     source = Invented(BTC)
     source.keeps = 0
-    live = Live(
-        [Watched(source, session, patience=0.2)], Writer(fake), MINUTE, committed=lambda: told.append(live._newest)
+    live = Sampler(
+        [SupervisedSource(source, session, patience=0.2)],
+        Writer(fake),
+        MINUTE,
+        committed=lambda: told.append(live._newest),
     )
     running = asyncio.create_task(live.run(NOON, aiter(beats)))
     async with asyncio.timeout(20):

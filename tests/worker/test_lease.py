@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 
 from worker import lease
 from worker.latest import LEASE_SECONDS, StoreAway, Writer, keys
-from worker.lease import RENEWALS, Busy, hold, take_lease, wait_for_lease
-from worker.process import is_gone, place
+from worker.lease import RENEWALS, LeaseTaken, hold_lease, take_lease, wait_for_lease
+from worker.process import describe_place, is_gone
 
 
 def alive(_holder: str) -> bool:
@@ -46,7 +46,7 @@ async def test_a_lease_that_nobody_has_is_taken_and_runs_out_by_itself(store: Wr
 async def test_a_second_worker_is_told_who_has_it(store: Writer):
     await take_lease(store, "first", alive)
 
-    with pytest.raises(Busy, match="first feeds this Redis, and only one worker does at a time: stop it first"):
+    with pytest.raises(LeaseTaken, match="first feeds this Redis, and only one worker does at a time: stop it first"):
         await take_lease(store, "second", alive)
 
 
@@ -66,7 +66,7 @@ async def test_a_second_worker_stands_by_and_takes_over_when_the_first_gives_it_
         await asyncio.sleep(0.05)
         assert not waiting.done()
 
-        await store.release("first")
+        await store.release_lease("first")
         await waiting
 
     assert await redis.get(keys.LEASE) == "second"
@@ -110,7 +110,7 @@ async def test_holding_renews_it_before_it_runs_out(store: Writer, redis: Redis)
     await take_lease(store, "me", alive)
     await redis.expire(keys.LEASE, 2)
 
-    holding = asyncio.create_task(hold(store, "me"))
+    holding = asyncio.create_task(hold_lease(store, "me"))
     async with asyncio.timeout(10):
         while await redis.ttl(keys.LEASE) <= 2:
             await asyncio.sleep(0.005)
@@ -121,10 +121,10 @@ async def test_holding_renews_it_before_it_runs_out(store: Writer, redis: Redis)
 
 async def test_a_holder_whose_lease_another_has_stops(store: Writer):
     await take_lease(store, "me", alive)
-    await store.take_over("other", "me")
+    await store.take_over_lease("other", "me")
 
-    with pytest.raises(Busy, match="other feeds this Redis now"):
-        await hold(store, "me")
+    with pytest.raises(LeaseTaken, match="other feeds this Redis now"):
+        await hold_lease(store, "me")
 
 
 async def test_holding_outlasts_an_outage_of_redis_and_takes_a_lease_that_ran_out_anew():
@@ -132,7 +132,7 @@ async def test_holding_outlasts_an_outage_of_redis_and_takes_a_lease_that_ran_ou
     async with FakeAsyncRedis(server=server, decode_responses=True) as redis:
         store = Writer(redis)
         await take_lease(store, "me", alive)
-        holding = asyncio.create_task(hold(store, "me"))
+        holding = asyncio.create_task(hold_lease(store, "me"))
         server.connected = False
         await asyncio.sleep(0.05)
         server.connected = True
@@ -148,10 +148,10 @@ async def test_holding_outlasts_an_outage_of_redis_and_takes_a_lease_that_ran_ou
 async def test_only_the_holder_gives_it_back(store: Writer, redis: Redis):
     await take_lease(store, "first", alive)
 
-    await store.release("second")
+    await store.release_lease("second")
     assert await redis.get(keys.LEASE) == "first"
 
-    await store.release("first")
+    await store.release_lease("first")
     assert await redis.get(keys.LEASE) is None
 
 
@@ -163,7 +163,7 @@ def ended() -> int:
     return process.pid
 
 
-HERE = place()
+HERE = describe_place()
 
 
 def test_a_process_of_this_machine_that_has_ended_is_gone(ended: int):

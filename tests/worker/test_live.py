@@ -14,11 +14,11 @@ from structlog.testing import capture_logs
 
 from tests import servers
 from worker.backlog import AT_LEAST
-from worker.beats import beats
+from worker.beats import ticks
 from worker.latest import DAY, HOUR, MINUTE, Measure, Metric, Verifier, Writer, connect
-from worker.live import BEHIND_SECONDS, Live
-from worker.sources.base import Unreachable
-from worker.sources.watched import Watched
+from worker.live import BEHIND_SECONDS, Sampler
+from worker.sources.base import SourceUnreachable
+from worker.sources.watched import SupervisedSource
 
 from .invented import BTC, ETH, NOON, Beats, Invented, price
 
@@ -41,8 +41,8 @@ class Sampling:
     ) -> None:
         self.store = store
         self.beats = Beats()
-        self._watched = [Watched(source, session, patience=0.2) for source in sources]
-        self.live = Live(self._watched, store, interval, briefly)
+        self._watched = [SupervisedSource(source, session, patience=0.2) for source in sources]
+        self.live = Sampler(self._watched, store, interval, briefly)
 
     @asynccontextmanager
     async def going(self, now: int = NOON) -> AsyncIterator[None]:
@@ -67,7 +67,7 @@ class Sampling:
         await until(lambda: self.live._newest >= at)
 
     async def day(self, metric: Metric = BTC, end: int = NOON) -> list[int]:
-        return [sample.tick for sample in await self.store.samples(metric, end - DAY, end)]
+        return [sample.tick for sample in await self.store.read_samples(metric, end - DAY, end)]
 
     async def whole(self, end: int, *metrics: Metric) -> None:
         """Wait until no metric's day that ends at `end` has a hole."""
@@ -80,7 +80,7 @@ class Sampling:
 
 @contextmanager
 def told() -> Iterator[list[tuple[str, str]]]:
-    """Give what was logged at `info` and above, level and event."""
+    """Return what was logged at `info` and above, level and event."""
     lines: list[tuple[str, str]] = []
     with capture_logs() as logs:
         yield lines
@@ -112,12 +112,12 @@ async def test_every_beat_is_a_tick_with_what_the_sources_said(redis: Redis, ses
         await sampling.beat(NOON + 60)
         await sampling.beat(NOON + 120)
 
-    samples = await sampling.store.samples(ETH, NOON, NOON + HOUR)
+    samples = await sampling.store.read_samples(ETH, NOON, NOON + HOUR)
     assert [(each.tick, each.value(Measure.PRICE)) for each in samples] == [
         (NOON + 60, price(ETH, NOON + 60)),
         (NOON + 120, price(ETH, NOON + 120)),
     ]
-    assert await sampling.store.tick() == NOON + 120
+    assert await sampling.store.read_tick() == NOON + 120
     assert await is_clean(redis)
 
 
@@ -127,10 +127,10 @@ async def test_a_metric_stays_with_its_source_and_is_missing_while_that_one_fail
     gave = []
 
     async with sampling.going():
-        for minute, trouble in enumerate([None, Unreachable("gone"), None], 1):
+        for minute, trouble in enumerate([None, SourceUnreachable("gone"), None], 1):
             first.trouble = trouble
             await sampling.beat(NOON + 60 * minute)
-            records = await sampling.store.records([BTC, ETH])
+            records = await sampling.store.read_metric_states([BTC, ETH])
             gave.append([record.source for record in records if record])
 
     assert gave == [["first", "second"]] * 3
@@ -162,8 +162,8 @@ async def test_at_the_start_the_windows_are_moved_up_before_any_source_has_answe
         await sampling.committed(NOON)
         await until(lambda: source.opened)
 
-    assert await sampling.store.tick() == NOON
-    assert [record.at for record in await sampling.store.records([BTC, ETH]) if record] == [NOON, NOON]
+    assert await sampling.store.read_tick() == NOON
+    assert [record.at for record in await sampling.store.read_metric_states([BTC, ETH]) if record] == [NOON, NOON]
     assert await is_clean(fake)
 
 
@@ -195,12 +195,12 @@ async def test_what_a_provider_does_not_have_is_named_at_start_and_to_whoever_as
         async with sampling.going():
             await until(lambda: source.opened)
             async with asyncio.timeout(20):
-                while not (await sampling.store.sources()).get("invented", {}).get("missing"):
+                while not (await sampling.store.read_source_states()).get("invented", {}).get("missing"):
                     await asyncio.sleep(0.002)
 
     assert lines.count(("warning", "no source gives what is wished for")) == 1
     assert await sampling.store.unmet() == {ETH: "invented has no ETHUSD"}
-    assert (await sampling.store.sources())["invented"]["missing"] == {ETH: "invented has no ETHUSD"}
+    assert (await sampling.store.read_source_states())["invented"]["missing"] == {ETH: "invented has no ETHUSD"}
 
 
 async def test_the_store_is_told_how_each_source_does(fake: Redis, session: ClientSession):
@@ -209,11 +209,11 @@ async def test_the_store_is_told_how_each_source_does(fake: Redis, session: Clie
 
     async with sampling.going():
         await sampling.beat(NOON + 60)
-        source.trouble = Unreachable("no answer")
+        source.trouble = SourceUnreachable("no answer")
         await sampling.beat(NOON + 120)
         await until(lambda: sampling.live.notes._noted[0]["invented"]["failures"])  # type: ignore[index]  # it was noted
 
-    said = await sampling.store.sources()
+    said = await sampling.store.read_source_states()
     assert [(name, each["state"], each["since"], each["reason"]) for name, each in said.items()] == [
         ("invented", "failing", NOON + 120, "no answer"),
         ("other", "ok", None, None),
@@ -227,12 +227,12 @@ async def test_a_failing_source_is_told_once_and_ticks_go_on_without_it(fake: Re
     with told() as lines:
         async with sampling.going():
             await sampling.beat(NOON + 60)
-            source.trouble = Unreachable("no answer")
+            source.trouble = SourceUnreachable("no answer")
             for minute in range(2, 6):
                 await sampling.beat(NOON + 60 * minute)
 
     assert [line for line in lines if "source" in line[1]] == [("info", "source is open"), ("warning", "source fails")]
-    assert await sampling.store.tick() == NOON + 300
+    assert await sampling.store.read_tick() == NOON + 300
 
 
 # ---- filling ---------------------------------------------------------------------------------------------
@@ -269,14 +269,14 @@ async def test_after_a_worker_was_dead_for_37_minutes_no_hole_remains(redis: Red
 async def test_a_worker_that_is_started_again_within_the_minute_moves_nothing(fake: Redis, session: ClientSession):
     async with (before := Sampling(session, Writer(fake), [idle(BTC)])).going():
         await before.beat(NOON + 60)
-    held = await before.store.records([BTC])
+    held = await before.store.read_metric_states([BTC])
     after = Sampling(session, Writer(fake), [idle(BTC)])
 
     with told() as lines:
         async with after.going(NOON + 60):
             await after.committed(NOON + 60)
 
-    assert await after.store.records([BTC]) == held
+    assert await after.store.read_metric_states([BTC]) == held
     assert ("warning", "ticks are missing") not in lines
 
 
@@ -289,7 +289,7 @@ async def test_what_a_source_missed_is_filled_when_it_is_back_although_another_k
     async with sampling.going():
         await sampling.beat(NOON + 60)
         await sampling.whole(NOON + 60, BTC, ETH)
-        source.trouble = Unreachable("no answer")
+        source.trouble = SourceUnreachable("no answer")
         await sampling.beat(*range(NOON + 120, NOON + 601, 60))
         assert NOON + 300 not in await sampling.day(BTC, NOON + 600)
         other.candles_asked.clear()
@@ -304,7 +304,7 @@ async def test_the_day_of_a_source_that_could_not_be_opened_at_start_is_filled_w
     fake: Redis, session: ClientSession
 ):
     source = Invented(BTC)
-    source.trouble = Unreachable("no answer")
+    source.trouble = SourceUnreachable("no answer")
     sampling = Sampling(session, Writer(fake), [source])
 
     async with sampling.going():
@@ -375,7 +375,7 @@ async def test_ticks_of_an_outage_of_redis_are_committed_when_it_is_back_each_on
             await sampling.beat(ticks[-1])
 
     for metric in (BTC, ETH):
-        samples = await sampling.store.samples(metric, NOON, ticks[-1])
+        samples = await sampling.store.read_samples(metric, NOON, ticks[-1])
         assert [(each.tick, each.value(Measure.PRICE)) for each in samples] == [(at, price(metric, at)) for at in ticks]
     assert await is_clean(outage.redis)
     assert [line for line in lines if "Redis" in line[1]] == [
@@ -426,7 +426,7 @@ async def test_what_redis_lost_is_filled_from_candles(outage: Outage, session: C
         await sampling.whole(NOON + 120, BTC)
         await settled(outage.redis)
 
-    assert (await sampling.store.sources())["invented"]["metrics"] == 1
+    assert (await sampling.store.read_source_states())["invented"]["metrics"] == 1
 
 
 async def test_what_redis_had_said_yes_to_and_forgot_is_committed_again(outage: Outage, session: ClientSession):
@@ -580,7 +580,7 @@ async def test_ticks_of_the_future_stand_and_nothing_is_added_before_them(fake: 
             await until(lambda: NOON + 120 in source.fetched)
             await until(lambda: not sampling.live._backlog)
             await until(lambda: source.candles_asked)
-            tick, clean = await sampling.store.tick(), await is_clean(fake)
+            tick, clean = await sampling.store.read_tick(), await is_clean(fake)
             await sampling.beat(NOON + HOUR + 120)
 
     assert [line for line in lines if "future" in line[1]] == [
@@ -637,9 +637,9 @@ async def test_redis_killed_and_restarted_while_sampling_every_second_costs_no_t
     """The clock is the real one, too. Redis is away for some seconds, twice."""
     source = idle(*[Metric(f"INVENTED:{name}USD") for name in range(20)])
     async with connect(killable.address, "tests") as redis:
-        live = Live([Watched(source, session, 0.8)], Writer(redis), 1)
+        live = Sampler([SupervisedSource(source, session, 0.8)], Writer(redis), 1)
         with told() as lines:
-            task = asyncio.create_task(live.run(int(time.time()), beats(1)))
+            task = asyncio.create_task(live.run(int(time.time()), ticks(1)))
             for _ in range(2):
                 await until(lambda: len(source.fetched) > 1 and live._newest == source.fetched[-1])
                 killable.kill()
@@ -650,11 +650,11 @@ async def test_redis_killed_and_restarted_while_sampling_every_second_costs_no_t
             task.cancel()
             await asyncio.wait([task])
 
-        ticks = [at for at in source.fetched if at <= live._newest]
+        made = [at for at in source.fetched if at <= live._newest]
         for metric in source.metrics:
-            samples = await Writer(redis).samples(metric, ticks[0] - 1, ticks[-1])
+            samples = await Writer(redis).read_samples(metric, made[0] - 1, made[-1])
             assert [(each.tick, each.value(Measure.PRICE)) for each in samples] == [
-                (at, price(metric, at)) for at in ticks
+                (at, price(metric, at)) for at in made
             ]
         assert await is_clean(redis)
     # On a busy disk it may also forget what it had said yes to.

@@ -10,22 +10,22 @@ from redis.asyncio import Redis
 
 from v1 import keys
 from v1.model import By, Metric
-from worker.latest import HOUR, MINUTE, Engine, Measure, Sample, Shelf, StoreAway, Writer, read_rules
-from worker.rulebook import Fixed, Rulebook
-from worker.sources.base import Unreachable
+from worker.latest import HOUR, MINUTE, Measure, RuleEngine, RuleStore, Sample, StoreAway, Writer, read_rules
+from worker.rulebook import FixedRules, RuleProvider
+from worker.sources.base import SourceUnreachable
 
 from .invented import BTC, ETH, NOON, Invented
 from .test_live import Sampling, idle
 
 
-def rule(**fields: object) -> Engine:
-    return Engine(read_rules([{"id": "r", "cooldown": 0, "step": 0} | fields], MINUTE), (), MINUTE)
+def rule(**fields: object) -> RuleEngine:
+    return RuleEngine(read_rules([{"id": "r", "cooldown": 0, "step": 0} | fields], MINUTE), (), MINUTE)
 
 
-async def sampled_once(fake: Redis, session: ClientSession, rules: Engine, *metrics: Metric) -> None:
+async def sampled_once(fake: Redis, session: ClientSession, rules: RuleEngine, *metrics: Metric) -> None:
     """Sample a minute after noon, with a worker that is stopped then."""
     sampling = Sampling(session, Writer(fake), [idle(*metrics)])
-    sampling.live.rules = Fixed(rules)
+    sampling.live.rules = FixedRules(rules)
     async with sampling.going():
         await sampling.beat(NOON + 60)
 
@@ -37,7 +37,7 @@ async def log(redis: Redis) -> list[tuple[str, str, int]]:
 
 async def test_a_rule_that_is_made_while_it_samples_speaks_from_the_next_tick_on(fake: Redis, session: ClientSession):
     sampling = Sampling(session, Writer(fake), [idle(BTC)])
-    sampling.live.rules = Rulebook(Shelf(fake), MINUTE, None)
+    sampling.live.rules = RuleProvider(RuleStore(fake), MINUTE, None)
 
     async with sampling.going():
         await sampling.beat(NOON + 60)
@@ -49,7 +49,7 @@ async def test_a_rule_that_is_made_while_it_samples_speaks_from_the_next_tick_on
 
 async def test_an_alert_and_its_message_are_committed_with_the_sample(fake: Redis, session: ClientSession):
     sampling = Sampling(session, Writer(fake), [idle(BTC, ETH)])
-    sampling.live.rules = Fixed(rule(kind="threshold", above=0))
+    sampling.live.rules = FixedRules(rule(kind="threshold", above=0))
 
     async with sampling.going():
         await sampling.beat(NOON + 60)
@@ -65,7 +65,7 @@ async def test_an_alert_and_its_message_are_committed_with_the_sample(fake: Redi
 )
 async def test_what_is_filled_never_alerts(fake: Redis, session: ClientSession, asked: dict[str, object]):
     sampling = Sampling(session, Writer(fake), [Invented(BTC)])
-    sampling.live.rules = Fixed(rule(**asked))
+    sampling.live.rules = FixedRules(rule(**asked))
 
     async with sampling.going():
         await sampling.whole(NOON, BTC)
@@ -81,7 +81,7 @@ async def test_an_hour_in_which_the_worker_was_down_is_not_the_silence_of_its_so
     await sampled_once(fake, session, silent, BTC)
 
     after = Sampling(session, Writer(fake), [idle(BTC)])
-    after.live.rules = Fixed(silent)
+    after.live.rules = FixedRules(silent)
     async with after.going(NOON + HOUR):
         await after.beat(NOON + HOUR + 60)
 
@@ -95,9 +95,9 @@ async def test_nor_is_a_first_answer_that_fails_after_it_and_only_as_long_a_sile
     await sampled_once(fake, session, silent, BTC)
 
     source = idle(BTC)
-    source.trouble = Unreachable("not up yet")
+    source.trouble = SourceUnreachable("not up yet")
     after = Sampling(session, Writer(fake), [source])
-    after.live.rules = Fixed(silent)
+    after.live.rules = FixedRules(silent)
     async with after.going(NOON + HOUR):
         await after.beat(NOON + HOUR + 60, NOON + HOUR + 120)
         said = await log(fake)
@@ -112,7 +112,7 @@ async def test_nor_is_one_metric_that_is_not_heard_at_once_after_it(fake: Redis,
     await sampled_once(fake, session, silent, BTC, ETH)
 
     after = Sampling(session, Writer(fake), [idle(BTC)])
-    after.live.rules = Fixed(silent)
+    after.live.rules = FixedRules(silent)
     async with after.going(NOON + HOUR):
         await after.beat(NOON + HOUR + 60, NOON + HOUR + 120)
         said = await log(fake)
@@ -124,17 +124,17 @@ async def test_nor_is_one_metric_that_is_not_heard_at_once_after_it(fake: Redis,
 
 async def test_whom_a_fill_moves_to_the_top_is_taken_for_who_is_there(fake: Redis, session: ClientSession):
     sampling = Sampling(session, Writer(fake), [idle(BTC, ETH)])
-    sampling.live.rules = Fixed(rule(kind="rank", top=1, min_samples=1))
+    sampling.live.rules = FixedRules(rule(kind="rank", top=1, min_samples=1))
     store = sampling.live._store
 
     async with sampling.going():
         await sampling.beat(*range(NOON + 60, NOON + 300, 60))
-        last = [each for each, *_ in (await store.ranking(Measure.PRICE, By.STDDEV, 1, 1)).places]
+        last = [each for each, *_ in (await store.read_ranking(Measure.PRICE, By.STDDEV, 1, 1)).places]
         before = await log(fake)
         late = [Sample(NOON - at * 60, (str(10**at), *[None] * 5)) for at in range(1, 9)]
-        await store.insert(last[0], late, "candles", NOON + 240)
+        await store.insert_samples(last[0], late, "candles", NOON + 240)
         await sampling.beat(NOON + 300)
-        top = [each for each, *_ in (await store.ranking(Measure.PRICE, By.STDDEV, 0, 1)).places]
+        top = [each for each, *_ in (await store.read_ranking(Measure.PRICE, By.STDDEV, 0, 1)).places]
 
     assert top == last
     assert await log(fake) == before
@@ -143,11 +143,11 @@ async def test_whom_a_fill_moves_to_the_top_is_taken_for_who_is_there(fake: Redi
 async def test_a_source_that_goes_away_and_comes_back_is_told_twice(fake: Redis, session: ClientSession):
     source = idle(BTC, ETH)
     sampling = Sampling(session, Writer(fake), [source])
-    sampling.live.rules = Fixed(rule(kind="stale", intervals=2, cooldown="1h", resolved=True))
+    sampling.live.rules = FixedRules(rule(kind="stale", intervals=2, cooldown="1h", resolved=True))
 
     async with sampling.going():
         await sampling.beat(NOON + 60)
-        source.trouble = Unreachable("gone")
+        source.trouble = SourceUnreachable("gone")
         await sampling.beat(*range(NOON + 120, NOON + 360, 60))
         source.trouble = None
         await sampling.beat(NOON + 360)
@@ -155,10 +155,10 @@ async def test_a_source_that_goes_away_and_comes_back_is_told_twice(fake: Redis,
     assert await log(fake) == [("firing", "invented:*", 180), ("resolved", "invented:*", 360)]
 
 
-class Missing(Fixed):
+class Missing(FixedRules):
     """Rules that cannot be read at first, as while Redis is away."""
 
-    def __init__(self, engine: Engine, failures: int) -> None:
+    def __init__(self, engine: RuleEngine, failures: int) -> None:
         super().__init__()
         self._known, self._failures = engine, failures
 
@@ -179,7 +179,7 @@ async def test_no_tick_is_committed_before_the_rules_are_known(fake: Redis, sess
     assert await log(fake) == [("firing", BTC, 60)]
 
 
-class Slow(Fixed):
+class Slow(FixedRules):
     """Rules that take their time to be read beside the sources."""
 
     async def refresh(self) -> None:

@@ -14,27 +14,27 @@ from tests.v1.serving import Api, sample, serving
 from tests.v1.serving import Clock as ApiClock
 from v1 import keys
 from v1.model import By
-from v1.records import read
+from v1.records import read_state
 from worker.latest import (
     DAY,
     HOUR,
     MINUTE,
-    About,
-    Listing,
-    Listings,
+    ListOrigin,
+    ListStore,
     Measure,
     Outbox,
     PricedCoin,
+    ProviderList,
     RankedCoin,
-    Shelf,
+    RuleStore,
     TopWriter,
     Verifier,
     Writer,
     connect,
-    merge,
+    merge_lists,
 )
-from worker.rulebook import Rulebook
-from worker.tick import tick as move
+from worker.rulebook import RuleProvider
+from worker.tick import commit_tick as move
 
 from .invented import BTC, ETH, NOON
 from .test_live import Sampling, idle, until
@@ -68,7 +68,7 @@ HASHES = [
 ]
 ZSETS = [
     *(keys.METRICS, keys.ALERTS, keys.TOP, keys.mean(Measure.PRICE), keys.rank(Measure.PRICE, By.CV)),
-    *(keys.samples(BTC, keys.hour_of(at)) for at in (NOON, NOON - HOUR, NOON - DAY + MINUTE)),
+    *(keys.samples(BTC, keys.find_hour(at)) for at in (NOON, NOON - HOUR, NOON - DAY + MINUTE)),
 ]
 STREAMS = [keys.OUTBOX, keys.PRICES, keys.RANKINGS, keys.dead(CHANNEL)]
 LISTS = [keys.deliveries(f"r.{BTC}.{NOON}")]
@@ -96,23 +96,23 @@ async def sampling(request: pytest.FixtureRequest, redis: Redis, session: Client
     await store.open()
     day = [sample(at, f"{40000 + at // MINUTE % 7}", volume="1") for at in range(NOON - DAY + every, NOON + 1, every)]
     for metric in (BTC, ETH):
-        await store.insert(metric, day, "tests", NOON)
-    await store.derive(NOON)
+        await store.insert_samples(metric, day, "tests", NOON)
+    await store.update_rankings(NOON)
     await redis.hset(keys.RULES, "r", '{"id":"r","kind":"threshold","above":0,"cooldown":0}')
     await Outbox(redis, CHANNEL, DAY).open()
     await put_top(redis, NOON)
     made = Sampling(session, store, [idle(BTC, ETH)])
-    made.live.rules = Rulebook(Shelf(redis), MINUTE, None)
+    made.live.rules = RuleProvider(RuleStore(redis), MINUTE, None)
     return made
 
 
 async def put_top(redis: Redis, at: int) -> None:
-    prices = Listing(About("coinmarketcap", at, at, MINUTE, {}), [PricedCoin(1, "46000.5", at)])
-    ranks = Listing(About("cryptocompare", at, at, MINUTE, {}), [RankedCoin(1, "BTC", "Bitcoin", "12.5")])
-    listings = Listings(redis)
-    await listings.put_prices(prices)
-    await listings.put_ranks(ranks)
-    await TopWriter(redis).put(merge(at, prices, ranks, 10))
+    prices = ProviderList(ListOrigin("coinmarketcap", at, at, MINUTE, {}), [PricedCoin(1, "46000.5", at)])
+    ranks = ProviderList(ListOrigin("cryptocompare", at, at, MINUTE, {}), [RankedCoin(1, "BTC", "Bitcoin", "12.5")])
+    listings = ListStore(redis)
+    await listings.add_prices(prices)
+    await listings.add_ranks(ranks)
+    await TopWriter(redis).write_snapshot(merge_lists(at, prices, ranks, 10))
 
 
 async def garbage(redis: Redis, key: str) -> None:
@@ -208,13 +208,13 @@ async def test_a_key_of_another_type_is_waited_for_and_nothing_ends(
 
 @pytest.mark.parametrize("sampling", [MINUTE], indirect=True)
 async def test_hours_that_were_dropped_are_not_counted_any_more(redis: Redis, sampling: Sampling):
-    for hour in list(keys.hours(NOON - DAY, NOON))[2:21]:
+    for hour in list(keys.list_hours(NOON - DAY, NOON))[2:21]:
         await redis.delete(keys.samples(BTC, hour))
 
     async with sampling.going():
         await sampling.beat(*[NOON + MINUTE * number for number in range(1, 62)])
 
-    record = read(str(await redis.get(keys.moments(BTC))))
+    record = read_state(str(await redis.get(keys.moments(BTC))))
     there = len(await sampling.day(BTC, record.at))
     assert record.day[0].n == there < DAY // MINUTE // 4
     assert await is_consistent(redis)
@@ -226,8 +226,8 @@ async def test_where_nothing_leaves_though_something_did_before_the_day_is_count
 ):
     async with sampling.going():
         await sampling.beat(NOON + MINUTE)
-        await redis.delete(keys.samples(BTC, keys.hour_of(NOON - DAY + MINUTE)))
+        await redis.delete(keys.samples(BTC, keys.find_hour(NOON - DAY + MINUTE)))
         await sampling.beat(NOON + 2 * MINUTE)
 
-    record = read(str(await redis.get(keys.moments(BTC))))
+    record = read_state(str(await redis.get(keys.moments(BTC))))
     assert record.day[0].n == len(await sampling.day(BTC, NOON + 2 * MINUTE)) < DAY // MINUTE

@@ -9,11 +9,11 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from tests.loopback import serving
-from worker.channels import channels
-from worker.clock import Clock
-from worker.latest import Metric, WrongSettings
-from worker.notify.webhook import Webhook
-from worker.proxies import Proxies, shown
+from worker.channels import open_channels
+from worker.clock import WatchedClock
+from worker.latest import InvalidSettings, Metric
+from worker.notify.webhook import WebhookNotifier
+from worker.proxies import ProxySettings, show_proxy
 from worker.settings import WorkerSettings
 from worker.wiring import open_heartbeat, open_sources
 
@@ -44,15 +44,15 @@ PASSWORD = "correct-horse"
     ],
 )
 def test_an_address_is_reached_through_the_proxy_that_is_meant_for_it(given, environment, address, expected):
-    assert Proxies(given, environment).of(address) == expected
+    assert ProxySettings(given, environment).find_proxy(address) == expected
 
 
 def test_a_proxy_of_the_environment_that_cannot_be_used_is_named():
-    assert Proxies(None, {"all": "socks5://q:2", "https": "http://q:2", "no": "a"}).unusable == ["ALL_PROXY"]
+    assert ProxySettings(None, {"all": "socks5://q:2", "https": "http://q:2", "no": "a"}).list_unusable == ["ALL_PROXY"]
 
 
 def test_what_is_shown_of_a_proxy_is_no_secret():
-    assert shown(f"http://user:{PASSWORD}@proxy:3128") == "proxy:3128"
+    assert show_proxy(f"http://user:{PASSWORD}@proxy:3128") == "proxy:3128"
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_what_is_shown_of_a_proxy_is_no_secret():
     [f"socks5://user:{PASSWORD}@proxy:1080", f"user:{PASSWORD}@proxy:3128", f"http://user:{PASSWORD}@", "proxy"],
 )
 def test_a_proxy_that_cannot_be_one_is_refused_and_its_password_is_not_shown(wrong: str):
-    with pytest.raises(WrongSettings) as caught:
+    with pytest.raises(InvalidSettings) as caught:
         WorkerSettings.load(proxy=wrong)
 
     assert "TRACKER_PROXY must be http://host:port" in str(caught.value)
@@ -103,20 +103,20 @@ async def test_a_source_is_asked_through_the_proxy_of_the_settings_and_its_passw
     known = settings(kraken_url="http://kraken.invalid", proxy=proxy.named)
 
     with capture_logs() as logs:
-        async with open_sources(known, 5, Clock()) as (source,):
+        async with open_sources(known, 5, WatchedClock()) as (source,):
             await source.open(0)
 
     assert source.metrics == (BTC,)
     expected = f"Basic {base64.b64encode(f'user:{PASSWORD}'.encode()).decode()}"
     assert proxy.asked == [("GET http://kraken.invalid/0/public/AssetPairs", expected)]
-    assert {"proxy": shown(proxy.base), "event": "asking through a proxy", "log_level": "info"} in logs
+    assert {"proxy": show_proxy(proxy.base), "event": "asking through a proxy", "log_level": "info"} in logs
     assert PASSWORD not in repr(logs)
 
 
 async def test_a_source_is_asked_through_the_proxy_of_the_environment(proxy: Proxy, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("HTTP_PROXY", proxy.named)
 
-    async with open_sources(settings(kraken_url="http://kraken.invalid"), 5, Clock()) as (source,):
+    async with open_sources(settings(kraken_url="http://kraken.invalid"), 5, WatchedClock()) as (source,):
         await source.open(0)
 
     assert source.metrics == (BTC,)
@@ -126,11 +126,11 @@ async def test_a_proxy_that_says_no_is_told_as_that_and_not_as_the_providers_wor
     known = settings(kraken_url="https://kraken.invalid", proxy=proxy.named)
 
     with capture_logs() as logs:
-        async with open_sources(known, 5, Clock()) as (source,):
+        async with open_sources(known, 5, WatchedClock()) as (source,):
             await source.open(0)
 
-    assert source.state()["reason"] == "kraken was not reached: the proxy said 407"
-    assert PASSWORD not in repr((logs, source.state()))
+    assert source.describe_state()["reason"] == "kraken was not reached: the proxy said 407"
+    assert PASSWORD not in repr((logs, source.describe_state()))
 
 
 async def test_a_proxy_that_is_not_there_is_told_without_its_password(unused_tcp_port: int):
@@ -138,11 +138,11 @@ async def test_a_proxy_that_is_not_there_is_told_without_its_password(unused_tcp
     known = settings(kraken_url="http://kraken.invalid", proxy=address)
 
     with capture_logs() as logs:
-        async with open_sources(known, 5, Clock()) as (source,):
+        async with open_sources(known, 5, WatchedClock()) as (source,):
             await source.open(0)
 
-    assert source.state()["state"] == "failing"
-    assert PASSWORD not in repr((logs, source.state()))
+    assert source.describe_state()["state"] == "failing"
+    assert PASSWORD not in repr((logs, source.describe_state()))
 
 
 async def test_the_heartbeat_goes_through_the_proxy(proxy: Proxy):
@@ -163,8 +163,8 @@ async def test_a_webhook_does_not_and_that_is_said(proxy: Proxy):
     )
 
     with capture_logs() as logs:
-        async with channels(known) as (webhook, _):
-            assert isinstance(webhook, Webhook)
+        async with open_channels(known) as (webhook, _):
+            assert isinstance(webhook, WebhookNotifier)
             assert webhook._session._default_proxy is None
 
     assert [(each["event"], each["channel"]) for each in logs] == [

@@ -6,7 +6,7 @@ import pytest
 
 from tests.shared import shared
 from worker.latest import MINUTE, Candle, Metric
-from worker.recording import HEADER, BadRecording, open_recording
+from worker.recording import HEADER, InvalidRecording, open_recording
 
 NOON = 1621252800
 ROW = f"{NOON},1,2,0.5,1.50,7.2e-07"
@@ -37,7 +37,7 @@ def test_the_recorded_sets_come_back_digit_for_digit_and_minute_by_minute(name):
     recording = open_recording(folder)
     told: dict[Metric, list[str]] = {metric: [HEADER] for metric in recording.files}
     clock = []
-    for tick, candles in recording.ticks():
+    for tick, candles in recording.list_ticks():
         clock.append(tick)
         for metric, candle in candles.items():
             assert candle.start == tick - MINUTE
@@ -53,7 +53,7 @@ def test_the_recorded_sets_come_back_digit_for_digit_and_minute_by_minute(name):
 def test_the_clock_runs_through_an_outage_of_the_whole_exchange():
     recording = open_recording(shared("market-data", "binance-spot-20230322"))
 
-    silent = [tick for tick, candles in recording.ticks() if not candles]
+    silent = [tick for tick, candles in recording.list_ticks() if not candles]
 
     assert silent == list(range(1679661660, 1679661660 + 80 * 60, 60))
 
@@ -61,7 +61,7 @@ def test_the_clock_runs_through_an_outage_of_the_whole_exchange():
 def test_a_market_that_is_listed_later_is_absent_before():
     recording = open_recording(shared("market-data", "kucoin-spot-20230322"))
 
-    first = next(tick for tick, candles in recording.ticks() if "KUCOIN:ARBUSDT" in candles)
+    first = next(tick for tick, candles in recording.list_ticks() if "KUCOIN:ARBUSDT" in candles)
 
     assert first == 1679576460
     assert recording.first == 1679443260
@@ -92,7 +92,7 @@ def test_plain_and_compressed_files_are_read_alike_and_others_are_left_alone(fol
         (folder / other).write_text("not a recording")
     (folder / "folder.csv").mkdir()
 
-    made = list(open_recording(folder).ticks())
+    made = list(open_recording(folder).list_ticks())
 
     candle = Candle(NOON, "1", "2", "0.5", "1.50", "7.2e-07")
     assert made == [(NOON + 60, {"KRAKEN:DOGEBTC": candle, "KRAKEN:ETHBTC": candle})]
@@ -113,7 +113,7 @@ def test_a_candle_that_cannot_be_true_is_left_out_and_counted(folder, row, reaso
 
     recording = open_recording(folder)
 
-    assert [len(candles) for _, candles in recording.ticks()] == [1, 0, 1]
+    assert [len(candles) for _, candles in recording.list_ticks()] == [1, 0, 1]
     assert (recording.candles, recording.left_out) == (2, {reason: 1})
     assert recording.without == f"candles that cannot be true are left out: 1 with {reason}"
 
@@ -127,7 +127,7 @@ def test_of_a_sound_recording_nothing_is_left_out(folder):
 def test_a_file_of_which_nothing_can_be_true_is_refused(folder):
     (folder / "ETH_BTC.csv").write_text(lines(f"{NOON},0,0,0,0,0"))
 
-    with pytest.raises(BadRecording, match="has no candle after its header that can be true"):
+    with pytest.raises(InvalidRecording, match="has no candle after its header that can be true"):
         open_recording(folder)
 
 
@@ -135,12 +135,12 @@ def test_a_shift_moves_every_time_and_nothing_else(folder):
     (folder / "ETH_BTC.csv").write_text(lines(ROW, ROW.replace(str(NOON), str(NOON + 120))))
     recording = open_recording(folder)
 
-    moved = recording.shifted(600).shifted(-3600)
+    moved = recording.shift_by(600).shift_by(-3600)
 
     assert (moved.first, moved.last) == (recording.first - 3000, recording.last - 3000)
-    assert list(moved.ticks()) == [
+    assert list(moved.list_ticks()) == [
         (tick - 3000, {metric: candle._replace(start=candle.start - 3000) for metric, candle in candles.items()})
-        for tick, candles in recording.ticks()
+        for tick, candles in recording.list_ticks()
     ]
 
 
@@ -148,17 +148,17 @@ def test_a_shift_that_would_leave_the_minute_is_refused(folder):
     (folder / "ETH_BTC.csv").write_text(lines(ROW))
 
     with pytest.raises(ValueError, match="a shift of 90 seconds: must be a multiple of 60"):
-        open_recording(folder).shifted(90)
+        open_recording(folder).shift_by(90)
 
 
 @pytest.mark.parametrize("until, step, last", [(NOON + 3659, 60, NOON + 3600), (NOON - 1, 300, NOON - 300)])
 def test_a_recording_can_end_at_the_newest_tick_of_now(folder, until, step, last):
     (folder / "ETH_BTC.csv").write_text(lines(ROW, ROW.replace(str(NOON), str(NOON + 120))))
 
-    moved = open_recording(folder).ending_by(until, step)
+    moved = open_recording(folder).shift_to_end(until, step)
 
     assert (moved.first, moved.last) == (last - 120, last)
-    assert [tick for tick, _ in moved.ticks()] == [last - 120, last - 60, last]
+    assert [tick for tick, _ in moved.list_ticks()] == [last - 120, last - 60, last]
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_a_recording_can_end_at_the_newest_tick_of_now(folder, until, step, last
 def test_a_line_that_is_no_candle_is_named(folder, text, says):
     (folder / "ETH_BTC.csv").write_text(text)
 
-    with pytest.raises(BadRecording) as caught:
+    with pytest.raises(InvalidRecording) as caught:
         open_recording(folder)
 
     assert str(caught.value) == f"{folder}/{says}"
@@ -228,7 +228,7 @@ def test_a_gzip_that_breaks_off_is_named_with_the_line_it_can_be_read_to(folder)
     whole = gzip.compress(lines(*rows).encode())
     (folder / "ETH_BTC.csv.gz").write_bytes(whole[: len(whole) // 2])
 
-    with pytest.raises(BadRecording) as caught:
+    with pytest.raises(InvalidRecording) as caught:
         open_recording(folder)
 
     message = str(caught.value)
@@ -248,7 +248,7 @@ def test_a_gzip_that_breaks_off_is_named_with_the_line_it_can_be_read_to(folder)
 def test_a_file_that_cannot_be_read_is_named_with_the_reason(folder, body, reason):
     (folder / "ETH_BTC.csv.gz").write_bytes(body)
 
-    with pytest.raises(BadRecording, match=rf"ETH_BTC.csv.gz: cannot be read beyond line \d+: .*{reason}"):
+    with pytest.raises(InvalidRecording, match=rf"ETH_BTC.csv.gz: cannot be read beyond line \d+: .*{reason}"):
         open_recording(folder)
 
 
@@ -258,31 +258,31 @@ def test_a_file_that_changed_after_it_was_checked_is_named_when_it_is_read_again
     recording = open_recording(folder)
     file.write_text(lines(ROW, "gone"))
 
-    with pytest.raises(BadRecording, match=r"ETH_BTC.csv, line 3: 'gone' has 1 columns"):
-        list(recording.ticks())
+    with pytest.raises(InvalidRecording, match=r"ETH_BTC.csv, line 3: 'gone' has 1 columns"):
+        list(recording.list_ticks())
 
 
 def test_no_folder_is_named(tmp_path):
-    with pytest.raises(BadRecording, match=r"nowhere: is not a folder that can be read: No such file or directory"):
+    with pytest.raises(InvalidRecording, match=r"nowhere: is not a folder that can be read: No such file or directory"):
         open_recording(tmp_path / "nowhere")
 
 
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "ETH_BTC.csv").write_text(lines(ROW))
 
-    with pytest.raises(BadRecording, match=r"ETH_BTC.csv: is not a folder that can be read: Not a directory"):
+    with pytest.raises(InvalidRecording, match=r"ETH_BTC.csv: is not a folder that can be read: Not a directory"):
         open_recording(tmp_path / "ETH_BTC.csv")
 
 
 def test_a_folder_without_pairs_is_named_with_what_would_be_one(folder):
     (folder / "README.md").write_text("# nothing")
 
-    with pytest.raises(BadRecording, match=r"has no recorded pair; there must be files like BTC_USDT.csv.gz"):
+    with pytest.raises(InvalidRecording, match=r"has no recorded pair; there must be files like BTC_USDT.csv.gz"):
         open_recording(folder)
 
 
 def test_top_lists_are_no_recording():
-    with pytest.raises(BadRecording, match=r"cmc_top200_20230401.csv.gz, line 1: the header is 'Rank,"):
+    with pytest.raises(InvalidRecording, match=r"cmc_top200_20230401.csv.gz, line 1: the header is 'Rank,"):
         open_recording(shared("market-data", "toplists"))
 
 
@@ -290,7 +290,9 @@ def test_the_same_pair_twice_is_named(folder):
     (folder / "ETH_BTC.csv").write_text(lines(ROW))
     (folder / "ETHBTC.csv").write_text(lines(ROW))
 
-    with pytest.raises(BadRecording, match=r"ETH_BTC.csv: KRAKEN:ETHBTC is there twice, also as ETHBTC.csv; keep one"):
+    with pytest.raises(
+        InvalidRecording, match=r"ETH_BTC.csv: KRAKEN:ETHBTC is there twice, also as ETHBTC.csv; keep one"
+    ):
         open_recording(folder)
 
 
@@ -298,7 +300,7 @@ def test_the_same_pair_twice_is_named(folder):
 def test_a_name_that_is_no_exchange_is_refused(folder, exchange):
     (folder / "ETH_BTC.csv").write_text(lines(ROW))
 
-    with pytest.raises(BadRecording, match=f"the exchange '{exchange}' names no exchange; name one of letters"):
+    with pytest.raises(InvalidRecording, match=f"the exchange '{exchange}' names no exchange; name one of letters"):
         open_recording(folder, exchange)
 
 
@@ -307,14 +309,14 @@ def test_a_folder_whose_name_says_no_exchange_needs_one(tmp_path):
     folder.mkdir()
     (folder / "ETH_BTC.csv").write_text(lines(ROW))
 
-    with pytest.raises(BadRecording, match="the first word of the folder's name, '', names no exchange"):
+    with pytest.raises(InvalidRecording, match="the first word of the folder's name, '', names no exchange"):
         open_recording(folder)
 
 
 def test_a_file_whose_name_is_no_pair_is_refused(folder):
     (folder / "ETH:BTC.csv").write_text(lines(ROW))
 
-    with pytest.raises(BadRecording, match="'ETH:BTC' names no pair; the file must be named like"):
+    with pytest.raises(InvalidRecording, match="'ETH:BTC' names no pair; the file must be named like"):
         open_recording(folder)
 
 
@@ -326,7 +328,7 @@ def test_reading_takes_a_line_at_a_time_however_long_a_file_or_line_is(folder):
 
     tracemalloc.start()
     try:
-        with pytest.raises(BadRecording, match=r"line 60002: '0{80}\.\.\.' has 1 columns"):
+        with pytest.raises(InvalidRecording, match=r"line 60002: '0{80}\.\.\.' has 1 columns"):
             open_recording(folder)
         _, peak = tracemalloc.get_traced_memory()
     finally:

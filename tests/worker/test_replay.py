@@ -16,7 +16,7 @@ from tests.shared import shared
 from tests.v1 import naive
 from worker.latest import DAY, HOUR, MEASURES, MINUTE, Measure, Metric, Reader, Verifier, Writer, connect, keys
 from worker.recording import HEADER, Recording, open_recording
-from worker.replay import OtherSamples, TooLate, replay
+from worker.replay import StoreHasOtherSamples, StoreIsPast, replay
 
 ROOT = Path(__file__).resolve().parents[2]
 NOON = 1_621_252_800
@@ -63,7 +63,7 @@ async def compare(store: Reader, files: dict[Metric, Rows], at: int) -> None:
     """See that the day up to `at` is what the files say, digit for digit, holes and all."""
     for metric, candles in files.items():
         told = [(start + MINUTE, close, volume) for start, close, volume in candles if at - DAY < start + MINUTE <= at]
-        samples = await store.samples(metric, at - DAY, at)
+        samples = await store.read_samples(metric, at - DAY, at)
         held = [(each.tick, each.value(Measure.PRICE), each.value(Measure.INTERVAL_VOLUME)) for each in samples]
         assert held == told, metric
 
@@ -75,14 +75,14 @@ def variance(sums: naive.Sums) -> Fraction:
 async def recount(redis: Redis, metrics: Iterable[Metric], at: int) -> None:
     """See that ranks and means are what fractions give, correctly rounded and in exact order."""
     store = Reader(redis)
-    days = {metric: await store.samples(metric, at - DAY, at) for metric in metrics}
+    days = {metric: await store.read_samples(metric, at - DAY, at) for metric in metrics}
     counted = {metric: naive.sums(day) for metric, day in days.items() if day}
     before = {metric: naive.sums(naive.hour_before(day, at)) for metric, day in days.items() if day}
     for index, measure in enumerate(MEASURES):
         for by, value in (("stddev", naive.stddev), ("cv", naive.cv)):
             moved = {metric: value(sums[index]) for metric, sums in counted.items()}
             ranked = naive.ranked({metric: each for metric, each in moved.items() if each is not None})
-            places = (await store.ranking(measure, by, 0, 1000)).places
+            places = (await store.read_ranking(measure, by, 0, 1000)).places
             assert [(place.metric, place.rank, place.value) for place in places] == ranked, (measure, by)
             if by == "stddev":
                 exact = [variance(counted[place.metric][index]) for place in places]
@@ -140,7 +140,7 @@ async def test_history_is_the_files_digit_for_digit_and_all_ranks_and_means_are_
         count = (recording.last - recording.first) // 60 + 1
         assert committed == count
         assert seen == [(done, count) for done in range(1, count + 1)]
-        assert await store.tick() == recording.last
+        assert await store.read_tick() == recording.last
         assert (await Verifier(redis).verify(repair=False)).is_clean
 
 
@@ -185,13 +185,13 @@ async def test_beyond_a_minute_it_goes_on_to_the_tick_that_takes_in_the_last_can
     committed = await replay(recording, Writer(fake), interval, lambda done, of: seen.append((done, of)))
     again = await replay(recording, Writer(fake), interval, unseen)
 
-    assert await Reader(fake).tick() == NOON + last
+    assert await Reader(fake).read_tick() == NOON + last
     assert seen[-1] == (committed, committed)
     assert again == 0
 
 
 async def test_a_moved_recording_is_the_same_but_for_its_ticks(fake: Redis, recording: Recording):
-    moved = recording.ending_by(NOON + 10 * DAY)
+    moved = recording.shift_to_end(NOON + 10 * DAY)
 
     await replay(moved, Writer(fake), 60, unseen)
 
@@ -199,26 +199,26 @@ async def test_a_moved_recording_is_the_same_but_for_its_ticks(fake: Redis, reco
         metric: [(start + moved.shift, close, volume) for start, close, volume in rows(path)]
         for metric, path in recording.files.items()
     }
-    assert await Reader(fake).tick() == NOON + 10 * DAY
+    assert await Reader(fake).read_tick() == NOON + 10 * DAY
     await compare(Reader(fake), files, NOON + 10 * DAY)
 
 
 async def test_played_twice_it_is_played_once(fake: Redis, recording: Recording):
     await replay(recording, Writer(fake), 60, unseen)
-    held = await Reader(fake).records(list(recording.files))
+    held = await Reader(fake).read_metric_states(list(recording.files))
 
     again = await replay(recording, Writer(fake), 60, unseen)
 
     assert again == 0
-    assert await Reader(fake).records(list(recording.files)) == held
+    assert await Reader(fake).read_metric_states(list(recording.files)) == held
 
 
 async def test_a_store_that_is_past_the_recording_is_left_alone(fake: Redis, recording: Recording):
     store = Writer(fake)
-    await replay(recording.shifted(60), store, 60, unseen)
+    await replay(recording.shift_by(60), store, 60, unseen)
     held = await fake.keys("*")
 
-    with pytest.raises(TooLate) as raised:
+    with pytest.raises(StoreIsPast) as raised:
         await replay(recording, store, 60, unseen)
 
     assert str(raised.value) == (
@@ -233,12 +233,14 @@ async def test_a_store_that_holds_something_else_in_the_middle_of_the_recording_
 ):
     """For one, a recording that is played until `now` was cut off, and `now` is later by the second time."""
     store = Writer(fake)
-    await replay(recording.shifted(-1800), store, 60, unseen)
+    await replay(recording.shift_by(-1800), store, 60, unseen)
 
-    with pytest.raises(OtherSamples, match=r"the store has ticks until \d+, and TEST:AAAUSD of then is not what"):
+    with pytest.raises(
+        StoreHasOtherSamples, match=r"the store has ticks until \d+, and TEST:AAAUSD of then is not what"
+    ):
         await replay(recording, store, 60, unseen)
 
-    assert await store.tick() == recording.last - 1800
+    assert await store.read_tick() == recording.last - 1800
 
 
 async def test_a_store_of_other_metrics_in_the_middle_of_the_recording_is_left_alone(
@@ -247,7 +249,7 @@ async def test_a_store_of_other_metrics_in_the_middle_of_the_recording_is_left_a
     store = Writer(fake)
     await replay(open_recording(write(tmp_path / "other-spot", 30)), store, 60, unseen)
 
-    with pytest.raises(OtherSamples):
+    with pytest.raises(StoreHasOtherSamples):
         await replay(recording, store, 60, unseen)
 
 
@@ -255,12 +257,12 @@ async def test_a_recording_that_comes_after_what_is_there_is_added_to_it(fake: R
     store = Verifier(fake)
     await replay(recording, store, 60, unseen)
 
-    committed = await replay(recording.shifted(2 * HOUR), store, 60, unseen)
+    committed = await replay(recording.shift_by(2 * HOUR), store, 60, unseen)
 
     assert committed == 90
     metric = next(iter(recording.files))
     ticks = [start + MINUTE + shift for shift in (0, 2 * HOUR) for start, _, _ in rows(recording.files[metric])]
-    assert [sample.tick for sample in await store.samples(metric, NOON, NOON + DAY)] == ticks
+    assert [sample.tick for sample in await store.read_samples(metric, NOON, NOON + DAY)] == ticks
     assert (await store.verify(repair=False)).is_clean
 
 
@@ -268,14 +270,14 @@ async def test_a_recording_that_comes_after_what_is_there_is_added_to_it(fake: R
 
 
 async def dump(address: str) -> dict[bytes, bytes]:
-    """Give every key as Redis itself serialises it, but for the lease."""
+    """Return every key as Redis itself serialises it, but for the lease."""
     async with Redis.from_url(address) as redis:
         found = [key async for key in redis.scan_iter() if key != keys.LEASE.encode()]
         return {key: await redis.dump(key) for key in found}
 
 
 async def play(folder: Path, home: Path, address: str, kill_at: int | None = None) -> int:
-    """Play a recording in a process of its own, killed as soon as the store has a tick; give its exit code."""
+    """Play a recording in a process of its own, killed as soon as the store has a tick; return its exit code."""
     outside = {name: value for name, value in os.environ.items() if not name.startswith("TRACKER_")}
     process = subprocess.Popen(
         [sys.executable, "-m", "worker", "replay", str(folder)],
@@ -285,7 +287,7 @@ async def play(folder: Path, home: Path, address: str, kill_at: int | None = Non
     )
     async with connect(address, "tests") as redis:
         while process.poll() is None:
-            if kill_at is not None and (await Reader(redis).tick() or 0) >= kill_at:
+            if kill_at is not None and (await Reader(redis).read_tick() or 0) >= kill_at:
                 process.kill()
             await asyncio.sleep(0.001)
     process.communicate()

@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from worker import rule_tests, rules
-from worker.latest import WrongFile
-from worker.rule_tests import read_suite, run
+from worker.latest import InvalidFile
+from worker.rule_tests import read_suite, run_test
 
 ROOT = Path(__file__).resolve().parents[2]
 SPIKE = """
@@ -29,11 +29,11 @@ cooldown = 0
 
 def outcomes(text: str):
     suite = read_suite(text)
-    return [run(case, suite.own_rules(), suite.interval) for case in suite.tests]
+    return [run_test(case, suite.parse_rules(), suite.interval) for case in suite.tests]
 
 
 def words(text: str) -> list[str]:
-    return [line.strip() for outcome in outcomes(text) for line in outcome.in_words()]
+    return [line.strip() for outcome in outcomes(text) for line in outcome.describe()]
 
 
 def case(series: str, expected: str = "[]", **fields: str) -> str:
@@ -65,7 +65,7 @@ def test_the_example_of_the_format_passes():
 def test_a_series_is_what_it_is_written_to_be(series, expected):
     (outcome,) = outcomes(case(series, expected) + ABOVE)
 
-    assert outcome.is_passed, [*outcome.in_words()]
+    assert outcome.is_passed, [*outcome.describe()]
 
 
 def test_tenths_that_rise_stay_tenths():
@@ -190,7 +190,7 @@ def test_the_byte_order_mark_of_an_editor_is_no_fault():
     ],
 )
 def test_what_cannot_be_read_is_told(text, said):
-    with pytest.raises(WrongFile) as caught:
+    with pytest.raises(InvalidFile) as caught:
         outcomes(text)
 
     assert said in str(caught.value)

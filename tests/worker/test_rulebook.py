@@ -10,11 +10,22 @@ from structlog.testing import capture_logs
 
 from tests import servers
 from v1 import keys
-from v1.rules.book import default, switched_off, write
-from worker.latest import Found, Heard, Market, Metric, Reading, Shelf, StoreAway, Writer, advance, connect
-from worker.rulebook import Fixed, Rulebook
-from worker.tick import tick
-from worker.wiring import expecting
+from v1.rules.book import disable_default, find_default, write_document
+from worker.latest import (
+    Metric,
+    PriorState,
+    Reading,
+    RuleStore,
+    SourceReading,
+    StoreAway,
+    TickContext,
+    Writer,
+    advance,
+    connect,
+)
+from worker.rulebook import FixedRules, RuleProvider
+from worker.tick import commit_tick
+from worker.wiring import make_expectation
 
 MINUTE = 60
 NOON = 1_621_252_800
@@ -27,7 +38,7 @@ class Book:
 
     def __init__(self, redis: Redis, path: Path | None) -> None:
         self.redis, self.path = redis, path
-        self.rulebook = Rulebook(Shelf(redis), MINUTE, path)
+        self.rulebook = RuleProvider(RuleStore(redis), MINUTE, path)
         self._written = 0
 
     def write(self, text: str) -> None:
@@ -38,14 +49,14 @@ class Book:
         os.utime(self.path, ns=(self._written, self._written))
 
     async def rules(self) -> dict[str, str | None]:
-        """Read, and give the rules in force with their bounds, but for the default ones."""
+        """Read, and return the rules in force with their bounds, but for the default ones."""
         await self.rulebook.read()
         return in_force(self.rulebook)
 
 
-def in_force(rulebook: Rulebook) -> dict[str, str | None]:
+def in_force(rulebook: RuleProvider) -> dict[str, str | None]:
     watches = [watch for group in rulebook.engine._groups for watch in group.watches]
-    return {watch.rule.id: watch.rule.above for watch in watches if default(watch.rule.id) is None}
+    return {watch.rule.id: watch.rule.above for watch in watches if find_default(watch.rule.id) is None}
 
 
 def above(bound: int, name: str = "above") -> str:
@@ -58,7 +69,7 @@ def book(fake: Redis, tmp_path: Path) -> Book:
 
 
 async def test_before_anything_is_written_the_default_rules_are_in_force(fake):
-    rulebook = Rulebook(Shelf(fake), MINUTE, None)
+    rulebook = RuleProvider(RuleStore(fake), MINUTE, None)
     known = {watch.rule.id for group in rulebook.engine._groups for watch in group.watches}
 
     await rulebook.read()
@@ -77,9 +88,9 @@ async def test_a_rule_of_the_api_is_in_force_at_the_next_reading_and_gone_when_i
 
 
 async def test_a_default_rule_that_is_switched_off_is_not_judged(book):
-    known = default("stale")
+    known = find_default("stale")
     assert known
-    await book.redis.hset(keys.RULES, "stale", write(switched_off(known)))
+    await book.redis.hset(keys.RULES, "stale", write_document(disable_default(known)))
 
     await book.rulebook.read()
 
@@ -249,7 +260,7 @@ async def test_while_redis_is_away_the_rules_known_before_are_used(tmp_path):
             assert await book.rules() == {"above": "5"}
 
     async with connect(address, "tests") as redis:
-        book.rulebook._shelf = Shelf(redis)
+        book.rulebook._shelf = RuleStore(redis)
         with pytest.raises(StoreAway):
             await book.rulebook.read()
         await book.rulebook.refresh()
@@ -258,12 +269,12 @@ async def test_while_redis_is_away_the_rules_known_before_are_used(tmp_path):
 
 
 async def test_who_has_no_rulebook_says_nothing():
-    fixed = Fixed()
+    fixed = FixedRules()
 
     await fixed.read()
     await fixed.refresh()
 
-    assert [*fixed.engine.judge(Market(NOON, [], lambda _measure, _by: [])).alerts()] == []
+    assert [*fixed.engine.evaluate(TickContext(NOON, [], lambda _measure, _by: [])).list_alerts()] == []
 
 
 async def test_a_rule_that_is_made_between_two_ticks_speaks_at_the_second(book):
@@ -273,8 +284,8 @@ async def test_a_rule_that_is_made_between_two_ticks_speaks_at_the_second(book):
 
     for minute in range(2):
         await book.rulebook.refresh()
-        heard = {BTC: Heard(Reading("9"), "kraken")}
-        await tick(NOON + minute * MINUTE, heard, store, book.rulebook.engine)
+        heard = {BTC: SourceReading(Reading("9"), "kraken")}
+        await commit_tick(NOON + minute * MINUTE, heard, store, book.rulebook.engine)
         await book.redis.hset(keys.RULES, "above", above(5))
 
     written = await book.redis.zrange(keys.ALERTS, 0, -1)
@@ -291,8 +302,8 @@ async def test_a_rule_that_is_made_between_two_ticks_speaks_at_the_second(book):
     ],
 )
 def test_samples_are_expected_of_what_is_wished_for_and_of_who_is_asked(metric, source, is_so):
-    is_expected = expecting(["kraken", "binance"], ["KRAKEN:BTCUSD", "BINANCE:*"])
-    step = advance(Metric(metric), NOON, Heard(Reading("1"), source), Found(None))
+    is_expected = make_expectation(["kraken", "binance"], ["KRAKEN:BTCUSD", "BINANCE:*"])
+    step = advance(Metric(metric), NOON, SourceReading(Reading("1"), source), PriorState(None))
 
     assert step
     assert is_expected(step) is is_so

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.latest import WrongSettings
+from worker.latest import InvalidSettings
 from worker.settings import SOURCES, WorkerSettings
 
 
@@ -15,10 +15,10 @@ def _nothing_is_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def refused(monkeypatch: pytest.MonkeyPatch, **environment: str) -> list[str]:
-    """Give what is said of wrong settings, by line."""
+    """Return what is said of wrong settings, by line."""
     for name, value in environment.items():
         monkeypatch.setenv(f"TRACKER_{name}", value)
-    with pytest.raises(WrongSettings) as raised:
+    with pytest.raises(InvalidSettings) as raised:
         WorkerSettings.load()
     return str(raised.value).splitlines()
 

@@ -68,7 +68,7 @@ async def ticked(server: str, ticks: int = 2) -> None:
     async with connect(server, "tests") as redis, asyncio.timeout(SECONDS):
         reader, seen = Reader(redis), set[int | None]()
         while len(seen - {None}) < ticks:
-            seen.add(await reader.tick())
+            seen.add(await reader.read_tick())
             await asyncio.sleep(0.1)
 
 

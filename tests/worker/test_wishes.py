@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from worker.latest import Metric
-from worker.wishes import SourceNotes, states, unmet
+from worker.wishes import SourceReport, describe_states, find_unmet
 
 BTC, ETH, USDT = Metric("KRAKEN:BTCUSD"), Metric("KRAKEN:ETHUSD"), Metric("BINANCE:BTCUSDT")
 
@@ -29,7 +29,7 @@ class Told:
         self.dead = dead
         self.is_known = is_known
 
-    def state(self) -> dict[str, Any]:
+    def describe_state(self) -> dict[str, Any]:
         return {"metrics": len(self.metrics) - len(self.dead)}
 
 
@@ -55,24 +55,24 @@ BINANCE = Told("binance", USDT)
     ],
 )
 def test_a_wish_is_unmet_where_nobody_has_it_and_everybody_has_said_so(wishes, sources, expected):
-    assert unmet(wishes, sources) == expected
+    assert find_unmet(wishes, sources) == expected
 
 
 def test_what_another_source_has_is_neither_missing_nor_dead():
     first = Told("first", BTC, ETH, missing={USDT: "first has no pair BTCUSDT", "X:Y": "no"}, dead=[BTC, ETH])
     second = Told("second", BTC, ETH, USDT, dead=[ETH])
 
-    told = states([first, second])
+    told = describe_states([first, second])
 
     assert told["first"] == {"metrics": 0, "missing": {"X:Y": "no"}, "dead": [ETH]}
     assert told["second"] == {"metrics": 2, "missing": {}, "dead": [ETH]}
 
 
 def test_progress_is_news_at_every_whole_percent_and_until_it_is_over():
-    notes = SourceNotes([BINANCE])
+    notes = SourceReport([BINANCE])
 
     advanced = [done for done in range(1001) if notes.has_advanced("binance", done, 1000)]
-    told = notes.news()
+    told = notes.take_news()
     over = notes.has_ended("binance")
 
     assert advanced == list(range(0, 1001, 10))
@@ -83,15 +83,15 @@ def test_progress_is_news_at_every_whole_percent_and_until_it_is_over():
 
 
 def test_a_wish_that_nobody_gives_is_logged_once_and_noted_until_the_store_forgets():
-    notes = SourceNotes([CRYPTOWATCH])
+    notes = SourceReport([CRYPTOWATCH])
     notes.wishes = ["BINANCE:*"]
 
     with capture_logs() as logs:
-        first = notes.news()
-        notes.keep(first)
-        again = notes.news()
+        first = notes.take_news()
+        notes.mark_written(first)
+        again = notes.take_news()
         notes.forget()
-        forgotten = notes.news()
+        forgotten = notes.take_news()
 
     assert len(logs) == 1
     assert first == forgotten

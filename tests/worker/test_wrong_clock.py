@@ -12,22 +12,22 @@ from aiohttp import web
 
 from tests.loopback import serving
 from worker.__main__ import _drop_future, _run, _sample
-from worker.clock import Clock, steady
+from worker.clock import WatchedClock, read_steady_clock
 from worker.latest import (
     DAY,
     HOUR,
     ArchiveWriter,
-    Heard,
     HourCandle,
     Metric,
     Reader,
     Reading,
+    SourceReading,
     Writer,
     connect,
     connect_archive,
 )
 from worker.settings import WorkerSettings
-from worker.tick import tick
+from worker.tick import commit_tick
 
 BTC = Metric("KRAKEN:BTCUSD")
 
@@ -107,7 +107,7 @@ async def closed(settings: WorkerSettings, *hours: int) -> None:
 
 async def archived(settings: WorkerSettings) -> list[int]:
     async with connect_archive(settings.archive_address, "tests", writes=False) as engine:
-        return [each.start for each in await ArchiveWriter(engine).hours(BTC, 0, 10**10)]
+        return [each.start for each in await ArchiveWriter(engine).read_hours(BTC, 0, 10**10)]
 
 
 @pytest.mark.parametrize("ahead", [2 * DAY, HOUR, -HOUR])
@@ -117,15 +117,15 @@ async def test_a_clock_that_is_wrong_at_the_start_trims_and_commits_nothing_and_
     async with connect(server, "tests") as redis:
         store, now = Writer(redis), int(time.time())
         await store.open()
-        await tick(now - 2, {BTC: Heard(Reading("1"), "kraken")}, store)
-        await tick(now, {BTC: Heard(Reading("2"), "kraken")}, store)
+        await commit_tick(now - 2, {BTC: SourceReading(Reading("1"), "kraken")}, store)
+        await commit_tick(now, {BTC: SourceReading(Reading("2"), "kraken")}, store)
 
-        async with going(_sample(settings, Clock(lambda: time.time() + ahead))):
+        async with going(_sample(settings, WatchedClock(lambda: time.time() + ahead))):
             await until(store.clock)
             await asyncio.sleep(0.2)
 
-        assert await store.tick() == now
-        assert [each.tick for each in await store.samples(BTC, now - DAY, now + 3 * DAY)] == [now - 2, now]
+        assert await store.read_tick() == now
+        assert [each.tick for each in await store.read_samples(BTC, now - DAY, now + 3 * DAY)] == [now - 2, now]
         fault = await store.clock()
     # A header is a second coarse.
     assert fault in [f"the machine's clock is {each} that of 127.0.0.1" for each in apart(ahead)]
@@ -137,21 +137,21 @@ async def test_a_clock_that_jumps_two_days_ahead_and_back_costs_the_ticks_betwee
     ahead = 0.0
     async with connect(server, "tests") as redis:
         store = Reader(redis)
-        async with going(_sample(settings, Clock(lambda: time.time() + ahead))):
-            await until(store.tick)
+        async with going(_sample(settings, WatchedClock(lambda: time.time() + ahead))):
+            await until(store.read_tick)
             ahead = 2 * DAY
             await until(store.clock)
-            before = await store.samples(BTC, int(time.time()) - DAY, int(time.time()) + 9 * DAY)
+            before = await store.read_samples(BTC, int(time.time()) - DAY, int(time.time()) + 9 * DAY)
 
             ahead = 0.0
             stopped = int(time.time())
 
             async def goes_on() -> bool:
-                return (await store.tick() or 0) > stopped
+                return (await store.read_tick() or 0) > stopped
 
             await until(goes_on)
             await until(lambda: is_none(store.clock()))
-        after = await store.samples(BTC, int(time.time()) - DAY, int(time.time()) + 9 * DAY)
+        after = await store.read_samples(BTC, int(time.time()) - DAY, int(time.time()) + 9 * DAY)
 
     assert after[: len(before)] == before
     assert after[-1].tick <= time.time()
@@ -175,17 +175,17 @@ async def test_ticks_of_the_future_are_dropped_at_the_start_where_a_provider_con
     async with connect(server, "tests") as redis:
         store = Writer(redis)
         await store.open()
-        await tick(now - 60, {BTC: Heard(Reading("1"), "kraken")}, store)
-        await tick(now + HOUR, {BTC: Heard(Reading("9"), "kraken")}, store)
+        await commit_tick(now - 60, {BTC: SourceReading(Reading("1"), "kraken")}, store)
+        await commit_tick(now + HOUR, {BTC: SourceReading(Reading("9"), "kraken")}, store)
 
-        async with going(_sample(settings, Clock())):
+        async with going(_sample(settings, WatchedClock())):
 
             async def goes_on() -> bool:
-                return now < (await store.tick() or 0) < now + HOUR
+                return now < (await store.read_tick() or 0) < now + HOUR
 
             await until(goes_on)
 
-        ticks = [each.tick for each in await store.samples(BTC, now - DAY, now + 9 * DAY)]
+        ticks = [each.tick for each in await store.read_samples(BTC, now - DAY, now + 9 * DAY)]
     assert ticks[0] == now - 60
     assert ticks[-1] <= time.time()
     assert await archived(settings) == [hour - HOUR]
@@ -197,22 +197,24 @@ async def test_a_worker_that_was_started_ahead_without_a_provider_begins_anew_wh
     """Nothing denied the clock then: its ticks are of the future, and go when a provider confirms the one that is right."""
     ahead = float(HOUR)
     provider.behind = -float(HOUR)
-    monkeypatch.setattr("worker.__main__.Clock", lambda: Clock(lambda: time.time() + ahead, steady))
+    monkeypatch.setattr(
+        "worker.__main__.WatchedClock", lambda: WatchedClock(lambda: time.time() + ahead, read_steady_clock)
+    )
     async with connect(server, "tests") as redis:
         store = Reader(redis)
         async with going(_run(settings, ["sampling"])):
 
             async def is_ahead() -> bool:
-                return (await store.tick() or 0) > time.time() + 1000
+                return (await store.read_tick() or 0) > time.time() + 1000
 
             await until(is_ahead)
             ahead, provider.behind = 0.0, 0.0
 
             async def is_right() -> bool:
-                return 0 < (await store.tick() or 10**10) < time.time() + 10
+                return 0 < (await store.read_tick() or 10**10) < time.time() + 10
 
             await until(is_right)
-            assert await store.samples(BTC, int(time.time()) + 10, int(time.time()) + 9 * DAY) == []
+            assert await store.read_samples(BTC, int(time.time()) + 10, int(time.time()) + 9 * DAY) == []
 
 
 async def test_the_command_drops_the_future_and_says_what_that_was(
@@ -223,11 +225,11 @@ async def test_the_command_drops_the_future_and_says_what_that_was(
     async with connect(server, "tests") as redis:
         store = Writer(redis)
         await store.open()
-        await tick(now, {BTC: Heard(Reading("1"), "kraken")}, store)
-        await tick(now + HOUR, {BTC: Heard(Reading("9"), "kraken")}, store)
+        await commit_tick(now, {BTC: SourceReading(Reading("1"), "kraken")}, store)
+        await commit_tick(now + HOUR, {BTC: SourceReading(Reading("9"), "kraken")}, store)
 
         await _drop_future(settings)
 
-        assert await store.tick() == now
+        assert await store.read_tick() == now
     assert "dropped 1 samples, 0 alerts, 0 top lists and 1 hours of the archive" in capsys.readouterr().out
     assert await archived(settings) == []

@@ -13,8 +13,8 @@ from urllib.parse import quote, unquote
 
 from sqlalchemy.engine import URL, make_url
 
-from .engine import LOCKED_SECONDS, ArchiveError, translated
-from .revisions import REVISIONS, judge
+from .engine import LOCKED_SECONDS, ArchiveError, translate_errors
+from .revisions import REVISIONS, check_revision
 from .schema import SCHEMA_TABLE, candles, metadata
 
 PAGES = 2000
@@ -40,25 +40,25 @@ class Contents(NamedTuple):
         return self.rows[candles.name]
 
 
-class View:
+class ArchiveView:
     """An instant of an archive: what is committed after it began is not in it."""
 
     def __init__(self, view: sqlite3.Connection, other: sqlite3.Connection) -> None:
         self._view = view
         self._other = other
-        self._version = _version(other)
+        self._version = _read_data_version(other)
         view.execute("BEGIN")
         # It begins with the first question.
         view.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
     def contents(self) -> Contents:
-        with translated():
-            return _contents(self._view)
+        with translate_errors():
+            return _read_contents(self._view)
 
     def is_newest(self) -> bool:
-        """Tell whether nothing was committed since it began."""
-        with translated():
-            return _version(self._other) == self._version
+        """Return whether nothing was committed since it began."""
+        with translate_errors():
+            return _read_data_version(self._other) == self._version
 
     def copy(self, to: Path, seen: Seen) -> None:
         """Make a file of it that needs no other beside it."""
@@ -72,36 +72,36 @@ class View:
 
 
 @contextmanager
-def view(path: Path, seen: Seen) -> Iterator[View]:
+def open_view(path: Path, seen: Seen) -> Iterator[ArchiveView]:
     """Look at the archive in a file; `seen` is told 0 of 0 while a question takes long. Raises `ArchiveError`."""
     with ExitStack() as opened:
-        with translated():
-            one, other = [opened.enter_context(closing(_opened(path, "mode=rw", seen))) for _ in range(2)]
-            begun = View(one, other)
+        with translate_errors():
+            one, other = [opened.enter_context(closing(_open(path, "mode=rw", seen))) for _ in range(2)]
+            begun = ArchiveView(one, other)
         yield begun
 
 
-def read(path: Path, seen: Seen) -> Contents:
-    """Check a copy, and give what is in it; `seen` as in `view`. Raises `ArchiveError` where it is not sound."""
-    with translated(), closing(_opened(path, "mode=ro&immutable=1", seen)) as copied:
+def read_copy(path: Path, seen: Seen) -> Contents:
+    """Check a copy, and return what is in it; `seen` as in `view`. Raises `ArchiveError` where it is not sound."""
+    with translate_errors(), closing(_open(path, "mode=ro&immutable=1", seen)) as copied:
         wrong = [said for (said,) in copied.execute("PRAGMA integrity_check(5)") if said != "ok"]
         if wrong:
             raise ArchiveError(f"{path} is damaged: {'; '.join(wrong)}")
-        return _contents(copied)
+        return _read_contents(copied)
 
 
-def is_known(schema: str) -> bool:
-    """Tell whether this code can use an archive with that schema: as it is, or brought up to its own."""
+def is_known_schema(schema: str) -> bool:
+    """Return whether this code can use an archive with that schema: as it is, or brought up to its own."""
     return schema in REVISIONS
 
 
-def file_of(address: str) -> Path | None:
-    """Give the file of an archive in SQLite; `None` of one in PostgreSQL."""
+def find_archive_file(address: str) -> Path | None:
+    """Return the file of an archive in SQLite; `None` of one in PostgreSQL."""
     url = make_url(address)
     return Path(unquote(url.database or "")).absolute() if url.get_backend_name() == "sqlite" else None
 
 
-def command(tool: str, address: str) -> str:
+def format_tool_command(tool: str, address: str) -> str:
     """Write how a tool of PostgreSQL, `pg_dump` or `pg_restore`, is called for an address, without the password."""
     url = make_url(address)
     place = {name: value for name, value in url.query.items() if name in ("host", "port")}
@@ -109,7 +109,7 @@ def command(tool: str, address: str) -> str:
     return f"{tool} --dbname={shlex.quote(str(public))}"
 
 
-def _opened(path: Path, options: str, seen: Seen) -> sqlite3.Connection:
+def _open(path: Path, options: str, seen: Seen) -> sqlite3.Connection:
     file = f"file:{quote(str(path))}?{options}"
     connection = sqlite3.connect(file, uri=True, timeout=LOCKED_SECONDS, isolation_level=None)
     connection.execute("PRAGMA query_only = ON")
@@ -117,19 +117,19 @@ def _opened(path: Path, options: str, seen: Seen) -> sqlite3.Connection:
     return connection
 
 
-def _version(connection: sqlite3.Connection) -> int:
-    """Give a number that is another one when somebody else has committed something."""
+def _read_data_version(connection: sqlite3.Connection) -> int:
+    """Return a number that is another one when somebody else has committed something."""
     (version,) = connection.execute("PRAGMA data_version").fetchone()
     return int(version)
 
 
-def _contents(connection: sqlite3.Connection) -> Contents:
+def _read_contents(connection: sqlite3.Connection) -> Contents:
     known = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if SCHEMA_TABLE not in known:
         raise ArchiveError("it is no archive of ours: it has no schema")
     (held,) = connection.execute(f"SELECT version_num FROM {SCHEMA_TABLE}").fetchone()  # noqa: S608  # a name of ours
-    if not is_known(held):
-        judge(held)
+    if not is_known_schema(held):
+        check_revision(held)
     rows = {
         name: connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0]  # noqa: S608
         for name in sorted(known & metadata.tables.keys())

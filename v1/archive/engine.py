@@ -26,7 +26,7 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
-from ..candles import largest, smallest, summed
+from ..candles import find_largest, find_smallest, sum_exactly
 from ..model import HOUR
 from ..redaction import redact
 
@@ -70,22 +70,22 @@ class ArchiveAway(ArchiveError):
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """Translate what SQLAlchemy and the drivers raise into our two kinds, once, here."""
     try:
         yield
     except DBAPIError as error:
-        raise _named(error.orig or error, is_lost=error.connection_invalidated) from error
+        raise _classify(error.orig or error, is_lost=error.connection_invalidated) from error
     except (*_DRIVER_ERRORS, sqlite3.Error) as error:
         # While connecting, asyncpg's own errors pass SQLAlchemy untouched.
-        raise _named(error) from error
+        raise _classify(error) from error
     except (NoConnection, TimeoutError, OSError) as error:
-        raise ArchiveAway(f"the archive is away: {_words(error)}") from error
+        raise ArchiveAway(f"the archive is away: {_describe(error)}") from error
     except SQLAlchemyError as error:
-        raise ArchiveError(f"the archive said: {_words(error)}") from error
+        raise ArchiveError(f"the archive said: {_describe(error)}") from error
 
 
-def _named(error: BaseException, *, is_lost: bool = False) -> ArchiveError:
+def _classify(error: BaseException, *, is_lost: bool = False) -> ArchiveError:
     sqlite, state = getattr(error, "sqlite_errorname", ""), getattr(error, "sqlstate", None) or ""
     if (
         isinstance(error, asyncpg.InterfaceError | asyncpg.InternalClientError)
@@ -93,21 +93,21 @@ def _named(error: BaseException, *, is_lost: bool = False) -> ArchiveError:
     ):
         is_lost = True
     if is_lost or sqlite.startswith(_AWAY_SQLITE) or state.startswith(_AWAY_POSTGRESQL):
-        return ArchiveAway(f"the archive is away: {_words(error)}")
-    return ArchiveError(f"the archive said: {_words(error)}")
+        return ArchiveAway(f"the archive is away: {_describe(error)}")
+    return ArchiveError(f"the archive said: {_describe(error)}")
 
 
-def _words(error: BaseException) -> str:
-    """Give what an error says in one line, without the driver's name for it and without our SQL."""
+def _describe(error: BaseException) -> str:
+    """Return what an error says in one line, without the driver's name for it and without our SQL."""
     lines = str(error).splitlines()
     said = lines[0].partition(">: ")[2] or lines[0] if lines else ""
     return said or type(error).__name__
 
 
 @asynccontextmanager
-async def connect(address: str, name: str, *, writes: bool) -> AsyncIterator[AsyncEngine]:
+async def connect_archive(address: str, name: str, *, writes: bool) -> AsyncIterator[AsyncEngine]:
     """
-    Give an engine for the database at `address`, closed at the end.
+    Return an engine for the database at `address`, closed at the end.
 
     It connects when first used. Without `writes` it makes no file and changes nothing. `name` is what
     PostgreSQL shows in `pg_stat_activity`. Raises `ArchiveError` where the address cannot be read.
@@ -115,7 +115,7 @@ async def connect(address: str, name: str, *, writes: bool) -> AsyncIterator[Asy
     url = _read_address(address)
     threads: list[Thread] = []
     is_file = url.get_backend_name() == "sqlite"
-    engine = _sqlite(url, threads, writes=writes) if is_file else _postgresql(url, name)
+    engine = _make_sqlite_engine(url, threads, writes=writes) if is_file else _make_postgresql_engine(url, name)
     try:
         yield engine
     finally:
@@ -138,9 +138,9 @@ def _read_address(address: str) -> URL:
 
 
 @asynccontextmanager
-async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """Give a connection, and commit what was done with it at the end: all, or after an error nothing."""
-    with translated():
+async def open_transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """Return a connection, and commit what was done with it at the end: all, or after an error nothing."""
+    with translate_errors():
         async with engine.begin() as connection:
             yield connection
 
@@ -149,7 +149,7 @@ def is_sqlite(engine: AsyncEngine) -> bool:
     return engine.dialect.name == "sqlite"
 
 
-def _sqlite(url: URL, threads: list[Thread], *, writes: bool) -> AsyncEngine:
+def _make_sqlite_engine(url: URL, threads: list[Thread], *, writes: bool) -> AsyncEngine:
     path = Path(unquote(url.database or "")).absolute()
     options = {"mode": "rwc" if writes else "rw"} | {name: str(value) for name, value in url.query.items()}
     file = f"file:{quote(str(path))}?{'&'.join(f'{name}={value}' for name, value in options.items())}"
@@ -163,7 +163,11 @@ def _sqlite(url: URL, threads: list[Thread], *, writes: bool) -> AsyncEngine:
             # Made anew, it would be empty, and whoever removed it by mistake could not put it back.
             raise ArchiveAway(f"the archive is away: {path} {GONE}" if was_opened else NOT_YET)
         connection = aiosqlite.connect(
-            file, uri=True, factory=_Keeping if writes else _Looking, timeout=LOCKED_SECONDS, isolation_level=None
+            file,
+            uri=True,
+            factory=_WriteConnection if writes else _ReadConnection,
+            timeout=LOCKED_SECONDS,
+            isolation_level=None,
         )
         threads[:] = [*(thread for thread in threads if thread.is_alive()), connection._thread]  # noqa: SLF001
         await connection
@@ -211,12 +215,16 @@ def _begin_immediate(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-class _Looking(sqlite3.Connection):
+class _ReadConnection(sqlite3.Connection):
     """A connection that reads, and that can compute with decimals."""
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
-        for name, aggregate in (("exact_max", _Largest), ("exact_min", _Smallest), ("exact_sum", _Sum)):
+        for name, aggregate in (
+            ("exact_max", _LargestAggregate),
+            ("exact_min", _SmallestAggregate),
+            ("exact_sum", _SumAggregate),
+        ):
             # typeshed knows aggregates of integers only.
             self.create_aggregate(name, 1, cast("Any", aggregate))
         self.create_function("part_of_hour", 1, lambda seconds: repr(seconds / HOUR), deterministic=True)
@@ -226,7 +234,7 @@ class _Looking(sqlite3.Connection):
         self.execute("PRAGMA query_only = ON")
 
 
-class _Keeping(_Looking):
+class _WriteConnection(_ReadConnection):
     """A connection that writes: what is committed is on the disk, and readers are not kept waiting."""
 
     def _configure(self) -> None:
@@ -234,7 +242,7 @@ class _Keeping(_Looking):
         self.execute("PRAGMA synchronous = FULL")
 
 
-class _Numbers:
+class _NumberAggregate:
     """Gathers the numbers of a group; SQLite calls `step` with each, and `finalize` at the end."""
 
     def __init__(self) -> None:
@@ -245,22 +253,22 @@ class _Numbers:
             self._numbers.append(number)
 
 
-class _Largest(_Numbers):
+class _LargestAggregate(_NumberAggregate):
     def finalize(self) -> str | None:
-        return largest(self._numbers) if self._numbers else None
+        return find_largest(self._numbers) if self._numbers else None
 
 
-class _Smallest(_Numbers):
+class _SmallestAggregate(_NumberAggregate):
     def finalize(self) -> str | None:
-        return smallest(self._numbers) if self._numbers else None
+        return find_smallest(self._numbers) if self._numbers else None
 
 
-class _Sum(_Numbers):
+class _SumAggregate(_NumberAggregate):
     def finalize(self) -> str | None:
-        return summed(self._numbers)
+        return sum_exactly(self._numbers)
 
 
-def _postgresql(url: URL, name: str) -> AsyncEngine:
+def _make_postgresql_engine(url: URL, name: str) -> AsyncEngine:
     engine = create_async_engine(
         url.set(drivername="postgresql+asyncpg"),
         connect_args={

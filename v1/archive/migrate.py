@@ -8,8 +8,8 @@ from alembic.config import Config
 from sqlalchemy import Connection, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from .engine import is_sqlite, transaction
-from .revisions import REVISIONS, held_revision, judge, revision
+from .engine import is_sqlite, open_transaction
+from .revisions import REVISIONS, check_revision, held_revision, read_revision
 from .schema import SCHEMA_TABLE, candles, top, top_coins
 
 MIGRATIONS = Path(__file__).with_name("migrations")
@@ -23,16 +23,16 @@ async def migrate(engine: AsyncEngine) -> None:
 
     Raises `ArchiveError` where a newer version of this code has changed them.
     """
-    async with transaction(engine) as connection:
+    async with open_transaction(engine) as connection:
         if not is_sqlite(engine):
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
-        held = await revision(connection)
+        held = await read_revision(connection)
         if held == REVISIONS[-1]:
             # What may only be read is better known now than when the first hour is over.
             await connection.execute(update(held_revision).values(version_num=held_revision.c.version_num))
             return
         if held is not None and held not in REVISIONS:
-            judge(held)
+            check_revision(held)
         await connection.run_sync(_upgrade)
 
 

@@ -22,7 +22,7 @@ class Month(NamedTuple):
 
     @property
     def table(self) -> str:
-        """Give the partition's name."""
+        """Return the partition's name."""
         return f"{candles.name}_{self.year:04}_{self.number:02}"
 
     @property
@@ -30,20 +30,20 @@ class Month(NamedTuple):
         return int(datetime(self.year, self.number, 1, tzinfo=UTC).timestamp())
 
     @property
-    def following(self) -> "Month":
+    def next_month(self) -> "Month":
         return Month(self.year + self.number // 12, self.number % 12 + 1)
 
     @property
     def end(self) -> int:
-        return self.following.start
+        return self.next_month.start
 
 
-def month_of(second: int) -> Month:
+def find_month(second: int) -> Month:
     at = datetime.fromtimestamp(second, UTC)
     return Month(at.year, at.month)
 
 
-async def make(connection: AsyncConnection, months: Iterable[Month]) -> None:
+async def make_partitions(connection: AsyncConnection, months: Iterable[Month]) -> None:
     """Make the partitions of some months where they are not there yet."""
     held = set(await connection.scalars(_PARTITIONS, {"of": candles.name}))
     for month in sorted(months):
@@ -56,7 +56,7 @@ async def make(connection: AsyncConnection, months: Iterable[Month]) -> None:
             )
 
 
-async def drop(connection: AsyncConnection, before: int) -> None:
+async def drop_partitions(connection: AsyncConnection, before: int) -> None:
     """Let go of the partitions that hold nothing from `before` on, each in an instant."""
     for table in await connection.scalars(_PARTITIONS, {"of": candles.name}):
         year, number = map(int, table.removeprefix(f"{candles.name}_").split("_"))

@@ -13,19 +13,19 @@ held_revision = table(SCHEMA_TABLE, column("version_num", Text))
 """Alembic's own table, of one row."""
 
 
-async def revision(connection: AsyncConnection) -> str | None:
-    """Give the state that the schema is in; `None` where there is none yet."""
-    return await connection.run_sync(_revision)
+async def read_revision(connection: AsyncConnection) -> str | None:
+    """Return the state that the schema is in; `None` where there is none yet."""
+    return await connection.run_sync(_read_revision)
 
 
-def _revision(connection: Connection) -> str | None:
+def _read_revision(connection: Connection) -> str | None:
     # Asked for first, because in PostgreSQL a failed question would end the transaction.
     return (
         connection.scalar(select(held_revision.c.version_num)) if inspect(connection).has_table(SCHEMA_TABLE) else None
     )
 
 
-def judge(held: str | None) -> None:
+def check_revision(held: str | None) -> None:
     """Raise what is to be said where the schema is not this code's: `ArchiveAway` if that will change by itself."""
     if held == REVISIONS[-1]:
         return

@@ -38,7 +38,7 @@ VERSION = str(__package__).partition(".")[0]
 SCHEMA_TABLE = f"{VERSION}_schema"
 
 
-class Exact(TypeDecorator[str]):
+class ExactDecimal(TypeDecorator[str]):
     """A decimal number that goes in and comes out as its text, digit for digit."""
 
     impl = Text
@@ -56,14 +56,14 @@ candles = Table(
     metadata,
     Column("metric", Text, primary_key=True),
     Column("start", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
-    Column("open", Exact, nullable=False),
-    Column("high", Exact, nullable=False),
-    Column("low", Exact, nullable=False),
-    Column("close", Exact, nullable=False),
-    Column("total", Exact),
-    Column("mean", Exact),
-    Column("latest", Exact, nullable=False),
-    Column("volume", Exact),
+    Column("open", ExactDecimal, nullable=False),
+    Column("high", ExactDecimal, nullable=False),
+    Column("low", ExactDecimal, nullable=False),
+    Column("close", ExactDecimal, nullable=False),
+    Column("total", ExactDecimal),
+    Column("mean", ExactDecimal),
+    Column("latest", ExactDecimal, nullable=False),
+    Column("volume", ExactDecimal),
     Column("samples", Integer, nullable=False),
     Column("covered", Integer, nullable=False),
     Column("source", Text, nullable=False),
@@ -92,8 +92,8 @@ top_coins = Table(
     Column("cmc_id", Integer),
     Column("symbol", Text, nullable=False),
     Column("name", Text, nullable=False),
-    Column("price_usd", Exact),
-    Column("volume_24h_usd", Exact, nullable=False),
+    Column("price_usd", ExactDecimal),
+    Column("volume_24h_usd", ExactDecimal, nullable=False),
     Column("price_time", BigInteger().with_variant(Integer, "sqlite")),
     sqlite_with_rowid=False,
 )

@@ -7,10 +7,10 @@ from sqlalchemy import delete, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from ..decimals import plain
+from ..decimals import remove_exponent
 from ..model import HOUR
-from ..toplist import About, Coin, Snapshot
-from .engine import is_sqlite, transaction
+from ..toplist import ListOrigin, TopCoin, TopList
+from .engine import is_sqlite, open_transaction
 from .migrate import migrate
 from .reader import ArchiveReader
 from .schema import top, top_coins
@@ -19,7 +19,7 @@ _SAID = ("rank", "symbol", "name", "price_usd", "volume_24h_usd", "price_time")
 _COIN = [top_coins.c.cmc_id.label("id"), *[top_coins.c[name] for name in _SAID]]
 
 
-class Hours(NamedTuple):
+class HourRange(NamedTuple):
     """From which hour to which there are top lists."""
 
     oldest: int
@@ -29,8 +29,8 @@ class Hours(NamedTuple):
 class TopArchiveReader(ArchiveReader):
     """Asks for the top lists of full hours. Each method raises what an `ArchiveReader`'s does."""
 
-    async def top_list(self, minute: int) -> Snapshot | None:
-        """Give the top list of the newest full hour at or before `minute`, and less than an hour before it."""
+    async def read_top_list(self, minute: int) -> TopList | None:
+        """Return the top list of the newest full hour at or before `minute`, and less than an hour before it."""
         asked = select(top).where(top.c.hour <= minute, top.c.hour > minute - HOUR).order_by(top.c.hour.desc()).limit(1)
         async with self._connection() as connection:
             found = (await connection.execute(asked)).one_or_none()
@@ -39,18 +39,18 @@ class TopArchiveReader(ArchiveReader):
             rows = await connection.execute(
                 select(*_COIN).where(top_coins.c.hour == found.hour).order_by(top_coins.c.rank)
             )
-            prices, ranks = (About(**json.loads(each)) for each in (found.prices, found.ranks))
-            coins = [Coin(**row, volume_time=ranks.at) for row in rows.mappings()]
-            return Snapshot(found.at, coins, prices, ranks, found.margin)
+            prices, ranks = (ListOrigin(**json.loads(each)) for each in (found.prices, found.ranks))
+            coins = [TopCoin(**row, volume_time=ranks.at) for row in rows.mappings()]
+            return TopList(found.at, coins, prices, ranks, found.margin)
 
-    async def top_span(self) -> Hours | None:
-        """Give the oldest and the newest hour that have a top list."""
+    async def read_top_range(self) -> HourRange | None:
+        """Return the oldest and the newest hour that have a top list."""
         async with self._connection() as connection:
             oldest, newest = (await connection.execute(select(func.min(top.c.hour), func.max(top.c.hour)))).one()
-            return None if oldest is None else Hours(oldest, newest)
+            return None if oldest is None else HourRange(oldest, newest)
 
-    async def top_hours(self, since: int) -> set[int]:
-        """Give the hours from `since` on that have a top list."""
+    async def read_top_hours(self, since: int) -> set[int]:
+        """Return the hours from `since` on that have a top list."""
         async with self._connection() as connection:
             return set(await connection.scalars(select(top.c.hour).where(top.c.hour >= since)))
 
@@ -66,12 +66,12 @@ class TopArchiveWriter(TopArchiveReader):
         """Make the tables, or bring them up to this code's; see `ArchiveWriter.open`."""
         await migrate(self._engine)
 
-    async def write(self, hour: int, snapshot: Snapshot) -> bool:
-        """Keep the top list of a full hour, and tell whether it was the first: an hour that is there stays as it is."""
+    async def write(self, hour: int, snapshot: TopList) -> bool:
+        """Keep the top list of a full hour, and return whether it was the first: an hour that is there stays as it is."""
         head = {"hour": hour, "at": snapshot.at, "margin": snapshot.margin}
         about = {"prices": json.dumps(snapshot.prices._asdict()), "ranks": json.dumps(snapshot.ranks._asdict())}
-        rows = [_row(hour, coin) for coin in snapshot.coins]
-        async with transaction(self._engine) as connection:
+        rows = [_make_row(hour, coin) for coin in snapshot.coins]
+        async with open_transaction(self._engine) as connection:
             added = await connection.execute(self._insert(top).values(head | about).on_conflict_do_nothing())
             if not added.rowcount:
                 return False
@@ -81,18 +81,18 @@ class TopArchiveWriter(TopArchiveReader):
 
     async def trim(self, before: int) -> None:
         """Let go of every hour before `before`."""
-        async with transaction(self._engine) as connection:
+        async with open_transaction(self._engine) as connection:
             for table in (top, top_coins):
                 await connection.execute(delete(table).where(table.c.hour < before))
 
     async def drop_future(self, now: int) -> int:
         """Drop the hours that begin after `now`, and return how many there were."""
-        async with transaction(self._engine) as connection:
+        async with open_transaction(self._engine) as connection:
             await connection.execute(delete(top_coins).where(top_coins.c.hour > now))
             return (await connection.execute(delete(top).where(top.c.hour > now))).rowcount
 
 
-def _row(hour: int, coin: Coin) -> dict[str, object]:
+def _make_row(hour: int, coin: TopCoin) -> dict[str, object]:
     # PostgreSQL would write an exponent out by itself, and both databases are to say the same.
     return {
         "hour": hour,
@@ -100,7 +100,7 @@ def _row(hour: int, coin: Coin) -> dict[str, object]:
         "cmc_id": coin.id,
         "symbol": coin.symbol,
         "name": coin.name,
-        "price_usd": None if coin.price_usd is None else plain(coin.price_usd),
-        "volume_24h_usd": plain(coin.volume_24h_usd),
+        "price_usd": None if coin.price_usd is None else remove_exponent(coin.price_usd),
+        "volume_24h_usd": remove_exponent(coin.volume_24h_usd),
         "price_time": coin.price_time,
     }

@@ -27,7 +27,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from ..candles import HourCandle
 from ..model import HOUR
 from . import months
-from .engine import is_sqlite, transaction
+from .engine import is_sqlite, open_transaction
 from .migrate import LOCK, migrate
 from .reader import ArchiveReader
 from .schema import candles
@@ -61,7 +61,7 @@ class ArchiveWriter(ArchiveReader):
 
     async def write(self, hours: Sequence[HourCandle]) -> int:
         """
-        Write hours, each metric and hour once among them, and give how many rows that changed.
+        Write hours, each metric and hour once among them, and return how many rows that changed.
 
         A row that is there stays where it knows more: more of the hour, more samples, or a volume. One that
         says the same stays as it is; else it is replaced, with the next revision.
@@ -70,40 +70,40 @@ class ArchiveWriter(ArchiveReader):
             return 0
         rows = await asyncio.to_thread(_json, hours)
         statement = _upsert(sqlite) if is_sqlite(self._engine) else _upsert(postgresql)
-        async with transaction(self._engine) as connection:
-            made = await self._made(connection, {months.month_of(hour.start) for hour in hours})
+        async with open_transaction(self._engine) as connection:
+            made = await self._ensure_partitions(connection, {months.find_month(hour.start) for hour in hours})
             changed = (await connection.execute(statement, {"rows": rows})).rowcount
         self._months |= made
         return changed
 
     async def prepare(self, at: int) -> None:
         """Make the partitions of this month and the next, so that no hour has to wait for its own."""
-        month = months.month_of(at)
-        if is_sqlite(self._engine) or {month, month.following} <= self._months:
+        month = months.find_month(at)
+        if is_sqlite(self._engine) or {month, month.next_month} <= self._months:
             return
-        async with transaction(self._engine) as connection:
-            made = await self._made(connection, {month, month.following})
+        async with open_transaction(self._engine) as connection:
+            made = await self._ensure_partitions(connection, {month, month.next_month})
         self._months |= made
 
     async def trim(self, before: int) -> None:
         """Let go of every hour that starts before `before`."""
-        async with transaction(self._engine) as connection:
+        async with open_transaction(self._engine) as connection:
             if not is_sqlite(self._engine):
-                await months.drop(connection, before)
+                await months.drop_partitions(connection, before)
             await connection.execute(delete(candles).where(candles.c.start < before))
         self._months = {month for month in self._months if month.end > before}
 
     async def drop_future(self, now: int) -> int:
         """Drop every hour that was not over at `now`, which only a clock that was wrong can have closed; return how many."""
-        async with transaction(self._engine) as connection:
+        async with open_transaction(self._engine) as connection:
             return (await connection.execute(delete(candles).where(candles.c.start > now - HOUR))).rowcount
 
-    async def _made(self, connection: AsyncConnection, needed: set[months.Month]) -> set[months.Month]:
-        """See that some months have a partition, and give them."""
+    async def _ensure_partitions(self, connection: AsyncConnection, needed: set[months.Month]) -> set[months.Month]:
+        """See that some months have a partition, and return them."""
         if not is_sqlite(self._engine) and not needed <= self._months:
             # Alone, because of two that make the same one at once the second fails.
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
-            await months.make(connection, needed)
+            await months.make_partitions(connection, needed)
         return needed
 
 
@@ -120,7 +120,7 @@ def _upsert(dialect: Any) -> Any:
         index_elements=["metric", "start"],
         set_={each.name: come[each.name] for each in _SAYS}
         | {"closed_at": come.closed_at, "revision": candles.c.revision + 1},
-        where=and_(_knows_as_much(come), _says_something_else(come)),
+        where=and_(_is_as_complete(come), _is_different(come)),
     )
 
 
@@ -137,7 +137,7 @@ def _rows_of_sqlite() -> Select[Any]:
     return select(*[func.json_extract(rows.c.value, f"$.{each.name}") for each in _COLUMNS]).where(true())
 
 
-def _knows_as_much(come: Any) -> ColumnElement[bool]:
+def _is_as_complete(come: Any) -> ColumnElement[bool]:
     """Tell of a new row that it replaces nothing better: an hour in Redis is trimmed when its day is over."""
     held = candles.c
     fuller = come.covered > held.covered
@@ -145,6 +145,6 @@ def _knows_as_much(come: Any) -> ColumnElement[bool]:
     return and_(or_(fuller, as_full), or_(come.volume.is_not(None), held.volume.is_(None)))
 
 
-def _says_something_else(come: Any) -> ColumnElement[bool]:
+def _is_different(come: Any) -> ColumnElement[bool]:
     """Compare digits, not numbers: to PostgreSQL 1.5 and 1.50 are the same."""
     return or_(*[cast(candles.c[each.name], Text).is_distinct_from(cast(come[each.name], Text)) for each in _SAYS])

@@ -1,19 +1,19 @@
 """Rules tried on history: what they would have said, and how often, before anybody is told. Pure."""
 
-from .play import NeverOn, Played, Tick, Trial, play, ticks_of
-from .report import CLOCK_UNKNOWN, RANK_OF_PART, report
-from .sweep import Variant, variants
+from .play import BacktestInput, BacktestResult, RulesNeverActive, Tick, make_ticks, play
+from .report import CLOCK_UNKNOWN, RANK_OF_PART, make_report
+from .sweep import Variant, make_variants
 
 __all__ = [
     "CLOCK_UNKNOWN",
     "RANK_OF_PART",
-    "NeverOn",
-    "Played",
+    "BacktestInput",
+    "BacktestResult",
+    "RulesNeverActive",
     "Tick",
-    "Trial",
     "Variant",
+    "make_report",
+    "make_ticks",
+    "make_variants",
     "play",
-    "report",
-    "ticks_of",
-    "variants",
 ]

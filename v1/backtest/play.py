@@ -5,22 +5,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from ..market import moved_on
-from ..memory import Memory
+from ..market import advance_all
+from ..memory import MemoryStore
 from ..model import HOUR, Metric, Reading, Sample
-from ..ranks import score_one, standings
-from ..records import Heard
-from ..rules import Alert, Engine, Judged, Market, Rule, Said, Silence, with_states
-from ..rules.phases import Phase, State
+from ..ranks import collect_rank_inputs, rank_one
+from ..records import SourceReading
+from ..rules import Alert, Evaluation, Rule, RuleEngine, Silence, SubjectResult, TickContext, attach_states
+from ..rules.phases import Phase, RuleState
 
 FLAP_SECONDS = HOUR
 """Who fires again so soon after it was over has flapped."""
 
-Tick = tuple[int, Mapping[Metric, Heard]]
+Tick = tuple[int, Mapping[Metric, SourceReading]]
 Subject = TypeVar("Subject", bound=str)
 
 
-class Trial(NamedTuple):
+class BacktestInput(NamedTuple):
     """What is tried."""
 
     rules: Sequence[Rule]
@@ -37,7 +37,7 @@ class Trial(NamedTuple):
         return self.start is None or at >= self.start
 
 
-class NeverOn(Exception):
+class RulesNeverActive(Exception):
     """The last tick was before the first at which the rules were to be on: that they say nothing says nothing."""
 
     def __init__(self, start: int, last: int) -> None:
@@ -46,7 +46,7 @@ class NeverOn(Exception):
         self.last = last
 
 
-class Played(NamedTuple):
+class BacktestResult(NamedTuple):
     """What came of it."""
 
     alerts: Sequence[Alert]
@@ -63,15 +63,15 @@ class Played(NamedTuple):
 
 
 def play(
-    ticks: Iterable[Tick], trial: Trial, more: Sequence[Rule] = (), seen: Callable[[int], None] = lambda _: None
-) -> Played:
+    ticks: Iterable[Tick], trial: BacktestInput, more: Sequence[Rule] = (), seen: Callable[[int], None] = lambda _: None
+) -> BacktestResult:
     """
     Play ticks, oldest first. Rules in `more` are judged beside those of the trial.
 
     `seen` is told of every tick when it is over; what it raises ends the play. Raises `NeverOn`.
     """
-    engine = Engine([*trial.rules, *more], trial.silences, trial.interval)
-    memory, firing = Memory(), _Firing()
+    engine = RuleEngine([*trial.rules, *more], trial.silences, trial.interval)
+    memory, firing = MemoryStore(), _FiringCounter()
     alerts: list[Alert] = []
     metrics: set[Metric] = set()
     samples, first, last = 0, None, None
@@ -80,38 +80,40 @@ def play(
             break
         judged = _tick(at, heard, memory, engine, trial)
         if trial.is_on(at):
-            alerts += sorted(judged.alerts(), key=lambda alert: alert.id)
-            firing.see(at, judged)
+            alerts += sorted(judged.list_alerts(), key=lambda alert: alert.id)
+            firing.count(at, judged)
         metrics |= heard.keys()
         samples += len(heard)
         first, last = at if first is None else first, at
         seen(at)
     if trial.start is not None and last is not None and last < trial.start:
-        raise NeverOn(trial.start, last)
-    return Played(alerts, firing.fires, firing.flaps, frozenset(metrics), samples, first, last)
+        raise RulesNeverActive(trial.start, last)
+    return BacktestResult(alerts, firing.fires, firing.flaps, frozenset(metrics), samples, first, last)
 
 
-def _tick(at: int, heard: Mapping[Metric, Heard], memory: Memory, rules: Engine, trial: Trial) -> Judged:
+def _tick(
+    at: int, heard: Mapping[Metric, SourceReading], memory: MemoryStore, rules: RuleEngine, trial: BacktestInput
+) -> Evaluation:
     """Do what a live tick does; ranks are counted only where a rule asks for them."""
-    metrics = sorted(memory.known | heard.keys())
-    steps = moved_on(at, metrics, heard, memory.found(at, metrics, rules.look))
-    ranked = partial(score_one, standings(steps) if trial.is_whole else ())
-    judged = rules.judge(Market(at, steps, ranked, memory.outages))
+    metrics = sorted(memory.known_metrics | heard.keys())
+    steps = advance_all(at, metrics, heard, memory.read_states(at, metrics, rules.make_lookback))
+    ranked = partial(rank_one, collect_rank_inputs(steps) if trial.is_whole else ())
+    judged = rules.evaluate(TickContext(at, steps, ranked, memory.outages))
     # What held before the rules are on has held all the same: a rule with `for` needs to know since when.
-    judged = judged if trial.is_on(at) else Judged(_untold(judged.metrics), _untold(judged.sources))
-    memory.commit(at, with_states(steps, judged), judged)
+    judged = judged if trial.is_on(at) else Evaluation(_untold(judged.metrics), _untold(judged.sources))
+    memory.commit(at, attach_states(steps, judged), judged)
     return judged
 
 
-def _untold(judged: Mapping[Subject, Said]) -> dict[Subject, Said]:
+def _untold(judged: Mapping[Subject, SubjectResult]) -> dict[Subject, SubjectResult]:
     """Return where the rules stand at each subject if nobody was ever told."""
     return {
-        subject: Said({rule: State(state.phase, state.since) for rule, state in said.states.items()})
+        subject: SubjectResult({rule: RuleState(state.phase, state.since) for rule, state in said.states.items()})
         for subject, said in judged.items()
     }
 
 
-class _Firing:
+class _FiringCounter:
     """Counts how often rules begin to fire, be it told or not."""
 
     def __init__(self) -> None:
@@ -120,7 +122,7 @@ class _Firing:
         self._now: set[tuple[str, str]] = set()
         self._over: dict[tuple[str, str], int] = {}
 
-    def see(self, at: int, judged: Judged) -> None:
+    def count(self, at: int, judged: Evaluation) -> None:
         now = {
             (rule, subject)
             for of_subjects in (judged.metrics, judged.sources)
@@ -135,21 +137,21 @@ class _Firing:
         self._now = now
 
 
-def ticks_of(
+def make_ticks(
     samples: Mapping[Metric, Sequence[Sample]], sources: Mapping[Metric, str], interval: int, until: int
 ) -> Iterator[Tick]:
     """
-    Give the ticks that kept samples came at, from the first one to `until`, also those without a sample.
+    Return the ticks that kept samples came at, from the first one to `until`, also those without a sample.
 
     A sample tells neither its source nor the provider's time: the first is taken from `sources`, the other is unknown.
     """
-    at_tick: dict[int, dict[Metric, Heard]] = {}
+    at_tick: dict[int, dict[Metric, SourceReading]] = {}
     for metric, those in samples.items():
         for sample in those:
             price, volume, percentage, absolute, traded, _ = sample.values
             if price is not None:
                 reading = Reading(price, volume, percentage, absolute, traded)
-                at_tick.setdefault(sample.tick, {})[metric] = Heard(reading, sources[metric])
+                at_tick.setdefault(sample.tick, {})[metric] = SourceReading(reading, sources[metric])
     # Samples that were taken at another interval may lie beside the grid.
     grid = range(-(-min(at_tick, default=until + 1) // interval) * interval, until + 1, interval)
     for at in sorted({*grid, *at_tick}):

@@ -7,8 +7,8 @@ from typing import Any
 
 from ..model import DAY
 from ..rules import Alert, Kind, Rule
-from ..rules.text import digest, digest_id, is_in_digest, single
-from .play import Played, Trial
+from ..rules.text import is_in_digest, make_digest_id, write_digest, write_single
+from .play import BacktestInput, BacktestResult
 from .sweep import Variant
 
 MOST_LISTED = 1000
@@ -25,17 +25,17 @@ DIGESTS_FEWER = (
 RANK_OF_PART = "only the metrics that the rules watch were played: ranks are not known"
 
 
-def report(
-    played: Played,
-    trial: Trial,
+def make_report(
+    played: BacktestResult,
+    trial: BacktestInput,
     variants: Sequence[Variant] = (),
     notes: Iterable[str] = (),
     most_listed: int = MOST_LISTED,
 ) -> dict[str, Any]:
-    """Give all that is to tell, as a document."""
+    """Return all that is to tell, as a document."""
     own = {rule.id for rule in trial.rules}
     alerts = [alert for alert in played.alerts if alert.rule in own]
-    sent = messages(alerts, trial.interval)
+    sent = make_messages(alerts, trial.interval)
     by_rule = {rule.id: [alert for alert in alerts if alert.rule == rule.id] for rule in trial.rules}
     return {
         "interval": trial.interval,
@@ -43,16 +43,16 @@ def report(
         "to": played.last,
         "metrics": len(played.metrics),
         "samples": played.samples,
-        "warm_up": _warm_up(played, trial),
+        "warm_up": _report_warm_up(played, trial),
         "notes": [*notes, *_matching_none(trial.rules, played)],
-        "rules": [_of_rule(rule, by_rule[rule.id], played, variants) for rule in trial.rules],
+        "rules": [_report_rule(rule, by_rule[rule.id], played, variants) for rule in trial.rules],
         "messages": sent[:most_listed],
         "alerts": [alert._asdict() for alert in alerts[:most_listed]],
         "left_out": max(0, len(alerts) - most_listed),
     }
 
 
-def _matching_none(rules: Sequence[Rule], played: Played) -> list[str]:
+def _matching_none(rules: Sequence[Rule], played: BacktestResult) -> list[str]:
     """Say which rules watch nothing: that they are silent says nothing."""
     there = f"none of the {len(played.metrics)} that were played" if played.metrics else "for there is no sample"
     return [
@@ -62,18 +62,18 @@ def _matching_none(rules: Sequence[Rule], played: Played) -> list[str]:
     ]
 
 
-def messages(alerts: Iterable[Alert], interval: int) -> list[dict[str, Any]]:
-    """Give what would have been sent, oldest first: one message for each alert, or one for too many at once."""
+def make_messages(alerts: Iterable[Alert], interval: int) -> list[dict[str, Any]]:
+    """Return what would have been sent, oldest first: one message for each alert, or one for too many at once."""
     made = []
-    aloud = sorted((alert for alert in alerts if alert.quiet is None), key=_tick_and_rule)
+    aloud = sorted((alert for alert in alerts if alert.suppressed_by is None), key=_tick_and_rule)
     for (at, rule), those in groupby(aloud, key=_tick_and_rule):
         together = [*those]
         is_digest = is_in_digest(together[0])
         for parcel in [together] if is_digest else [[alert] for alert in together]:
-            written = digest(parcel, interval) if is_digest else single(parcel[0], interval)
+            written = write_digest(parcel, interval) if is_digest else write_single(parcel[0], interval)
             made.append(
                 {
-                    "id": digest_id(rule, at) if is_digest else parcel[0].id,
+                    "id": make_digest_id(rule, at) if is_digest else parcel[0].id,
                     "at": at,
                     "rule": rule,
                     "alerts": len(parcel),
@@ -88,29 +88,31 @@ def _tick_and_rule(alert: Alert) -> tuple[int, str]:
     return alert.at, alert.rule
 
 
-def _number_of_messages(alerts: Iterable[Alert]) -> int:
+def _count_messages(alerts: Iterable[Alert]) -> int:
     """Count what `messages` gives, without its texts."""
-    aloud = [alert for alert in alerts if alert.quiet is None]
+    aloud = [alert for alert in alerts if alert.suppressed_by is None]
     digests = {_tick_and_rule(alert) for alert in aloud if is_in_digest(alert)}
     return len(digests) + sum(not is_in_digest(alert) for alert in aloud)
 
 
-def _of_rule(rule: Rule, alerts: Sequence[Alert], played: Played, variants: Sequence[Variant]) -> dict[str, Any]:
+def _report_rule(
+    rule: Rule, alerts: Sequence[Alert], played: BacktestResult, variants: Sequence[Variant]
+) -> dict[str, Any]:
     return {
         "rule": rule.id,
         "matches": sum(rule.matches(metric) for metric in played.metrics),
         "fires": played.fires[rule.id],
         "flaps": played.flaps[rule.id],
         "alerts": len(alerts),
-        "quiet": sum(alert.quiet is not None for alert in alerts),
-        "messages": _number_of_messages(alerts),
+        "quiet": sum(alert.suppressed_by is not None for alert in alerts),
+        "messages": _count_messages(alerts),
         "by_metric": dict(Counter(alert.metric for alert in alerts).most_common()),
-        "sweep": _swept(rule, played, variants),
+        "sweep": _report_sweep(rule, played, variants),
     }
 
 
-def _swept(rule: Rule, played: Played, variants: Sequence[Variant]) -> dict[str, Any] | None:
-    """Give a table: for each main number and cooldown, how many alerts and messages there would have been."""
+def _report_sweep(rule: Rule, played: BacktestResult, variants: Sequence[Variant]) -> dict[str, Any] | None:
+    """Return a table: for each main number and cooldown, how many alerts and messages there would have been."""
     mine = [variant for variant in variants if variant.of == rule.id]
     if not mine:
         return None
@@ -124,7 +126,7 @@ def _swept(rule: Rule, played: Played, variants: Sequence[Variant]) -> dict[str,
             field: variant.number,
             "cooldown": variant.cooldown,
             "alerts": len(said[variant.rule.id]),
-            "messages": _number_of_messages(said[variant.rule.id]),
+            "messages": _count_messages(said[variant.rule.id]),
         }
         for variant in mine
     ]
@@ -140,9 +142,9 @@ def _why_more(field: str, cells: Sequence[Mapping[str, Any]]) -> str | None:
     return "; ".join(sorted(found)) or None
 
 
-def _warm_up(played: Played, trial: Trial) -> dict[str, Any] | None:
+def _report_warm_up(played: BacktestResult, trial: BacktestInput) -> dict[str, Any] | None:
     """Say until when windows were not full, and holds not whole: what was before the first tick is not known."""
-    longest = max((_window(rule) + rule.for_ for rule in trial.rules if rule.enabled), default=0)
+    longest = max((_find_window(rule) + rule.for_ for rule in trial.rules if rule.enabled), default=0)
     if played.first is None or (trial.start or 0) >= played.first + longest or not longest:
         return None
     return {
@@ -152,8 +154,8 @@ def _warm_up(played: Played, trial: Trial) -> dict[str, Any] | None:
     }
 
 
-def _window(rule: Rule) -> int:
-    """Give how many seconds before a tick a rule looks back on."""
+def _find_window(rule: Rule) -> int:
+    """Return how many seconds before a tick a rule looks back on."""
     if rule.kind in (Kind.DEVIATION, Kind.RANK):
         return DAY
     return rule.window if rule.kind in (Kind.RATIO, Kind.CHANGE, Kind.FROZEN) else 0

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
-from ..decimals import Number, parse, text
+from ..decimals import Number, format_decimal, parse_decimal
 from ..model import HOUR, MINUTE
 from ..rules import Kind, Rule
 
@@ -33,29 +33,29 @@ class Variant(NamedTuple):
     cooldown: int
 
 
-def variants(rules: Sequence[Rule], interval: int) -> list[Variant]:
-    """Give every variant of every rule; the rule itself is among them."""
-    return [variant for rule in rules for variant in _variants(rule, interval)]
+def make_variants(rules: Sequence[Rule], interval: int) -> list[Variant]:
+    """Return every variant of every rule; the rule itself is among them."""
+    return [variant for rule in rules for variant in _make_variants_of(rule, interval)]
 
 
-def _variants(rule: Rule, interval: int) -> list[Variant]:
-    field, numbers = _numbers(rule)
+def _make_variants_of(rule: Rule, interval: int) -> list[Variant]:
+    field, numbers = _list_numbers(rule)
     made = []
     for number in numbers:
         for cooldown in sorted({*COOLDOWNS, rule.cooldown}):
             # No rule has such an id, so these come into nobody's way.
             changed = {"id": f"{rule.id}~{number}~{cooldown}", field: number, "cooldown": cooldown}
             other = rule.model_copy(update=changed)
-            if field != "window" or other.least(interval) <= other.fits(interval):
+            if field != "window" or other.find_min_samples(interval) <= other.count_fitting_samples(interval):
                 made.append(Variant(other, rule.id, field, number, cooldown))
     return made
 
 
-def _numbers(rule: Rule) -> tuple[str, Sequence[str | int]]:
+def _list_numbers(rule: Rule) -> tuple[str, Sequence[str | int]]:
     if rule.kind is Kind.THRESHOLD:
         field = "above" if rule.above is not None else "below"
-        units, places = parse(getattr(rule, field))
-        parts = [_shortest((units * part, places + finer)) for part, finer in _OF_BOUND]
+        units, places = parse_decimal(getattr(rule, field))
+        parts = [_format_shortest((units * part, places + finer)) for part, finer in _OF_BOUND]
         return field, [*dict.fromkeys(parts)]  # those of zero are all the same
     field, numbers = _TRIED[rule.kind]
     own = getattr(rule, field)
@@ -63,6 +63,6 @@ def _numbers(rule: Rule) -> tuple[str, Sequence[str | int]]:
     return field, [number for _, number in sorted(known.items())]
 
 
-def _shortest(number: Number) -> str:
-    written = text(number)
+def _format_shortest(number: Number) -> str:
+    written = format_decimal(number)
     return written.rstrip("0").rstrip(".") if "." in written else written

@@ -13,10 +13,10 @@ from contextlib import suppress
 from math import ceil
 from threading import Thread
 
-from ..rules import NotAccepted
+from ..rules import InvalidDocument
 from ..store import StoreAway
-from .job import MEGABYTE, Job, Outcome, accept_less, read_job
-from .played import backtest
+from .job import MEGABYTE, ExitCode, Job, accept_less, read_job
+from .played import run_backtest
 
 NICENESS = 10
 _SPARE_SECONDS = 5
@@ -33,17 +33,17 @@ def main() -> int:
     return outcome
 
 
-def _outcome(job: Job) -> tuple[Outcome, str]:
+def _outcome(job: Job) -> tuple[ExitCode, str]:
     try:
-        return Outcome.DONE, asyncio.run(backtest(job))
-    except NotAccepted as error:
-        return Outcome.REFUSED, json.dumps([[field, str(value), accepted] for field, value, accepted in error.errors])
+        return ExitCode.DONE, asyncio.run(run_backtest(job))
+    except InvalidDocument as error:
+        return ExitCode.REFUSED, json.dumps([[field, str(value), accepted] for field, value, accepted in error.errors])
     except StoreAway as error:
-        return Outcome.AWAY, str(error)
+        return ExitCode.AWAY, str(error)
     except MemoryError:
         pass  # what filled the memory is let go of before anything is written
     accepted = accept_less(f"{job.most_bytes // MEGABYTE} MB of memory")
-    return Outcome.REFUSED, json.dumps([["rules", f"{len(job.rules)} rules", accepted]])
+    return ExitCode.REFUSED, json.dumps([["rules", f"{len(job.rules)} rules", accepted]])
 
 
 def _bound(job: Job) -> None:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 MEGABYTE = 1024**2
 
 
-class Outcome(IntEnum):
+class ExitCode(IntEnum):
     """The exit code of the process."""
 
     DONE = 0

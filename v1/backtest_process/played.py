@@ -4,55 +4,64 @@ import time
 from collections.abc import Callable
 
 from .. import exact
-from ..backtest import CLOCK_UNKNOWN, RANK_OF_PART, NeverOn, Trial, play, report, ticks_of, variants
+from ..backtest import (
+    CLOCK_UNKNOWN,
+    RANK_OF_PART,
+    BacktestInput,
+    RulesNeverActive,
+    make_report,
+    make_ticks,
+    make_variants,
+    play,
+)
 from ..model import Metric
-from ..rules import Kind, NotAccepted, Rule, parse_rule
-from ..rules.book import read_book
-from ..store import Kept, Reader, Shelf, TooMuch, connect, kept_day
+from ..rules import InvalidDocument, Kind, Rule, parse_rule
+from ..rules.book import read_rule_set
+from ..store import KeptDay, Reader, RuleStore, TooManySamples, connect, read_kept_day
 from .job import Job, accept_less
 
 
-class TooLong(Exception):
+class BacktestTooLong(Exception):
     """It takes longer than anybody waits."""
 
 
-async def backtest(job: Job) -> str:
+async def run_backtest(job: Job) -> str:
     """Return the answer. Raises `NotAccepted` where it is too much, and `StoreAway`."""
     rules = [parse_rule(document, job.interval) for document in job.rules]
     check = _deadline(job.most_seconds)
     try:
         async with connect(job.redis, "backtest") as redis:
-            kept, is_whole = await _kept(Reader(redis), rules, job.most_samples)
-            silences = [*read_book((await Shelf(redis).shelved()).written, job.interval).silences.values()]
-        trial = Trial(rules, silences, job.interval, job.start, job.end, is_whole)
-        return _played(trial, kept, job, check)
-    except NeverOn as error:
+            kept, is_whole = await _read_day(Reader(redis), rules, job.most_samples)
+            silences = [*read_rule_set((await RuleStore(redis).read_rules()).written, job.interval).silences.values()]
+        trial = BacktestInput(rules, silences, job.interval, job.start, job.end, is_whole)
+        return _play(trial, kept, job, check)
+    except RulesNeverActive as error:
         accepted = f"a tick that is played: {error.last} or before"
-        raise NotAccepted([("from", error.start, accepted)]) from error
-    except TooLong as error:
+        raise InvalidDocument([("from", error.start, accepted)]) from error
+    except BacktestTooLong as error:
         raise _too_much(f"{len(rules)} rules", f"{job.most_seconds:g} seconds") from error
 
 
-async def _kept(reader: Reader, rules: list[Rule], most: int) -> tuple[Kept, bool]:
+async def _read_day(reader: Reader, rules: list[Rule], most: int) -> tuple[KeptDay, bool]:
     """Read the day of all metrics, or where those are too many, of those that the rules watch; tell which."""
 
     def is_watched(metric: Metric) -> bool:
         return any(rule.matches(metric) for rule in rules)
 
     try:
-        return await kept_day(reader, most=most), True
-    except TooMuch as error:
+        return await read_kept_day(reader, most=most), True
+    except TooManySamples as error:
         if any(rule.kind is Kind.RANK for rule in rules):
             accepted = f"{accept_less(f'{most:,} samples')}; a rank rule needs all metrics"
-            raise NotAccepted([("rules", str(error), accepted)]) from error
+            raise InvalidDocument([("rules", str(error), accepted)]) from error
     try:
-        return await kept_day(reader, is_watched, most), False
-    except TooMuch as error:
+        return await read_kept_day(reader, is_watched, most), False
+    except TooManySamples as error:
         raise _too_much(str(error), f"{most:,} samples") from error
 
 
-def _too_much(asked: str, most: str) -> NotAccepted:
-    return NotAccepted([("rules", asked, accept_less(most))])
+def _too_much(asked: str, most: str) -> InvalidDocument:
+    return InvalidDocument([("rules", asked, accept_less(most))])
 
 
 def _deadline(most: float) -> Callable[[int], None]:
@@ -61,19 +70,19 @@ def _deadline(most: float) -> Callable[[int], None]:
 
     def check(_: int) -> None:
         if time.monotonic() > end:
-            raise TooLong
+            raise BacktestTooLong
 
     return check
 
 
-def _played(trial: Trial, kept: Kept, job: Job, check: Callable[[int], None]) -> str:
-    others = variants(trial.rules, trial.interval) if job.sweep else []
-    ticks = ticks_of(kept.samples, kept.sources, trial.interval, kept.until)
+def _play(trial: BacktestInput, kept: KeptDay, job: Job, check: Callable[[int], None]) -> str:
+    others = make_variants(trial.rules, trial.interval) if job.sweep else []
+    ticks = make_ticks(kept.samples, kept.sources, trial.interval, kept.until)
     played = play(ticks, trial, [other.rule for other in others], check)
     notes = [] if trial.is_whole else [RANK_OF_PART]
     if any(rule.kind is Kind.FROZEN for rule in trial.rules):
         notes.append(CLOCK_UNKNOWN)
-    found = report(played, trial, others, [*notes, *job.notes], job.limit)
+    found = make_report(played, trial, others, [*notes, *job.notes], job.limit)
     for cell in [cell for rule in found["rules"] if rule["sweep"] for cell in rule["sweep"]["cells"]]:
         cell.update({name: exact.digits(str(number)) for name, number in cell.items()})
     alerts = [alert | {name: exact.digits(alert[name]) for name in ("value", "reference")} for alert in found["alerts"]]

@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from ..rules import NotAccepted
+from ..rules import InvalidDocument
 from ..settings import PREFIX
 from ..store import StoreAway
-from .job import Job, Outcome, accept_less, write_job
+from .job import ExitCode, Job, accept_less, write_job
 
 MOST_AT_ONCE = 1
 GRACE_SECONDS = 5.0
@@ -23,23 +23,23 @@ _MOST_TOLD = 2000
 """Characters of what a process says that has failed."""
 
 
-class Busy(Exception):
+class TooManyBacktests(Exception):
     """As many run as may run at once."""
 
 
-class Abandoned(Exception):
+class RequestAbandoned(Exception):
     """Whoever asked has gone."""
 
 
-class Stopping(Exception):
+class ServerStopping(Exception):
     """The API is about to end."""
 
 
-class Failed(Exception):
+class BacktestFailed(Exception):
     """The process has ended as it never should; the message has what it said."""
 
 
-class Runner:
+class BacktestRunner:
     """Runs backtests for one API process. `stopping` is set when that is about to end."""
 
     def __init__(self, stopping: asyncio.Event, command: Sequence[str] | None = None) -> None:
@@ -55,14 +55,14 @@ class Runner:
         The process has ended when this ends, however it ends.
         """
         if self._running >= MOST_AT_ONCE:
-            raise Busy
+            raise TooManyBacktests
         self._running += 1
         try:
-            return await self._raced(job, leave)
+            return await self._run_or_leave(job, leave)
         finally:
             self._running -= 1
 
-    async def _raced(self, job: Job, leave: Callable[[], Awaitable[None]]) -> bytes:
+    async def _run_or_leave(self, job: Job, leave: Callable[[], Awaitable[None]]) -> bytes:
         work = asyncio.ensure_future(_answer(self._command or COMMAND, job))
         gone, stopping = asyncio.ensure_future(leave()), asyncio.ensure_future(self._stopping.wait())
         try:
@@ -74,10 +74,10 @@ class Runner:
             if work.done():
                 return work.result()
             if stopping.done():
-                raise Stopping
+                raise ServerStopping
             if gone.done():
-                raise Abandoned
-            raise NotAccepted([("rules", f"{len(job.rules)} rules", accept_less(f"{job.most_seconds:g} seconds"))])
+                raise RequestAbandoned
+            raise InvalidDocument([("rules", f"{len(job.rules)} rules", accept_less(f"{job.most_seconds:g} seconds"))])
         finally:
             for each in (work, gone, stopping):
                 each.cancel()
@@ -96,19 +96,19 @@ async def _answer(command: Sequence[str], job: Job) -> bytes:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    if outcome == Outcome.REFUSED:
-        raise NotAccepted([(field, value, accepted) for field, value, accepted in json.loads(said)])
-    if outcome == Outcome.AWAY:
+    if outcome == ExitCode.REFUSED:
+        raise InvalidDocument([(field, value, accepted) for field, value, accepted in json.loads(said)])
+    if outcome == ExitCode.AWAY:
         raise StoreAway(said.decode())
-    if outcome != Outcome.DONE:
-        raise Failed(f"a backtest ended with {outcome}: {told.decode(errors='replace')[-_MOST_TOLD:]}")
+    if outcome != ExitCode.DONE:
+        raise BacktestFailed(f"a backtest ended with {outcome}: {told.decode(errors='replace')[-_MOST_TOLD:]}")
     return said
 
 
 async def _told(process: Process, job: Job) -> tuple[bytes, bytes]:
     """Hand the job over, and return all that the process writes. Its input stays open: it ends when that is closed."""
     if process.stdin is None or process.stdout is None or process.stderr is None:
-        raise Failed("a backtest was started without pipes")
+        raise BacktestFailed("a backtest was started without pipes")
     with suppress(ConnectionError):  # it has ended already, and says why
         process.stdin.write(write_job(job))
         await process.stdin.drain()

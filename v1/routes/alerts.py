@@ -9,17 +9,17 @@ from pydantic_core import PydanticCustomError
 
 from .. import exact
 from ..decimals import is_number
-from ..rules import NotAccepted
-from ..rules.faults import faults
-from ..store import Place, Told, Wanted
-from .answers import changed, until_changed
-from .asked import Asked, Limit, Nothing, Time
-from .bodies import NOT_READ, described, refused, sent
+from ..rules import InvalidDocument
+from ..rules.faults import list_faults
+from ..store import AlertQuery, AlertRecord, HistoryCursor
+from .answers import respond_changed, respond_until_changed
+from .asked import Limit, NoParams, QueryParams, Time
+from .bodies import NOT_READ, describe_body, make_refusal, read_document
 from .context import Context
 from .document import AWAY, NOT_ACCEPTED, UNCHANGED, Responses
 from .examples import EXAMPLE_ACKNOWLEDGEMENT, EXAMPLE_ALERT
-from .problems import Problem, not_there
-from .schemas import named, schema_of, sent_schema
+from .problems import Problem, refuse_unknown_id
+from .schemas import add_model_schema, add_schema, make_request_schema
 
 router = APIRouter(tags=["alerts"])
 
@@ -27,14 +27,14 @@ CURSOR_ACCEPTED = "`next` of the answer before"
 _CURSOR = re.compile("([0-9]{1,10})-([0-9]{1,6})")
 
 
-def _place(written: object) -> Place | None:
+def _parse_cursor(written: object) -> HistoryCursor | None:
     found = _CURSOR.fullmatch(str(written))
     if written and not found:
         raise PydanticCustomError("not_accepted", "{accepted}", {"accepted": CURSOR_ACCEPTED})
-    return Place(int(found[1]), int(found[2])) if found else None
+    return HistoryCursor(int(found[1]), int(found[2])) if found else None
 
 
-class AlertsAsked(Asked):
+class AlertsParams(QueryParams):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     metric: Annotated[
@@ -48,13 +48,13 @@ class AlertsAsked(Asked):
     limit: Limit = 100
     cursor: Annotated[
         object,
-        PlainValidator(_place),
+        PlainValidator(_parse_cursor),
         WithJsonSchema({"type": "string", "pattern": "^([0-9]{1,10}-[0-9]{1,6})?$"}),
         Field(description="Where to go on: `next` of the answer before.", examples=[""]),
     ] = None
 
 
-class DeliveryOut(BaseModel):
+class DeliveryView(BaseModel):
     """One attempt to send a message with the alert in it."""
 
     at: Annotated[float, Field(description="Unix seconds.")]
@@ -64,7 +64,7 @@ class DeliveryOut(BaseModel):
     message: Annotated[str, Field(description="Id of the message: the alert's, or that of the digest it was in.")]
 
 
-class Acknowledged(BaseModel):
+class AcknowledgedView(BaseModel):
     """Who has seen it."""
 
     at: Annotated[int, Field(description="Unix seconds.")]
@@ -102,7 +102,7 @@ class AlertTold(BaseModel):
     ]
 
 
-class AlertSaid(AlertTold):
+class AlertFields(AlertTold):
     """What a rule said at a tick."""
 
     quiet: Annotated[str | None, Field(description="Why nobody was told; null: somebody was.")]
@@ -110,22 +110,22 @@ class AlertSaid(AlertTold):
     channels: Annotated[list[str], Field(description="Where it goes; empty: everywhere.")]
 
 
-class AlertOut(AlertSaid):
+class AlertView(AlertFields):
     """What a rule said at a tick, and what became of it."""
 
     over: Annotated[int | None, Field(description="The tick at which it did not hold any more, or was told again.")]
-    acknowledged: Acknowledged | None
-    deliveries: Annotated[list[DeliveryOut], Field(description="Oldest first.")]
+    acknowledged: AcknowledgedView | None
+    deliveries: Annotated[list[DeliveryView], Field(description="Oldest first.")]
 
 
-class AlertsOut(BaseModel):
+class AlertList(BaseModel):
     """Alerts, newest first."""
 
-    alerts: list[AlertOut]
+    alerts: list[AlertView]
     next: Annotated[str | None, Field(description="The `cursor` of what follows; null at the end.")]
 
 
-class Acknowledgement(BaseModel):
+class AcknowledgeRequest(BaseModel):
     """That somebody has seen an alert."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -141,50 +141,53 @@ _UNKNOWN: Responses = {404: {"model": Problem, "description": "There is no such 
     "/alerts",
     summary="The alerts",
     operation_id="list_alerts",
-    response_model=AlertsOut,
+    response_model=AlertList,
     responses=NOT_ACCEPTED | AWAY | UNCHANGED,
 )
-async def alerts(asked: Annotated[AlertsAsked, Query()], request: Request, context: Context) -> Response:
+async def alerts(asked: Annotated[AlertsParams, Query()], request: Request, context: Context) -> Response:
     """
     What the rules said, newest first, with every attempt to send it.
 
     An answer may hold less than `limit`, even nothing, and have a `next` all the same: then none of the
     alerts that were looked at is of those that are asked for, and there are more.
     """
-    since = asked.since.at(int(context["clock"]())) if asked.since else 0
+    since = asked.since.resolve(int(context["clock"]())) if asked.since else 0
     place: Any = asked.cursor
-    page = await context["desk"].alerts(Wanted(asked.limit, asked.metric.upper(), asked.rule, since, place))
+    page = await context["desk"].read_alerts(AlertQuery(asked.limit, asked.metric.upper(), asked.rule, since, place))
     following = f"{page.next.tick}-{page.next.behind}" if page.next else None
-    return until_changed(request, exact.dumps({"alerts": [*map(_shown, page.alerts)], "next": following}))
+    return respond_until_changed(request, exact.dumps({"alerts": [*map(_show_alert, page.alerts)], "next": following}))
 
 
 @router.post(
     "/alerts/{id}/acknowledge",
     summary="Acknowledge an alert",
     operation_id="acknowledge_alert",
-    response_model=AlertOut,
+    response_model=AlertView,
     responses=NOT_READ | _UNKNOWN | NOT_ACCEPTED | AWAY,
-    openapi_extra=described(named("Acknowledgement", sent_schema(schema_of(Acknowledgement))), EXAMPLE_ACKNOWLEDGEMENT),
+    openapi_extra=describe_body(
+        add_schema("Acknowledgement", make_request_schema(add_model_schema(AcknowledgeRequest))),
+        EXAMPLE_ACKNOWLEDGEMENT,
+    ),
 )
 async def acknowledge(
     id: Annotated[str, Path(max_length=250, description="As the list of alerts has it.", examples=[EXAMPLE_ALERT])],  # noqa: A002
-    _: Annotated[Nothing, Query()],
+    _: Annotated[NoParams, Query()],
     request: Request,
     context: Context,
 ) -> Response:
     """Note that somebody has seen an alert. Who did so first stays; a channel that repeats it until then stops."""
     try:
-        seen = Acknowledgement.model_validate(await sent(request))
+        seen = AcknowledgeRequest.model_validate(await read_document(request))
     except ValidationError as error:
-        raise refused(NotAccepted(faults(error, Acknowledgement))) from error
-    told = await context["desk"].alert(id)
+        raise make_refusal(InvalidDocument(list_faults(error, AcknowledgeRequest))) from error
+    told = await context["desk"].read_alert(id)
     if told is None:
-        raise not_there("alert", id)
+        raise refuse_unknown_id("alert", id)
     known = await context["desk"].acknowledge(id, int(context["clock"]()), seen.by, seen.comment)
-    return changed(exact.dumps(_shown(told._replace(known=known))))
+    return respond_changed(exact.dumps(_show_alert(told._replace(known=known))))
 
 
-def _shown(told: Told) -> dict[str, object]:
+def _show_alert(told: AlertRecord) -> dict[str, object]:
     alert, known, deliveries = told
     value, reference = alert["value"], alert.get("reference")
     acknowledged = None

@@ -11,9 +11,9 @@ from fastapi import Request, Response
 from pydantic import BaseModel
 
 from .asked import Format, TableAsked, TimeFormat
-from .context import State
-from .negotiation import weights
-from .problems import not_accepted
+from .context import RouteState
+from .negotiation import parse_weights
+from .problems import refuse_fields
 
 MEDIA_TYPES = {
     Format.JSON: "application/json",
@@ -41,18 +41,18 @@ _MARK = "\ufeff"
 """The byte order mark."""
 
 
-def wanted(request: Request, format_: Format | None, offered: Sequence[Format]) -> Format:
-    """Give the format that the query names; else the first that `Accept` does and that is offered; else JSON."""
+def choose_format(request: Request, format_: Format | None, offered: Sequence[Format]) -> Format:
+    """Return the format that the query names; else the first that `Accept` does and that is offered; else JSON."""
     if format_ is not None:
         return format_
-    weighed = weights(request.headers.get("accept", ""))
+    weighed = parse_weights(request.headers.get("accept", ""))
     for media_type, weight in sorted(weighed.items(), key=lambda pair: -pair[1]):
         if weight and media_type in _FORMATS and _FORMATS[media_type] in offered:
             return _FORMATS[media_type]
     return Format.JSON
 
 
-class Answer(NamedTuple):
+class AnswerBody(NamedTuple):
     """What is answered, and what it follows from."""
 
     body: str
@@ -65,7 +65,7 @@ class Answer(NamedTuple):
     """Seconds from its tick until there is a newer one, where that is not the interval of the samples."""
 
 
-def until_next_tick(request: Request, context: State, answer: Answer) -> Response:
+def respond_until_next_tick(request: Request, context: RouteState, answer: AnswerBody) -> Response:
     """
     Send an answer that is good until the tick after its own; 304 to who has it already.
 
@@ -76,15 +76,15 @@ def until_next_tick(request: Request, context: State, answer: Answer) -> Respons
     tick = answer.tick
     lasts = context["interval"] if answer.lasts is None else answer.lasts
     seconds = 1 if tick is None else min(max(1, ceil(tick + lasts - context["clock"]())), lasts)
-    return _tagged(request, answer, f"{'public' if context['is_shared'] else 'private'}, max-age={seconds}")
+    return _respond_with_tag(request, answer, f"{'public' if context['is_shared'] else 'private'}, max-age={seconds}")
 
 
-def until_changed(request: Request, body: str) -> Response:
+def respond_until_changed(request: Request, body: str) -> Response:
     """Send an answer that people may change at any moment: whoever keeps it asks again each time; 304 if it is the same."""
-    return _tagged(request, Answer(body, None), "private, no-cache")
+    return _respond_with_tag(request, AnswerBody(body, None), "private, no-cache")
 
 
-def _tagged(request: Request, answer: Answer, cache_control: str) -> Response:
+def _respond_with_tag(request: Request, answer: AnswerBody, cache_control: str) -> Response:
     body, _, format_, identity, _ = answer
     tag = f'W/"{blake2b((identity or body).encode(), digest_size=12).hexdigest()}"'
     headers = {
@@ -93,22 +93,22 @@ def _tagged(request: Request, answer: Answer, cache_control: str) -> Response:
         "Vary": "Accept",
         "X-Content-Type-Options": "nosniff",
     }
-    if _has(request.headers.get("if-none-match", ""), tag):
+    if _matches_tag(request.headers.get("if-none-match", ""), tag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     return Response(body, headers=headers, media_type=MEDIA_TYPES[format_])
 
 
-def changed(body: str, status: HTTPStatus = HTTPStatus.OK, **headers: str) -> Response:
+def respond_changed(body: str, status: HTTPStatus = HTTPStatus.OK, **headers: str) -> Response:
     """Send what a change came to."""
     return Response(body, status, {"Cache-Control": "no-store"} | headers, media_type=MEDIA_TYPES[Format.JSON])
 
 
-def _has(if_none_match: str, tag: str) -> bool:
+def _matches_tag(if_none_match: str, tag: str) -> bool:
     tags = [each.strip().removeprefix("W/") for each in if_none_match.split(",")]
     return "*" in tags or tag.removeprefix("W/") in tags
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[object]], asked: TableAsked) -> str:
+def write_csv(header: Sequence[str], rows: Iterable[Sequence[object]], asked: TableAsked) -> str:
     """Write CSV of numbers as they are, nothing for `None`, and texts that `quoted` has made."""
     lines = [",".join(["" if cell is None else str(cell) for cell in row]) for row in rows]
     return "\n".join([f"{mark(asked)}{','.join(header)}", *lines, ""])
@@ -144,4 +144,4 @@ def only_in_csv(format_: Format, asked: BaseModel, *names: str) -> None:
             (name, getattr(asked, name), "only with format=csv") for name in names if name in asked.model_fields_set
         ]
         if given:
-            raise not_accepted(*given)
+            raise refuse_fields(*given)

@@ -33,13 +33,13 @@ _FROM_NOW = re.compile(r"(?:now)?([-+ ])([0-9]{1,7})([smhd])")
 _SPACED_ZONE = re.compile(r"(T[0-9:.]+) ([0-9]{2}:?[0-9]{2})")
 
 
-class Asked(BaseModel):
+class QueryParams(BaseModel):
     """The parameters of one route. Any other is refused, so that a typing error does not pass for a default."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Nothing(Asked):
+class NoParams(QueryParams):
     """The parameters of a route that has none."""
 
 
@@ -58,7 +58,7 @@ class TimeFormat(StrEnum):
     ISO = "iso"
 
 
-class TableAsked(Asked):
+class TableAsked(QueryParams):
     """How CSV is written."""
 
     time: Annotated[
@@ -70,13 +70,13 @@ class TableAsked(Asked):
     ] = False
 
 
-class FormatAsked(Asked):
+class FormatAsked(QueryParams):
     """In which format; each has an operation of its own, too, and in the OpenAPI document that alone."""
 
     format: Annotated[Format | None, Field(description="Without it, as the header `Accept` says; else JSON.")] = None
 
 
-class JsonOrCsvAsked(Asked):
+class JsonOrCsvAsked(QueryParams):
     """In which of two formats; as `FormatAsked`."""
 
     format: Annotated[
@@ -87,41 +87,41 @@ class JsonOrCsvAsked(Asked):
 
 # Not a NamedTuple: FastAPI hands a field of tuple type the list of all values of its name.
 @dataclass(frozen=True, slots=True)
-class Moment:
+class TimeParam:
     """A time that was asked for: unix seconds, or seconds from now."""
 
     seconds: int
     is_from_now: bool
 
-    def at(self, now: int) -> int:
+    def resolve(self, now: int) -> int:
         return now + self.seconds if self.is_from_now else self.seconds
 
 
-def moment(written: object) -> Moment:
+def parse_time(written: object) -> TimeParam:
     """Read a time of the past, or an absolute one."""
     return _moment(str(written), TIME_ACCEPTED, is_past=True)
 
 
-def any_moment(written: object) -> Moment:
+def any_moment(written: object) -> TimeParam:
     """Read a time of the past or the future."""
     return _moment(str(written), ANY_TIME_ACCEPTED, is_past=False)
 
 
-def _moment(written: str, accepted: str, *, is_past: bool) -> Moment:
+def _moment(written: str, accepted: str, *, is_past: bool) -> TimeParam:
     text = written.strip()
     if _SECONDS.fullmatch(text):
         seconds = int(text.partition(".")[0])
         if seconds >= MILLISECONDS:
             raise _not_accepted(f"{accepted}; this looks like milliseconds")
-        return Moment(seconds, is_from_now=False)
+        return TimeParam(seconds, is_from_now=False)
     if text.lower() == "now":
-        return Moment(0, is_from_now=True)
+        return TimeParam(0, is_from_now=True)
     away = _FROM_NOW.fullmatch(text) or _FROM_NOW.fullmatch(written.rstrip())
     if away and away[1] != "-" and is_past:
         raise _not_accepted(f"{accepted}; a time from now on is not accepted here")
     if away:
-        return Moment(int(away[2]) * UNITS[away[3]] * (-1 if away[1] == "-" else 1), is_from_now=True)
-    return Moment(_iso(text, accepted), is_from_now=False)
+        return TimeParam(int(away[2]) * UNITS[away[3]] * (-1 if away[1] == "-" else 1), is_from_now=True)
+    return TimeParam(_iso(text, accepted), is_from_now=False)
 
 
 def _iso(text: str, accepted: str) -> int:
@@ -136,7 +136,7 @@ def _iso(text: str, accepted: str) -> int:
     return seconds
 
 
-def step(written: object) -> int:
+def parse_step(written: object) -> int:
     """Read a length of time, in seconds."""
     found = _LENGTH.fullmatch(str(written).strip())
     seconds = int(found[1]) * UNITS[found[2]] if found else 0
@@ -169,17 +169,17 @@ _STEP_SCHEMA = {
     ]
 }
 
-Time = Annotated[Moment, PlainValidator(moment), WithJsonSchema(TIME_SCHEMA)]
-AnyTime = Annotated[Moment, PlainValidator(any_moment), WithJsonSchema(ANY_TIME_SCHEMA)]
+Time = Annotated[TimeParam, PlainValidator(parse_time), WithJsonSchema(TIME_SCHEMA)]
+AnyTime = Annotated[TimeParam, PlainValidator(any_moment), WithJsonSchema(ANY_TIME_SCHEMA)]
 """Of the past or the future."""
-Step = Annotated[int, PlainValidator(step), WithJsonSchema(_STEP_SCHEMA)]
+Step = Annotated[int, PlainValidator(parse_step), WithJsonSchema(_STEP_SCHEMA)]
 Name = Annotated[str, Path(description="`EXCHANGE:PAIR`, in whatever case.", examples=[EXAMPLE_METRIC])]
 Limit = Annotated[int, Field(ge=1, le=1000, description="How many at most.")]
-OfMeasure = Annotated[Measure, Field(description="Which of the numbers of a sample.")]
-ByWhat = Annotated[By, Field(description="`stddev` in the measure's own unit, or `cv`, divided by the mean.")]
+MeasureParam = Annotated[Measure, Field(description="Which of the numbers of a sample.")]
+ByParam = Annotated[By, Field(description="`stddev` in the measure's own unit, or `cv`, divided by the mean.")]
 
 
-def accepted(error: Mapping[str, Any], asked: type[BaseModel]) -> str:
+def describe_accepted(error: Mapping[str, Any], asked: type[BaseModel]) -> str:
     """Say what would be accepted in place of what `error`, one of pydantic's, is about."""
     told = error.get("ctx", {})
     if error["type"] == "extra_forbidden":

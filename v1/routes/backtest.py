@@ -8,19 +8,19 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..backtest_process.job import Job
-from ..backtest_process.runner import Abandoned, Busy, Stopping
-from ..rules import NotAccepted
-from ..rules.faults import faults
-from .alerts import AlertSaid
-from .answers import changed
-from .asked import AnyTime, Nothing, Time
-from .bodies import NOT_READ, described, refused, sent
-from .context import Context, State
+from ..backtest_process.runner import RequestAbandoned, ServerStopping, TooManyBacktests
+from ..rules import InvalidDocument
+from ..rules.faults import list_faults
+from .alerts import AlertFields
+from .answers import respond_changed
+from .asked import AnyTime, NoParams, Time
+from .bodies import NOT_READ, describe_body, make_refusal, read_document
+from .context import Context, RouteState
 from .document import AWAY, NOT_ACCEPTED, Responses
 from .examples import EXAMPLE_BACKTEST
-from .problems import RETRY_SECONDS, Problem, Refused, not_accepted
-from .rules import checked
-from .schemas import NEW_RULE, named, schema_of, sent_schema
+from .problems import RETRY_SECONDS, Problem, RequestRefused, refuse_fields
+from .rules import check_rule
+from .schemas import NEW_RULE, add_model_schema, add_schema, make_request_schema
 
 router = APIRouter(tags=["rules"])
 
@@ -35,7 +35,7 @@ MOST_BYTES = 512 * 1024**2
 _LATER = {"Retry-After": str(RETRY_SECONDS)}
 
 
-class BacktestAsked(BaseModel):
+class BacktestRequest(BaseModel):
     """What is tried."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
@@ -57,7 +57,7 @@ class WarmUp(BaseModel):
     why: str
 
 
-class Cells(BaseModel):
+class SweepTable(BaseModel):
     """How many alerts and messages there would have been, by main number and cooldown."""
 
     field: Annotated[str, Field(description="The rule's main number: `factor`, `percent`, ...")]
@@ -68,7 +68,7 @@ class Cells(BaseModel):
     why: Annotated[str | None, Field(description="Why a longer cooldown comes to more messages here, where it does.")]
 
 
-class RuleTried(BaseModel):
+class RuleResult(BaseModel):
     """What one rule came to."""
 
     rule: str
@@ -79,10 +79,10 @@ class RuleTried(BaseModel):
     quiet: Annotated[int, Field(description="Alerts that are recorded and not sent: mute hours, and silences.")]
     messages: Annotated[int, Field(description="After cooldown, steps, mute hours, silences and digests.")]
     by_metric: Annotated[dict[str, int], Field(description="Alerts of each metric.")]
-    sweep: Cells | None
+    sweep: SweepTable | None
 
 
-class MessageTried(BaseModel):
+class MessageView(BaseModel):
     """A message that would have been sent."""
 
     id: str
@@ -93,7 +93,7 @@ class MessageTried(BaseModel):
     body: str
 
 
-class Backtest(BaseModel):
+class BacktestReport(BaseModel):
     """What the rules would have said."""
 
     interval: int
@@ -105,16 +105,16 @@ class Backtest(BaseModel):
         WarmUp | None, Field(description="Until when windows were shorter, and holds later, than in a live run.")
     ]
     notes: Annotated[list[str], Field(description="What else to know.")]
-    rules: list[RuleTried]
-    messages: Annotated[list[MessageTried], Field(description="Oldest first.")]
-    alerts: Annotated[list[AlertSaid], Field(description="Oldest first.")]
+    rules: list[RuleResult]
+    messages: Annotated[list[MessageView], Field(description="Oldest first.")]
+    alerts: Annotated[list[AlertFields], Field(description="Oldest first.")]
     left_out: Annotated[int, Field(description="How many alerts are counted and not listed.")]
 
 
 def _schema() -> dict[str, Any]:
-    schema = schema_of(BacktestAsked)
+    schema = add_model_schema(BacktestRequest)
     schema["properties"]["rules"] |= {"items": NEW_RULE}
-    return named("BacktestRequest", sent_schema(schema))
+    return add_schema("BacktestRequest", make_request_schema(schema))
 
 
 _BUSY: Responses = {429: {"model": Problem, "description": "Rules are being tried already; ask again."}}
@@ -124,11 +124,11 @@ _BUSY: Responses = {429: {"model": Problem, "description": "Rules are being trie
     "/rules/backtest",
     summary="Try rules",
     operation_id="backtest_rules",
-    response_model=Backtest,
+    response_model=BacktestReport,
     responses=NOT_READ | NOT_ACCEPTED | _BUSY | AWAY,
-    openapi_extra=described(_schema(), EXAMPLE_BACKTEST),
+    openapi_extra=describe_body(_schema(), EXAMPLE_BACKTEST),
 )
-async def backtest(_: Annotated[Nothing, Query()], request: Request, context: Context) -> Response:
+async def backtest(_: Annotated[NoParams, Query()], request: Request, context: Context) -> Response:
     """
     What rules would have said over the kept day: the same engine, with cooldown, steps, mute hours, silences and digests.
 
@@ -136,19 +136,19 @@ async def backtest(_: Annotated[Nothing, Query()], request: Request, context: Co
     at first, and rules with `for` hold later (`warm_up`); nor is what was told before, so no cooldown goes on. One call may play 150,000 samples: of all metrics where that is enough, else
     of those that the rules watch, and then without ranks.
     """
-    asked = _read(await sent(request))
+    asked = _read(await read_document(request))
     job = await _job(asked, context)
     try:
         body = await context["backtests"].run(job, partial(_leave, request))
-    except NotAccepted as error:
-        raise refused(error) from error
-    except Busy as error:
+    except InvalidDocument as error:
+        raise make_refusal(error) from error
+    except TooManyBacktests as error:
         detail = f"rules are being tried already, one call at a time; ask again in {RETRY_SECONDS} seconds"
-        raise Refused(HTTPStatus.TOO_MANY_REQUESTS, detail, headers=_LATER) from error
-    except (Abandoned, Stopping) as error:
+        raise RequestRefused(HTTPStatus.TOO_MANY_REQUESTS, detail, headers=_LATER) from error
+    except (RequestAbandoned, ServerStopping) as error:
         detail = f"the server is about to stop; ask again in {RETRY_SECONDS} seconds"
-        raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=_LATER) from error
-    return changed(body.decode())
+        raise RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=_LATER) from error
+    return respond_changed(body.decode())
 
 
 async def _leave(request: Request) -> None:
@@ -157,26 +157,26 @@ async def _leave(request: Request) -> None:
         pass
 
 
-def _read(document: object) -> BacktestAsked:
+def _read(document: object) -> BacktestRequest:
     try:
-        return BacktestAsked.model_validate(document)
+        return BacktestRequest.model_validate(document)
     except ValidationError as error:
-        raise refused(NotAccepted(faults(error, BacktestAsked))) from error
+        raise make_refusal(InvalidDocument(list_faults(error, BacktestRequest))) from error
 
 
-async def _job(asked: BacktestAsked, context: State) -> Job:
-    shelved = await context["desk"].shelved()
+async def _job(asked: BacktestRequest, context: RouteState) -> Job:
+    shelved = await context["desk"].read_rules()
     interval, now = context["interval"], int(context["clock"]())
-    rules = [checked(rule, shelved.channels, interval, f"rules.{number}") for number, rule in enumerate(asked.rules)]
+    rules = [check_rule(rule, shelved.channels, interval, f"rules.{number}") for number, rule in enumerate(asked.rules)]
     twice = next((rule.id for rule in rules if [each.id for each in rules].count(rule.id) > 1), None)
     if twice:
-        raise not_accepted(("rules", twice, "rules with an id of their own"))
-    start, end = (moment.at(now) if moment else None for moment in (asked.from_, asked.to))
+        raise refuse_fields(("rules", twice, "rules with an id of their own"))
+    start, end = (moment.resolve(now) if moment else None for moment in (asked.from_, asked.to))
     is_swept = asked.sweep and len(rules) <= MOST_SWEPT
     notes = [f"no table of other numbers: that is made of {MOST_SWEPT} rules at most"] if asked.sweep > is_swept else []
     return Job(
         redis=context["redis_address"],
-        rules=[rule.written() for rule in rules],
+        rules=[rule.write_fields() for rule in rules],
         interval=interval,
         start=start,
         end=end,

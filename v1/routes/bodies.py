@@ -8,10 +8,10 @@ from typing import Any
 from fastapi import Request
 
 from .. import decimals
-from ..rules import Fault, NotAccepted
+from ..rules import Fault, InvalidDocument
 from ..rules.faults import shorten
 from .document import Responses
-from .problems import Problem, Refused, not_accepted
+from .problems import Problem, RequestRefused, refuse_fields
 
 LARGEST = 64 * 1024
 """Bytes of a document."""
@@ -24,7 +24,7 @@ NOT_READ: Responses = {
 }
 
 
-async def sent(request: Request) -> Any:
+async def read_document(request: Request) -> Any:
     """
     Read the document that was sent, with every digit of its numbers.
 
@@ -32,35 +32,35 @@ async def sent(request: Request) -> Any:
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
-        raise Refused(
+        raise RequestRefused(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"{shorten(kind)!r} is not accepted here; accepted: application/json"
         )
     body = bytearray()
     async for part in request.stream():
         body += part
         if len(body) > LARGEST:
-            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a document has {LARGEST} bytes at most")
+            raise RequestRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a document has {LARGEST} bytes at most")
     try:
         return json.loads(body.decode(), parse_float=decimals.exact, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
-        raise not_accepted((WHOLE, body[:50].decode(errors="replace"), f"JSON: {error}")) from error
+        raise refuse_fields((WHOLE, body[:50].decode(errors="replace"), f"JSON: {error}")) from error
 
 
 def _no_number(name: str) -> None:
     raise ValueError(f"{name} is no number")
 
 
-def refused(error: NotAccepted, where: str = "") -> Refused:
+def make_refusal(error: InvalidDocument, where: str = "") -> RequestRefused:
     """Say what of a document is not accepted; `where` is the field that it stands in."""
-    return not_accepted(*[_placed(fault, where) for fault in error.errors])
+    return refuse_fields(*[_place_fault(fault, where) for fault in error.errors])
 
 
-def _placed(fault: Fault, where: str) -> Fault:
+def _place_fault(fault: Fault, where: str) -> Fault:
     field, value, accepted = fault
     return ".".join(name for name in (where, field) if name) or WHOLE, value, accepted
 
 
-def described(schema: Mapping[str, Any], example: Mapping[str, Any]) -> dict[str, Any]:
+def describe_body(schema: Mapping[str, Any], example: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a route says of the document that it takes; the example is accepted as it is."""
     content = {"schema": schema, "example": example}
     return {"requestBody": {"required": True, "content": {"application/json": content}}}

@@ -9,15 +9,24 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from .. import candles, keys
-from ..archive import ArchiveReader, Form
-from ..candles import Bar, Gaps, HourCandle, Length, Slot
+from ..archive import ArchiveReader, RowFormat
+from ..candles import CandleLength, CandleRow, GapFill, HourCandle, HourSlot
 from ..model import DAY, HOUR, Metric
 from ..store import Reader
-from .answers import Answer, CsvResponse, NdjsonResponse, iso, mark, only_in_csv, until_next_tick, wanted
-from .asked import Asked, Format, FormatAsked, Name, TableAsked, Time, TimeFormat
-from .context import Context, State
+from .answers import (
+    AnswerBody,
+    CsvResponse,
+    NdjsonResponse,
+    choose_format,
+    iso,
+    mark,
+    only_in_csv,
+    respond_until_next_tick,
+)
+from .asked import Format, FormatAsked, Name, QueryParams, TableAsked, Time, TimeFormat
+from .context import Context, RouteState
 from .document import NOT_ACCEPTED, UNCHANGED, UNKNOWN, Responses
-from .problems import Problem, Refused, not_accepted, unknown
+from .problems import Problem, RequestRefused, refuse_fields, refuse_unknown_metric
 
 MOST_CANDLES = 10_000
 USUAL_CANDLES = 200
@@ -26,10 +35,10 @@ _NULL = "null"
 router = APIRouter(tags=["metrics"])
 
 
-class CandlesAsked(Asked):
+class CandlesParams(QueryParams):
     interval: Annotated[
-        Length, Field(description="How long a candle is. Days and weeks are UTC's, and weeks start on Monday.")
-    ] = Length.HOUR
+        CandleLength, Field(description="How long a candle is. Days and weeks are UTC's, and weeks start on Monday.")
+    ] = CandleLength.HOUR
     from_: Annotated[
         Time | None,
         Field(
@@ -43,19 +52,19 @@ class CandlesAsked(Asked):
         Field(description="Only candles that start then or earlier. Without it: the newest tick.", examples=["now"]),
     ] = None
     fill: Annotated[
-        Gaps, Field(description="What stands where nothing is known; a candle is missing unless told otherwise.")
-    ] = Gaps.NONE
+        GapFill, Field(description="What stands where nothing is known; a candle is missing unless told otherwise.")
+    ] = GapFill.NONE
 
 
-class CandlesTableAsked(TableAsked, CandlesAsked):
+class CandlesTableAsked(TableAsked, CandlesParams):
     """The same of CSV."""
 
 
-class CandlesInFormatAsked(TableAsked, FormatAsked, CandlesAsked):
+class CandlesInFormatAsked(TableAsked, FormatAsked, CandlesParams):
     """The same where the format is not known by the path."""
 
 
-class CandleItem(BaseModel):
+class CandleView(BaseModel):
     """What one stretch of time came to. All is null where there is only a gap that was filled."""
 
     start: Annotated[int, Field(description="Its first second. It speaks of the samples after it, to its end.")]
@@ -80,21 +89,21 @@ class CandleItem(BaseModel):
     closed: Annotated[bool, Field(description="Whether its time is over, and what is known of it is kept.")]
 
 
-class Candles(BaseModel):
+class CandleList(BaseModel):
     """Candles, oldest first."""
 
     metric: str
-    interval: Length
+    interval: CandleLength
     from_: Annotated[int, Field(alias="from", description="The start of the first candle that was asked for.")]
     to: Annotated[int, Field(description="The start of the last one.")]
-    fill: Gaps
-    candles: list[CandleItem]
+    fill: GapFill
+    candles: list[CandleView]
 
 
-class Span(NamedTuple):
+class CandleRange(NamedTuple):
     """What was asked for, settled against what there is."""
 
-    length: Length
+    length: CandleLength
     starts: range
     """Of the candles that were asked for."""
     newest: int
@@ -115,7 +124,7 @@ _FAILS = UNKNOWN | NOT_ACCEPTED | _AWAY | UNCHANGED
     "/metrics/{metric}/candles",
     summary="The past of a metric",
     operation_id="get_candles",
-    response_model=Candles,
+    response_model=CandleList,
     responses=_FAILS,
 )
 async def read_candles(
@@ -131,7 +140,7 @@ async def read_candles(
 
     `format=csv` or `Accept: text/csv` here is the same as `candles.csv`, and so with `ndjson`.
     """
-    format_ = wanted(request, asked.format, tuple(Format))
+    format_ = choose_format(request, asked.format, tuple(Format))
     only_in_csv(format_, asked, "time", "bom")
     return await _answered(metric, asked, format_, request, context)
 
@@ -158,110 +167,116 @@ async def read_candles_csv(
     responses=_FAILS,
 )
 async def read_candles_ndjson(
-    metric: Name, asked: Annotated[CandlesAsked, Query()], request: Request, context: Context
+    metric: Name, asked: Annotated[CandlesParams, Query()], request: Request, context: Context
 ) -> Response:
     """The candles of a metric, oldest first, each a JSON document on a line of its own."""
     return await _answered(metric, asked, Format.NDJSON, request, context)
 
 
-async def _answered(metric: str, asked: CandlesAsked, format_: Format, request: Request, context: State) -> Response:
+async def _answered(
+    metric: str, asked: CandlesParams, format_: Format, request: Request, context: RouteState
+) -> Response:
     reader, archive, name = context["reader"], context["archive"], Metric(metric.upper())
-    tick, (record,), kept = await asyncio.gather(reader.tick(), reader.records([name]), archive.newest(name))
+    tick, (record,), kept = await asyncio.gather(
+        reader.read_tick(), reader.read_metric_states([name]), archive.read_newest_hour(name)
+    )
     if record is None and kept is None:
-        raise await unknown(reader, name, "in the last day or in the archive")
+        raise await refuse_unknown_metric(reader, name, "in the last day or in the archive")
     newest = max(tick or 0, record.newest if record else 0, kept + HOUR if kept is not None else 0)
-    span = _settled(asked, newest, context, request.query_params)
-    after = keys.hour_of(newest - DAY) if kept is None else max(kept + HOUR, keys.hour_of(newest - DAY))
-    running = await _running(reader, name, after, span, context["interval"]) if record else []
-    if span.length is Length.HOUR and asked.fill is Gaps.NONE:
-        kept_lines = await archive.written(name, span.starts.start, _until(span, running), _form(format_))
-        bars: Sequence[Bar] = [candles.bar(candles.sums(hour)) for hour in running]
+    span = _resolve_range(asked, newest, context, request.query_params)
+    after = keys.find_hour(newest - DAY) if kept is None else max(kept + HOUR, keys.find_hour(newest - DAY))
+    running = await _make_running_hours(reader, name, after, span, context["interval"]) if record else []
+    if span.length is CandleLength.HOUR and asked.fill is GapFill.NONE:
+        kept_lines = await archive.read_text(name, span.starts.start, _until(span, running), _make_row_format(format_))
+        bars: Sequence[CandleRow] = [candles.make_row(candles.start_sums(hour)) for hour in running]
     else:
-        kept_lines, bars = "", await _bars(archive, name, asked.fill, span, running)
-    open_since = span.length.start(running[0].start) if running else span.until
+        kept_lines, bars = "", await _read_rows(archive, name, asked.fill, span, running)
+    open_since = span.length.find_start(running[0].start) if running else span.until
     closed_until = min(open_since, newest - span.length.seconds + 1)
     lines = [_line(bar, span.length.seconds, format_, is_closed=bar.start < closed_until) for bar in bars]
     body = _body(name, asked, span, [*filter(None, [kept_lines]), *lines], format_)
-    return until_next_tick(request, context, Answer(body, tick, format_))
+    return respond_until_next_tick(request, context, AnswerBody(body, tick, format_))
 
 
-def _settled(asked: CandlesAsked, newest: int, context: State, said: Mapping[str, str]) -> Span:
+def _resolve_range(asked: CandlesParams, newest: int, context: RouteState, said: Mapping[str, str]) -> CandleRange:
     """Settle which candles are asked for. Times from now are whole ticks, so that answers change with them."""
     length, interval = asked.interval, context["interval"]
     now = int(context["clock"]()) // interval * interval
-    start = asked.from_.at(now) if asked.from_ else None
-    end = asked.to.at(now) if asked.to else max(newest - 1, start or 0)
+    start = asked.from_.resolve(now) if asked.from_ else None
+    end = asked.to.resolve(now) if asked.to else max(newest - 1, start or 0)
     if start is None:
-        start = max(0, length.start(end) - (USUAL_CANDLES - 1) * length.seconds)
+        start = max(0, length.find_start(end) - (USUAL_CANDLES - 1) * length.seconds)
     if start > end:
-        raise not_accepted(
+        raise refuse_fields(
             ("from", said.get("from", start), f"a time that is not after `to`, {end}"),
             ("to", said.get("to", end), f"a time that is not before `from`, {start}"),
         )
-    first = length.start(start - 1) + length.seconds
-    starts = range(first, length.start(end) + 1, length.seconds)
+    first = length.find_start(start - 1) + length.seconds
+    starts = range(first, length.find_start(end) + 1, length.seconds)
     if len(starts) > MOST_CANDLES:
-        raise _too_many(starts, length, said)
-    return Span(length, starts, newest)
+        raise _refuse_too_many(starts, length, said)
+    return CandleRange(length, starts, newest)
 
 
-def _too_many(starts: range, length: Length, said: Mapping[str, str]) -> Refused:
+def _refuse_too_many(starts: range, length: CandleLength, said: Mapping[str, str]) -> RequestRefused:
     """Refuse a range, with the latest beginning and, where there is one, the length that would do."""
     most = f"{MOST_CANDLES:,} candles at most"
     wrong: list[tuple[str, object, str]] = [("from", said["from"], f"{starts[-MOST_CANDLES]} or later: {most}")]
-    longer = [each for each in Length if len(starts) * length.seconds <= MOST_CANDLES * each.seconds]
+    longer = [each for each in CandleLength if len(starts) * length.seconds <= MOST_CANDLES * each.seconds]
     if longer:
         wrong.append(("interval", said.get("interval", length), f"{' or '.join(longer)}: {most}"))
-    return not_accepted(*wrong)
+    return refuse_fields(*wrong)
 
 
-async def _running(reader: Reader, metric: Metric, after: int, span: Span, interval: int) -> list[HourCandle]:
+async def _make_running_hours(
+    reader: Reader, metric: Metric, after: int, span: CandleRange, interval: int
+) -> list[HourCandle]:
     """Make the hours that are not kept yet of their samples, those that were asked for."""
-    first, last = max(after, span.starts.start), min(keys.hour_of(span.newest), span.until - HOUR)
+    first, last = max(after, span.starts.start), min(keys.find_hour(span.newest), span.until - HOUR)
     made = []
     for hour in range(first, last + 1, HOUR):
-        samples = await reader.samples(metric, hour, hour + HOUR)
-        made.append(candles.of_samples(Slot(metric, hour, 0), samples, interval))
+        samples = await reader.read_samples(metric, hour, hour + HOUR)
+        made.append(candles.make_hour_from_samples(HourSlot(metric, hour, 0), samples, interval))
     return [hour._replace(revision=0) for hour in made if hour]
 
 
-def _until(span: Span, running: Sequence[HourCandle]) -> int:
-    """Give where the hours end that the archive is asked for."""
+def _until(span: CandleRange, running: Sequence[HourCandle]) -> int:
+    """Return where the hours end that the archive is asked for."""
     return running[0].start if running else span.until
 
 
-async def _bars(
-    archive: ArchiveReader, metric: Metric, gaps: Gaps, span: Span, running: Sequence[HourCandle]
-) -> Sequence[Bar]:
-    """Give the candles that there are, the database's with what is running added to them, and fill the gaps."""
+async def _read_rows(
+    archive: ArchiveReader, metric: Metric, gaps: GapFill, span: CandleRange, running: Sequence[HourCandle]
+) -> Sequence[CandleRow]:
+    """Return the candles that there are, the database's with what is running added to them, and fill the gaps."""
     since, until = span.starts.start, _until(span, running)
-    added = [candles.sums(hour) for hour in running]
-    if span.length is Length.HOUR:
-        bars = [*await archive.bars(metric, since, until), *map(candles.bar, added)]
+    added = [candles.start_sums(hour) for hour in running]
+    if span.length is CandleLength.HOUR:
+        bars = [*await archive.read_rows(metric, since, until), *map(candles.make_row, added)]
     else:
-        kept = await archive.sums(metric, span.length, since, until)
-        bars = [candles.bar(sums) for sums in candles.longer([*kept, *added], span.length)]
-    if gaps is Gaps.NONE:
+        kept = await archive.read_sums(metric, span.length, since, until)
+        bars = [candles.make_row(sums) for sums in candles.group_hours([*kept, *added], span.length)]
+    if gaps is GapFill.NONE:
         return bars
-    before = await archive.close_before(metric, since) if gaps is Gaps.PREVIOUS else None
-    last = span.length.start(keys.hour_of(span.newest))
-    return candles.filled(bars, range(since, min(span.until, last + 1), span.length.seconds), gaps, before)
+    before = await archive.read_close_before(metric, since) if gaps is GapFill.PREVIOUS else None
+    last = span.length.find_start(keys.find_hour(span.newest))
+    return candles.fill_gaps(bars, range(since, min(span.until, last + 1), span.length.seconds), gaps, before)
 
 
 # ---- how it is written: by the database where it can, by us where not, and both alike ----------------------
 
 
-def _form(format_: Format, *, is_closed: bool = True) -> Form:
+def _make_row_format(format_: Format, *, is_closed: bool = True) -> RowFormat:
     closed = _said(is_closed)
     if format_ is Format.CSV:
-        return Form(["", *[","] * len(Bar._fields), f",{closed}"], "", "\n")
-    first, *others, last = CandleItem.model_fields
+        return RowFormat(["", *[","] * len(CandleRow._fields), f",{closed}"], "", "\n")
+    first, *others, last = CandleView.model_fields
     texts = [f'{{"{first}":', *[f',"{name}":' for name in others], f',"{last}":{closed}}}']
-    return Form(texts, _NULL, "," if format_ is Format.JSON else "\n")
+    return RowFormat(texts, _NULL, "," if format_ is Format.JSON else "\n")
 
 
-def _line(bar: Bar, length: int, format_: Format, *, is_closed: bool) -> str:
-    texts, nothing, _ = _form(format_, is_closed=is_closed)
+def _line(bar: CandleRow, length: int, format_: Format, *, is_closed: bool) -> str:
+    texts, nothing, _ = _make_row_format(format_, is_closed=is_closed)
     is_complete = is_closed and bar.covered == length
     cells = [*bar[:9], bar.covered / length, bar.averaged / length, bar.revision, _said(is_complete)]
     parts = [f"{text}{nothing if cell is None else cell}" for text, cell in zip(texts, cells, strict=False)]
@@ -272,16 +287,16 @@ def _said(is_so: bool) -> str:
     return "true" if is_so else "false"
 
 
-def _csv(asked: CandlesAsked, lines: Sequence[str]) -> str:
+def _csv(asked: CandlesParams, lines: Sequence[str]) -> str:
     how = asked if isinstance(asked, TableAsked) else TableAsked()
     if how.time is TimeFormat.ISO:
         # The database writes many lines as one text; each begins with the candle's start.
         cut = [line.partition(",") for line in "\n".join(lines).split("\n") if line]
         lines = [f"{iso(int(start))},{rest}" for start, _, rest in cut]
-    return "\n".join([f"{mark(how)}{','.join(CandleItem.model_fields)}", *lines, ""])
+    return "\n".join([f"{mark(how)}{','.join(CandleView.model_fields)}", *lines, ""])
 
 
-def _body(metric: Metric, asked: CandlesAsked, span: Span, lines: Sequence[str], format_: Format) -> str:
+def _body(metric: Metric, asked: CandlesParams, span: CandleRange, lines: Sequence[str], format_: Format) -> str:
     if format_ is Format.CSV:
         return _csv(asked, lines)
     if format_ is Format.NDJSON:

@@ -6,22 +6,22 @@ from typing import Annotated, TypedDict, cast
 from fastapi import Depends, Request
 
 from ..archive import ArchiveReader, TopArchiveReader
-from ..backtest_process.runner import Runner
-from ..store import Desk, Reader, TopReader
+from ..backtest_process.runner import BacktestRunner
+from ..store import AdminStore, Reader, TopReader
 
 
-class State(TypedDict):
+class RouteState(TypedDict):
     """Made once at the start of the application, closed at its end."""
 
     reader: Reader
     archive: ArchiveReader
     top: TopReader
     top_archive: TopArchiveReader
-    desk: Desk
+    desk: AdminStore
     """Rules, silences and alerts; the one thing here that writes."""
     redis_address: str
     """Where a process of its own finds the store."""
-    backtests: Runner
+    backtests: BacktestRunner
     """Tries rules on history, in processes of their own, so that others are still answered."""
     clock: Callable[[], float]
     """Unix seconds. Routes look at it once, and hand the time on."""
@@ -31,8 +31,8 @@ class State(TypedDict):
     """Whether everybody gets the same answers, so that a cache in front may keep them for all."""
 
 
-def _state(request: Request) -> State:
-    return cast("State", request.state)
+def _read_route_state(request: Request) -> RouteState:
+    return cast("RouteState", request.state)
 
 
-Context = Annotated[State, Depends(_state)]
+Context = Annotated[RouteState, Depends(_read_route_state)]

@@ -22,8 +22,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from .negotiation import codings
-from .problems import document
+from .negotiation import choose_codings
+from .problems import make_problem
 
 OPEN = "/health/"
 """Answered without a key: who starts and watches the process has none."""
@@ -89,7 +89,7 @@ class Hosts:
         if detail is None:
             await self._app(scope, receive, send)
         else:
-            await document(scope["path"], status, detail)(scope, receive, send)
+            await make_problem(scope["path"], status, detail)(scope, receive, send)
 
     def _wrong_host(self, host: str | None) -> str | None:
         # Only HTTP/1.0 may leave it out, and no browser does.
@@ -164,7 +164,7 @@ def route_of(scope: Scope) -> str:
     return path.removeprefix(scope.get("root_path", ""))
 
 
-class Head:
+class HeadGuard:
     """Answers HEAD as GET without the body."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -192,10 +192,10 @@ class Codings:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        gzip, plain = codings(Headers(scope=scope).get("accept-encoding"))
+        gzip, plain = choose_codings(Headers(scope=scope).get("accept-encoding"))
         if not gzip and not plain:
             detail = "accept-encoding: nothing that is sent here is accepted; accepted: gzip, identity"
-            await document(scope["path"], HTTPStatus.NOT_ACCEPTABLE, detail)(scope, receive, send)
+            await make_problem(scope["path"], HTTPStatus.NOT_ACCEPTABLE, detail)(scope, receive, send)
             return
         others = [header for header in scope["headers"] if header[0] != b"accept-encoding"]
         said = [(b"accept-encoding", b"gzip")] if gzip and gzip >= plain else []
@@ -203,7 +203,7 @@ class Codings:
         await app({**scope, "headers": others + said}, receive, send)
 
 
-class Keys:
+class KeyGuard:
     """
     Lets nobody pass without a key: `Authorization: Bearer KEY`, `X-API-Key: KEY`, or as the password of Basic.
 
@@ -221,7 +221,7 @@ class Keys:
             and not route_of(scope).startswith(OPEN)
             and not self._is_known(Headers(scope=scope))
         ):
-            refusal = document(
+            refusal = make_problem(
                 scope["path"],
                 HTTPStatus.UNAUTHORIZED,
                 "a key is wanted: Authorization: Bearer KEY, or X-API-Key: KEY",
@@ -234,7 +234,7 @@ class Keys:
             await self._app(scope, receive, send)
 
     def _is_known(self, headers: Headers) -> bool:
-        said = _keys(headers)
+        said = _read_keys(headers)
         # Every key is compared, so that the time taken does not tell which of them came near.
         return sum(compare_digest(key, each) for key in self._keys for each in said) > 0
 
@@ -246,7 +246,7 @@ def _forms(key: str) -> list[bytes]:
         return [key.encode()]
 
 
-def _keys(headers: Headers) -> list[bytes]:
+def _read_keys(headers: Headers) -> list[bytes]:
     """Return the keys that are said, as the bytes that came."""
     said = [key] if (key := headers.get("x-api-key", "").encode("latin-1")) else []
     scheme, _, credentials = headers.get("authorization", "").partition(" ")

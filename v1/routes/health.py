@@ -9,9 +9,9 @@ from pydantic import BaseModel, Field
 
 from .. import exact
 from ..redaction import redact
-from ..states import Health, health, lacks, resting, troubles
+from ..states import Health, describe_toplist_faults, judge_health, lacks, resting
 from ..store import StoreError
-from .asked import Nothing
+from .asked import NoParams
 from .context import Context
 from .document import NOT_ACCEPTED
 from .problems import RETRY_SECONDS
@@ -19,7 +19,7 @@ from .problems import RETRY_SECONDS
 router = APIRouter(tags=["health"])
 
 
-class Live(BaseModel):
+class Liveness(BaseModel):
     status: Literal["live"]
 
 
@@ -30,7 +30,7 @@ class Filling(BaseModel):
     of: Annotated[int, Field(description="Metrics to fill.")]
 
 
-class SourceNow(BaseModel):
+class SourceHealth(BaseModel):
     """How a source does, as the worker last said."""
 
     state: Annotated[str, Field(description="`ok` or `failing`")]
@@ -47,7 +47,7 @@ class SourceNow(BaseModel):
     rejects: Annotated[dict[str, int], Field(description="Readings left out since the start of the worker, by reason.")]
 
 
-class ArchiveNow(BaseModel):
+class ArchiveHealth(BaseModel):
     """How the archive does, as the worker last said."""
 
     state: Annotated[str, Field(description="`ok` or `failing`")]
@@ -66,7 +66,7 @@ class ChannelNow(BaseModel):
     until: Annotated[int | None, Field(description="It sends nothing before, unix seconds; null: it sends.")]
 
 
-class TopRole(BaseModel):
+class TopRoleHealth(BaseModel):
     """How a role of the top list does, as it last said. What does not concern it is null."""
 
     state: Annotated[str, Field(description="`ok`, `off`, `waiting`, `late`, `failing`, `slowed` or `stopped`")]
@@ -87,28 +87,28 @@ class TopRole(BaseModel):
     unpriced: Annotated[int | None, Field(description="How many of them have no price.")]
 
 
-class TickNow(BaseModel):
+class TickHealth(BaseModel):
     at: Annotated[int | None, Field(description="The newest one; null before the first.")]
     age: Annotated[int | None, Field(description="Seconds since then; below zero where it lies in the future.")]
     interval: Annotated[int, Field(description="Seconds between two.")]
 
 
-class Ready(BaseModel):
+class Readiness(BaseModel):
     status: Health
     reasons: Annotated[list[str], Field(description="Everything that is not as it should be.")]
     store: Annotated[str, Field(description="`ok`, or why it does not answer.")]
-    tick: TickNow
-    sources: dict[str, SourceNow]
-    archive: Annotated[ArchiveNow | None, Field(description="null before the worker has said anything of it.")]
+    tick: TickHealth
+    sources: dict[str, SourceHealth]
+    archive: Annotated[ArchiveHealth | None, Field(description="null before the worker has said anything of it.")]
     wishes: Annotated[dict[str, str], Field(description="What `TRACKER_METRICS` names and no source gives, and why.")]
     channels: Annotated[dict[str, ChannelNow], Field(description="The channels that alerts are sent through.")]
-    top: Annotated[dict[str, TopRole], Field(description="The roles that make the top list, by name.")]
+    top: Annotated[dict[str, TopRoleHealth], Field(description="The roles that make the top list, by name.")]
 
 
 @router.get(
-    "/health/live", summary="Does it run", operation_id="check_live", response_model=Live, responses=NOT_ACCEPTED
+    "/health/live", summary="Does it run", operation_id="check_live", response_model=Liveness, responses=NOT_ACCEPTED
 )
-async def live(_: Annotated[Nothing, Query()]) -> Response:
+async def get_live(_: Annotated[NoParams, Query()]) -> Response:
     """Whether the process runs. Asks nobody else."""
     return _answer(HTTPStatus.OK, {"status": "live"})
 
@@ -117,10 +117,10 @@ async def live(_: Annotated[Nothing, Query()]) -> Response:
     "/health/ready",
     summary="Can it be relied on",
     operation_id="check_ready",
-    response_model=Ready,
-    responses=NOT_ACCEPTED | {503: {"model": Ready, "description": "Not ready; `reasons` says why."}},
+    response_model=Readiness,
+    responses=NOT_ACCEPTED | {503: {"model": Readiness, "description": "Not ready; `reasons` says why."}},
 )
-async def ready(_: Annotated[Nothing, Query()], context: Context) -> Response:
+async def get_ready(_: Annotated[NoParams, Query()], context: Context) -> Response:
     """
     Whether answers can be relied on.
 
@@ -132,7 +132,11 @@ async def ready(_: Annotated[Nothing, Query()], context: Context) -> Response:
     reader, interval, now = context["reader"], context["interval"], int(context["clock"]())
     try:
         tick, sources, archive, shelved, top = await asyncio.gather(
-            reader.tick(), reader.sources(), reader.archive(), context["desk"].shelved(), context["top"].roles()
+            reader.read_tick(),
+            reader.read_source_states(),
+            reader.read_archive_state(),
+            context["desk"].read_rules(),
+            context["top"].read_role_states(),
         )
         clock, eviction, unmet, channels, is_empty = await asyncio.gather(
             reader.clock(), reader.eviction(), reader.unmet(), reader.channels(), reader.is_empty()
@@ -143,11 +147,11 @@ async def ready(_: Annotated[Nothing, Query()], context: Context) -> Response:
         tick, sources, archive, top, unmet, channels = None, {}, None, {}, {}, {}
     else:
         store = "ok"
-        status, reasons = health(tick, now, interval, sources, archive)
+        status, reasons = judge_health(tick, now, interval, sources, archive)
         wrong = [f"the file of rules is wrong: {shelved.problem}"] if shelved.problem else []
         lacking = lacks(unmet, is_empty=is_empty and tick is not None)
         dropping = [eviction] if eviction else []
-        reasons = [*reasons, *lacking, *wrong, *resting(channels, now), *troubles(top, now), *dropping]
+        reasons = [*reasons, *lacking, *wrong, *resting(channels, now), *describe_toplist_faults(top, now), *dropping]
         if clock is not None:
             status, reasons = Health.UNREADY, [f"nothing is sampled: {clock}", *reasons]
         status = Health.DEGRADED if status is Health.READY and reasons else status
@@ -157,7 +161,7 @@ async def ready(_: Annotated[Nothing, Query()], context: Context) -> Response:
         "store": store,
         "tick": {"at": tick, "age": None if tick is None else now - tick, "interval": interval},
         "sources": {name: _source(said) for name, said in sources.items()},
-        "archive": archive and {name: _public(archive.get(name)) for name in ArchiveNow.model_fields},
+        "archive": archive and {name: _public(archive.get(name)) for name in ArchiveHealth.model_fields},
         "wishes": unmet,
         "channels": {name: said | {"until": _coming(said["until"], now)} for name, said in channels.items()},
         "top": {role: _role(said, now) for role, said in sorted(top.items())},
@@ -187,7 +191,7 @@ def _coming(at: int, now: int) -> int | None:
 def _role(said: dict[str, Any], now: int) -> dict[str, Any]:
     listed = said.get("list_at")
     known = {"state": "unknown"} | said | {"age": None if listed is None else now - listed}
-    return {name: _public(known.get(name)) for name in TopRole.model_fields}
+    return {name: _public(known.get(name)) for name in TopRoleHealth.model_fields}
 
 
 def _public(said: Any) -> Any:

@@ -9,17 +9,36 @@ from urllib.parse import quote
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from ..candles import Length
+from ..candles import CandleLength
 from ..model import DAY, HOUR, MEASURES, Measure, Metric
-from ..series import Agg, Fill, Known, Point, cut, end_of, filled, grouped, kept
+from ..series import (
+    Aggregation,
+    Known,
+    Point,
+    SeriesFill,
+    clip_grid,
+    fill_points,
+    find_step_end,
+    group_by_step,
+    make_kept_grid,
+)
 from ..states import is_ahead
 from ..store import Reader
-from .answers import Answer, CsvResponse, NdjsonResponse, only_in_csv, table, times, until_next_tick, wanted
-from .asked import Asked, Format, FormatAsked, Name, OfMeasure, Step, TableAsked, Time
+from .answers import (
+    AnswerBody,
+    CsvResponse,
+    NdjsonResponse,
+    choose_format,
+    only_in_csv,
+    respond_until_next_tick,
+    times,
+    write_csv,
+)
+from .asked import Format, FormatAsked, MeasureParam, Name, QueryParams, Step, TableAsked, Time
 from .candles import MOST_CANDLES
-from .context import Context, State
+from .context import Context, RouteState
 from .document import AWAY, NOT_ACCEPTED, UNCHANGED, UNKNOWN
-from .problems import Refused, not_accepted, unknown
+from .problems import RequestRefused, refuse_fields, refuse_unknown_metric
 
 MOST_POINTS = 10_000
 _NULL = "null"
@@ -29,8 +48,8 @@ _PRICE_ONLY = f"{f',{_NULL}' * (len(MEASURES) - 1)}]"
 router = APIRouter(tags=["metrics"])
 
 
-class HistoryAsked(Asked):
-    measure: OfMeasure = Measure.PRICE
+class HistoryParams(QueryParams):
+    measure: MeasureParam = Measure.PRICE
     from_: Annotated[
         Time | None,
         Field(
@@ -47,22 +66,22 @@ class HistoryAsked(Asked):
             description="One point for so many seconds (`300`, `5m`, `1h`), a multiple of the interval; else every sample.",
         ),
     ] = None
-    agg: Annotated[Agg, Field(description="Which number stands for all samples of a step.")] = Agg.LAST
+    agg: Annotated[Aggregation, Field(description="Which number stands for all samples of a step.")] = Aggregation.LAST
     fill: Annotated[
-        Fill,
+        SeriesFill,
         Field(description="What stands where there is no sample; a missing point is left out unless told otherwise."),
-    ] = Fill.NONE
+    ] = SeriesFill.NONE
 
 
-class HistoryTableAsked(TableAsked, HistoryAsked):
+class HistoryTableAsked(TableAsked, HistoryParams):
     """The same of CSV."""
 
 
-class HistoryInFormatAsked(TableAsked, FormatAsked, HistoryAsked):
+class HistoryInFormatAsked(TableAsked, FormatAsked, HistoryParams):
     """The same where the format is not known by the path."""
 
 
-class History(BaseModel):
+class HistoryView(BaseModel):
     """A series, oldest first."""
 
     metric: str
@@ -75,8 +94,8 @@ class History(BaseModel):
         Field(description="Where to ask for what lies before the kept day, if it was asked for; also as a `Link`."),
     ]
     step: int | None
-    agg: Agg
-    fill: Fill
+    agg: Aggregation
+    fill: SeriesFill
     hourly: Annotated[
         list[int],
         Field(
@@ -87,10 +106,10 @@ class History(BaseModel):
     points: list[tuple[int, float | None]]
 
 
-class Series(NamedTuple):
+class SeriesQuery(NamedTuple):
     """What was asked for, settled against what there is."""
 
-    asked: HistoryAsked
+    asked: HistoryParams
     start: int
     """The first and the last tick that were asked for, unix seconds."""
     end: int
@@ -110,10 +129,10 @@ _FAILS = UNKNOWN | NOT_ACCEPTED | AWAY | UNCHANGED
     "/metrics/{metric}/history",
     summary="The day of a metric",
     operation_id="get_history",
-    response_model=History,
+    response_model=HistoryView,
     responses=_FAILS,
 )
-async def history(
+async def get_history(
     metric: Name, asked: Annotated[HistoryInFormatAsked, Query()], request: Request, context: Context
 ) -> Response:
     """
@@ -128,7 +147,7 @@ async def history(
 
     `format=csv` or `Accept: text/csv` here is the same as `history.csv`, and so with `ndjson`.
     """
-    format_ = wanted(request, asked.format, tuple(Format))
+    format_ = choose_format(request, asked.format, tuple(Format))
     only_in_csv(format_, asked, "time", "bom")
     return await _answered(metric, asked, format_, request, context)
 
@@ -155,99 +174,103 @@ async def history_csv(
     responses=_FAILS,
 )
 async def history_ndjson(
-    metric: Name, asked: Annotated[HistoryAsked, Query()], request: Request, context: Context
+    metric: Name, asked: Annotated[HistoryParams, Query()], request: Request, context: Context
 ) -> Response:
     """The samples of a metric, oldest first, each a JSON document on a line of its own: `tick` and `value`."""
     return await _answered(metric, asked, Format.NDJSON, request, context)
 
 
-async def _answered(metric: str, asked: HistoryAsked, format_: Format, request: Request, context: State) -> Response:
+async def _answered(
+    metric: str, asked: HistoryParams, format_: Format, request: Request, context: RouteState
+) -> Response:
     reader, name = context["reader"], Metric(metric.upper())
-    tick, (record,) = await asyncio.gather(reader.tick(), reader.records([name]))
+    tick, (record,) = await asyncio.gather(reader.read_tick(), reader.read_metric_states([name]))
     if record is None:
-        raise await unknown(reader, name)
+        raise await refuse_unknown_metric(reader, name)
     newest = max(tick or 0, record.newest)
-    series = _settled(asked, newest, context["interval"], int(context["clock"]()), request.query_params)
-    points, hourly = await _points(reader, name, series)
-    older = _older(request, name, series)
+    series = _resolve_range(asked, newest, context["interval"], int(context["clock"]()), request.query_params)
+    points, hourly = await _read_points(reader, name, series)
+    older = _find_older(request, name, series)
     if format_ is Format.JSON:
         body = _json(name, series, points, older, hourly)
     elif format_ is Format.CSV:
         body = _csv(asked, points)
     else:
         body = "".join([f'{{"tick":{at},"value":{_NULL if value is None else value}}}\n' for at, value in points])
-    answer = until_next_tick(request, context, Answer(body, newest, format_))
+    answer = respond_until_next_tick(request, context, AnswerBody(body, newest, format_))
     if older:
         answer.headers["Link"] = f'<{older}>; rel="prev-archive"'
     return answer
 
 
-def _csv(asked: HistoryAsked, points: Sequence[Point]) -> str:
+def _csv(asked: HistoryParams, points: Sequence[Point]) -> str:
     how = asked if isinstance(asked, TableAsked) else TableAsked()
     ticks, values = [point[0] for point in points], [point[1] for point in points]
-    return table(("tick", asked.measure), zip(times(ticks, how), values, strict=True), how)
+    return write_csv(("tick", asked.measure), zip(times(ticks, how), values, strict=True), how)
 
 
-def _older(request: Request, metric: Metric, series: Series) -> str | None:
+def _find_older(request: Request, metric: Metric, series: SeriesQuery) -> str | None:
     """Say where to ask for what was asked for here, and lies before the kept day."""
     kept_after = series.newest - DAY
     if series.start > kept_after:
         return None
     until = min(series.end, kept_after)
     length = next(
-        each for each in Length if (until - series.start) // each.seconds < MOST_CANDLES or each is Length.WEEK
+        each
+        for each in CandleLength
+        if (until - series.start) // each.seconds < MOST_CANDLES or each is CandleLength.WEEK
     )
     base = request.url.path.partition("/metrics/")[0]
     return f"{base}/metrics/{quote(metric, safe=':')}/candles?interval={length}&from={series.start}&to={until}"
 
 
-def _settled(asked: HistoryAsked, newest: int, interval: int, now: int, said: Mapping[str, str]) -> Series:
+def _resolve_range(asked: HistoryParams, newest: int, interval: int, now: int, said: Mapping[str, str]) -> SeriesQuery:
     """Settle where the series begins and ends. Times from now are whole ticks, so that answers change with them."""
     step = asked.step or interval
     if step % interval:
-        raise not_accepted(("step", said["step"], f"a multiple of the interval, {interval} seconds"))
+        raise refuse_fields(("step", said["step"], f"a multiple of the interval, {interval} seconds"))
     now = now // interval * interval
-    start = asked.from_.at(now) if asked.from_ else None
+    start = asked.from_.resolve(now) if asked.from_ else None
     latest = now if is_ahead(newest, now, interval) else newest
-    end = asked.to.at(now) if asked.to else max(latest, start or 0)
+    end = asked.to.resolve(now) if asked.to else max(latest, start or 0)
     if start is None:
         start = max(0, end - min(DAY, MOST_POINTS * step) + step)
     if start > end:
-        raise not_accepted(
+        raise refuse_fields(
             ("from", said.get("from", start), f"a time that is not after `to`, {end}"),
             ("to", said.get("to", end), f"a time that is not before `from`, {start}"),
         )
     if (end - start) // step >= MOST_POINTS:
-        raise _too_many(start, end, step, interval, said)
-    return Series(asked, start, end, newest, interval)
+        raise _refuse_too_many(start, end, step, interval, said)
+    return SeriesQuery(asked, start, end, newest, interval)
 
 
-def _too_many(start: int, end: int, step: int, interval: int, said: Mapping[str, str]) -> Refused:
+def _refuse_too_many(start: int, end: int, step: int, interval: int, said: Mapping[str, str]) -> RequestRefused:
     """Refuse a range, with the latest beginning and, where there is one, the step that would do."""
     most = f"{MOST_POINTS:,} points at most"
-    coarser = end_of((end - start) // MOST_POINTS + 1, interval)
+    coarser = find_step_end((end - start) // MOST_POINTS + 1, interval)
     wrong: list[tuple[str, object, str]] = [
         ("from", said["from"], f"{end - (MOST_POINTS - 1) * step} or later: {most}")
     ]
     if coarser <= DAY:
         wrong.append(("step", said.get("step", step), f"{coarser} seconds or more: {most}"))
-    return not_accepted(*wrong)
+    return refuse_fields(*wrong)
 
 
-async def _points(reader: Reader, metric: Metric, series: Series) -> tuple[Sequence[Point], Sequence[int]]:
+async def _read_points(reader: Reader, metric: Metric, series: SeriesQuery) -> tuple[Sequence[Point], Sequence[int]]:
     """Return the points, and which ticks of the range are all that is known of their hour."""
     asked, start, end, newest, _ = series
-    if asked.step is None and asked.fill is Fill.NONE:
-        hours = await reader.members(metric, max(start - 1, newest - DAY), min(end, newest))
-        return _column(hours, asked.measure), _hourly(hours, asked.measure)
-    day = kept(newest, series.step)
-    part = cut(day, start, end)
+    if asked.step is None and asked.fill is SeriesFill.NONE:
+        hours = await reader.read_members(metric, max(start - 1, newest - DAY), min(end, newest))
+        return _read_column(hours, asked.measure), _hourly(hours, asked.measure)
+    day = make_kept_grid(newest, series.step)
+    part = clip_grid(day, start, end)
     # A gap is filled from both its sides, and they may lie outside of the part.
-    read = part if asked.fill in (Fill.NONE, Fill.NULL) else day
-    hours = await reader.members(metric, read.first - read.step, min(read.last, newest)) if part.ticks else []
-    points = grouped(_column(hours, asked.measure), read.step, asked.agg if asked.step else Agg.LAST)
-    if asked.fill is not Fill.NONE:
-        points = filled(points, read, asked.fill)
+    read = part if asked.fill in (SeriesFill.NONE, SeriesFill.NULL) else day
+    hours = await reader.read_members(metric, read.first - read.step, min(read.last, newest)) if part.list_ticks else []
+    points = group_by_step(_read_column(hours, asked.measure), read.step, asked.agg if asked.step else Aggregation.LAST)
+    if asked.fill is not SeriesFill.NONE:
+        points = fill_points(points, read, asked.fill)
     kept_points = [point for point in points if part.first <= point[0] <= part.last]
     return kept_points, [at for at in _hourly(hours, asked.measure) if part.first <= at <= part.last]
 
@@ -263,21 +286,23 @@ def _hourly(hours: Iterable[tuple[int, Sequence[str]]], measure: Measure) -> lis
     ]
 
 
-def _column(hours: Iterable[tuple[int, Iterable[str]]], measure: Measure) -> list[Known]:
+def _read_column(hours: Iterable[tuple[int, Iterable[str]]], measure: Measure) -> list[Known]:
     """Cut one measure out of samples as they are kept, without reading a number of it."""
     column = MEASURES.index(measure) + 1
     cells = [(hour, member[1:-1].split(",", column + 1)) for hour, members in hours for member in members]
     return [(hour + int(cell[0]), cell[column]) for hour, cell in cells if cell[column] != _NULL]
 
 
-def _json(metric: Metric, series: Series, points: Iterable[Point], older: str | None, hourly: Sequence[int]) -> str:
+def _json(
+    metric: Metric, series: SeriesQuery, points: Iterable[Point], older: str | None, hourly: Sequence[int]
+) -> str:
     asked, start, end, newest, _ = series
     head = {
         "metric": metric,
         "measure": asked.measure,
         "from": start,
         "to": end,
-        "kept_from": max(start, kept(newest, series.step).first),
+        "kept_from": max(start, make_kept_grid(newest, series.step).first),
         "older": older,
         "step": asked.step,
         "agg": asked.agg,

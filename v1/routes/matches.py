@@ -8,7 +8,7 @@ from re import compile as compiled
 from re import split
 
 
-class Names:
+class MetricNames:
     """The names of all metrics."""
 
     def __init__(self, names: Sequence[str]) -> None:

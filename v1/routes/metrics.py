@@ -9,23 +9,23 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from .. import exact, records
-from ..model import DAY, MEASURES, By, Measure, Metric, Place
-from ..moments import mean, spread
-from ..states import State, state
-from ..store import Listed, Newest
-from .answers import Answer, until_next_tick
-from .asked import Asked, Limit, Name, Nothing
+from ..model import DAY, MEASURES, By, Measure, Metric, RankPlace
+from ..moments import measure_dispersion, round_mean_of
+from ..states import Freshness, judge_freshness
+from ..store import MetricSummary, NewestSample
+from .answers import AnswerBody, respond_until_next_tick
+from .asked import Limit, Name, NoParams, QueryParams
 from .context import Context
 from .document import AWAY, NOT_ACCEPTED, UNCHANGED, UNKNOWN
-from .problems import unknown
+from .problems import refuse_unknown_metric
 
 router = APIRouter(tags=["metrics"])
 
-_NOTHING = {"metric": "", "measures": (), "samples": 0, "first": None, "last": None, "state": State.DEAD}
+_NOTHING = {"metric": "", "measures": (), "samples": 0, "first": None, "last": None, "state": Freshness.DEAD}
 """What a list says of a dead market without a sample."""
 
 
-class MetricsAsked(Asked):
+class MetricsParams(QueryParams):
     q: Annotated[
         str, Field(max_length=100, description="Only names that hold this text, whatever its case.", examples=["USD"])
     ] = ""
@@ -33,23 +33,23 @@ class MetricsAsked(Asked):
     cursor: Annotated[str, Field(max_length=100, description="Where to go on: `next` of the answer before.")] = ""
 
 
-class MetricItem(BaseModel):
+class MetricView(BaseModel):
     metric: str
     measures: Annotated[list[Measure], Field(description="Those with a number in the last day.")]
     samples: Annotated[int, Field(description="How many the last day holds.")]
     first: Annotated[int | None, Field(description="Tick of the oldest one; null of a dead market without any.")]
     last: Annotated[int | None, Field(description="Tick of the newest one; null of a dead market without any.")]
-    state: State
+    state: Freshness
 
 
-class Metrics(BaseModel):
+class MetricList(BaseModel):
     """Metrics with a sample in the last day, and markets that a source lists as dead, by name."""
 
-    metrics: list[MetricItem]
+    metrics: list[MetricView]
     next: Annotated[str | None, Field(description="The `cursor` of what follows; null at the end.")]
 
 
-class DayOfMetric(BaseModel):
+class DayCoverage(BaseModel):
     """How much of the last 24 hours there is."""
 
     samples: int
@@ -59,7 +59,7 @@ class DayOfMetric(BaseModel):
     last: int
 
 
-class MeasureNow(BaseModel):
+class MeasureView(BaseModel):
     """What is known of one measure."""
 
     value: Annotated[float | None, Field(description="In the newest sample, digits as received.")]
@@ -73,27 +73,27 @@ class MeasureNow(BaseModel):
     coverage: Annotated[float, Field(description="samples / those of a day without a gap")]
 
 
-class MetricNow(BaseModel):
+class MetricDetail(BaseModel):
     """Everything known of a metric now."""
 
     metric: str
     at: Annotated[int, Field(description="Tick of the newest sample.")]
     age: Annotated[int, Field(description="Seconds since then.")]
-    state: State
+    state: Freshness
     source: Annotated[str, Field(description="Who gave the newest sample.")]
     provider_time: Annotated[int | None, Field(description="When the provider says it was so; null: it does not say.")]
-    day: DayOfMetric
-    measures: dict[Measure, MeasureNow]
+    day: DayCoverage
+    measures: dict[Measure, MeasureView]
 
 
 @router.get(
     "/metrics",
     summary="List the metrics",
     operation_id="list_metrics",
-    response_model=Metrics,
+    response_model=MetricList,
     responses=NOT_ACCEPTED | AWAY | UNCHANGED,
 )
-async def metrics(asked: Annotated[MetricsAsked, Query()], request: Request, context: Context) -> Response:
+async def list_metrics(asked: Annotated[MetricsParams, Query()], request: Request, context: Context) -> Response:
     """
     The metrics there are, by name.
 
@@ -102,12 +102,12 @@ async def metrics(asked: Annotated[MetricsAsked, Query()], request: Request, con
     comes, because the provider lists the market and has no price of it.
     """
     reader, interval, now = context["reader"], context["interval"], int(context["clock"]())
-    tick, names, dead = await asyncio.gather(reader.tick(), reader.metrics(), reader.dead())
+    tick, names, dead = await asyncio.gather(reader.read_tick(), reader.read_metrics(), reader.dead())
     found = [name for name in sorted(names | dead) if name > asked.cursor and asked.q.upper() in name]
     page = found[: asked.limit]
-    listed = {each.metric: each for each in await reader.listed(page)}
+    listed = {each.metric: each for each in await reader.read_summaries(page)}
     items = [
-        _item(listed[name], _or_dead(state(listed[name].record, tick, now, interval), name in dead))
+        _item(listed[name], _or_dead(judge_freshness(listed[name].record, tick, now, interval), name in dead))
         if name in listed
         else _NOTHING | {"metric": name}
         for name in page
@@ -115,28 +115,31 @@ async def metrics(asked: Annotated[MetricsAsked, Query()], request: Request, con
     ]
     following = page[-1] if len(found) > len(page) else None
     body = json.dumps({"metrics": items, "next": following}, separators=(",", ":"))
-    return until_next_tick(request, context, Answer(body, tick))
+    return respond_until_next_tick(request, context, AnswerBody(body, tick))
 
 
 @router.get(
     "/metrics/{metric}",
     summary="One metric now",
     operation_id="get_metric",
-    response_model=MetricNow,
+    response_model=MetricDetail,
     responses=UNKNOWN | NOT_ACCEPTED | AWAY | UNCHANGED,
 )
-async def metric_now(metric: Name, _: Annotated[Nothing, Query()], request: Request, context: Context) -> Response:
+async def get_metric(metric: Name, _: Annotated[NoParams, Query()], request: Request, context: Context) -> Response:
     """The newest sample of a metric, and for every measure its hour mean, its deviation, its rank and its coverage."""
     reader, interval, now = context["reader"], context["interval"], int(context["clock"]())
     name = Metric(metric.upper())
     tick, newest, listed, places = await asyncio.gather(
-        reader.tick(), reader.newest(name), reader.listed([name]), reader.places(name, MEASURES, By.STDDEV)
+        reader.read_tick(),
+        reader.read_newest(name),
+        reader.read_summaries([name]),
+        reader.read_places(name, MEASURES, By.STDDEV),
     )
     if newest is None or not listed:
-        raise await unknown(reader, name)
+        raise await refuse_unknown_metric(reader, name)
     expected = DAY // interval
-    is_in = state(newest.record, tick, now, interval)
-    if is_in is State.STALE:
+    is_in = judge_freshness(newest.record, tick, now, interval)
+    if is_in is Freshness.STALE:
         is_in = _or_dead(is_in, name in await reader.dead())
     known = {
         "metric": name,
@@ -156,10 +159,10 @@ async def metric_now(metric: Name, _: Annotated[Nothing, Query()], request: Requ
     body = exact.dumps(known | {"age": now - newest.record.newest})
     # The age alone does not make another answer, but it must not grow old in a cache either.
     identity = exact.dumps(known | {"interval": now // interval})
-    return until_next_tick(request, context, Answer(body, tick, identity=identity))
+    return respond_until_next_tick(request, context, AnswerBody(body, tick, identity=identity))
 
 
-def _item(listed: Listed, is_in: State) -> dict[str, object]:
+def _item(listed: MetricSummary, is_in: Freshness) -> dict[str, object]:
     return {
         "metric": listed.metric,
         "measures": [measure for measure, day in zip(MEASURES, listed.record.day, strict=True) if day.n],
@@ -170,25 +173,25 @@ def _item(listed: Listed, is_in: State) -> dict[str, object]:
     }
 
 
-def _or_dead(is_in: State, is_dead: bool) -> State:
-    return State.DEAD if is_dead and is_in is State.STALE else is_in
+def _or_dead(is_in: Freshness, is_dead: bool) -> Freshness:
+    return Freshness.DEAD if is_dead and is_in is Freshness.STALE else is_in
 
 
-def _samples(listed: Listed) -> int:
+def _samples(listed: MetricSummary) -> int:
     return max(day.n for day in listed.record.day)
 
 
 def _measures(
-    newest: Newest, places: Mapping[Measure, tuple[Place, int]], expected: int
+    newest: NewestSample, places: Mapping[Measure, tuple[RankPlace, int]], expected: int
 ) -> dict[Measure, dict[str, object]]:
     record, sample = newest
-    before = records.baseline(record, [sample])
+    before = records.compute_baseline(record, [sample])
     known: dict[Measure, dict[str, object]] = {}
     for measure, day, hour in zip(MEASURES, record.day, before, strict=True):
-        moved, ranked = spread(day), places.get(measure)
+        moved, ranked = measure_dispersion(day), places.get(measure)
         known[measure] = {
             "value": exact.digits(sample.value(measure)),
-            "hour_mean": mean(hour),
+            "hour_mean": round_mean_of(hour),
             "hour_samples": hour.n,
             "stddev": moved and moved.stddev,
             "cv": moved and moved.cv,

@@ -5,7 +5,7 @@ import re
 _WEIGHT = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
 
 
-def weights(header: str) -> dict[str, float]:
+def parse_weights(header: str) -> dict[str, float]:
     """Return what a header names, in lower case, each with its weight; 0 for what is not to be sent."""
     weighed = {}
     for each in header.lower().split(","):
@@ -16,14 +16,14 @@ def weights(header: str) -> dict[str, float]:
     return weighed
 
 
-def codings(header: str | None) -> tuple[float, float]:
+def choose_codings(header: str | None) -> tuple[float, float]:
     """
     Return the weights of gzip and of no coding at all, for an `Accept-Encoding`.
 
     Without the header, or where it names neither, an answer goes as it is. No coding is refused by name
     or by `*`, and otherwise liked a little less than whatever is named.
     """
-    named = weights(header or "")
+    named = parse_weights(header or "")
     others = named.get("*")
     gzip = named.get("gzip", named.get("x-gzip", others or 0.0))
     plain = named.get("identity", 0.0 if others == 0 else 0.001)

@@ -12,8 +12,8 @@ from fastapi.openapi.utils import get_openapi
 
 from .. import exact
 from ..model import By, Measure
-from ..store import StoreError, Wanted
-from .context import Context, State
+from ..store import AlertQuery, StoreError
+from .context import Context, RouteState
 from .examples import EXAMPLE_ALERT, EXAMPLE_METRIC, NO_ALERT, NO_METRIC
 from .guards import OPEN
 from .problems import MEDIA_TYPE as PROBLEM
@@ -37,7 +37,7 @@ the field, the value and what would be accepted.
 """
 
 
-def router(app: FastAPI, prefix: str, root_path: str, *, is_guarded: bool) -> APIRouter:
+def make_openapi_router(app: FastAPI, prefix: str, root_path: str, *, is_guarded: bool) -> APIRouter:
     """
     Serve the document of `app`; it is made when it is first asked for.
 
@@ -52,19 +52,19 @@ def router(app: FastAPI, prefix: str, root_path: str, *, is_guarded: bool) -> AP
         if not made:
             servers = {"servers": [{"url": root_path}]} if root_path else {}
             made.append(exact.dumps(_document(app, prefix, is_guarded=is_guarded) | servers))
-        metric, alert = await _names(context)
-        body = made[0].replace(EXAMPLE_METRIC, _escaped(metric)).replace(EXAMPLE_ALERT, _escaped(alert))
+        metric, alert = await _find_examples(context)
+        body = made[0].replace(EXAMPLE_METRIC, _escape(metric)).replace(EXAMPLE_ALERT, _escape(alert))
         return Response(body, media_type="application/json")
 
     return routes
 
 
-async def _names(context: State) -> tuple[str, str]:
+async def _find_examples(context: RouteState) -> tuple[str, str]:
     """Return a metric and an alert that are there, so that the examples work; where there is none, names like theirs."""
     try:
         ranking, page = await asyncio.gather(
-            context["reader"].ranking(Measure.PRICE, By.STDDEV, 0, 1),
-            context["desk"].alerts(Wanted(1, "*", None, 0, None)),
+            context["reader"].read_ranking(Measure.PRICE, By.STDDEV, 0, 1),
+            context["desk"].read_alerts(AlertQuery(1, "*", None, 0, None)),
         )
     except StoreError:
         return NO_METRIC, NO_ALERT
@@ -72,7 +72,7 @@ async def _names(context: State) -> tuple[str, str]:
     return metric, str(page.alerts[0].alert["id"]) if page.alerts else NO_ALERT
 
 
-def _escaped(name: str) -> str:
+def _escape(name: str) -> str:
     return json.dumps(name)[1:-1]
 
 
@@ -91,7 +91,7 @@ def _document(app: FastAPI, prefix: str, *, is_guarded: bool) -> dict[str, Any]:
     for path, described in _operations(whole):
         _settle_parameters(described, has_formats=f"{path}.csv" in whole["paths"])
     if is_guarded:
-        _guard(whole)
+        _add_security(whole)
     _prune(whole)
     return whole
 
@@ -133,7 +133,7 @@ def _settle_parameters(operation: dict[str, Any], *, has_formats: bool) -> None:
         operation["parameters"] = told
 
 
-def _guard(whole: dict[str, Any]) -> None:
+def _add_security(whole: dict[str, Any]) -> None:
     """Say how a key is shown."""
     whole["components"]["securitySchemes"] = {
         "bearer": {"type": "http", "scheme": "bearer", "description": "One of `TRACKER_API_KEYS`."},
@@ -147,7 +147,7 @@ def _guard(whole: dict[str, Any]) -> None:
 
 
 def _responses(whole: dict[str, Any], prefix: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Give every answer, by its operation (`/rules`; of other methods than GET `POST /rules`) and its status."""
+    """Return every answer, by its operation (`/rules`; of other methods than GET `POST /rules`) and its status."""
     for path, operations in whole["paths"].items():
         for method, operation in operations.items():
             named = f"{'' if method == 'get' else f'{method.upper()} '}{path.removeprefix(prefix)}"

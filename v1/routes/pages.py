@@ -29,7 +29,7 @@ DOCUMENTATION_MAY = (
 """Both keep the browser from asking anybody else, whatever a script of theirs would like."""
 
 
-def install(app: FastAPI, prefix: str) -> None:
+def install_pages(app: FastAPI, prefix: str) -> None:
     """Serve `/`, `/docs`, `/redoc` and what they are made of."""
     index = (PAGE / "index.html").read_text().replace("{prefix}", prefix.removeprefix("/"))
     routes = APIRouter(include_in_schema=False)

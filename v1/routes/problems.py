@@ -25,7 +25,7 @@ from ..archive import ArchiveError
 from ..model import Metric
 from ..rules.faults import MOST_FAULTS, first, shorten
 from ..store import Reader, StoreAway, StoreError
-from .asked import Nothing, accepted
+from .asked import NoParams, describe_accepted
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5
@@ -34,7 +34,7 @@ WARN_SECONDS = 60
 log = structlog.get_logger()
 
 
-class Wrong(BaseModel):
+class FieldProblem(BaseModel):
     """One thing that was asked wrongly."""
 
     field: str
@@ -51,15 +51,19 @@ class Problem(BaseModel):
     detail: str
     instance: str
     errors: Annotated[
-        list[Wrong], Field(max_length=MOST_FAULTS, description="The first of them; `detail` says how many more.")
+        list[FieldProblem], Field(max_length=MOST_FAULTS, description="The first of them; `detail` says how many more.")
     ]
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """What was asked cannot be answered; the message says why."""
 
     def __init__(
-        self, status: HTTPStatus, detail: str, errors: Sequence[Wrong] = (), headers: Mapping[str, str] | None = None
+        self,
+        status: HTTPStatus,
+        detail: str,
+        errors: Sequence[FieldProblem] = (),
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -67,18 +71,19 @@ class Refused(Exception):
         self.headers = headers
 
 
-def not_accepted(*wrongs: tuple[str, object, str]) -> Refused:
+def refuse_fields(*wrongs: tuple[str, object, str]) -> RequestRefused:
     """Refuse fields, each given as its name, its value, and what would be accepted; the first of many are told."""
     errors = [
-        Wrong(field=shorten(field), value=shorten(value), accepted=what) for field, value, what in wrongs[:MOST_FAULTS]
+        FieldProblem(field=shorten(field), value=shorten(value), accepted=what)
+        for field, value, what in wrongs[:MOST_FAULTS]
     ]
     lines = [f"{each.field}: {each.value!r} is not accepted; accepted: {each.accepted}" for each in errors]
-    return Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(first(lines, len(wrongs))), errors)
+    return RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(first(lines, len(wrongs))), errors)
 
 
-async def unknown(reader: Reader, metric: str, where: str = "in the last day") -> Refused:
+async def refuse_unknown_metric(reader: Reader, metric: str, where: str = "in the last day") -> RequestRefused:
     """Refuse a metric without samples: it is dead, or nobody gives it, or its name is wrong; with the nearest names."""
-    nearest, asked = nearest_to(metric, [*await reader.metrics()]), shorten(metric)
+    nearest, asked = suggest_names(metric, [*await reader.read_metrics()]), shorten(metric)
     dead, unmet = await reader.dead(), await reader.unmet()
     why = f"no metric {asked!r} has a sample {where}"
     if metric in dead:
@@ -86,25 +91,25 @@ async def unknown(reader: Reader, metric: str, where: str = "in the last day") -
     elif metric in unmet:
         why = f"{why}, although it is wished for: {unmet[metric]}"
     detail = f"{why}; nearest: {nearest or 'there is no metric at all'}"
-    return Refused(HTTPStatus.NOT_FOUND, detail, [Wrong(field="metric", value=asked, accepted=nearest)])
+    return RequestRefused(HTTPStatus.NOT_FOUND, detail, [FieldProblem(field="metric", value=asked, accepted=nearest)])
 
 
-def not_there(what: str, asked: str, names: Sequence[str] = ()) -> Refused:
+def refuse_unknown_id(what: str, asked: str, names: Sequence[str] = ()) -> RequestRefused:
     """Refuse what is asked for by its id and is not there."""
-    nearest, asked = nearest_to(asked, names), shorten(asked)
+    nearest, asked = suggest_names(asked, names), shorten(asked)
     detail = f"there is no {what} {asked!r}{f'; nearest: {nearest}' if nearest else ''}"
-    return Refused(HTTPStatus.NOT_FOUND, detail, [Wrong(field="id", value=asked, accepted=nearest)])
+    return RequestRefused(HTTPStatus.NOT_FOUND, detail, [FieldProblem(field="id", value=asked, accepted=nearest)])
 
 
-def nearest_to(asked: str, names: Sequence[str]) -> str:
+def suggest_names(asked: str, names: Sequence[str]) -> str:
     return ", ".join(name for name, _, _ in process.extract(shorten(asked), names, limit=3))
 
 
-def document(
+def make_problem(
     path: str,
     status: HTTPStatus,
     detail: str,
-    errors: Sequence[Wrong] = (),
+    errors: Sequence[FieldProblem] = (),
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Make the answer that says why there is none."""
@@ -117,19 +122,19 @@ def document(
     return Response(body, status, {"Cache-Control": "no-store", **(headers or {})}, media_type=MEDIA_TYPE)
 
 
-def install(app: FastAPI, clock: Callable[[], float]) -> None:
+def install_problems(app: FastAPI, clock: Callable[[], float]) -> None:
     """Make every error of the application a problem document."""
-    app.add_exception_handler(StoreAway, _Away("the store is away", clock))
-    app.add_exception_handler(StoreError, _Away("the store does not answer as it should", clock))
-    app.add_exception_handler(ArchiveError, _Away("the archive is away", clock))
-    app.add_exception_handler(Refused, _refused)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(StoreAway, _AwayHandler("the store is away", clock))
+    app.add_exception_handler(StoreError, _AwayHandler("the store does not answer as it should", clock))
+    app.add_exception_handler(ArchiveError, _AwayHandler("the archive is away", clock))
+    app.add_exception_handler(RequestRefused, _handle_refused)
+    app.add_exception_handler(RequestValidationError, _handle_invalid)
+    app.add_exception_handler(HTTPException, _handle_http)
     app.add_exception_handler(ClientDisconnect, _left)
-    app.add_exception_handler(Exception, _broken)
+    app.add_exception_handler(Exception, _handle_unexpected)
 
 
-class _Away:
+class _AwayHandler:
     """Answers 503, and warns once a minute: an outage under load must not fill the disk with one line."""
 
     def __init__(self, said: str, clock: Callable[[], float]) -> None:
@@ -144,12 +149,12 @@ class _Away:
             log.warning(self._said, reason=str(error))
         detail = f"{self._said}; ask again in {RETRY_SECONDS} seconds"
         headers = {"Retry-After": str(RETRY_SECONDS)}
-        return document(request.url.path, HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=headers)
+        return make_problem(request.url.path, HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=headers)
 
 
-async def _refused(request: Request, error: Exception) -> Response:
-    refused = cast("Refused", error)
-    return document(request.url.path, refused.status, str(refused), refused.errors, refused.headers)
+async def _handle_refused(request: Request, error: Exception) -> Response:
+    refused = cast("RequestRefused", error)
+    return make_problem(request.url.path, refused.status, str(refused), refused.errors, refused.headers)
 
 
 async def refuse_repeated(request: Request) -> None:
@@ -161,23 +166,23 @@ async def refuse_repeated(request: Request) -> None:
     lists = {name for name, field in fields.items() if get_origin(field.annotation) in (list, tuple)}
     repeated = {name: query.getlist(name) for name in query if name not in lists}
     if wrongs := [(name, ", ".join(given), "it once") for name, given in repeated.items() if len(given) > 1]:
-        raise not_accepted(*wrongs)
+        raise refuse_fields(*wrongs)
 
 
 def _asked(request: Request) -> type[BaseModel]:
     """Return the parameters of the route that was asked."""
     queries = request.scope["route"].dependant.query_params
-    asked: type[BaseModel] = queries[0].field_info.annotation if queries else Nothing
+    asked: type[BaseModel] = queries[0].field_info.annotation if queries else NoParams
     return asked
 
 
-async def _invalid(request: Request, error: Exception) -> Response:
+async def _handle_invalid(request: Request, error: Exception) -> Response:
     asked = _asked(request)
-    return await _refused(
+    return await _handle_refused(
         request,
-        not_accepted(
+        refuse_fields(
             *[
-                (str(each["loc"][-1]), each.get("input"), accepted(each, asked))
+                (str(each["loc"][-1]), each.get("input"), describe_accepted(each, asked))
                 for each in cast("RequestValidationError", error).errors()
             ]
         ),
@@ -186,10 +191,10 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 async def _left(request: Request, _: Exception) -> Response:
     # Nobody hears it: who has left is no error of ours, and nothing to log.
-    return document(request.url.path, HTTPStatus.BAD_REQUEST, "the connection ended before the document did")
+    return make_problem(request.url.path, HTTPStatus.BAD_REQUEST, "the connection ended before the document did")
 
 
-async def _http(request: Request, error: Exception) -> Response:
+async def _handle_http(request: Request, error: Exception) -> Response:
     refused = cast("HTTPException", error)
     status, headers = HTTPStatus(refused.status_code), {**(refused.headers or {})}
     match status:
@@ -200,11 +205,11 @@ async def _http(request: Request, error: Exception) -> Response:
             detail = f"{request.method} is not accepted here; accepted: {headers['Allow']}"
         case _:
             detail = str(refused.detail)
-    return document(request.url.path, status, detail, headers=headers)
+    return make_problem(request.url.path, status, detail, headers=headers)
 
 
 def _methods(request: Request) -> list[str]:
-    """Give the methods that are accepted here; each is a route of its own, and Starlette tells but the first."""
+    """Return the methods that are accepted here; each is a route of its own, and Starlette tells but the first."""
     routes = [route for route in request.app.routes if not isinstance(route, Mount)]
     accepted = [
         method
@@ -214,6 +219,6 @@ def _methods(request: Request) -> list[str]:
     return accepted or ["GET"]  # of files
 
 
-async def _broken(request: Request, _: Exception) -> Response:
+async def _handle_unexpected(request: Request, _: Exception) -> Response:
     # The server logs the exception itself, with its trace: it is raised again after this answer.
-    return document(request.url.path, HTTPStatus.INTERNAL_SERVER_ERROR, "an error of ours; the log has the reason")
+    return make_problem(request.url.path, HTTPStatus.INTERNAL_SERVER_ERROR, "an error of ours; the log has the reason")

@@ -10,36 +10,36 @@ from pydantic import BaseModel, Field
 
 from ..model import By, Measure, Metric
 from ..store import Reader
-from .answers import Answer, CsvResponse, only_in_csv, quoted, table, until_next_tick, wanted
-from .asked import Asked, ByWhat, Format, JsonOrCsvAsked, Limit, Name, OfMeasure, TableAsked
-from .context import Context, State
+from .answers import AnswerBody, CsvResponse, choose_format, only_in_csv, quoted, respond_until_next_tick, write_csv
+from .asked import ByParam, Format, JsonOrCsvAsked, Limit, MeasureParam, Name, QueryParams, TableAsked
+from .context import Context, RouteState
 from .document import AWAY, NOT_ACCEPTED, UNCHANGED, UNKNOWN
-from .problems import Refused, unknown
+from .problems import RequestRefused, refuse_unknown_metric
 
 FURTHEST = 1_000_000
 
 router = APIRouter(tags=["ranks"])
 
 
-class RankAsked(Asked):
-    measure: OfMeasure = Measure.PRICE
-    by: ByWhat = By.STDDEV
+class RankParams(QueryParams):
+    measure: MeasureParam = Measure.PRICE
+    by: ByParam = By.STDDEV
 
 
-class RanksAsked(RankAsked):
+class RanksParams(RankParams):
     limit: Limit = 100
     offset: Annotated[int, Field(ge=0, le=FURTHEST, description="How many of the first to leave out.")] = 0
 
 
-class RanksTableAsked(TableAsked, RanksAsked):
+class RanksTableAsked(TableAsked, RanksParams):
     """The same of CSV."""
 
 
-class RanksInFormatAsked(TableAsked, JsonOrCsvAsked, RanksAsked):
+class RanksInFormatAsked(TableAsked, JsonOrCsvAsked, RanksParams):
     """The same where the format is not known by the path."""
 
 
-class RankOfMetric(BaseModel):
+class RankView(BaseModel):
     """The place of a metric among all."""
 
     metric: str
@@ -52,36 +52,36 @@ class RankOfMetric(BaseModel):
     at: Annotated[int | None, Field(description="The newest tick.")]
 
 
-class RankItem(BaseModel):
+class RankRow(BaseModel):
     rank: int
     metric: str
     value: float
     samples: int
 
 
-class Ranks(BaseModel):
+class RankList(BaseModel):
     """Metrics by how much they move, those that move most first."""
 
     measure: Measure
     by: By
     at: Annotated[int | None, Field(description="The newest tick; null before the first.")]
     of: Annotated[int, Field(description="How many metrics are ranked.")]
-    ranks: list[RankItem]
+    ranks: list[RankRow]
 
 
 @router.get(
     "/metrics/{metric}/rank",
     summary="The rank of a metric",
     operation_id="get_rank",
-    response_model=RankOfMetric,
+    response_model=RankView,
     responses=UNKNOWN | NOT_ACCEPTED | AWAY | UNCHANGED,
 )
-async def rank(metric: Name, asked: Annotated[RankAsked, Query()], request: Request, context: Context) -> Response:
+async def get_rank(metric: Name, asked: Annotated[RankParams, Query()], request: Request, context: Context) -> Response:
     """The place of one metric among all by how much a measure moved over the last 24 hours."""
     reader, name = context["reader"], Metric(metric.upper())
-    tick, found = await asyncio.gather(reader.tick(), reader.place(name, asked.measure, asked.by))
+    tick, found = await asyncio.gather(reader.read_tick(), reader.read_place(name, asked.measure, asked.by))
     if found is None:
-        raise await _unranked(reader, name, asked)
+        raise await _refuse_unranked(reader, name, asked)
     place, of = found
     answer = {
         "metric": name,
@@ -93,33 +93,33 @@ async def rank(metric: Name, asked: Annotated[RankAsked, Query()], request: Requ
         "samples": place.samples,
         "at": tick,
     }
-    return until_next_tick(request, context, Answer(json.dumps(answer, separators=(",", ":")), tick))
+    return respond_until_next_tick(request, context, AnswerBody(json.dumps(answer, separators=(",", ":")), tick))
 
 
-async def _unranked(reader: Reader, metric: Metric, asked: RankAsked) -> Refused:
-    (record,) = await reader.records([metric])
+async def _refuse_unranked(reader: Reader, metric: Metric, asked: RankParams) -> RequestRefused:
+    (record,) = await reader.read_metric_states([metric])
     if record is None:
-        return await unknown(reader, metric)
+        return await refuse_unknown_metric(reader, metric)
     reason = f"the last day holds no number of its {asked.measure}"
     if asked.by is By.CV:
         reason += ", or their mean is zero and has no coefficient of variation"
-    return Refused(HTTPStatus.NOT_FOUND, f"{metric} has no rank by {asked.by} of {asked.measure}: {reason}")
+    return RequestRefused(HTTPStatus.NOT_FOUND, f"{metric} has no rank by {asked.by} of {asked.measure}: {reason}")
 
 
 @router.get(
     "/ranks",
     summary="Who moves most",
     operation_id="list_ranks",
-    response_model=Ranks,
+    response_model=RankList,
     responses=NOT_ACCEPTED | AWAY | UNCHANGED,
 )
-async def ranks(asked: Annotated[RanksInFormatAsked, Query()], request: Request, context: Context) -> Response:
+async def list_ranks(asked: Annotated[RanksInFormatAsked, Query()], request: Request, context: Context) -> Response:
     """
     All metrics by how much a measure moved over the last 24 hours, those that moved most first.
 
     `format=csv` or `Accept: text/csv` here is the same as `ranks.csv`.
     """
-    format_ = wanted(request, Format(asked.format) if asked.format else None, (Format.JSON, Format.CSV))
+    format_ = choose_format(request, Format(asked.format) if asked.format else None, (Format.JSON, Format.CSV))
     only_in_csv(format_, asked, "time", "bom")
     return await _ranks(asked, format_, request, context)
 
@@ -136,18 +136,18 @@ async def ranks_csv(asked: Annotated[RanksTableAsked, Query()], request: Request
     return await _ranks(asked, Format.CSV, request, context)
 
 
-async def _ranks(asked: RanksAsked, format_: Format, request: Request, context: State) -> Response:
+async def _ranks(asked: RanksParams, format_: Format, request: Request, context: RouteState) -> Response:
     reader = context["reader"]
     tick, ranking = await asyncio.gather(
-        reader.tick(), reader.ranking(asked.measure, asked.by, asked.offset, asked.limit)
+        reader.read_tick(), reader.read_ranking(asked.measure, asked.by, asked.offset, asked.limit)
     )
     rows = [(place.rank, place.metric, place.value, place.samples) for place in ranking.places]
     if format_ is Format.CSV:
         how = asked if isinstance(asked, TableAsked) else TableAsked()
         texts = [(place, quoted(metric), *rest) for place, metric, *rest in rows]
-        body = table(tuple(RankItem.model_fields), texts, how)
+        body = write_csv(tuple(RankRow.model_fields), texts, how)
     else:
-        items = [dict(zip(RankItem.model_fields, row, strict=True)) for row in rows]
+        items = [dict(zip(RankRow.model_fields, row, strict=True)) for row in rows]
         known = {"measure": asked.measure, "by": asked.by, "at": tick, "of": ranking.of, "ranks": items}
         body = json.dumps(known, separators=(",", ":"))
-    return until_next_tick(request, context, Answer(body, tick, format_))
+    return respond_until_next_tick(request, context, AnswerBody(body, tick, format_))

@@ -10,19 +10,19 @@ from pydantic import Field
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from .. import exact
-from ..rules import Rule, WrongRule, parse_rule
-from ..rules.book import Book, Entry, Origin, read_book
-from ..rules.file import unknown_channels
-from ..rules.rule import DECIMALS, RESERVED, never_fires
-from ..store import TooMany
-from .answers import changed, until_changed
-from .asked import Asked, Limit, Nothing
-from .bodies import NOT_READ, described, refused, sent
-from .context import Context, State
+from ..rules import InvalidRule, Rule, parse_rule
+from ..rules.book import Origin, RuleEntry, RuleSet, read_rule_set
+from ..rules.file import find_unknown_channels
+from ..rules.rule import DECIMALS, RESERVED, explain_never_fires
+from ..store import LimitReached
+from .answers import respond_changed, respond_until_changed
+from .asked import Limit, NoParams, QueryParams
+from .bodies import NOT_READ, describe_body, make_refusal, read_document
+from .context import Context, RouteState
 from .document import AWAY, NOT_ACCEPTED, UNCHANGED, Responses
 from .examples import EXAMPLE_RULE
-from .matches import Names
-from .problems import Problem, Refused, not_accepted, not_there
+from .matches import MetricNames
+from .problems import Problem, RequestRefused, refuse_fields, refuse_unknown_id
 from .schemas import NEW_RULE, RULE, RULES
 
 router = APIRouter(tags=["rules"])
@@ -41,18 +41,18 @@ ShownId = Annotated[str, Path(max_length=64, description=_ID, examples=["stale"]
 RuleId = Annotated[str, Path(max_length=64, description=_ID, examples=[EXAMPLE_RULE["id"]])]
 
 
-class RulesAsked(Asked):
+class RulesParams(QueryParams):
     limit: Limit = 100
     cursor: Annotated[str, Field(max_length=64, description="Where to go on: `next` of the answer before.")] = ""
 
 
-class _Known(NamedTuple):
+class _RuleContext(NamedTuple):
     """What is known while a question about rules is answered."""
 
-    book: Book
+    book: RuleSet
     channels: frozenset[str] | None
     problem: str | None
-    names: Names
+    names: MetricNames
     interval: int
 
 
@@ -72,21 +72,21 @@ _WRITTEN = NOT_READ | NOT_ACCEPTED | _IN_THE_WAY | AWAY
 @router.get(
     "/rules", summary="List the rules", operation_id="list_rules", responses=_LIST | NOT_ACCEPTED | AWAY | UNCHANGED
 )
-async def rules(asked: Annotated[RulesAsked, Query()], request: Request, context: Context) -> Response:
+async def list_rules(asked: Annotated[RulesParams, Query()], request: Request, context: Context) -> Response:
     """
     The rules there are, by id: those that are there by default, those of this API, and those of the file.
 
     One of the file comes before one of this API, and that before a default one of the same id.
     """
-    known = await _known(context)
+    known = await _read_context(context)
     found = [entry for name, entry in known.book.entries.items() if name > asked.cursor]
     page = found[: asked.limit]
     body = {
-        "rules": [_shown(entry, known) for entry in page],
+        "rules": [_show_rule(entry, known) for entry in page],
         "problem": known.problem,
         "next": page[-1].rule.id if len(found) > len(page) else None,
     }
-    return until_changed(request, exact.dumps(body))
+    return respond_until_changed(request, exact.dumps(body))
 
 
 @router.get(
@@ -95,10 +95,10 @@ async def rules(asked: Annotated[RulesAsked, Query()], request: Request, context
     operation_id="get_rule",
     responses=_ONE | _UNKNOWN | NOT_ACCEPTED | AWAY | UNCHANGED,
 )
-async def rule(id: ShownId, _: Annotated[Nothing, Query()], request: Request, context: Context) -> Response:  # noqa: A002
+async def get_rule(id: ShownId, _: Annotated[NoParams, Query()], request: Request, context: Context) -> Response:  # noqa: A002
     """A rule as it is in force."""
-    known = await _known(context)
-    return until_changed(request, exact.dumps(_shown(_entry(known.book, id), known)))
+    known = await _read_context(context)
+    return respond_until_changed(request, exact.dumps(_show_rule(_find_entry(known.book, id), known)))
 
 
 @router.post(
@@ -106,16 +106,16 @@ async def rule(id: ShownId, _: Annotated[Nothing, Query()], request: Request, co
     summary="Make a rule",
     operation_id="create_rule",
     responses=_answer(RULE, 201) | _WRITTEN,
-    openapi_extra=described(NEW_RULE, EXAMPLE_RULE),
+    openapi_extra=describe_body(NEW_RULE, EXAMPLE_RULE),
     status_code=HTTPStatus.CREATED,
 )
-async def make(_: Annotated[Nothing, Query()], request: Request, context: Context) -> Response:
+async def create_rule(_: Annotated[NoParams, Query()], request: Request, context: Context) -> Response:
     """A new rule. It is judged from the next tick on. A pattern that matches nothing yet is accepted, and marked so."""
-    known = await _known(context)
-    new = _checked(await sent(request), known)
+    known = await _read_context(context)
+    new = _check_rule(await read_document(request), known)
     if new.id in known.book.entries:
-        raise Refused(HTTPStatus.CONFLICT, f"there is a rule {new.id!r} already; PUT changes it")
-    return await _put(new, known, context, request.url.path)
+        raise RequestRefused(HTTPStatus.CONFLICT, f"there is a rule {new.id!r} already; PUT changes it")
+    return await _write_rule(new, known, context, request.url.path)
 
 
 @router.put(
@@ -123,15 +123,15 @@ async def make(_: Annotated[Nothing, Query()], request: Request, context: Contex
     summary="Put a rule",
     operation_id="put_rule",
     responses=_ONE | _answer(RULE, 201, "The rule, which is new.") | _WRITTEN,
-    openapi_extra=described(NEW_RULE, EXAMPLE_RULE),
+    openapi_extra=describe_body(NEW_RULE, EXAMPLE_RULE),
 )
-async def put(id: RuleId, _: Annotated[Nothing, Query()], request: Request, context: Context) -> Response:  # noqa: A002
+async def put_rule(id: RuleId, _: Annotated[NoParams, Query()], request: Request, context: Context) -> Response:  # noqa: A002
     """A rule in place of the one of its id, be that a default one; or a new one."""
-    known = await _known(context)
-    new = _checked(await sent(request), known)
+    known = await _read_context(context)
+    new = _check_rule(await read_document(request), known)
     if new.id != id:
-        raise not_accepted(("id", new.id, f"{id}, as in the path"))
-    return await _put(new, known, context, request.url.path.rpartition("/")[0])
+        raise refuse_fields(("id", new.id, f"{id}, as in the path"))
+    return await _write_rule(new, known, context, request.url.path.rpartition("/")[0])
 
 
 @router.delete(
@@ -141,68 +141,68 @@ async def put(id: RuleId, _: Annotated[Nothing, Query()], request: Request, cont
     responses={204: {"description": "It is gone."}} | _UNKNOWN | NOT_ACCEPTED | _IN_THE_WAY | AWAY,
     status_code=HTTPStatus.NO_CONTENT,
 )
-async def delete(id: RuleId, _: Annotated[Nothing, Query()], context: Context) -> Response:  # noqa: A002
+async def delete_rule(id: RuleId, _: Annotated[NoParams, Query()], context: Context) -> Response:  # noqa: A002
     """The rule is gone from the next tick on. A default one is not `enabled` any more instead; PUT brings it back."""
-    known = await _known(context)
-    _entry(known.book, id)
-    _not_of_the_file(known.book, id)
+    known = await _read_context(context)
+    _find_entry(known.book, id)
+    _refuse_file_rule(known.book, id)
     await context["desk"].delete_rule(id)
     return Response(status_code=HTTPStatus.NO_CONTENT, headers={"Cache-Control": "no-store"})
 
 
-async def _known(context: State) -> _Known:
-    shelved, metrics = await asyncio.gather(context["desk"].shelved(), context["reader"].metrics())
+async def _read_context(context: RouteState) -> _RuleContext:
+    shelved, metrics = await asyncio.gather(context["desk"].read_rules(), context["reader"].read_metrics())
     interval = context["interval"]
-    book = read_book(shelved.written, interval)
-    return _Known(book, shelved.channels, shelved.problem, Names([*metrics]), interval)
+    book = read_rule_set(shelved.written, interval)
+    return _RuleContext(book, shelved.channels, shelved.problem, MetricNames([*metrics]), interval)
 
 
-def checked(document: object, channels: frozenset[str] | None, interval: int, where: str = "") -> Rule:
+def check_rule(document: object, channels: frozenset[str] | None, interval: int, where: str = "") -> Rule:
     """Read a rule that was sent; `where` it stands in the document. Raises `Refused`."""
     try:
         made = parse_rule(document, interval)
-    except WrongRule as error:
-        raise refused(error, where) from error
-    unknown = unknown_channels(made, channels)
+    except InvalidRule as error:
+        raise make_refusal(error, where) from error
+    unknown = find_unknown_channels(made, channels)
     if unknown:
         there = ", ".join(sorted(channels or ())) or "none, for there is no channel"
-        raise not_accepted((f"{where}.channels".lstrip("."), unknown[0], there))
+        raise refuse_fields((f"{where}.channels".lstrip("."), unknown[0], there))
     return made
 
 
-def _checked(document: object, known: _Known) -> Rule:
-    made = checked(document, known.channels, known.interval)
-    _not_of_the_file(known.book, made.id)
+def _check_rule(document: object, known: _RuleContext) -> Rule:
+    made = check_rule(document, known.channels, known.interval)
+    _refuse_file_rule(known.book, made.id)
     return made
 
 
-async def _put(new: Rule, known: _Known, context: State, rules_path: str) -> Response:
+async def _write_rule(new: Rule, known: _RuleContext, context: RouteState, rules_path: str) -> Response:
     is_new = new.id not in known.book.entries
     try:
         await context["desk"].put_rule(new)
-    except TooMany as error:
-        raise Refused(HTTPStatus.CONFLICT, str(error)) from error
-    body = exact.dumps(_shown(Entry(new, Origin.API), known))
+    except LimitReached as error:
+        raise RequestRefused(HTTPStatus.CONFLICT, str(error)) from error
+    body = exact.dumps(_show_rule(RuleEntry(new, Origin.API), known))
     if not is_new:
-        return changed(body)
-    return changed(body, HTTPStatus.CREATED, Location=f"{rules_path}/{new.id}")
+        return respond_changed(body)
+    return respond_changed(body, HTTPStatus.CREATED, Location=f"{rules_path}/{new.id}")
 
 
-def _entry(book: Book, rule_id: str) -> Entry:
+def _find_entry(book: RuleSet, rule_id: str) -> RuleEntry:
     found = book.entries.get(rule_id)
     if found is None:
-        raise not_there("rule", rule_id, [*book.entries])
+        raise refuse_unknown_id("rule", rule_id, [*book.entries])
     return found
 
 
-def _not_of_the_file(book: Book, rule_id: str) -> None:
+def _refuse_file_rule(book: RuleSet, rule_id: str) -> None:
     found = book.entries.get(rule_id)
     if found and found.origin is Origin.FILE:
-        raise Refused(HTTPStatus.CONFLICT, f"the rule {rule_id!r} is one of the file of rules; change it there")
+        raise RequestRefused(HTTPStatus.CONFLICT, f"the rule {rule_id!r} is one of the file of rules; change it there")
 
 
-def _shown(entry: Entry, known: _Known) -> dict[str, object]:
-    fields = entry.rule.written()
+def _show_rule(entry: RuleEntry, known: _RuleContext) -> dict[str, object]:
+    fields = entry.rule.write_fields()
     numbers = {
         name: exact.digits(value) for name, value in fields.items() if name in DECIMALS and isinstance(value, str)
     }
@@ -210,11 +210,11 @@ def _shown(entry: Entry, known: _Known) -> dict[str, object]:
     return fields | numbers | {"origin": entry.origin, "matches": matches, "note": _note(entry.rule, matches, known)}
 
 
-def _note(shown: Rule, matches: int, known: _Known) -> str | None:
-    fault = never_fires(shown, known.interval)
+def _note(shown: Rule, matches: int, known: _RuleContext) -> str | None:
+    fault = explain_never_fires(shown, known.interval)
     if fault:
         return f"it can never fire: {fault[0]}: accepted: {fault[2]}"
-    unknown = unknown_channels(shown, known.channels)
+    unknown = find_unknown_channels(shown, known.channels)
     if unknown:
         return f"there is no channel {', '.join(unknown)}: nobody is told through it"
     return None if matches else f"no metric matches {shown.metrics} yet"

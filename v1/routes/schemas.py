@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from ..rules import Kind, Rule
 from ..rules.book import Origin
-from ..rules.mute import Mute
+from ..rules.mute import MuteHours
 from ..rules.rule import DECIMALS, NEVER_NEGATIVE, OF_ANY_KIND, OF_KIND
 
 Schema = dict[str, Any]
@@ -25,23 +25,23 @@ COMPONENTS: dict[str, Schema] = {}
 """Every schema that was named, for the document."""
 
 
-def named(name: str, schema: Mapping[str, Any]) -> Schema:
+def add_schema(name: str, schema: Mapping[str, Any]) -> Schema:
     """Put a schema among the components, and return what refers to it."""
     COMPONENTS[name] = {**schema, "title": name}
     return {"$ref": f"{_AT}{name}"}
 
 
-def schema_of(model: type[BaseModel]) -> Schema:
+def add_model_schema(model: type[BaseModel]) -> Schema:
     """Return the schema of a model; what it is made of is put among the components."""
     whole = model.model_json_schema(by_alias=True, ref_template=f"{_AT}{{model}}")
     for name, inner in whole.pop("$defs", {}).items():
-        named(name, inner)
+        add_schema(name, inner)
     for field in whole["properties"].values():
         field.pop("title", None)
     return whole
 
 
-def sent_schema(schema: Schema) -> Schema:
+def make_request_schema(schema: Schema) -> Schema:
     """
     Return the schema of a document that is sent to us, with its defaults in words.
 
@@ -60,7 +60,7 @@ def _in_words(field: Schema) -> Schema:
 
 def _new_rules() -> dict[str, Schema]:
     """Return the schema of each kind of rule, as it is sent to us, by name."""
-    whole = schema_of(Rule)
+    whole = add_model_schema(Rule)
     made = {}
     for kind in Kind:
         fields = _fields(whole, kind)
@@ -68,7 +68,7 @@ def _new_rules() -> dict[str, Schema]:
             if name in fields:
                 fields[name] = _above_zero(fields[name])
         must = ["id", "kind", *(["percent"] if kind is Kind.CHANGE else [])]
-        made[f"New{kind.title()}Rule"] = _closed(fields, must, kind)
+        made[f"New{kind.title()}Rule"] = _close_schema(fields, must, kind)
     return made | _thresholds(made.pop("NewThresholdRule"))
 
 
@@ -92,12 +92,12 @@ def _thresholds(whole: Schema) -> dict[str, Schema]:
 
 def _shown_rules() -> dict[str, Schema]:
     """Return the schema of each kind of rule, as it is answered, by name."""
-    whole = schema_of(Rule)
+    whole = add_model_schema(Rule)
     made = {}
     for kind in Kind:
-        fields = {name: _shown(name, field) for name, field in _fields(whole, kind).items()}
+        fields = {name: _show_field(name, field) for name, field in _fields(whole, kind).items()}
         fields |= {
-            "origin": named("Origin", {"enum": [origin.value for origin in Origin], "type": "string"})
+            "origin": add_schema("Origin", {"enum": [origin.value for origin in Origin], "type": "string"})
             | {"description": "Who has written it: nobody, somebody through this API, or the file of rules."},
             "matches": {"type": "integer", "description": "How many metrics it watches now."},
             "note": {"type": ["string", "null"], "description": "Why it says nothing now, where that is known."},
@@ -119,12 +119,12 @@ def _fields(whole: Schema, kind: Kind) -> dict[str, Schema]:
         if name in fields:
             words, default = fields[name].get("description"), fields[name].get("default")
             alone = {key: value for key, value in fields[name].items() if key not in ("description", "default")}
-            fields[name] = named(its_name, alone) | {"description": words, "default": default}
-    fields = {name: _bounded(name, field) for name, field in fields.items()}
+            fields[name] = add_schema(its_name, alone) | {"description": words, "default": default}
+    fields = {name: _with_bounds(name, field) for name, field in fields.items()}
     return fields | {"kind": {"const": kind.value, "type": "string", "description": kind.value}}
 
 
-def _bounded(name: str, field: Schema) -> Schema:
+def _with_bounds(name: str, field: Schema) -> Schema:
     """Return a field with the bounds that a number in it has, where it may also be written as a text."""
     known = next(each for key, each in Rule.model_fields.items() if name in (key, each.alias))
     bounds = {
@@ -138,8 +138,8 @@ def _bounded(name: str, field: Schema) -> Schema:
     return field | ({"anyOf": branches} if branches else {})
 
 
-def _closed(fields: dict[str, Schema], must: list[str], kind: Kind) -> Schema:
-    return sent_schema(
+def _close_schema(fields: dict[str, Schema], must: list[str], kind: Kind) -> Schema:
+    return make_request_schema(
         {
             "type": "object",
             "properties": fields,
@@ -156,7 +156,7 @@ def _above_zero(field: Schema) -> Schema:
     return told | {"anyOf": [each for each in branches if each["type"] != "null"]}
 
 
-def _shown(name: str, field: Schema) -> Schema:
+def _show_field(name: str, field: Schema) -> Schema:
     """Return a field as it is answered: of all ways to write it one, and never left out."""
     told = {"description": field["description"]} if "description" in field else {}
     kinds = [each.get("type") for each in field.get("anyOf", [])]
@@ -168,13 +168,13 @@ def _shown(name: str, field: Schema) -> Schema:
 
 
 def _union(schemas: Mapping[str, Schema]) -> list[Schema]:
-    return [named(name, schema) for name, schema in schemas.items()]
+    return [add_schema(name, schema) for name, schema in schemas.items()]
 
 
 _NEW, _SHOWN = _new_rules(), _shown_rules()
-named("Mute", sent_schema(schema_of(Mute)))
-NEW_RULE = named("NewRule", {"anyOf": _union(_NEW), "description": "A rule to be, with the fields of its kind."})
-RULE = named(
+add_schema("Mute", make_request_schema(add_model_schema(MuteHours)))
+NEW_RULE = add_schema("NewRule", {"anyOf": _union(_NEW), "description": "A rule to be, with the fields of its kind."})
+RULE = add_schema(
     "Rule",
     {
         "oneOf": _union(_SHOWN),
@@ -185,7 +185,7 @@ RULE = named(
         "description": "A rule in force, with the fields of its kind.",
     },
 )
-RULES = named(
+RULES = add_schema(
     "Rules",
     {
         "type": "object",

@@ -8,27 +8,27 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from .. import exact
-from ..rules import Silence, WrongSilence, parse_silence
-from ..rules.book import read_book
-from ..store import TooMany
-from .answers import changed, until_changed
-from .asked import ANY_TIME_SCHEMA, Asked, Limit, Nothing, any_moment
-from .bodies import NOT_READ, described, refused, sent
+from ..rules import InvalidSilence, Silence, parse_silence
+from ..rules.book import read_rule_set
+from ..store import LimitReached
+from .answers import respond_changed, respond_until_changed
+from .asked import ANY_TIME_SCHEMA, Limit, NoParams, QueryParams, any_moment
+from .bodies import NOT_READ, describe_body, make_refusal, read_document
 from .context import Context
 from .document import AWAY, NOT_ACCEPTED, UNCHANGED, Responses
 from .examples import EXAMPLE_SILENCE
-from .problems import Problem, Refused, not_accepted, not_there
-from .schemas import named, schema_of, sent_schema
+from .problems import Problem, RequestRefused, refuse_fields, refuse_unknown_id
+from .schemas import add_model_schema, add_schema, make_request_schema
 
 router = APIRouter(tags=["silences"])
 
 
-class SilencesAsked(Asked):
+class SilencesParams(QueryParams):
     limit: Limit = 100
     cursor: Annotated[str, Field(max_length=64, description="Where to go on: `next` of the answer before.")] = ""
 
 
-class SilenceOut(BaseModel):
+class SilenceView(BaseModel):
     """No message about some metrics for a while."""
 
     id: str
@@ -40,22 +40,24 @@ class SilenceOut(BaseModel):
     state: Annotated[Literal["pending", "active", "ended"], Field(description="Now.")]
 
 
-class Silences(BaseModel):
+class SilenceList(BaseModel):
     """The silences, by id."""
 
-    silences: list[SilenceOut]
+    silences: list[SilenceView]
     next: Annotated[str | None, Field(description="The `cursor` of what follows; null at the end.")]
 
 
 def _schema() -> dict[str, Any]:
-    schema = schema_of(Silence)
+    schema = add_model_schema(Silence)
     # An id is made where none is given, and times may be written in other ways, too.
     schema["properties"] |= {
         "from": ANY_TIME_SCHEMA | {"description": "When it begins; without it now."},
         "to": ANY_TIME_SCHEMA
         | {"description": "When it ends, `+1h` for an hour from now; itself not silent any more."},
     }
-    return named("NewSilence", sent_schema(schema | {"required": ["to"], "description": "A silence to be."}))
+    return add_schema(
+        "NewSilence", make_request_schema(schema | {"required": ["to"], "description": "A silence to be."})
+    )
 
 
 SilenceId = Annotated[
@@ -76,46 +78,48 @@ _IN_THE_WAY: Responses = {409: {"model": Problem, "description": "There is one o
     "/silences",
     summary="List the silences",
     operation_id="list_silences",
-    response_model=Silences,
+    response_model=SilenceList,
     responses=NOT_ACCEPTED | AWAY | UNCHANGED,
 )
-async def silences(asked: Annotated[SilencesAsked, Query()], request: Request, context: Context) -> Response:
+async def list_silences(asked: Annotated[SilencesParams, Query()], request: Request, context: Context) -> Response:
     """The silences there are, by id; those that ended are kept for 30 days."""
-    book = read_book((await context["desk"].shelved()).written, context["interval"])
+    book = read_rule_set((await context["desk"].read_rules()).written, context["interval"])
     found = [silence for name, silence in book.silences.items() if name > asked.cursor]
     page, now = found[: asked.limit], int(context["clock"]())
     body = {
-        "silences": [_shown(silence, now) for silence in page],
+        "silences": [_show_silence(silence, now) for silence in page],
         "next": page[-1].id if len(found) > len(page) else None,
     }
-    return until_changed(request, exact.dumps(body))
+    return respond_until_changed(request, exact.dumps(body))
 
 
 @router.post(
     "/silences",
     summary="Make a silence",
     operation_id="create_silence",
-    response_model=SilenceOut,
+    response_model=SilenceView,
     responses=NOT_READ | NOT_ACCEPTED | _IN_THE_WAY | AWAY,
-    openapi_extra=described(_schema(), EXAMPLE_SILENCE),
+    openapi_extra=describe_body(_schema(), EXAMPLE_SILENCE),
     status_code=HTTPStatus.CREATED,
 )
-async def make(_: Annotated[Nothing, Query()], request: Request, context: Context) -> Response:
+async def create_silence(_: Annotated[NoParams, Query()], request: Request, context: Context) -> Response:
     """
     A new silence. Alerts of the metrics are recorded and not sent from `from` until `to`.
 
     A source that is silent as a whole, `kraken:*`, is one of the metrics `KRAKEN:*`.
     """
     now = int(context["clock"]())
-    new = _checked(await sent(request), now)
-    book = read_book((await context["desk"].shelved()).written, context["interval"])
+    new = _check_silence(await read_document(request), now)
+    book = read_rule_set((await context["desk"].read_rules()).written, context["interval"])
     if new.id in book.silences:
-        raise Refused(HTTPStatus.CONFLICT, f"there is a silence {new.id!r} already; delete it first")
+        raise RequestRefused(HTTPStatus.CONFLICT, f"there is a silence {new.id!r} already; delete it first")
     try:
         await context["desk"].put_silence(new, now)
-    except TooMany as error:
-        raise Refused(HTTPStatus.CONFLICT, str(error)) from error
-    return changed(exact.dumps(_shown(new, now)), HTTPStatus.CREATED, Location=f"{request.url.path}/{new.id}")
+    except LimitReached as error:
+        raise RequestRefused(HTTPStatus.CONFLICT, str(error)) from error
+    return respond_changed(
+        exact.dumps(_show_silence(new, now)), HTTPStatus.CREATED, Location=f"{request.url.path}/{new.id}"
+    )
 
 
 @router.delete(
@@ -125,41 +129,41 @@ async def make(_: Annotated[Nothing, Query()], request: Request, context: Contex
     responses={204: {"description": "It is gone."}} | _UNKNOWN | NOT_ACCEPTED | AWAY,
     status_code=HTTPStatus.NO_CONTENT,
 )
-async def delete(
+async def delete_silence(
     id: SilenceId,  # noqa: A002
-    _: Annotated[Nothing, Query()],
+    _: Annotated[NoParams, Query()],
     context: Context,
 ) -> Response:
     """The silence is gone from the next tick on."""
     desk = context["desk"]
     if not await desk.delete_silence(id):
-        raise not_there("silence", id, [*(await desk.shelved()).written.silences])
+        raise refuse_unknown_id("silence", id, [*(await desk.read_rules()).written.silences])
     return Response(status_code=HTTPStatus.NO_CONTENT, headers={"Cache-Control": "no-store"})
 
 
-def _checked(document: object, now: int) -> Silence:
+def _check_silence(document: object, now: int) -> Silence:
     if not isinstance(document, dict):
-        raise not_accepted(("body", document, "a document of fields and values"))
+        raise refuse_fields(("body", document, "a document of fields and values"))
     given = {"id": token_hex(4), "from": now} | document
     for name in ("from", "to"):
         if name in given:
-            given[name] = _instant(name, given[name], now)
+            given[name] = _parse_instant(name, given[name], now)
     try:
         made = parse_silence(given)
-    except WrongSilence as error:
-        raise refused(error) from error
+    except InvalidSilence as error:
+        raise make_refusal(error) from error
     if made.end <= now:
-        raise not_accepted(("to", document.get("to"), f"a time after now, {now}"))
+        raise refuse_fields(("to", document.get("to"), f"a time after now, {now}"))
     return made
 
 
-def _instant(name: str, written: object, now: int) -> int:
+def _parse_instant(name: str, written: object, now: int) -> int:
     try:
-        return any_moment(written).at(now)
+        return any_moment(written).resolve(now)
     except ValueError as error:
-        raise not_accepted((name, written, str(error))) from error
+        raise refuse_fields((name, written, str(error))) from error
 
 
-def _shown(silence: Silence, now: int) -> dict[str, object]:
+def _show_silence(silence: Silence, now: int) -> dict[str, object]:
     state = "pending" if now < silence.start else "active" if now < silence.end else "ended"
     return silence.model_dump(by_alias=True) | {"state": state}

@@ -13,12 +13,21 @@ from ..archive import ArchiveError
 from ..exact import dumps
 from ..model import MINUTE
 from ..settings import PREFIX
-from ..toplist import About, Coin, Snapshot, is_late, reach
-from .answers import Answer, CsvResponse, only_in_csv, quoted, table, times, until_next_tick, wanted
-from .asked import Asked, Format, JsonOrCsvAsked, TableAsked, Time
-from .context import Context, State
+from ..toplist import ListOrigin, TopCoin, TopList, find_reach, is_late_list
+from .answers import (
+    AnswerBody,
+    CsvResponse,
+    choose_format,
+    only_in_csv,
+    quoted,
+    respond_until_next_tick,
+    times,
+    write_csv,
+)
+from .asked import Format, JsonOrCsvAsked, QueryParams, TableAsked, Time
+from .context import Context, RouteState
 from .document import NOT_ACCEPTED, UNCHANGED, Responses
-from .problems import RETRY_SECONDS, Problem, Refused, Wrong, not_accepted
+from .problems import RETRY_SECONDS, FieldProblem, Problem, RequestRefused, refuse_fields
 
 MOST_COINS = 5000
 COLUMNS = {
@@ -42,7 +51,7 @@ SETTINGS = (f"{PREFIX}COINMARKETCAP_API_KEY", f"{PREFIX}CRYPTOCOMPARE_API_KEY")
 router = APIRouter(tags=["top list"])
 
 
-class TopAsked(Asked):
+class TopParams(QueryParams):
     limit: Annotated[int, Field(ge=1, le=MOST_COINS, description="How many coins at most.")] = 100
     datetime: Annotated[
         Time | None,
@@ -73,15 +82,15 @@ class ColumnsAsked(TableAsked):
     ] = None
 
 
-class TopTableAsked(ColumnsAsked, TopAsked):
+class TopTableAsked(ColumnsAsked, TopParams):
     """The same of CSV."""
 
 
-class TopInFormatAsked(ColumnsAsked, JsonOrCsvAsked, TopAsked):
+class TopInFormatAsked(ColumnsAsked, JsonOrCsvAsked, TopParams):
     """The same where the format is not known by the path."""
 
 
-class TopCoin(BaseModel):
+class TopCoinView(BaseModel):
     """One coin of the list."""
 
     rank: Annotated[int, Field(description="Its place by 24 h volume, as CryptoCompare says.")]
@@ -94,7 +103,7 @@ class TopCoin(BaseModel):
     volume_time: Annotated[int, Field(description="When the volume is from.")]
 
 
-class TopPart(BaseModel):
+class TopPartView(BaseModel):
     """One of the two lists that the top list is made of."""
 
     source: str
@@ -106,15 +115,15 @@ class TopPart(BaseModel):
     left_out: Annotated[dict[str, int], Field(description="Rows of the answer that are not in the list, by reason.")]
 
 
-class Top(BaseModel):
+class TopView(BaseModel):
     """The top list of one minute."""
 
     at: Annotated[int, Field(description="The minute.")]
     of: Annotated[int, Field(description="How many coins the whole list has.")]
     unpriced: Annotated[int, Field(description="How many of them have no price.")]
     coins: list[TopCoin]
-    prices: TopPart
-    ranks: TopPart
+    prices: TopPartView
+    ranks: TopPartView
 
 
 _FAILS: Responses = {
@@ -129,10 +138,10 @@ _FAILS: Responses = {
     "/top",
     summary="The largest coins and their prices",
     operation_id="get_top_list",
-    response_model=Top,
+    response_model=TopView,
     responses=_FAILS,
 )
-async def top(asked: Annotated[TopInFormatAsked, Query()], request: Request, context: Context) -> Response:
+async def get_top(asked: Annotated[TopInFormatAsked, Query()], request: Request, context: Context) -> Response:
     """
     The largest cryptocurrencies by 24 h volume with their USD price, now or at a time of the past.
 
@@ -142,7 +151,7 @@ async def top(asked: Annotated[TopInFormatAsked, Query()], request: Request, con
 
     `format=csv` or `Accept: text/csv` here is the same as `top.csv`.
     """
-    format_ = wanted(request, Format(asked.format) if asked.format else None, (Format.JSON, Format.CSV))
+    format_ = choose_format(request, Format(asked.format) if asked.format else None, (Format.JSON, Format.CSV))
     only_in_csv(format_, asked, "columns", "time", "bom")
     return await _answered(asked, format_, request, context)
 
@@ -159,9 +168,9 @@ async def top_csv(asked: Annotated[TopTableAsked, Query()], request: Request, co
     return await _answered(asked, Format.CSV, request, context)
 
 
-async def _answered(asked: TopAsked, format_: Format, request: Request, context: State) -> Response:
+async def _answered(asked: TopParams, format_: Format, request: Request, context: RouteState) -> Response:
     now = int(context["clock"]())
-    at = now if asked.datetime is None else asked.datetime.at(now)
+    at = now if asked.datetime is None else asked.datetime.resolve(now)
     how = asked if isinstance(asked, ColumnsAsked) else ColumnsAsked()
     columns = _columns(how.columns)
     snapshot = await _snapshot(context, at // MINUTE * MINUTE)
@@ -172,41 +181,41 @@ async def _answered(asked: TopAsked, format_: Format, request: Request, context:
         body, identity = _json(snapshot, coins, at)
     # A list of the past does not change, but with "now" in its question it is another one in a minute.
     fresh = snapshot.at if asked.datetime is None else now // MINUTE * MINUTE
-    return until_next_tick(request, context, Answer(body, fresh, format_, identity, MINUTE))
+    return respond_until_next_tick(request, context, AnswerBody(body, fresh, format_, identity, MINUTE))
 
 
-async def _snapshot(context: State, minute: int) -> Snapshot:
+async def _snapshot(context: RouteState, minute: int) -> TopList:
     reader = context["top"]
-    found = await reader.snapshot(minute)
-    if found is not None and minute - found.at <= reach(found):
+    found = await reader.read_snapshot(minute)
+    if found is not None and minute - found.at <= find_reach(found):
         return found
-    span = await reader.span()
+    span = await reader.read_range()
     try:
-        kept = await context["top_archive"].top_list(minute)
-        hours = None if kept else await context["top_archive"].top_span()
+        kept = await context["top_archive"].read_top_list(minute)
+        hours = None if kept else await context["top_archive"].read_top_range()
     except ArchiveError:
         kept = hours = None  # nothing is kept yet, or nobody can tell: what Redis has is told all the same
     if kept is not None and (found is None or kept.at > found.at):
         return kept
     if span is None and hours is None:
-        raise _not_made(await reader.roles())
+        raise _explain_missing(await reader.read_role_states())
     there = [f"minutes from {span.oldest} to {span.newest}"] if span else []
     there += [f"full hours from {hours.oldest} to {hours.newest}"] if hours else []
-    near = [str(at) for at in (found and found.at, await reader.after(minute)) if at is not None]
+    near = [str(at) for at in (found and found.at, await reader.find_next_minute(minute)) if at is not None]
     told = f"{' and '.join(there)}{'; nearest: ' if near else ''}{' and '.join(near)}"
-    wrong = Wrong(field="datetime", value=str(minute), accepted=told)
-    raise Refused(HTTPStatus.NOT_FOUND, f"no top list of {minute}: there are lists of {told}", [wrong])
+    wrong = FieldProblem(field="datetime", value=str(minute), accepted=told)
+    raise RequestRefused(HTTPStatus.NOT_FOUND, f"no top list of {minute}: there are lists of {told}", [wrong])
 
 
-def _not_made(roles: Mapping[str, Mapping[str, Any]]) -> Refused:
+def _explain_missing(roles: Mapping[str, Mapping[str, Any]]) -> RequestRefused:
     """Say why there is no list at all."""
     off = [str(said["reason"]) for said in roles.values() if said.get("state") == "off"]
     if off or not roles:
         why = off[0] if off else f"the worker makes it where {' and '.join(SETTINGS)} are set"
-        return Refused(HTTPStatus.SERVICE_UNAVAILABLE, f"there is no top list: {why}")
+        return RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, f"there is no top list: {why}")
     doing = "; ".join(f"{role}: {said.get('reason') or said.get('state')}" for role, said in roles.items())
     detail = f"the first top list is not there yet ({doing}); ask again in {RETRY_SECONDS} seconds"
-    return Refused(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": str(RETRY_SECONDS)})
+    return RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": str(RETRY_SECONDS)})
 
 
 def _columns(named: str | None) -> Sequence[str]:
@@ -214,24 +223,24 @@ def _columns(named: str | None) -> Sequence[str]:
         return USUAL_COLUMNS
     columns = [name.strip() for name in named.split(",")]
     if not columns or any(name not in COLUMNS for name in columns):
-        raise not_accepted(("columns", named, f"any of {', '.join(COLUMNS)}, with commas between"))
+        raise refuse_fields(("columns", named, f"any of {', '.join(COLUMNS)}, with commas between"))
     return columns
 
 
-def _csv(coins: Sequence[Coin], columns: Sequence[str], how: TableAsked) -> str:
+def _csv(coins: Sequence[TopCoin], columns: Sequence[str], how: TableAsked) -> str:
     cells: list[Iterable[object]] = []
     for name in columns:
         column = map(attrgetter(name), coins)
         is_time = name in TIMES
         cells.append(map(quoted, column) if name in TEXTS else times(column, how) if is_time else column)
-    return table([COLUMNS[name] for name in columns], zip(*cells, strict=True), how)
+    return write_csv([COLUMNS[name] for name in columns], zip(*cells, strict=True), how)
 
 
-def _json(snapshot: Snapshot, coins: Sequence[Coin], at: int) -> tuple[str, str]:
+def _json(snapshot: TopList, coins: Sequence[TopCoin], at: int) -> tuple[str, str]:
     """Write a snapshot as of `at`, and beside it what stands for it in a tag: the same without the ages."""
-    head = dumps({"at": snapshot.at, "of": len(snapshot.coins), "unpriced": snapshot.unpriced})[:-1]
+    head = dumps({"at": snapshot.at, "of": len(snapshot.coins), "unpriced": snapshot.count_unpriced})[:-1]
     # Written by hand: of 5000 coins the way through `dumps` would take ten times as long.
-    rows = f"[{','.join([_written(coin) for coin in coins])}]"
+    rows = f"[{','.join([_write_coin(coin) for coin in coins])}]"
     parts = {
         name: _part(about, at, snapshot) for name, about in (("prices", snapshot.prices), ("ranks", snapshot.ranks))
     }
@@ -240,7 +249,7 @@ def _json(snapshot: Snapshot, coins: Sequence[Coin], at: int) -> tuple[str, str]
     return body, identity
 
 
-def _written(coin: Coin) -> str:
+def _write_coin(coin: TopCoin) -> str:
     return (
         f'{{"rank":{coin.rank},"id":{_number(coin.id)},"symbol":{json.dumps(coin.symbol)},"name":{json.dumps(coin.name)},'
         f'"price_usd":{_number(coin.price_usd)},"volume_24h_usd":{coin.volume_24h_usd},'
@@ -252,13 +261,13 @@ def _number(number: object) -> object:
     return "null" if number is None else number
 
 
-def _part(about: About, at: int, snapshot: Snapshot) -> dict[str, Any]:
+def _part(about: ListOrigin, at: int, snapshot: TopList) -> dict[str, Any]:
     return {
         "source": about.source,
         "at": about.at,
         "provider_time": about.provider_time,
         "age": at - about.at,
         "interval": about.interval,
-        "late": is_late(about, at, snapshot.margin),
+        "late": is_late_list(about, at, snapshot.margin),
         "left_out": about.left_out,
     }

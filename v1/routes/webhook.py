@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field
 
 from .alerts import AlertTold
-from .schemas import Schema, named, schema_of
+from .schemas import Schema, add_model_schema, add_schema
 
 _SIGNATURE = r"^sha256=[0-9a-f]{64}$"
 
@@ -34,7 +34,7 @@ class WebhookMessage(BaseModel):
 
 def webhooks() -> dict[str, Any]:
     """Return the webhooks of the OpenAPI document."""
-    body = named("WebhookMessage", schema_of(WebhookMessage))
+    body = add_schema("WebhookMessage", add_model_schema(WebhookMessage))
     return {
         "message": {
             "post": {

@@ -2,37 +2,47 @@
 
 from .alert import Alert
 from .defaults import DEFAULTS
-from .engine import NO_OUTAGES, NO_RULES, NOTHING_SAID, SILENT, Engine, Judged, Market, Outages, with_states
-from .faults import Fault, NotAccepted
-from .phases import States, read_states, write_states
-from .rule import Kind, Rule, Severity, WrongRule, parse_rule
-from .saying import Said
-from .silence import Silence, WrongSilence, parse_silence
+from .engine import (
+    NO_EVALUATION,
+    NO_RULES,
+    NO_SOURCE_OUTAGES,
+    NOTHING_SAID,
+    Evaluation,
+    RuleEngine,
+    SourceOutages,
+    TickContext,
+    attach_states,
+)
+from .faults import Fault, InvalidDocument
+from .phases import RuleStates, read_states, write_states
+from .rule import InvalidRule, Kind, Rule, Severity, parse_rule
+from .saying import SubjectResult
+from .silence import InvalidSilence, Silence, parse_silence
 
 __all__ = [
     "DEFAULTS",
     "NOTHING_SAID",
-    "NO_OUTAGES",
+    "NO_EVALUATION",
     "NO_RULES",
-    "SILENT",
+    "NO_SOURCE_OUTAGES",
     "Alert",
-    "Engine",
+    "Evaluation",
     "Fault",
-    "Judged",
+    "InvalidDocument",
+    "InvalidRule",
+    "InvalidSilence",
     "Kind",
-    "Market",
-    "NotAccepted",
-    "Outages",
     "Rule",
-    "Said",
+    "RuleEngine",
+    "RuleStates",
     "Severity",
     "Silence",
-    "States",
-    "WrongRule",
-    "WrongSilence",
+    "SourceOutages",
+    "SubjectResult",
+    "TickContext",
+    "attach_states",
     "parse_rule",
     "parse_silence",
     "read_states",
-    "with_states",
     "write_states",
 ]

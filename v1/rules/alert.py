@@ -47,9 +47,9 @@ class Alert(NamedTuple):
     rank: int | None
     """Place of the metric by deviation of the measure; of a rank rule, in its own rank."""
     of: int | None
-    quiet: str | None
+    suppressed_by: str | None
     """Why no message is sent; `None` where one is."""
-    together: int
+    group_size: int
     """How many messages the rule has at this tick; more than a few are sent as one."""
     channels: tuple[str, ...]
     """Where it goes; empty: everywhere."""
@@ -59,5 +59,5 @@ class Alert(NamedTuple):
     """What that number is, see `ReferenceKind`."""
 
 
-def alert_id(rule: str, subject: str, at: int) -> str:
+def make_alert_id(rule: str, subject: str, at: int) -> str:
     return f"{rule}.{subject}.{at}"

@@ -6,8 +6,8 @@ from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
 from .defaults import DEFAULTS
-from .faults import NotAccepted
-from .rule import Rule, never_fires, parse_rule
+from .faults import InvalidDocument
+from .rule import Rule, explain_never_fires, parse_rule
 from .silence import Silence, parse_silence
 
 
@@ -20,7 +20,7 @@ class Origin(StrEnum):
     FILE = "file"
 
 
-class Written(NamedTuple):
+class StoredRules(NamedTuple):
     """Everything as it is written, by id: JSON."""
 
     api: Mapping[str, str]
@@ -28,17 +28,17 @@ class Written(NamedTuple):
     silences: Mapping[str, str]
 
 
-class Entry(NamedTuple):
+class RuleEntry(NamedTuple):
     """A rule, and where it comes from."""
 
     rule: Rule
     origin: Origin
 
 
-class Book(NamedTuple):
+class RuleSet(NamedTuple):
     """Everything that is in force."""
 
-    entries: Mapping[str, Entry]
+    entries: Mapping[str, RuleEntry]
     """By the rule's id, in that order."""
     silences: Mapping[str, Silence]
     wrong: tuple[str, ...]
@@ -53,22 +53,22 @@ _DEFAULTS = {rule.id: rule for rule in DEFAULTS}
 T = TypeVar("T", Rule, Silence)
 
 
-def write(value: Rule | Silence) -> str:
-    """Give a rule or a silence as it is kept."""
-    document = value.written() if isinstance(value, Rule) else value.model_dump(by_alias=True)
+def write_document(value: Rule | Silence) -> str:
+    """Return a rule or a silence as it is kept."""
+    document = value.write_fields() if isinstance(value, Rule) else value.model_dump(by_alias=True)
     return json.dumps(document, separators=(",", ":"))
 
 
-def default(rule: str) -> Rule | None:
+def find_default(rule: str) -> Rule | None:
     return _DEFAULTS.get(rule)
 
 
-def switched_off(rule: Rule) -> Rule:
-    """Give what is written in place of a default rule that somebody does not want."""
+def disable_default(rule: Rule) -> Rule:
+    """Return what is written in place of a default rule that somebody does not want."""
     return rule.model_copy(update={"enabled": False})
 
 
-def read_book(written: Written, interval: int) -> Book:
+def read_rule_set(written: StoredRules, interval: int) -> RuleSet:
     """
     Read everything. What cannot be read is left out and told; a default in its place holds.
 
@@ -77,20 +77,20 @@ def read_book(written: Written, interval: int) -> Book:
     wrong: list[str] = []
     api = _read(written.api, "rule", parse_rule, wrong)
     file = _read(written.file, "rule of the file", parse_rule, wrong)
-    entries = {name: Entry(rule, Origin.DEFAULT) for name, rule in _DEFAULTS.items()}
-    entries |= {name: Entry(rule, _origin(rule)) for name, rule in api.items()}
-    entries |= {name: Entry(rule, Origin.FILE) for name, rule in file.items()}
+    entries = {name: RuleEntry(rule, Origin.DEFAULT) for name, rule in _DEFAULTS.items()}
+    entries |= {name: RuleEntry(rule, _origin(rule)) for name, rule in api.items()}
+    entries |= {name: RuleEntry(rule, Origin.FILE) for name, rule in file.items()}
     for entry in entries.values():
-        fault = never_fires(entry.rule, interval)
+        fault = explain_never_fires(entry.rule, interval)
         if fault and entry.rule.enabled:
-            wrong.append(f"rule {entry.rule.id} can never fire: {NotAccepted([fault])}")
+            wrong.append(f"rule {entry.rule.id} can never fire: {InvalidDocument([fault])}")
     silences = _read(written.silences, "silence", parse_silence, wrong)
-    return Book(dict(sorted(entries.items())), dict(sorted(silences.items())), tuple(wrong))
+    return RuleSet(dict(sorted(entries.items())), dict(sorted(silences.items())), tuple(wrong))
 
 
 def _origin(rule: Rule) -> Origin:
     known = _DEFAULTS.get(rule.id)
-    return Origin.DEFAULT if known and rule == switched_off(known) else Origin.API
+    return Origin.DEFAULT if known and rule == disable_default(known) else Origin.API
 
 
 def _read(written: Mapping[str, str], what: str, parse: Callable[[object], T], wrong: list[str]) -> dict[str, T]:
@@ -98,7 +98,7 @@ def _read(written: Mapping[str, str], what: str, parse: Callable[[object], T], w
     for name, text in written.items():
         try:
             value = parse(json.loads(text))
-        except (ValueError, RecursionError, NotAccepted) as error:
+        except (ValueError, RecursionError, InvalidDocument) as error:
             wrong.append(f"{what} {name} cannot be read and is left out: {error}")
             continue
         if value.id == name:

@@ -11,11 +11,11 @@ from operator import neg, pos
 from typing import NamedTuple
 
 from .. import moments
-from ..decimals import Number, difference, parse, power
+from ..decimals import Number, parse_decimal, power_of_ten, subtract
 from ..extremes import Extreme, Span
 from ..model import DAY, HOUR, MEASURES, Measure
 from ..moments import Moments
-from ..records import LOOKS_AT_NOTHING, Look, Step
+from ..records import NO_LOOKBACK, Lookback, StateUpdate
 from .alert import ReferenceKind
 from .rule import FROM_START, Kind, Rule
 
@@ -30,7 +30,7 @@ _PRICE, _VOLUME, _TRADED = (
 class Verdict(NamedTuple):
     """Whether a rule holds, and the evidence."""
 
-    over: bool
+    holds: bool
     value: str | None = None
     """What was judged."""
     baseline: Moments | None = None
@@ -39,7 +39,7 @@ class Verdict(NamedTuple):
     """The tick from which on that was counted."""
     compared: float | None = None
     """By how much: a ratio, a percentage, a number of deviations; below the baseline it is negative."""
-    extent: str | None = None
+    magnitude: str | None = None
     """
     How far it is, as `step` measures it, exactly: the value, the size of the part that it moved by, or the square of
     the deviations; a decimal text, or two whole numbers with `/` between.
@@ -51,53 +51,58 @@ class Verdict(NamedTuple):
     reference_kind: ReferenceKind | None = None
 
 
-Condition = Callable[[Step, int], Verdict | None]
+Condition = Callable[[StateUpdate, int], Verdict | None]
 """Judges a step at its tick."""
 
-QUIET = Verdict(over=False)
+QUIET = Verdict(holds=False)
 
 
-IsExpected = Callable[[Step], bool]
+IsExpected = Callable[[StateUpdate], bool]
 """Tells whether somebody is still asked for samples of the metric; its silence is none where nobody is."""
 
 
-def all_are_expected(_: Step) -> bool:
+def all_are_expected(_: StateUpdate) -> bool:
     return True
 
 
-def condition(rule: Rule, interval: int, is_expected: IsExpected = all_are_expected) -> Condition | None:
-    """Give the condition of a rule that looks at one metric alone; `None` of a rank rule, which does not."""
+def make_condition(rule: Rule, interval: int, is_expected: IsExpected = all_are_expected) -> Condition | None:
+    """Return the condition of a rule that looks at one metric alone; `None` of a rank rule, which does not."""
     if rule.kind is Kind.STALE:
         return _stale(rule, interval, is_expected)
     make = _MAKERS.get(rule.kind)
     return make(rule, interval) if make else None
 
 
-def look(rule: Rule) -> Look:
+def make_lookback(rule: Rule) -> Lookback:
     """Say which samples before the tick the rule must see; none where the moments are enough."""
     if rule.kind is Kind.CHANGE:
         from_start = rule.since == FROM_START
-        return Look(first_of=(rule.window,)) if from_start else Look(extremes_of=(_span(rule),))
+        return Lookback(first_of=(rule.window,)) if from_start else Lookback(extremes_of=(_span(rule),))
     if rule.kind in (Kind.RATIO, Kind.FROZEN) and rule.window != HOUR:
-        return Look(all_of=rule.window)
-    return LOOKS_AT_NOTHING
+        return Lookback(all_of=rule.window)
+    return NO_LOOKBACK
 
 
 def _ratio(rule: Rule, interval: int) -> Condition:
-    index, factor, window, least = _index(rule), parse(rule.factor), rule.window, rule.least(interval)
+    index, factor, window, least = (
+        _index(rule),
+        parse_decimal(rule.factor),
+        rule.window,
+        rule.find_min_samples(interval),
+    )
     is_hour = window == HOUR
 
-    def judge(step: Step, at: int) -> Verdict | None:
+    def judge(step: StateUpdate, at: int) -> Verdict | None:
         value = step.sample.values[index] if step.sample else None
         if value is None:
             return None
-        baseline = step.baseline[index] if is_hour else _before(step, index, at - window)
+        baseline = step.baseline[index] if is_hour else _read_window(step, index, at - window)
         if baseline.n < least:
             return None
-        number = parse(value)
-        if not moments.exceeds(number, factor, baseline):
+        number = parse_decimal(value)
+        if not moments.is_exceeded(number, factor, baseline):
             return QUIET
-        return Verdict(True, value, baseline, at - window, _times(number, baseline), value)
+        return Verdict(True, value, baseline, at - window, _ratio_to_mean(number, baseline), value)
 
     return judge
 
@@ -105,18 +110,18 @@ def _ratio(rule: Rule, interval: int) -> Condition:
 def _threshold(rule: Rule, _: int) -> Condition:
     index, is_above = _index(rule), rule.above is not None
     written = rule.above or rule.below or "0"
-    bound, reference_kind = parse(written), ReferenceKind.ABOVE if is_above else ReferenceKind.BELOW
+    bound, reference_kind = parse_decimal(written), ReferenceKind.ABOVE if is_above else ReferenceKind.BELOW
 
-    def judge(step: Step, at: int) -> Verdict | None:
+    def judge(step: StateUpdate, at: int) -> Verdict | None:
         value = step.sample.values[index] if step.sample else None
         if value is None:
             return None
-        beyond = difference(parse(value), bound)
+        beyond = subtract(parse_decimal(value), bound)
         if beyond[0] <= 0 if is_above else beyond[0] >= 0:
             return QUIET
-        percent = _quotient((beyond[0] * 100, beyond[1]), (abs(bound[0]), bound[1])) if bound[0] else None
+        percent = _divide((beyond[0] * 100, beyond[1]), (abs(bound[0]), bound[1])) if bound[0] else None
         return Verdict(
-            True, value, since=at, compared=percent, extent=value, reference=written, reference_kind=reference_kind
+            True, value, since=at, compared=percent, magnitude=value, reference=written, reference_kind=reference_kind
         )
 
     return judge
@@ -132,16 +137,16 @@ class _Move(NamedTuple):
 
 
 def _change(rule: Rule, _: int) -> Condition:
-    index, percent, towards = _index(rule), parse(rule.percent or "0"), _TOWARDS[rule.direction]
+    index, percent, towards = _index(rule), parse_decimal(rule.percent or "0"), _TOWARDS[rule.direction]
     bases = (_first if rule.since == FROM_START else _extremes)(rule)
     # moved / base > percent / 100, everything in integers.
-    top, bottom = percent[0], 100 * power(percent[1])
+    top, bottom = percent[0], 100 * power_of_ten(percent[1])
 
-    def judge(step: Step, at: int) -> Verdict | None:
+    def judge(step: StateUpdate, at: int) -> Verdict | None:
         value = step.sample.values[index] if step.sample else None
         if value is None:
             return None
-        moves = [_move(parse(value), *base) for base in bases(step, at)]
+        moves = [_move(parse_decimal(value), *base) for base in bases(step, at)]
         if not moves:
             return None
         farthest = _farthest([move for move in moves if towards(move.part[0]) * bottom > top * move.part[1]])
@@ -153,7 +158,7 @@ def _change(rule: Rule, _: int) -> Condition:
             value,
             since=since.tick,
             compared=moved * 100 / base_units,
-            extent=_fraction(abs(moved), base_units),
+            magnitude=_fraction(abs(moved), base_units),
             reference=since.text,
             reference_kind=kind,
         )
@@ -162,23 +167,23 @@ def _change(rule: Rule, _: int) -> Condition:
 
 
 def _move(now: Number, base: Extreme, kind: ReferenceKind) -> _Move:
-    moved, places = difference(now, base.number)
-    return _Move((moved, base.number[0] * power(places - base.number[1])), base, kind)
+    moved, places = subtract(now, base.number)
+    return _Move((moved, base.number[0] * power_of_ten(places - base.number[1])), base, kind)
 
 
-_Bases = Callable[[Step, int], Sequence[tuple[Extreme, ReferenceKind]]]
+_Bases = Callable[[StateUpdate, int], Sequence[tuple[Extreme, ReferenceKind]]]
 """What a change may be counted from; nothing where there is no value above zero."""
 
 
 def _first(rule: Rule) -> _Bases:
     index, window = _index(rule), rule.window
 
-    def bases(step: Step, at: int) -> Sequence[tuple[Extreme, ReferenceKind]]:
+    def bases(step: StateUpdate, at: int) -> Sequence[tuple[Extreme, ReferenceKind]]:
         first = next((sample for sample in step.found.recent if sample.tick >= at - window), None)
         then = first.values[index] if first else None
         if first is None or then is None:
             return ()
-        base = Extreme(first.tick, then, parse(then))
+        base = Extreme(first.tick, then, parse_decimal(then))
         return ((base, ReferenceKind.FIRST),) if base.number[0] > 0 else ()
 
     return bases
@@ -187,7 +192,7 @@ def _first(rule: Rule) -> _Bases:
 def _extremes(rule: Rule) -> _Bases:
     span, goes_up, goes_down = _span(rule), rule.direction != "down", rule.direction != "up"
 
-    def bases(step: Step, _: int) -> Sequence[tuple[Extreme, ReferenceKind]]:
+    def bases(step: StateUpdate, _: int) -> Sequence[tuple[Extreme, ReferenceKind]]:
         extremes = step.found.extremes.get(span)
         if extremes is None:
             return ()
@@ -206,25 +211,30 @@ def _farthest(moves: Sequence[_Move]) -> _Move | None:
 
 
 def _deviation(rule: Rule, interval: int) -> Condition:
-    index, score, least, towards = _index(rule), parse(rule.score), rule.least(interval), _TOWARDS[rule.direction]
+    index, score, least, towards = (
+        _index(rule),
+        parse_decimal(rule.score),
+        rule.find_min_samples(interval),
+        _TOWARDS[rule.direction],
+    )
 
-    def judge(step: Step, at: int) -> Verdict | None:
+    def judge(step: StateUpdate, at: int) -> Verdict | None:
         value = step.sample.values[index] if step.sample else None
         if value is None:
             return None
-        number = parse(value)
-        day = step.record.day[index].slide((), (number,))  # the day before it: the record counts it in already
+        number = parse_decimal(value)
+        day = step.record.day[index].update((), (number,))  # the day before it: the record counts it in already
         if day.n < least:
             return None
-        off = _off(number, day)
+        off = _deviation_from_mean(number, day)
         far, spread = towards(off), _spread(day)
         # off / n > score x sqrt(spread) / n, squared; on the other side it is never over.
-        if far <= 0 or far**2 * power(2 * score[1]) <= score[0] ** 2 * spread:
+        if far <= 0 or far**2 * power_of_ten(2 * score[1]) <= score[0] ** 2 * spread:
             return QUIET
         if not spread:
             return Verdict(True, value, day, at - DAY)
-        scores = isqrt(off**2 * power(2 * _SCORE_PLACES) // spread)  # through a float it might overflow
-        compared = scores / power(_SCORE_PLACES)
+        scores = isqrt(off**2 * power_of_ten(2 * _SCORE_PLACES) // spread)  # through a float it might overflow
+        compared = scores / power_of_ten(_SCORE_PLACES)
         # Of the root there is no exact number.
         return Verdict(True, value, day, at - DAY, compared if off > 0 else -compared, _fraction(off**2, spread))
 
@@ -232,14 +242,14 @@ def _deviation(rule: Rule, interval: int) -> Condition:
 
 
 def _frozen(rule: Rule, interval: int) -> Condition:
-    window, least = rule.window, rule.least(interval)
+    window, least = rule.window, rule.find_min_samples(interval)
     is_hour = window == HOUR
 
-    def judge(step: Step, at: int) -> Verdict | None:
+    def judge(step: StateUpdate, at: int) -> Verdict | None:
         if step.sample is None:
             return None
         prices, volumes, traded = [
-            step.baseline[index] if is_hour else _before(step, index, at - window)
+            step.baseline[index] if is_hour else _read_window(step, index, at - window)
             for index in (_PRICE, _VOLUME, _TRADED)
         ]
         if prices.n < least:
@@ -256,7 +266,7 @@ def _frozen(rule: Rule, interval: int) -> Condition:
 def _stale(rule: Rule, interval: int, is_expected: IsExpected) -> Condition:
     silence = rule.intervals * interval
 
-    def judge(step: Step, at: int) -> Verdict | None:
+    def judge(step: StateUpdate, at: int) -> Verdict | None:
         stale = is_stale(step, at, silence)
         if stale is False:
             return QUIET
@@ -274,9 +284,9 @@ _MAKERS = {
 }
 
 
-def is_stale(step: Step, at: int, silence: int) -> bool | None:
+def is_stale(step: StateUpdate, at: int, silence: int) -> bool | None:
     """
-    Tell whether the metric's newest sample is `silence` seconds old, or more.
+    Return whether the metric's newest sample is `silence` seconds old, or more.
 
     `None` at the first tick after so long without one: there was nobody to hear it.
     """
@@ -300,20 +310,20 @@ def _fraction(top: int, bottom: int) -> str:
     return f"{top // common}/{bottom // common}"
 
 
-def _before(step: Step, index: int, since: int) -> Moments:
-    return moments.of(
+def _read_window(step: StateUpdate, index: int, since: int) -> Moments:
+    return moments.count_moments(
         [
-            parse(value)
+            parse_decimal(value)
             for sample in step.found.recent
             if sample.tick >= since and (value := sample.values[index]) is not None
         ]
     )
 
 
-def _off(number: Number, mean_of: Moments) -> int:
-    """Give n x number - total in units of 10 ** -places; the number is not finer than the moments."""
+def _deviation_from_mean(number: Number, mean_of: Moments) -> int:
+    """Return n x number - total in units of 10 ** -places; the number is not finer than the moments."""
     units, places = number
-    return units * power(mean_of.places - places) * mean_of.n - mean_of.total
+    return units * power_of_ten(mean_of.places - places) * mean_of.n - mean_of.total
 
 
 def _spread(of: Moments) -> int:
@@ -321,26 +331,26 @@ def _spread(of: Moments) -> int:
 
 
 def _is_flat(value: str | None, before: Moments) -> bool:
-    """Tell whether all numbers are the same, the newest one, too."""
+    """Return whether all numbers are the same, the newest one, too."""
     if value is None or _spread(before):
         return False
-    units, places = parse(value)
-    return units * before.n * power(before.places) == before.total * power(places)
+    units, places = parse_decimal(value)
+    return units * before.n * power_of_ten(before.places) == before.total * power_of_ten(places)
 
 
-def _trades(step: Step, traded: Moments, volumes: Moments) -> bool:
-    """Tell whether there was trade in the window."""
+def _trades(step: StateUpdate, traded: Moments, volumes: Moments) -> bool:
+    """Return whether there was trade in the window."""
     if traded.n:
         return traded.total > 0
     # The volume of 24 hours falls by itself, as old trades leave it; above its own mean it has risen.
     value = step.sample.values[_VOLUME] if step.sample else None
-    return value is not None and moments.exceeds(parse(value), (1, 0), volumes)
+    return value is not None and moments.is_exceeded(parse_decimal(value), (1, 0), volumes)
 
 
-def _times(number: Number, baseline: Moments) -> float:
-    """Give number / mean, rounded once."""
-    return number[0] * baseline.n * power(baseline.places) / (baseline.total * power(number[1]))
+def _ratio_to_mean(number: Number, baseline: Moments) -> float:
+    """Return number / mean, rounded once."""
+    return number[0] * baseline.n * power_of_ten(baseline.places) / (baseline.total * power_of_ten(number[1]))
 
 
-def _quotient(top: Number, bottom: Number) -> float:
-    return top[0] * power(bottom[1]) / (bottom[0] * power(top[1]))
+def _divide(top: Number, bottom: Number) -> float:
+    return top[0] * power_of_ten(bottom[1]) / (bottom[0] * power_of_ten(top[1]))

@@ -13,49 +13,49 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from ..decimals import parse
+from ..decimals import parse_decimal
 from ..model import MEASURES, Metric
-from ..records import LOOKS_AT_NOTHING, Look, Step
+from ..records import NO_LOOKBACK, Lookback, StateUpdate
 from .alert import Alert
-from .conditions import QUIET, Condition, IsExpected, Verdict, all_are_expected, condition, look
-from .phases import States, read_states, write_states
-from .places import Places, Ranked
+from .conditions import QUIET, Condition, IsExpected, Verdict, all_are_expected, make_condition, make_lookback
+from .phases import RuleStates, read_states, write_states
+from .places import Ranked, RankLookup
 from .rule import OF_ANY_KIND, Kind, Rule
-from .saying import Said, Saying, Watch
+from .saying import RuleWatch, SubjectEvaluator, SubjectResult
 from .silence import Silence
-from .sources import Silent, silent_sources
+from .sources import Silent, find_silent_sources
 
 
-class Outages(NamedTuple):
+class SourceOutages(NamedTuple):
     """Where the rules stand at sources that are silent as a whole."""
 
     at: int
     """The tick they stand so at."""
-    sources: Mapping[str, States]
+    sources: Mapping[str, RuleStates]
 
 
-class Judged(NamedTuple):
+class Evaluation(NamedTuple):
     """What the rules make of a tick; only metrics and sources of which there is something to keep or say."""
 
-    metrics: Mapping[Metric, Said]
-    sources: Mapping[str, Said]
+    metrics: Mapping[Metric, SubjectResult]
+    sources: Mapping[str, SubjectResult]
 
-    def alerts(self) -> Iterator[Alert]:
+    def list_alerts(self) -> Iterator[Alert]:
         return chain.from_iterable(said.alerts for said in chain(self.metrics.values(), self.sources.values()))
 
 
-NO_OUTAGES = Outages(0, {})
-NOTHING_SAID = Said({})
-SILENT = Judged({}, {})
+NO_SOURCE_OUTAGES = SourceOutages(0, {})
+NOTHING_SAID = SubjectResult({})
+NO_EVALUATION = Evaluation({}, {})
 
 
-class Market(NamedTuple):
+class TickContext(NamedTuple):
     """What a tick knows of all metrics together."""
 
     at: int
-    steps: Sequence[Step]
+    steps: Sequence[StateUpdate]
     ranked: Ranked
-    outages: Outages = NO_OUTAGES
+    outages: SourceOutages = NO_SOURCE_OUTAGES
     """As they were before the tick."""
     told_before: Mapping[str, int] = {}
     """How many messages each rule has at this very tick already, from before it was cut off and begun again."""
@@ -70,10 +70,10 @@ class _Group(NamedTuple):
 
     judge: Condition | None
     """`None` of rank rules, which are judged by all metrics together."""
-    watches: tuple[Watch, ...]
+    watches: tuple[RuleWatch, ...]
 
 
-class Engine:
+class RuleEngine:
     """Judges ticks by a fixed set of rules and silences; made anew when they change."""
 
     def __init__(
@@ -86,29 +86,31 @@ class Engine:
         self._silences = tuple(silences)
         self._interval = interval
         self._is_expected = is_expected
-        self._groups = _grouped([rule for rule in rules if rule.enabled], interval, is_expected)
+        self._groups = _group_rules([rule for rule in rules if rule.enabled], interval, is_expected)
         self._stale = tuple(watch for group in self._groups for watch in group.watches if watch.rule.kind is Kind.STALE)
-        self._watching: dict[Metric, tuple[Sequence[_Group], Look, frozenset[str]]] = {}
+        self._watching: dict[Metric, tuple[Sequence[_Group], Lookback, frozenset[str]]] = {}
 
-    def look(self, metric: Metric) -> Look:
+    def make_lookback(self, metric: Metric) -> Lookback:
         """Say which samples before a tick the rules must see of the metric; mostly none."""
-        return self._of(metric)[1]
+        return self._find_groups(metric)[1]
 
-    def judge(self, market: Market) -> Judged:
+    def evaluate(self, market: TickContext) -> Evaluation:
         """Judge one tick."""
         if not self._groups and not _is_anything_left(market):
-            return SILENT
+            return NO_EVALUATION
         stale = [watch.rule for watch in self._stale]
-        silent = silent_sources(stale, self._expected(market), market.at, self._interval, market.asked_since)
-        places = Places(market.ranked)
-        metrics: dict[Metric, Said] = {}
+        silent = find_silent_sources(stale, self._list_expected(market), market.at, self._interval, market.asked_since)
+        places = RankLookup(market.ranked)
+        metrics: dict[Metric, SubjectResult] = {}
         for step in market.steps:
-            said = self._judge_metric(step, market, silent, places)
+            said = self._evaluate_metric(step, market, silent, places)
             if said is not NOTHING_SAID:
                 metrics[step.metric] = said
-        return _together(Judged(metrics, self._judge_sources(market, silent, places)), market.told_before)
+        return _with_group_sizes(
+            Evaluation(metrics, self._evaluate_sources(market, silent, places)), market.told_before
+        )
 
-    def _of(self, metric: Metric) -> tuple[Sequence[_Group], Look, frozenset[str]]:
+    def _find_groups(self, metric: Metric) -> tuple[Sequence[_Group], Lookback, frozenset[str]]:
         """Return the groups of rules that watch a metric, what they look back on, and their ids."""
         known = self._watching.get(metric)
         if known is None:
@@ -118,126 +120,136 @@ class Engine:
             ]
             groups = [group for group in groups if group.watches]
             names = frozenset(watch.rule.id for group in groups for watch in group.watches)
-            known = self._watching[metric] = groups, _looks(group.watches[0].rule for group in groups), names
+            known = self._watching[metric] = groups, _merge_lookbacks(group.watches[0].rule for group in groups), names
         return known
 
-    def _judge_metric(self, step: Step, market: Market, silent: Silent, places: Places) -> Said:
+    def _evaluate_metric(
+        self, step: StateUpdate, market: TickContext, silent: Silent, places: RankLookup
+    ) -> SubjectResult:
         metric, record, at = step.metric, step.found.record, market.at
         before = read_states(record.alerting) if record and record.alerting else {}
         if record and record.at == at:
-            return Said(before) if before else NOTHING_SAID
+            return SubjectResult(before) if before else NOTHING_SAID
         saying = None
-        for judge, watches in self._of(metric)[0]:
+        for judge, watches in self._find_groups(metric)[0]:
             first = watches[0].rule
-            verdict = judge(step, at) if judge else self._on_top(first, step, before, places)
-            if first.kind is Kind.STALE and verdict and verdict.over and not self._is_heard_out(first, market):
+            verdict = judge(step, at) if judge else self._judge_rank_rule(first, step, before, places)
+            if (
+                first.kind is Kind.STALE
+                and verdict
+                and verdict.holds
+                and not self._has_waited_long_enough(first, market)
+            ):
                 verdict = None
             # Nearly always nothing was, and nothing is; and this runs for every rule at every metric.
-            is_still = judge is not None and (verdict is None or not verdict.over)
+            is_still = judge is not None and (verdict is None or not verdict.holds)
             if is_still and not before:
                 continue
             for watch in watches:
                 rule = watch.rule.id
                 if not is_still or rule in before:
-                    saying = saying or Saying(metric, at, before, places, self._silences)
+                    saying = saying or SubjectEvaluator(metric, at, before, places, self._silences)
                     is_aloud = (rule, step.record.source) not in silent and (judge is not None or market.is_steady)
-                    saying.move(watch, verdict, is_aloud=is_aloud)
-        if before and not before.keys() <= self._of(metric)[2]:
-            saying = saying or Saying(metric, at, before, places, self._silences)
-            saying.drop(before.keys() - self._of(metric)[2])
-        return saying.said() if saying else NOTHING_SAID
+                    saying.evaluate(watch, verdict, is_aloud=is_aloud)
+        if before and not before.keys() <= self._find_groups(metric)[2]:
+            saying = saying or SubjectEvaluator(metric, at, before, places, self._silences)
+            saying.drop(before.keys() - self._find_groups(metric)[2])
+        return saying.finish() if saying else NOTHING_SAID
 
-    def _on_top(self, rule: Rule, step: Step, before: States, places: Places) -> Verdict | None:
+    def _judge_rank_rule(self, rule: Rule, step: StateUpdate, before: RuleStates, places: RankLookup) -> Verdict | None:
         """Judge a rank rule. Of a day that has hardly begun nothing is told: all deviations are alike, or chance."""
         known = step.record.day[MEASURES.index(rule.measure)].n
-        if rule.id not in before and known < rule.least(self._interval):
+        if rule.id not in before and known < rule.find_min_samples(self._interval):
             return None
-        return Verdict(places.is_on_top(rule, step.metric))
+        return Verdict(places.is_in_top(rule, step.metric))
 
-    def _is_heard_out(self, rule: Rule, market: Market) -> bool:
-        """Tell whether sources have been asked for as long as a stale rule lets them be silent."""
+    def _has_waited_long_enough(self, rule: Rule, market: TickContext) -> bool:
+        """Return whether sources have been asked for as long as a stale rule lets them be silent."""
         return market.at - market.asked_since >= rule.intervals * self._interval
 
-    def _expected(self, market: Market) -> Sequence[Step]:
+    def _list_expected(self, market: TickContext) -> Sequence[StateUpdate]:
         if self._is_expected is all_are_expected or all(step.sample for step in market.steps):
             return market.steps
         return [step for step in market.steps if step.sample or self._is_expected(step)]
 
-    def _judge_sources(self, market: Market, silent: Silent, places: Places) -> dict[str, Said]:
+    def _evaluate_sources(self, market: TickContext, silent: Silent, places: RankLookup) -> dict[str, SubjectResult]:
         known, at = market.outages.sources, market.at
         if market.outages.at == at:
-            return {source: Said(states) for source, states in known.items()}
+            return {source: SubjectResult(states) for source, states in known.items()}
         if not known and not silent:
             return {}
-        heard = {step.record.source for step in self._expected(market)}
+        heard = {step.record.source for step in self._list_expected(market)}
         judged = {}
         for source in sorted({*known, *(source for _, source in silent)}):
-            saying = Saying(f"{source}:*", at, known.get(source, {}), places, self._silences)
+            saying = SubjectEvaluator(f"{source}:*", at, known.get(source, {}), places, self._silences)
             for watch in self._stale:
                 # Of a source whose metrics have all left the day nothing is known, least of all that it is back.
                 verdict = silent.get((watch.rule.id, source), QUIET) if source in heard else None
-                if verdict is None or verdict.over or watch.rule.id in known.get(source, {}):
-                    saying.move(watch, verdict)
+                if verdict is None or verdict.holds or watch.rule.id in known.get(source, {}):
+                    saying.evaluate(watch, verdict)
             saying.drop(known.get(source, {}).keys() - {watch.rule.id for watch in self._stale})
-            judged[source] = saying.said()
+            judged[source] = saying.finish()
         return judged
 
 
-def _is_anything_left(market: Market) -> bool:
-    """Tell whether rules that there are no more have left states behind."""
+def _is_anything_left(market: TickContext) -> bool:
+    """Return whether rules that there are no more have left states behind."""
     return bool(market.outages.sources) or any(
         step.found.record and step.found.record.alerting for step in market.steps
     )
 
 
-def _grouped(rules: Iterable[Rule], interval: int, is_expected: IsExpected) -> Sequence[_Group]:
+def _group_rules(rules: Iterable[Rule], interval: int, is_expected: IsExpected) -> Sequence[_Group]:
     groups: dict[str, list[Rule]] = {}
     for rule in rules:
-        asked = {name: value for name, value in rule.written().items() if name == "kind" or name in OF_ANY_KIND}
+        asked = {name: value for name, value in rule.write_fields().items() if name == "kind" or name in OF_ANY_KIND}
         groups.setdefault(json.dumps(asked), []).append(rule)
-    return [_Group(condition(those[0], interval, is_expected), tuple(map(_watch, those))) for those in groups.values()]
+    return [
+        _Group(make_condition(those[0], interval, is_expected), tuple(map(_make_watch, those)))
+        for those in groups.values()
+    ]
 
 
-def _watch(rule: Rule) -> Watch:
-    units, places = parse(rule.step)
+def _make_watch(rule: Rule) -> RuleWatch:
+    units, places = parse_decimal(rule.step)
     # A deviation is known exactly by its square, so steps are compared by theirs.
     step = (units**2, 2 * places) if rule.kind is Kind.DEVIATION else (units, places)
-    return Watch(rule, step, rule.kind is Kind.THRESHOLD and rule.below is not None)
+    return RuleWatch(rule, step, rule.kind is Kind.THRESHOLD and rule.below is not None)
 
 
-def _looks(rules: Iterable[Rule]) -> Look:
-    looks = {look(rule) for rule in rules}
-    if looks <= {LOOKS_AT_NOTHING}:
-        return LOOKS_AT_NOTHING
+def _merge_lookbacks(rules: Iterable[Rule]) -> Lookback:
+    looks = {make_lookback(rule) for rule in rules}
+    if looks <= {NO_LOOKBACK}:
+        return NO_LOOKBACK
     all_of = max(each.all_of for each in looks)
     first_of = {seconds for each in looks for seconds in each.first_of if seconds > all_of}
     extremes_of = {span for each in looks for span in each.extremes_of}
-    return Look(all_of, tuple(sorted(first_of)), tuple(sorted(extremes_of)))
+    return Lookback(all_of, tuple(sorted(first_of)), tuple(sorted(extremes_of)))
 
 
-def _together(judged: Judged, told_before: Mapping[str, int]) -> Judged:
+def _with_group_sizes(judged: Evaluation, told_before: Mapping[str, int]) -> Evaluation:
     """Tell every alert that is sent how many its rule has at this tick."""
     number = Counter(told_before)
-    number.update(alert.rule for alert in judged.alerts() if alert.quiet is None)
+    number.update(alert.rule for alert in judged.list_alerts() if alert.suppressed_by is None)
     if all(many == 1 for many in number.values()):
         return judged
 
-    def counted(said: Said) -> Said:
+    def counted(said: SubjectResult) -> SubjectResult:
         if not said.alerts:
             return said
-        return said._replace(alerts=tuple(each._replace(together=max(1, number[each.rule])) for each in said.alerts))
+        return said._replace(alerts=tuple(each._replace(group_size=max(1, number[each.rule])) for each in said.alerts))
 
-    return Judged(
+    return Evaluation(
         {metric: counted(said) for metric, said in judged.metrics.items()},
         {source: counted(said) for source, said in judged.sources.items()},
     )
 
 
-NO_RULES = Engine((), (), 60)
+NO_RULES = RuleEngine((), (), 60)
 
 
-def with_states(steps: Sequence[Step], judged: Judged) -> list[Step]:
-    """Give the steps with the rules' states in their records, as they are committed."""
+def attach_states(steps: Sequence[StateUpdate], judged: Evaluation) -> list[StateUpdate]:
+    """Return the steps with the rules' states in their records, as they are committed."""
     if not judged.metrics:
         return [*steps]
     return [

@@ -24,26 +24,26 @@ _WORDS = {
 }
 
 
-class NotAccepted(Exception):
+class InvalidDocument(Exception):
     """A document that cannot be meant; `errors` has every fault."""
 
     def __init__(self, errors: Sequence[Fault]) -> None:
-        super().__init__("; ".join(first([_line(error) for error in errors[: MOST_FAULTS + 1]], len(errors))))
+        super().__init__("; ".join(first([_format_fault(error) for error in errors[: MOST_FAULTS + 1]], len(errors))))
         self.errors = errors
 
     @property
-    def lines(self) -> list[str]:
+    def list_lines(self) -> list[str]:
         """Each fault in words."""
-        return [_line(error) for error in self.errors]
+        return [_format_fault(error) for error in self.errors]
 
 
-def faults(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
+def list_faults(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
     """
     Translate what pydantic says.
 
     A validator of the whole document names the field itself, in front: `raise ValueError("step: 0 or ...")`.
     """
-    return [_fault(each, model) for each in error.errors()]
+    return [_translate_fault(each, model) for each in error.errors()]
 
 
 def first(lines: Sequence[str], of: int) -> list[str]:
@@ -61,51 +61,53 @@ def shorten(value: object) -> str:
     return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}..."
 
 
-def _line(fault: Fault) -> str:
+def _format_fault(fault: Fault) -> str:
     field, value, accepted = fault
     shown = repr(shorten(value)) if isinstance(value, str) else shorten(value)
     return f"{shorten(field)}{': ' if field else ''}{shown} is not accepted; accepted: {accepted}"
 
 
-def _fault(error: ErrorDetails, model: type[BaseModel]) -> Fault:
+def _translate_fault(error: ErrorDetails, model: type[BaseModel]) -> Fault:
     where, value = ".".join(map(str, error["loc"])), error["input"]
     message = error["msg"].removeprefix("Value error, ")
     field, colon, accepted = message.partition(": ")
     if error["type"] == "value_error" and colon and " " not in field and isinstance(value, Mapping):
         return f"{where}{'.' if where else ''}{field}", value.get(field), accepted
     if where:
-        return where, None if error["type"] == "missing" else value, _accepted(error, model, message)
+        return where, None if error["type"] == "missing" else value, _describe_accepted(error, model, message)
     return "", value, "a document of fields and values"
 
 
-def _accepted(error: ErrorDetails, model: type[BaseModel], message: str) -> str:
+def _describe_accepted(error: ErrorDetails, model: type[BaseModel], message: str) -> str:
     if error["type"] == "value_error" or error["type"] in _WORDS:
         return _WORDS.get(error["type"], message)
-    match error["type"], _field(error, model):
+    match error["type"], _find_field(error, model):
         case "extra_forbidden", _:
             return f"the fields {', '.join(each.alias or name for name, each in model.model_fields.items())}"
         case "enum" | "literal_error", _:
             # pydantic puts the words of a list into quotation marks.
             return str(error["ctx"]["expected"]).replace("'", "")
         case (("too_short" | "too_long"), field) if field is not None:
-            least, most = (max(_found(field.metadata, name), default=0) for name in ("min_length", "max_length"))
+            least, most = (
+                max(_find_metadata(field.metadata, name), default=0) for name in ("min_length", "max_length")
+            )
             return f"a list of {least} to {most}"
         case "string_pattern_mismatch", field if field is not None and field.description:
             return str(field.description)
         case _, field:
-            return _bounds(field.metadata if field else ()) or message.removeprefix("Input should be ")
+            return _describe_bounds(field.metadata if field else ()) or message.removeprefix("Input should be ")
 
 
-def _field(error: ErrorDetails, model: type[BaseModel]) -> Any:
+def _find_field(error: ErrorDetails, model: type[BaseModel]) -> Any:
     named = error["loc"][0]
     return next((each for name, each in model.model_fields.items() if named in (name, each.alias)), None)
 
 
-def _found(metadata: Sequence[object], name: str) -> list[int]:
+def _find_metadata(metadata: Sequence[object], name: str) -> list[int]:
     return [getattr(each, name) for each in metadata if hasattr(each, name)]
 
 
-def _bounds(metadata: Sequence[object]) -> str | None:
+def _describe_bounds(metadata: Sequence[object]) -> str | None:
     least = [bound.ge for bound in metadata if isinstance(bound, Ge)]
     most = [bound.le for bound in metadata if isinstance(bound, Le)]
     return f"a whole number from {least[0]} to {most[0]}" if least and most else None

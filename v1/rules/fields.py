@@ -21,7 +21,7 @@ _UNITS = {"": 1, "s": 1, "m": MINUTE, "h": HOUR, "d": DAY}
 _TIME_OF_DAY = "([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?"
 
 
-def seconds(value: object) -> object:
+def parse_seconds(value: object) -> object:
     """Read a length of time: seconds, or `90s`, `15m`, `1h`, `1d`. Raises `ValueError`."""
     if isinstance(value, bool):
         raise ValueError(LENGTH_ACCEPTED)  # noqa: TRY004  # pydantic listens to a ValueError
@@ -38,12 +38,12 @@ def seconds(value: object) -> object:
 
 
 def _is_short(value: float | Exact) -> bool:
-    """Tell whether a number can be taken as whole: with an exponent of 999999999 that would take hours."""
+    """Return whether a number can be taken as whole: with an exponent of 999999999 that would take hours."""
     # Of what is not a number a decimal refuses to say whether it is less.
     return isfinite(value) and -_MOST_SECONDS < value < _MOST_SECONDS
 
 
-def pattern(value: str) -> str:
+def parse_pattern(value: str) -> str:
     """Read a pattern of metrics; raises `ValueError` where it can match none."""
     # `[` would begin a set of letters, which no metric needs and nobody expects.
     if not re.fullmatch(r"[^\s\[\]]+", value) or not set(value) & set(":*?"):
@@ -55,14 +55,14 @@ def _decimal(value: object) -> object:
     """Take a number as its decimal text, so that 0.1 stays a tenth."""
     is_one = isinstance(value, int | float | str | Exact) and not isinstance(value, bool)
     text = str(value) if is_one and not _is_huge(value) else None
-    text = decimals.plain(text) if text and decimals.is_number(text) else None
+    text = decimals.remove_exponent(text) if text and decimals.is_number(text) else None
     if not decimals.is_number(text):  # without its exponent it may be too long
         raise ValueError("a decimal number")
     return text
 
 
 def _is_huge(value: object) -> bool:
-    """Tell whether a number is too large to be written down: Python takes no more than 4,300 digits."""
+    """Return whether a number is too large to be written down: Python takes no more than 4,300 digits."""
     return isinstance(value, int) and value.bit_length() > _MOST_BITS
 
 
@@ -78,7 +78,7 @@ def _either(number: dict[str, Any], pattern_: str) -> WithJsonSchema:
     return WithJsonSchema({"anyOf": [number, {"type": "string", "pattern": pattern_}]})
 
 
-Seconds = Annotated[int, BeforeValidator(seconds), _either({"type": "integer"}, "^[0-9]{1,9}[smhd]?$")]
+Seconds = Annotated[int, BeforeValidator(parse_seconds), _either({"type": "integer"}, "^[0-9]{1,9}[smhd]?$")]
 Decimal = Annotated[str, BeforeValidator(_decimal), _either({"type": "number"}, f"^{decimals.GRAMMAR}$")]
 TimeOfDay = Annotated[
     time, BeforeValidator(_time_of_day), WithJsonSchema({"type": "string", "pattern": f"^{_TIME_OF_DAY}$"})

@@ -17,7 +17,7 @@ from collections.abc import Container, Sequence
 from typing import Any
 
 from .. import decimals
-from .faults import NotAccepted, first, shorten
+from .faults import InvalidDocument, first, shorten
 from .rule import Rule, parse_rule
 
 MOST_RULES = 1000
@@ -43,7 +43,7 @@ _PARTED = re.compile(rf"(?:\.[^.\n=,\[\]{{}}]*+){{{MOST_PARTS}}}")
 _NESTED = re.compile(rf"(?:[\[{{][^\[\]{{}}]*+){{{DEEPEST + 1}}}")
 
 
-class WrongFile(Exception):
+class InvalidFile(Exception):
     """A document that cannot be meant; the message has one line for each fault."""
 
 
@@ -54,13 +54,13 @@ def read_toml(text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text, parse_float=decimals.exact)
     except (ValueError, RecursionError) as error:
-        raise WrongFile(f"is not TOML: {error}") from error
+        raise InvalidFile(f"is not TOML: {error}") from error
 
 
 def _see_that_it_is_bounded(text: str) -> None:
     """Refuse what the parser would take too long over, or too deep into. Raises `WrongFile`."""
     if len(text) > LARGEST:
-        raise WrongFile(f"has {len(text)} letters; accepted: {LARGEST} bytes at most")
+        raise InvalidFile(f"has {len(text)} letters; accepted: {LARGEST} bytes at most")
     bare = _TEXTS.sub(_as_many_lines, text)
     for shape, accepted in (
         (_PARTED, f"keys of {MOST_PARTS} parts at most, points between"),
@@ -69,7 +69,7 @@ def _see_that_it_is_bounded(text: str) -> None:
         found = shape.search(bare)
         if found:
             number = bare.count("\n", 0, found.start()) + 1
-            raise WrongFile(f"line {number}, {shorten(found[0])!r} is not accepted; accepted: {accepted}")
+            raise InvalidFile(f"line {number}, {shorten(found[0])!r} is not accepted; accepted: {accepted}")
 
 
 def _as_many_lines(text: re.Match[str]) -> str:
@@ -81,46 +81,46 @@ def read_rules_file(text: str, interval: int, channels: Container[str] | None = 
     document = read_toml(text)
     other = next((name for name in document if name != "rules"), None)
     if other is not None:
-        raise WrongFile(f"{shorten(other)!r} is not accepted; accepted: [[rules]]")
+        raise InvalidFile(f"{shorten(other)!r} is not accepted; accepted: [[rules]]")
     return read_rules(document.get("rules", []), interval, channels)
 
 
 def read_rules(tables: object, interval: int, channels: Container[str] | None = None) -> tuple[Rule, ...]:
     """Make rules of the tables of a document. Raises `WrongFile` that tells every fault of every rule."""
     if not isinstance(tables, list):
-        raise WrongFile("rules: a single table; accepted: [[rules]], once for each rule")
+        raise InvalidFile("rules: a single table; accepted: [[rules]], once for each rule")
     if len(tables) > MOST_RULES:
-        raise WrongFile(f"has {len(tables)} rules; accepted: {MOST_RULES} at most")
+        raise InvalidFile(f"has {len(tables)} rules; accepted: {MOST_RULES} at most")
     rules, faults = [], []
     for number, table in enumerate(tables, 1):
         try:
             rules.append(_with_channels(parse_rule(table, interval), channels))
-        except NotAccepted as error:
-            faults += [f"{_name(number, table)}: {line}" for line in error.lines]
-    faults += _twice(rules)
+        except InvalidDocument as error:
+            faults += [f"{_name_rule(number, table)}: {line}" for line in error.list_lines]
+    faults += _find_repeated(rules)
     if faults:
-        raise WrongFile("\n".join(first(faults, len(faults))))
+        raise InvalidFile("\n".join(first(faults, len(faults))))
     return tuple(rules)
 
 
-def unknown_channels(rule: Rule, channels: Container[str] | None) -> Sequence[str]:
-    """Give the channels that a rule names and that there are not."""
+def find_unknown_channels(rule: Rule, channels: Container[str] | None) -> Sequence[str]:
+    """Return the channels that a rule names and that there are not."""
     return [] if channels is None else [name for name in rule.channels if name not in channels]
 
 
 def _with_channels(rule: Rule, channels: Container[str] | None) -> Rule:
-    unknown = unknown_channels(rule, channels)
+    unknown = find_unknown_channels(rule, channels)
     if unknown:
-        raise NotAccepted([("channels", unknown[0], "a channel that there is")])
+        raise InvalidDocument([("channels", unknown[0], "a channel that there is")])
     return rule
 
 
-def _name(number: int, table: object) -> str:
+def _name_rule(number: int, table: object) -> str:
     named = table.get("id") if isinstance(table, dict) else None
     return f"rule {number} ({shorten(named)})" if isinstance(named, str) else f"rule {number}"
 
 
-def _twice(rules: Sequence[Rule]) -> list[str]:
+def _find_repeated(rules: Sequence[Rule]) -> list[str]:
     many = Counter(rule.id for rule in rules)
     return [
         f"the id {name!r} is there {number} times; each rule has its own" for name, number in many.items() if number > 1

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 from .fields import TimeOfDay
 
 
-class Mute(BaseModel):
+class MuteHours(BaseModel):
     """Hours of the day in which a rule is recorded but not sent."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
@@ -41,8 +41,8 @@ class Mute(BaseModel):
         return ZoneInfo(self.zone)
 
 
-def is_muted(mute: Mute, at: int) -> bool:
-    """Tell whether tick `at` lies in the mute hours, by the clock on the wall of their time zone."""
+def is_muted(mute: MuteHours, at: int) -> bool:
+    """Return whether tick `at` lies in the mute hours, by the clock on the wall of their time zone."""
     wall = datetime.fromtimestamp(at, UTC).astimezone(mute.tz).time()
     if mute.start <= mute.end:
         return mute.start <= wall < mute.end

@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from .. import decimals
 from ..model import DAY, HOUR, By, Measure, Metric
-from .faults import Fault, NotAccepted, faults
-from .fields import LONGEST, Count, Decimal, Flag, Id, Pattern, Seconds, pattern
-from .mute import Mute
+from .faults import Fault, InvalidDocument, list_faults
+from .fields import LONGEST, Count, Decimal, Flag, Id, Pattern, Seconds, parse_pattern
+from .mute import MuteHours
 
 
 class Kind(StrEnum):
@@ -50,7 +50,7 @@ _WHOLE = 100
 """Percent."""
 
 
-class WrongRule(NotAccepted):
+class InvalidRule(InvalidDocument):
     """A rule that cannot be meant."""
 
 
@@ -106,7 +106,7 @@ class Rule(BaseModel):
     """How much it matters."""
     channels: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=64)], ...], Field(max_length=20)] = ()
     """Names of the channels it is sent to; none named: to all."""
-    mute: Mute | None = None
+    mute: MuteHours | None = None
     """Hours in which it is recorded and not sent."""
     resolved: Flag = False
     """Whether to tell also when it is over."""
@@ -123,7 +123,7 @@ class Rule(BaseModel):
     @field_validator("metrics")
     @classmethod
     def _can_match(cls, value: str) -> str:
-        return pattern(value)
+        return parse_pattern(value)
 
     @model_validator(mode="before")
     @classmethod
@@ -140,10 +140,10 @@ class Rule(BaseModel):
     def _can_fire(self) -> Self:
         for field in ("factor", "score", "percent"):
             number = getattr(self, field)
-            if number is not None and decimals.parse(number)[0] <= 0:
+            if number is not None and decimals.parse_decimal(number)[0] <= 0:
                 raise ValueError(f"{field}: a number above zero")
-        units, places = decimals.parse(self.step)
-        if units < 0 or 0 < units < decimals.power(places):
+        units, places = decimals.parse_decimal(self.step)
+        if units < 0 or 0 < units < decimals.power_of_ten(places):
             raise ValueError("step: 0, or a number from 1 up")
         if self.kind is Kind.THRESHOLD:
             self._has_one_bound()
@@ -154,30 +154,38 @@ class Rule(BaseModel):
     def _has_one_bound(self) -> None:
         if (self.above is None) == (self.below is None):
             raise ValueError("above: a number, or one for `below` instead: a threshold rule has one of the two")
-        if self.below is not None and self.measure in NEVER_NEGATIVE and decimals.parse(self.below)[0] <= 0:
+        if self.below is not None and self.measure in NEVER_NEGATIVE and decimals.parse_decimal(self.below)[0] <= 0:
             raise ValueError(f"below: a number above zero; {self.measure} is never less, so it could never fire")
 
     def _can_change(self) -> None:
         if self.percent is None:
             raise ValueError("percent: a number above zero; a change rule must say by how much")
-        units, places = decimals.parse(self.percent)
-        if self.direction == "down" and self.measure in NEVER_NEGATIVE and units >= _WHOLE * decimals.power(places):
+        units, places = decimals.parse_decimal(self.percent)
+        if (
+            self.direction == "down"
+            and self.measure in NEVER_NEGATIVE
+            and units >= _WHOLE * decimals.power_of_ten(places)
+        ):
             raise ValueError(f"percent: less than 100; {self.measure} never falls by more, so it could never fire")
 
     def matches(self, metric: Metric) -> bool:
-        """Tell whether the rule watches the metric."""
+        """Return whether the rule watches the metric."""
         return fnmatchcase(metric, self.metrics)
 
-    def fits(self, interval: int) -> int:
-        """Give how many samples there can be in what it looks back on."""
+    def count_fitting_samples(self, interval: int) -> int:
+        """Return how many samples there can be in what it looks back on."""
         return DAY // interval - 1 if self.kind in (Kind.DEVIATION, Kind.RANK) else self.window // interval
 
-    def least(self, interval: int) -> int:
-        """Give how many numbers must be there before it says anything."""
-        return max(1, min(ENOUGH, self.fits(interval) // 2)) if self.min_samples is None else self.min_samples
+    def find_min_samples(self, interval: int) -> int:
+        """Return how many numbers must be there before it says anything."""
+        return (
+            max(1, min(ENOUGH, self.count_fitting_samples(interval) // 2))
+            if self.min_samples is None
+            else self.min_samples
+        )
 
-    def written(self) -> dict[str, object]:
-        """Give the fields of its kind as a document: numbers as decimal text, the rest as JSON has it."""
+    def write_fields(self) -> dict[str, object]:
+        """Return the fields of its kind as a document: numbers as decimal text, the rest as JSON has it."""
         whole = self.model_dump(mode="json", by_alias=True)
         return {name: value for name, value in whole.items() if name not in OF_ANY_KIND or name in OF_KIND[self.kind]}
 
@@ -220,18 +228,18 @@ def parse_rule(given: object, interval: int = 1) -> Rule:
     try:
         rule = Rule.model_validate(given)
     except ValidationError as error:
-        raise WrongRule(faults(error, Rule)) from error
-    fault = never_fires(rule, interval)
+        raise InvalidRule(list_faults(error, Rule)) from error
+    fault = explain_never_fires(rule, interval)
     if fault:
-        raise WrongRule([fault])
+        raise InvalidRule([fault])
     return rule
 
 
-def never_fires(rule: Rule, interval: int) -> Fault | None:
+def explain_never_fires(rule: Rule, interval: int) -> Fault | None:
     """Tell why a rule can never fire at one sample every `interval` seconds; `None` where it can."""
     if "window" in OF_KIND[rule.kind] and rule.window < interval:
         return "window", rule.window, f"{interval} seconds or more: there is one sample every {interval}"
-    fits = rule.fits(interval)
-    if "min_samples" in OF_KIND[rule.kind] and rule.least(interval) > fits:
+    fits = rule.count_fitting_samples(interval)
+    if "min_samples" in OF_KIND[rule.kind] and rule.find_min_samples(interval) > fits:
         return "min_samples", rule.min_samples, f"{fits} or less: there is one sample every {interval} seconds"
     return None

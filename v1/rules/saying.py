@@ -4,16 +4,16 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ..decimals import Number
-from ..moments import mean
-from .alert import Alert, alert_id
+from ..moments import round_mean_of
+from .alert import Alert, make_alert_id
 from .conditions import Verdict
-from .phases import NEVER, Phase, State, States, advance, forgets, is_further, speaks
-from .places import Places
+from .phases import NEVER, Phase, RuleState, RuleStates, advance, can_forget, is_further, should_notify
+from .places import RankLookup
 from .rule import Kind, Rule
-from .silence import Silence, quiet
+from .silence import Silence, find_suppression
 
 
-class Watch(NamedTuple):
+class RuleWatch(NamedTuple):
     """A rule, ready to speak."""
 
     rule: Rule
@@ -23,30 +23,32 @@ class Watch(NamedTuple):
     """Whether further means less."""
 
 
-class Said(NamedTuple):
+class SubjectResult(NamedTuple):
     """What the rules make of one metric, or of one source."""
 
-    states: States
+    states: RuleStates
     """After the tick; what need not be remembered is not in it."""
     alerts: tuple[Alert, ...] = ()
     over: tuple[str, ...] = ()
     """Ids of alerts told before that are over now, or told again."""
 
 
-class Saying:
+class SubjectEvaluator:
     """Moves the rules of one subject on, one after the other."""
 
-    def __init__(self, subject: str, at: int, before: States, places: Places, silences: Sequence[Silence]) -> None:
+    def __init__(
+        self, subject: str, at: int, before: RuleStates, places: RankLookup, silences: Sequence[Silence]
+    ) -> None:
         self._subject = subject
         self._at = at
         self._before = before
         self._places = places
         self._silences = silences
-        self._states: dict[str, State] = {}
+        self._states: dict[str, RuleState] = {}
         self._alerts: list[Alert] = []
         self._over: list[str] = []
 
-    def move(self, watch: Watch, verdict: Verdict | None, *, is_aloud: bool = True) -> None:
+    def evaluate(self, watch: RuleWatch, verdict: Verdict | None, *, is_aloud: bool = True) -> None:
         """Move one rule's state on, and let it speak, unless what it says is told elsewhere."""
         rule, at = watch.rule, self._at
         state = self._before.get(rule.id)
@@ -54,16 +56,16 @@ class Saying:
             if state:
                 self._states[rule.id] = state
             return
-        moved = advance(state or NEVER, over=verdict.over, at=at, hold=rule.for_)
-        event = _event(watch, state, moved, verdict, at) if is_aloud else None
+        moved = advance(state or NEVER, over=verdict.holds, at=at, hold=rule.for_)
+        event = _find_event(watch, state, moved, verdict, at) if is_aloud else None
         if event == "resolved":
-            self._tell(rule, event, verdict, None if state and state.sent else "its alert was not sent")
+            self._record_alert(rule, event, verdict, None if state and state.sent else "its alert was not sent")
         elif event:
-            moved = self._told(rule, event, verdict, moved)
+            moved = self._notify(rule, event, verdict, moved)
         if state and state.alert and moved.phase is Phase.RESOLVED:
             self._over.append(state.alert)
         # A rank rule remembers who is not on top, or nobody could be seen to enter.
-        if rule.kind is Kind.RANK or not forgets(moved, at, rule.cooldown):
+        if rule.kind is Kind.RANK or not can_forget(moved, at, rule.cooldown):
             self._states[rule.id] = moved
 
     def drop(self, rules: Iterable[str]) -> None:
@@ -73,33 +75,33 @@ class Saying:
             if alert:
                 self._over.append(alert)
 
-    def said(self) -> Said:
-        return Said(self._states, tuple(self._alerts), tuple(self._over))
+    def finish(self) -> SubjectResult:
+        return SubjectResult(self._states, tuple(self._alerts), tuple(self._over))
 
-    def _told(self, rule: Rule, event: str, verdict: Verdict, state: State) -> State:
-        """Tell, and give the state that remembers it."""
-        alert = self._tell(rule, event, verdict, None)
+    def _notify(self, rule: Rule, event: str, verdict: Verdict, state: RuleState) -> RuleState:
+        """Tell, and return the state that remembers it."""
+        alert = self._record_alert(rule, event, verdict, None)
         if state.alert:
             self._over.append(state.alert)  # this one speaks on in its place
-        state = state._replace(told_at=self._at, told_extent=verdict.extent)
+        state = state._replace(notified_at=self._at, last_notified_magnitude=verdict.magnitude)
         if state.phase is not Phase.FIRING:
             return state
-        return state._replace(alert=alert.id, sent=state.sent or alert.quiet is None)
+        return state._replace(alert=alert.id, sent=state.sent or alert.suppressed_by is None)
 
-    def _tell(self, rule: Rule, event: str, verdict: Verdict, unsent: str | None) -> Alert:
-        alert = self._alert(rule, event, verdict, unsent)
+    def _record_alert(self, rule: Rule, event: str, verdict: Verdict, unsent: str | None) -> Alert:
+        alert = self._make_alert(rule, event, verdict, unsent)
         self._alerts.append(alert)
         return alert
 
-    def _alert(self, rule: Rule, event: str, verdict: Verdict, unsent: str | None) -> Alert:
+    def _make_alert(self, rule: Rule, event: str, verdict: Verdict, unsent: str | None) -> Alert:
         subject, at, is_rank = self._subject, self._at, rule.kind is Kind.RANK
         measure = None if rule.kind is Kind.STALE else rule.measure
         rank = of = None
         if measure:
-            rank, of = self._places.place(measure, subject, rule.by)
+            rank, of = self._places.find_place(measure, subject, rule.by)
         value = str(rank) if is_rank and rank else verdict.value
         return Alert(
-            id=alert_id(rule.id, subject, at),
+            id=make_alert_id(rule.id, subject, at),
             rule=rule.id,
             name=rule.name or rule.id,
             kind=rule.kind,
@@ -109,37 +111,37 @@ class Saying:
             measure=measure,
             at=at,
             value=value,
-            mean=mean(verdict.baseline) if verdict.baseline else None,
+            mean=round_mean_of(verdict.baseline) if verdict.baseline else None,
             ratio=verdict.compared,
             samples=verdict.baseline.n if verdict.baseline else verdict.metrics,
             since=verdict.since,
             rank=rank,
             of=of,
-            quiet=unsent or quiet(rule, subject, at, self._silences),
-            together=1,
+            suppressed_by=unsent or find_suppression(rule, subject, at, self._silences),
+            group_size=1,
             channels=rule.channels,
             reference=verdict.reference,
             reference_kind=verdict.reference_kind,
         )
 
 
-def _event(watch: Watch, state: State | None, moved: State, verdict: Verdict, at: int) -> str | None:
+def _find_event(watch: RuleWatch, state: RuleState | None, moved: RuleState, verdict: Verdict, at: int) -> str | None:
     """Name what there is to tell, if there is: `firing`, `resolved`, `enters` or `leaves`."""
     rule = watch.rule
     if rule.kind is Kind.RANK:
-        return _crossing(rule, state, moved, at)
-    has_moved_on = is_further(verdict.extent, moved.told_extent, watch.step, down=watch.goes_down)
-    if speaks(moved, at, rule.cooldown, moved_on=has_moved_on):
+        return _find_crossing(rule, state, moved, at)
+    has_moved_on = is_further(verdict.magnitude, moved.last_notified_magnitude, watch.step, down=watch.goes_down)
+    if should_notify(moved, at, rule.cooldown, moved_on=has_moved_on):
         return "firing"
     is_over = state is not None and state.alert is not None and moved.phase is Phase.RESOLVED
     return "resolved" if is_over and rule.resolved else None
 
 
-def _crossing(rule: Rule, state: State | None, moved: State, at: int) -> str | None:
+def _find_crossing(rule: Rule, state: RuleState | None, moved: RuleState, at: int) -> str | None:
     """Name what a rank rule tells; at the first look at a metric nobody enters."""
     was, now = state and state.phase is Phase.FIRING, moved.phase is Phase.FIRING
     if state is None or was == now:
         return None
     event = "enters" if now else "leaves"
-    is_rested = moved.told_at is None or at - moved.told_at >= rule.cooldown
+    is_rested = moved.notified_at is None or at - moved.notified_at >= rule.cooldown
     return event if is_rested and rule.event in (event, "both") else None

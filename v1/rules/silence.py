@@ -6,13 +6,13 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from .faults import NotAccepted, faults
-from .fields import Id, Pattern, pattern
+from .faults import InvalidDocument, list_faults
+from .fields import Id, Pattern, parse_pattern
 from .mute import is_muted
 from .rule import Rule
 
 
-class WrongSilence(NotAccepted):
+class InvalidSilence(InvalidDocument):
     """A silence that cannot be meant."""
 
 
@@ -36,7 +36,7 @@ class Silence(BaseModel):
     @field_validator("metrics")
     @classmethod
     def _can_match(cls, value: str) -> str:
-        return pattern(value)
+        return parse_pattern(value)
 
     @model_validator(mode="after")
     def _lasts(self) -> Self:
@@ -58,10 +58,10 @@ def parse_silence(given: object) -> Silence:
     try:
         return Silence.model_validate(given)
     except ValidationError as error:
-        raise WrongSilence(faults(error, Silence)) from error
+        raise InvalidSilence(list_faults(error, Silence)) from error
 
 
-def quiet(rule: Rule, subject: str, at: int, silences: Sequence[Silence]) -> str | None:
+def find_suppression(rule: Rule, subject: str, at: int, silences: Sequence[Silence]) -> str | None:
     """Say why an alert is not sent; `None` where it is."""
     if rule.mute and is_muted(rule.mute, at):
         return "mute hours"

@@ -22,7 +22,7 @@ STRONGEST = 8
 ELLIPSIS = "…"
 
 
-class Text(NamedTuple):
+class MessageText(NamedTuple):
     """A message as text."""
 
     title: str
@@ -31,7 +31,7 @@ class Text(NamedTuple):
     """Whose message it is, and its id: it is there however short the body must be cut."""
 
 
-class _Said(NamedTuple):
+class _AlertText(NamedTuple):
     """An alert in words."""
 
     title: str
@@ -41,47 +41,47 @@ class _Said(NamedTuple):
 
 
 def is_in_digest(alert: Alert) -> bool:
-    """Tell whether the alert is sent together with the others of its rule and tick."""
-    return alert.together > MOST_APART
+    """Return whether the alert is sent together with the others of its rule and tick."""
+    return alert.group_size > MOST_APART
 
 
-def digest_id(rule: str, at: int) -> str:
+def make_digest_id(rule: str, at: int) -> str:
     return f"{rule}.digest.{at}"
 
 
-def single(alert: Alert, interval: int) -> Text:
+def write_single(alert: Alert, interval: int) -> MessageText:
     """Write about one alert; `interval` is that of the samples, in seconds."""
     said = _WRITERS.get((alert.kind, alert.event), _WRITERS.get((alert.kind, "firing"), _other))(alert, interval)
     title = f"{alert.metric} {said.title}".replace(":*", "")
-    return Text(title, said.sentence, _footer(alert, alert.id))
+    return MessageText(title, said.sentence, _footer(alert, alert.id))
 
 
-def strongest(alerts: Sequence[Alert]) -> list[Alert]:
+def sort_by_strength(alerts: Sequence[Alert]) -> list[Alert]:
     """Order alerts: what exceeds most in front; where nothing is compared, by name."""
     return sorted(alerts, key=lambda alert: (-abs(alert.ratio or 0.0), alert.metric))
 
 
-def digest(alerts: Sequence[Alert], interval: int) -> Text:
+def write_digest(alerts: Sequence[Alert], interval: int) -> MessageText:
     """Write about the alerts of one rule at one tick: the strongest, and how many more there are."""
-    ordered = strongest(alerts)
-    lines = [f"{_named(alert)}: {single(alert, interval).body}" for alert in ordered[:STRONGEST]]
+    ordered = sort_by_strength(alerts)
+    lines = [f"{_format_name(alert)}: {write_single(alert, interval).body}" for alert in ordered[:STRONGEST]]
     if len(ordered) > STRONGEST:
         lines.append(f"and {len(ordered) - STRONGEST} more")
     first = ordered[0]
     over = "over: " if all(alert.event == "resolved" for alert in ordered) else ""
     title = f"{len(ordered)} metrics {over}{first.name}"
-    return Text(title, "\n".join(lines), _footer(first, digest_id(first.rule, first.at)))
+    return MessageText(title, "\n".join(lines), _footer(first, make_digest_id(first.rule, first.at)))
 
 
-def link(page: str, alert: Alert) -> str:
-    """Give the address at which the live page shows what the alert is about."""
+def make_link(page: str, alert: Alert) -> str:
+    """Return the address at which the live page shows what the alert is about."""
     if alert.metric.endswith(":*"):
         return f"{page.rstrip('/')}/"
     shown = {"metric": alert.metric} | ({"measure": alert.measure} if alert.measure else {})
     return f"{page.rstrip('/')}/?{urlencode(shown, safe=':')}"
 
 
-def cut(text: str, limit: int) -> str:
+def shorten(text: str, limit: int) -> str:
     """Shorten a text to `limit` characters, between two words where that loses little, with an ellipsis."""
     if len(text) <= limit:
         return text
@@ -90,15 +90,15 @@ def cut(text: str, limit: int) -> str:
     return ((words if 2 * len(words) > len(kept) else kept).rstrip() + ELLIPSIS)[:limit]
 
 
-def fitted(text: Text, limit: int, link_to: str = "") -> str:
-    """Give body and footer in `limit` characters, with the link between them; it is the body that is cut."""
+def fit_body(text: MessageText, limit: int, link_to: str = "") -> str:
+    """Return body and footer in `limit` characters, with the link between them; it is the body that is cut."""
     tail = "\n".join([part for part in (link_to, text.footer) if part])
     if len(tail) >= limit:
-        return cut(f"{text.body}\n{tail}", limit)
-    return f"{cut(text.body, limit - len(tail) - 1)}\n{tail}".lstrip("\n")
+        return shorten(f"{text.body}\n{tail}", limit)
+    return f"{shorten(text.body, limit - len(tail) - 1)}\n{tail}".lstrip("\n")
 
 
-def readable(number: float, digits: int) -> str:
+def format_readable(number: float, digits: int) -> str:
     """Write a number to `digits` significant digits, but with all of its whole ones, and without an exponent."""
     if not isfinite(number):
         return str(number)
@@ -108,29 +108,31 @@ def readable(number: float, digits: int) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
-def _ratio(alert: Alert, interval: int) -> _Said:
+def _ratio(alert: Alert, interval: int) -> _AlertText:
     times = f"{_by(alert)} x"
     title = f"{_measure(alert)} is {times} its {_length(alert)} mean"
-    return _Said(title, f"{_value(alert)} = {times} the mean {_behind(alert, interval)}{_rank(alert)}")
+    return _AlertText(title, f"{_value(alert)} = {times} the mean {_behind(alert, interval)}{_rank(alert)}")
 
 
-def _threshold(alert: Alert, _: int) -> _Said:
-    return _Said(f"{_measure(alert)} is {_value(alert)}", f"{_value(alert)} is {_beyond(alert)}{_rank(alert)}")
+def _threshold(alert: Alert, _: int) -> _AlertText:
+    return _AlertText(f"{_measure(alert)} is {_value(alert)}", f"{_value(alert)} is {_beyond(alert)}{_rank(alert)}")
 
 
 def _beyond(alert: Alert) -> str:
     """Name the bound that a value is beyond, and by how much."""
     if alert.value is None or alert.reference is None:
         return f"beyond the bound of {alert.name!r}"
-    units, places = decimals.difference(decimals.parse(alert.value), decimals.parse(alert.reference))
-    percent = "" if alert.ratio is None else f" ({readable(abs(alert.ratio), 3)} %)"
-    by = f"{decimals.text((abs(units), places))}{percent}"
-    return f"{alert.reference_kind} {decimals.plain(alert.reference)} by {by}"
+    units, places = decimals.subtract(decimals.parse_decimal(alert.value), decimals.parse_decimal(alert.reference))
+    percent = "" if alert.ratio is None else f" ({format_readable(abs(alert.ratio), 3)} %)"
+    by = f"{decimals.format_decimal((abs(units), places))}{percent}"
+    return f"{alert.reference_kind} {decimals.remove_exponent(alert.reference)} by {by}"
 
 
-def _change(alert: Alert, interval: int) -> _Said:
+def _change(alert: Alert, interval: int) -> _AlertText:
     moved = f"{'+' if (alert.ratio or 0) > 0 else ''}{_by(alert)} %"
-    return _Said(f"{_measure(alert)} {moved}", f"{_value(alert)} = {moved}{_moved_from(alert, interval)}{_rank(alert)}")
+    return _AlertText(
+        f"{_measure(alert)} {moved}", f"{_value(alert)} = {moved}{_moved_from(alert, interval)}{_rank(alert)}"
+    )
 
 
 def _moved_from(alert: Alert, interval: int) -> str:
@@ -140,73 +142,73 @@ def _moved_from(alert: Alert, interval: int) -> str:
     when = _instant(alert.since, alert, interval)
     if alert.reference is None:
         return f" since {when}"
-    then = decimals.plain(alert.reference)
+    then = decimals.remove_exponent(alert.reference)
     if alert.reference_kind == ReferenceKind.FIRST:
         return f" since {when}, when it was {then}"
     return f" from its {alert.reference_kind} before, {then} at {when}"
 
 
-def _deviation(alert: Alert, interval: int) -> _Said:
+def _deviation(alert: Alert, interval: int) -> _AlertText:
     if alert.ratio is None:
-        return _Said(
+        return _AlertText(
             f"{_measure(alert)} moved off its day",
             f"{_value(alert)}, where the day stood still at {_behind(alert, interval)}{_rank(alert)}",
         )
-    off = f"{readable(abs(alert.ratio), 3)} deviations {'below' if alert.ratio < 0 else 'above'}"
-    return _Said(
+    off = f"{format_readable(abs(alert.ratio), 3)} deviations {'below' if alert.ratio < 0 else 'above'}"
+    return _AlertText(
         f"{_measure(alert)} is {off} its day",
         f"{_value(alert)} is {off} the mean {_behind(alert, interval)}{_rank(alert)}",
     )
 
 
-def _enters(alert: Alert, _: int) -> _Said:
-    return _Said(
+def _enters(alert: Alert, _: int) -> _AlertText:
+    return _AlertText(
         f"enters the top by {_measure(alert)}",
         f"{_measure(alert)} rank {_value(alert)}{'' if alert.of is None else f' of {alert.of}'}",
     )
 
 
-def _leaves(alert: Alert, _: int) -> _Said:
+def _leaves(alert: Alert, _: int) -> _AlertText:
     now = "no rank any more" if alert.value is None else f"rank {alert.value}"
-    return _Said(
+    return _AlertText(
         f"leaves the top by {_measure(alert)}",
         f"{_measure(alert)} {now}{'' if alert.of is None or alert.value is None else f' of {alert.of}'}",
     )
 
 
-def _stale(alert: Alert, interval: int) -> _Said:
+def _stale(alert: Alert, interval: int) -> _AlertText:
     since = "" if alert.since is None else f" since {_instant(alert.since, alert, interval)}"
     if not alert.metric.endswith(":*"):
-        return _Said("has no samples", f"no sample{since}")
+        return _AlertText("has no samples", f"no sample{since}")
     many = "" if alert.samples is None else f": {alert.samples} metric{'s' * (alert.samples != 1)}"
-    return _Said("gives nothing", f"{alert.metric.removesuffix(':*')} gives nothing{since}{many}")
+    return _AlertText("gives nothing", f"{alert.metric.removesuffix(':*')} gives nothing{since}{many}")
 
 
-def _back(alert: Alert, interval: int) -> _Said:
+def _back(alert: Alert, interval: int) -> _AlertText:
     what = f"{alert.metric.removesuffix(':*')} gives" if alert.metric.endswith(":*") else "there are"
-    return _Said("is back", f"{what} samples again, at {_instant(alert.at, alert, interval)}")
+    return _AlertText("is back", f"{what} samples again, at {_instant(alert.at, alert, interval)}")
 
 
-def _frozen(alert: Alert, interval: int) -> _Said:
+def _frozen(alert: Alert, interval: int) -> _AlertText:
     price = "the price" if alert.value is None else f"the price, {_value(alert)},"
-    return _Said(
+    return _AlertText(
         "is frozen",
         f"{price} does not move though volume trades, or the provider's own time stands still; "
         f"mean {_behind(alert, interval)}",
     )
 
 
-def _over(alert: Alert, _: int) -> _Said:
+def _over(alert: Alert, _: int) -> _AlertText:
     now = "" if alert.value is None else f"; now {_value(alert)}"
-    return _Said(f"{_measure(alert)} is over it", f"does not hold any more: {alert.name}{now}{_rank(alert)}")
+    return _AlertText(f"{_measure(alert)} is over it", f"does not hold any more: {alert.name}{now}{_rank(alert)}")
 
 
-def _other(alert: Alert, _: int) -> _Said:
+def _other(alert: Alert, _: int) -> _AlertText:
     """Write about a kind that a newer version put into the outbox."""
-    return _Said(f"{alert.kind} {alert.event}", f"{alert.name}: {_value(alert)}")
+    return _AlertText(f"{alert.kind} {alert.event}", f"{alert.name}: {_value(alert)}")
 
 
-_WRITERS: dict[tuple[str, str], Callable[[Alert, int], _Said]] = {
+_WRITERS: dict[tuple[str, str], Callable[[Alert, int], _AlertText]] = {
     (Kind.RATIO, "firing"): _ratio,
     (Kind.THRESHOLD, "firing"): _threshold,
     (Kind.CHANGE, "firing"): _change,
@@ -220,7 +222,7 @@ _WRITERS: dict[tuple[str, str], Callable[[Alert, int], _Said]] = {
 }
 
 
-def _named(alert: Alert) -> str:
+def _format_name(alert: Alert) -> str:
     return alert.metric if alert.event == "firing" else f"{alert.metric} {alert.event}"
 
 
@@ -234,16 +236,16 @@ def _measure(alert: Alert) -> str:
 
 
 def _value(alert: Alert) -> str:
-    return "?" if alert.value is None else decimals.plain(alert.value)
+    return "?" if alert.value is None else decimals.remove_exponent(alert.value)
 
 
 def _by(alert: Alert) -> str:
-    return "?" if alert.ratio is None else readable(alert.ratio, 3)
+    return "?" if alert.ratio is None else format_readable(alert.ratio, 3)
 
 
 def _behind(alert: Alert, interval: int) -> str:
-    """Give the mean, how many samples are behind it, and from when to when."""
-    mean = "?" if alert.mean is None else readable(alert.mean, 4)
+    """Return the mean, how many samples are behind it, and from when to when."""
+    mean = "?" if alert.mean is None else format_readable(alert.mean, 4)
     many = "" if alert.samples is None else f" of {alert.samples} sample{'s' * (alert.samples != 1)}"
     return f"{mean}{many}{'' if alert.since is None else f' {_span(alert.since, alert.at, interval)}'}"
 

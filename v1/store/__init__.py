@@ -1,65 +1,65 @@
 """The only room that speaks Redis: a `Reader` for who asks, a `Writer` for who feeds, `Channels` for who sends."""
 
-from .alerts import Place, Told, Wanted
-from .channels import Channels
+from .alerts import AlertQuery, AlertRecord, HistoryCursor
+from .channels import ChannelStore
 from .commands import AlertLimits
 from .connection import LeaseLost, NoAccess, StoreAway, StoreError, Unreadable, connect
-from .delivered import Attempt, Dead, Delivered, Status
-from .desk import Desk, TooMany
-from .future import Dropped, FutureLists, FutureRemover
-from .kept import Kept, TooMuch, kept_day
-from .listings import Listings
-from .outbox import Entry, Outbox, Parcel, Tries
-from .plans import Plans
-from .reader import Listed, Newest, OneHour, Reader
-from .receipts import Receipt, Receipts
-from .shelf import Shelf, Shelved
-from .toplist import Span, TopReader, TopWriter
-from .verify import Report, Verifier
+from .delivered import DeadLetter, DeliveryAttempt, DeliveryReader, DeliveryStatus
+from .desk import AdminStore, LimitReached
+from .future import DroppedFuture, FutureLists, FutureRemover
+from .kept import KeptDay, TooManySamples, read_kept_day
+from .listings import ListStore
+from .outbox import MessageRef, Outbox, OutboxEntry, RetryState
+from .plans import QuotaStore
+from .reader import HourSamples, MetricSummary, NewestSample, Reader
+from .receipts import Receipt, ReceiptStore
+from .shelf import RuleStore, StoredRuleSet
+from .toplist import MinuteRange, TopReader, TopWriter
+from .verify import Verifier, VerifyReport
 from .writer import Writer
 
 __all__ = [
+    "AdminStore",
     "AlertLimits",
-    "Attempt",
-    "Channels",
-    "Dead",
-    "Delivered",
-    "Desk",
-    "Dropped",
-    "Entry",
+    "AlertQuery",
+    "AlertRecord",
+    "ChannelStore",
+    "DeadLetter",
+    "DeliveryAttempt",
+    "DeliveryReader",
+    "DeliveryStatus",
+    "DroppedFuture",
     "FutureLists",
     "FutureRemover",
-    "Kept",
+    "HistoryCursor",
+    "HourSamples",
+    "KeptDay",
     "LeaseLost",
-    "Listed",
-    "Listings",
-    "Newest",
+    "LimitReached",
+    "ListStore",
+    "MessageRef",
+    "MetricSummary",
+    "MinuteRange",
+    "NewestSample",
     "NoAccess",
-    "OneHour",
     "Outbox",
-    "Parcel",
-    "Place",
-    "Plans",
+    "OutboxEntry",
+    "QuotaStore",
     "Reader",
     "Receipt",
-    "Receipts",
-    "Report",
-    "Shelf",
-    "Shelved",
-    "Span",
-    "Status",
+    "ReceiptStore",
+    "RetryState",
+    "RuleStore",
     "StoreAway",
     "StoreError",
-    "Told",
-    "TooMany",
-    "TooMuch",
+    "StoredRuleSet",
+    "TooManySamples",
     "TopReader",
     "TopWriter",
-    "Tries",
     "Unreadable",
     "Verifier",
-    "Wanted",
+    "VerifyReport",
     "Writer",
     "connect",
-    "kept_day",
+    "read_kept_day",
 ]

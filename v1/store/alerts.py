@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, cast
 from redis.asyncio import Redis
 
 from .. import keys
-from .connection import translated
-from .delivered import Attempt, Delivered
+from .connection import translate_errors
+from .delivered import DeliveryAttempt, DeliveryReader
 from .kept_json import read_alerts
 
 MOST_LOOKED_AT = 10_000
@@ -17,14 +17,14 @@ MOST_LOOKED_AT = 10_000
 _BATCH = 1000
 
 
-class Place(NamedTuple):
+class HistoryCursor(NamedTuple):
     """Where a list goes on: behind so many alerts of a tick, newest first."""
 
     tick: int
     behind: int
 
 
-class Wanted(NamedTuple):
+class AlertQuery(NamedTuple):
     """Which alerts are asked for."""
 
     limit: int
@@ -32,89 +32,89 @@ class Wanted(NamedTuple):
     """Pattern, upper case; a source that is silent as a whole, `kraken:*`, is one of `KRAKEN:*`."""
     rule: str | None = None
     since: int = 0
-    place: Place | None = None
+    place: HistoryCursor | None = None
 
 
-class Told(NamedTuple):
+class AlertRecord(NamedTuple):
     """An alert, and what became of it."""
 
     alert: dict[str, Any]
     """As it was committed, see `rules.Alert`."""
     known: dict[str, str]
     """`over`: the tick since which it does not hold; `acknowledged`, `by` and `comment`: when, and by whom."""
-    deliveries: Sequence[Attempt]
+    deliveries: Sequence[DeliveryAttempt]
 
 
-class Page(NamedTuple):
+class AlertPage(NamedTuple):
     """A part of the history."""
 
-    alerts: Sequence[Told]
-    next: Place | None
+    alerts: Sequence[AlertRecord]
+    next: HistoryCursor | None
     """Where there may be more; `None` at the end."""
 
 
-class Alerts:
+class AlertReader:
     """Asks Redis about alerts. Raises `StoreAway` when it does not answer."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    async def alerts(self, wanted: Wanted) -> Page:
-        """Give the alerts that are asked for, newest first."""
+    async def read_alerts(self, wanted: AlertQuery) -> AlertPage:
+        """Return the alerts that are asked for, newest first."""
         found: list[dict[str, Any]] = []
         place = wanted.place
         for _ in range(0, MOST_LOOKED_AT, _BATCH):
-            batch = _placed(await self._batch(wanted.since, place), place)
+            batch = _with_cursors(await self._batch(wanted.since, place), place)
             for written, behind in batch:
                 if wanted_alert := _wanted(written, wanted):
                     found.append(wanted_alert)
                     if len(found) == wanted.limit:
-                        return Page(await self._told(found), behind)
+                        return AlertPage(await self._read_records(found), behind)
             if len(batch) < _BATCH:
-                return Page(await self._told(found), None)
+                return AlertPage(await self._read_records(found), None)
             place = batch[-1][1]
-        return Page(await self._told(found), place)
+        return AlertPage(await self._read_records(found), place)
 
-    async def alert(self, alert: str) -> Told | None:
-        """Give one alert; `None` where there is none of this id."""
+    async def read_alert(self, alert: str) -> AlertRecord | None:
+        """Return one alert; `None` where there is none of this id."""
         tick = alert.rpartition(".")[2]
         if not tick.isdecimal():
             return None
-        with translated():
+        with translate_errors():
             written = await self._redis.zrange(keys.ALERTS, int(tick), int(tick), byscore=True)
         found = [each for each in read_alerts(cast("list[str]", written)) if each["id"] == alert]
-        return (await self._told(found))[0] if found else None
+        return (await self._read_records(found))[0] if found else None
 
-    async def _batch(self, since: int, place: Place | None) -> list[tuple[str, float]]:
+    async def _batch(self, since: int, place: HistoryCursor | None) -> list[tuple[str, float]]:
         newest, behind = place or ("+inf", 0)
-        with translated():
+        with translate_errors():
             found = await self._redis.zrange(
                 keys.ALERTS, newest, since, byscore=True, desc=True, withscores=True, offset=behind, num=_BATCH
             )
         return cast("list[tuple[str, float]]", found)
 
-    async def _told(self, alerts: Sequence[dict[str, Any]]) -> list[Told]:
+    async def _read_records(self, alerts: Sequence[dict[str, Any]]) -> list[AlertRecord]:
         pipe = self._redis.pipeline(transaction=False)
         for alert in alerts:
             pipe.hgetall(keys.alert(alert["id"]))
-        with translated():
+        with translate_errors():
             known = await pipe.execute()
-        deliveries = await Delivered(self._redis).deliveries([alert["id"] for alert in alerts])
-        return [Told(*each) for each in zip(alerts, known, deliveries, strict=True)]
+        deliveries = await DeliveryReader(self._redis).read_deliveries([alert["id"] for alert in alerts])
+        return [AlertRecord(*each) for each in zip(alerts, known, deliveries, strict=True)]
 
 
-def _placed(batch: Sequence[tuple[str, float]], place: Place | None) -> list[tuple[str, Place]]:
-    """Give each alert with the place behind it."""
+def _with_cursors(batch: Sequence[tuple[str, float]], place: HistoryCursor | None) -> list[tuple[str, HistoryCursor]]:
+    """Return each alert with the place behind it."""
     tick, behind = place or (None, 0)
     placed = []
     for written, score in batch:
         behind = behind + 1 if score == tick else 1
         tick = int(score)
-        placed.append((written, Place(tick, behind)))
+        placed.append((written, HistoryCursor(tick, behind)))
     return placed
 
 
-def _wanted(written: str, wanted: Wanted) -> dict[str, Any] | None:
+def _wanted(written: str, wanted: AlertQuery) -> dict[str, Any] | None:
     """Read an alert; `None` of one that is not asked for, or cannot be read."""
     # Most alerts are of another rule; that can be told without reading them.
     if wanted.rule is not None and f'"rule":{json.dumps(wanted.rule)}' not in written:

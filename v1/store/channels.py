@@ -6,52 +6,52 @@ from typing import Any
 from redis.asyncio import Redis
 
 from .. import keys
-from .connection import translated
+from .connection import translate_errors
 from .outbox import Outbox
-from .receipts import Receipts
+from .receipts import ReceiptStore
 
 
-class Channels:
+class ChannelStore:
     """The channels of one Redis. `keep` is how long traces of messages are kept, in seconds."""
 
     def __init__(self, redis: Redis, keep: int) -> None:
         self._redis = redis
         self._keep = keep
 
-    def outbox(self, channel: str) -> Outbox:
+    def open_outbox(self, channel: str) -> Outbox:
         return Outbox(self._redis, channel, self._keep)
 
-    def receipts(self, channel: str) -> Receipts:
-        return Receipts(self._redis, channel, self._keep)
+    def open_receipts(self, channel: str) -> ReceiptStore:
+        return ReceiptStore(self._redis, channel, self._keep)
 
-    async def say(self, channels: Mapping[str, str]) -> list[str]:
-        """Say which channels there are now, each with its kind; give those that there are no more."""
+    async def set_channels(self, channels: Mapping[str, str]) -> list[str]:
+        """Say which channels there are now, each with its kind; return those that there are no more."""
         pipe = self._redis.pipeline(transaction=True)
         pipe.execute_command("DEL", keys.CHANNELS)
         for name, kind in channels.items():
             pipe.execute_command("HSET", keys.CHANNELS, name, kind)
-        with translated():
+        with translate_errors():
             await pipe.execute()
         return sorted(group["name"] for group in await self._groups() if group["name"] not in channels)
 
-    async def drop(self, channel: str) -> None:
+    async def drop_channel(self, channel: str) -> None:
         """Forget a channel that there is no more."""
         pipe = self._redis.pipeline(transaction=True)
         pipe.execute_command("XGROUP", "DESTROY", keys.OUTBOX, channel)
         pipe.execute_command("DEL", keys.sending(channel), keys.receipts(channel))
-        with translated():
+        with translate_errors():
             await pipe.execute()
 
-    async def trim(self) -> None:
+    async def trim_outbox(self) -> None:
         """Take out of the outbox what every channel has settled."""
         needed = [await self._oldest_needed(group) for group in await self._groups()]
         if needed:
-            with translated():
+            with translate_errors():
                 await self._redis.xtrim(keys.OUTBOX, minid=_id(min(needed)), approximate=False)
 
     async def _oldest_needed(self, group: Mapping[str, Any]) -> tuple[int, int]:
         if group["pending"]:
-            with translated():
+            with translate_errors():
                 pending: Any = await self._redis.xpending_range(keys.OUTBOX, group["name"], "-", "+", 1)
             if pending:
                 return _parts(pending[0]["message_id"])
@@ -59,7 +59,7 @@ class Channels:
         return milliseconds, sequence + 1
 
     async def _groups(self) -> list[dict[str, Any]]:
-        with translated():
+        with translate_errors():
             if not await self._redis.exists(keys.OUTBOX):
                 return []
             return await self._redis.xinfo_groups(keys.OUTBOX)

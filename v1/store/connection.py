@@ -30,7 +30,7 @@ from redis.exceptions import TimeoutError as NoAnswer
 from redis.maint_notifications import MaintNotificationsConfig
 
 from ..redaction import redact
-from .pool import Pool, code_of
+from .pool import ReplacingPool, read_error_code
 
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 15.0
@@ -71,7 +71,7 @@ class Unreadable(StoreError):
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def translate_errors() -> Iterator[None]:
     """
     Translate what redis-py raises into our two kinds, once, here.
 
@@ -94,7 +94,7 @@ def translated() -> Iterator[None]:
             raise NoAccess(f"Redis does not let us in: {error}") from error
         raise StoreAway(f"Redis is away: {error}") from error
     except RedisError as error:
-        away = code_of(error) in _AWAY_CODES
+        away = read_error_code(error) in _AWAY_CODES
         raise (StoreAway if away else StoreError)(f"Redis said: {error}") from error
 
 
@@ -117,14 +117,14 @@ async def connect(
     address: str, name: str, answer_seconds: float = ANSWER_SECONDS, *, only_reads: bool = False
 ) -> AsyncIterator[Redis]:
     """
-    Give a client of the server at `address` (redis, rediss or unix), closed at the end.
+    Return a client of the server at `address` (redis, rediss or unix), closed at the end.
 
     It connects when first used. A connection that the server has closed meanwhile is replaced before anything is sent.
     A client that only reads asks once more where a connection breaks while it waits for an answer; any other does not,
     because what was sent may have been done: its callers know how long they can wait. `name` is what `CLIENT LIST`
     shows.
     """
-    pool = Pool.from_url(
+    pool = ReplacingPool.from_url(
         address,
         max_connections=CONNECTIONS,
         timeout=answer_seconds,

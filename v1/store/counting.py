@@ -11,11 +11,11 @@ from redis.asyncio.client import Pipeline
 
 from .. import keys
 from ..model import DAY, HOUR, Metric
-from ..records import Found, Record
-from .connection import translated
+from ..records import MetricState, PriorState
+from .connection import translate_errors
 
 
-class Counting:
+class CountCheck:
     """
     Chooses the metrics whose samples are counted at a tick.
 
@@ -28,7 +28,9 @@ class Counting:
         self._left_hour: set[Metric] = set()
         self._next = 0
 
-    def choose(self, seconds: int, metrics: Sequence[Metric], found: Sequence[Found]) -> list[tuple[Metric, Record]]:
+    def choose(
+        self, seconds: int, metrics: Sequence[Metric], found: Sequence[PriorState]
+    ) -> list[tuple[Metric, MetricState]]:
         """Return the metrics to count, each with its record; the tick before was so many seconds ago."""
         held = [(metric, each) for metric, each in zip(metrics, found, strict=True) if each.record]
         chosen = {
@@ -47,20 +49,22 @@ class Counting:
         return [(metric, record) for metric, record in chosen.items() if record]
 
 
-def put_counts(pipe: Pipeline, chosen: Sequence[tuple[Metric, Record]]) -> None:
+def put_counts(pipe: Pipeline, chosen: Sequence[tuple[Metric, MetricState]]) -> None:
     """Put what counts the samples of the day of each record."""
     for metric, record in chosen:
-        first, *others = keys.hours(record.at - DAY, record.at)
+        first, *others = keys.list_hours(record.at - DAY, record.at)
         pipe.execute_command("ZCOUNT", keys.samples(metric, first), f"({record.at - DAY}", record.at)
         for hour in others:
             pipe.execute_command("ZCARD", keys.samples(metric, hour))
 
 
-def take_wrong(chosen: Sequence[tuple[Metric, Record]], answers: Sequence[Any]) -> list[tuple[Metric, Record]]:
+def list_wrong(
+    chosen: Sequence[tuple[Metric, MetricState]], answers: Sequence[Any]
+) -> list[tuple[Metric, MetricState]]:
     """Return those whose record counts something else than the answers to what was put."""
     wrong, each = [], iter(cast("Sequence[int]", answers))
     for metric, record in chosen:
-        there = sum(next(each) for _ in keys.hours(record.at - DAY, record.at))
+        there = sum(next(each) for _ in keys.list_hours(record.at - DAY, record.at))
         if there != max(moments.n for moments in record.day):
             wrong.append((metric, record))
     return wrong
@@ -70,7 +74,7 @@ async def scan_metrics(redis: Redis) -> set[Metric]:
     """Return every metric that has moments or samples, by looking through all keys."""
     found = set()
     for pattern in (keys.moments(Metric("*")), f"{keys.OURS}samples:{{*}}:*"):
-        with translated():
+        with translate_errors():
             async for key in redis.scan_iter(match=pattern, count=1000):
                 found.add(Metric(str(key).partition("{")[2].partition("}")[0]))
     return found

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple, cast
 from redis.asyncio import Redis
 
 from .. import keys
-from .connection import translated
+from .connection import translate_errors
 from .kept_json import read_dict, read_list
 
 
-class Status(StrEnum):
+class DeliveryStatus(StrEnum):
     """What an attempt to send a message came to."""
 
     SENT = "sent"
@@ -25,7 +25,7 @@ class Status(StrEnum):
     """It was too late, and it is not sent again."""
 
 
-class Attempt(NamedTuple):
+class DeliveryAttempt(NamedTuple):
     """One attempt to send a message, as it is kept with each alert in it."""
 
     at: float
@@ -38,7 +38,7 @@ class Attempt(NamedTuple):
     """Id of the message: the alert's own, or that of the digest it was in."""
 
 
-class Dead(NamedTuple):
+class DeadLetter(NamedTuple):
     """A message that is not sent any more."""
 
     id: str
@@ -52,7 +52,7 @@ class Dead(NamedTuple):
     """What was in the outbox; of a digest, the first of it."""
 
 
-class Delivered:
+class DeliveryReader:
     """
     Asks Redis what became of messages; every question is one round trip.
 
@@ -62,38 +62,38 @@ class Delivered:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    async def channels(self) -> dict[str, str]:
-        """Give the channels that the worker sends to, each with its kind."""
-        with translated():
+    async def read_channels(self) -> dict[str, str]:
+        """Return the channels that the worker sends to, each with its kind."""
+        with translate_errors():
             return cast("dict[str, str]", await self._redis.hgetall(keys.CHANNELS))
 
-    async def deliveries(self, alerts: Sequence[str]) -> list[list[Attempt]]:
-        """Give the attempts to send each alert, oldest first."""
+    async def read_deliveries(self, alerts: Sequence[str]) -> list[list[DeliveryAttempt]]:
+        """Return the attempts to send each alert, oldest first."""
         pipe = self._redis.pipeline(transaction=False)
         for alert in alerts:
             pipe.lrange(keys.deliveries(alert), 0, -1)
-        with translated():
+        with translate_errors():
             found = await pipe.execute()
         return [[attempt for each in written if (attempt := _attempt(each))] for written in found]
 
-    async def dead(self, channel: str, limit: int = 100) -> list[Dead]:
-        """Give the newest messages that a channel does not send any more, newest first."""
-        with translated():
+    async def read_dead_letters(self, channel: str, limit: int = 100) -> list[DeadLetter]:
+        """Return the newest messages that a channel does not send any more, newest first."""
+        with translate_errors():
             found = await self._redis.xrevrange(keys.dead(channel), count=limit)
         letters = cast("list[tuple[str, dict[str, Any]]]", found)
-        return [dead for entry, fields in letters if (dead := _dead(entry, fields))]
+        return [dead for entry, fields in letters if (dead := _read_dead_letter(entry, fields))]
 
 
-def _attempt(written: str) -> Attempt | None:
+def _attempt(written: str) -> DeliveryAttempt | None:
     """Read an attempt; `None` of what is something else."""
     fields = read_dict(written)
-    return Attempt(**fields) if fields is not None and fields.keys() == set(Attempt._fields) else None
+    return DeliveryAttempt(**fields) if fields is not None and fields.keys() == set(DeliveryAttempt._fields) else None
 
 
-def _dead(entry: str, fields: dict[str, Any]) -> Dead | None:
+def _read_dead_letter(entry: str, fields: dict[str, Any]) -> DeadLetter | None:
     """Read a dead letter; `None` of what is something else."""
     try:
         alerts = read_list(fields["alerts"]) or []
-        return Dead(entry, float(fields["at"]), fields["message"], alerts, fields["reason"], fields["written"])
+        return DeadLetter(entry, float(fields["at"]), fields["message"], alerts, fields["reason"], fields["written"])
     except (KeyError, ValueError):
         return None

@@ -12,9 +12,9 @@ from typing import NamedTuple, cast
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from ..settings import Settings, WrongSettings
-from .connection import StoreError, connect, translated
-from .pool import code_of
+from ..settings import InvalidSettings, Settings
+from .connection import StoreError, connect, translate_errors
+from .pool import read_error_code
 
 OLDEST = (7, 0)
 """The oldest Redis that our commands and our configuration are tested on."""
@@ -23,7 +23,7 @@ NOT_FOR_US = frozenset({"NOPERM", "ERR"})
 """Codes of the answer to a command that our user may not use, or that a provider has taken away."""
 
 
-class Wish(NamedTuple):
+class Requirement(NamedTuple):
     """What one directive of a server's configuration should be, and what it costs where it is not."""
 
     directive: str
@@ -32,31 +32,31 @@ class Wish(NamedTuple):
     cost: str
 
 
-def at_least(least: int) -> Callable[[str], bool]:
+def is_at_least(least: int) -> Callable[[str], bool]:
     return lambda said: int(said) >= least
 
 
 WISHES = (
-    Wish(
+    Requirement(
         "maxmemory-policy",
         lambda said: said == "noeviction",
         "noeviction",
         "when its memory is full it drops metrics and their history without a word; "
         "with noeviction the worker is told, keeps its ticks and writes them later",
     ),
-    Wish(
+    Requirement(
         "zset-max-listpack-value",
-        at_least(256),
+        is_at_least(256),
         "256",
         "samples are longer than that, so all of them take 1.6 to 1.8 times the memory",
     ),
-    Wish(
+    Requirement(
         "zset-max-listpack-entries",
-        at_least(2000),
+        is_at_least(2000),
         "2000",
         "an hour of samples with more members than that takes 1.6 to 1.8 times the memory",
     ),
-    Wish(
+    Requirement(
         "appendonly",
         lambda said: said == "yes",
         "yes",
@@ -66,10 +66,10 @@ WISHES = (
 )
 
 
-async def check(address: str) -> list[str]:
+async def check_config(address: str) -> list[str]:
     """Say what is wrong with the server at `address`, a sentence each; nothing where nothing is. Raises `StoreAway`."""
     async with connect(address, "doctor") as redis:
-        with translated():
+        with translate_errors():
             await redis.ping()
             return [*await _age(redis), *await _configuration(redis)]
 
@@ -79,7 +79,7 @@ async def _age(redis: Redis) -> list[str]:
     try:
         return _too_old(await redis.info("server"))
     except ResponseError as error:
-        if code_of(error) not in NOT_FOR_US:
+        if read_error_code(error) not in NOT_FOR_US:
             raise
         return [f"its version cannot be read ({error}); {oldest} is the oldest that works"]
 
@@ -88,7 +88,7 @@ async def _configuration(redis: Redis) -> list[str]:
     try:
         return _lacks(cast("dict[str, str]", await redis.config_get(*[wish.directive for wish in WISHES])))
     except ResponseError as error:
-        if code_of(error) not in NOT_FOR_US:
+        if read_error_code(error) not in NOT_FOR_US:
             raise
         return [f"its configuration cannot be read ({error}); it should say {_all_wishes()}"]
 
@@ -115,10 +115,10 @@ def _all_wishes() -> str:
 def _main() -> int:
     try:
         settings = Settings.load()
-        lacks = asyncio.run(check(settings.redis_address))
-    except (WrongSettings, StoreError) as error:
+        lacks = asyncio.run(check_config(settings.redis_address))
+    except (InvalidSettings, StoreError) as error:
         sys.stderr.write(f"{error}\n")
-        return 2 if isinstance(error, WrongSettings) else 1
+        return 2 if isinstance(error, InvalidSettings) else 1
     for lack in lacks:
         sys.stderr.write(f"warning: {lack}\n")
     return 0

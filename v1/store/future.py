@@ -7,17 +7,17 @@ from redis.asyncio import Redis
 
 from .. import keys, records
 from ..model import DAY, HOUR, Metric
-from ..ranks import Standing, score
-from ..records import Record
-from .connection import translated
-from .raw import raw
-from .raw import score as score_of
+from ..ranks import RankInput, rank_all
+from ..records import MetricState
+from .connection import translate_errors
+from .raw import execute_binary
+from .raw import read_score as score_of
 from .verify import REPAIR, Verifier
 
 _AT_ONCE = 1000
 
 
-class Dropped(NamedTuple):
+class DroppedFuture(NamedTuple):
     """How much of the future there was."""
 
     samples: int
@@ -36,23 +36,23 @@ class FutureRemover(Verifier):
     What the future pushed out of the day does not come back by this; a fill brings it.
     """
 
-    async def drop_future(self, now: int) -> Dropped:
+    async def drop_future(self, now: int) -> DroppedFuture:
         """Drop what is later than `now`: samples, alerts and their messages, top lists; all that follows is recounted."""
         tick = await self.open()
         samples = await self._drop_samples(now)
         at = await self._recount_all(tick, now)
         alerts = await self._drop_alerts(now)
         lists = await FutureLists(self._redis).drop_future(now)
-        with translated():
+        with translate_errors():
             if self.outages.at > now:
                 await self._redis.delete(keys.OUTAGES)
             if tick is not None and tick > now:
                 await (self._redis.set(keys.TICK, at) if at else self._redis.delete(keys.TICK))
-        return Dropped(samples, alerts, lists)
+        return DroppedFuture(samples, alerts, lists)
 
     async def _drop_samples(self, now: int) -> int:
         dropped = 0
-        with translated():
+        with translate_errors():
             async for key in self._redis.scan_iter(match=f"{keys.OURS}samples:{{*}}:*", count=_AT_ONCE):
                 if int(str(key).rpartition(":")[2]) + HOUR > now:
                     dropped += await self._redis.zremrangebyscore(key, f"({now}", "+inf")
@@ -60,9 +60,9 @@ class FutureRemover(Verifier):
 
     async def _recount_all(self, tick: int | None, now: int) -> int:
         """Set back every record that lies in the future, with all that follows; return the newest tick that is left."""
-        metrics = sorted([metric async for metric in self._everywhere()])
-        held = {metric: await self._held(metric, tick) for metric in metrics}
-        index, at = await self.metrics(), 0
+        metrics = sorted([metric async for metric in self._list_metrics()])
+        held = {metric: await self._read_state(metric, tick) for metric in metrics}
+        index, at = await self.read_metrics(), 0
         for metric, record in held.items():
             newest = max(record.at if record else 0, index.get(metric, 0))
             at = max(at, await self._newest_left(metric, newest, now))
@@ -70,31 +70,31 @@ class FutureRemover(Verifier):
         for metric, record in held.items():
             right = record
             if record is None or record.at > now:
-                day = await self.samples(metric, at - DAY, at)
-                right = records.recount(at, day, record, record.source if record else REPAIR)
-                right = right and right._replace(alerting=_of_the_past(right, now))
+                day = await self.read_samples(metric, at - DAY, at)
+                right = records.recount_state(at, day, record, record.source if record else REPAIR)
+                right = right and right._replace(alerting=_keep_past(right, now))
                 await self._put(metric, right)
             if right is not None:
                 left[metric] = right.newest
                 standings.append(
-                    Standing(
+                    RankInput(
                         metric,
                         right.day,
-                        records.baseline(right, await self.samples(metric, right.at - 1, right.at)),
+                        records.compute_baseline(right, await self.read_samples(metric, right.at - 1, right.at)),
                     )
                 )
-        await self._lists(score(standings), left, repair=True)
+        await self._check_lists(rank_all(standings), left, repair=True)
         return at
 
     async def _newest_left(self, metric: Metric, newest: int, now: int) -> int:
         """Return the tick of the newest sample that is not in the future; 0 where there is none."""
         if newest <= now:
             return newest
-        samples = await self.samples(metric, now - DAY, now)
+        samples = await self.read_samples(metric, now - DAY, now)
         return samples[-1].tick if samples else 0
 
     async def _drop_alerts(self, now: int) -> int:
-        with translated():
+        with translate_errors():
             found = await self._redis.zrange(keys.ALERTS, f"({now}", "+inf", byscore=True)
             alerts = [str(json.loads(each)["id"]) for each in cast("list[str]", found)]
             pipe = self._redis.pipeline(transaction=True)
@@ -128,16 +128,16 @@ class FutureLists:
 
     async def newest(self) -> int:
         """Return the minute of the newest list of any kind; 0 where there is none."""
-        newest = await raw(self._redis, "ZRANGE", keys.TOP, -1, -1, "WITHSCORES")
+        newest = await execute_binary(self._redis, "ZRANGE", keys.TOP, -1, -1, "WITHSCORES")
         minutes = [score_of(newest)] if newest else [0]
         for key in (keys.PRICES, keys.RANKINGS):
-            last = await raw(self._redis, "XREVRANGE", key, "+", "-", "COUNT", 1)
+            last = await execute_binary(self._redis, "XREVRANGE", key, "+", "-", "COUNT", 1)
             minutes += [_minute(last[0][0])] if last else []
         return max(minutes)
 
     async def drop_future(self, now: int) -> int:
         """Drop the lists that are later than `now`, and return how many there were."""
-        with translated():
+        with translate_errors():
             dropped = int(await self._redis.zremrangebyscore(keys.TOP, f"({now}", "+inf"))
             for role, said in cast("dict[str, str]", await self._redis.hgetall(keys.TOP_ROLES)).items():
                 if int(json.loads(said).get("at") or 0) > now:
@@ -153,7 +153,7 @@ async def _drop_entries(redis: Redis, key: str, now: int) -> int:
 
     Deleting them would not do: a stream takes no entry that is older than one it ever had.
     """
-    entries = await raw(redis, "XRANGE", key, "-", "+")
+    entries = await execute_binary(redis, "XRANGE", key, "-", "+")
     left = [each for each in entries if _minute(each[0]) <= now]
     if len(left) == len(entries):
         return 0
@@ -164,7 +164,7 @@ async def _drop_entries(redis: Redis, key: str, now: int) -> int:
         pipe.execute_command("XADD", key, entry, *written)
     if left:
         pipe.execute_command("EXPIRE", key, keys.KEEP)
-    with translated():
+    with translate_errors():
         await pipe.execute()
     return len(entries) - len(left)
 
@@ -181,7 +181,7 @@ def _alert(written: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _of_the_past(record: Record, now: int) -> dict[str, Any]:
+def _keep_past(record: MetricState, now: int) -> dict[str, Any]:
     """Return where each alert rule stands that speaks of no time of the future; the others are at rest again."""
     return {
         rule: state

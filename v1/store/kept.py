@@ -4,20 +4,20 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from ..model import DAY, Metric, Sample
-from ..records import Record
+from ..records import MetricState
 from .reader import Reader
 
 _BATCH = 500
 
 
-class TooMuch(Exception):
+class TooManySamples(Exception):
     """The day holds more samples than may be read; the message says how many."""
 
     def __init__(self, samples: int, metrics: int) -> None:
         super().__init__(f"the kept day holds {samples:,} samples of {metrics:,} metrics")
 
 
-class Kept(NamedTuple):
+class KeptDay(NamedTuple):
     """The samples of the kept day."""
 
     samples: Mapping[Metric, Sequence[Sample]]
@@ -28,19 +28,19 @@ class Kept(NamedTuple):
     """The newest tick."""
 
 
-async def kept_day(
+async def read_kept_day(
     reader: Reader, is_wanted: Callable[[Metric], bool] = lambda _: True, most: int | None = None
-) -> Kept:
+) -> KeptDay:
     """Read the day of every metric that is wanted. Raises `TooMuch` where that is more than `most` samples."""
-    metrics = [metric for metric in await reader.metrics() if is_wanted(metric)]
-    records: dict[Metric, Record] = {}
+    metrics = [metric for metric in await reader.read_metrics() if is_wanted(metric)]
+    records: dict[Metric, MetricState] = {}
     for start in range(0, len(metrics), _BATCH):  # in between, others get their turn
         batch = metrics[start : start + _BATCH]
-        found = zip(batch, await reader.records(batch), strict=True)
+        found = zip(batch, await reader.read_metric_states(batch), strict=True)
         records |= {metric: record for metric, record in found if record is not None}
     samples = sum(max(day.n for day in record.day) for record in records.values())
     if most is not None and samples > most:
-        raise TooMuch(samples, len(records))
-    until = max([await reader.tick() or 0, *(record.newest for record in records.values())])
-    days = {metric: await reader.samples(metric, until - DAY, until) for metric in records}
-    return Kept(days, {metric: record.source for metric, record in records.items()}, until)
+        raise TooManySamples(samples, len(records))
+    until = max([await reader.read_tick() or 0, *(record.newest for record in records.values())])
+    days = {metric: await reader.read_samples(metric, until - DAY, until) for metric in records}
+    return KeptDay(days, {metric: record.source for metric, record in records.items()}, until)

@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
 from .. import keys
-from .connection import LeaseLost, StoreAway, translated
+from .connection import LeaseLost, StoreAway, translate_errors
 from .reader import Reader
 from .watched import change_watched
 
@@ -17,7 +17,7 @@ def awake_or_not() -> float:
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
-class Feeder(Reader):
+class LeaseHolder(Reader):
     """Who may feed, by a lease that runs out unless it is taken again. Each method raises `StoreAway`."""
 
     def __init__(self, redis: Redis, clock: Callable[[], float] = awake_or_not) -> None:
@@ -28,29 +28,29 @@ class Feeder(Reader):
         self._until = 0.0
         """When it surely lasts no longer, by a clock that goes on while the machine sleeps."""
 
-    async def lease(self, who: str) -> str | None:
-        """Take or keep the right to feed this Redis; where somebody else has it, give that name."""
+    async def take_or_keep_lease(self, who: str) -> str | None:
+        """Take or keep the right to feed this Redis; where somebody else has it, return that name."""
         now = self._clock()
-        with translated():
+        with translate_errors():
             while not await self._redis.set(keys.LEASE, who, nx=True, ex=keys.LEASE_SECONDS):
                 holder = await self._redis.get(keys.LEASE)
                 if holder is not None and holder != who:
                     return str(holder)
-                if holder == who and await self._replaced(who, who):
+                if holder == who and await self._replace_holder(who, who):
                     break
         self._who, self._until = who, now + keys.LEASE_SECONDS
         return None
 
-    async def take_over(self, who: str, holder: str) -> bool:
-        """Take the right to feed this Redis from a holder that is known to be gone; tell whether it worked."""
+    async def take_over_lease(self, who: str, holder: str) -> bool:
+        """Take the right to feed this Redis from a holder that is known to be gone; return whether it worked."""
         now = self._clock()
-        if not await self._replaced(holder, who):
+        if not await self._replace_holder(holder, who):
             return False
         self._who, self._until = who, now + keys.LEASE_SECONDS
         return True
 
-    async def _replaced(self, holder: str, who: str) -> bool:
-        """Put a name in place of another; tell whether that one was still there."""
+    async def _replace_holder(self, holder: str, who: str) -> bool:
+        """Put a name in place of another; return whether that one was still there."""
 
         async def decide(pipe: Pipeline) -> bool:
             if await pipe.get(keys.LEASE) != holder:
@@ -61,18 +61,18 @@ class Feeder(Reader):
 
         return await change_watched(self._redis, keys.LEASE, decide)
 
-    async def release(self, who: str) -> None:
-        """Give the right back, if it is still ours."""
-        with translated():
+    async def release_lease(self, who: str) -> None:
+        """Return the right back, if it is still ours."""
+        with translate_errors():
             if await self._redis.get(keys.LEASE) == who:
                 await self._redis.delete(keys.LEASE)
 
-    def see_that_nobody_else_feeds(self, holder: str | None) -> None:
+    def check_holder(self, holder: str | None) -> None:
         """Compare who has the lease now with who took it here. Raises `LeaseLost`."""
         if self._who is not None and holder not in (None, self._who):
             raise LeaseLost(f"{holder} feeds this Redis now, and only one worker does at a time")
 
-    async def see_that_it_lasts(self) -> None:
+    async def check_lease(self) -> None:
         """
         See, before something is written, that nobody else can have fed since it was read.
 
@@ -82,9 +82,9 @@ class Feeder(Reader):
         now = self._clock()
         if self._who is None or now < self._until:
             return
-        is_still_ours = await self._replaced(self._who, self._who)
+        is_still_ours = await self._replace_holder(self._who, self._who)
         if is_still_ours:
             self._until = now + keys.LEASE_SECONDS
             return
-        self.see_that_nobody_else_feeds(await self.lease(self._who))
+        self.check_holder(await self.take_or_keep_lease(self._who))
         raise StoreAway("the lease ran out between reading and writing; it is taken again")

@@ -7,13 +7,13 @@ from redis.asyncio.client import Pipeline
 
 from .. import keys, records
 from ..model import DAY, HOUR, Metric, Sample
-from ..records import Found
+from ..records import PriorState
 
 _BATCH = 500
 """Metrics per MGET: few commands for the client, and none that keeps Redis from answering others."""
 
 
-class Leaving:
+class EvictionQuery:
     """
     What tick `at` moves out of the windows of metrics whose records are valid at `since` or later.
 
@@ -25,12 +25,12 @@ class Leaving:
         self.unreadable: set[Metric] = set()
         """Metrics whose record is there and says nothing."""
         self._at = at
-        self._day_hours = keys.hours(since - DAY, at - DAY)
+        self._day_hours = keys.list_hours(since - DAY, at - DAY)
         # There is nothing to look for in the hour of a record that is older than an hour.
         self._hour_since = max(since, at - HOUR) - HOUR
-        self._hour_hours = keys.hours(self._hour_since - 1, at - HOUR - 1)
+        self._hour_hours = keys.list_hours(self._hour_since - 1, at - HOUR - 1)
 
-    def put(self, pipe: Pipeline) -> None:
+    def put_commands(self, pipe: Pipeline) -> None:
         for batch in self._batches():
             pipe.execute_command("MGET", *[keys.moments(metric) for metric in batch])
         day_ends, hour_begins, hour_ends = self._at - DAY, self._hour_since, f"({self._at - HOUR}"
@@ -40,19 +40,19 @@ class Leaving:
             for hour in self._hour_hours:
                 pipe.execute_command("ZRANGE", keys.samples(metric, hour), hour_begins, hour_ends, "BYSCORE")
 
-    def take(self, answers: Iterator[list[str]]) -> list[Found]:
-        """Give what was found of each metric, in order."""
+    def read_answers(self, answers: Iterator[list[str]]) -> list[PriorState]:
+        """Return what was found of each metric, in order."""
         written = chain.from_iterable([next(answers) for _ in self._batches()])
-        return [self._found(metric, held, answers) for metric, held in zip(self.metrics, written, strict=True)]
+        return [self._read_state(metric, held, answers) for metric, held in zip(self.metrics, written, strict=True)]
 
-    def _found(self, metric: Metric, written: str | None, answers: Iterator[list[str]]) -> Found:
-        record = records.read_if_readable(written)
+    def _read_state(self, metric: Metric, written: str | None, answers: Iterator[list[str]]) -> PriorState:
+        record = records.try_read_state(written)
         leaving_day, leaving_hour = _next(answers, self._day_hours), _next(answers, self._hour_hours)
         if record is None:
             if written is not None:
                 self.unreadable.add(metric)
-            return Found(None, leaving_day)
-        return Found(record, leaving_day, [sample for sample in leaving_hour if sample.tick >= record.at - HOUR])
+            return PriorState(None, leaving_day)
+        return PriorState(record, leaving_day, [sample for sample in leaving_hour if sample.tick >= record.at - HOUR])
 
     def _batches(self) -> Iterator[Sequence[Metric]]:
         return (self.metrics[start : start + _BATCH] for start in range(0, len(self.metrics), _BATCH))

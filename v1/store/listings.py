@@ -7,9 +7,9 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from .. import keys, snapshots
-from ..toplist import Listing, PricedCoin, RankedCoin
-from .connection import readable, translated
-from .raw import raw
+from ..toplist import PricedCoin, ProviderList, RankedCoin
+from .connection import readable, translate_errors
+from .raw import execute_binary
 
 MOST_BLOCKED = 5.0
 """Seconds that one question may wait for news; the connection's own patience is longer."""
@@ -17,7 +17,7 @@ _REFUSED = "equal or smaller"
 """What Redis says of an entry whose minute has one, or which comes too late."""
 
 
-class Listings:
+class ListStore:
     """
     Adds lists and gives them back. Each method raises `StoreAway` when Redis does not answer.
 
@@ -26,51 +26,54 @@ class Listings:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._read: dict[str, tuple[bytes, Listing[Any]]] = {}
+        self._read: dict[str, tuple[bytes, ProviderList[Any]]] = {}
         """By stream, the entry that was read last."""
 
-    async def put_prices(self, listing: Listing[PricedCoin]) -> bool:
-        """Add a list of prices, and tell whether it was new and newer than all others."""
+    async def add_prices(self, listing: ProviderList[PricedCoin]) -> bool:
+        """Add a list of prices, and return whether it was new and newer than all others."""
         return await self._put(keys.PRICES, listing, snapshots.write_prices(listing.coins, listing.about.at))
 
-    async def put_ranks(self, listing: Listing[RankedCoin]) -> bool:
+    async def add_ranks(self, listing: ProviderList[RankedCoin]) -> bool:
         """Add a list of ranks, likewise."""
         return await self._put(keys.RANKINGS, listing, snapshots.write_ranks(listing.coins))
 
-    async def prices(self, until: int) -> Listing[PricedCoin] | None:
-        """Give the newest prices that were asked for at minute `until` or before."""
-        found: Listing[PricedCoin] | None = await self._newest(keys.PRICES, until, snapshots.read_prices)
+    async def read_prices(self, until: int) -> ProviderList[PricedCoin] | None:
+        """Return the newest prices that were asked for at minute `until` or before."""
+        found: ProviderList[PricedCoin] | None = await self._newest(keys.PRICES, until, snapshots.read_prices)
         return found
 
-    async def ranks(self, until: int) -> Listing[RankedCoin] | None:
-        """Give the newest ranks, likewise."""
-        found: Listing[RankedCoin] | None = await self._newest(keys.RANKINGS, until, snapshots.read_ranks)
+    async def read_ranks(self, until: int) -> ProviderList[RankedCoin] | None:
+        """Return the newest ranks, likewise."""
+        found: ProviderList[RankedCoin] | None = await self._newest(keys.RANKINGS, until, snapshots.read_ranks)
         return found
 
-    async def oldest(self) -> int | None:
-        """Give the oldest minute that has both prices and ranks at it or before."""
-        firsts = [await raw(self._redis, "XRANGE", key, "-", "+", "COUNT", 1) for key in (keys.PRICES, keys.RANKINGS)]
-        return max(_minute(entries[0][0]) for entries in firsts) if all(firsts) else None
+    async def find_oldest_minute(self) -> int | None:
+        """Return the oldest minute that has both prices and ranks at it or before."""
+        firsts = [
+            await execute_binary(self._redis, "XRANGE", key, "-", "+", "COUNT", 1)
+            for key in (keys.PRICES, keys.RANKINGS)
+        ]
+        return max(_read_minute(entries[0][0]) for entries in firsts) if all(firsts) else None
 
-    async def news(self, prices_at: int, ranks_at: int, seconds: float) -> tuple[int, int]:
+    async def wait_for_news(self, prices_at: int, ranks_at: int, seconds: float) -> tuple[int, int]:
         """
         Wait until there are newer prices or newer ranks than of these minutes, and `seconds` at most.
 
-        Gives the minutes that the next ones are of; where none came, those that were given.
+        Returns the minutes that the next ones are of; where none came, those that were given.
         """
         milliseconds = max(1, int(min(seconds, MOST_BLOCKED) * 1000))
         newest = (f"{prices_at * 1000}-0", f"{ranks_at * 1000}-0")
         streams = ("STREAMS", keys.PRICES, keys.RANKINGS, *newest)
-        found = await raw(self._redis, "XREAD", "COUNT", 1, "BLOCK", milliseconds, *streams) or {}
-        next_ones = {key.decode(): _minute(_name(entries)) for key, entries in dict(found).items()}
+        found = await execute_binary(self._redis, "XREAD", "COUNT", 1, "BLOCK", milliseconds, *streams) or {}
+        next_ones = {key.decode(): _read_minute(_read_name(entries)) for key, entries in dict(found).items()}
         return next_ones.get(keys.PRICES, prices_at), next_ones.get(keys.RANKINGS, ranks_at)
 
-    async def _put(self, key: str, listing: Listing[Any], coins: bytes) -> bool:
+    async def _put(self, key: str, listing: ProviderList[Any], coins: bytes) -> bool:
         fields = ("about", snapshots.write_about(listing.about), "coins", coins)
         pipe = self._redis.pipeline(transaction=True)
         pipe.execute_command("XADD", key, "MAXLEN", keys.MOST_LISTS, f"{listing.about.at * 1000}-0", *fields)
         pipe.execute_command("EXPIRE", key, keys.KEEP)
-        with translated():
+        with translate_errors():
             added, _ = await pipe.execute(raise_on_error=False)
             if isinstance(added, ResponseError) and _REFUSED in str(added):
                 return False
@@ -79,30 +82,30 @@ class Listings:
         return True
 
     async def _newest(self, key: str, until: int, read: Callable[[bytes, int], Sequence[Any]]) -> Any:
-        found = await raw(self._redis, "XREVRANGE", key, until * 1000, "-", "COUNT", 1)
+        found = await execute_binary(self._redis, "XREVRANGE", key, until * 1000, "-", "COUNT", 1)
         if not found:
             return None
         (entry, fields), *_ = found
         # Minute after minute the same list is asked for.
         if self._read.get(key, (None, None))[0] != entry:
             with readable(key):
-                written = _fields(fields)
+                written = _read_fields(fields)
                 about = snapshots.read_about(written[b"about"])
-                self._read[key] = (entry, Listing(about, read(written[b"coins"], about.at)))
+                self._read[key] = (entry, ProviderList(about, read(written[b"coins"], about.at)))
         return self._read[key][1]
 
 
-def _name(entries: Any) -> bytes:
-    """Give the name of the first entry; how deep it lies depends on the protocol."""
+def _read_name(entries: Any) -> bytes:
+    """Return the name of the first entry; how deep it lies depends on the protocol."""
     while not isinstance(entries, bytes):
         entries = entries[0]
     return entries
 
 
-def _minute(entry: bytes) -> int:
+def _read_minute(entry: bytes) -> int:
     return int(entry.partition(b"-")[0]) // 1000
 
 
-def _fields(found: Any) -> dict[bytes, bytes]:
-    """Give the fields of an entry, which come as a map or as one list."""
+def _read_fields(found: Any) -> dict[bytes, bytes]:
+    """Return the fields of an entry, which come as a map or as one list."""
     return dict(found) if isinstance(found, Mapping) else dict(zip(found[::2], found[1::2], strict=True))

@@ -19,8 +19,8 @@ from redis.asyncio.client import Pipeline
 
 from .. import decimals, keys
 from ..rules import Alert
-from .connection import StoreError, translated
-from .delivered import Attempt
+from .connection import StoreError, translate_errors
+from .delivered import DeliveryAttempt
 from .kept_json import read_list, read_tick
 
 CONSUMER = "worker"
@@ -32,7 +32,7 @@ _TEN_DIGITS = 10**10
 _ALERT = TypeAdapter(Alert)
 
 
-class Entry(NamedTuple):
+class OutboxEntry(NamedTuple):
     """One alert on its way."""
 
     id: str
@@ -41,7 +41,7 @@ class Entry(NamedTuple):
     written: str
 
 
-class Tries(NamedTuple):
+class RetryState(NamedTuple):
     """How a message stands that could not be sent yet."""
 
     failed: int
@@ -49,7 +49,7 @@ class Tries(NamedTuple):
     """It is not tried before; unix seconds."""
 
 
-class Parcel(NamedTuple):
+class MessageRef(NamedTuple):
     """A message, as far as the store must know it."""
 
     id: str
@@ -80,14 +80,14 @@ class Outbox:
         """Begin with what comes from now on, or go on where the channel was left. Call before anything else."""
         await self._begin("$")
 
-    async def take(self, wait: float = 0.0) -> list[Entry]:
+    async def read_entries(self, wait: float = 0.0) -> list[OutboxEntry]:
         """
-        Give the next entries in order; `wait` seconds for the first, where there is none.
+        Return the next entries in order; `wait` seconds for the first, where there is none.
 
         After a restart, those come first that were taken before and not settled.
         """
         try:
-            with translated():
+            with translate_errors():
                 read = await self._read(wait)
         except StoreError as error:
             if "NOGROUP" not in str(error):
@@ -98,49 +98,53 @@ class Outbox:
             return []
         if read:
             self._newest = read[-1][0]
-        return [_entry(entry, fields) for entry, fields in read]
+        return [_read_entry(entry, fields) for entry, fields in read]
 
-    async def tick(self) -> int:
-        """Give the newest committed tick: all alerts up to it are in the outbox."""
-        with translated():
+    async def read_tick(self) -> int:
+        """Return the newest committed tick: all alerts up to it are in the outbox."""
+        with translate_errors():
             return read_tick(await self._redis.get(keys.TICK)) or 0
 
-    async def remembered(self) -> tuple[dict[str, Tries], str | None]:
-        """Give how each message stands that could not be sent yet, and what the channel noted of itself."""
-        with translated():
+    async def read_retries(self) -> tuple[dict[str, RetryState], str | None]:
+        """Return how each message stands that could not be sent yet, and what the channel noted of itself."""
+        with translate_errors():
             found = cast("dict[str, str]", await self._redis.hgetall(keys.sending(self.channel)))
         itself = found.pop(ITSELF, None)
         read = {message: read_list(written) for message, written in found.items()}
         return {
-            message: Tries(*each) for message, each in read.items() if each and len(each) == len(Tries._fields)
+            message: RetryState(*each)
+            for message, each in read.items()
+            if each and len(each) == len(RetryState._fields)
         }, itself
 
-    async def skip(self, entries: Sequence[str]) -> None:
+    async def skip_entries(self, entries: Sequence[str]) -> None:
         """Settle entries that are not for this channel."""
         if entries:
-            with translated():
+            with translate_errors():
                 await self._redis.xack(keys.OUTBOX, self.channel, *entries)
 
-    async def note(self, itself: str) -> None:
+    async def save_channel_state(self, itself: str) -> None:
         """Keep what the channel notes of itself."""
         pipe = self._transaction()
         self._put_notes(pipe, {ITSELF: itself})
         await _run(pipe)
 
-    async def postpone(self, parcel: Parcel, attempt: Attempt, tries: Tries, itself: str) -> None:
+    async def record_postponed(
+        self, parcel: MessageRef, attempt: DeliveryAttempt, tries: RetryState, itself: str
+    ) -> None:
         """Record an attempt after which the message is still to be sent."""
         pipe = self._transaction()
         self._put_notes(pipe, {parcel.id: json.dumps(tries), ITSELF: itself})
         self._put_attempt(pipe, parcel.alerts, attempt)
         await _run(pipe)
 
-    async def settle(self, parcel: Parcel, attempt: Attempt, itself: str) -> None:
+    async def record_sent(self, parcel: MessageRef, attempt: DeliveryAttempt, itself: str) -> None:
         """Record the attempt that sent the message."""
         pipe = self._transaction()
         self._put_settled(pipe, parcel, attempt, itself)
         await _run(pipe)
 
-    async def bury(self, parcel: Parcel, attempt: Attempt, written: str, itself: str) -> None:
+    async def record_dead(self, parcel: MessageRef, attempt: DeliveryAttempt, written: str, itself: str) -> None:
         """Put a message that is not sent, now or ever, among the dead letters; the attempt says why."""
         pipe = self._transaction()
         self._put_settled(pipe, parcel, attempt, itself)
@@ -161,7 +165,7 @@ class Outbox:
         pipe = self._transaction()
         pipe.execute_command("XGROUP", "CREATE", keys.OUTBOX, self.channel, after, "MKSTREAM")
         pipe.execute_command("EXPIRE", keys.OUTBOX, self._keep)
-        with translated():
+        with translate_errors():
             made, *_ = await pipe.execute(raise_on_error=False)
             if isinstance(made, Exception) and not str(made).startswith("BUSYGROUP"):
                 raise made
@@ -188,7 +192,7 @@ class Outbox:
     def _transaction(self) -> Pipeline:
         return self._redis.pipeline(transaction=True)
 
-    def _put_settled(self, pipe: Pipeline, parcel: Parcel, attempt: Attempt, itself: str) -> None:
+    def _put_settled(self, pipe: Pipeline, parcel: MessageRef, attempt: DeliveryAttempt, itself: str) -> None:
         if parcel.entries:
             pipe.execute_command("XACK", keys.OUTBOX, self.channel, *parcel.entries)
         pipe.execute_command("HDEL", keys.sending(self.channel), parcel.id)
@@ -200,7 +204,7 @@ class Outbox:
         pipe.execute_command("HSET", key, *chain.from_iterable(notes.items()))
         pipe.execute_command("EXPIRE", key, self._keep)
 
-    def _put_attempt(self, pipe: Pipeline, alerts: Sequence[str], attempt: Attempt) -> None:
+    def _put_attempt(self, pipe: Pipeline, alerts: Sequence[str], attempt: DeliveryAttempt) -> None:
         written = json.dumps(attempt._asdict(), ensure_ascii=False)
         for alert in alerts:
             key = keys.deliveries(alert)
@@ -210,16 +214,16 @@ class Outbox:
 
 
 async def _run(pipe: Pipeline) -> None:
-    with translated():
+    with translate_errors():
         await pipe.execute()
 
 
-def _entry(entry: str, fields: Mapping[str, str] | None) -> Entry:
+def _read_entry(entry: str, fields: Mapping[str, str] | None) -> OutboxEntry:
     written = (fields or {}).get("alert", "")
-    return Entry(entry, _alert(written), written)
+    return OutboxEntry(entry, _read_alert(written), written)
 
 
-def _alert(written: str) -> Alert | None:
+def _read_alert(written: str) -> Alert | None:
     try:
         alert = _ALERT.validate_json(written)
     except ValidationError:

@@ -7,30 +7,30 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
 from .. import budgets, keys
-from ..budgets import Use
+from ..budgets import QuotaUsage
 from .watched import change_watched
 
 
-class Plans:
+class QuotaStore:
     """The use of every provider's plan."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    async def amend(self, provider: str, change: Callable[[Use], Use | None]) -> Use | None:
+    async def update_usage(self, provider: str, change: Callable[[QuotaUsage], QuotaUsage | None]) -> QuotaUsage | None:
         """
-        Change what of a plan is used, all or nothing, and give it as it is then; `None` where `change` gives that.
+        Change what of a plan is used, all or nothing, and return it as it is then; `None` where `change` gives that.
 
         Whoever else changes it at the same moment is noticed, and `change` is asked again.
         """
         key = keys.budget(provider)
 
-        async def decide(pipe: Pipeline) -> Use | None:
-            held = budgets.read(cast("str | None", await pipe.get(key)))
+        async def decide(pipe: Pipeline) -> QuotaUsage | None:
+            held = budgets.read_usage(cast("str | None", await pipe.get(key)))
             changed = change(held)
             if changed is not None and changed != held:
                 pipe.multi()  # type: ignore[no-untyped-call]  # redis-py's
-                pipe.set(key, budgets.write(changed), ex=keys.KEEP_BUDGET)
+                pipe.set(key, budgets.write_usage(changed), ex=keys.KEEP_BUDGET)
             return changed
 
         return await change_watched(self._redis, key, decide)

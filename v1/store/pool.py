@@ -23,7 +23,7 @@ NAMED = frozenset({"WRONGTYPE", "NOPERM"})
 _PIPELINE = re.compile(r"Command # \d+ \(.*\) of pipeline caused error: \(['\"]", re.DOTALL)
 
 
-def code_of(error: Exception) -> str:
+def read_error_code(error: Exception) -> str:
     """Return the code that an error answer of Redis begins with: `BUSY`, `READONLY`; of another text its first word."""
     known = getattr(error, "status_code", None)
     if known:
@@ -32,7 +32,7 @@ def code_of(error: Exception) -> str:
     return _PIPELINE.sub("", str(error)).partition(" ")[0]
 
 
-class _Noticing(AbstractConnection):
+class _WatchedConnection(AbstractConnection):
     """Closes itself, once it is given back, after an answer that is true of this connection alone."""
 
     _asked: tuple[Any, ...] = ()
@@ -49,7 +49,7 @@ class _Noticing(AbstractConnection):
         try:
             return await super().read_response(*args, **kwargs)
         except ResponseError as error:
-            code = error.status_code = code_of(error)
+            code = error.status_code = read_error_code(error)
             if code in OF_THE_CONNECTION:
                 self.mark_for_reconnect()  # type: ignore[no-untyped-call]  # redis-py's
             if code in NAMED and self._asked:
@@ -57,15 +57,15 @@ class _Noticing(AbstractConnection):
             raise
 
 
-class _Tcp(_Noticing, Connection):
+class _Tcp(_WatchedConnection, Connection):
     pass
 
 
-class _Tls(_Noticing, SSLConnection):
+class _Tls(_WatchedConnection, SSLConnection):
     pass
 
 
-class _Unix(_Noticing, UnixDomainSocketConnection):
+class _Unix(_WatchedConnection, UnixDomainSocketConnection):
     pass
 
 
@@ -76,7 +76,7 @@ _NOTICING: dict[type[AbstractConnection], type[AbstractConnection]] = {
 }
 
 
-class Pool(BlockingConnectionPool):
+class ReplacingPool(BlockingConnectionPool):
     """Replaces every connection, one by one as they are used, when one of them led to the wrong server."""
 
     def __init__(self, **options: Any) -> None:

@@ -5,15 +5,15 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from .connection import translated
+from .connection import translate_errors
 
 
-async def raw(redis: Redis, *command: str | int) -> Any:
-    """Give an answer as it comes, texts in it as bytes."""
-    with translated():
+async def execute_binary(redis: Redis, *command: str | int) -> Any:
+    """Return an answer as it comes, texts in it as bytes."""
+    with translate_errors():
         return await redis.execute_command(*command, NEVER_DECODE=True)  # type: ignore[no-untyped-call]  # redis-py's
 
 
-def score(found: Sequence[Any]) -> int:
-    """Give the score of the one member that was asked for; the two protocols shape it differently."""
+def read_score(found: Sequence[Any]) -> int:
+    """Return the score of the one member that was asked for; the two protocols shape it differently."""
     return int(float(found[0][1] if isinstance(found[0], list | tuple) else found[1]))

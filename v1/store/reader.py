@@ -8,30 +8,30 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
 from .. import keys, records
-from ..model import DAY, HOUR, MEASURES, By, Measure, Metric, Place, Sample
-from ..records import Record
-from .connection import StoreAway, StoreError, translated
+from ..model import DAY, HOUR, MEASURES, By, Measure, Metric, RankPlace, Sample
+from ..records import MetricState
+from .connection import StoreAway, StoreError, translate_errors
 from .kept_json import read_dict, read_dicts, read_list, read_tick
 from .outbox import ITSELF
 
 
-class Newest(NamedTuple):
+class NewestSample(NamedTuple):
     """A metric's record and its newest sample."""
 
-    record: Record
+    record: MetricState
     sample: Sample
 
 
-class Listed(NamedTuple):
+class MetricSummary(NamedTuple):
     """A metric as a list of metrics shows it."""
 
     metric: Metric
-    record: Record
+    record: MetricState
     first: int
     """The tick of its oldest sample in the day."""
 
 
-class OneHour(NamedTuple):
+class HourSamples(NamedTuple):
     """The samples of one hour of a metric, as they are kept."""
 
     members: Sequence[str]
@@ -40,10 +40,10 @@ class OneHour(NamedTuple):
     """The newest one of the seconds after the hour that were asked for, too."""
 
 
-class Ranking(NamedTuple):
+class RankPage(NamedTuple):
     """A stretch of the ranks by one measure."""
 
-    places: Sequence[Place]
+    places: Sequence[RankPlace]
     of: int
     """How many metrics are ranked."""
 
@@ -61,51 +61,51 @@ class Reader:
 
     async def ping(self) -> None:
         """Return if Redis answers."""
-        with translated():
+        with translate_errors():
             await self._redis.ping()
 
-    async def tick(self) -> int | None:
-        """Give the newest committed tick."""
-        with translated():
+    async def read_tick(self) -> int | None:
+        """Return the newest committed tick."""
+        with translate_errors():
             tick = await self._redis.get(keys.TICK)
         return read_tick(tick)
 
-    async def metrics(self) -> dict[Metric, int]:
-        """Give every metric of the last day with the tick of its newest sample, by name."""
-        with translated():
+    async def read_metrics(self) -> dict[Metric, int]:
+        """Return every metric of the last day with the tick of its newest sample, by name."""
+        with translate_errors():
             found = await self._redis.zrange(keys.METRICS, 0, -1, withscores=True)
         return {Metric(metric): int(tick) for metric, tick in sorted(cast("list[tuple[str, float]]", found))}
 
-    async def records(self, metrics: Sequence[Metric]) -> list[Record | None]:
-        """Give the record of each metric, in order; `None` where there is none, or none that can be read."""
+    async def read_metric_states(self, metrics: Sequence[Metric]) -> list[MetricState | None]:
+        """Return the record of each metric, in order; `None` where there is none, or none that can be read."""
         pipe = self._pipe()
         for metric in metrics:
             pipe.get(keys.moments(metric))
-        return [records.read_if_readable(written) for written in await self._run(pipe)]
+        return [records.try_read_state(written) for written in await self._run(pipe)]
 
-    async def newest(self, metric: Metric) -> Newest | None:
-        """Give a metric's record and newest sample; `None` of one without a sample in the last day."""
-        (record,) = await self.records([metric])
+    async def read_newest(self, metric: Metric) -> NewestSample | None:
+        """Return a metric's record and newest sample; `None` of one without a sample in the last day."""
+        (record,) = await self.read_metric_states([metric])
         if record is None:
             return None
-        samples = await self.samples(metric, record.newest - 1, record.newest)
-        return Newest(record, samples[-1]) if samples else None
+        samples = await self.read_samples(metric, record.newest - 1, record.newest)
+        return NewestSample(record, samples[-1]) if samples else None
 
-    async def listed(self, metrics: Sequence[Metric]) -> list[Listed]:
-        """Give what a list of metrics shows, in order; those without a sample are left out."""
+    async def read_summaries(self, metrics: Sequence[Metric]) -> list[MetricSummary]:
+        """Return what a list of metrics shows, in order; those without a sample are left out."""
         held = [
             (metric, record)
-            for metric, record in zip(metrics, await self.records(metrics), strict=True)
+            for metric, record in zip(metrics, await self.read_metric_states(metrics), strict=True)
             if record is not None
         ]
-        spans = {metric: keys.hours(record.at - DAY, record.at) for metric, record in held}
+        spans = {metric: keys.list_hours(record.at - DAY, record.at) for metric, record in held}
         # Nearly every metric has a whole day, so one hour tells; the others are looked through.
-        first = await self._oldest({metric: hours[:1] for metric, hours in spans.items()})
-        first |= await self._oldest({metric: hours[1:] for metric, hours in spans.items() if metric not in first})
-        return [Listed(metric, record, first[metric]) for metric, record in held if metric in first]
+        first = await self._read_oldest({metric: hours[:1] for metric, hours in spans.items()})
+        first |= await self._read_oldest({metric: hours[1:] for metric, hours in spans.items() if metric not in first})
+        return [MetricSummary(metric, record, first[metric]) for metric, record in held if metric in first]
 
-    async def _oldest(self, spans: Mapping[Metric, Sequence[int]]) -> dict[Metric, int]:
-        """Give the oldest tick that each metric has in some hours; those without one are left out."""
+    async def _read_oldest(self, spans: Mapping[Metric, Sequence[int]]) -> dict[Metric, int]:
+        """Return the oldest tick that each metric has in some hours; those without one are left out."""
         pipe = self._pipe()
         for metric, hours in spans.items():
             for hour in hours:
@@ -118,28 +118,28 @@ class Reader:
         }
         return {metric: ticks[0] for metric, ticks in found.items() if ticks}
 
-    async def members(self, metric: Metric, after: int, until: int) -> list[tuple[int, list[str]]]:
-        """Give the samples with after < tick <= until as they are kept, oldest first: each hour, and what it holds."""
-        pipe, hours = self._pipe(), keys.hours(after, until)
+    async def read_members(self, metric: Metric, after: int, until: int) -> list[tuple[int, list[str]]]:
+        """Return the samples with after < tick <= until as they are kept, oldest first: each hour, and what it holds."""
+        pipe, hours = self._pipe(), keys.list_hours(after, until)
         for hour in hours:
             pipe.zrange(keys.samples(metric, hour), f"({after}", until, byscore=True)
         found = cast("list[list[str]]", await self._run(pipe))
         return [(hour, [*filter(keys.is_sample, members)]) for hour, members in zip(hours, found, strict=True)]
 
-    async def samples(self, metric: Metric, after: int, until: int) -> list[Sample]:
-        """Give the samples with after < tick <= until, oldest first."""
-        hours = await self.members(metric, after, until)
-        return [keys.parse(hour, member) for hour, members in hours for member in members]
+    async def read_samples(self, metric: Metric, after: int, until: int) -> list[Sample]:
+        """Return the samples with after < tick <= until, oldest first."""
+        hours = await self.read_members(metric, after, until)
+        return [keys.parse_member(hour, member) for hour, members in hours for member in members]
 
-    async def counts(self, asked: Iterable[tuple[Metric, int]]) -> list[int]:
-        """Give how many samples there are of each metric in each hour that is asked for, in order."""
+    async def count_samples(self, asked: Iterable[tuple[Metric, int]]) -> list[int]:
+        """Return how many samples there are of each metric in each hour that is asked for, in order."""
         pipe = self._pipe()
         for metric, hour in asked:
             pipe.execute_command("ZCARD", keys.samples(metric, hour))
         return await self._run(pipe)
 
-    async def hour(self, metrics: Sequence[Metric], hour: int, grace: int) -> list[OneHour]:
-        """Give the samples of an hour of each metric, in order, and the newest of the `grace` seconds after it."""
+    async def read_hour(self, metrics: Sequence[Metric], hour: int, grace: int) -> list[HourSamples]:
+        """Return the samples of an hour of each metric, in order, and the newest of the `grace` seconds after it."""
         pipe, end = self._pipe(), hour + HOUR
         for metric in metrics:
             pipe.execute_command("ZRANGE", keys.samples(metric, hour), 0, -1)
@@ -147,54 +147,56 @@ class Reader:
             pipe.execute_command("ZRANGE", following, end + grace, f"({end}", "BYSCORE", "REV", "LIMIT", 0, 1)
         answers = iter(await self._run(pipe))
         return [
-            OneHour([*filter(keys.is_sample, members)], next(filter(keys.is_sample, after), None))
+            HourSamples([*filter(keys.is_sample, members)], next(filter(keys.is_sample, after), None))
             for members, after in zip(answers, answers, strict=True)
         ]
 
-    async def archive(self) -> dict[str, Any] | None:
-        """Give what the worker last said of the archive."""
-        with translated():
+    async def read_archive_state(self) -> dict[str, Any] | None:
+        """Return what the worker last said of the archive."""
+        with translate_errors():
             said = await self._redis.get(keys.ARCHIVE)
         return read_dict(said)
 
     async def clock(self) -> str | None:
         """Return what the worker says is wrong with its clock."""
-        with translated():
+        with translate_errors():
             return cast("str | None", await self._redis.get(keys.CLOCK))
 
-    async def ranking(self, measure: Measure, by: By, offset: int, limit: int) -> Ranking:
-        """Give `limit` ranks from the `offset`-th on, largest first."""
+    async def read_ranking(self, measure: Measure, by: By, offset: int, limit: int) -> RankPage:
+        """Return `limit` ranks from the `offset`-th on, largest first."""
         key = keys.rank(measure, by)
         pipe = self._pipe()
         pipe.zcard(key)
         pipe.zrange(key, offset, offset + limit - 1, desc=True, withscores=True)
         of, rows = await self._run(pipe)
         if not rows:
-            return Ranking((), of)
-        with translated():
+            return RankPage((), of)
+        with translate_errors():
             above = await self._redis.zcount(key, f"({rows[0][1]!r}", "+inf")
         # A tick may have come in between; nobody is ranked behind the place he stands at.
         rank = min(above, offset) + 1
-        held = await self.records([Metric(metric) for metric, _ in rows])
+        held = await self.read_metric_states([Metric(metric) for metric, _ in rows])
         places = []
         for index, ((metric, value), record) in enumerate(zip(rows, held, strict=True)):
             # Equal values share the place of the first of them: 1, 1, 3.
             rank = rank if index == 0 or value == rows[index - 1][1] else offset + index + 1
-            places.append(Place(Metric(metric), rank, value, _samples(record, measure)))
-        return Ranking(places, of)
+            places.append(RankPlace(Metric(metric), rank, value, _count_known(record, measure)))
+        return RankPage(places, of)
 
-    async def place(self, metric: Metric, measure: Measure, by: By) -> tuple[Place, int] | None:
-        """Give a metric's place and of how many; `None` where it is not ranked."""
-        return (await self.places(metric, [measure], by)).get(measure)
+    async def read_place(self, metric: Metric, measure: Measure, by: By) -> tuple[RankPlace, int] | None:
+        """Return a metric's place and of how many; `None` where it is not ranked."""
+        return (await self.read_places(metric, [measure], by)).get(measure)
 
-    async def places(self, metric: Metric, measures: Sequence[Measure], by: By) -> dict[Measure, tuple[Place, int]]:
-        """Give a metric's place, and of how many, by each measure that it is ranked by."""
+    async def read_places(
+        self, metric: Metric, measures: Sequence[Measure], by: By
+    ) -> dict[Measure, tuple[RankPlace, int]]:
+        """Return a metric's place, and of how many, by each measure that it is ranked by."""
         pipe = self._pipe()
         pipe.get(keys.moments(metric))
         for measure in measures:
             pipe.zscore(keys.rank(measure, by), metric)
         written, *values = await self._run(pipe)
-        record = records.read_if_readable(written)
+        record = records.try_read_state(written)
         ranked = [(measure, value) for measure, value in zip(measures, values, strict=True) if value is not None]
         pipe = self._pipe()
         for measure, value in ranked:
@@ -202,14 +204,14 @@ class Reader:
             pipe.zcard(keys.rank(measure, by))
         answers = iter(await self._run(pipe))
         return {
-            measure: (Place(metric, next(answers) + 1, value, _samples(record, measure)), next(answers))
+            measure: (RankPlace(metric, next(answers) + 1, value, _count_known(record, measure)), next(answers))
             for measure, value in ranked
         }
 
     async def eviction(self) -> str | None:
         """Say that Redis drops keys when its memory is full, if so; `None` also where we may not ask."""
         try:
-            with translated():
+            with translate_errors():
                 about = await self._redis.info("memory")
         except StoreAway:
             raise
@@ -221,24 +223,24 @@ class Reader:
         return f"Redis drops keys when its memory is full: maxmemory-policy is {policy}, and should be noeviction"
 
     async def has_sources(self) -> bool:
-        """Tell whether the worker has said something of its sources."""
-        with translated():
+        """Return whether the worker has said something of its sources."""
+        with translate_errors():
             return bool(await self._redis.exists(keys.SOURCES))
 
-    async def sources(self) -> Mapping[str, dict[str, Any]]:
-        """Give what the worker last said of each source."""
-        with translated():
+    async def read_source_states(self) -> Mapping[str, dict[str, Any]]:
+        """Return what the worker last said of each source."""
+        with translate_errors():
             said = await self._redis.hgetall(keys.SOURCES)
         return read_dicts(cast("dict[str, str]", said))
 
     async def dead(self) -> dict[Metric, str]:
         """Return the markets that a provider lists and has no price of, each with the source that says so."""
-        said = await self.sources()
+        said = await self.read_source_states()
         return {Metric(metric): name for name, state in said.items() for metric in state.get("dead", ())}
 
     async def channels(self) -> dict[str, dict[str, Any]]:
         """Return the channels that alerts are sent through: what kind each is, its failures in a row, how long it rests."""
-        with translated():
+        with translate_errors():
             kinds = cast("dict[str, str]", await self._redis.hgetall(keys.CHANNELS))
         pipe = self._pipe()
         for name in kinds:
@@ -248,19 +250,19 @@ class Reader:
 
     async def unmet(self) -> dict[str, str]:
         """Return what the settings ask for and no source gives, with the reason."""
-        with translated():
+        with translate_errors():
             return cast("dict[str, str]", await self._redis.hgetall(keys.WISHES))
 
     async def is_empty(self) -> bool:
         """Return whether no metric has a sample in the last day."""
-        with translated():
+        with translate_errors():
             return not await self._redis.exists(keys.METRICS)
 
     def _pipe(self) -> Pipeline:
         return self._redis.pipeline(transaction=False)
 
     async def _run(self, pipe: Pipeline) -> list[Any]:
-        with translated():
+        with translate_errors():
             return await pipe.execute()
 
 
@@ -270,5 +272,5 @@ def _rest(written: str | None) -> dict[str, Any]:
     return {"failures": int(failures), "until": ceil(until)}
 
 
-def _samples(record: Record | None, measure: Measure) -> int:
+def _count_known(record: MetricState | None, measure: Measure) -> int:
     return record.day[MEASURES.index(measure)].n if record else 0

@@ -7,7 +7,7 @@ from typing import NamedTuple, cast
 from redis.asyncio import Redis
 
 from .. import keys
-from .connection import translated
+from .connection import translate_errors
 from .kept_json import read_list
 
 
@@ -26,7 +26,7 @@ _KEPT = ("alerts", "until")
 """What is kept of a receipt, in this order, beside its id."""
 
 
-class Receipts:
+class ReceiptStore:
     """One channel's open receipts. `keep` is how long they, and acknowledgements, are kept, in seconds."""
 
     def __init__(self, redis: Redis, channel: str, keep: int) -> None:
@@ -34,17 +34,17 @@ class Receipts:
         self._redis = redis
         self._keep = keep
 
-    async def put(self, receipt: Receipt) -> None:
+    async def add(self, receipt: Receipt) -> None:
         pipe = self._redis.pipeline(transaction=True)
         key = keys.receipts(self.channel)
         pipe.execute_command("HSET", key, receipt.id, json.dumps([receipt.alerts, receipt.until]))
         pipe.execute_command("EXPIRE", key, self._keep)
-        with translated():
+        with translate_errors():
             await pipe.execute()
 
-    async def open(self) -> list[Receipt]:
-        """Give the receipts that nobody has acknowledged yet, those that end first in front."""
-        with translated():
+    async def read_open(self) -> list[Receipt]:
+        """Return the receipts that nobody has acknowledged yet, those that end first in front."""
+        with translate_errors():
             found = cast("dict[str, str]", await self._redis.hgetall(keys.receipts(self.channel)))
         read = {receipt: read_list(written) for receipt, written in found.items()}
         receipts = [Receipt(receipt, *each) for receipt, each in read.items() if each and len(each) == len(_KEPT)]
@@ -52,7 +52,7 @@ class Receipts:
 
     async def close(self, receipt: Receipt) -> None:
         """Ask no more about a message."""
-        with translated():
+        with translate_errors():
             await self._redis.hdel(keys.receipts(self.channel), receipt.id)
 
     async def settled(self, receipts: Sequence[Receipt]) -> list[Receipt]:
@@ -61,7 +61,7 @@ class Receipts:
         for receipt in receipts:
             for alert in receipt.alerts:
                 pipe.hmget(keys.alert(alert), "acknowledged", "over")
-        with translated():
+        with translate_errors():
             found = iter(await pipe.execute())
         # Every alert is looked at: of one that were left out, the next receipt would get the answer.
         are_settled = [[any(next(found)) for _ in receipt.alerts] for receipt in receipts]
@@ -75,5 +75,5 @@ class Receipts:
             pipe.execute_command("HSETNX", keys.alert(alert), "by", by)
             pipe.execute_command("EXPIRE", keys.alert(alert), self._keep)
         pipe.execute_command("HDEL", keys.receipts(self.channel), receipt.id)
-        with translated():
+        with translate_errors():
             await pipe.execute()

@@ -18,7 +18,7 @@ from redis.exceptions import ResponseError
 
 from .. import keys, records
 from ..model import Metric
-from .connection import StoreError, translated
+from .connection import StoreError, translate_errors
 
 LOOK_SECONDS = 0.02
 SETTLE_SECONDS = 5.0
@@ -27,11 +27,11 @@ UNFINISHED_SECONDS = 90.0
 """How long a tick may take to be finished: it waits at most a minute for a slow Redis."""
 _BATCH = 1000
 
-Seen = Callable[[int, int], None]
+ProgressCallback = Callable[[int, int], None]
 """Told how much is done, and of how much."""
 
 
-class Begun(NamedTuple):
+class SnapshotStart(NamedTuple):
     """The instant that a save holds."""
 
     keys: int
@@ -40,7 +40,7 @@ class Begun(NamedTuple):
     """How many the server had finished before."""
 
 
-class Held(NamedTuple):
+class LoadedSnapshot(NamedTuple):
     """What a server has loaded."""
 
     keys: int
@@ -50,26 +50,26 @@ class Held(NamedTuple):
     """Whether no metric is at a later tick already."""
 
 
-class Saver:
+class SnapshotClient:
     """Asks one server. Each method raises what a `Reader`'s does."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    async def version(self) -> str:
-        """Give kind and version: `Valkey 9.1.2`."""
-        with translated():
+    async def read_version(self) -> str:
+        """Return kind and version: `Valkey 9.1.2`."""
+        with translate_errors():
             about = await self._redis.info("server")
         return f"Valkey {about['valkey_version']}" if "valkey_version" in about else f"Redis {about['redis_version']}"
 
-    async def idle(self) -> None:
+    async def wait_until_idle(self) -> None:
         """Wait until the server writes nothing else: a log anew, or somebody else's save."""
-        about = await self._persistence()
+        about = await self._read_persistence()
         while _is_at_work(about):
             await asyncio.sleep(LOOK_SECONDS)
-            about = await self._persistence()
+            about = await self._read_persistence()
 
-    async def begin(self) -> Begun:
+    async def start_snapshot(self) -> SnapshotStart:
         """Begin a save, in one round trip where the server is idle, and say what is in it."""
         while True:
             # One after the other in one packet: the server lets nobody in between.
@@ -78,22 +78,22 @@ class Saver:
             pipe.info("keyspace")
             pipe.get(keys.TICK)
             pipe.execute_command("BGSAVE")
-            with translated():
+            with translate_errors():
                 about, keyspace, tick, begun = await pipe.execute(raise_on_error=False)
                 if not isinstance(begun, Exception):
-                    return Begun(_count(keyspace), None if tick is None else int(tick), about["rdb_saves"])
+                    return SnapshotStart(_count(keyspace), None if tick is None else int(tick), about["rdb_saves"])
                 if not isinstance(begun, ResponseError) or not _is_at_work(about):
                     raise begun
-            await self.idle()
+            await self.wait_until_idle()
 
-    async def finished(self, begun: Begun, seen: Seen) -> Path:
+    async def wait_for_file(self, begun: SnapshotStart, seen: ProgressCallback) -> Path:
         """Wait for the file, and say where it is. Ask `is_newest` once it is held: another save replaces it."""
-        about = await self._persistence()
+        about = await self._read_persistence()
         while about["rdb_bgsave_in_progress"]:
             seen(about["current_save_keys_processed"], begun.keys)
             await asyncio.sleep(LOOK_SECONDS)
-            about = await self._persistence()
-        with translated():
+            about = await self._read_persistence()
+        with translate_errors():
             said = cast("dict[str, str]", await self._redis.config_get("dir", "dbfilename"))
         if about["rdb_last_bgsave_status"] != "ok":
             raise StoreError(
@@ -101,48 +101,48 @@ class Saver:
             )
         return Path(said["dir"], said["dbfilename"])
 
-    async def is_newest(self, begun: Begun) -> bool:
-        """Tell whether no other save was finished since."""
-        return bool((await self._persistence())["rdb_saves"] == begun.saves + 1)
+    async def is_newest(self, begun: SnapshotStart) -> bool:
+        """Return whether no other save was finished since."""
+        return bool((await self._read_persistence())["rdb_saves"] == begun.saves + 1)
 
-    async def held(self) -> Held:
+    async def read_loaded(self) -> LoadedSnapshot:
         """Say what the server holds that has just loaded a save."""
-        loaded = await self._persistence()
-        with translated():
+        loaded = await self._read_persistence()
+        with translate_errors():
             tick = await self._redis.get(keys.TICK)
             listed = set(cast("list[str]", await self._redis.zrange(keys.METRICS, 0, -1)))
-        newest = await self._newest()
+        newest = await self._read_ticks()
         at = -1 if tick is None else int(tick)
         # A metric that leaves at a tick has no record any more, and is listed until the end of it.
         is_whole = listed <= newest.keys() and all(each <= at for each in newest.values())
         count = loaded["rdb_last_load_keys_loaded"] + loaded["rdb_last_load_keys_expired"]
-        return Held(count, None if tick is None else at, is_whole)
+        return LoadedSnapshot(count, None if tick is None else at, is_whole)
 
-    async def goes_on(self, cut: int | None) -> bool:
+    async def wait_for_next_tick(self, cut: int | None) -> bool:
         """
         Wait for a good instant to save, after a save that was cut inside the tick after `cut`: right after a tick.
 
-        Gives whether there is one to come: where nobody feeds this Redis, the tick stays as it is.
+        Returns whether there is one to come: where nobody feeds this Redis, the tick stays as it is.
         """
-        first = now = await self._fed()
+        first = now = await self._read_feed_state()
         waited = 0.0
         while now.tick == first.tick and waited < (SETTLE_SECONDS if now.tick != cut else UNFINISHED_SECONDS):
             if not now.is_fed:
                 return now.tick != cut
             await asyncio.sleep(LOOK_SECONDS)
             waited += LOOK_SECONDS
-            now = await self._fed()
+            now = await self._read_feed_state()
         return now.tick != cut
 
-    async def _fed(self) -> "_Fed":
-        with translated():
+    async def _read_feed_state(self) -> "_FeedState":
+        with translate_errors():
             tick, feeder = await self._redis.mget(keys.TICK, keys.LEASE)
-        return _Fed(None if tick is None else int(tick), feeder is not None)
+        return _FeedState(None if tick is None else int(tick), feeder is not None)
 
-    async def _newest(self) -> dict[str, int]:
-        """Give the tick that each metric with a record is at; 0 of a record that nobody can read."""
+    async def _read_ticks(self) -> dict[str, int]:
+        """Return the tick that each metric with a record is at; 0 of a record that nobody can read."""
         pattern = keys.moments(Metric("*"))
-        with translated():
+        with translate_errors():
             found = [str(key) async for key in self._redis.scan_iter(match=pattern, count=_BATCH)]
             newest: dict[str, int] = {}
             for some in _batches(found):
@@ -152,12 +152,12 @@ class Saver:
     def _pipe(self) -> Pipeline:
         return self._redis.pipeline(transaction=False)
 
-    async def _persistence(self) -> Mapping[str, Any]:
-        with translated():
+    async def _read_persistence(self) -> Mapping[str, Any]:
+        with translate_errors():
             return await self._redis.info("persistence")
 
 
-class _Fed(NamedTuple):
+class _FeedState(NamedTuple):
     tick: int | None
     is_fed: bool
 
@@ -177,6 +177,6 @@ def _batches(found: Sequence[str]) -> list[Sequence[str]]:
 def _ticks(names: Sequence[str], written: Sequence[str | None]) -> dict[str, int]:
     ticks = {}
     for name, each in zip(names, written, strict=True):
-        record = records.read_if_readable(each)
+        record = records.try_read_state(each)
         ticks[name.partition("{")[2].partition("}")[0]] = record.at if record else 0
     return ticks

@@ -6,37 +6,37 @@ from typing import NamedTuple
 from redis.asyncio import Redis
 
 from .. import keys
-from ..rules.book import Written
-from .connection import translated
+from ..rules.book import StoredRules
+from .connection import translate_errors
 
 
-class Shelved(NamedTuple):
+class StoredRuleSet(NamedTuple):
     """All that is written about rules."""
 
-    written: Written
+    written: StoredRules
     channels: frozenset[str] | None
     """Those that rules may name; `None` where no worker has said."""
     problem: str | None
     """What is wrong with the file of rules."""
 
 
-class Shelf:
+class RuleStore:
     """Every question is one round trip. Raises `StoreAway` when Redis does not answer."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    async def shelved(self) -> Shelved:
-        """Give all that is written."""
+    async def read_rules(self) -> StoredRuleSet:
+        """Return all that is written."""
         pipe = self._redis.pipeline(transaction=False)
         for key in (keys.RULES, keys.FILE_RULES, keys.SILENCES, keys.CHANNELS):
             pipe.hgetall(key)
         pipe.get(keys.RULES_PROBLEM)
-        with translated():
+        with translate_errors():
             api, file, silences, channels, problem = await pipe.execute()
-        return Shelved(Written(api, file, silences), frozenset(channels) if channels else None, problem)
+        return StoredRuleSet(StoredRules(api, file, silences), frozenset(channels) if channels else None, problem)
 
-    async def put_file(self, rules: Mapping[str, str], problem: str | None) -> None:
+    async def write_file_rules(self, rules: Mapping[str, str], problem: str | None) -> None:
         """Put the rules of the file in place of those before, and say what is wrong with it."""
         pipe = self._redis.pipeline(transaction=True)
         pipe.execute_command("DEL", keys.FILE_RULES, keys.RULES_PROBLEM)
@@ -44,5 +44,5 @@ class Shelf:
             pipe.execute_command("HSET", keys.FILE_RULES, name, rule)
         if problem is not None:
             pipe.execute_command("SET", keys.RULES_PROBLEM, problem)
-        with translated():
+        with translate_errors():
             await pipe.execute()

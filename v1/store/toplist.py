@@ -10,10 +10,10 @@ from redis.asyncio.client import Pipeline
 
 from .. import keys, snapshots
 from ..model import HOUR
-from ..toplist import Snapshot
-from .connection import Unreadable, readable, translated
+from ..toplist import TopList
+from .connection import Unreadable, readable, translate_errors
 from .kept_json import read_dicts
-from .raw import raw, score
+from .raw import execute_binary, read_score
 from .watched import change_watched
 
 REMEMBERED = 20_000
@@ -22,7 +22,7 @@ WHOLE_EVERY = HOUR
 """Seconds for which minutes may be kept as being the same as one before them."""
 
 
-class Span(NamedTuple):
+class MinuteRange(NamedTuple):
     """From which minute to which there are snapshots."""
 
     oldest: int
@@ -34,15 +34,15 @@ class TopReader:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._remembered: OrderedDict[bytes, Snapshot] = OrderedDict()
+        self._remembered: OrderedDict[bytes, TopList] = OrderedDict()
 
-    async def snapshot(self, minute: int) -> Snapshot | None:
-        """Give the newest snapshot at or before `minute`."""
+    async def read_snapshot(self, minute: int) -> TopList | None:
+        """Return the newest snapshot at or before `minute`."""
         found = await self._member(minute, "-inf")
         if found is None:
             return None
         with readable(keys.TOP):
-            same, at = snapshots.same_as(found), snapshots.minute_of(found)
+            same, at = snapshots.read_repeated_minute(found), snapshots.read_minute(found)
         if same is None:
             return await self._read(found)
         whole = await self._member(same, same)
@@ -50,43 +50,45 @@ class TopReader:
             return None  # beyond the day, where minutes end before those that say the same as they
         return (await self._read(whole))._replace(at=at)
 
-    async def span(self) -> Span | None:
-        """Give the oldest and the newest minute that have a snapshot."""
-        ends = [await raw(self._redis, "ZRANGE", keys.TOP, place, place, "WITHSCORES") for place in (0, -1)]
-        return Span(*[score(each) for each in ends]) if all(ends) else None
+    async def read_range(self) -> MinuteRange | None:
+        """Return the oldest and the newest minute that have a snapshot."""
+        ends = [await execute_binary(self._redis, "ZRANGE", keys.TOP, place, place, "WITHSCORES") for place in (0, -1)]
+        return MinuteRange(*[read_score(each) for each in ends]) if all(ends) else None
 
-    async def after(self, minute: int) -> int | None:
-        """Give the first minute after `minute` that has a snapshot."""
+    async def find_next_minute(self, minute: int) -> int | None:
+        """Return the first minute after `minute` that has a snapshot."""
         limited = ("BYSCORE", "LIMIT", 0, 1, "WITHSCORES")
-        found = await raw(self._redis, "ZRANGE", keys.TOP, f"({minute}", "+inf", *limited)
-        return score(found) if found else None
+        found = await execute_binary(self._redis, "ZRANGE", keys.TOP, f"({minute}", "+inf", *limited)
+        return read_score(found) if found else None
 
-    async def roles(self) -> Mapping[str, dict[str, Any]]:
-        """Give what each role last said of itself."""
-        with translated():
+    async def read_role_states(self) -> Mapping[str, dict[str, Any]]:
+        """Return what each role last said of itself."""
+        with translate_errors():
             said = await self._redis.hgetall(keys.TOP_ROLES)
         return read_dicts(cast("dict[str, str]", said))
 
     async def _member(self, until: int, since: int | str) -> bytes | None:
-        found: list[bytes] = await raw(self._redis, "ZRANGE", keys.TOP, until, since, "BYSCORE", "REV", "LIMIT", 0, 1)
+        found: list[bytes] = await execute_binary(
+            self._redis, "ZRANGE", keys.TOP, until, since, "BYSCORE", "REV", "LIMIT", 0, 1
+        )
         return found[0] if found else None
 
-    async def _read(self, member: bytes) -> Snapshot:
+    async def _read(self, member: bytes) -> TopList:
         """Read a snapshot, or remember it: a member never changes, and neither do its names."""
         if member in self._remembered:
             self._remembered.move_to_end(member)
             return self._remembered[member]
         with readable(keys.TOP):
-            packed = snapshots.unpack(member)
+            packed = snapshots.unpack_snapshot(member)
         references = [row[0] for row in packed.rows]
-        with translated():
+        with translate_errors():
             names = await self._redis.hmget(keys.top_coins(packed.at), references) if references else []
         if None in names:
             raise Unreadable(
                 f"names of the top list of minute {packed.at} are missing: {keys.top_coins(packed.at)} is lost"
             )
         with readable(keys.top_coins(packed.at)):
-            snapshot = snapshots.unfold(packed, dict(zip(references, cast("list[str]", names), strict=True)))
+            snapshot = snapshots.restore_snapshot(packed, dict(zip(references, cast("list[str]", names), strict=True)))
         self._remembered[member] = snapshot
         while len(self._remembered) > 1 and len(self._remembered) * len(packed.rows) > REMEMBERED:
             self._remembered.popitem(last=False)
@@ -98,12 +100,12 @@ class TopWriter(TopReader):
 
     def __init__(self, redis: Redis) -> None:
         super().__init__(redis)
-        self._whole: Snapshot | None = None
+        self._whole: TopList | None = None
         """The newest snapshot that is kept whole, as far as this writer knows."""
 
-    async def put(self, snapshot: Snapshot) -> bool:
+    async def write_snapshot(self, snapshot: TopList) -> bool:
         """
-        Keep a snapshot, and tell whether it was the first of its minute.
+        Keep a snapshot, and return whether it was the first of its minute.
 
         Its names are there before it is. Killed in between, a name more is known, and nothing else happened.
         """
@@ -114,27 +116,27 @@ class TopWriter(TopReader):
             and 0 < at - whole.at < WHOLE_EVERY
             and snapshot._replace(at=whole.at) == whole
         ):
-            is_new = await self._add(at, snapshots.pack_same(at, whole.at), whole.at)
+            is_new = await self._add(at, snapshots.pack_repeat(at, whole.at), whole.at)
             if is_new is not None:
                 return is_new
-        is_new = await self._add(at, snapshots.pack(snapshot, await self._referred(snapshot)))
+        is_new = await self._add(at, snapshots.pack_snapshot(snapshot, await self._make_references(snapshot)))
         self._whole = snapshot if is_new else None
         return bool(is_new)
 
-    async def note(self, role: str, state: Mapping[str, Any]) -> None:
+    async def write_role_state(self, role: str, state: Mapping[str, Any]) -> None:
         """Say how a role does, in place of what was said before."""
-        with translated():
+        with translate_errors():
             await self._redis.hset(keys.TOP_ROLES, role, json.dumps(state))
 
-    async def _referred(self, snapshot: Snapshot) -> list[str]:
-        """Put the names of a snapshot's coins into the table of its day, and give the coins' references."""
-        names = [snapshots.naming(coin) for coin in snapshot.coins]
+    async def _make_references(self, snapshot: TopList) -> list[str]:
+        """Put the names of a snapshot's coins into the table of its day, and return the coins' references."""
+        names = [snapshots.write_name(coin) for coin in snapshot.coins]
         wanted: dict[str, str] = {}
         for coin, name in zip(snapshot.coins, names, strict=True):
-            _put_free(wanted, snapshots.reference(coin), name)
+            _put_free(wanted, snapshots.make_reference(coin), name)
         references: dict[str, str] = {}
         while wanted:
-            held = await self._name(keys.top_coins(snapshot.at), wanted)
+            held = await self._add_names(keys.top_coins(snapshot.at), wanted)
             again: dict[str, str] = {}
             for reference, name in wanted.items():
                 if held[reference] == name:
@@ -146,18 +148,18 @@ class TopWriter(TopReader):
         return [references[name] for name in names]
 
     async def _has_names(self, at: int) -> bool:
-        """Tell whether the table of names is there that a snapshot needs: a new whole one writes it again."""
-        with translated():
+        """Return whether the table of names is there that a snapshot needs: a new whole one writes it again."""
+        with translate_errors():
             return bool(await self._redis.exists(keys.top_coins(at)))
 
-    async def _name(self, key: str, names: Mapping[str, str]) -> dict[str, str | None]:
-        """Add what is not yet in a table of names, and give what it says then."""
+    async def _add_names(self, key: str, names: Mapping[str, str]) -> dict[str, str | None]:
+        """Add what is not yet in a table of names, and return what it says then."""
         pipe = self._redis.pipeline(transaction=False)
         for reference, name in names.items():
             pipe.hsetnx(key, reference, name)
         pipe.expire(key, keys.KEEP_NAMES)
         pipe.hmget(key, list(names))
-        with translated():
+        with translate_errors():
             *_, held = await pipe.execute()
         return dict(zip(names, held, strict=True))
 

@@ -9,7 +9,7 @@ from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import TimeoutError as NoAnswer
 from redis.exceptions import WatchError
 
-from .connection import translated
+from .connection import translate_errors
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ async def change_watched(redis: Redis, key: str, decide: Callable[[Pipeline], Aw
     goes wrong while the watch is taken back. Raises `StoreAway` where the connection breaks.
     """
     while True:
-        with translated():
+        with translate_errors():
             try:
                 async with redis.pipeline(transaction=True) as pipe:
                     await pipe.watch(key)

@@ -8,7 +8,7 @@ How connections are served: HTTP/1.1 by Hypercorn's protocol, within bounds of n
 HTTP/2 is spoken by a proxy in front, to browsers; to us it speaks HTTP/1.1.
 """
 
-from .limits import Limits
+from .limits import ConnectionLimits
 from .server import serve
 
-__all__ = ["Limits", "serve"]
+__all__ = ["ConnectionLimits", "serve"]

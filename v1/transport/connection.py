@@ -16,15 +16,15 @@ from socket import AF_INET, AF_INET6
 from hypercorn.asyncio.task_group import TaskGroup
 from hypercorn.events import Closed, Event, RawData, Updated
 
-from .http1 import Address, Http1, Served
-from .limits import Limits
+from .http1 import Address, Http1, ServerContext
+from .limits import ConnectionLimits
 
 MOST_READ = 64 * 1024
 LINGER_SECONDS = 2.0
 """How long what a refused client still sends is taken and dropped: closed earlier, the system would drop our answer."""
 
 
-class Phase(IntEnum):
+class ConnectionPhase(IntEnum):
     """What a connection is doing. Where room is needed, the lowest goes first."""
 
     WAITING = 0
@@ -32,14 +32,18 @@ class Phase(IntEnum):
     ANSWERING = 2
 
 
-class Connection:
+class ClientConnection:
     """Reads one client's requests and writes the answers, until either side ends it."""
 
     def __init__(
-        self, served: Served, limits: Limits, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        served: ServerContext,
+        limits: ConnectionLimits,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
     ) -> None:
         self.client = _address(writer, "peername")
-        self.phase = Phase.WAITING
+        self.phase = ConnectionPhase.WAITING
         self.since = asyncio.get_running_loop().time()
         """When its phase began."""
         self._served = served
@@ -56,7 +60,7 @@ class Connection:
             async with TaskGroup(asyncio.get_running_loop()) as tasks:
                 server = _address(self._writer, "sockname")
                 self._http = Http1(
-                    self._served, tasks, self.client, server, self._send, self._arrived, self._limits.body
+                    self._served, tasks, self.client, server, self._send, self._note_arrival, self._limits.body
                 )
                 await self._read()
         except* OSError:
@@ -64,21 +68,21 @@ class Connection:
         finally:
             await self._close()
 
-    def leave(self) -> None:
+    def close_when_idle(self) -> None:
         """Make room: nothing of an answer is lost."""
-        if self.phase < Phase.ANSWERING:
+        if self.phase < ConnectionPhase.ANSWERING:
             self._writer.close()
 
     async def _read(self) -> None:
         try:
             async with self._deadline:
-                self._enter(Phase.WAITING)
+                self._enter(ConnectionPhase.WAITING)
                 while not self._is_closing and (data := await self._reader.read(MOST_READ)):
-                    if self.phase is Phase.WAITING:
-                        self._enter(Phase.ARRIVING)
+                    if self.phase is ConnectionPhase.WAITING:
+                        self._enter(ConnectionPhase.ARRIVING)
                     await self._http.handle(RawData(data))
         except TimeoutError:
-            if self._deadline.expired() and self.phase is Phase.ARRIVING:
+            if self._deadline.expired() and self.phase is ConnectionPhase.ARRIVING:
                 detail = f"the request did not arrive in {self._limits.request:g} seconds"
                 await self._http.refuse(HTTPStatus.REQUEST_TIMEOUT, detail)
         await self._linger()
@@ -91,13 +95,15 @@ class Connection:
                     while await self._reader.read(MOST_READ):
                         pass
 
-    def _arrived(self) -> None:
-        self._enter(Phase.ANSWERING)
+    def _note_arrival(self) -> None:
+        self._enter(ConnectionPhase.ANSWERING)
 
-    def _enter(self, phase: Phase) -> None:
+    def _enter(self, phase: ConnectionPhase) -> None:
         now = asyncio.get_running_loop().time()
         self.phase, self.since = phase, now
-        longest = {Phase.WAITING: self._limits.idle, Phase.ARRIVING: self._limits.request}.get(phase)
+        longest = {ConnectionPhase.WAITING: self._limits.idle, ConnectionPhase.ARRIVING: self._limits.request}.get(
+            phase
+        )
         # An answer may end after the client has closed its side, when nothing is read any more.
         with suppress(RuntimeError):
             self._deadline.reschedule(None if longest is None else now + longest)
@@ -109,12 +115,12 @@ class Connection:
                 await self._write(event.data)
         elif isinstance(event, Updated) and event.idle:
             has_more = bool(self._http.connection.trailing_data[0])
-            self._enter(Phase.ARRIVING if has_more else Phase.WAITING)
+            self._enter(ConnectionPhase.ARRIVING if has_more else ConnectionPhase.WAITING)
         elif isinstance(event, Closed) and not self._is_closing:
             self._is_closing = True
             with suppress(OSError, RuntimeError):
                 self._writer.write_eof()
-            self._enter(Phase.WAITING)
+            self._enter(ConnectionPhase.WAITING)
             # Wakes the reader, which may wait for a next request that will not be answered.
             with suppress(RuntimeError):
                 self._deadline.reschedule(self.since)

@@ -32,7 +32,7 @@ _DETAILS = {
 }
 
 
-class Served(NamedTuple):
+class ServerContext(NamedTuple):
     """What every connection of a server has in common."""
 
     app: AppWrapper
@@ -46,7 +46,7 @@ class Http1(H11Protocol):
 
     def __init__(  # noqa: PLR0913, PLR0917  # it joins Hypercorn's parts to ours
         self,
-        served: Served,
+        served: ServerContext,
         tasks: TaskGroup,
         client: Address | None,
         server: Address | None,
@@ -67,7 +67,7 @@ class Http1(H11Protocol):
         """Answer that there will be no answer, and close. Does nothing where one has begun."""
         if self.connection.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             self.has_refused = True
-            body = b"" if self._method == b"HEAD" else problem(status, detail, self._path)
+            body = b"" if self._method == b"HEAD" else make_problem_body(status, detail, self._path)
             headers = [*refusal_headers(body), *self.config.response_headers("h11")]
             await self._send_h11_event(_response(status, headers))
             await self._send_h11_event(h11.Data(data=body))
@@ -98,10 +98,10 @@ class Http1(H11Protocol):
             # The preface of HTTP/2 is a request of version 2.0.
             await self._send_error_response(HTTPStatus.HTTP_VERSION_NOT_SUPPORTED)
             return
-        headers, target = _in_origin_form(request)
+        headers, target = _to_origin_form(request)
         self._path = unquote(target.partition(b"?")[0])
         if int(dict(headers).get(b"content-length", 0)) > self._largest:
-            await self.refuse(*_too_large(self._largest))
+            await self.refuse(*_make_too_large(self._largest))
             return
         self.stream = _Stream(self, self._arrived, self._largest)
         await self.stream.handle(
@@ -147,7 +147,7 @@ class _Stream(HTTPStream):
             self._body += event.data
             if len(self._body) > self._largest:
                 self.closed = True
-                await self._protocol.refuse(*_too_large(self._largest))
+                await self._protocol.refuse(*_make_too_large(self._largest))
         elif isinstance(event, EndBody) and self._request:
             self._arrived()
             request, self._request = self._request, None
@@ -160,7 +160,7 @@ class _Stream(HTTPStream):
             await super().handle(event)
 
 
-def problem(status: HTTPStatus, detail: str, path: str = "") -> bytes:
+def make_problem_body(status: HTTPStatus, detail: str, path: str = "") -> bytes:
     """Return a problem document (RFC 9457), as the application writes them."""
     known = {"type": "about:blank", "title": status.phrase, "status": status, "detail": detail}
     written = json.dumps(known | {"instance": path, "errors": []}, ensure_ascii=False, separators=(",", ":"))
@@ -185,11 +185,11 @@ def _response(status: int, headers: list[tuple[bytes, bytes]]) -> h11.Response:
     return h11.Response(status_code=status, headers=cast("Any", headers), reason=reason)
 
 
-def _too_large(largest: int) -> tuple[HTTPStatus, str]:
+def _make_too_large(largest: int) -> tuple[HTTPStatus, str]:
     return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a document has {largest} bytes at most"
 
 
-def _in_origin_form(request: h11.Request) -> tuple[list[tuple[bytes, bytes]], bytes]:
+def _to_origin_form(request: h11.Request) -> tuple[list[tuple[bytes, bytes]], bytes]:
     """Return the headers and the target, of a request for `http://host/path` as if it were for `/path` of `host`."""
     headers = list(request.headers)
     absolute = _ABSOLUTE.fullmatch(request.target)

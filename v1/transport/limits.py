@@ -9,7 +9,7 @@ KEPT_BACK = 160
 _NETWORK_BITS = 64
 
 
-class Limits(NamedTuple):
+class ConnectionLimits(NamedTuple):
     """The bounds of a server; sizes in bytes, times in seconds."""
 
     connections: int = 512
@@ -26,13 +26,13 @@ class Limits(NamedTuple):
     body: int = 64 * 1024
 
 
-def most_connections(wished: int) -> int:
+def count_connections(wished: int) -> int:
     """Return how many connections the file descriptors of this process allow, `wished` at most."""
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return wished if allowed == resource.RLIM_INFINITY else max(1, min(wished, allowed - KEPT_BACK))
 
 
-def client_of(host: str) -> str:
+def identify_client(host: str) -> str:
     """Return whom an address stands for: itself; of IPv6 its network, for a client has all of that."""
     try:
         address = ip_address(host.partition("%")[0])

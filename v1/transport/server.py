@@ -15,9 +15,9 @@ from hypercorn.config import Config
 from hypercorn.typing import ConnectionState, Framework
 from hypercorn.utils import wrap_app
 
-from .connection import MOST_READ, Connection, Phase
-from .http1 import Served, problem, refusal_headers
-from .limits import Limits, client_of
+from .connection import MOST_READ, ClientConnection, ConnectionPhase
+from .http1 import ServerContext, make_problem_body, refusal_headers
+from .limits import ConnectionLimits, identify_client
 
 WARN_SECONDS = 60.0
 """Between two lines that say that a limit is reached: who reaches it does so again and again."""
@@ -27,13 +27,17 @@ log = structlog.get_logger()
 
 
 async def serve(
-    app: Framework, listener: socket.socket, config: Config, limits: Limits, stop: Callable[[], Awaitable[object]]
+    app: Framework,
+    listener: socket.socket,
+    config: Config,
+    limits: ConnectionLimits,
+    stop: Callable[[], Awaitable[object]],
 ) -> None:
     """Serve `app` at `listener` until `stop()` returns; what is being answered then has `config.graceful_timeout`."""
     context = WorkerContext(None)
     config.h11_max_incomplete_size = limits.head
     async with _lifespan(app, config) as state:
-        doorman = _Doorman(Served(wrap_app(app, 0, "asgi"), config, context, state), limits)
+        doorman = _ConnectionRegistry(ServerContext(wrap_app(app, 0, "asgi"), config, context, state), limits)
         server = await asyncio.start_server(doorman.accept, sock=listener, backlog=config.backlog, limit=MOST_READ)
         await stop()
         await context.terminated.set()
@@ -56,19 +60,19 @@ async def _lifespan(app: Framework, config: Config) -> AsyncIterator[ConnectionS
         await task
 
 
-class _Doorman:
+class _ConnectionRegistry:
     """Knows every connection. Where there are too many, the one that has waited longest makes room for the next."""
 
-    def __init__(self, served: Served, limits: Limits) -> None:
+    def __init__(self, served: ServerContext, limits: ConnectionLimits) -> None:
         self._served = served
         self._limits = limits
-        self._by_client: dict[str, set[Connection]] = defaultdict(set)
-        self._tasks: dict[Connection, asyncio.Task[None]] = {}
+        self._by_client: dict[str, set[ClientConnection]] = defaultdict(set)
+        self._tasks: dict[ClientConnection, asyncio.Task[None]] = {}
         self._warned = -math.inf
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = Connection(self._served, self._limits, reader, writer)
-        client = client_of(connection.client[0]) if connection.client else ""
+        connection = ClientConnection(self._served, self._limits, reader, writer)
+        client = identify_client(connection.client[0]) if connection.client else ""
         if not self._find_room(client):
             _turn_away(writer)
             return
@@ -89,7 +93,7 @@ class _Doorman:
     async def finish(self, seconds: float) -> None:
         """End what asks nothing or has not asked yet, and the rest when it is answered, or after some seconds."""
         for connection in self._tasks:
-            connection.leave()
+            connection.close_when_idle()
         if tasks := [*self._tasks.values()]:
             _, late = await asyncio.wait(tasks, timeout=seconds)
             for task in late:
@@ -107,15 +111,15 @@ class _Doorman:
             return self._make_room(self._tasks)
         return True
 
-    def _make_room(self, connections: Collection[Connection]) -> bool:
+    def _make_room(self, connections: Collection[ClientConnection]) -> bool:
         first = min(connections, key=lambda each: (each.phase, each.since))
-        if first.phase is Phase.ANSWERING:
+        if first.phase is ConnectionPhase.ANSWERING:
             return False
-        first.leave()
-        self._forget(first, client_of(first.client[0]) if first.client else "")
+        first.close_when_idle()
+        self._forget(first, identify_client(first.client[0]) if first.client else "")
         return True
 
-    def _forget(self, connection: Connection, client: str) -> None:
+    def _forget(self, connection: ClientConnection, client: str) -> None:
         self._tasks.pop(connection, None)
         if its_own := self._by_client.get(client):
             its_own.discard(connection)
@@ -131,7 +135,7 @@ class _Doorman:
 
 def _turn_away(writer: asyncio.StreamWriter) -> None:
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    body = problem(status, "there are too many connections; close some, or ask again")
+    body = make_problem_body(status, "there are too many connections; close some, or ask again")
     headers = [*refusal_headers(body), (b"retry-after", str(RETRY_SECONDS).encode())]
     head = b"".join(b"%s: %s\r\n" % header for header in headers)
     writer.write(b"HTTP/1.1 %d %s\r\n%s\r\n%s" % (status, status.phrase.encode(), head, body))

@@ -10,11 +10,11 @@ _TRANSLATED = IPv6Network("64:ff9b::/96")
 """Addresses of version 4 behind a translator: the last 32 bits (RFC 6052)."""
 
 
-class Private(OSError):
+class PrivateAddress(OSError):
     """An address that is not on the internet; the message names it."""
 
 
-class PublicOnly(AbstractResolver):
+class PublicResolver(AbstractResolver):
     """Resolves names; raises `Private` where one of the addresses is not on the internet."""
 
     async def resolve(
@@ -23,7 +23,7 @@ class PublicOnly(AbstractResolver):
         found = await asyncio.get_running_loop().getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
         addresses = [(of, str(address[0])) for of, _, _, _, address in found]
         for _, address in addresses:
-            check(host, address)
+            check_address(host, address)
         return [
             ResolveResult(
                 hostname=host,
@@ -40,11 +40,11 @@ class PublicOnly(AbstractResolver):
         """Nothing is held."""
 
 
-def check(host: str, address: str) -> None:
+def check_address(host: str, address: str) -> None:
     """Raise `Private` where an address is not on the internet."""
     if not is_public(address):
         named = address if host == address else f"{host} is {address}, which"
-        raise Private(f"{named} is not on the internet")
+        raise PrivateAddress(f"{named} is not on the internet")
 
 
 def check_literal(host: str) -> None:
@@ -53,11 +53,11 @@ def check_literal(host: str) -> None:
         ip_address(host)
     except ValueError:
         return
-    check(host, host)
+    check_address(host, host)
 
 
 def is_public(address: str) -> bool:
-    """Tell whether an address is one of the internet's, however it is wrapped."""
+    """Return whether an address is one of the internet's, however it is wrapped."""
     ip: IPv4Address | IPv6Address = ip_address(address.partition("%")[0])
     if isinstance(ip, IPv6Address):
         inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo or (None, None))[1]

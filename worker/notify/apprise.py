@@ -13,8 +13,16 @@ from contextlib import suppress
 
 import apprise
 
-from worker.latest import Severity, Text, cut, fitted
-from worker.notify.base import ANSWER_SECONDS, Answer, Message, Unavailable, fingerprint, not_sent, words
+from worker.latest import MessageText, Severity, fit_body, shorten
+from worker.notify.base import (
+    ANSWER_SECONDS,
+    NotifyAnswer,
+    NotifyUnavailable,
+    OutgoingMessage,
+    fingerprint,
+    make_error,
+    summarize,
+)
 
 _TYPES = {
     Severity.INFO.value: apprise.NotifyType.INFO,
@@ -25,11 +33,11 @@ _STATUS = re.compile(r"\berror=([1-5][0-9]{2})\b")
 """How Apprise's services say which HTTP status they were answered with."""
 
 
-class WrongUrl(Exception):
+class InvalidNotifyUrl(Exception):
     """Apprise cannot make anything of a URL. The message does not show it: there are secrets in it."""
 
 
-class Apprise:
+class AppriseNotifier:
     """One service, by its URL. Raises `WrongUrl`."""
 
     connections = 1
@@ -47,7 +55,7 @@ class Apprise:
         asset = apprise.AppriseAsset(service_timeout=0, app_id="data-tracker", app_desc="data-tracker")
         service = apprise.Apprise.instantiate(url, asset=asset)
         if not isinstance(service, apprise.NotifyBase):
-            raise WrongUrl(f"{name}: Apprise cannot make anything of this {self.kind}:// URL")
+            raise InvalidNotifyUrl(f"{name}: Apprise cannot make anything of this {self.kind}:// URL")
         service.retry = 0
         service.overflow_mode = apprise.OverflowMode.TRUNCATE
         self._service = service
@@ -58,10 +66,10 @@ class Apprise:
     def fingerprint(self) -> str:
         return fingerprint(self._url)
 
-    async def send(self, message: Message) -> Answer:
+    async def send(self, message: OutgoingMessage) -> NotifyAnswer:
         if self._busy and self._busy.is_alive():
-            raise Unavailable(f"{self.name} is still busy with the message before")
-        title, body = self._fitted(message.text, message.link)
+            raise NotifyUnavailable(f"{self.name} is still busy with the message before")
+        title, body = self._fit(message.text, message.link)
         kind = _TYPES.get(message.severity, apprise.NotifyType.INFO)
         loop = asyncio.get_running_loop()
         done: asyncio.Future[apprise.AppriseResult] = loop.create_future()
@@ -80,19 +88,19 @@ class Apprise:
         try:
             result = await asyncio.wait_for(done, self._patience)
         except TimeoutError as error:
-            raise Unavailable(f"{self.name} did not answer in {self._patience:g} s") from error
-        return self._said(result)
+            raise NotifyUnavailable(f"{self.name} did not answer in {self._patience:g} s") from error
+        return self._read_answer(result)
 
-    def _said(self, result: apprise.AppriseResult) -> Answer:
+    def _read_answer(self, result: apprise.AppriseResult) -> NotifyAnswer:
         if result:
-            return Answer("taken")
-        said = words("; ".join(entry.message for each in result.results for entry in each.logs())) or "not taken"
+            return NotifyAnswer("taken")
+        said = summarize("; ".join(entry.message for each in result.results for entry in each.logs())) or "not taken"
         status = _STATUS.search(said)
-        raise not_sent(int(status[1]), said, {}, 0.0) if status else Unavailable(said)
+        raise make_error(int(status[1]), said, {}, 0.0) if status else NotifyUnavailable(said)
 
-    def _fitted(self, text: Text, link: str) -> tuple[str, str]:
+    def _fit(self, text: MessageText, link: str) -> tuple[str, str]:
         """Cut title and body to what the service takes; one without titles gets them in the body."""
         service = self._service
-        title = cut(text.title, service.title_maxlen) if service.title_maxlen > 0 else text.title
+        title = shorten(text.title, service.title_maxlen) if service.title_maxlen > 0 else text.title
         joined = 0 if service.title_maxlen > 0 else len(title) + 2
-        return title, fitted(text, max(1, service.body_maxlen - joined), link)
+        return title, fit_body(text, max(1, service.body_maxlen - joined), link)

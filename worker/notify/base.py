@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from aiohttp import ClientError, InvalidURL
 
-from worker.latest import Alert, Severity, Text, redact
+from worker.latest import Alert, MessageText, Severity, redact
 
 ANSWER_SECONDS = 30.0
 """How long a channel may take to answer."""
@@ -30,11 +30,11 @@ _WRONG_PLACE = frozenset({401, 403, 404, 405, 410})
 """Refusals that are about the channel, and not about the message: the next one would fare no better."""
 
 
-class Message(NamedTuple):
+class OutgoingMessage(NamedTuple):
     """What is sent: the same, with the same id, however often it is."""
 
     id: str
-    text: Text
+    text: MessageText
     severity: str
     at: int
     """The tick that it is about, unix seconds."""
@@ -48,7 +48,7 @@ class Message(NamedTuple):
         return self.severity == Severity.CRITICAL
 
 
-class Quota(NamedTuple):
+class MessageQuota(NamedTuple):
     """What a provider lets us send."""
 
     limit: int
@@ -57,11 +57,11 @@ class Quota(NamedTuple):
     """When it begins anew, unix seconds."""
 
 
-class Answer(NamedTuple):
+class NotifyAnswer(NamedTuple):
     """What a provider said to a message that it took."""
 
     text: str
-    quota: Quota | None = None
+    quota: MessageQuota | None = None
     receipt: str | None = None
     """Where the provider says whether somebody has acknowledged the message."""
     until: float = 0.0
@@ -71,27 +71,27 @@ class Answer(NamedTuple):
 class NotSent(Exception):
     """A message was not sent; the text is the provider's answer, or why there is none."""
 
-    def __init__(self, answer: str, quota: Quota | None = None) -> None:
+    def __init__(self, answer: str, quota: MessageQuota | None = None) -> None:
         super().__init__(redact(answer))
         self.quota = quota
 
 
-class Refused(NotSent):
+class NotifyRefused(NotSent):
     """The answer is no. `for_all`: it is about the channel (its credentials, its address), not about the message."""
 
-    def __init__(self, answer: str, quota: Quota | None = None, *, for_all: bool = False) -> None:
+    def __init__(self, answer: str, quota: MessageQuota | None = None, *, for_all: bool = False) -> None:
         super().__init__(answer, quota)
         self.for_all = for_all
 
 
-class Unavailable(NotSent):
+class NotifyUnavailable(NotSent):
     """No answer, or none that is about the message."""
 
 
-class Limited(Unavailable):
+class NotifyLimited(NotifyUnavailable):
     """The provider takes no more for now. `wait` is how long it asks us to stay away, in seconds."""
 
-    def __init__(self, answer: str, quota: Quota | None = None, wait: float | None = None) -> None:
+    def __init__(self, answer: str, quota: MessageQuota | None = None, wait: float | None = None) -> None:
         super().__init__(answer, quota)
         self.wait = wait
 
@@ -114,12 +114,12 @@ class Notifier(Protocol):
         """Who sends, and where to, as `fingerprint` writes it: what a provider says holds for that one alone."""
         ...
 
-    async def send(self, message: Message) -> Answer:
+    async def send(self, message: OutgoingMessage) -> NotifyAnswer:
         """Send a message. Raises `NotSent`."""
         ...
 
 
-class Acknowledgement(NamedTuple):
+class AcknowledgementState(NamedTuple):
     """What a provider says of a message that somebody must acknowledge."""
 
     at: int | None
@@ -130,16 +130,16 @@ class Acknowledgement(NamedTuple):
 
 
 @runtime_checkable
-class Acknowledging(Protocol):
+class AcknowledgingNotifier(Protocol):
     """A notifier whose provider repeats urgent messages until somebody acknowledges them."""
 
     name: str
 
-    async def acknowledgement(self, receipt: str) -> Acknowledgement:
+    async def read_acknowledgement(self, receipt: str) -> AcknowledgementState:
         """Ask about a receipt. Raises `NotSent`."""
         ...
 
-    async def cancel(self, receipt: str) -> None:
+    async def cancel_receipt(self, receipt: str) -> None:
         """Ask the provider to stop repeating. Raises `NotSent`."""
         ...
 
@@ -149,7 +149,7 @@ def fingerprint(*secrets: str) -> str:
     return hashlib.pbkdf2_hmac("sha256", "\0".join(secrets).encode(), b"data-tracker", _ROUNDS, _BYTES).hex()
 
 
-def not_sent(
+def make_error(
     status: int,
     answer: str,
     headers: Mapping[str, str],
@@ -157,16 +157,16 @@ def not_sent(
     again: Collection[int] = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY),
 ) -> NotSent:
     """Tell what an HTTP status means that is not a yes; `again` are client errors that ask for another try."""
-    wait = retry_after(headers, now)
+    wait = parse_retry_after(headers, now)
     if status == _TOO_MANY:
-        return Limited(answer, wait=wait)
+        return NotifyLimited(answer, wait=wait)
     if status in _CLIENT_ERRORS and status not in again:
-        return Refused(answer, for_all=status in _WRONG_PLACE)
-    return Unavailable(answer) if wait is None else Limited(answer, wait=wait)
+        return NotifyRefused(answer, for_all=status in _WRONG_PLACE)
+    return NotifyUnavailable(answer) if wait is None else NotifyLimited(answer, wait=wait)
 
 
-def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Give the seconds that an answer asks us to stay away (RFC 9110: seconds, or a date)."""
+def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Return the seconds that an answer asks us to stay away (RFC 9110: seconds, or a date)."""
     after = headers.get("Retry-After", "").strip()
     if after.isascii() and after.isdecimal():
         return float(after)
@@ -176,7 +176,7 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
         return None
 
 
-def words(body: str | bytes) -> str:
+def summarize(body: str | bytes) -> str:
     """Return the beginning of an answer on one line, fit for a terminal and a log, without secrets of ours."""
     # Before it is cut: half of a key would not be known for one.
     text = redact(body.decode("utf-8", "replace") if isinstance(body, bytes) else body)
@@ -185,15 +185,15 @@ def words(body: str | bytes) -> str:
 
 
 @contextmanager
-def told_apart(name: str) -> Iterator[None]:
+def translate_errors(name: str) -> Iterator[None]:
     """Translate what aiohttp raises, once, here."""
     try:
         yield
     except InvalidURL as error:
-        raise Refused(f"{name} has an address that is none", for_all=True) from error
+        raise NotifyRefused(f"{name} has an address that is none", for_all=True) from error
     except TimeoutError as error:
-        raise Unavailable(f"{name} did not answer in time") from error
+        raise NotifyUnavailable(f"{name} did not answer in time") from error
     except (ClientError, OSError) as error:
         # Not `repr`: aiohttp's names the request's headers, and so a key.
         said = f"{type(error).__name__}: {error}".removesuffix(": ")
-        raise Unavailable(f"{name} did not answer: {words(said)}") from error
+        raise NotifyUnavailable(f"{name} did not answer: {summarize(said)}") from error

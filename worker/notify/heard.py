@@ -2,15 +2,15 @@
 
 from aiohttp import ClientSession
 
-from worker.notify.base import NotSent, told_apart
+from worker.notify.base import NotSent, translate_errors
 
 _GOOD = range(200, 300)
 
 
-async def call(session: ClientSession, address: str) -> str | None:
-    """Call it once; give why that failed, if it did. The address is not shown: it may be a secret."""
+async def call_address(session: ClientSession, address: str) -> str | None:
+    """Call it once; return why that failed, if it did. The address is not shown: it may be a secret."""
     try:
-        with told_apart("the heartbeat's address"):
+        with translate_errors("the heartbeat's address"):
             async with session.get(address) as response:
                 return None if response.status in _GOOD else f"it said {response.status}"
     except NotSent as error:

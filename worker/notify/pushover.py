@@ -9,20 +9,20 @@ from typing import Any, NamedTuple
 
 from aiohttp import ClientResponse, ClientSession
 
-from worker.latest import Severity, cut, fitted
+from worker.latest import Severity, fit_body, shorten
 from worker.notify.base import (
-    Acknowledgement,
-    Answer,
-    Limited,
-    Message,
+    AcknowledgementState,
+    MessageQuota,
+    NotifyAnswer,
+    NotifyLimited,
+    NotifyRefused,
+    NotifyUnavailable,
     NotSent,
-    Quota,
-    Refused,
-    Unavailable,
+    OutgoingMessage,
     fingerprint,
-    not_sent,
-    told_apart,
-    words,
+    make_error,
+    summarize,
+    translate_errors,
 )
 
 TITLE, BODY, LINK = 250, 1024, 512
@@ -40,7 +40,7 @@ _MILLISECONDS = 10**11
 """No time in seconds is so large: who says so means something else, or nothing."""
 
 
-class Account(NamedTuple):
+class PushoverAccount(NamedTuple):
     """Who sends, and to whom."""
 
     base: str
@@ -51,7 +51,7 @@ class Account(NamedTuple):
     """A user's key, or a group's."""
 
 
-class Pushover:
+class PushoverNotifier:
     """
     One user, or group, of one application.
 
@@ -64,7 +64,7 @@ class Pushover:
     def __init__(
         self,
         session: ClientSession,
-        account: Account,
+        account: PushoverAccount,
         clock: Callable[[], float],
         *,
         connections: int = 1,
@@ -81,50 +81,50 @@ class Pushover:
     def fingerprint(self) -> str:
         return fingerprint(self._base, self._account.token)
 
-    async def send(self, message: Message) -> Answer:
+    async def send(self, message: OutgoingMessage) -> NotifyAnswer:
         form = self._form(message)
-        with told_apart("Pushover"):
+        with translate_errors("Pushover"):
             async with self._session.post(
                 f"{self._base}/1/messages.json", data=form, allow_redirects=False
             ) as response:
-                body, quota = await self._said(response), _quota(response.headers)
+                body, quota = await self._read_answer(response), _read_quota(response.headers)
         left = f", {quota.remaining} of {quota.limit} messages left" if quota else ""
         receipt = body.get("receipt")
-        return Answer(
-            f"200 request {words(str(body.get('request', '')))}{left}",
+        return NotifyAnswer(
+            f"200 request {summarize(str(body.get('request', '')))}{left}",
             quota,
             receipt if isinstance(receipt, str) and receipt.isalnum() else None,
             self._clock() + REPEATED_FOR,
         )
 
-    async def acknowledgement(self, receipt: str) -> Acknowledgement:
+    async def read_acknowledgement(self, receipt: str) -> AcknowledgementState:
         address = f"{self._base}/1/receipts/{receipt}.json"
-        with told_apart("Pushover"):
+        with translate_errors("Pushover"):
             async with self._session.get(
                 address, params={"token": self._account.token}, allow_redirects=False
             ) as response:
-                body = await self._said(response)
+                body = await self._read_answer(response)
         at, by = body.get("acknowledged_at"), body.get("acknowledged_by")
         device = body.get("acknowledged_by_device")
-        who = " on ".join(words(str(part)) for part in (by, device) if part)
-        return Acknowledgement(
+        who = " on ".join(summarize(str(part)) for part in (by, device) if part)
+        return AcknowledgementState(
             at if body.get("acknowledged") == 1 and isinstance(at, int) else None, who, body.get("expired") == 1
         )
 
-    async def cancel(self, receipt: str) -> None:
+    async def cancel_receipt(self, receipt: str) -> None:
         address = f"{self._base}/1/receipts/{receipt}/cancel.json"
-        with told_apart("Pushover"):
+        with translate_errors("Pushover"):
             async with self._session.post(
                 address, data={"token": self._account.token}, allow_redirects=False
             ) as response:
-                await self._said(response)
+                await self._read_answer(response)
 
-    def _form(self, message: Message) -> dict[str, str]:
+    def _form(self, message: OutgoingMessage) -> dict[str, str]:
         form = {
             "token": self._account.token,
             "user": self._account.user,
-            "title": cut(message.text.title, TITLE),
-            "message": fitted(message.text, BODY),
+            "title": shorten(message.text.title, TITLE),
+            "message": fit_body(message.text, BODY),
             "timestamp": str(message.at),
             "priority": str(_PRIORITIES.get(message.severity, 0)),
         }
@@ -135,7 +135,7 @@ class Pushover:
             form |= {"priority": str(_EMERGENCY), "retry": str(REPEATED_EVERY), "expire": str(REPEATED_FOR)}
         return form
 
-    async def _said(self, response: ClientResponse) -> Mapping[str, Any]:
+    async def _read_answer(self, response: ClientResponse) -> Mapping[str, Any]:
         """Read a yes; raises what any other answer means."""
         raw = await response.read()
         body = _object(raw)
@@ -143,19 +143,19 @@ class Pushover:
             return body
         errors = body.get("errors")
         said = "; ".join(map(str, errors)) if isinstance(errors, list) and errors else raw
-        answer, quota = f"{response.status} {words(said)}".strip(), _quota(response.headers)
+        answer, quota = f"{response.status} {summarize(said)}".strip(), _read_quota(response.headers)
         if response.status == _TAKEN:  # a yes that says no: a gateway's page, or a fault of theirs
-            raise Unavailable(answer, quota)
+            raise NotifyUnavailable(answer, quota)
         # Its policy: never a 4xx again.
-        error = not_sent(response.status, answer, response.headers, self._clock(), again=())
+        error = make_error(response.status, answer, response.headers, self._clock(), again=())
         error.quota = quota
-        raise self._no(error, body)
+        raise self._make_error(error, body)
 
-    def _no(self, error: NotSent, body: Mapping[str, Any]) -> NotSent:
+    def _make_error(self, error: NotSent, body: Mapping[str, Any]) -> NotSent:
         """Say more than the status does: whose fault a refusal is, and how long a quota is used up."""
-        if isinstance(error, Refused) and "invalid" in (body.get("token"), body.get("user")):
+        if isinstance(error, NotifyRefused) and "invalid" in (body.get("token"), body.get("user")):
             error.for_all = True
-        if isinstance(error, Limited) and error.wait is None and error.quota:
+        if isinstance(error, NotifyLimited) and error.wait is None and error.quota:
             error.wait = max(0.0, error.quota.reset - self._clock())
         return error
 
@@ -168,9 +168,9 @@ def _object(raw: bytes) -> Mapping[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-def _quota(headers: Mapping[str, str]) -> Quota | None:
+def _read_quota(headers: Mapping[str, str]) -> MessageQuota | None:
     said = [headers.get(f"X-Limit-App-{part}", "") for part in ("Limit", "Remaining", "Reset")]
     if not all(number.isascii() and number.isdecimal() and len(number) <= _LONGEST_NUMBER for number in said):
         return None
     limit, remaining, reset = map(int, said)
-    return Quota(limit, remaining, reset) if reset < _MILLISECONDS else None
+    return MessageQuota(limit, remaining, reset) if reset < _MILLISECONDS else None

@@ -17,8 +17,17 @@ from aiohttp import ClientConnectorError, ClientResponse, ClientSession
 from yarl import URL
 
 from worker.latest import Alert, exact
-from worker.notify.addresses import Private, check_literal
-from worker.notify.base import Answer, Message, NotSent, Refused, fingerprint, not_sent, told_apart, words
+from worker.notify.addresses import PrivateAddress, check_literal
+from worker.notify.base import (
+    NotifyAnswer,
+    NotifyRefused,
+    NotSent,
+    OutgoingMessage,
+    fingerprint,
+    make_error,
+    summarize,
+    translate_errors,
+)
 
 MOST_ALERTS = 100
 """Alerts of a digest that are in the document whole, the strongest."""
@@ -28,7 +37,7 @@ _SAME_REQUEST = frozenset({307, 308})
 """Redirects that keep the method and the body; the others would turn it into a question."""
 
 
-class Target(NamedTuple):
+class WebhookTarget(NamedTuple):
     """Where a webhook goes."""
 
     address: str
@@ -38,7 +47,7 @@ class Target(NamedTuple):
     """Whether it may be an address that is not on the internet."""
 
 
-class Webhook:
+class WebhookNotifier:
     """
     One address. `session` resolves names as `PublicOnly` does, unless private addresses are allowed; it is
     its owner's to close.
@@ -47,7 +56,7 @@ class Webhook:
     kind = "webhook"
     connections = 1
 
-    def __init__(self, name: str, session: ClientSession, target: Target, clock: Callable[[], float]) -> None:
+    def __init__(self, name: str, session: ClientSession, target: WebhookTarget, clock: Callable[[], float]) -> None:
         self.name = name
         self._session = session
         self._address = URL(target.address)
@@ -59,69 +68,69 @@ class Webhook:
     def fingerprint(self) -> str:
         return fingerprint(str(self._address), self._secret.decode())
 
-    async def send(self, message: Message) -> Answer:
-        body = exact.dumps(envelope(message)).encode()
+    async def send(self, message: OutgoingMessage) -> NotifyAnswer:
+        body = exact.dumps(make_document(message)).encode()
         headers = self._headers(body)
         address = self._address
         for _ in range(_MOST_HOPS + 1):
-            with told_apart(self.name), _kept_inside():
+            with translate_errors(self.name), _translate_private():
                 if not self._private:
                     check_literal(address.host or "")
                 async with self._session.post(address, data=body, headers=headers, allow_redirects=False) as response:
                     if response.status not in _SAME_REQUEST:
-                        return await self._said(response)
+                        return await self._read_answer(response)
                     address = self._next(address, response)
-        raise Refused(f"{self.name} redirects more than {_MOST_HOPS} times", for_all=True)
+        raise NotifyRefused(f"{self.name} redirects more than {_MOST_HOPS} times", for_all=True)
 
     def _headers(self, body: bytes) -> dict[str, str]:
         timestamp = str(int(self._clock()))
         return {
             "Content-Type": "application/json",
             "X-Tracker-Timestamp": timestamp,
-            "X-Tracker-Signature": signature(self._secret, timestamp, body),
+            "X-Tracker-Signature": sign(self._secret, timestamp, body),
         }
 
-    async def _said(self, response: ClientResponse) -> Answer:
-        said = f"{response.status} {words(await response.content.read(4096))}".strip()
+    async def _read_answer(self, response: ClientResponse) -> NotifyAnswer:
+        said = f"{response.status} {summarize(await response.content.read(4096))}".strip()
         if response.status in _TAKEN:
-            return Answer(said)
-        raise self._no(response, said)
+            return NotifyAnswer(said)
+        raise self._make_error(response, said)
 
-    def _no(self, response: ClientResponse, said: str) -> NotSent:
+    def _make_error(self, response: ClientResponse, said: str) -> NotSent:
         if 300 <= response.status < 400:  # noqa: PLR2004  # all redirects
-            return Refused(f"{said}: redirects in a way that loses the message", for_all=True)
-        return not_sent(response.status, said, response.headers, self._clock())
+            return NotifyRefused(f"{said}: redirects in a way that loses the message", for_all=True)
+        return make_error(response.status, said, response.headers, self._clock())
 
     def _next(self, address: URL, response: ClientResponse) -> URL:
         try:
             target = address.join(URL(response.headers.get("Location", "")))
         except ValueError as error:
-            raise Refused(f"{self.name} redirects to no address", for_all=True) from error
+            raise NotifyRefused(f"{self.name} redirects to no address", for_all=True) from error
         if target.scheme not in ("http", "https") or (address.scheme == "https" and target.scheme == "http"):
-            raise Refused(f"{self.name} redirects from {address.scheme} to {target.scheme}", for_all=True)
+            raise NotifyRefused(f"{self.name} redirects from {address.scheme} to {target.scheme}", for_all=True)
         return target
 
 
 @contextmanager
-def _kept_inside() -> Iterator[None]:
+def _translate_private() -> Iterator[None]:
     """Translate an address that is not on the internet, which aiohttp may have wrapped."""
     try:
         yield
-    except (Private, ClientConnectorError) as error:
+    except (PrivateAddress, ClientConnectorError) as error:
         cause = error.os_error if isinstance(error, ClientConnectorError) else error
-        if not isinstance(cause, Private):
+        if not isinstance(cause, PrivateAddress):
             raise
-        raise Refused(f"{cause}; TRACKER_WEBHOOK_PRIVATE=yes allows it", for_all=True) from error
+        raise NotifyRefused(f"{cause}; TRACKER_WEBHOOK_PRIVATE=yes allows it", for_all=True) from error
 
 
-def signature(secret: bytes, timestamp: str, body: bytes) -> str:
+def sign(secret: bytes, timestamp: str, body: bytes) -> str:
     """Sign a body and the time it is sent at."""
     return f"sha256={hmac.new(secret, timestamp.encode() + b'.' + body, hashlib.sha256).hexdigest()}"
 
 
-def envelope(message: Message) -> Mapping[str, Any]:
-    """Give the document. Keys are only ever added; `alert` is null in a digest and in a test, `digest` else."""
-    alerts = [_document(alert) for alert in message.alerts[:MOST_ALERTS]]
+def make_document(message: OutgoingMessage) -> Mapping[str, Any]:
+    """Return the document. Keys are only ever added; `alert` is null in a digest and in a test, `digest` else."""
+    alerts = [_describe_alert(alert) for alert in message.alerts[:MOST_ALERTS]]
     is_digest = len(message.alerts) > 1
     return {
         "id": message.id,
@@ -135,7 +144,7 @@ def envelope(message: Message) -> Mapping[str, Any]:
     }
 
 
-def _document(alert: Alert) -> Mapping[str, Any]:
+def _describe_alert(alert: Alert) -> Mapping[str, Any]:
     told = ("id", "rule", "name", "kind", "severity", "event", "metric", "measure", "at", "value", "mean", "ratio")
     counted = ("samples", "since", "rank", "of", "reference", "reference_kind")
     document = {field: getattr(alert, field) for field in (*told, *counted)}

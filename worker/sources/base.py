@@ -56,11 +56,11 @@ class SourceError(Exception):
         super().__init__(redact(message))
 
 
-class Unreachable(SourceError):
+class SourceUnreachable(SourceError):
     """No answer: refused, reset, timed out."""
 
 
-class Refused(SourceError):
+class SourceRefused(SourceError):
     """An answer that says no. `wait` is how long the provider asks us to stay away, in seconds."""
 
     def __init__(self, message: str, wait: float | None = None) -> None:
@@ -68,11 +68,11 @@ class Refused(SourceError):
         self.wait = wait
 
 
-class RequestRefused(Refused):
+class RequestRefused(SourceRefused):
     """What was asked for is refused, as one wrong name of many can cause; another question may be taken."""
 
 
-class Nonsense(SourceError):
+class InvalidResponse(SourceError):
     """An answer that cannot be read."""
 
 
@@ -97,7 +97,7 @@ class Source(Protocol):
         """
         Learn what the provider has, and settle which of the wished metrics this source will give.
 
-        Called once before anything else, and again after it raised `SourceError`. Gives the wished
+        Called once before anything else, and again after it raised `SourceError`. Returns the wished
         metrics that the provider does not have, each with the reason.
         """
         ...
@@ -118,7 +118,7 @@ class Source(Protocol):
 
     async def candles(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
         """
-        Give the finished one-minute candles with start <= candle.start < end, oldest first.
+        Return the finished one-minute candles with start <= candle.start < end, oldest first.
 
         Fewer where the provider keeps fewer or a minute had no trade. Raises `SourceError`.
         """
@@ -135,7 +135,7 @@ class Hourly(Protocol):
     """A source that also has candles of an hour, which reach back further than its minutes, or cost less."""
 
     async def hours(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
-        """Give the finished one-hour candles with start <= candle.start < end, as `candles` gives those of a minute."""
+        """Return the finished one-hour candles with start <= candle.start < end, as `candles` gives those of a minute."""
         ...
 
 
@@ -150,29 +150,29 @@ class NamesDead(Protocol):
 
 
 @contextmanager
-def told_apart(name: str) -> Iterator[None]:
+def translate_errors(name: str) -> Iterator[None]:
     """Translate what aiohttp and a parser raise into our three kinds, once, here."""
     try:
         yield
     except (ContentTypeError, KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError) as error:
         # aiohttp files an HTML page with a 200 under ClientResponseError, so this comes first.
-        raise Nonsense(f"{name} sent something else: {_words(error)}") from error
+        raise InvalidResponse(f"{name} sent something else: {_describe(error)}") from error
     except ClientHttpProxyError as error:
-        raise Unreachable(f"{name} was not reached: the proxy said {error.status}") from error
+        raise SourceUnreachable(f"{name} was not reached: the proxy said {error.status}") from error
     except ClientResponseError as error:
         if error.headers is None:
             # Nobody said the status that aiohttp gives to what it cannot read.
-            raise Nonsense(_unread(name, error.message)) from error
+            raise InvalidResponse(_unread(name, error.message)) from error
         raise refused(error.status, f"{name} said {error.status}", retry_after(error.headers)) from error
     except ClientPayloadError as error:
         if broken := _BROKEN.search(str(error)):
-            raise Nonsense(f"{name} sent what is not {broken[1]}, although it says so") from error
-        raise Unreachable(f"{name} did not answer: {_words(error)}") from error
+            raise InvalidResponse(f"{name} sent what is not {broken[1]}, although it says so") from error
+        raise SourceUnreachable(f"{name} did not answer: {_describe(error)}") from error
     except (ClientError, TimeoutError, OSError) as error:
-        raise Unreachable(f"{name} did not answer: {_words(error)}") from error
+        raise SourceUnreachable(f"{name} did not answer: {_describe(error)}") from error
 
 
-def _words(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     # Not `repr`: aiohttp's names every header of the request, and so a key.
     return f"{type(error).__name__}: {error}".removesuffix(": ")
 
@@ -184,9 +184,9 @@ def _unread(name: str, message: str) -> str:
     return f"{name} sent what is no answer: {' '.join(message.split())[:LONGEST_WORDS]}"
 
 
-def refused(status: int, message: str, wait: float | None = None) -> Refused:
+def refused(status: int, message: str, wait: float | None = None) -> SourceRefused:
     """Make of an error's status what it says: of the request, or of whoever asks."""
-    return RequestRefused(message) if wait is None and status in OF_THE_REQUEST else Refused(message, wait)
+    return RequestRefused(message) if wait is None and status in OF_THE_REQUEST else SourceRefused(message, wait)
 
 
 def retry_after(headers: Mapping[str, str]) -> int | None:
@@ -217,12 +217,12 @@ def date(written: str) -> float | None:
         return None
 
 
-def exact(body: str | bytes) -> Any:
+def parse_exact_json(body: str | bytes) -> Any:
     """Read JSON with every number as its text, digit for digit."""
     return json.loads(body, parse_float=str, parse_int=str)
 
 
-async def exact_json(response: ClientResponse) -> Any:
+async def read_exact_json(response: ClientResponse) -> Any:
     """Read the body of an answer with `exact`; raises what `told_apart` knows."""
     response.raise_for_status()
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
@@ -232,25 +232,25 @@ async def exact_json(response: ClientResponse) -> Any:
         raise ContentTypeError(
             response.request_info, response.history, status=response.status, message=response.content_type
         )
-    return exact(await response.read())
+    return parse_exact_json(await response.read())
 
 
-async def error_json(response: ClientResponse) -> Any:
+async def read_error_json(response: ClientResponse) -> Any:
     """Read what an error says of itself; `None` where it is a gateway's page."""
     try:
-        return exact(await response.read())
+        return parse_exact_json(await response.read())
     except ValueError:
         return None
 
 
-def number(value: object) -> str | None:
-    """Give a decimal text that we keep, or `None` for anything else (missing, NaN, too long, no number)."""
+def parse_number(value: object) -> str | None:
+    """Return a decimal text that we keep, or `None` for anything else (missing, NaN, too long, no number)."""
     return value if decimals.is_number(value) else None  # type: ignore[return-value]  # is_number says it is a str
 
 
-def wanted(wishes: Sequence[str], exchange: str) -> Callable[[str], bool]:
+def make_wish_filter(wishes: Sequence[str], exchange: str) -> Callable[[str], bool]:
     """
-    Give the test whether a pair of `exchange` is wished for.
+    Return the test whether a pair of `exchange` is wished for.
 
     A wish is a metric (`KRAKEN:BTCUSD`), all of an exchange (`KRAKEN:*`), or everything (`*`).
     """

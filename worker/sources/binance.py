@@ -19,25 +19,33 @@ from aiohttp import ClientSession
 from worker.latest import DAY, HOUR, MINUTE, Candle, Metric, Reading
 from worker.sources import seconds, windows
 from worker.sources.base import (
-    Refused,
     RequestRefused,
     SourceError,
+    SourceRefused,
     bounded,
-    error_json,
-    exact_json,
+    make_wish_filter,
+    read_error_json,
+    read_exact_json,
     refused,
     retry_after,
     said_at,
-    told_apart,
-    wanted,
+    translate_errors,
 )
-from worker.sources.fields import amount, by_symbol, change, pick, price_of, rows, whole
-from worker.sources.minutes import Columns, finished
-from worker.sources.pairs import UnknownPair, missing, named, pair_of
+from worker.sources.fields import (
+    match_symbols,
+    parse_amount,
+    parse_change,
+    parse_rows,
+    parse_whole,
+    pick_value,
+    price_of,
+)
+from worker.sources.minutes import CandleColumns, parse_finished
+from worker.sources.pairs import UnknownPair, find_missing, find_pair, name_metric
 
 NAME, EXCHANGE = "binance", "BINANCE"
 MS = 1000
-COLUMNS = Columns(time=0, open=1, high=2, low=3, close=4, volume=5, start=lambda opens: opens // MS)
+COLUMNS = CandleColumns(time=0, open=1, high=2, low=3, close=4, volume=5, start=lambda opens: opens // MS)
 
 FEW = 100
 """Up to so many symbols are asked for by name, at half the weight of all (2 up to 20, 40 up to 100, 80 for all)."""
@@ -57,7 +65,7 @@ MOST_HALVES = 16
 """Calls a tick that look for the one name of a list that is refused."""
 
 
-class Markets(NamedTuple):
+class BinanceMarkets(NamedTuple):
     """What `exchangeInfo` lists."""
 
     symbols: Mapping[Metric, str]
@@ -66,7 +74,7 @@ class Markets(NamedTuple):
     """Weight a minute."""
 
 
-class Binance:
+class BinanceSource:
     """`BINANCE:BTCUSDT` and all other spot symbols that are trading; `interval_volume` from windows or seconds."""
 
     name = NAME
@@ -103,33 +111,33 @@ class Binance:
 
     async def open(self, session: ClientSession) -> Mapping[Metric, str]:
         body = await self._ask(session, "exchangeInfo", showPermissionSets="false")
-        with told_apart(NAME):
-            known = markets(body)
+        with translate_errors(NAME):
+            known = parse_markets(body)
         trading = [metric for metric in known.symbols if known.status[metric] == "TRADING"]
-        is_wanted = wanted(self._wishes, EXCHANGE)
-        self._symbols = {metric: known.symbols[metric] for metric in trading if is_wanted(pair_of(metric))}
+        is_wanted = make_wish_filter(self._wishes, EXCHANGE)
+        self._symbols = {metric: known.symbols[metric] for metric in trading if is_wanted(find_pair(metric))}
         self._names = {symbol: metric for metric, symbol in self._symbols.items()}
         self._by_name = len(self._symbols) <= FEW
         self._unasked = set()
         self._limit = known.limit
         halted = {
-            metric: f"{NAME} has {pair_of(metric)}, but it is not trading: {status}"
+            metric: f"{NAME} has {find_pair(metric)}, but it is not trading: {status}"
             for metric, status in known.status.items()
             if status != "TRADING" and metric in self._wishes
         }
-        return missing(NAME, self._wishes, EXCHANGE, [pair_of(metric) for metric in trading]) | halted
+        return find_missing(NAME, self._wishes, EXCHANGE, [find_pair(metric) for metric in trading]) | halted
 
     async def fetch(self, session: ClientSession, at: int) -> Mapping[Metric, Reading]:
         if not self._symbols:
             return {}
         if at < self._away:
-            raise Refused(f"{NAME} asked us to stay away until {self._away}", self._away - at)
+            raise SourceRefused(f"{NAME} asked us to stay away until {self._away}", self._away - at)
         body = await self._tickers(session)
-        with told_apart(NAME):
+        with translate_errors(NAME):
             dead: set[Metric] = set()
-            readings = read(body, self._names, self._rejects, dead)
+            readings = parse_tickers(body, self._names, self._rejects, dead)
         self._dead = dead
-        traded = await self._traded(session, at, readings)
+        traded = await self._read_traded(session, at, readings)
         return {metric: reading._replace(interval_volume=traded.get(metric)) for metric, reading in readings.items()}
 
     async def candles(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
@@ -145,17 +153,17 @@ class Binance:
             raise UnknownPair(f"{NAME} does not give {metric}")
         page = {"symbol": self._symbols[metric], "interval": LENGTHS[length], "limit": f"{KLINES}"}
         candles: list[object] = []
-        with told_apart(NAME):
+        with translate_errors(NAME):
             for first in range(start, end, KLINES * length):
                 last = min(first + KLINES * length, end) * MS - 1
                 times = {"startTime": f"{first * MS}", "endTime": f"{last}"}
-                candles += rows(await self._ask(session, "klines", **page, **times))
-            return finished(candles, COLUMNS._replace(length=length), start, end, self._rejects)
+                candles += parse_rows(await self._ask(session, "klines", **page, **times))
+            return parse_finished(candles, COLUMNS._replace(length=length), start, end, self._rejects)
 
     async def _tickers(self, session: ClientSession) -> Any:
         if self._by_name:
             try:
-                return await self._ask(session, "ticker/24hr", symbols=array(self._names))
+                return await self._ask(session, "ticker/24hr", symbols=format_array(self._names))
             except RequestRefused:
                 # One name that is refused, delisted or written in letters that it does not take, must not cost all others.
                 everything = await self._ask(session, "ticker/24hr")
@@ -163,19 +171,19 @@ class Binance:
                 return everything
         return await self._ask(session, "ticker/24hr")
 
-    async def _traded(
+    async def _read_traded(
         self, session: ClientSession, at: int, readings: Mapping[Metric, Reading]
     ) -> Mapping[Metric, str]:
-        """Give what was traded in the interval, of as many metrics as we can afford."""
-        size = windows.size(self._interval)
+        """Return what was traded in the interval, of as many metrics as we can afford."""
+        size = windows.format_window(self._interval)
         room = int(self._limit * SHARE) - self._used
         if size is not None:
-            parts = windows.affordable([metric for metric in readings if metric not in self._unasked], room)
+            parts = windows.choose_affordable([metric for metric in readings if metric not in self._unasked], room)
             calls = [self._unless_it_fails(at, part, self._window(session, at, size, part)) for part in parts]
         else:
             # The last second is over when Binance's own clock says so.
             over = [metric for metric, reading in readings.items() if (reading.provider_time or 0) >= at]
-            parts = [(metric,) for metric in seconds.affordable(over, self._interval, room)]
+            parts = [(metric,) for metric in seconds.choose_affordable(over, self._interval, room)]
             calls = [self._unless_it_fails(at, part, self._seconds(session, at, *part)) for part in parts]
         return {metric: volume for traded in await asyncio.gather(*calls) for metric, volume in traded.items()}
 
@@ -188,8 +196,8 @@ class Binance:
         while parts:
             part, calls = parts.pop(), calls + 1
             try:
-                body = await self._ask(session, "ticker", symbols=array(part), windowSize=size, type="MINI")
-                found += rows(body)
+                body = await self._ask(session, "ticker", symbols=format_array(part), windowSize=size, type="MINI")
+                found += parse_rows(body)
             except RequestRefused:
                 if calls >= MOST_HALVES:
                     raise
@@ -198,7 +206,7 @@ class Binance:
                     self._unasked.update(part.values())
                 else:
                     parts += _halves(part)
-        return windows.read(found, names, at, self._interval, self._rejects)
+        return windows.parse_windows(found, names, at, self._interval, self._rejects)
 
     async def _seconds(self, session: ClientSession, at: int, metric: Metric) -> Mapping[Metric, str]:
         times = {
@@ -207,40 +215,40 @@ class Binance:
             "limit": f"{self._interval}",
         }
         body = await self._ask(session, "klines", symbol=self._symbols[metric], interval="1s", **times)
-        volume = seconds.read(body, COLUMNS, at, self._interval, self._rejects)
+        volume = seconds.parse_seconds_volume(body, COLUMNS, at, self._interval, self._rejects)
         return {} if volume is None else {metric: volume}
 
     async def _unless_it_fails(
         self, at: int, metrics: Sequence[Metric], asking: Awaitable[Mapping[Metric, str]]
     ) -> Mapping[Metric, str]:
         try:
-            with told_apart(NAME):
+            with translate_errors(NAME):
                 # Whoever asks waits for no more than most of an interval, and the prices are worth more than these.
                 async with asyncio.timeout(min(windows.LATE, SHARE_OF_INTERVAL * self._interval)):
                     return await asking
         except SourceError as error:
             # The prices are here already; this costs only the interval volumes, and the next tick if we must wait.
             self._rejects[f"no interval volume ({type(error).__name__})"] += len(metrics)
-            if isinstance(error, Refused) and error.wait is not None:
+            if isinstance(error, SourceRefused) and error.wait is not None:
                 self._away = at + int(error.wait)
             return {}
 
     async def _ask(self, session: ClientSession, path: str, **query: str) -> Any:
-        with told_apart(NAME):
+        with translate_errors(NAME):
             async with session.get(f"{self._base}/api/v3/{path}", params=query) as response:
-                self._used = whole(response.headers.get("X-MBX-USED-WEIGHT-1M")) or 0
+                self._used = parse_whole(response.headers.get("X-MBX-USED-WEIGHT-1M")) or 0
                 is_error = response.status >= HTTPStatus.BAD_REQUEST
-                body = await (error_json if is_error else exact_json)(response)
-            if is_error or pick(body, "code") is not None:
+                body = await (read_error_json if is_error else read_exact_json)(response)
+            if is_error or pick_value(body, "code") is not None:
                 after = retry_after(response.headers)
                 asked = f"{path} of {query['symbol']}" if "symbol" in query else path
-                raise refusal(response.status, body, after, asked, said_at(response.headers))
+                raise make_refusal(response.status, body, after, asked, said_at(response.headers))
             return body
 
 
-def refusal(status: int, body: Any, after: int | None, asked: str, now: float = 0.0) -> Refused:
+def make_refusal(status: int, body: Any, after: int | None, asked: str, now: float = 0.0) -> SourceRefused:
     """Put an error into words; `now` is the provider's time, against which it says until when a ban lasts."""
-    code, said = pick(body, "code"), pick(body, "msg")
+    code, said = pick_value(body, "code"), pick_value(body, "msg")
     message = f"{NAME} said {status} to {asked}{f': {said} ({code})' if code else ''}"
     if code == INVALID_SYMBOL:
         return UnknownPair(message)
@@ -260,25 +268,25 @@ def banned_for(said: object, now: float) -> int | None:
     return bounded(at / MS - now if at >= MILLISECONDS else at - now)
 
 
-def markets(body: Any) -> Markets:
+def parse_markets(body: Any) -> BinanceMarkets:
     """Read `exchangeInfo`."""
     symbols: dict[Metric, str] = {}
     status: dict[Metric, str] = {}
-    for row in rows(body["symbols"]):
-        symbol = pick(row, "symbol")
-        metric = named(EXCHANGE, symbol) if isinstance(symbol, str) else None
+    for row in parse_rows(body["symbols"]):
+        symbol = pick_value(row, "symbol")
+        metric = name_metric(EXCHANGE, symbol) if isinstance(symbol, str) else None
         if metric is not None and isinstance(symbol, str):
             symbols[metric] = symbol
-            status[metric] = str(pick(row, "status"))
+            status[metric] = str(pick_value(row, "status"))
     limits = [
-        whole(pick(each, "limit"))
+        parse_whole(pick_value(each, "limit"))
         for each in body.get("rateLimits", ())
-        if pick(each, "rateLimitType") == "REQUEST_WEIGHT" and pick(each, "interval") == "MINUTE"
+        if pick_value(each, "rateLimitType") == "REQUEST_WEIGHT" and pick_value(each, "interval") == "MINUTE"
     ]
-    return Markets(symbols, status, next(filter(None, limits), LIMIT))
+    return BinanceMarkets(symbols, status, next(filter(None, limits), LIMIT))
 
 
-def read(
+def parse_tickers(
     body: object, names: Mapping[str, Metric], rejects: Counter[str], dead: set[Metric] | None = None
 ) -> dict[Metric, Reading]:
     """
@@ -287,15 +295,15 @@ def read(
     Changes are in percent already.
     """
     readings: dict[Metric, Reading] = {}
-    for metric, row in by_symbol(body, names, rejects):
-        last = price_of(metric, pick(row, "lastPrice"), rejects, dead)
+    for metric, row in match_symbols(body, names, rejects):
+        last = price_of(metric, pick_value(row, "lastPrice"), rejects, dead)
         if last is not None:
             readings[metric] = Reading(
                 last,
-                amount(pick(row, "volume"), "volume", rejects),
-                change(pick(row, "priceChangePercent"), "change_percentage", rejects),
-                change(pick(row, "priceChange"), "change_absolute", rejects),
-                provider_time=whole(pick(row, "closeTime"), MS),
+                parse_amount(pick_value(row, "volume"), "volume", rejects),
+                parse_change(pick_value(row, "priceChangePercent"), "change_percentage", rejects),
+                parse_change(pick_value(row, "priceChange"), "change_absolute", rejects),
+                provider_time=parse_whole(pick_value(row, "closeTime"), MS),
             )
     return readings
 
@@ -306,5 +314,5 @@ def _halves(names: Mapping[str, Metric]) -> list[dict[str, Metric]]:
     return [dict(listed[:middle]), dict(listed[middle:])]
 
 
-def array(names: Mapping[str, Metric]) -> str:
+def format_array(names: Mapping[str, Metric]) -> str:
     return json.dumps(list(names), ensure_ascii=False, separators=(",", ":"))

@@ -12,19 +12,19 @@ from http import HTTPStatus
 
 from aiohttp import ClientSession
 
-from worker.latest import DAY, MINUTE, PREFIX, PricedCoin, month_end
-from worker.sources.base import Refused, retry_after, told_apart
-from worker.sources.fields import pick, price, rows, whole
+from worker.latest import DAY, MINUTE, PREFIX, PricedCoin, find_month_end
+from worker.sources.base import SourceRefused, retry_after, translate_errors
+from worker.sources.fields import parse_price, parse_rows, parse_whole, pick_value
 from worker.sources.toplists import (
     KEY_SECONDS,
     KEY_STATUSES,
     LONGEST_WORDS,
-    Answer,
-    Endpoint,
-    Limited,
-    Meter,
-    Reply,
-    taken,
+    CallMeter,
+    HttpReply,
+    ListAnswer,
+    ListLimited,
+    ProviderEndpoint,
+    check_enough,
 )
 
 NAME = "coinmarketcap"
@@ -42,67 +42,67 @@ class CoinMarketCap:
     """Prices in USD, by CoinMarketCap's own ids."""
 
     name = NAME
-    keeps = 0
+    history_seconds = 0
 
     def __init__(self, session: ClientSession, base: str, api_key: str, size: int) -> None:
         headers = {"X-CMC_PRO_API_KEY": api_key, "Accept": "application/json"}
-        self._endpoint = Endpoint(NAME, session, base.rstrip("/") + PATH, headers)
+        self._endpoint = ProviderEndpoint(NAME, session, base.rstrip("/") + PATH, headers)
         self._size = size
 
-    async def ask(self, at: int, meter: Meter) -> Answer[PricedCoin]:
+    async def fetch_list(self, at: int, meter: CallMeter) -> ListAnswer[PricedCoin]:
         # `aux` keeps the tags out, which are nine tenths of the answer.
         query = {"start": "1", "limit": f"{self._size}", "convert": "USD", "sort": "volume_24h", "aux": "cmc_rank"}
-        with told_apart(NAME):
-            return read(await self._endpoint.get(query, meter), at, meter, self._size)
+        with translate_errors(NAME):
+            return parse_listings(await self._endpoint.get(query, meter), at, meter, self._size)
 
 
-def read(heard: Reply, at: int, meter: Meter, size: int) -> Answer[PricedCoin]:
+def parse_listings(heard: HttpReply, at: int, meter: CallMeter, size: int) -> ListAnswer[PricedCoin]:
     """Read an answer to a question for so many rows; raises `SourceError`, and what `told_apart` knows."""
     body = heard.body
-    meter.charged = whole(pick(body, "status", "credit_count"))
-    if heard.status >= HTTPStatus.BAD_REQUEST or pick(body, "status", "error_code") not in ("0", None):
-        raise refusal(heard, at)
-    listed = rows(body["data"])
+    meter.charged = parse_whole(pick_value(body, "status", "credit_count"))
+    if heard.status >= HTTPStatus.BAD_REQUEST or pick_value(body, "status", "error_code") not in ("0", None):
+        raise make_refusal(heard, at)
+    listed = parse_rows(body["data"])
     left_out: Counter[str] = Counter()
-    coins = _coins(listed, left_out)
-    total = whole(pick(body, "status", "total_count"))
+    coins = _parse_coins(listed, left_out)
+    total = parse_whole(pick_value(body, "status", "total_count"))
     expected = size if total is None else min(size, total)
-    made = moment(pick(body, "status", "timestamp"))
-    return Answer(taken(NAME, coins, len(listed), expected, left_out), made, left_out)
+    made = parse_time(pick_value(body, "status", "timestamp"))
+    return ListAnswer(check_enough(NAME, coins, len(listed), expected, left_out), made, left_out)
 
 
-def refusal(heard: Reply, at: int) -> Refused:
+def make_refusal(heard: HttpReply, at: int) -> SourceRefused:
     """Put an error into words, with how long to stay away."""
-    said, code = pick(heard.body, "status", "error_message"), pick(heard.body, "status", "error_code")
+    said, code = pick_value(heard.body, "status", "error_message"), pick_value(heard.body, "status", "error_code")
     after = retry_after(heard.headers)
     words = " ".join(str(word) for word in (NAME, "said", heard.status, code) if word is not None)
     what = f"{words}: {str(said)[:LONGEST_WORDS]}" if said else words
     if code == PER_MONTH:
-        return Limited(what, month_end(at) - at)
+        return ListLimited(what, find_month_end(at) - at)
     if code == PER_DAY:
-        return Limited(what, DAY - at % DAY)
+        return ListLimited(what, DAY - at % DAY)
     if code in (PER_MINUTE, PER_ADDRESS) or heard.status == HTTPStatus.TOO_MANY_REQUESTS:
-        return Limited(what, max(MINUTE, after or 0))
+        return ListLimited(what, max(MINUTE, after or 0))
     if code in KEY_CODES or heard.status in KEY_STATUSES:
-        return Refused(f"{what}; see {PREFIX}COINMARKETCAP_API_KEY", KEY_SECONDS)
-    return Refused(what, after)
+        return SourceRefused(f"{what}; see {PREFIX}COINMARKETCAP_API_KEY", KEY_SECONDS)
+    return SourceRefused(what, after)
 
 
-def _coins(listed: Sequence[object], left_out: Counter[str]) -> list[PricedCoin]:
+def _parse_coins(listed: Sequence[object], left_out: Counter[str]) -> list[PricedCoin]:
     coins = []
     for row in listed:
-        coin_id = whole(pick(row, "id"))
-        usd = pick(row, "quote", "USD")
-        number = price(pick(usd, "price"), left_out)
+        coin_id = parse_whole(pick_value(row, "id"))
+        usd = pick_value(row, "quote", "USD")
+        number = parse_price(pick_value(usd, "price"), left_out)
         if coin_id is None or not 0 < coin_id < LARGEST_ID:
             left_out["unreadable id"] += 1
         elif number is not None:
-            coins.append(PricedCoin(coin_id, number, moment(pick(usd, "last_updated"))))
+            coins.append(PricedCoin(coin_id, number, parse_time(pick_value(usd, "last_updated"))))
     return coins
 
 
-def moment(written: object) -> int | None:
-    """Give the unix seconds of `2021-04-20T23:29:02.000Z`; `None` of what is no time."""
+def parse_time(written: object) -> int | None:
+    """Return the unix seconds of `2021-04-20T23:29:02.000Z`; `None` of what is no time."""
     if not isinstance(written, str):
         return None
     try:

@@ -14,20 +14,20 @@ from typing import Any
 
 from aiohttp import ClientSession
 
-from worker.latest import DAY, HOUR, MINUTE, PREFIX, RankedCoin, month_end
-from worker.sources.base import Refused, retry_after, told_apart
-from worker.sources.fields import amount, pick, rows, whole
+from worker.latest import DAY, HOUR, MINUTE, PREFIX, RankedCoin, find_month_end
+from worker.sources.base import SourceRefused, retry_after, translate_errors
+from worker.sources.fields import parse_amount, parse_rows, parse_whole, pick_value
 from worker.sources.toplists import (
     KEY_SECONDS,
     KEY_STATUSES,
     LONGEST_WORDS,
-    Answer,
-    Endpoint,
-    Limited,
-    Meter,
-    Reply,
-    named,
-    taken,
+    CallMeter,
+    HttpReply,
+    ListAnswer,
+    ListLimited,
+    ProviderEndpoint,
+    check_enough,
+    parse_name,
 )
 
 NAME = "cryptocompare"
@@ -50,25 +50,25 @@ class CryptoCompare:
     """Coins by 24 h volume, with CoinMarketCap's ids."""
 
     name = NAME
-    keeps = 0
+    history_seconds = 0
 
     def __init__(self, session: ClientSession, base: str, api_key: str, size: int, pause: float = PAUSE) -> None:
         headers = {"Authorization": f"Apikey {api_key}", "Accept": "application/json"}
-        self._endpoint = Endpoint(NAME, session, base.rstrip("/") + PATH, headers)
+        self._endpoint = ProviderEndpoint(NAME, session, base.rstrip("/") + PATH, headers)
         self._size = size
         self._pause = pause
 
-    async def ask(self, at: int, meter: Meter) -> Answer[RankedCoin]:
-        found = Found(self._size)
-        for page in range(1, pages(self._size) + 1):
+    async def fetch_list(self, at: int, meter: CallMeter) -> ListAnswer[RankedCoin]:
+        found = RankedPages(self._size)
+        for page in range(1, count_pages(self._size) + 1):
             if page > 1:
                 await asyncio.sleep(self._pause)
                 meter.charged = meter.calls + 1  # also where no answer comes
             if found.add(await self._page(page, at, meter)):
                 break
-        return found.answer()
+        return found.finish()
 
-    async def _page(self, page: int, at: int, meter: Meter) -> Any:
+    async def _page(self, page: int, at: int, meter: CallMeter) -> Any:
         query = {
             "page": f"{page}",
             "page_size": f"{max(FEWEST_ROWS, min(PAGE_ROWS, self._size))}",
@@ -77,41 +77,41 @@ class CryptoCompare:
             "groups": "ID,BASIC,PRICE,VOLUME",
             "toplist_quote_asset": "USD",
         }
-        with told_apart(NAME):
-            return read(await self._endpoint.get(query, meter), at, meter)
+        with translate_errors(NAME):
+            return parse_page(await self._endpoint.get(query, meter), at, meter)
 
 
-def pages(size: int) -> int:
-    """Give how many pages, each of them a call, a list of so many coins has."""
+def count_pages(size: int) -> int:
+    """Return how many pages, each of them a call, a list of so many coins has."""
     return -(-size // PAGE_ROWS)
 
 
-def read(heard: Reply, at: int, meter: Meter) -> Any:
-    """Give the data of an answer; raises `SourceError`, and what `told_apart` knows."""
+def parse_page(heard: HttpReply, at: int, meter: CallMeter) -> Any:
+    """Return the data of an answer; raises `SourceError`, and what `told_apart` knows."""
     meter.charged = meter.calls
-    left = dict(windows(heard.headers.get("X-RateLimit-Remaining-All", "")))
+    left = dict(parse_windows(heard.headers.get("X-RateLimit-Remaining-All", "")))
     meter.remaining = next((calls for window, calls in left.items() if window >= MONTH), meter.remaining)
     # The older API's errors are of another shape, and come with 200; behind one name both may answer.
-    error = pick(heard.body, "Err") or (heard.body if pick(heard.body, "Response") == "Error" else None)
+    error = pick_value(heard.body, "Err") or (heard.body if pick_value(heard.body, "Response") == "Error" else None)
     if heard.status >= HTTPStatus.BAD_REQUEST or error:
-        raise refusal(heard, error, at)
+        raise make_refusal(heard, error, at)
     return heard.body["Data"]
 
 
-def refusal(heard: Reply, error: object, at: int) -> Refused:
+def make_refusal(heard: HttpReply, error: object, at: int) -> SourceRefused:
     """Put an error into words, with how long to stay away."""
-    kind = pick(error, "type") or pick(error, "Type")
-    said = str(pick(error, "message") or pick(error, "Message") or "")[:LONGEST_WORDS]
+    kind = pick_value(error, "type") or pick_value(error, "Type")
+    said = str(pick_value(error, "message") or pick_value(error, "Message") or "")[:LONGEST_WORDS]
     what = f"{NAME} said {heard.status}{f': {said}' if said else ''}"
-    seconds = wait(heard.headers, error, at)
+    seconds = compute_wait(heard.headers, error, at)
     if heard.status == HTTPStatus.TOO_MANY_REQUESTS or kind == OVER_LIMIT:
-        return Limited(what, max(MINUTE, seconds or 0))
+        return ListLimited(what, max(MINUTE, seconds or 0))
     if heard.status in KEY_STATUSES or "api key" in said.lower():
-        return Refused(f"{what}; see {PREFIX}CRYPTOCOMPARE_API_KEY", KEY_SECONDS)
-    return Refused(what, seconds)
+        return SourceRefused(f"{what}; see {PREFIX}CRYPTOCOMPARE_API_KEY", KEY_SECONDS)
+    return SourceRefused(what, seconds)
 
 
-class Found:
+class RankedPages:
     """What the pages say, put together."""
 
     def __init__(self, size: int) -> None:
@@ -123,27 +123,27 @@ class Found:
         self._total: int | None = None
 
     def add(self, data: Any) -> bool:
-        """Take in a page, and tell whether it was the last one."""
-        with told_apart(NAME):
-            listed = rows(data["LIST"])
-            self._total = whole(pick(data, "STATS", "TOTAL_ASSETS"))
+        """Take in a page, and return whether it was the last one."""
+        with translate_errors(NAME):
+            listed = parse_rows(data["LIST"])
+            self._total = parse_whole(pick_value(data, "STATS", "TOTAL_ASSETS"))
             for row in listed:
-                self._take(row)
+                self._add_row(row)
         self._received += len(listed)
-        return not listed or self._received >= self._expected
+        return not listed or self._received >= self._count_expected
 
-    def answer(self) -> Answer[RankedCoin]:
-        expected = self._expected
-        coins = taken(NAME, self._coins, self._received, max(0, expected - self._others), self._left_out)
-        return Answer(coins[: self._size], self._newest or None, self._left_out)
+    def finish(self) -> ListAnswer[RankedCoin]:
+        expected = self._count_expected
+        coins = check_enough(NAME, self._coins, self._received, max(0, expected - self._others), self._left_out)
+        return ListAnswer(coins[: self._size], self._newest or None, self._left_out)
 
     @property
-    def _expected(self) -> int:
+    def _count_expected(self) -> int:
         return self._size if self._total is None else min(self._size, self._total)
 
-    def _take(self, row: object) -> None:
-        asset, symbol = pick(row, "ID"), named(pick(row, "SYMBOL"))
-        if pick(row, "ASSET_TYPE") in NOT_COINS:
+    def _add_row(self, row: object) -> None:
+        asset, symbol = pick_value(row, "ID"), parse_name(pick_value(row, "SYMBOL"))
+        if pick_value(row, "ASSET_TYPE") in NOT_COINS:
             self._others += 1
             self._left_out["not a cryptocurrency"] += 1
         elif symbol is None:
@@ -152,47 +152,47 @@ class Found:
             # Between two calls an asset may slide onto the next page.
             self._left_out["twice in the list"] += 1
         else:
-            volume = amount(pick(row, SORT), "volume", self._left_out)
+            volume = parse_amount(pick_value(row, SORT), "volume", self._left_out)
             if volume is not None:
                 self._seen.add(str(asset))
-                self._newest = max(self._newest, whole(pick(row, "PRICE_USD_LAST_UPDATE_TS")) or 0)
-                name = named(pick(row, "NAME")) or symbol
-                self._coins.append(RankedCoin(cmc_id(row), symbol, name, volume))
+                self._newest = max(self._newest, parse_whole(pick_value(row, "PRICE_USD_LAST_UPDATE_TS")) or 0)
+                name = parse_name(pick_value(row, "NAME")) or symbol
+                self._coins.append(RankedCoin(parse_cmc_id(row), symbol, name, volume))
 
 
-def cmc_id(row: object) -> int | None:
-    """Give the CoinMarketCap id of an asset, which may be a text or a number, and may not be there."""
-    others = pick(row, "ASSET_ALTERNATIVE_IDS")
+def parse_cmc_id(row: object) -> int | None:
+    """Return the CoinMarketCap id of an asset, which may be a text or a number, and may not be there."""
+    others = pick_value(row, "ASSET_ALTERNATIVE_IDS")
     for other in others if isinstance(others, list) else ():
-        if pick(other, "NAME") == "CMC":
-            found = whole(pick(other, "ID"))
+        if pick_value(other, "NAME") == "CMC":
+            found = parse_whole(pick_value(other, "ID"))
             if found is not None and 0 < found < LARGEST_ID:
                 return found
     return None
 
 
-def windows(header: str) -> Iterator[tuple[int, int]]:
-    """Give each window of a header, in seconds, with its number: `7, 1;window=1, 7;window=2592000`."""
+def parse_windows(header: str) -> Iterator[tuple[int, int]]:
+    """Return each window of a header, in seconds, with its number: `7, 1;window=1, 7;window=2592000`."""
     for each in header.split(","):
         number, _, window = each.partition(";window=")
-        seconds, count = whole(window.strip()), whole(number.strip())
+        seconds, count = parse_whole(window.strip()), parse_whole(number.strip())
         if seconds is not None and count is not None:
             yield seconds, count
 
 
-def wait(headers: Mapping[str, str], error: object, at: int) -> int | None:
-    """Give how many seconds it takes until every limit that was reached begins anew; `None` where none was."""
-    resets = dict(windows(headers.get("X-RateLimit-Reset-All", "")))
-    left = windows(headers.get("X-RateLimit-Remaining-All", ""))
-    waits = [resets.get(window) or _rest_of(window, at) for window, calls in left if calls == 0]
-    made, most = pick(error, "RateLimit", "calls_made"), pick(error, "RateLimit", "max_calls")
+def compute_wait(headers: Mapping[str, str], error: object, at: int) -> int | None:
+    """Return how many seconds it takes until every limit that was reached begins anew; `None` where none was."""
+    resets = dict(parse_windows(headers.get("X-RateLimit-Reset-All", "")))
+    left = parse_windows(headers.get("X-RateLimit-Remaining-All", ""))
+    waits = [resets.get(window) or _count_seconds_left(window, at) for window, calls in left if calls == 0]
+    made, most = pick_value(error, "RateLimit", "calls_made"), pick_value(error, "RateLimit", "max_calls")
     for name, window in {"minute": MINUTE, "hour": HOUR, "day": DAY, "month": MONTH}.items():
-        used, allowed = whole(pick(made, name)), whole(pick(most, name))
+        used, allowed = parse_whole(pick_value(made, name)), parse_whole(pick_value(most, name))
         if used is not None and allowed is not None and used >= allowed:
-            waits.append(_rest_of(window, at))
+            waits.append(_count_seconds_left(window, at))
     after = retry_after(headers)
     return max([*waits, *([] if after is None else [after])], default=None)
 
 
-def _rest_of(window: int, at: int) -> int:
-    return month_end(at) - at if window >= MONTH else max(1, window) - at % max(1, window)
+def _count_seconds_left(window: int, at: int) -> int:
+    return find_month_end(at) - at if window >= MONTH else max(1, window) - at % max(1, window)

@@ -14,13 +14,21 @@ from typing import Any
 from aiohttp import ClientSession
 
 from worker.latest import HOUR, MINUTE, Candle, Metric, Reading, decimals
-from worker.sources.base import Refused, error_json, exact_json, number, retry_after, told_apart, wanted
-from worker.sources.fields import amount, change, is_less, is_zero, pick, price_of, rows
-from worker.sources.minutes import Columns, finished
-from worker.sources.pairs import UnknownPair, missing, named, nearest, pair_of
+from worker.sources.base import (
+    SourceRefused,
+    make_wish_filter,
+    parse_number,
+    read_error_json,
+    read_exact_json,
+    retry_after,
+    translate_errors,
+)
+from worker.sources.fields import is_less, is_zero, parse_amount, parse_change, parse_rows, pick_value, price_of
+from worker.sources.minutes import CandleColumns, parse_finished
+from worker.sources.pairs import UnknownPair, find_missing, find_pair, name_metric, suggest_nearest
 
 NAME = "cryptowatch"
-COLUMNS = Columns(time=0, open=1, high=2, low=3, close=4, volume=5, start=lambda closes: closes - MINUTE)
+COLUMNS = CandleColumns(time=0, open=1, high=2, low=3, close=4, volume=5, start=lambda closes: closes - MINUTE)
 
 MOST_PAGES = 100
 """All 14,462 markets came on one page; a list that does not end must."""
@@ -30,7 +38,7 @@ RENEWED = float(HOUR)
 request" and "the top of the hour"; asking once an hour is right by either."""
 
 
-class Cryptowatch:
+class CryptowatchSource:
     """`KRAKEN:BTCUSD` from `kraken:btcusd`, any exchange that is listed. There is no `interval_volume`."""
 
     name = NAME
@@ -70,17 +78,17 @@ class Cryptowatch:
     async def open(self, session: ClientSession) -> Mapping[Metric, str]:
         # The summaries, although `/markets` costs a fifth: a server that answers alike surely has these.
         summaries = await self._summaries(session)
-        with told_apart(NAME):
-            known = markets(summaries)
-        tests = {exchange: wanted(self._wishes, exchange) for exchange in known}
+        with translate_errors(NAME):
+            known = parse_markets(summaries)
+        tests = {exchange: make_wish_filter(self._wishes, exchange) for exchange in known}
         self._names = {
             key: metric
             for exchange, keys in known.items()
             for metric, key in keys.items()
-            if tests[exchange](pair_of(metric))
+            if tests[exchange](find_pair(metric))
         }
         self._paths = {metric: key.replace(":", "/").lower() for key, metric in self._names.items()}
-        return _missing(self._wishes, known)
+        return _find_missing(self._wishes, known)
 
     async def fetch(
         self,
@@ -92,11 +100,11 @@ class Cryptowatch:
         if self._is_spent:
             # Said once: whoever comes back after the wait may try, and the answer tells how it stands.
             self._is_spent = False
-            raise self._spent()
+            raise self._make_allowance_refusal()
         summaries = await self._summaries(session)
-        with told_apart(NAME):
+        with translate_errors(NAME):
             dead: set[Metric] = set()
-            readings = read(summaries, self._names, self._rejects, dead)
+            readings = parse_summaries(summaries, self._names, self._rejects, dead)
         self._dead = dead
         return readings
 
@@ -113,25 +121,25 @@ class Cryptowatch:
             raise UnknownPair(f"{NAME} does not give {metric}")
         path = f"markets/{self._paths[metric]}/ohlc"
         candles: list[object] = []
-        with told_apart(NAME):
+        with translate_errors(NAME):
             for first in range(start, end, OHLC_ROWS * length):
                 if self._is_spent:
-                    raise self._spent()
+                    raise self._make_allowance_refusal()
                 # Both bounds are inclusive, and speak of when a candle closes.
                 last = min(first + OHLC_ROWS * length, end)
                 body = await self._ask(session, path, periods=f"{length}", after=f"{first + length}", before=f"{last}")
                 # An empty list of this server is `null`.
-                candles += rows(body["result"][f"{length}"] or [])
+                candles += parse_rows(body["result"][f"{length}"] or [])
             columns = COLUMNS._replace(start=lambda closes: closes - length, length=length)
-            return finished(candles, columns, start, end, self._rejects)
+            return parse_finished(candles, columns, start, end, self._rejects)
 
     async def _summaries(self, session: ClientSession) -> dict[str, object]:
-        """Give all pages as one."""
-        with told_apart(NAME):
+        """Return all pages as one."""
+        with translate_errors(NAME):
             body = await self._ask(session, "markets/summaries")
             summaries = dict(body["result"])
             for _ in range(MOST_PAGES - 1):
-                if pick(body, "cursor", "hasMore") is not True:
+                if pick_value(body, "cursor", "hasMore") is not True:
                     return summaries
                 body = await self._ask(session, "markets/summaries", cursor=body["cursor"]["last"])
                 summaries |= body["result"]
@@ -140,49 +148,49 @@ class Cryptowatch:
     async def _ask(self, session: ClientSession, path: str, **query: str) -> Any:
         async with session.get(f"{self._base}/{path}", params=query, headers=self._headers) as response:
             is_error = response.status >= HTTPStatus.BAD_REQUEST
-            body = await (error_json if is_error else exact_json)(response)
+            body = await (read_error_json if is_error else read_exact_json)(response)
             after = retry_after(response.headers)
-        self._is_spent = is_spent(pick(body, "allowance"))
-        said = pick(body, "error")
+        self._is_spent = is_allowance_spent(pick_value(body, "allowance"))
+        said = pick_value(body, "error")
         if is_error or said is not None:
-            raise refusal(response.status, said, after, path)
+            raise make_refusal(response.status, said, after, path)
         return body
 
-    def _spent(self) -> Refused:
-        return Refused(f"{NAME}'s allowance does not pay for another call", RENEWED)
+    def _make_allowance_refusal(self) -> SourceRefused:
+        return SourceRefused(f"{NAME}'s allowance does not pay for another call", RENEWED)
 
 
-def refusal(status: int, said: object, after: int | None, path: str) -> Refused:
+def make_refusal(status: int, said: object, after: int | None, path: str) -> SourceRefused:
     """Put an error into words."""
     message = f"{NAME} said {status} to {path}{f': {said}' if said else ''}"
     if status == HTTPStatus.NOT_FOUND:
         return UnknownPair(message)
     if after is None and (status == HTTPStatus.TOO_MANY_REQUESTS or said == "Out of allowance"):
-        return Refused(message, RENEWED)
-    return Refused(message, after)
+        return SourceRefused(message, RENEWED)
+    return SourceRefused(message, after)
 
 
-def is_spent(allowance: object) -> bool:
-    """Tell whether another call of the same cost would take the allowance below zero. Paid ones do not end."""
-    cost, remaining = number(pick(allowance, "cost")), number(pick(allowance, "remaining"))
-    paid = number(pick(allowance, "remainingPaid"))
+def is_allowance_spent(allowance: object) -> bool:
+    """Return whether another call of the same cost would take the allowance below zero. Paid ones do not end."""
+    cost, remaining = parse_number(pick_value(allowance, "cost")), parse_number(pick_value(allowance, "remaining"))
+    paid = parse_number(pick_value(allowance, "remainingPaid"))
     if cost is None or remaining is None or (paid is not None and not is_zero(paid)):
         return False
     return is_less(remaining, cost)
 
 
-def markets(summaries: Mapping[str, object]) -> dict[str, dict[Metric, str]]:
+def parse_markets(summaries: Mapping[str, object]) -> dict[str, dict[Metric, str]]:
     """Give, by exchange, every metric and its name in the summaries: `kraken:btcusd`."""
     known: dict[str, dict[Metric, str]] = defaultdict(dict)
     for key in summaries:
         exchange, _, pair = key.partition(":")
-        metric = named(exchange, pair)
+        metric = name_metric(exchange, pair)
         if metric is not None:
             known[exchange.upper()].setdefault(metric, key)
     return known
 
 
-def read(
+def parse_summaries(
     summaries: Mapping[str, object],
     names: Mapping[str, Metric],
     rejects: Counter[str],
@@ -195,33 +203,33 @@ def read(
             rejects["not in the answer"] += 1
             continue
         row = summaries[key]
-        last = price_of(metric, pick(row, "price", "last"), rejects, dead)
+        last = price_of(metric, pick_value(row, "price", "last"), rejects, dead)
         if last is not None:
-            fraction = change(pick(row, "price", "change", "percentage"), "change_percentage", rejects)
-            absolute = change(pick(row, "price", "change", "absolute"), "change_absolute", rejects)
-            readings[metric] = Reading(last, _volume(row, rejects), percent(fraction), absolute)
+            fraction = parse_change(pick_value(row, "price", "change", "percentage"), "change_percentage", rejects)
+            absolute = parse_change(pick_value(row, "price", "change", "absolute"), "change_absolute", rejects)
+            readings[metric] = Reading(last, _volume(row, rejects), to_percent(fraction), absolute)
     return readings
 
 
-def percent(fraction: str | None) -> str | None:
+def to_percent(fraction: str | None) -> str | None:
     """Make percent of a fraction by moving the point; `None` where that takes more digits than are kept."""
-    return None if fraction is None else number(decimals.shift(fraction, 2))
+    return None if fraction is None else parse_number(decimals.shift_point(fraction, 2))
 
 
 def _volume(row: object, rejects: Counter[str]) -> str | None:
     # Of inverse futures `volume` counts contracts; `volumeBase` is in the base currency everywhere, where it is given.
-    base = pick(row, "volumeBase")
-    return amount(pick(row, "volume") if base is None else base, "volume", rejects)
+    base = pick_value(row, "volumeBase")
+    return parse_amount(pick_value(row, "volume") if base is None else base, "volume", rejects)
 
 
-def _missing(wishes: Sequence[str], known: Mapping[str, Mapping[Metric, str]]) -> dict[Metric, str]:
-    """Give the wishes that no market fulfils; any exchange's may be meant for us."""
+def _find_missing(wishes: Sequence[str], known: Mapping[str, Mapping[Metric, str]]) -> dict[Metric, str]:
+    """Return the wishes that no market fulfils; any exchange's may be meant for us."""
     found: dict[Metric, str] = {}
     for exchange in dict.fromkeys(wish.partition(":")[0] for wish in wishes if wish != "*"):
-        pairs = [pair_of(metric) for metric in known.get(exchange, ())]
+        pairs = [find_pair(metric) for metric in known.get(exchange, ())]
         if pairs:
-            found |= missing(NAME, wishes, exchange, pairs)
+            found |= find_missing(NAME, wishes, exchange, pairs)
         else:
-            reason = f"{NAME} has no exchange {exchange}{nearest(exchange, known)}"
+            reason = f"{NAME} has no exchange {exchange}{suggest_nearest(exchange, known)}"
             found |= {Metric(wish): reason for wish in wishes if wish.partition(":")[0] == exchange}
     return found

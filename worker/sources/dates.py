@@ -12,7 +12,7 @@ Hear = Callable[[str, str | None, str | None], None]
 """Takes a host, the `Date` of its answer and, where a cache had that, its `Age`."""
 
 
-def listening(hear: Hear) -> TraceConfig:
+def make_date_trace(hear: Hear) -> TraceConfig:
     """Return what tells of every answer of a session, the good ones and the others."""
 
     async def heard(_session: ClientSession, _context: SimpleNamespace, params: TraceRequestEndParams) -> None:
@@ -24,7 +24,7 @@ def listening(hear: Hear) -> TraceConfig:
     return trace
 
 
-def asks(session: ClientSession, address: str) -> Ask:
+def make_asker(session: ClientSession, address: str) -> Ask:
     """Return what asks an address for its time: any answer has one, and a HEAD costs nobody anything."""
     return partial(_ask, session, address)
 

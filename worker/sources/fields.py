@@ -4,14 +4,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from worker.latest import Metric, decimals
-from worker.sources.base import number
+from worker.sources.base import parse_number
 
 LONGEST_WHOLE = 16
 """Digits of a time in microseconds; nothing that is counted here is longer."""
 
 
-def pick(row: object, *path: str | int) -> object:
-    """Give what lies at `path` of objects and arrays, or `None` where the row has no such place."""
+def pick_value(row: object, *path: str | int) -> object:
+    """Return what lies at `path` of objects and arrays, or `None` where the row has no such place."""
     for step in path:
         if isinstance(row, dict):
             row = row.get(step)
@@ -22,18 +22,18 @@ def pick(row: object, *path: str | int) -> object:
     return row
 
 
-def rows(value: object) -> list[object]:
-    """Give the rows of an answer; raises `TypeError` where it is no array."""
+def parse_rows(value: object) -> list[object]:
+    """Return the rows of an answer; raises `TypeError` where it is no array."""
     if not isinstance(value, list):
         raise TypeError(f"an array was expected, not {str(value)[:100]!r}")
     return value
 
 
-def by_symbol(body: object, names: Mapping[str, Metric], rejects: Counter[str]) -> Iterator[tuple[Metric, object]]:
-    """Give the rows of the symbols in `names`, each once, and count those that never came."""
+def match_symbols(body: object, names: Mapping[str, Metric], rejects: Counter[str]) -> Iterator[tuple[Metric, object]]:
+    """Return the rows of the symbols in `names`, each once, and count those that never came."""
     absent = dict(names)
-    for row in rows(body):
-        symbol = pick(row, "symbol")
+    for row in parse_rows(body):
+        symbol = pick_value(row, "symbol")
         metric = absent.pop(symbol, None) if isinstance(symbol, str) else None
         if metric is not None:
             yield metric, row
@@ -41,9 +41,9 @@ def by_symbol(body: object, names: Mapping[str, Metric], rejects: Counter[str]) 
         rejects["not in the answer"] += len(absent)
 
 
-def price(value: object, rejects: Counter[str]) -> str | None:
-    """Give a price; without one there is no reading. Providers write 0 where a market is dead."""
-    text = amount(value, "price", rejects)
+def parse_price(value: object, rejects: Counter[str]) -> str | None:
+    """Return a price; without one there is no reading. Providers write 0 where a market is dead."""
+    text = parse_amount(value, "price", rejects)
     if text is not None and is_zero(text):
         rejects["dead market"] += 1
         return None
@@ -52,40 +52,40 @@ def price(value: object, rejects: Counter[str]) -> str | None:
 
 def price_of(metric: Metric, value: object, rejects: Counter[str], dead: set[Metric] | None) -> str | None:
     """Return the price of a market as `price` does; one whose price is 0 is added to `dead`."""
-    text = price(value, rejects)
-    written = number(value) if text is None and dead is not None else None
+    text = parse_price(value, rejects)
+    written = parse_number(value) if text is None and dead is not None else None
     if dead is not None and written is not None and is_zero(written):
         dead.add(metric)
     return text
 
 
-def amount(value: object, what: str, rejects: Counter[str]) -> str | None:
-    """Give a number that cannot be below zero."""
-    text = change(value, what, rejects)
-    if text is not None and decimals.parse(text)[0] < 0:
+def parse_amount(value: object, what: str, rejects: Counter[str]) -> str | None:
+    """Return a number that cannot be below zero."""
+    text = parse_change(value, what, rejects)
+    if text is not None and decimals.parse_decimal(text)[0] < 0:
         rejects[f"negative {what}"] += 1
         return None
     return text
 
 
-def change(value: object, what: str, rejects: Counter[str]) -> str | None:
-    """Give a number of either sign."""
-    text = number(value)
+def parse_change(value: object, what: str, rejects: Counter[str]) -> str | None:
+    """Return a number of either sign."""
+    text = parse_number(value)
     if text is None:
         rejects[f"{'missing' if value is None else 'unreadable'} {what}"] += 1
     return text
 
 
 def is_zero(text: str) -> bool:
-    return decimals.parse(text)[0] == 0
+    return decimals.parse_decimal(text)[0] == 0
 
 
 def is_less(text: str, than: str) -> bool:
-    return decimals.difference(decimals.parse(text), decimals.parse(than))[0] < 0
+    return decimals.subtract(decimals.parse_decimal(text), decimals.parse_decimal(than))[0] < 0
 
 
-def whole(value: object, by: int = 1) -> int | None:
-    """Give a whole number, a time or a weight, divided `by` and rounded down; `None` of anything else."""
+def parse_whole(value: object, by: int = 1) -> int | None:
+    """Return a whole number, a time or a weight, divided `by` and rounded down; `None` of anything else."""
     if not isinstance(value, str) or not (value.isascii() and value.isdecimal()) or len(value) > LONGEST_WHOLE:
         return None
     return int(value) // by

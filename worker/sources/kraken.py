@@ -14,16 +14,23 @@ from typing import Any, NamedTuple
 from aiohttp import ClientSession
 
 from worker.latest import HOUR, MINUTE, Candle, Metric, Reading
-from worker.sources.base import Refused, RequestRefused, exact_json, retry_after, told_apart, wanted
-from worker.sources.fields import amount, pick, price_of, rows, whole
-from worker.sources.minutes import Columns, finished
-from worker.sources.pairs import UnknownPair, missing, named, pair_of
-from worker.sources.since_midnight import Counters
+from worker.sources.base import (
+    RequestRefused,
+    SourceRefused,
+    make_wish_filter,
+    read_exact_json,
+    retry_after,
+    translate_errors,
+)
+from worker.sources.fields import parse_amount, parse_rows, parse_whole, pick_value, price_of
+from worker.sources.minutes import CandleColumns, parse_finished
+from worker.sources.pairs import UnknownPair, find_missing, find_pair, name_metric
+from worker.sources.since_midnight import DailyCounters
 
 NAME, EXCHANGE = "kraken", "KRAKEN"
 OURS = {"XBT": "BTC", "XDG": "DOGE"}
 """Kraken's own names of coins, and everybody else's."""
-COLUMNS = Columns(time=0, open=1, high=2, low=3, close=4, volume=6, start=int)
+COLUMNS = CandleColumns(time=0, open=1, high=2, low=3, close=4, volume=6, start=int)
 
 FEW = 100
 """Up to so many pairs are asked for by name; the whole list is 430 KB."""
@@ -35,7 +42,7 @@ OF_THE_QUESTION = ("EQuery:", "EGeneral:Invalid arguments")
 TOO_OFTEN = ("Rate limit", "Too many", "Throttled")
 
 
-class Market(NamedTuple):
+class KrakenMarket(NamedTuple):
     """One pair as Kraken knows it."""
 
     key: str
@@ -44,7 +51,7 @@ class Market(NamedTuple):
     """How answers may name it, too."""
 
 
-class Ticker(NamedTuple):
+class KrakenTicker(NamedTuple):
     """What the Ticker says of one pair."""
 
     price: str
@@ -53,7 +60,7 @@ class Ticker(NamedTuple):
     """Traded since midnight UTC, in the base currency."""
 
 
-class Kraken:
+class KrakenSource:
     """`KRAKEN:BTCUSD` and all other spot pairs; `interval_volume` from the since-midnight counter."""
 
     name = NAME
@@ -65,11 +72,11 @@ class Kraken:
     def __init__(self, base: str, wishes: Sequence[str], interval: int) -> None:
         self._base = base.rstrip("/")
         self._wishes = wishes
-        self._markets: dict[Metric, Market] = {}
+        self._markets: dict[Metric, KrakenMarket] = {}
         self._names: dict[str, Metric] = {}
         self._by_name = True
         self._wait = FIRST_WAIT
-        self._counters = Counters(interval)
+        self._counters = DailyCounters(interval)
         self._rejects: Counter[str] = Counter()
         self._dead: set[Metric] = set()
 
@@ -87,28 +94,30 @@ class Kraken:
 
     async def open(self, session: ClientSession) -> Mapping[Metric, str]:
         pairs, _ = await self._ask(session, "AssetPairs")
-        with told_apart(NAME):
-            known = markets(pairs)
-        is_wanted = wanted(self._wishes, EXCHANGE)
-        self._markets = {metric: market for metric, market in known.items() if is_wanted(pair_of(metric))}
-        self._names = spellings(self._markets)
+        with translate_errors(NAME):
+            known = parse_markets(pairs)
+        is_wanted = make_wish_filter(self._wishes, EXCHANGE)
+        self._markets = {metric: market for metric, market in known.items() if is_wanted(find_pair(metric))}
+        self._names = list_spellings(self._markets)
         self._by_name = len(self._markets) <= FEW
-        absent = missing(NAME, self._wishes, EXCHANGE, [pair_of(metric) for metric in known])
-        everything = spellings(known)
-        meant = {metric: everything[pair_of(metric)] for metric in absent if pair_of(metric) in everything}
-        return absent | {metric: f"{NAME}'s {pair_of(metric)} is called {ours} here" for metric, ours in meant.items()}
+        absent = find_missing(NAME, self._wishes, EXCHANGE, [find_pair(metric) for metric in known])
+        everything = list_spellings(known)
+        meant = {metric: everything[find_pair(metric)] for metric in absent if find_pair(metric) in everything}
+        return absent | {
+            metric: f"{NAME}'s {find_pair(metric)} is called {ours} here" for metric, ours in meant.items()
+        }
 
     async def fetch(self, session: ClientSession, at: int) -> Mapping[Metric, Reading]:
         if not self._markets:
             return {}
         body, last_modified = await self._tickers(session)
-        with told_apart(NAME):
+        with translate_errors(NAME):
             dead: set[Metric] = set()
-            tickers = read(body, self._names, self._rejects, dead)
+            tickers = parse_tickers(body, self._names, self._rejects, dead)
         self._dead = dead
-        said = provider_time(last_modified, at)
+        said = parse_provider_time(last_modified, at)
         today = {metric: ticker.today for metric, ticker in tickers.items() if ticker.today is not None}
-        traded = self._counters.move(at, said or at, today)
+        traded = self._counters.update(at, said or at, today)
         return {
             metric: Reading(ticker.price, ticker.volume, interval_volume=traded.get(metric), provider_time=said)
             for metric, ticker in tickers.items()
@@ -128,8 +137,8 @@ class Kraken:
         # `since` is exclusive. At most 720 finished ones come, the newest, however early it is.
         asked = {"pair": self._markets[metric].key, "interval": f"{length // MINUTE}", "since": f"{start - length}"}
         result, _ = await self._ask(session, "OHLC", **asked)
-        with told_apart(NAME):
-            return read_candles(result, start, end, self._rejects, length)
+        with translate_errors(NAME):
+            return parse_candles(result, start, end, self._rejects, length)
 
     async def _tickers(self, session: ClientSession) -> tuple[Any, str]:
         if self._by_name:
@@ -143,63 +152,65 @@ class Kraken:
         return await self._ask(session, "Ticker")
 
     async def _ask(self, session: ClientSession, method: str, **query: str) -> tuple[Any, str]:
-        """Give the result, and when it was made, as an HTTP date."""
-        with told_apart(NAME):
+        """Return the result, and when it was made, as an HTTP date."""
+        with translate_errors(NAME):
             async with session.get(f"{self._base}/0/public/{method}", params=query) as response:
                 if response.status == HTTPStatus.TOO_MANY_REQUESTS:
                     after = retry_after(response.headers)
-                    raise Refused(f"{NAME} said {response.status}", self._longer_wait() if after is None else after)
-                body = await exact_json(response)
-            said = complaint(pick(body, "error"))
+                    raise SourceRefused(
+                        f"{NAME} said {response.status}", self._longer_wait() if after is None else after
+                    )
+                body = await read_exact_json(response)
+            said = join_errors(pick_value(body, "error"))
             if said:
                 raise self._refusal(said, f"{method} of {query['pair']}" if "pair" in query else method)
             self._wait = FIRST_WAIT
             return body["result"], response.headers.get("Last-Modified", "")
 
-    def _refusal(self, said: str, asked: str) -> Refused:
+    def _refusal(self, said: str, asked: str) -> SourceRefused:
         message = f"{NAME} said {said!r} to {asked}"
         if "Unknown asset pair" in said:
             return UnknownPair(message)
         if "Temporary lockout" in said:
-            return Refused(message, LOCKOUT)
+            return SourceRefused(message, LOCKOUT)
         if said.startswith(OF_THE_QUESTION):
             return RequestRefused(message)
-        return Refused(message, self._longer_wait() if any(words in said for words in TOO_OFTEN) else None)
+        return SourceRefused(message, self._longer_wait() if any(words in said for words in TOO_OFTEN) else None)
 
     def _longer_wait(self) -> float:
         wait, self._wait = self._wait, min(2 * self._wait, LONGEST_WAIT)
         return wait
 
 
-def complaint(errors: Any) -> str:
-    """Give what Kraken calls errors as one text, without mere warnings, which start with a W; "" of none."""
+def join_errors(errors: Any) -> str:
+    """Return what Kraken calls errors as one text, without mere warnings, which start with a W; "" of none."""
     listed = [errors] if isinstance(errors, str) else errors or []
     return ", ".join(error for error in map(str, listed) if not error.startswith("W"))
 
 
-def markets(result: Any) -> dict[Metric, Market]:
+def parse_markets(result: Any) -> dict[Metric, KrakenMarket]:
     """
     Read AssetPairs: every pair that has a name for people, except dark pools (`XXBTZUSD.d`).
 
     "XBT/USD" is BTCUSD. "AAVE/USD:BTNL", the same coins on another venue, is AAVEUSD-BTNL.
     """
-    found: dict[Metric, Market] = {}
+    found: dict[Metric, KrakenMarket] = {}
     for key, row in result.items():
-        name = pick(row, "wsname") or key
+        name = pick_value(row, "wsname") or key
         if not isinstance(name, str) or "/" not in name or key.endswith(".d"):
             continue
         base, _, rest = name.partition("/")
         quote, colon, venue = rest.partition(":")
         base, quote = OURS.get(base, base), OURS.get(quote, quote)
-        metric = named(EXCHANGE, f"{base}{quote}-{venue}" if venue else f"{base}{quote}")
+        metric = name_metric(EXCHANGE, f"{base}{quote}-{venue}" if venue else f"{base}{quote}")
         if metric is not None:
-            also = str(pick(row, "altname")), name, f"{base}/{quote}{colon}{venue}"
-            found.setdefault(metric, Market(key, also))
+            also = str(pick_value(row, "altname")), name, f"{base}/{quote}{colon}{venue}"
+            found.setdefault(metric, KrakenMarket(key, also))
     return found
 
 
-def spellings(known: Mapping[Metric, Market]) -> dict[str, Metric]:
-    """Give every name under which an answer may speak of a metric. Keys are sure; other spellings yield to them."""
+def list_spellings(known: Mapping[Metric, KrakenMarket]) -> dict[str, Metric]:
+    """Return every name under which an answer may speak of a metric. Keys are sure; other spellings yield to them."""
     names = {market.key: metric for metric, market in known.items()}
     for metric, market in known.items():
         for spelling in market.also:
@@ -207,30 +218,32 @@ def spellings(known: Mapping[Metric, Market]) -> dict[str, Metric]:
     return names
 
 
-def read(
+def parse_tickers(
     result: Any, names: Mapping[str, Metric], rejects: Counter[str], dead: set[Metric] | None = None
-) -> dict[Metric, Ticker]:
+) -> dict[Metric, KrakenTicker]:
     """Read the Ticker rows of the metrics in `names`; what is left out is counted, dead markets go into `dead`."""
-    tickers: dict[Metric, Ticker] = {}
+    tickers: dict[Metric, KrakenTicker] = {}
     absent = set(names.values())
     for key, row in result.items():
         metric = names.get(key)
         if metric not in absent:
             continue
         absent.remove(metric)
-        last = price_of(metric, pick(row, "c", 0), rejects, dead)
+        last = price_of(metric, pick_value(row, "c", 0), rejects, dead)
         if last is not None:
             # `v` is [since midnight UTC, last 24 hours].
-            volume = amount(pick(row, "v", 1), "volume", rejects)
-            tickers[metric] = Ticker(last, volume, amount(pick(row, "v", 0), "volume since midnight", rejects))
+            volume = parse_amount(pick_value(row, "v", 1), "volume", rejects)
+            tickers[metric] = KrakenTicker(
+                last, volume, parse_amount(pick_value(row, "v", 0), "volume since midnight", rejects)
+            )
     if absent:
         rejects["not in the answer"] += len(absent)
     return tickers
 
 
-def provider_time(last_modified: str, at: int) -> int | None:
+def parse_provider_time(last_modified: str, at: int) -> int | None:
     """
-    Give the time of an answer: tickers bear none, but the answer says when it was made (a cache keeps it for 2 s).
+    Return the time of an answer: tickers bear none, but the answer says when it was made (a cache keeps it for 2 s).
 
     A time that is not near the tick is some proxy's idea, and not believed.
     """
@@ -241,9 +254,9 @@ def provider_time(last_modified: str, at: int) -> int | None:
     return said if abs(said - at) <= MINUTE else None
 
 
-def read_candles(result: Any, start: int, end: int, rejects: Counter[str], length: int = MINUTE) -> Sequence[Candle]:
+def parse_candles(result: Any, start: int, end: int, rejects: Counter[str], length: int = MINUTE) -> Sequence[Candle]:
     """Read OHLC: the rows lie under the pair's name, `last` is the newest finished one; a running one follows it."""
     listed = next((value for key, value in result.items() if key != "last"), None)
-    last = whole(result["last"])
-    candles = finished(rows(listed), COLUMNS._replace(length=length), start, end, rejects)
+    last = parse_whole(result["last"])
+    candles = parse_finished(parse_rows(listed), COLUMNS._replace(length=length), start, end, rejects)
     return [candle for candle in candles if last is not None and candle.start <= last]

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from worker.latest import MINUTE, Candle, candles
-from worker.sources.base import number
-from worker.sources.fields import pick, whole
+from worker.sources.base import parse_number
+from worker.sources.fields import parse_whole, pick_value
 
 
-class Columns(NamedTuple):
+class CandleColumns(NamedTuple):
     """Where a row holds what. No two providers agree."""
 
     time: int
@@ -24,29 +24,31 @@ class Columns(NamedTuple):
     """Seconds."""
 
 
-def finished(rows: Iterable[object], columns: Columns, start: int, end: int, rejects: Counter[str]) -> Sequence[Candle]:
+def parse_finished(
+    rows: Iterable[object], columns: CandleColumns, start: int, end: int, rejects: Counter[str]
+) -> Sequence[Candle]:
     """
-    Give the candles that lie whole in [start, end), oldest first, each once.
+    Return the candles that lie whole in [start, end), oldest first, each once.
 
     So the one that is still running at `end` is left out. An unreadable one is left out and counted.
     """
-    told = [candle for candle in _read(rows, columns, rejects) if start <= candle.start <= end - columns.length]
+    told = [candle for candle in _parse_rows(rows, columns, rejects) if start <= candle.start <= end - columns.length]
     return sorted({candle.start: candle for candle in told}.values())
 
 
-def _read(rows: Iterable[object], columns: Columns, rejects: Counter[str]) -> Iterator[Candle]:
+def _parse_rows(rows: Iterable[object], columns: CandleColumns, rejects: Counter[str]) -> Iterator[Candle]:
     for row in rows:
-        candle = _candle(row, columns)
+        candle = _parse_candle(row, columns)
         if candle is None:
             rejects["unreadable candle"] += 1
         else:
             yield candle
 
 
-def _candle(row: object, columns: Columns) -> Candle | None:
+def _parse_candle(row: object, columns: CandleColumns) -> Candle | None:
     time, *places, start, length = columns
-    at = whole(pick(row, time))
-    texts = [text for place in places if (text := number(pick(row, place))) is not None]
+    at = parse_whole(pick_value(row, time))
+    texts = [text for place in places if (text := parse_number(pick_value(row, place))) is not None]
     if at is None or len(texts) != len(places) or start(at) % length or start(at) < 0:
         return None
     candle = Candle(start(at), *texts)

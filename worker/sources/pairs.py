@@ -20,27 +20,27 @@ class UnknownPair(RequestRefused):
     """The provider does not know a pair that it was asked for."""
 
 
-def named(exchange: str, pair: str) -> Metric | None:
-    """Give the metric's name, upper case; `None` where the provider's words cannot be one."""
+def name_metric(exchange: str, pair: str) -> Metric | None:
+    """Return the metric's name, upper case; `None` where the provider's words cannot be one."""
     name = f"{exchange}:{pair}".upper()
     return Metric(name) if _NAME.fullmatch(name) else None
 
 
-def pair_of(metric: Metric) -> str:
+def find_pair(metric: Metric) -> str:
     return metric.partition(":")[2]
 
 
-def missing(source: str, wishes: Sequence[str], exchange: str, pairs: Collection[str]) -> dict[Metric, str]:
-    """Give the wishes for `exchange` that none of its pairs fulfils, each with the reason."""
+def find_missing(source: str, wishes: Sequence[str], exchange: str, pairs: Collection[str]) -> dict[Metric, str]:
+    """Return the wishes for `exchange` that none of its pairs fulfils, each with the reason."""
     wished = [pair for wish in wishes for place, _, pair in (wish.partition(":"),) if place == exchange]
     return {
-        Metric(f"{exchange}:{pair}"): f"{source} has no pair {pair}{nearest(pair, pairs)}"
+        Metric(f"{exchange}:{pair}"): f"{source} has no pair {pair}{suggest_nearest(pair, pairs)}"
         for pair in wished
         if pair != "*" and pair not in pairs
     }
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def suggest_nearest(name: str, known: Iterable[str]) -> str:
     """Say which known names are most like `name`, as the end of a sentence; nothing where none is."""
     found = process.extract(name, list(known), scorer=fuzz.ratio, limit=3, score_cutoff=NEAR_ENOUGH)
     return f"; nearest: {', '.join(match for match, _, _ in found)}" if found else ""

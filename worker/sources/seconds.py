@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from worker.latest import MINUTE, Metric, candles
-from worker.sources.fields import rows
-from worker.sources.minutes import Columns, finished
+from worker.sources.fields import parse_rows
+from worker.sources.minutes import CandleColumns, parse_finished
 
 WEIGHT = 2
 """Of one metric: a call has one symbol."""
@@ -21,16 +21,18 @@ MOST_CALLS = 100
 """A tick: what a few connections answer while a tick can wait."""
 
 
-def affordable(metrics: Sequence[Metric], interval: int, room: int) -> Sequence[Metric]:
+def choose_affordable(metrics: Sequence[Metric], interval: int, room: int) -> Sequence[Metric]:
     """Keep as many metrics as the bound and the `room` (in weight) allow: 50 at a sample every five seconds."""
     a_tick = MOST_WEIGHT * interval // MINUTE
     return metrics[: max(0, min(MOST_CALLS, a_tick // WEIGHT, room // WEIGHT))]
 
 
-def read(body: object, columns: Columns, at: int, interval: int, rejects: Counter[str]) -> str | None:
+def parse_seconds_volume(
+    body: object, columns: CandleColumns, at: int, interval: int, rejects: Counter[str]
+) -> str | None:
     """Add up what was traded in the interval that ends at `at`."""
-    found = finished(rows(body), columns._replace(length=1), at - interval, at, rejects)
+    found = parse_finished(parse_rows(body), columns._replace(length=1), at - interval, at, rejects)
     if len(found) != interval:
         rejects["seconds of the interval are missing"] += 1
         return None
-    return candles.summed([candle.volume for candle in found])
+    return candles.sum_exactly([candle.volume for candle in found])

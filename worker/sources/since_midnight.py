@@ -19,14 +19,14 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from worker.latest import DAY, Metric, decimals
-from worker.sources.base import number
+from worker.sources.base import parse_number
 from worker.sources.fields import is_less
 
 SETTLED = 10
 """Seconds after midnight from which on an answer surely counts the new day: caches keep it for two."""
 
 
-class Count(NamedTuple):
+class CounterReading(NamedTuple):
     """One look at the counter."""
 
     at: int
@@ -36,7 +36,7 @@ class Count(NamedTuple):
     counter: str
 
 
-def counted(before: Count | None, at: int, as_of: int, counter: str) -> Count:
+def read_counter(before: CounterReading | None, at: int, as_of: int, counter: str) -> CounterReading:
     """Make the look of tick `at` at a counter that is as of `as_of`, and settle which day it counts."""
     day, second = divmod(as_of, DAY)
     is_same_day = before is not None and before.day == day
@@ -45,32 +45,38 @@ def counted(before: Count | None, at: int, as_of: int, counter: str) -> Count:
     #    next must not be compared with it, or its rise would count trades twice.
     # 2. Falling at midnight is the reset itself. Without a fall, only time tells.
     is_sure = not fell if is_same_day else fell or second >= SETTLED
-    return Count(at, day if is_sure else None, counter)
+    return CounterReading(at, day if is_sure else None, counter)
 
 
-def traded(before: Count | None, now: Count, interval: int) -> str | None:
-    """Give what was traded in the interval that ends at the tick of `now`, exactly; `None` where it is unknown."""
+def compute_traded(before: CounterReading | None, now: CounterReading, interval: int) -> str | None:
+    """Return what was traded in the interval that ends at the tick of `now`, exactly; `None` where it is unknown."""
     if before is None or before.at != now.at - interval:
         return None
     if now.day is None or before.day != now.day:
         return None
-    return number(decimals.text(decimals.difference(decimals.parse(now.counter), decimals.parse(before.counter))))
+    return parse_number(
+        decimals.format_decimal(
+            decimals.subtract(decimals.parse_decimal(now.counter), decimals.parse_decimal(before.counter))
+        )
+    )
 
 
-class Counters:
+class DailyCounters:
     """The counters of many metrics at the last two ticks; two, so that the same tick asked twice is one tick."""
 
     def __init__(self, interval: int) -> None:
         self._interval = interval
         self._at = 0
-        self._before: Mapping[Metric, Count] = {}
-        self._now: Mapping[Metric, Count] = {}
+        self._before: Mapping[Metric, CounterReading] = {}
+        self._now: Mapping[Metric, CounterReading] = {}
 
-    def move(self, at: int, as_of: int, counters: Mapping[Metric, str]) -> Mapping[Metric, str | None]:
+    def update(self, at: int, as_of: int, counters: Mapping[Metric, str]) -> Mapping[Metric, str | None]:
         """Take the counters of tick `at` and give what was traded in the interval before it."""
         if at != self._at:
             self._at, self._before = at, self._now
         self._now = {
-            metric: counted(self._before.get(metric), at, as_of, counter) for metric, counter in counters.items()
+            metric: read_counter(self._before.get(metric), at, as_of, counter) for metric, counter in counters.items()
         }
-        return {metric: traded(self._before.get(metric), now, self._interval) for metric, now in self._now.items()}
+        return {
+            metric: compute_traded(self._before.get(metric), now, self._interval) for metric, now in self._now.items()
+        }

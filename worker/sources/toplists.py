@@ -24,7 +24,7 @@ from aiohttp import (
 )
 
 from worker.latest import PricedCoin, RankedCoin
-from worker.sources.base import Nonsense, Refused, Unreachable, error_json, exact_json
+from worker.sources.base import InvalidResponse, SourceRefused, SourceUnreachable, read_error_json, read_exact_json
 
 ENOUGH = (9, 10)
 """The part of the rows that must be there, and be usable, for a list to be taken."""
@@ -40,20 +40,20 @@ Coin = TypeVar("Coin", PricedCoin, RankedCoin)
 Coin_co = TypeVar("Coin_co", PricedCoin, RankedCoin, covariant=True)
 
 
-class Limited(Refused):
+class ListLimited(SourceRefused):
     """The answer is that it was too often, or too much."""
 
 
-class TooFew(Nonsense):
+class TooFewRows(InvalidResponse):
     """An answer with too few rows that can be used."""
 
 
-class Implausible(Nonsense):
+class Implausible(InvalidResponse):
     """A list that can be read and cannot be true."""
 
 
 @dataclass
-class Meter:
+class CallMeter:
     """What asking takes, filled in while it goes on, so that it is known also where it fails."""
 
     calls: int = 0
@@ -63,7 +63,7 @@ class Meter:
     """Units that the provider says are left this month."""
 
 
-class Reply(NamedTuple):
+class HttpReply(NamedTuple):
     """What came over HTTP."""
 
     body: Any
@@ -73,7 +73,7 @@ class Reply(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Endpoint:
+class ProviderEndpoint:
     """Where a provider is asked. `headers` hold the key: an address would get into logs."""
 
     name: str
@@ -81,16 +81,20 @@ class Endpoint:
     url: str
     headers: Mapping[str, str]
 
-    async def get(self, query: Mapping[str, str], meter: Meter) -> Reply:
+    async def get(self, query: Mapping[str, str], meter: CallMeter) -> HttpReply:
         """Ask, and read the answer, or what an error says of itself; raises what `told_apart` knows."""
-        options: Any = {"headers": self.headers, "allow_redirects": False, "middlewares": [metered(self.name, meter)]}
+        options: Any = {
+            "headers": self.headers,
+            "allow_redirects": False,
+            "middlewares": [count_calls(self.name, meter)],
+        }
         async with self.session.get(self.url, params=query, **options) as response:
             is_error = response.status >= HTTPStatus.BAD_REQUEST
-            body = await (error_json if is_error else exact_json)(response)
-            return Reply(body, response.status, response.headers)
+            body = await (read_error_json if is_error else read_exact_json)(response)
+            return HttpReply(body, response.status, response.headers)
 
 
-def metered(name: str, meter: Meter) -> ClientMiddlewareType:
+def count_calls(name: str, meter: CallMeter) -> ClientMiddlewareType:
     """
     Count every call that is made.
 
@@ -103,12 +107,12 @@ def metered(name: str, meter: Meter) -> ClientMiddlewareType:
         try:
             return await handler(request)
         except (ClientOSError, ServerDisconnectedError) as error:
-            raise Unreachable(f"{name} did not answer: {error}") from error
+            raise SourceUnreachable(f"{name} did not answer: {error}") from error
 
     return counted
 
 
-class Answer(NamedTuple, Generic[Coin_co]):
+class ListAnswer(NamedTuple, Generic[Coin_co]):
     """A list that was given, good enough to be taken."""
 
     coins: Sequence[Coin_co]
@@ -118,7 +122,7 @@ class Answer(NamedTuple, Generic[Coin_co]):
     """How many rows are not in it, by reason."""
 
 
-class Lister(Protocol[Coin_co]):
+class ListProvider(Protocol[Coin_co]):
     """
     A provider that gives one of the two lists, over a session that it is handed and does not own.
 
@@ -129,29 +133,29 @@ class Lister(Protocol[Coin_co]):
     def name(self) -> str: ...
 
     @property
-    def keeps(self) -> int:
+    def history_seconds(self) -> int:
         """How many seconds back it can be asked; 0 where only for now."""
         ...
 
-    async def ask(self, at: int, meter: Meter) -> Answer[Coin_co]:
+    async def fetch_list(self, at: int, meter: CallMeter) -> ListAnswer[Coin_co]:
         """Ask once, for the list of minute `at`. Raises `SourceError`."""
         ...
 
 
-def taken(
+def check_enough(
     name: str, coins: Sequence[Coin], received: int, expected: int, left_out: Mapping[str, int]
 ) -> Sequence[Coin]:
-    """Give the coins where they are enough of a list; raises `TooFew`."""
+    """Return the coins where they are enough of a list; raises `TooFew`."""
     part, of = ENOUGH
     if received == 0 or received * of < expected * part:
-        raise TooFew(f"{name} sent {received} rows of {expected}")
+        raise TooFewRows(f"{name} sent {received} rows of {expected}")
     if len(coins) * of < expected * part:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items()))
-        raise TooFew(f"{name} sent {received} rows, of which {len(coins)} can be used: {reasons}")
+        raise TooFewRows(f"{name} sent {received} rows, of which {len(coins)} can be used: {reasons}")
     return coins
 
 
-def named(value: object) -> str | None:
-    """Give a symbol or a name; `None` of what is none."""
+def parse_name(value: object) -> str | None:
+    """Return a symbol or a name; `None` of what is none."""
     text = value.strip()[:LONGEST_NAME] if isinstance(value, str) else ""
     return text if text and text.isprintable() else None

@@ -10,7 +10,16 @@ import structlog
 from aiohttp import ClientSession
 
 from worker.latest import HOUR, MINUTE, PREFIX, Candle, Metric, Reading
-from worker.sources.base import LONGEST_WAIT, Hourly, NamesDead, Nonsense, Refused, Source, SourceError, Unreachable
+from worker.sources.base import (
+    LONGEST_WAIT,
+    Hourly,
+    InvalidResponse,
+    NamesDead,
+    Source,
+    SourceError,
+    SourceRefused,
+    SourceUnreachable,
+)
 
 log = structlog.get_logger()
 
@@ -20,7 +29,7 @@ OPEN_SECONDS = 60
 """How long a source may take to learn what it has, before it is asked anew: some list every pair they know."""
 
 
-class Watched:
+class SupervisedSource:
     """
     Decides what a source's failure costs: its own numbers of that tick, and one line in the log.
 
@@ -71,8 +80,8 @@ class Watched:
         owned = self.owned
         return self.metrics if owned is None else [metric for metric in self.metrics if metric in owned]
 
-    async def readings(self, at: int) -> Mapping[Metric, Reading]:
-        """Give what the source says of tick `at`, or nothing where it fails; never raises `SourceError`."""
+    async def read(self, at: int) -> Mapping[Metric, Reading]:
+        """Return what the source says of tick `at`, or nothing where it fails; never raises `SourceError`."""
         if at < self._stay_away_until:
             return {}
         try:
@@ -80,10 +89,10 @@ class Watched:
                 await self._open()
                 readings = await self.source.fetch(self._session, at)
         except (SourceError, TimeoutError) as error:
-            self._failed(at, error)
+            self._handle_failure(at, error)
             return {}
-        self._succeeded(at)
-        self._keep_up(at)
+        self._handle_success(at)
+        self._refresh_markets(at)
         return readings
 
     async def open(self, at: int) -> None:
@@ -94,19 +103,19 @@ class Watched:
             async with asyncio.timeout(self._patience):
                 await self._open()
         except (SourceError, TimeoutError) as error:
-            self._failed(at, error)
+            self._handle_failure(at, error)
 
     async def candles(self, metric: Metric, start: int, end: int) -> Sequence[Candle]:
-        """Give what the source's `candles` gives; raises `SourceError`."""
+        """Return what the source's `candles` gives; raises `SourceError`."""
         return await self.source.candles(self._session, metric, start, end)
 
     async def hours(self, metric: Metric, start: int, end: int) -> tuple[int, Sequence[Candle]]:
-        """Give candles of whole hours, and how long each is: an hour if the source has such; raises `SourceError`."""
+        """Return candles of whole hours, and how long each is: an hour if the source has such; raises `SourceError`."""
         if isinstance(self.source, Hourly):
             return HOUR, await self.source.hours(self._session, metric, start, end)
         return MINUTE, await self.source.candles(self._session, metric, start, end)
 
-    def state(self) -> dict[str, Any]:
+    def describe_state(self) -> dict[str, Any]:
         """Say how the source does, for whoever asks the API."""
         return {
             "state": "ok" if self._reason is None else "failing",
@@ -121,12 +130,12 @@ class Watched:
             "rejects": dict(self.source.rejects),
         }
 
-    def has_come_back(self) -> bool:
+    def take_recovery(self) -> bool:
         """Tell, once each time, that the source answers again, or has more: what is missing can be asked for now."""
         has, self._has_come_back = self._has_come_back, False
         return has
 
-    def leave(self) -> None:
+    def cancel_requests(self) -> None:
         """Let go of what it was asked and has not answered: the session is about to be closed."""
         for task in (self._opening, self._asking_anew):
             if task is not None:
@@ -142,7 +151,7 @@ class Watched:
             self._opening = None
             raise
 
-    def _keep_up(self, at: int) -> None:
+    def _refresh_markets(self, at: int) -> None:
         """Ask anew what the source has, once an hour and beside the ticks: markets are opened and closed."""
         self._had.update(self.metrics)
         if self._asked_at is None:
@@ -156,7 +165,7 @@ class Watched:
             await self._learn()
         except SourceError as error:
             log.debug("what the source has now is not known", source=self.name, reason=str(error))
-            if isinstance(error, Refused) and error.wait:
+            if isinstance(error, SourceRefused) and error.wait:
                 self._stay_away_until = max(self._stay_away_until, at + error.wait)
         if new := set(self.metrics) - before:
             log.info("the source has new metrics", source=self.name, metrics=sorted(new))
@@ -168,14 +177,14 @@ class Watched:
             async with asyncio.timeout(OPEN_SECONDS):
                 self.missing = await self.source.open(self._session)
         except TimeoutError as error:
-            raise Unreachable(f"{self.name} did not say in {OPEN_SECONDS} s what it has") from error
+            raise SourceUnreachable(f"{self.name} did not say in {OPEN_SECONDS} s what it has") from error
         if set(self.metrics) != known or not known:
             log.info("source is open", source=self.name, metrics=len(self.metrics), missing=len(self.missing))
         self.is_known = True
 
-    def _failed(self, at: int, error: Exception) -> None:
+    def _handle_failure(self, at: int, error: Exception) -> None:
         reason = str(error) or f"{self.name} took longer than {self._patience:g} s"
-        if isinstance(error, Refused) and error.wait:
+        if isinstance(error, SourceRefused) and error.wait:
             # The answer may have taken all of our patience, and the wait begins with the answer.
             self._stay_away_until = at + self._patience + min(error.wait, LONGEST_WAIT)
             reason = f"{reason}; it asks us to stay away for {error.wait:g} s"
@@ -187,7 +196,7 @@ class Watched:
             log.warning("source still fails", source=self.name, reason=reason, since=self._failing_since)
         self._reason, self._advice = reason, _advice(self.name, error)
 
-    def _succeeded(self, at: int) -> None:
+    def _handle_success(self, at: int) -> None:
         if self._reason is not None:
             log.info("source is back", source=self.name, at=at, failed_since=self._failing_since)
             self._has_come_back = True
@@ -198,22 +207,22 @@ def _advice(name: str, error: Exception) -> str:
     """Return what somebody can do about a failure."""
     address = f"{PREFIX}{name.upper()}_URL"
     match error:
-        case Refused(wait=float() | int()):
+        case SourceRefused(wait=float() | int()):
             return "wait; if it happens again, ask for fewer metrics or less often"
-        case Refused():
+        case SourceRefused():
             return f"look up this answer at {name}; {address} or a key may be wrong"
-        case Nonsense():
+        case InvalidResponse():
             return f"see what answers at {address}: a proxy, or another server"
         case _:
             return f"see whether this machine reaches {address}: network, DNS, proxy, firewall"
 
 
 @contextmanager
-def watching(sources: Iterable[tuple[Source, ClientSession]], patience: float) -> Iterator[list[Watched]]:
+def supervise(sources: Iterable[tuple[Source, ClientSession]], patience: float) -> Iterator[list[SupervisedSource]]:
     """Have someone look after each source and its session, and leave none of them with a question at the end."""
-    watched = [Watched(source, session, patience) for source, session in sources]
+    watched = [SupervisedSource(source, session, patience) for source, session in sources]
     try:
         yield watched
     finally:
         for each in watched:
-            each.leave()
+            each.cancel_requests()

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from worker.latest import HOUR, MINUTE, Metric
-from worker.sources.fields import amount, by_symbol, pick, whole
+from worker.sources.fields import match_symbols, parse_amount, parse_whole, pick_value
 
 MS = 1000
 MOST_SYMBOLS, MOST_CALLS = 100, 10
@@ -21,14 +21,14 @@ LATE = 5
 """Seconds after the tick. A window that closes later holds too much of the next interval; so nobody waits longer."""
 
 
-def size(interval: int) -> str | None:
-    """Give the interval as Binance writes a window, 1m to 59m or 1h; `None` where there is no such window."""
+def format_window(interval: int) -> str | None:
+    """Return the interval as Binance writes a window, 1m to 59m or 1h; `None` where there is no such window."""
     if interval % MINUTE or not MINUTE <= interval <= HOUR:
         return None
     return "1h" if interval == HOUR else f"{interval // MINUTE}m"
 
 
-def affordable(metrics: Sequence[Metric], room: int) -> list[Sequence[Metric]]:
+def choose_affordable(metrics: Sequence[Metric], room: int) -> list[Sequence[Metric]]:
     """Split the metrics into calls, and keep as many calls as the bounds and the `room` (in weight) allow."""
     calls: list[Sequence[Metric]] = []
     for first in range(0, min(len(metrics), MOST_SYMBOLS * MOST_CALLS), MOST_SYMBOLS):
@@ -40,15 +40,17 @@ def affordable(metrics: Sequence[Metric], room: int) -> list[Sequence[Metric]]:
     return calls
 
 
-def read(body: object, names: Mapping[str, Metric], at: int, interval: int, rejects: Counter[str]) -> dict[Metric, str]:
+def parse_windows(
+    body: object, names: Mapping[str, Metric], at: int, interval: int, rejects: Counter[str]
+) -> dict[Metric, str]:
     """Read what was traded in the interval that ends at `at`."""
     volumes: dict[Metric, str] = {}
-    for metric, row in by_symbol(body, names, rejects):
-        opened, closed = whole(pick(row, "openTime")), whole(pick(row, "closeTime"))
+    for metric, row in match_symbols(body, names, rejects):
+        opened, closed = parse_whole(pick_value(row, "openTime")), parse_whole(pick_value(row, "closeTime"))
         if opened != (at - interval) * MS or closed is None or closed - at * MS > LATE * MS:
             rejects["window is not the interval"] += 1
             continue
-        volume = amount(pick(row, "volume"), "interval volume", rejects)
+        volume = parse_amount(pick_value(row, "volume"), "interval volume", rejects)
         if volume is not None:
             volumes[metric] = volume
     return volumes

@@ -12,7 +12,7 @@ from worker.latest import DAY, HOUR, MEASURES, MINUTE
 from worker.settings import WorkerSettings
 from worker.sources import windows
 from worker.top import merging, pricing, ranking, roles
-from worker.top.budget import LONGEST_MONTH, Plan
+from worker.top.budget import LONGEST_MONTH, QuotaPlan
 
 POINT_BYTES = 13
 """A number of a sample in Redis."""
@@ -30,77 +30,80 @@ HOURS_A_YEAR = DAY // HOUR * 365
 THOUSAND = 1000
 
 
-def planned(settings: WorkerSettings) -> Iterator[str]:
-    """Give the plan, line by line."""
+def describe_plan(settings: WorkerSettings) -> Iterator[str]:
+    """Return the plan, line by line."""
     yield f"sampling, every {settings.interval} s"
     metrics = [wish for wish in settings.metrics if "*" not in wish]
     for source in settings.sources:
-        calls = _calls(source, settings.interval, len(metrics))
+        calls = _count_calls(source, settings.interval, len(metrics))
         a_minute = f"{calls * MINUTE / settings.interval:g}"
-        yield _line(
-            source, f"{counted(calls, 'calls')} a tick: {a_minute} a minute, {calls * DAY // settings.interval:,} a day"
+        yield _format_line(
+            source,
+            f"{format_count(calls, 'calls')} a tick: {a_minute} a minute, {calls * DAY // settings.interval:,} a day",
         )
     count = len(metrics) if metrics and len(metrics) == len(settings.metrics) else 1
     of = f"{count:,} metrics" if count > 1 else "each metric"
     points = DAY // settings.interval * len(MEASURES)
-    yield _line(
-        "Redis", f"{of}, {points:,} numbers a day of {POINT_BYTES} bytes: {_size(count * points * POINT_BYTES)}"
+    yield _format_line(
+        "Redis", f"{of}, {points:,} numbers a day of {POINT_BYTES} bytes: {_format_size(count * points * POINT_BYTES)}"
     )
-    yield _line("archive", f"{of}, 24 hours a day: {_size(count * CANDLE_BYTES * HOURS_A_YEAR)} a year")
-    yield from _top(settings)
+    yield _format_line("archive", f"{of}, 24 hours a day: {_format_size(count * CANDLE_BYTES * HOURS_A_YEAR)} a year")
+    yield from _describe_top(settings)
 
 
-def _top(settings: WorkerSettings) -> Iterator[str]:
-    size, rows = settings.top_size, pricing.size(settings)
+def _describe_top(settings: WorkerSettings) -> Iterator[str]:
+    size, rows = settings.top_size, pricing.count_rows(settings)
     yield f"top list of {size} coins, every 60 s"
-    how_often = roles.plans(settings)
-    yield from _role(pricing.NAME, how_often[pricing.NAME], rows)
-    yield from _role(ranking.NAME, how_often[ranking.NAME], size)
-    yield _line(merging.NAME, f"waits {settings.top_margin} s for lists that are due")
-    every = [plan.interval for plan in how_often.values()]
+    how_often = roles.make_plans(settings)
+    yield from _describe_role(pricing.NAME, how_often[pricing.NAME], rows)
+    yield from _describe_role(ranking.NAME, how_often[ranking.NAME], size)
+    yield _format_line(merging.NAME, f"waits {settings.top_margin} s for lists that are due")
+    every = [plan.plan_interval for plan in how_often.values()]
     if None not in every:
-        yield _line("Redis", _redis(size, rows, *[seconds or DAY for seconds in every]))
-        yield _line("archive", f"{size} coins, 24 hours a day: {_size(size * ARCHIVED_BYTES * HOURS_A_YEAR)} a year")
-    why = roles.off(settings, roles.NAMES)
+        yield _format_line("Redis", _describe_redis(size, rows, *[seconds or DAY for seconds in every]))
+        yield _format_line(
+            "archive", f"{size} coins, 24 hours a day: {_format_size(size * ARCHIVED_BYTES * HOURS_A_YEAR)} a year"
+        )
+    why = roles.find_obstacle(settings, roles.NAMES)
     if why:
-        yield _line("off", why.reason)
+        yield _format_line("off", why.reason)
 
 
-def _role(name: str, plan: Plan, rows: int) -> Iterator[str]:
-    asked = f"{plan.provider}, {rows} coins for {counted(plan.cost, plan.unit)}"
-    if plan.interval is None:
-        yield _line(name, f"{asked}: more than {plan.monthly:,} a month pay for ({plan.setting})")
+def _describe_role(name: str, plan: QuotaPlan, rows: int) -> Iterator[str]:
+    asked = f"{plan.provider}, {rows} coins for {format_count(plan.cost, plan.unit)}"
+    if plan.plan_interval is None:
+        yield _format_line(name, f"{asked}: more than {plan.monthly:,} a month pay for ({plan.setting})")
         return
-    used = LONGEST_MONTH // plan.interval * plan.cost
+    used = LONGEST_MONTH // plan.plan_interval * plan.cost
     part = f"{used:,} of {plan.monthly:,} {plan.unit} in a month of 31 days ({100 * used // plan.monthly} %)"
-    yield _line(name, f"{asked}, every {plan.interval // MINUTE} min: {part}")
+    yield _format_line(name, f"{asked}, every {plan.plan_interval // MINUTE} min: {part}")
 
 
-def _redis(size: int, rows: int, prices_every: int, ranks_every: int) -> str:
+def _describe_redis(size: int, rows: int, prices_every: int, ranks_every: int) -> str:
     """Say what a day takes: both lists, each snapshot that differs from the one before, and names."""
     prices, ranks, both = (DAY // every for every in (prices_every, ranks_every, lcm(prices_every, ranks_every)))
     whole = max(prices + ranks - both, DAY // HOUR)
     kept = whole * size * COIN_BYTES + (DAY // MINUTE - whole) * SAME_BYTES
     lists = min(prices, 300) * rows * PRICE_BYTES + min(ranks, 300) * size * RANK_BYTES
     total = kept + lists + 2 * size * NAMES_BYTES
-    return f"{whole:,} lists a day that differ, {_size(kept)}; with what they are made of: {_size(total)}"
+    return f"{whole:,} lists a day that differ, {_format_size(kept)}; with what they are made of: {_format_size(total)}"
 
 
-def _calls(source: str, interval: int, metrics: int) -> int:
-    """Give how many calls a tick takes."""
+def _count_calls(source: str, interval: int, metrics: int) -> int:
+    """Return how many calls a tick takes."""
     if source == roles.SIMULATED:
         return 0
-    if source == "binance" and windows.size(interval):
+    if source == "binance" and windows.format_window(interval):
         return 1 + min(windows.MOST_CALLS, -(-max(1, metrics) // windows.MOST_SYMBOLS))
     return 1
 
 
-def counted(count: int, unit: str) -> str:
-    """Give a number of things, of which there may be one."""
+def format_count(count: int, unit: str) -> str:
+    """Return a number of things, of which there may be one."""
     return f"{count:,} {unit.removesuffix('s') if count == 1 else unit}"
 
 
-def _size(count: float) -> str:
+def _format_size(count: float) -> str:
     for unit in ("bytes", "kB", "MB"):
         if count < THOUSAND:
             return f"{count:.3g} {unit}"
@@ -108,5 +111,5 @@ def _size(count: float) -> str:
     return f"{count:.3g} GB"
 
 
-def _line(name: str, text: str) -> str:
+def _format_line(name: str, text: str) -> str:
     return f"  {name:<12} {text}"

@@ -1,37 +1,39 @@
 """The role that asks CoinMarketCap for prices, and what its plan comes to."""
 
-from worker.latest import PREFIX, Listings, PricedCoin
+from worker.latest import PREFIX, ListStore, PricedCoin
 from worker.settings import WorkerSettings
 from worker.sources.coinmarketcap import CREDIT_ROWS
-from worker.sources.toplists import Lister
-from worker.top.asking import Role
-from worker.top.budget import Plan, fingerprint
+from worker.sources.toplists import ListProvider
+from worker.top.asking import PollerRole
+from worker.top.budget import QuotaPlan, make_fingerprint
 
 NAME = "pricing"
 
 
-def size(settings: WorkerSettings) -> int:
-    """Give how many coins are asked for: no fewer than a credit pays for, since some that are ranked lack a price."""
-    return settings.coinmarketcap_rows or credits_for(settings.top_size) * CREDIT_ROWS
+def count_rows(settings: WorkerSettings) -> int:
+    """Return how many coins are asked for: no fewer than a credit pays for, since some that are ranked lack a price."""
+    return settings.coinmarketcap_rows or count_credits(settings.top_size) * CREDIT_ROWS
 
 
-def credits_for(rows: int) -> int:
-    """Give what a list of so many coins costs."""
+def count_credits(rows: int) -> int:
+    """Return what a list of so many coins costs."""
     return -(-rows // CREDIT_ROWS)
 
 
-def plan(settings: WorkerSettings, provider: str) -> Plan:
-    return Plan(
+def make_plan(settings: WorkerSettings, provider: str) -> QuotaPlan:
+    return QuotaPlan(
         provider,
         "credits",
         settings.coinmarketcap_credits,
-        credits_for(size(settings)),
+        count_credits(count_rows(settings)),
         1,
         settings.coinmarketcap_calls_per_minute,
         f"{PREFIX}COINMARKETCAP_CREDITS",
-        fingerprint(settings.coinmarketcap_api_key),
+        make_fingerprint(settings.coinmarketcap_api_key),
     )
 
 
-def role(lister: Lister[PricedCoin], how_often: Plan, listings: Listings) -> Role[PricedCoin]:
-    return Role(NAME, lister, how_often, listings.put_prices, listings.prices, listings.ranks, is_dated=True)
+def make_role(lister: ListProvider[PricedCoin], how_often: QuotaPlan, listings: ListStore) -> PollerRole[PricedCoin]:
+    return PollerRole(
+        NAME, lister, how_often, listings.add_prices, listings.read_prices, listings.read_ranks, is_dated=True
+    )

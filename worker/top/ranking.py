@@ -1,18 +1,18 @@
 """The role that asks CryptoCompare for the order of coins, and what its plan comes to."""
 
-from worker.latest import PREFIX, Listings, RankedCoin
+from worker.latest import PREFIX, ListStore, RankedCoin
 from worker.settings import WorkerSettings
-from worker.sources.cryptocompare import pages
-from worker.sources.toplists import Lister
-from worker.top.asking import Role
-from worker.top.budget import Plan, fingerprint
+from worker.sources.cryptocompare import count_pages
+from worker.sources.toplists import ListProvider
+from worker.top.asking import PollerRole
+from worker.top.budget import QuotaPlan, make_fingerprint
 
 NAME = "ranking"
 
 
-def plan(settings: WorkerSettings, provider: str) -> Plan:
-    calls = pages(settings.top_size)
-    return Plan(
+def make_plan(settings: WorkerSettings, provider: str) -> QuotaPlan:
+    calls = count_pages(settings.top_size)
+    return QuotaPlan(
         provider,
         "calls",
         settings.cryptocompare_calls,
@@ -20,9 +20,11 @@ def plan(settings: WorkerSettings, provider: str) -> Plan:
         calls,
         None,
         f"{PREFIX}CRYPTOCOMPARE_CALLS",
-        fingerprint(settings.cryptocompare_api_key),
+        make_fingerprint(settings.cryptocompare_api_key),
     )
 
 
-def role(lister: Lister[RankedCoin], how_often: Plan, listings: Listings) -> Role[RankedCoin]:
-    return Role(NAME, lister, how_often, listings.put_ranks, listings.ranks, listings.prices, is_dated=False)
+def make_role(lister: ListProvider[RankedCoin], how_often: QuotaPlan, listings: ListStore) -> PollerRole[RankedCoin]:
+    return PollerRole(
+        NAME, lister, how_often, listings.add_ranks, listings.read_ranks, listings.read_prices, is_dated=False
+    )

@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 import structlog
 
-from worker.beats import beats
-from worker.clock import Clock
+from worker.beats import ticks
+from worker.clock import WatchedClock
 from worker.latest import (
     MINUTE,
     PREFIX,
-    Listings,
-    Plans,
+    ListStore,
     PricedCoin,
+    QuotaStore,
     RankedCoin,
     StoreError,
     TopArchiveWriter,
@@ -21,12 +21,12 @@ from worker.latest import (
 )
 from worker.settings import WorkerSettings
 from worker.sources import coinmarketcap, cryptocompare
-from worker.sources.toplists import Lister
+from worker.sources.toplists import ListProvider
 from worker.top import merging, pricing, ranking
-from worker.top.asking import Asker, Role, Sleep
-from worker.top.budget import Plan
-from worker.top.keeping import Keeping
-from worker.top.merging import Merging
+from worker.top.asking import Poller, PollerRole, Sleep
+from worker.top.budget import QuotaPlan
+from worker.top.keeping import TopListArchiver
+from worker.top.merging import TopListMerger
 
 log = structlog.get_logger()
 
@@ -35,32 +35,32 @@ SIMULATED = "simulated"
 KEYS = {pricing.NAME: f"{PREFIX}COINMARKETCAP_API_KEY", ranking.NAME: f"{PREFIX}CRYPTOCOMPARE_API_KEY"}
 
 
-class Stores(NamedTuple):
+class TopListStores(NamedTuple):
     """What the roles read and write."""
 
-    listings: Listings
-    plans: Plans
+    listings: ListStore
+    plans: QuotaStore
     top: TopWriter
     archive: TopArchiveWriter
 
 
-class Listers(NamedTuple):
+class TopListProviders(NamedTuple):
     """Who is asked."""
 
-    prices: Lister[PricedCoin]
-    ranks: Lister[RankedCoin]
+    prices: ListProvider[PricedCoin]
+    ranks: ListProvider[RankedCoin]
 
 
-class Time(NamedTuple):
+class RoleClock(NamedTuple):
     """What tells the time, and lets it pass."""
 
     now: Callable[[], float]
     sleep: Sleep = asyncio.sleep
-    watch: Clock | None = None
+    watch: WatchedClock | None = None
     """Who says whether the time can be relied on."""
 
 
-class Off(NamedTuple):
+class RolesOff(NamedTuple):
     """Why the wanted roles do not run."""
 
     reason: str
@@ -69,73 +69,76 @@ class Off(NamedTuple):
 
 
 def is_simulated(settings: WorkerSettings) -> bool:
-    """Tell whether both providers are simulated, as all sources are."""
+    """Return whether both providers are simulated, as all sources are."""
     return settings.sources == (SIMULATED,)
 
 
-def plans(settings: WorkerSettings) -> dict[str, Plan]:
-    """Give the plan of each role that asks somebody."""
+def make_plans(settings: WorkerSettings) -> dict[str, QuotaPlan]:
+    """Return the plan of each role that asks somebody."""
     prefix = f"{SIMULATED}-" if is_simulated(settings) else ""
     return {
-        pricing.NAME: pricing.plan(settings, prefix + coinmarketcap.NAME),
-        ranking.NAME: ranking.plan(settings, prefix + cryptocompare.NAME),
+        pricing.NAME: pricing.make_plan(settings, prefix + coinmarketcap.NAME),
+        ranking.NAME: ranking.make_plan(settings, prefix + cryptocompare.NAME),
     }
 
 
-def off(settings: WorkerSettings, only: Collection[str]) -> Off | None:
-    """Give why roles that are wanted together cannot run: none asks where nothing can come of it."""
+def find_obstacle(settings: WorkerSettings, only: Collection[str]) -> RolesOff | None:
+    """Return why roles that are wanted together cannot run: none asks where nothing can come of it."""
     given = {pricing.NAME: settings.coinmarketcap_api_key, ranking.NAME: settings.cryptocompare_api_key}
     missing = [KEYS[role] for role, key in given.items() if role in only and key is None and not is_simulated(settings)]
     if missing:
-        return Off(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set", tuple(missing))
-    for role, plan in plans(settings).items():
-        if role in only and plan.interval is None:
+        return RolesOff(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set", tuple(missing))
+    for role, plan in make_plans(settings).items():
+        if role in only and plan.plan_interval is None:
             too_few = f"{plan.monthly} {plan.unit} a month do not pay for a list of {plan.cost} {plan.unit} a day"
-            return Off(f"{plan.setting}: {too_few}", (plan.setting, f"{PREFIX}TOP_SIZE"))
+            return RolesOff(f"{plan.setting}: {too_few}", (plan.setting, f"{PREFIX}TOP_SIZE"))
     return None
 
 
-async def run(settings: WorkerSettings, only: Collection[str], stores: Stores, listers: Listers, time: Time) -> None:
+async def run_roles(
+    settings: WorkerSettings, only: Collection[str], stores: TopListStores, listers: TopListProviders, time: RoleClock
+) -> None:
     """Run the wanted roles for ever; return at once where they cannot run."""
-    why = off(settings, only)
+    why = find_obstacle(settings, only)
     if why:
         log.info("no top list is made", reason=why.reason)
-        return await _tell(stores.top, only, why)
+        return await _write_off_states(stores.top, only, why)
     now = int(time.now()) // MINUTE * MINUTE
     askers = [
-        Asker(role, stores.plans, stores.top, time.sleep) for role in _asking(settings, only, stores.listings, listers)
+        Poller(role, stores.plans, stores.top, time.sleep)
+        for role in _make_roles(settings, only, stores.listings, listers)
     ]
     # Before anything is merged: what a provider knows of the past must be there.
     await asyncio.gather(*[asker.open(now) for asker in askers])
     async with asyncio.TaskGroup() as tasks:
         for asker in askers:
-            tasks.create_task(asker.run(now, beats(MINUTE, now, *time)))
+            tasks.create_task(asker.run(now, ticks(MINUTE, now, *time)))
         if merging.NAME in only:
-            merger = Merging(stores.listings, stores.top, settings.top_margin, time.now)
-            keeper = Keeping(stores.top, stores.archive, settings.top_margin, settings.archive_days)
-            tasks.create_task(merger.run(now, beats(MINUTE, now, *time)))
-            tasks.create_task(keeper.run(now, beats(MINUTE, now, *time)))
+            merger = TopListMerger(stores.listings, stores.top, settings.top_margin, time.now)
+            keeper = TopListArchiver(stores.top, stores.archive, settings.top_margin, settings.archive_days)
+            tasks.create_task(merger.run(now, ticks(MINUTE, now, *time)))
+            tasks.create_task(keeper.run(now, ticks(MINUTE, now, *time)))
     return None
 
 
-def _asking(
-    settings: WorkerSettings, only: Collection[str], listings: Listings, listers: Listers
-) -> Iterator[Role[PricedCoin] | Role[RankedCoin]]:
-    for name, plan in plans(settings).items():
+def _make_roles(
+    settings: WorkerSettings, only: Collection[str], listings: ListStore, listers: TopListProviders
+) -> Iterator[PollerRole[PricedCoin] | PollerRole[RankedCoin]]:
+    for name, plan in make_plans(settings).items():
         if name not in only:
             continue
         cost, of = f"{plan.cost} {plan.unit}", f"{plan.monthly} {plan.unit} a month"
-        log.info("asking", role=name, every=f"{plan.interval} s", cost=cost, of=of)
+        log.info("asking", role=name, every=f"{plan.plan_interval} s", cost=cost, of=of)
         if name == pricing.NAME:
-            yield pricing.role(listers.prices, plan, listings)
+            yield pricing.make_role(listers.prices, plan, listings)
         else:
-            yield ranking.role(listers.ranks, plan, listings)
+            yield ranking.make_role(listers.ranks, plan, listings)
 
 
-async def _tell(top: TopWriter, roles: Collection[str], why: Off) -> None:
+async def _write_off_states(top: TopWriter, roles: Collection[str], why: RolesOff) -> None:
     """Say which roles are off, for whoever asks the API."""
     try:
         for role in roles:
-            await top.note(role, {"state": "off", "reason": why.reason, "settings": why.settings})
+            await top.write_role_state(role, {"state": "off", "reason": why.reason, "settings": why.settings})
     except StoreError as error:
         log.warning("Redis is away", reason=str(error))

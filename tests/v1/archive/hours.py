@@ -7,7 +7,7 @@ from random import Random
 from v1 import candles
 from v1.archive import connect_archive
 from v1.archive.writer import ArchiveWriter
-from v1.candles import HourCandle, Slot
+from v1.candles import HourCandle, HourSlot
 from v1.model import Metric
 
 from ..serving import HOUR, MINUTE, NOON, every_minute
@@ -26,7 +26,7 @@ async def opened(address: str) -> AsyncIterator[ArchiveWriter]:
 def hour(*prices: str, start: int = NOON, metric: Metric = BTC, at: int = 0, volume: str = "1.50") -> HourCandle:
     """Make an hour of one price a minute."""
     known = every_minute(prices, start + len(prices) * MINUTE, interval_volume=volume)
-    made = candles.of_samples(Slot(metric, start, at or start + HOUR + 90), known, MINUTE)
+    made = candles.make_hour_from_samples(HourSlot(metric, start, at or start + HOUR + 90), known, MINUTE)
     assert made
     return made
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as some
 from sqlalchemy import text
 
 from v1 import candles
-from v1.archive import ArchiveAway, ArchiveError, ArchiveReader, Form, connect_archive
+from v1.archive import ArchiveAway, ArchiveError, ArchiveReader, RowFormat, connect_archive
 from v1.archive.revisions import REVISIONS
 from v1.archive.writer import ArchiveWriter
-from v1.candles import Bar, HourCandle, Length
+from v1.candles import CandleLength, CandleRow, HourCandle
 from v1.model import Metric
 
 from ..serving import DAY, HOUR, NOON
@@ -34,7 +34,7 @@ async def archive(database: str) -> AsyncIterator[ArchiveWriter]:
 
 
 async def all_of(archive: ArchiveReader, *metrics: str) -> list[HourCandle]:
-    return [row for metric in metrics or (BTC,) for row in await archive.hours(Metric(metric), 0, 2**40)]
+    return [row for metric in metrics or (BTC,) for row in await archive.read_hours(Metric(metric), 0, 2**40)]
 
 
 async def test_what_is_written_is_read_back_as_it_was(archive):
@@ -121,67 +121,67 @@ async def test_nothing_to_write_is_nothing_done(archive):
     assert await archive.write([]) == 0
 
 
-@pytest.mark.parametrize("length", Length)
+@pytest.mark.parametrize("length", CandleLength)
 async def test_longer_candles_are_those_that_their_hours_make(archive, length):
     hours = some_hours(400)
     await archive.write([*hours, *some_hours(400, ETH)])
-    since, until = length.start(NOON + 3 * DAY), length.start(NOON + 12 * DAY)
+    since, until = length.find_start(NOON + 3 * DAY), length.find_start(NOON + 12 * DAY)
 
-    found = await archive.sums(BTC, length, since, until)
+    found = await archive.read_sums(BTC, length, since, until)
 
-    expected = candles.longer([candles.sums(each) for each in hours if since <= each.start < until], length)
-    assert [candles.bar(each) for each in found] == [candles.bar(each) for each in expected]
+    expected = candles.group_hours([candles.start_sums(each) for each in hours if since <= each.start < until], length)
+    assert [candles.make_row(each) for each in found] == [candles.make_row(each) for each in expected]
 
 
 async def test_hours_are_answered_as_they_are_kept(archive):
     hours = some_hours(50)
     await archive.write(hours)
 
-    found = await archive.bars(BTC, NOON + 5 * HOUR, NOON + 40 * HOUR)
+    found = await archive.read_rows(BTC, NOON + 5 * HOUR, NOON + 40 * HOUR)
 
     within = [each for each in hours if NOON + 5 * HOUR <= each.start < NOON + 40 * HOUR]
-    assert found == [Bar(*[getattr(each, name) for name in Bar._fields]) for each in within]
+    assert found == [CandleRow(*[getattr(each, name) for name in CandleRow._fields]) for each in within]
 
 
 async def test_the_database_writes_hours_as_they_would_be_written_here(archive):
     hours = [*some_hours(60), hour("1", "2", start=NOON + 70 * HOUR)._replace(covered=3540)]
     await archive.write([*hours, *some_hours(9, ETH)])
-    form = Form([f"'{name}\\\":%" for name in (*Bar._fields, "complete", "end")], "nothing", "\n")
+    form = RowFormat([f"'{name}\\\":%" for name in (*CandleRow._fields, "complete", "end")], "nothing", "\n")
 
-    found = await archive.written(BTC, NOON, NOON + 2**30, form)
+    found = await archive.read_text(BTC, NOON, NOON + 2**30, form)
 
     expected = []
     for each in hours:
         parts_of_hour = {"covered": each.covered / HOUR, "averaged": each.averaged / HOUR}
-        cells = [parts_of_hour.get(name, getattr(each, name)) for name in Bar._fields]
+        cells = [parts_of_hour.get(name, getattr(each, name)) for name in CandleRow._fields]
         cells.append("true" if each.covered == HOUR else "false")
         *texts, last = form.texts
         parts = [f"{text}{'nothing' if cell is None else cell}" for text, cell in zip(texts, cells, strict=True)]
         expected.append("".join([*parts, last]))
     assert found.split("\n") == expected
-    assert await archive.written(BTC, 0, NOON, form) == ""
+    assert await archive.read_text(BTC, 0, NOON, form) == ""
 
 
 @pytest.mark.parametrize("seconds", [1, 5, 60, 720, 1800, 3540, 3599, 3600])
 async def test_coverage_is_the_nearest_double_in_its_shortest_text(archive, seconds):
     await archive.write([hour("1")._replace(covered=seconds)])
-    form = Form(["", *[","] * len(Bar._fields), ""], "", "")
+    form = RowFormat(["", *[","] * len(CandleRow._fields), ""], "", "")
 
-    assert (await archive.written(BTC, 0, 2**40, form)).split(",")[9] == repr(seconds / 3600)
+    assert (await archive.read_text(BTC, 0, 2**40, form)).split(",")[9] == repr(seconds / 3600)
 
 
 async def test_the_questions_of_the_worker_are_answered(archive):
     await archive.write([hour("1", "2"), hour("7.0", start=NOON + HOUR), hour("4", metric=ETH)])
 
-    assert await archive.newest(BTC) == NOON + HOUR
-    assert await archive.newest(ETH) == NOON
-    assert await archive.newest(Metric("KRAKEN:NOPE")) is None
-    assert await archive.newest(Metric("KRAKEN:\0")) is None
-    assert await archive.counts(NOON) == {BTC: 2, ETH: 1}
-    assert await archive.coverage(BTC, NOON, NOON + 2 * HOUR) == {NOON: 120, NOON + HOUR: 60}
-    assert await archive.metrics(NOON + HOUR) == [BTC]
-    assert await archive.metrics(0) == [BTC, ETH]
-    assert [await archive.close_before(BTC, NOON + place * HOUR) for place in range(3)] == [None, "2", "7.0"]
+    assert await archive.read_newest_hour(BTC) == NOON + HOUR
+    assert await archive.read_newest_hour(ETH) == NOON
+    assert await archive.read_newest_hour(Metric("KRAKEN:NOPE")) is None
+    assert await archive.read_newest_hour(Metric("KRAKEN:\0")) is None
+    assert await archive.read_counts(NOON) == {BTC: 2, ETH: 1}
+    assert await archive.read_coverage(BTC, NOON, NOON + 2 * HOUR) == {NOON: 120, NOON + HOUR: 60}
+    assert await archive.read_metrics(NOON + HOUR) == [BTC]
+    assert await archive.read_metrics(0) == [BTC, ETH]
+    assert [await archive.read_close_before(BTC, NOON + place * HOUR) for place in range(3)] == [None, "2", "7.0"]
 
 
 async def test_old_hours_are_let_go_of_and_new_ones_stay(archive):
@@ -227,11 +227,11 @@ async def test_opened_again_it_keeps_what_it_has(database):
 async def test_before_the_worker_has_made_it_a_reader_is_told_to_wait(database):
     async with connect_archive(database, "tests", writes=False) as engine:
         with pytest.raises(ArchiveAway, match="not there yet"):
-            await ArchiveReader(engine).metrics(0)
+            await ArchiveReader(engine).read_metrics(0)
 
         async with opened(database) as archive:
             await archive.write([hour("1")])
-        assert await ArchiveReader(engine).metrics(0) == [BTC]
+        assert await ArchiveReader(engine).read_metrics(0) == [BTC]
 
 
 async def test_a_schema_that_a_newer_version_made_is_refused_and_left_as_it_is(database):
@@ -242,7 +242,7 @@ async def test_a_schema_that_a_newer_version_made_is_refused_and_left_as_it_is(d
         async with engine.begin() as connection:
             await connection.execute(text("UPDATE v1_schema SET version_num = '0815'"))
 
-        for asks in (archive.open(), ArchiveReader(engine).metrics(0)):
+        for asks in (archive.open(), ArchiveReader(engine).read_metrics(0)):
             with pytest.raises(
                 ArchiveError, match=rf"schema is '0815', and this code knows {known}: a newer version"
             ) as told:

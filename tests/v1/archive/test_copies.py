@@ -20,7 +20,7 @@ async def test_what_is_committed_after_a_view_began_is_seen_to_come_and_is_not_i
     async with opened(f"sqlite+aiosqlite:///{path}") as archive:
         hours = some_hours(200)
         await archive.write(hours)
-        with copies.view(path, nobody) as view:
+        with copies.open_view(path, nobody) as view:
             before = view.is_newest()
             await archive.write([hour("1", start=NOON - HOUR)])
             after = view.is_newest()
@@ -28,12 +28,12 @@ async def test_what_is_committed_after_a_view_began_is_seen_to_come_and_is_not_i
             contents = view.contents()
 
     assert (before, after) == (True, False)
-    assert contents == copies.read(copied, nobody)
+    assert contents == copies.read_copy(copied, nobody)
     assert (contents.candles, contents.schema) == (len(hours), "0002")
     assert far[-1][0] == far[-1][1] > 0
     assert not [end for end in copies.BESIDE if Path(f"{copied}{end}").exists()]
     async with opened(f"sqlite+aiosqlite:///{copied}") as archive:
-        assert await archive.hours(BTC, 0, 2**40) == hours
+        assert await archive.read_hours(BTC, 0, 2**40) == hours
 
 
 async def test_a_copy_that_is_damaged_is_said_in_one_line(tmp_path: Path):
@@ -45,7 +45,7 @@ async def test_a_copy_that_is_damaged_is_said_in_one_line(tmp_path: Path):
     path.write_bytes(content)
 
     with pytest.raises(ArchiveError) as told:
-        copies.read(path, nobody)
+        copies.read_copy(path, nobody)
 
     assert "\n" not in str(told.value)
 
@@ -61,7 +61,7 @@ def test_what_is_no_archive_is_said(tmp_path: Path, content: bytes, words: str):
     (tmp_path / "archive.db").write_bytes(content)
 
     with pytest.raises(ArchiveError, match=words):
-        copies.read(tmp_path / "archive.db", nobody)
+        copies.read_copy(tmp_path / "archive.db", nobody)
 
 
 async def test_a_question_that_takes_long_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -73,13 +73,13 @@ async def test_a_question_that_takes_long_says_so(tmp_path: Path, monkeypatch: p
         checkpointed.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     checkpointed.close()
 
-    copies.read(path, lambda *far: told.append(far))
+    copies.read_copy(path, lambda *far: told.append(far))
 
     assert set(told) == {(0, 0)}
 
 
 def test_the_tools_of_postgresql_are_called_without_the_password():
-    called = copies.command("pg_dump", "postgresql+asyncpg://me:secret@db:5433/market?ssl=require")
+    called = copies.format_tool_command("pg_dump", "postgresql+asyncpg://me:secret@db:5433/market?ssl=require")
 
     assert called == "pg_dump --dbname=postgresql://me@db:5433/market"
-    assert copies.file_of("postgresql+asyncpg://me@db/market") is None
+    assert copies.find_archive_file("postgresql+asyncpg://me@db/market") is None

@@ -64,7 +64,7 @@ async def test_the_next_try_after_a_failover_is_written_to_the_new_server(cluste
         changed = await archive.write([hour("2")])
 
     async with opened(cluster.new.address()) as archive:
-        assert (changed, [each.open for each in await archive.hours(BTC, 0, 2**40)]) == (1, ["2"])
+        assert (changed, [each.open for each in await archive.read_hours(BTC, 0, 2**40)]) == (1, ["2"])
 
 
 async def test_every_connection_of_before_is_replaced_not_only_the_one_that_failed(cluster: Cluster):
@@ -137,8 +137,8 @@ async def test_who_reads_from_the_old_server_reads_from_the_new_one_before_long(
         await new.write([hour("2")])
     async with connect_archive(cluster.address, "tests", writes=False) as engine:
         reader = ArchiveReader(engine)
-        before = await reader.newest(BTC)
+        before = await reader.read_newest_hour(BTC)
         await cluster.demote()
         cluster.promote()
 
-        assert (before, await reader.newest(BTC)) == (None, hour("2").start)
+        assert (before, await reader.read_newest_hour(BTC)) == (None, hour("2").start)

@@ -49,16 +49,16 @@ def writing(address: str, limit: int = 0) -> subprocess.Popen[str]:
 
 
 async def counts(address: str) -> list[int]:
-    """Give how many metrics each hour has, from the first on, until there is none."""
+    """Return how many metrics each hour has, from the first on, until there is none."""
     async with opened(address) as archive:
         found: list[int] = []
-        while known := await archive.counts(len(found) * HOUR):
+        while known := await archive.read_counts(len(found) * HOUR):
             found.append(len(known))
         return found
 
 
 async def refusal(address: str, kind: type[ArchiveError] = ArchiveError) -> str:
-    """Give what is said when the archive cannot be opened; see that it is exactly of a kind."""
+    """Return what is said when the archive cannot be opened; see that it is exactly of a kind."""
     with pytest.raises(ArchiveError) as told:
         async with opened(address):
             pass
@@ -91,7 +91,7 @@ async def test_stopped_while_writing_it_has_whole_hours_only_and_goes_on(databas
             await asyncio.sleep(place * 0.001)
             writing.cancel()
             await asyncio.wait([writing])
-            assert len(await archive.counts(place * HOUR)) in (0, 500)
+            assert len(await archive.read_counts(place * HOUR)) in (0, 500)
 
         assert await archive.write([one]) == 1
 
@@ -137,7 +137,7 @@ async def test_a_writer_that_holds_the_file_is_waited_for_and_then_away(tmp_path
 
         with pytest.raises(ArchiveAway, match="database is locked"):
             await archive.write([hour("1")])
-        assert await archive.metrics(0) == [], "who reads is not kept waiting"
+        assert await archive.read_metrics(0) == [], "who reads is not kept waiting"
         holder.close()
         assert await archive.write([hour("1")]) == 1
 
@@ -190,10 +190,10 @@ async def test_a_server_that_is_killed_is_away_and_afterwards_all_is_well():
                 with pytest.raises(ArchiveAway):
                     await archive.write([hour("1", start=NOON - HOUR)])
                 with pytest.raises(ArchiveAway):
-                    await archive.metrics(0)
+                    await archive.read_metrics(0)
                 server.start()
 
-                assert await archive.hours(BTC, 0, 2**40) == expected
+                assert await archive.read_hours(BTC, 0, 2**40) == expected
 
 
 async def test_killed_while_it_is_written_to_it_has_whole_hours_only():

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, text
 
 from v1.archive import connect_archive, months
 from v1.archive.migrate import MIGRATIONS
-from v1.archive.months import Month, month_of
+from v1.archive.months import Month, find_month
 from v1.archive.revisions import REVISIONS
 from v1.archive.schema import SCHEMA_TABLE, metadata
 
@@ -64,10 +64,10 @@ def test_a_copy_of_the_version_has_tables_of_its_own(tmp_path):
 def test_a_month_begins_where_the_one_before_it_ends(second, month):
     at = int(second.timestamp())
 
-    assert month_of(at) == month
+    assert find_month(at) == month
     assert month.start <= at < month.end
-    assert month_of(month.end) == month.following
-    assert month.following.start == month.end
+    assert find_month(month.end) == month.next_month
+    assert month.next_month.start == month.end
 
 
 async def partitions(address: str) -> list[str]:
@@ -90,7 +90,7 @@ async def test_in_postgresql_each_month_has_its_partition_made_ahead_and_dropped
         assert made == [f"v1_candles_2021_{month:02}" for month in (4, 5, 6)]
         assert ahead == [*made, "v1_candles_2021_07"]
         assert await partitions(database) == ahead[1:]
-        assert await archive.hours(BTC, 0, 2**40) == hours
+        assert await archive.read_hours(BTC, 0, 2**40) == hours
 
 
 @pytest.mark.parametrize("database", ["postgres", "machine_postgres"], indirect=True)

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from v1.archive import ArchiveAway, TopArchiveReader, connect_archive
-from v1.archive.toplist import Hours, TopArchiveWriter
-from v1.toplist import About, Listing, PricedCoin, RankedCoin, Snapshot, merge
+from v1.archive.toplist import HourRange, TopArchiveWriter
+from v1.toplist import ListOrigin, PricedCoin, ProviderList, RankedCoin, TopList, merge_lists
 
 from ..serving import HOUR, NOON
 
@@ -19,9 +19,9 @@ RANKS = [
 ]
 
 
-def snapshot(at: int = NOON) -> Snapshot:
-    prices = Listing(About("coinmarketcap", at - 60, at - 2, 300, {"dead market": 1}), PRICES)
-    return merge(at, prices, Listing(About("cryptocompare", at, None, 540, {}), RANKS), 60)
+def snapshot(at: int = NOON) -> TopList:
+    prices = ProviderList(ListOrigin("coinmarketcap", at - 60, at - 2, 300, {"dead market": 1}), PRICES)
+    return merge_lists(at, prices, ProviderList(ListOrigin("cryptocompare", at, None, 540, {}), RANKS), 60)
 
 
 @pytest.fixture
@@ -35,8 +35,8 @@ async def archive(database: str) -> AsyncIterator[TopArchiveWriter]:
 async def test_a_list_comes_back_as_it_went_in_digit_for_digit(archive: TopArchiveWriter):
     assert await archive.write(NOON, snapshot())
 
-    assert await archive.top_list(NOON) == snapshot()
-    assert [coin.price_usd for coin in (await archive.top_list(NOON)).coins] == [
+    assert await archive.read_top_list(NOON) == snapshot()
+    assert [coin.price_usd for coin in (await archive.read_top_list(NOON)).coins] == [
         "1.00008821772940",
         None,
         "56507.38254720854",
@@ -44,11 +44,11 @@ async def test_a_list_comes_back_as_it_went_in_digit_for_digit(archive: TopArchi
 
 
 async def test_exponents_are_written_out(archive: TopArchiveWriter):
-    prices = Listing(About("a", NOON, None, 300, {}), [PricedCoin(1, "1.10e-05", None)])
-    ranks = Listing(About("b", NOON, None, 300, {}), [RankedCoin(1, "A", "A", "1.5E+9")])
-    await archive.write(NOON, merge(NOON, prices, ranks, 60))
+    prices = ProviderList(ListOrigin("a", NOON, None, 300, {}), [PricedCoin(1, "1.10e-05", None)])
+    ranks = ProviderList(ListOrigin("b", NOON, None, 300, {}), [RankedCoin(1, "A", "A", "1.5E+9")])
+    await archive.write(NOON, merge_lists(NOON, prices, ranks, 60))
 
-    (coin,) = (await archive.top_list(NOON)).coins
+    (coin,) = (await archive.read_top_list(NOON)).coins
     assert (coin.price_usd, coin.volume_24h_usd) == ("0.0000110", "1500000000")
 
 
@@ -59,38 +59,38 @@ async def test_an_hour_that_is_kept_stays_as_it_is_whoever_writes_it_again(datab
 
     assert sorted(new) == [False, False, True]
     assert not await archive.write(NOON, snapshot(NOON - 60))
-    assert await archive.top_list(NOON) == snapshot()
+    assert await archive.read_top_list(NOON) == snapshot()
 
 
 async def test_the_list_of_an_hour_stands_for_its_minutes_and_no_others(archive: TopArchiveWriter):
     await archive.write(NOON, snapshot(NOON - 60))
 
-    assert await archive.top_list(NOON + HOUR - 1) == snapshot(NOON - 60)
-    assert await archive.top_list(NOON + HOUR) is None
-    assert await archive.top_list(NOON - 1) is None
+    assert await archive.read_top_list(NOON + HOUR - 1) == snapshot(NOON - 60)
+    assert await archive.read_top_list(NOON + HOUR) is None
+    assert await archive.read_top_list(NOON - 1) is None
 
 
 async def test_which_hours_there_are_is_told_and_old_ones_are_let_go_of(archive: TopArchiveWriter):
-    assert (await archive.top_span(), await archive.top_hours(0)) == (None, set())
+    assert (await archive.read_top_range(), await archive.read_top_hours(0)) == (None, set())
     hours = [NOON - 2 * HOUR, NOON - HOUR, NOON]
     for hour in hours:
         await archive.write(hour, snapshot(hour))
 
-    assert await archive.top_span() == Hours(hours[0], NOON)
-    assert await archive.top_hours(NOON - HOUR) == {NOON - HOUR, NOON}
+    assert await archive.read_top_range() == HourRange(hours[0], NOON)
+    assert await archive.read_top_hours(NOON - HOUR) == {NOON - HOUR, NOON}
     await archive.trim(NOON)
-    assert await archive.top_hours(0) == {NOON}
-    assert await archive.top_list(NOON - HOUR) is None
+    assert await archive.read_top_hours(0) == {NOON}
+    assert await archive.read_top_list(NOON - HOUR) is None
 
 
 async def test_a_list_without_coins_is_a_list(archive: TopArchiveWriter):
     nothing = snapshot()._replace(coins=[])
     await archive.write(NOON, nothing)
 
-    assert await archive.top_list(NOON) == nothing
+    assert await archive.read_top_list(NOON) == nothing
 
 
 async def test_before_there_are_tables_a_reader_is_told_to_wait(tmp_path):
     async with connect_archive(f"sqlite+aiosqlite:///{tmp_path}/archive.db", "tests", writes=False) as engine:
         with pytest.raises(ArchiveAway, match="not there yet"):
-            await TopArchiveReader(engine).top_list(NOON)
+            await TopArchiveReader(engine).read_top_list(NOON)

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from v1.backtest import NeverOn, Trial, play, report, ticks_of, variants
+from v1.backtest import BacktestInput, RulesNeverActive, make_report, make_ticks, make_variants, play
 from v1.backtest.report import DIGESTS_FEWER, STEPS_MORE, _why_more
 from v1.model import By, Measure, Metric, Reading, Sample
-from v1.moments import of
-from v1.ranks import Standing, score, score_one
-from v1.records import EMPTY, Heard
+from v1.moments import count_moments
+from v1.ranks import RankInput, rank_all, rank_one
+from v1.records import EMPTY, SourceReading
 from v1.rules import parse_rule, parse_silence
 
 BTC, ETH = Metric("KRAKEN:BTCUSD"), Metric("KRAKEN:ETHUSD")
@@ -25,14 +25,17 @@ def rule(kind="ratio", **fields):
 def ticks(*series, metrics=(BTC, ETH), first=NOON):
     for number, values in enumerate(zip(*series, strict=True)):
         told = zip(metrics, values, strict=False)
-        yield first + number * MINUTE, {metric: Heard(Reading(str(value)), "kraken") for metric, value in told if value}
+        yield (
+            first + number * MINUTE,
+            {metric: SourceReading(Reading(str(value)), "kraken") for metric, value in told if value},
+        )
 
 
 def tried(one, *series, sweep=False, limit=100, **trial):
-    settled = Trial([one], (), MINUTE, **trial)
-    others = variants([one], MINUTE) if sweep else []
+    settled = BacktestInput([one], (), MINUTE, **trial)
+    others = make_variants([one], MINUTE) if sweep else []
     played = play(ticks(*series), settled, [other.rule for other in others])
-    return report(played, settled, others, (), limit)
+    return make_report(played, settled, others, (), limit)
 
 
 def test_without_a_sample_there_is_nothing_to_tell():
@@ -60,8 +63,8 @@ def test_many_alerts_at_a_tick_are_one_message():
     names = [Metric(f"KRAKEN:C{number}USD") for number in range(7)]
     threshold = rule("threshold", above=1)
 
-    played = play(ticks(*[["1", "2"]] * 7, metrics=names), Trial([threshold], (), MINUTE))
-    found = report(played, Trial([threshold], (), MINUTE))
+    played = play(ticks(*[["1", "2"]] * 7, metrics=names), BacktestInput([threshold], (), MINUTE))
+    found = make_report(played, BacktestInput([threshold], (), MINUTE))
 
     (message,) = found["messages"]
     assert (message["alerts"], message["id"]) == (7, f"r.digest.{NOON + MINUTE}")
@@ -72,9 +75,9 @@ def test_many_alerts_at_a_tick_are_one_message():
 def test_quiet_alerts_are_counted_and_not_sent():
     silence = parse_silence({"id": "s", "from": 0, "to": NOON + MINUTE})
     threshold = rule("threshold", above=1, cooldown=0)
-    trial = Trial([threshold], [silence], MINUTE)
+    trial = BacktestInput([threshold], [silence], MINUTE)
 
-    (came,) = report(play(ticks(["2", "2"]), trial), trial)["rules"]
+    (came,) = make_report(play(ticks(["2", "2"]), trial), trial)["rules"]
 
     assert (came["alerts"], came["quiet"], came["messages"]) == (2, 1, 1)
 
@@ -152,10 +155,10 @@ def test_a_rule_that_must_hold_speaks_from_the_start_on_as_if_it_had_always_been
 @given(st.lists(st.sampled_from(["1", "2", "2", "2"]), min_size=12, max_size=40), st.integers(0, 5), st.integers(1, 6))
 def test_after_its_warm_up_a_part_of_history_says_what_the_whole_does(series, hold, skipped):
     one, first = rule("threshold", above=1, for_=hold * MINUTE, cooldown=0), NOON + skipped * MINUTE
-    trial = Trial([one], (), MINUTE)
+    trial = BacktestInput([one], (), MINUTE)
 
     whole = tried(one, series)
-    part = report(play(ticks(series[skipped:], first=first), trial), trial)
+    part = make_report(play(ticks(series[skipped:], first=first), trial), trial)
 
     known = part["warm_up"]["until"] if part["warm_up"] else first
     assert known == first + hold * MINUTE
@@ -216,7 +219,7 @@ def test_why_there_is_nothing_to_explain_is_not_said():
     ids=lambda each: str(getattr(each, "kind", "")),
 )
 def test_the_table_varies_the_main_number_of_the_kind_and_the_cooldown(one, field, numbers):
-    made = variants([one], MINUTE)
+    made = make_variants([one], MINUTE)
 
     assert {each.field for each in made} == {field}
     assert [*dict.fromkeys(each.number for each in made)] == numbers
@@ -233,9 +236,11 @@ def test_a_bound_of_zero_is_tried_once_with_each_cooldown_and_counted_once():
 
 
 def test_rules_that_would_begin_after_the_last_tick_were_never_on():
-    with pytest.raises(NeverOn, match=f"{NOON + HOUR} is after the last tick that was played, {NOON + MINUTE}"):
+    with pytest.raises(
+        RulesNeverActive, match=f"{NOON + HOUR} is after the last tick that was played, {NOON + MINUTE}"
+    ):
         tried(rule(), ["1", "9"], start=NOON + HOUR)
-    with pytest.raises(NeverOn):
+    with pytest.raises(RulesNeverActive):
         tried(rule(), ["1", "9", "9"], start=NOON + 2 * MINUTE, end=NOON + MINUTE)
 
 
@@ -259,7 +264,7 @@ def test_the_others_of_the_table_change_nothing_of_the_rule_itself():
 
 
 def test_a_part_of_the_metrics_knows_no_rank():
-    trial = Trial([rule("threshold", above=1)], (), MINUTE, is_whole=False)
+    trial = BacktestInput([rule("threshold", above=1)], (), MINUTE, is_whole=False)
 
     (alert,) = play(ticks(["2"]), trial).alerts
 
@@ -275,7 +280,7 @@ def test_who_is_told_of_every_tick_can_end_the_play():
             raise Enough
 
     with pytest.raises(Enough):
-        play(ticks(["1"] * 5), Trial([rule()], (), MINUTE), seen=seen)
+        play(ticks(["1"] * 5), BacktestInput([rule()], (), MINUTE), seen=seen)
 
 
 # ---- the kept day ------------------------------------------------------------------------------------------------------
@@ -289,12 +294,12 @@ def sample(tick, price, **others):
 def test_kept_samples_become_the_ticks_that_they_came_at_also_those_without_one():
     kept = {BTC: [sample(NOON, "1"), sample(NOON + 2 * MINUTE, "2", volume="7")], ETH: [sample(NOON + MINUTE, "3")]}
 
-    made = [*ticks_of(kept, {BTC: "kraken", ETH: "binance"}, MINUTE, NOON + 4 * MINUTE)]
+    made = [*make_ticks(kept, {BTC: "kraken", ETH: "binance"}, MINUTE, NOON + 4 * MINUTE)]
 
     assert [at for at, _ in made] == [NOON + minute * MINUTE for minute in range(5)]
-    assert made[0][1] == {BTC: Heard(Reading("1"), "kraken")}
-    assert made[1][1] == {ETH: Heard(Reading("3"), "binance")}
-    assert made[2][1] == {BTC: Heard(Reading("2", "7"), "kraken")}
+    assert made[0][1] == {BTC: SourceReading(Reading("1"), "kraken")}
+    assert made[1][1] == {ETH: SourceReading(Reading("3"), "binance")}
+    assert made[2][1] == {BTC: SourceReading(Reading("2", "7"), "kraken")}
     assert made[3][1] == made[4][1] == {}
 
 
@@ -302,14 +307,14 @@ def test_samples_beside_the_grid_are_ticks_too():
     """The interval was another one before."""
     made = [
         at - NOON
-        for at, _ in ticks_of({BTC: [sample(NOON + 60, "1"), sample(NOON + 420, "2")]}, {BTC: "k"}, 300, NOON + 900)
+        for at, _ in make_ticks({BTC: [sample(NOON + 60, "1"), sample(NOON + 420, "2")]}, {BTC: "k"}, 300, NOON + 900)
     ]
 
     assert made == [60, 300, 420, 600, 900]
 
 
 def test_no_samples_are_no_ticks():
-    assert [*ticks_of({}, {}, MINUTE, NOON)] == []
+    assert [*make_ticks({}, {}, MINUTE, NOON)] == []
 
 
 # ---- ranks, counted only where they are asked for -----------------------------------------------------------------------
@@ -318,8 +323,8 @@ def test_no_samples_are_no_ticks():
 @given(st.lists(st.lists(st.integers(-5, 5), max_size=4), max_size=5), st.sampled_from(Measure), st.sampled_from(By))
 def test_one_rank_alone_is_the_same_as_all_of_them(series, measure, by):
     def window(numbers):
-        return (of([(number, 0) for number in numbers]), *EMPTY[1:])
+        return (count_moments([(number, 0) for number in numbers]), *EMPTY[1:])
 
-    judged = [Standing(Metric(f"A:{index}"), window(numbers), EMPTY) for index, numbers in enumerate(series)]
+    judged = [RankInput(Metric(f"A:{index}"), window(numbers), EMPTY) for index, numbers in enumerate(series)]
 
-    assert Counter(score_one(judged, measure, by)) == Counter(score(judged).rank(measure, by))
+    assert Counter(rank_one(judged, measure, by)) == Counter(rank_all(judged).list_scores(measure, by))

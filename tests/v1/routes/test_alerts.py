@@ -6,10 +6,10 @@ import pytest
 
 from v1 import keys
 from v1.model import Metric, Reading
-from v1.records import Heard
-from v1.rules import Engine, parse_rule, parse_silence
+from v1.records import SourceReading
+from v1.rules import RuleEngine, parse_rule, parse_silence
 from v1.store import Writer, connect
-from worker.tick import tick
+from worker.tick import commit_tick
 
 from ..serving import NOON
 
@@ -30,12 +30,12 @@ async def redis(server):
 @pytest.fixture
 async def history(redis):
     """Three ticks of two metrics; BTC jumps at the last one."""
-    store, engine = Writer(redis), Engine(RULES, [SILENCE], 60)
+    store, engine = Writer(redis), RuleEngine(RULES, [SILENCE], 60)
     await store.open()
     for minute, price in enumerate(["0.0000001", "0.0000001", "0.00000050"]):
         heard = {BTC: price, ETH: "0"}
-        readings = {Metric(metric): Heard(Reading(value), "kraken") for metric, value in heard.items()}
-        await tick(NOON + 60 * minute, readings, store, engine)
+        readings = {Metric(metric): SourceReading(Reading(value), "kraken") for metric, value in heard.items()}
+        await commit_tick(NOON + 60 * minute, readings, store, engine)
 
 
 @pytest.mark.usefixtures("history")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from v1 import candles
-from v1.candles import HourCandle, Slot
+from v1.candles import HourCandle, HourSlot
 from v1.model import Candle, Metric
 
 from ..serving import DAY, HOUR, MINUTE, NOON, Api, every_minute, fill, sample, serving
@@ -22,13 +22,13 @@ WEEK_START = 1_621_209_600
 
 def hour(start: int, *prices: str, volume: str | None = "1.50", metric: Metric = BTC) -> HourCandle:
     known = every_minute(prices, start + len(prices) * MINUTE)
-    made = candles.of_samples(Slot(metric, start, start + HOUR + 90), known, MINUTE)
+    made = candles.make_hour_from_samples(HourSlot(metric, start, start + HOUR + 90), known, MINUTE)
     assert made
     return made._replace(volume=volume)
 
 
 async def asked(api: Api, **query: object) -> list[dict[str, Any]]:
-    """Give the candles with their digits."""
+    """Return the candles with their digits."""
     answer = await api.get(PATH, {name.rstrip("_"): value for name, value in query.items()})
     assert answer.status == 200, answer.text
     known: list[dict[str, Any]] = json.loads(answer.text, parse_float=str, parse_int=str)["candles"]
@@ -163,8 +163,8 @@ def whole_hour(start: int, price: str) -> HourCandle:
 
 def told_hour(start: int, close: str) -> HourCandle:
     """Make an hour that the provider alone knows, as one candle."""
-    made = candles.of_candles(
-        Slot(BTC, start, start + HOUR), [Candle(start, close, close, close, close, "1")], HOUR, "k"
+    made = candles.make_hour_from_candles(
+        HourSlot(BTC, start, start + HOUR), [Candle(start, close, close, close, close, "1")], HOUR, "k"
     )
     assert made
     return made

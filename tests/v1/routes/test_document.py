@@ -14,16 +14,16 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # i
 from v1 import exact
 from v1.backtest_process import runner
 from v1.model import Metric, Reading
-from v1.records import Heard
+from v1.records import SourceReading
 from v1.routes.openapi import EXAMPLES
-from v1.rules import Engine, parse_rule
+from v1.rules import RuleEngine, parse_rule
 from v1.store import TopWriter
-from worker.tick import tick
+from worker.tick import commit_tick
 
 from ..serving import NOON, every_minute, fill, serving
 from .test_top import made
 
-SPIKES = Engine([parse_rule({"id": "spike", "kind": "threshold", "above": 100})], (), 60)
+SPIKES = RuleEngine([parse_rule({"id": "spike", "kind": "threshold", "above": 100})], (), 60)
 
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 
@@ -137,8 +137,8 @@ async def test_every_example_works_as_it_is_filled_in(api, writer):
     """What `/docs` sends when somebody presses "Execute" without changing anything."""
     metric = {"SIMULATED:BTCUSD": every_minute([str(minute) for minute in range(1, 90)])}
     await fill(writer, metric)
-    await tick(NOON + 60, {Metric("SIMULATED:BTCUSD"): Heard(Reading("900"), "tests")}, writer, SPIKES)
-    await TopWriter(writer._redis).put(made(NOON))
+    await commit_tick(NOON + 60, {Metric("SIMULATED:BTCUSD"): SourceReading(Reading("900"), "tests")}, writer, SPIKES)
+    await TopWriter(writer._redis).write_snapshot(made(NOON))
 
     document = (await api.get("/openapi.json")).json
 
@@ -198,7 +198,7 @@ async def test_the_schema_of_a_rule_says_what_the_code_does(api, rule, is_accept
 
 
 async def test_the_schema_of_columns_says_what_the_code_does(api, writer):
-    await TopWriter(writer._redis).put(made(NOON))
+    await TopWriter(writer._redis).write_snapshot(made(NOON))
     parameters = (await api.get("/openapi.json")).json["paths"]["/v1/top.csv"]["get"]["parameters"]
     (schema,) = [each["schema"] for each in parameters if each["name"] == "columns"]
 
@@ -208,7 +208,7 @@ async def test_the_schema_of_columns_says_what_the_code_does(api, writer):
 
 
 def operations_of(document):
-    """Give path, method and description of every operation, in the order of the document."""
+    """Return path, method and description of every operation, in the order of the document."""
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             yield path, method, operation
@@ -225,7 +225,7 @@ async def test_answers_to_whatever_the_document_allows_and_forbids_are_those_it_
     (tmp_path / "answer").write_text(exact.dumps(known))
     monkeypatch.setattr(runner, "COMMAND", ("cat", tmp_path / "answer"))
     await fill(writer, {"KRAKEN:BTCUSD": every_minute([str(minute) for minute in range(90)])})
-    await TopWriter(writer._redis).put(made(NOON))
+    await TopWriter(writer._redis).write_snapshot(made(NOON))
 
     run = await asyncio.create_subprocess_exec(
         SCHEMATHESIS,

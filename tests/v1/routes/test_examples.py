@@ -20,16 +20,16 @@ from tests.loopback.toplists import april
 from tests.shared import shared
 from v1 import exact, keys
 from v1.archive.writer import ArchiveWriter
-from v1.decimals import difference, parse, text
+from v1.decimals import format_decimal, parse_decimal, subtract
 from v1.model import Metric, Reading, Sample
-from v1.records import Heard, change_percentage, interval_return
+from v1.records import SourceReading, compute_change_percentage, compute_interval_return
 from v1.routes.openapi import EXAMPLES
 from v1.routes.problems import MEDIA_TYPE as PROBLEM
-from v1.rules import Engine, parse_rule
+from v1.rules import RuleEngine, parse_rule
 from v1.store import TopWriter, Writer, connect
-from v1.toplist import About, Listing, PricedCoin, RankedCoin, merge
-from worker.closing import Closer, Rules
-from worker.tick import tick
+from v1.toplist import ListOrigin, PricedCoin, ProviderList, RankedCoin, merge_lists
+from worker.closing import HourlyRollup, RollupOptions
+from worker.tick import commit_tick
 
 from ..serving import DAY, MINUTE, Answer, Api, Clock, fill, serving
 
@@ -167,22 +167,22 @@ AWAY = [
 
 
 def recorded(pair: str) -> Iterator[Sample]:
-    """Give the day before the crash as the worker would have sampled it."""
+    """Return the day before the crash as the worker would have sampled it."""
     with gzip.open(shared("market-data", "binance-spot-20210517", f"{pair}.csv.gz"), "rt") as file:
         rows = [row for row in csv.DictReader(file) if CRASH - 2 * DAY <= int(row["timestamp"]) < CRASH]
     volume = sum(Decimal(row["volume"]) for row in rows[:1440])
     for yesterday, before, now in zip(rows, rows[1439:], rows[1440:], strict=False):
         volume += Decimal(now["volume"]) - Decimal(yesterday["volume"])
-        price, then = parse(now["close"]), parse(yesterday["close"])
+        price, then = parse_decimal(now["close"]), parse_decimal(yesterday["close"])
         yield Sample(
             int(now["timestamp"]) + MINUTE,
             (
                 now["close"],
                 f"{volume:f}",
-                change_percentage(price, then),
-                text(difference(price, then)),
+                compute_change_percentage(price, then),
+                format_decimal(subtract(price, then)),
                 now["volume"],
-                interval_return(price, parse(before["close"])),
+                compute_interval_return(price, parse_decimal(before["close"])),
             ),
         )
 
@@ -201,14 +201,14 @@ async def crash(server: str, writer: Writer, archive: ArchiveWriter, clock: Cloc
     )
     by_tick = {metric: {sample.tick: sample for sample in day} for metric, day in metrics.items()}
     for at in range(filled + MINUTE, CRASH + 1, MINUTE):
-        heard = {metric: Heard(Reading(*day[at].values[:5]), "binance") for metric, day in by_tick.items()}
-        await tick(at, heard, writer, Engine([parse_rule(SPIKE)], (), MINUTE))
-    await writer.note_sources(
+        heard = {metric: SourceReading(Reading(*day[at].values[:5]), "binance") for metric, day in by_tick.items()}
+        await commit_tick(at, heard, writer, RuleEngine([parse_rule(SPIKE)], (), MINUTE))
+    await writer.write_source_states(
         {"binance": SOURCE | {"missing": {"BINANCE:NOPEUSDT": "no such pair"}, "rejects": {"dead market": 2}}}
     )
-    closer = Closer(writer, archive, Rules(MINUTE))
-    await closer.until(CRASH - closer.grace, CRASH)
-    await writer.note_archive({"state": "ok", "since": CRASH - DAY, "newest": closer.newest, "reason": None})
+    closer = HourlyRollup(writer, archive, RollupOptions(MINUTE))
+    await closer.close_until(CRASH - closer.grace, CRASH)
+    await writer.write_archive_state({"state": "ok", "since": CRASH - DAY, "newest": closer.newest, "reason": None})
     sent = {
         "at": CRASH - 659.5,
         "channel": "pushover",
@@ -229,8 +229,8 @@ async def listed(top: TopWriter) -> None:
     prices = [PricedCoin(coin.id, coin.price, CRASH - 58) for coin in coins]
     ranks = [RankedCoin(coin.id, coin.symbol, coin.name, coin.volume) for coin in coins]
     about = {"coinmarketcap": (CRASH - 5 * MINUTE, 300), "cryptocompare": (CRASH, 540)}
-    of_prices, of_ranks = (About(name, at, at - 2, every, {}) for name, (at, every) in about.items())
-    await top.put(merge(CRASH, Listing(of_prices, prices), Listing(of_ranks, ranks), MINUTE))
+    of_prices, of_ranks = (ListOrigin(name, at, at - 2, every, {}) for name, (at, every) in about.items())
+    await top.write_snapshot(merge_lists(CRASH, ProviderList(of_prices, prices), ProviderList(of_ranks, ranks), MINUTE))
     said = {"state": "ok", "reason": None, "at": CRASH}
     plan = {
         "source": "coinmarketcap",
@@ -241,8 +241,8 @@ async def listed(top: TopWriter) -> None:
         "used": 5329,
         "limit": 10_000,
     }
-    await top.note("pricing", said | plan | {"resets": 1_622_505_600, "list_at": CRASH - 5 * MINUTE})
-    await top.note("merging", said | {"list_at": CRASH, "of": len(coins), "unpriced": 0})
+    await top.write_role_state("pricing", said | plan | {"resets": 1_622_505_600, "list_at": CRASH - 5 * MINUTE})
+    await top.write_role_state("merging", said | {"list_at": CRASH, "of": len(coins), "unpriced": 0})
 
 
 async def answers(api: Api, clock: Clock, folder: Path) -> dict[tuple[str, str, str], str]:

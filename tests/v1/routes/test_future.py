@@ -82,7 +82,7 @@ async def test_what_is_wrong_with_the_workers_clock_makes_the_whole_unready(api,
 async def test_a_role_of_the_top_list_that_spoke_in_the_future_is_told(api, server, writer):
     await fill(writer, {BTC: [sample(NOON, "1")]})
     async with connect(server, "tests") as redis:
-        await TopWriter(redis).note("merging", {"state": "ok", "at": NOON + HOUR})
+        await TopWriter(redis).write_role_state("merging", {"state": "ok", "at": NOON + HOUR})
 
     answer = await api.get("/health/ready")
 

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from v1.routes.negotiation import codings
+from v1.routes.negotiation import choose_codings
 
 from ..serving import raw, serving
 
@@ -210,7 +210,7 @@ async def test_an_answer_is_compressed_for_who_takes_that(api, header, gzip, pla
     assert (page.headers.get("content-encoding") == "gzip") is gzip
     assert [answer.status for answer in (page, small)] == [200 if gzip or plain else 406] * 2
     assert (small.headers.get("content-encoding") == "gzip") is (gzip and not plain)
-    weighed = codings(header)
+    weighed = choose_codings(header)
     assert (weighed[0] > 0 and weighed[0] >= weighed[1], weighed[1] > 0) == (gzip, plain)
 
 

@@ -23,7 +23,7 @@ async def redis_client(server: str):
 @pytest.fixture
 async def ticking(writer):
     await fill(writer, {"KRAKEN:BTCUSD": [sample(NOON, "1")]})
-    await writer.note_sources({"kraken": NOTED})
+    await writer.write_source_states({"kraken": NOTED})
     return writer
 
 
@@ -48,7 +48,7 @@ async def test_all_well_is_ready_without_a_reason(api):
 
 async def test_a_failing_source_degrades_but_the_answers_still_count(api, ticking):
     failing = NOTED | {"state": "failing", "reason": "kraken said 503"}
-    await ticking.note_sources({"kraken": failing, "binance": NOTED})
+    await ticking.write_source_states({"kraken": failing, "binance": NOTED})
 
     answer = await api.get("/health/ready")
 
@@ -60,7 +60,7 @@ async def test_a_failing_source_degrades_but_the_answers_still_count(api, tickin
 
 async def test_a_failing_source_is_told_with_what_is_tried_next_and_what_to_do(api, ticking):
     told = {"state": "failing", "reason": "kraken said 429", "retry_at": NOON + 60, "advice": "wait"}
-    await ticking.note_sources({"kraken": NOTED | told})
+    await ticking.write_source_states({"kraken": NOTED | told})
 
     answer = await api.get("/health/ready")
 
@@ -73,7 +73,9 @@ async def test_a_failing_source_is_told_with_what_is_tried_next_and_what_to_do(a
 
 
 async def test_what_is_wished_for_and_nobody_gives_degrades_with_the_reason(api, ticking):
-    await ticking.note_sources({"kraken": NOTED}, {"KRAKEN:XBTUSD": "kraken's XBTUSD is called KRAKEN:BTCUSD here"})
+    await ticking.write_source_states(
+        {"kraken": NOTED}, {"KRAKEN:XBTUSD": "kraken's XBTUSD is called KRAKEN:BTCUSD here"}
+    )
 
     answer = await api.get("/health/ready")
 
@@ -113,7 +115,7 @@ async def test_a_channel_that_rests_is_told_with_until_when(api, redis_client):
 
 async def test_how_far_a_fill_is_and_how_many_markets_are_dead_is_told_and_is_no_trouble(api, ticking):
     filling = {"done": 34, "of": 100}
-    await ticking.note_sources({"kraken": NOTED | {"filling": filling, "dead": ["KRAKEN:GONEUSD"]}})
+    await ticking.write_source_states({"kraken": NOTED | {"filling": filling, "dead": ["KRAKEN:GONEUSD"]}})
 
     answer = await api.get("/health/ready")
 
@@ -123,10 +125,10 @@ async def test_how_far_a_fill_is_and_how_many_markets_are_dead_is_told_and_is_no
 
 async def test_an_archive_that_fails_degrades_and_says_why_and_how_far_it_came(api, ticking):
     said = {"state": "failing", "since": NOON - 90, "newest": NOON - 7200, "reason": "the archive is away: refused"}
-    await ticking.note_archive(said)
+    await ticking.write_archive_state(said)
 
     failing = await api.get("/health/ready")
-    await ticking.note_archive(said | {"state": "ok", "reason": None})
+    await ticking.write_archive_state(said | {"state": "ok", "reason": None})
     fine = await api.get("/health/ready")
 
     assert (failing.status, failing.json["status"]) == (200, "degraded")
@@ -142,7 +144,7 @@ async def test_an_archive_that_fails_degrades_and_says_why_and_how_far_it_came(a
 
 async def test_a_metric_that_the_provider_does_not_have_is_named_and_hurts_nobody(api, ticking):
     missing = {"KRAKEN:NOPEUSD": "kraken has no such pair"}
-    await ticking.note_sources({"kraken": NOTED | {"missing": missing}})
+    await ticking.write_source_states({"kraken": NOTED | {"missing": missing}})
 
     answer = await api.get("/health/ready")
 
@@ -179,7 +181,7 @@ async def test_without_a_store_the_process_lives_and_says_what_is_wrong(clock, t
 
 async def test_a_redis_that_drops_keys_when_it_is_full_is_told(api, writer, server):
     await tick(writer, NOON, {"KRAKEN:BTCUSD": "1"})
-    await writer.note_sources({})
+    await writer.write_source_states({})
     async with connect(server, "tests") as redis:
         await redis.config_set("maxmemory-policy", "volatile-lru")
         try:

@@ -21,7 +21,7 @@ async def day(writer):
 
 
 async def points(api: Api, **query: object) -> list[tuple[str, str | None]]:
-    """Give the points with their digits."""
+    """Return the points with their digits."""
     answer = await api.get(PATH, {name.rstrip("_"): value for name, value in query.items()})
     assert answer.status == 200, answer.text
     return [tuple(point) for point in json.loads(answer.text, parse_float=str, parse_int=str)["points"]]

@@ -208,7 +208,7 @@ async def test_what_is_not_accepted_is_named_with_what_would_be(api, path, query
 @pytest.mark.usefixtures("three")
 async def test_a_dead_market_is_listed_as_dead_and_answered_with_the_source_that_says_so(api, writer):
     dead = ["BINANCE:OLDUSD", "KRAKEN:GONEUSD"]
-    await writer.note_sources({"cryptowatch": {"state": "ok", "metrics": 2, "dead": dead}})
+    await writer.write_source_states({"cryptowatch": {"state": "ok", "metrics": 2, "dead": dead}})
 
     listed = {each["metric"]: each for each in (await api.get("/v1/metrics")).json["metrics"]}
     died = await api.get("/v1/metrics/BINANCE:OLDUSD")
@@ -234,7 +234,7 @@ async def test_a_dead_market_is_listed_as_dead_and_answered_with_the_source_that
 
 @pytest.mark.usefixtures("three")
 async def test_what_is_wished_for_and_nobody_gives_is_answered_with_the_reason(api, writer):
-    await writer.note_sources({}, {"KRAKEN:XBTUSD": "kraken's XBTUSD is called KRAKEN:BTCUSD here"})
+    await writer.write_source_states({}, {"KRAKEN:XBTUSD": "kraken's XBTUSD is called KRAKEN:BTCUSD here"})
 
     answer = await api.get("/v1/metrics/KRAKEN:XBTUSD")
 

@@ -10,7 +10,7 @@ import pytest
 from v1.archive import connect_archive
 from v1.archive.toplist import TopArchiveWriter
 from v1.store import TopWriter, connect
-from v1.toplist import About, Listing, PricedCoin, RankedCoin, Snapshot, merge
+from v1.toplist import ListOrigin, PricedCoin, ProviderList, RankedCoin, TopList, merge_lists
 
 from ..serving import DAY, HOUR, NOON, Api, Clock, serving
 
@@ -28,14 +28,14 @@ async def top(server: str) -> AsyncIterator[TopWriter]:
         yield TopWriter(redis)
 
 
-def made(at: int, prices_at: int | None = None, ranks_at: int | None = None) -> Snapshot:
-    prices = Listing(About("coinmarketcap", prices_at or at, at - 3, 300, {"dead market": 2}), PRICES)
-    ranks = Listing(About("cryptocompare", ranks_at or at, None, 540, {}), RANKS)
-    return merge(at, prices, ranks, 60)
+def made(at: int, prices_at: int | None = None, ranks_at: int | None = None) -> TopList:
+    prices = ProviderList(ListOrigin("coinmarketcap", prices_at or at, at - 3, 300, {"dead market": 2}), PRICES)
+    ranks = ProviderList(ListOrigin("cryptocompare", ranks_at or at, None, 540, {}), RANKS)
+    return merge_lists(at, prices, ranks, 60)
 
 
 async def put(top: TopWriter, at: int = NOON, **parts: int) -> None:
-    await top.put(made(at, **parts))
+    await top.write_snapshot(made(at, **parts))
 
 
 async def test_the_newest_list_is_given_with_its_parts_and_every_digit(api: Api, top: TopWriter):
@@ -212,7 +212,7 @@ async def test_a_list_whose_parts_do_not_come_any_more_says_how_old_they_are(api
 async def test_without_keys_the_settings_are_named(api: Api, top: TopWriter):
     nothing = await api.get("/v1/top")
     off = {"state": "off", "reason": "TRACKER_CRYPTOCOMPARE_API_KEY is not set", "settings": []}
-    await top.note("ranking", off)
+    await top.write_role_state("ranking", off)
     told = await api.get("/v1/top")
 
     assert (nothing.status, told.status) == (503, 503)
@@ -221,8 +221,8 @@ async def test_without_keys_the_settings_are_named(api: Api, top: TopWriter):
 
 
 async def test_before_the_first_list_it_is_said_what_it_waits_for(api: Api, top: TopWriter):
-    await top.note("pricing", {"state": "failing", "reason": "coinmarketcap said 500", "at": NOON})
-    await top.note("ranking", {"state": "ok", "reason": None, "at": NOON})
+    await top.write_role_state("pricing", {"state": "failing", "reason": "coinmarketcap said 500", "at": NOON})
+    await top.write_role_state("ranking", {"state": "ok", "reason": None, "at": NOON})
 
     answer = await api.get("/v1/top")
 
@@ -280,10 +280,14 @@ async def test_what_is_not_accepted_is_named_with_what_would_be(api: Api, query,
 async def test_how_the_roles_do_is_told_with_the_health(api: Api, top: TopWriter):
     plan = {"interval": 600, "planned": 300, "unit": "credits", "used": 9000, "limit": 10_000, "resets": NOON + DAY}
     slowed = {"state": "slowed", "reason": "9000 of 10000 credits are used", "at": NOON, "list_at": NOON - 60}
-    await top.note("pricing", slowed | plan | {"source": "coinmarketcap", "until": None, "faults": {"no answer": 2}})
-    await top.note("ranking", {"state": "off", "reason": "TRACKER_CRYPTOCOMPARE_API_KEY is not set"})
-    await top.note("given up", {"state": "ok", "reason": None, "at": NOON - 2 * DAY})
-    await top.note("merging", {"state": "ok", "reason": None, "at": NOON - 600, "margin": 60, "of": 3, "unpriced": 1})
+    await top.write_role_state(
+        "pricing", slowed | plan | {"source": "coinmarketcap", "until": None, "faults": {"no answer": 2}}
+    )
+    await top.write_role_state("ranking", {"state": "off", "reason": "TRACKER_CRYPTOCOMPARE_API_KEY is not set"})
+    await top.write_role_state("given up", {"state": "ok", "reason": None, "at": NOON - 2 * DAY})
+    await top.write_role_state(
+        "merging", {"state": "ok", "reason": None, "at": NOON - 600, "margin": 60, "of": 3, "unpriced": 1}
+    )
 
     answer = (await api.get("/health/ready")).json
 

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from v1.market import moved_on
-from v1.memory import Memory
+from v1.market import advance_all
+from v1.memory import MemoryStore
 from v1.model import Metric, Reading
-from v1.ranks import score, standings
-from v1.records import Heard, read, write
-from v1.rules import SILENT, Alert, Engine, Market, Rule, Silence, parse_rule, with_states
+from v1.ranks import collect_rank_inputs, rank_all
+from v1.records import SourceReading, read_state, write_state
+from v1.rules import NO_EVALUATION, Alert, Rule, RuleEngine, Silence, TickContext, attach_states, parse_rule
 
 NOON = 1_621_252_800
 """2021-05-17T12:00:00Z, the first tick."""
@@ -51,24 +51,28 @@ class Sampler:
         self.rules, self.silences = rules, silences
         self.interval, self.source = interval, source
         self.is_restarted = is_restarted
-        self.engine = Engine(rules, silences, interval)
-        self.memory = Memory()
+        self.engine = RuleEngine(rules, silences, interval)
+        self.memory = MemoryStore()
         self.at = NOON - interval
-        self.judged = SILENT
+        self.judged = NO_EVALUATION
 
     def tick(self, heard: Mapping[str, object], at: int | None = None, measure: str = "price") -> list[Alert]:
-        """Let one tick pass, and give what is said."""
+        """Let one tick pass, and return what is said."""
         self.at = self.at + self.interval if at is None else at
         if self.is_restarted:
             self._restart()
         told = {Metric(metric): reading(value, measure) for metric, value in heard.items()}
-        readings = {metric: Heard(each, self.source) for metric, each in told.items() if each}
-        metrics = sorted(self.memory.known | readings.keys())
-        steps = moved_on(self.at, metrics, readings, self.memory.found(self.at, metrics, self.engine.look))
-        judged = self.engine.judge(Market(self.at, steps, score(standings(steps)).rank, self.memory.outages))
-        self.memory.commit(self.at, with_states(steps, judged), judged)
+        readings = {metric: SourceReading(each, self.source) for metric, each in told.items() if each}
+        metrics = sorted(self.memory.known_metrics | readings.keys())
+        steps = advance_all(
+            self.at, metrics, readings, self.memory.read_states(self.at, metrics, self.engine.make_lookback)
+        )
+        judged = self.engine.evaluate(
+            TickContext(self.at, steps, rank_all(collect_rank_inputs(steps)).list_scores, self.memory.outages)
+        )
+        self.memory.commit(self.at, attach_states(steps, judged), judged)
         self.judged = judged
-        return [*judged.alerts()]
+        return [*judged.list_alerts()]
 
     def play(
         self, *series: Iterable[object], metrics: Sequence[str] = (BTC, ETH), measure: str = "price"
@@ -80,19 +84,19 @@ class Sampler:
         return said
 
     def _restart(self) -> None:
-        self.engine = Engine(self.rules, self.silences, self.interval)
+        self.engine = RuleEngine(self.rules, self.silences, self.interval)
         for series in self.memory._series.values():
             if series.record:
-                series.record = read(write(series.record))
+                series.record = read_state(write_state(series.record))
 
 
 def ticks(alerts: Iterable[Alert]) -> list[int]:
-    """Give the minutes since noon at which something was said."""
+    """Return the minutes since noon at which something was said."""
     return [(alert.at - NOON) // MINUTE for alert in alerts]
 
 
 def said(one: Rule, *series: Iterable[object], measure: str = "price", **market: Any) -> list[Alert]:
-    """Give what one rule says of one series, or of several metrics."""
+    """Return what one rule says of one series, or of several metrics."""
     return Sampler([one], **market).play(*series, measure=measure)
 
 

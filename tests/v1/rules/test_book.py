@@ -5,8 +5,8 @@ import json
 import pytest
 
 from v1.rules import DEFAULTS, Kind, parse_rule, parse_silence
-from v1.rules.book import Origin, Written, default, read_book, switched_off, write
-from v1.rules.file import WrongFile, read_rules_file
+from v1.rules.book import Origin, StoredRules, disable_default, find_default, read_rule_set, write_document
+from v1.rules.file import InvalidFile, read_rules_file
 
 EXAMPLE = """
 [[rules]]
@@ -20,16 +20,16 @@ min_samples = 30
 cooldown = "1h"
 step = 3
 """
-NOTHING = Written({}, {}, {})
+NOTHING = StoredRules({}, {}, {})
 
 
 def book(api=(), file=(), silences=(), interval=60):
-    return read_book(Written(dict(api), dict(file), dict(silences)), interval)
+    return read_rule_set(StoredRules(dict(api), dict(file), dict(silences)), interval)
 
 
 def kept(**fields) -> tuple[str, str]:
     made = parse_rule({"id": "a", "kind": "ratio"} | fields)
-    return made.id, write(made)
+    return made.id, write_document(made)
 
 
 def test_before_anybody_writes_one_the_default_rules_are_in_force():
@@ -51,10 +51,10 @@ def test_a_rule_of_the_api_comes_before_a_default_and_one_of_the_file_before_bot
 
 
 def test_a_default_rule_that_nobody_wants_is_switched_off_and_still_a_default_one():
-    known = default("stale")
+    known = find_default("stale")
     assert known
 
-    entry = book([("stale", write(switched_off(known)))]).entries["stale"]
+    entry = book([("stale", write_document(disable_default(known)))]).entries["stale"]
 
     assert (entry.rule.enabled, entry.origin) == (False, Origin.DEFAULT)
 
@@ -74,7 +74,7 @@ def test_what_cannot_be_read_is_left_out_and_told_and_the_others_hold(text):
 
 
 def test_in_place_of_a_default_rule_that_was_written_over_unreadably_the_default_holds():
-    assert book([("stale", "{")]).entries["stale"].rule == default("stale")
+    assert book([("stale", "{")]).entries["stale"].rule == find_default("stale")
 
 
 def test_a_rule_that_can_never_fire_at_this_interval_is_told():
@@ -88,8 +88,8 @@ def test_a_rule_that_can_never_fire_at_this_interval_is_told():
 def test_a_silence_is_kept_with_its_times():
     silence = parse_silence({"id": "s", "from": 1, "to": 2, "comment": "maintenance"})
 
-    assert book(silences=[("s", write(silence))]).silences == {"s": silence}
-    assert json.loads(write(silence)) == {
+    assert book(silences=[("s", write_document(silence))]).silences == {"s": silence}
+    assert json.loads(write_document(silence)) == {
         "id": "s",
         "metrics": "*",
         "rule": "*",
@@ -197,7 +197,7 @@ def test_a_file_without_rules_has_none():
     ],
 )
 def test_a_wrong_file_is_told_with_every_rule_field_and_value(text, said):
-    with pytest.raises(WrongFile) as caught:
+    with pytest.raises(InvalidFile) as caught:
         read_rules_file(text, 60, frozenset({"pushover"}))
 
     for each in said:
@@ -239,7 +239,7 @@ def test_of_a_document_with_thousands_of_faults_the_first_are_told_with_their_va
         "many fields": "[[rules]]\n" + "\n".join(f"f{number} = 1" for number in range(3000)),
     }
     for what, text in texts.items():
-        with pytest.raises(WrongFile) as caught:
+        with pytest.raises(InvalidFile) as caught:
             read_rules_file(text, 60)
 
         assert len(str(caught.value)) < 20_000, what

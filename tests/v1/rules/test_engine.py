@@ -5,12 +5,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from v1.market import moved_on
+from v1.market import advance_all
 from v1.model import MEASURES, Metric, Sample
-from v1.ranks import score, standings
-from v1.records import Heard, Look, recount
-from v1.rules import NO_RULES, SILENT, Engine, Market, Outages, Silence, parse_silence
-from v1.rules.mute import Mute, is_muted
+from v1.ranks import collect_rank_inputs, rank_all
+from v1.records import Lookback, SourceReading, recount_state
+from v1.rules import NO_EVALUATION, NO_RULES, RuleEngine, Silence, SourceOutages, TickContext, parse_silence
+from v1.rules.mute import MuteHours, is_muted
 from v1.rules.text import is_in_digest
 
 from .playing import BTC, ETH, HOUR, MINUTE, NOON, Sampler, reading, rule, said, ticks
@@ -89,7 +89,7 @@ def test_a_source_of_which_all_metrics_have_left_the_day_is_not_said_to_be_back(
     alerts = [alert for minute in range(5, 1445) for alert in market.tick({}, at=NOON + minute * MINUTE)]
 
     assert alerts == []
-    assert market.memory.known == set()
+    assert market.memory.known_metrics == set()
     assert told(market.tick({BTC: "1"})) == [("resolved", "kraken:*", 1445)]
 
 
@@ -97,18 +97,18 @@ def test_a_source_that_was_told_at_this_very_tick_is_not_told_again():
     """The tick was cut off behind the states of the sources."""
     market = Sampler([stale(cooldown=0)])
     market.play(["1", None, None])
-    known = sorted(market.memory.known)
+    known = sorted(market.memory.known_metrics)
     at = NOON + 3 * MINUTE
 
-    steps = moved_on(at, known, {}, market.memory.found(at, known, market.engine.look))
-    ranked = score(standings(steps)).rank
-    first = market.engine.judge(Market(at, steps, ranked, market.memory.outages))
-    outages = Outages(at, {source: each.states for source, each in first.sources.items()})
+    steps = advance_all(at, known, {}, market.memory.read_states(at, known, market.engine.make_lookback))
+    ranked = rank_all(collect_rank_inputs(steps)).list_scores
+    first = market.engine.evaluate(TickContext(at, steps, ranked, market.memory.outages))
+    outages = SourceOutages(at, {source: each.states for source, each in first.sources.items()})
 
-    again = market.engine.judge(Market(at, steps, ranked, outages))
+    again = market.engine.evaluate(TickContext(at, steps, ranked, outages))
 
-    assert len([*first.alerts()]) == 1
-    assert [*again.alerts()] == []
+    assert len([*first.list_alerts()]) == 1
+    assert [*again.list_alerts()] == []
     assert {source: each.states for source, each in again.sources.items()} == outages.sources
 
 
@@ -129,7 +129,7 @@ def test_that_it_is_over_is_not_sent_to_whom_nobody_told_that_it_was():
 
     alerts = quiet_at_first.play(["2", "1"])
 
-    assert [(alert.event, alert.quiet) for alert in alerts] == [
+    assert [(alert.event, alert.suppressed_by) for alert in alerts] == [
         ("firing", "silence s"),
         ("resolved", "its alert was not sent"),
     ]
@@ -140,7 +140,7 @@ def test_that_it_is_over_is_told_where_one_of_its_alerts_was_sent():
 
     alerts = market.play(["2", "2", "2", "1"])
 
-    assert [(alert.event, alert.quiet) for alert in alerts] == [
+    assert [(alert.event, alert.suppressed_by) for alert in alerts] == [
         ("firing", "silence s"),
         ("firing", None),
         ("resolved", None),
@@ -176,7 +176,7 @@ def test_more_than_five_alerts_of_a_rule_at_a_tick_are_one_message(many, is_dige
 
     alerts = Sampler([rule("threshold", above=1)]).tick(dict.fromkeys(names, "2"))
 
-    assert {alert.together for alert in alerts} == {many}
+    assert {alert.group_size for alert in alerts} == {many}
     assert {is_in_digest(alert) for alert in alerts} == {is_digest}
 
 
@@ -186,7 +186,7 @@ def test_alerts_of_other_rules_and_quiet_ones_do_not_make_a_digest():
 
     alerts = Sampler(rules, [silence(metrics=names[0])]).tick(dict.fromkeys(names, "2"))
 
-    assert {(alert.metric == names[0], alert.together) for alert in alerts} == {(True, 5), (False, 5)}
+    assert {(alert.metric == names[0], alert.group_size) for alert in alerts} == {(True, 5), (False, 5)}
 
 
 def test_what_was_told_of_this_tick_before_it_was_cut_off_counts():
@@ -194,14 +194,18 @@ def test_what_was_told_of_this_tick_before_it_was_cut_off_counts():
     market.play(["1"])
 
     metrics = [Metric(BTC)]
-    heard = {metrics[0]: Heard(reading("2"), "kraken")}
-    steps = moved_on(NOON + MINUTE, metrics, heard, market.memory.found(NOON + MINUTE, metrics, market.engine.look))
-
-    judged = market.engine.judge(
-        Market(NOON + MINUTE, steps, score(standings(steps)).rank, told_before={"r": 5, "other": 9})
+    heard = {metrics[0]: SourceReading(reading("2"), "kraken")}
+    steps = advance_all(
+        NOON + MINUTE, metrics, heard, market.memory.read_states(NOON + MINUTE, metrics, market.engine.make_lookback)
     )
 
-    assert [alert.together for alert in judged.alerts()] == [6]
+    judged = market.engine.evaluate(
+        TickContext(
+            NOON + MINUTE, steps, rank_all(collect_rank_inputs(steps)).list_scores, told_before={"r": 5, "other": 9}
+        )
+    )
+
+    assert [alert.group_size for alert in judged.list_alerts()] == [6]
 
 
 # ---- silences and mute hours ---------------------------------------------------------------------------------------
@@ -222,13 +226,13 @@ def test_what_was_told_of_this_tick_before_it_was_cut_off_counts():
 def test_a_silence_keeps_alerts_of_its_metrics_and_rules_quiet_while_it_lasts(fields, quiet):
     (alert,) = said(rule("threshold", above=1), ["2"], silences=[silence(**fields)])
 
-    assert alert.quiet == ("silence s" if quiet else None)
+    assert alert.suppressed_by == ("silence s" if quiet else None)
 
 
 def test_a_silence_of_an_exchange_covers_its_source_too():
     alerts = said(stale(), ["1", *[None] * 3], silences=[silence(metrics="KRAKEN:*")])
 
-    assert [(alert.metric, alert.quiet) for alert in alerts] == [("kraken:*", "silence s")]
+    assert [(alert.metric, alert.suppressed_by) for alert in alerts] == [("kraken:*", "silence s")]
 
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -254,13 +258,13 @@ def instant(*when: int, fold: int = 0) -> int:
     ],
 )
 def test_mute_hours_go_over_midnight_by_the_clock_on_the_wall(at, muted):
-    night = Mute.model_validate({"start": "22:00", "end": "06:00", "zone": "Europe/Berlin"})
+    night = MuteHours.model_validate({"start": "22:00", "end": "06:00", "zone": "Europe/Berlin"})
 
     assert is_muted(night, at) is muted
 
 
 def test_mute_hours_of_the_day_do_not_touch_the_night():
-    day = Mute.model_validate({"start": "08:00", "end": "18:00"})
+    day = MuteHours.model_validate({"start": "08:00", "end": "18:00"})
 
     assert is_muted(day, NOON)
     assert not is_muted(day, NOON + 6 * HOUR)
@@ -269,7 +273,7 @@ def test_mute_hours_of_the_day_do_not_touch_the_night():
 def test_in_its_mute_hours_a_rule_is_recorded_and_not_sent():
     muted = rule("threshold", above=1, mute={"start": "12:00", "end": "12:02"})
 
-    assert [alert.quiet for alert in said(muted, ["2", "2", "2"])] == ["mute hours", "mute hours", None]
+    assert [alert.suppressed_by for alert in said(muted, ["2", "2", "2"])] == ["mute hours", "mute hours", None]
 
 
 # ---- what is said only once, and what is never said --------------------------------------------------------------------
@@ -280,12 +284,12 @@ def test_a_tick_that_is_written_again_says_nothing_new_and_keeps_its_states():
     market = Sampler([rule("threshold", above=1)])
     market.tick({BTC: "2"})
     series = market.memory._series[Metric(BTC)]
-    found = market.memory.found(NOON, [Metric(BTC)], market.engine.look)
-    steps = moved_on(NOON, [Metric(BTC)], {}, found)
+    found = market.memory.read_states(NOON, [Metric(BTC)], market.engine.make_lookback)
+    steps = advance_all(NOON, [Metric(BTC)], {}, found)
 
-    judged = market.engine.judge(Market(NOON, steps, score(standings(steps)).rank))
+    judged = market.engine.evaluate(TickContext(NOON, steps, rank_all(collect_rank_inputs(steps)).list_scores))
 
-    assert [*judged.alerts()] == []
+    assert [*judged.list_alerts()] == []
     assert judged.metrics[Metric(BTC)].states["r"].alert == f"r.{BTC}.{NOON}"
     assert series.record is not None
 
@@ -297,7 +301,7 @@ def test_samples_that_come_late_never_alert_and_count_for_the_next():
     market.tick({BTC: "1"})
     series = market.memory._series[Metric(BTC)]
     late = [Sample(NOON - minute * MINUTE, ("1000", *[None] * (len(MEASURES) - 1))) for minute in (2, 1)]
-    series.record = recount(NOON, [*late, *series._samples], series.record, "kraken")
+    series.record = recount_state(NOON, [*late, *series._samples], series.record, "kraken")
 
     assert market.tick({BTC: "1"}) == []
     assert market.tick({BTC: "1000"}) == []
@@ -307,15 +311,15 @@ def test_samples_that_come_late_never_alert_and_count_for_the_next():
 def test_a_rule_that_is_switched_off_or_gone_is_forgotten():
     market = Sampler([rule("threshold", above=1, cooldown="1h"), rule("threshold", id="other", above=1)])
     market.tick({BTC: "2"})
-    market.engine = Engine([market.rules[0].model_copy(update={"enabled": False})], (), MINUTE)
+    market.engine = RuleEngine([market.rules[0].model_copy(update={"enabled": False})], (), MINUTE)
     market.tick({BTC: "2"})
 
     assert market.memory._series[Metric(BTC)].record.alerting == {}
 
 
 def test_without_rules_nothing_is_judged():
-    assert NO_RULES.judge(Market(NOON, [], lambda _measure, _by: [])) is SILENT
-    assert NO_RULES.look(Metric(BTC)) == Look()
+    assert NO_RULES.evaluate(TickContext(NOON, [], lambda _measure, _by: [])) is NO_EVALUATION
+    assert NO_RULES.make_lookback(Metric(BTC)) == Lookback()
 
 
 def test_rules_that_ask_the_same_are_judged_together_and_speak_each_by_itself():
@@ -352,7 +356,7 @@ def test_a_metric_that_has_left_the_day_leaves_the_top():
 
 
 def only(*metrics):
-    return Engine([stale()], (), MINUTE, lambda step: step.metric in metrics)
+    return RuleEngine([stale()], (), MINUTE, lambda step: step.metric in metrics)
 
 
 def test_a_metric_that_nobody_asks_for_any_more_may_be_silent():
@@ -390,7 +394,7 @@ def test_what_a_rule_told_that_there_is_no_more_is_over(left):
     market = Sampler([rule("threshold", above=1, cooldown="1h")])
     (alert,) = market.play(["5"])
 
-    market.engine = Engine(left, (), MINUTE)
+    market.engine = RuleEngine(left, (), MINUTE)
     market.tick({BTC: "5"})
     at_once = [said.over for said in market.judged.metrics.values()]
     market.tick({BTC: "5"})
@@ -403,7 +407,7 @@ def test_what_a_rule_told_of_a_source_is_over_when_the_rule_is_gone():
     market = Sampler([rule("stale", intervals=2, cooldown="1h")])
     alerts = market.play(["5", None, None], ["5", None, None])
 
-    market.engine = Engine([rule("threshold", above=9)], (), MINUTE)
+    market.engine = RuleEngine([rule("threshold", above=9)], (), MINUTE)
     market.tick({BTC: None})
 
     assert [said.over for said in market.judged.sources.values()] == [(alerts[0].id,)]

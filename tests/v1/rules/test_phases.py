@@ -7,8 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from v1.decimals import parse
-from v1.rules.phases import NEVER, Phase, State, advance, forgets, is_further, read_states, speaks, write_states
+from v1.decimals import parse_decimal
+from v1.rules.phases import (
+    NEVER,
+    Phase,
+    RuleState,
+    advance,
+    can_forget,
+    is_further,
+    read_states,
+    should_notify,
+    write_states,
+)
 
 from .playing import HOUR, MINUTE, NOON, Sampler, rule, said, ticks
 
@@ -32,13 +42,13 @@ HOLD = 2 * MINUTE
     ],
 )
 def test_the_transitions_are_those_of_the_picture(phase, told, over, later, phase_after):
-    state = State(phase, NOON, NOON - HOUR if told else None)
+    state = RuleState(phase, NOON, NOON - HOUR if told else None)
 
     assert advance(state, over=over, at=NOON + later, hold=HOLD).phase is phase_after
 
 
 def test_without_a_hold_what_holds_fires_at_once():
-    assert advance(NEVER, over=True, at=NOON, hold=0) == State(FIRING, NOON)
+    assert advance(NEVER, over=True, at=NOON, hold=0) == RuleState(FIRING, NOON)
 
 
 def test_since_tells_when_it_began_to_hold_not_when_it_began_to_fire():
@@ -48,26 +58,26 @@ def test_since_tells_when_it_began_to_hold_not_when_it_began_to_fire():
 
 
 def test_what_was_told_of_one_fire_is_not_told_of_the_next():
-    fired = State(FIRING, NOON, NOON, "1", "r.A:B.1", sent=True)
+    fired = RuleState(FIRING, NOON, NOON, "1", "r.A:B.1", sent=True)
 
     over = advance(fired, over=False, at=NOON + MINUTE, hold=0)
 
-    assert over == State(RESOLVED, NOON + MINUTE, NOON, "1")
+    assert over == RuleState(RESOLVED, NOON + MINUTE, NOON, "1")
 
 
 @pytest.mark.parametrize(
     "state, forgotten",
     [
-        pytest.param(State(INACTIVE, NOON), True, id="nothing"),
-        pytest.param(State(RESOLVED, NOON), True, id="over, and never told"),
-        pytest.param(State(RESOLVED, NOON, NOON - HOUR + 1), False, id="told within the cooldown"),
-        pytest.param(State(RESOLVED, NOON, NOON - HOUR), True, id="told a cooldown ago"),
-        pytest.param(State(PENDING, NOON), False, id="pending"),
-        pytest.param(State(FIRING, NOON), False, id="firing"),
+        pytest.param(RuleState(INACTIVE, NOON), True, id="nothing"),
+        pytest.param(RuleState(RESOLVED, NOON), True, id="over, and never told"),
+        pytest.param(RuleState(RESOLVED, NOON, NOON - HOUR + 1), False, id="told within the cooldown"),
+        pytest.param(RuleState(RESOLVED, NOON, NOON - HOUR), True, id="told a cooldown ago"),
+        pytest.param(RuleState(PENDING, NOON), False, id="pending"),
+        pytest.param(RuleState(FIRING, NOON), False, id="firing"),
     ],
 )
 def test_only_what_matters_is_remembered(state, forgotten):
-    assert forgets(state, NOON, HOUR) is forgotten
+    assert can_forget(state, NOON, HOUR) is forgotten
 
 
 def test_a_rule_speaks_when_it_begins_to_fire_and_after_each_cooldown():
@@ -128,7 +138,7 @@ STEPS = st.sampled_from([Fraction(1), Fraction(5, 4), Fraction(3, 2), Fraction(2
 
 
 def told_by(extents, step):
-    """Give when something is told, by how far it is at each tick where it holds; within an endless cooldown."""
+    """Return when something is told, by how far it is at each tick where it holds; within an endless cooldown."""
     told, last = [], None
     for at, extent in extents:
         if last is None or extent > step * last:
@@ -180,7 +190,7 @@ def test_further_is_what_fractions_say(now, then, step, down):
         value, told = -value, -told
     further = value > factor * told if told >= 0 else factor * value > told
 
-    assert is_further(now, then, parse(step), down=down) is further
+    assert is_further(now, then, parse_decimal(step), down=down) is further
 
 
 def test_a_step_of_zero_is_never_far_enough():
@@ -190,7 +200,7 @@ def test_a_step_of_zero_is_never_far_enough():
 
 
 def test_nobody_speaks_who_does_not_fire():
-    assert not speaks(State(PENDING, NOON), NOON, 0, moved_on=True)
+    assert not should_notify(RuleState(PENDING, NOON), NOON, 0, moved_on=True)
 
 
 def test_it_must_hold_for_as_long_as_it_is_told_to():
@@ -212,9 +222,9 @@ def test_no_data_keeps_the_phase():
 
 def test_states_are_read_as_they_were_written():
     states = {
-        "a": State(FIRING, NOON, NOON, "1.5", "a.A:B.1", sent=True),
-        "b": State(RESOLVED, NOON, NOON, None),
-        "c": State(PENDING, NOON),
+        "a": RuleState(FIRING, NOON, NOON, "1.5", "a.A:B.1", sent=True),
+        "b": RuleState(RESOLVED, NOON, NOON, None),
+        "c": RuleState(PENDING, NOON),
     }
 
     assert read_states(json.loads(json.dumps(write_states(states)))) == states

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from v1.model import Measure, Metric
-from v1.rules import DEFAULTS, Kind, Rule, Severity, WrongRule, parse_rule
-from v1.rules.book import write
-from v1.rules.rule import never_fires
+from v1.rules import DEFAULTS, InvalidRule, Kind, Rule, Severity, parse_rule
+from v1.rules.book import write_document
+from v1.rules.rule import explain_never_fires
 
 KINDS = {
     "ratio": {},
@@ -25,7 +25,7 @@ KINDS = {
 
 
 def faults(document: object, interval: int = 60) -> list[tuple[str, object, str]]:
-    with pytest.raises(WrongRule) as caught:
+    with pytest.raises(InvalidRule) as caught:
         parse_rule(document, interval)
     return [*caught.value.errors]
 
@@ -168,12 +168,12 @@ def test_what_is_no_document_is_not_accepted(document):
     ],
 )
 def test_enough_samples_are_half_of_what_fits_and_thirty_at_most(window, interval, least):
-    assert parse_rule({"id": "a", "kind": "ratio", "window": window}, interval).least(interval) == least
+    assert parse_rule({"id": "a", "kind": "ratio", "window": window}, interval).find_min_samples(interval) == least
 
 
 @pytest.mark.parametrize("interval", [1, 5, 60, 300, 1800, 3600])
 def test_the_default_rules_can_fire_at_every_interval(interval):
-    assert [never_fires(rule, interval) for rule in DEFAULTS] == [None] * len(DEFAULTS)
+    assert [explain_never_fires(rule, interval) for rule in DEFAULTS] == [None] * len(DEFAULTS)
 
 
 def test_the_default_rules_are_those_that_were_asked_for():
@@ -188,7 +188,7 @@ def test_the_default_rules_are_those_that_were_asked_for():
     assert {(rule.factor, rule.window, rule.cooldown, rule.step, rule.metrics) for rule in literal} == {
         ("3", 3600, 3600, "3", "*")
     }
-    assert {rule.least(60) for rule in literal} == {30}
+    assert {rule.find_min_samples(60) for rule in literal} == {30}
     surge = by_id["interval-volume-surge"]
     assert (surge.measure, surge.factor, surge.for_, surge.cooldown) == (Measure.INTERVAL_VOLUME, "3", 420, 86400)
     assert by_id["stale"].kind is Kind.STALE
@@ -209,4 +209,4 @@ RULES = st.sampled_from(DEFAULTS) | st.builds(
 
 @given(RULES)
 def test_a_rule_that_is_kept_is_read_back_as_it_was(rule: Rule):
-    assert parse_rule(json.loads(write(rule))) == rule
+    assert parse_rule(json.loads(write_document(rule))) == rule

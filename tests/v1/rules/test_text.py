@@ -6,15 +6,26 @@ from hypothesis import strategies as some
 
 from tests.alerts import TICK, alert
 from v1.model import DAY, HOUR
-from v1.rules.text import Text, cut, digest, digest_id, fitted, is_in_digest, link, readable, single, strongest
+from v1.rules.text import (
+    MessageText,
+    fit_body,
+    format_readable,
+    is_in_digest,
+    make_digest_id,
+    make_link,
+    shorten,
+    sort_by_strength,
+    write_digest,
+    write_single,
+)
 
 
 def body(interval=60, **said):
-    return single(alert(**said), interval).body
+    return write_single(alert(**said), interval).body
 
 
 def title(**said):
-    return single(alert(**said), 60).title
+    return write_single(alert(**said), 60).title
 
 
 def test_a_ratio_explains_itself_with_the_numbers_behind_it():
@@ -187,7 +198,7 @@ def test_samples_more_often_than_a_minute_are_told_to_the_second():
 
 
 def test_the_footer_says_whose_message_it_is_how_urgent_when_and_its_id():
-    said = single(alert(severity="critical"), 60).footer
+    said = write_single(alert(severity="critical"), 60).footer
 
     assert said == (
         "price is more than 3 x its hour mean (critical), 2021-05-17 14:05 UTC\nspike.KRAKEN:BTCUSD.1621260300"
@@ -211,12 +222,12 @@ def test_the_footer_says_whose_message_it_is_how_urgent_when_and_its_id():
     ],
 )
 def test_numbers_are_rounded_readably_and_have_no_exponent(number, digits, text):
-    assert readable(number, digits) == text
+    assert format_readable(number, digits) == text
 
 
 @given(some.floats(allow_nan=False, allow_infinity=False), some.integers(1, 6))
 def test_a_rounded_number_is_near_and_plain(number, digits):
-    text = readable(number, digits)
+    text = format_readable(number, digits)
 
     assert "e" not in text.lower()
     assert float(text) == pytest.approx(number, rel=10 ** (1 - digits))
@@ -230,7 +241,7 @@ def test_five_alerts_of_a_rule_are_five_messages_and_six_are_one():
 def test_a_digest_names_the_strongest_and_says_how_many_more_there_are():
     alerts = [alert(f"KRAKEN:C{number:03}USD", ratio=3.0 + number / 100) for number in range(310)]
 
-    said = digest(alerts, 60)
+    said = write_digest(alerts, 60)
 
     lines = said.body.splitlines()
     assert said.title == "310 metrics price is more than 3 x its hour mean"
@@ -239,18 +250,18 @@ def test_a_digest_names_the_strongest_and_says_how_many_more_there_are():
     )
     assert lines[-1] == "and 302 more"
     assert len(lines) == 9
-    assert said.footer.splitlines()[1] == digest_id("spike", TICK) == f"spike.digest.{TICK}"
+    assert said.footer.splitlines()[1] == make_digest_id("spike", TICK) == f"spike.digest.{TICK}"
 
 
 def test_a_digest_says_of_each_what_happened_where_that_differs():
-    said = digest(
+    said = write_digest(
         [
             alert("A:IN", kind="rank", event="enters", value="3", ratio=None),
             alert("B:OUT", kind="rank", event="leaves", value="12", ratio=None),
         ],
         60,
     )
-    over = digest([alert(f"A:{number}", event="resolved", value=None) for number in range(6)], 60)
+    over = write_digest([alert(f"A:{number}", event="resolved", value=None) for number in range(6)], 60)
 
     assert said.body == "A:IN enters: price rank 3 of 310\nB:OUT leaves: price rank 12 of 310"
     assert over.title == "6 metrics over: price is more than 3 x its hour mean"
@@ -261,15 +272,15 @@ def test_a_digest_is_the_same_in_whatever_order_its_alerts_come():
         alert(f"KRAKEN:C{number}USD", ratio=ratio) for number, ratio in enumerate([3.5, 4.0, None, 4.0, -9.0, 3.1])
     ]
 
-    assert digest(alerts, 60) == digest(alerts[::-1], 60)
-    assert [each.metric[-4:-3] for each in strongest(alerts)] == ["4", "1", "3", "0", "5", "2"]
+    assert write_digest(alerts, 60) == write_digest(alerts[::-1], 60)
+    assert [each.metric[-4:-3] for each in sort_by_strength(alerts)] == ["4", "1", "3", "0", "5", "2"]
 
 
 def test_the_link_leads_to_the_metric_and_its_measure():
-    assert link("http://127.0.0.1:8000", alert()) == "http://127.0.0.1:8000/?metric=KRAKEN:BTCUSD&measure=price"
-    assert link("https://x.org/t/", alert(measure=None)) == "https://x.org/t/?metric=KRAKEN:BTCUSD"
-    assert link("https://x.org/", alert("kraken:*")) == "https://x.org/"
-    assert link("https://x.org/", alert("CCXT:A B&C")) == "https://x.org/?metric=CCXT:A+B%26C&measure=price"
+    assert make_link("http://127.0.0.1:8000", alert()) == "http://127.0.0.1:8000/?metric=KRAKEN:BTCUSD&measure=price"
+    assert make_link("https://x.org/t/", alert(measure=None)) == "https://x.org/t/?metric=KRAKEN:BTCUSD"
+    assert make_link("https://x.org/", alert("kraken:*")) == "https://x.org/"
+    assert make_link("https://x.org/", alert("CCXT:A B&C")) == "https://x.org/?metric=CCXT:A+B%26C&measure=price"
 
 
 @pytest.mark.parametrize(
@@ -285,17 +296,17 @@ def test_the_link_leads_to_the_metric_and_its_measure():
     ],
 )
 def test_a_text_is_cut_between_words_and_counted_in_characters(text, limit, short):
-    assert cut(text, limit) == short
+    assert shorten(text, limit) == short
 
 
 @given(some.text(max_size=80), some.integers(1, 60))
 def test_no_cut_text_is_longer_than_its_limit(text, limit):
-    assert len(cut(text, limit)) <= limit
+    assert len(shorten(text, limit)) <= limit
 
 
 @given(some.text(max_size=2000), some.text(max_size=30), some.sampled_from(["", "https://x.org/"]))
 def test_however_long_a_body_is_the_footer_stays(body, footer, address):
-    said = fitted(Text("title", body, footer), 1024, address)
+    said = fit_body(MessageText("title", body, footer), 1024, address)
 
     assert len(said) <= 1024
     assert said.endswith(footer)

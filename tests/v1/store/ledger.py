@@ -7,9 +7,9 @@ from redis.asyncio import Redis
 
 from v1 import keys
 from v1.model import DAY, MEASURES, By, Measure, Metric, Reading, Sample
-from v1.records import Heard
+from v1.records import SourceReading
 from v1.store import Reader, Writer
-from worker.tick import tick
+from worker.tick import commit_tick
 
 from .. import naive
 
@@ -19,21 +19,22 @@ SOURCE = "tests"
 Market = Mapping[Metric, Reading]
 
 
-def heard(market: Mapping[Metric, Reading | str]) -> dict[Metric, Heard]:
+def heard(market: Mapping[Metric, Reading | str]) -> dict[Metric, SourceReading]:
     """Make of prices, or whole readings, what a worker hears."""
     return {
-        metric: Heard(each if isinstance(each, Reading) else Reading(each), SOURCE) for metric, each in market.items()
+        metric: SourceReading(each if isinstance(each, Reading) else Reading(each), SOURCE)
+        for metric, each in market.items()
     }
 
 
 async def play(store: Writer, ticks: Mapping[int, Mapping[Metric, Reading | str]]) -> None:
     """Commit ticks, one after the other."""
     for at, market in ticks.items():
-        await tick(at, heard(market), store)
+        await commit_tick(at, heard(market), store)
 
 
 async def dump(redis: Redis) -> dict[str, Any]:
-    """Give every key with its content, and whether it has an end."""
+    """Return every key with its content, and whether it has an end."""
     dumped: dict[str, Any] = {}
     async for key in redis.scan_iter(count=1000):
         kind = await redis.type(key)
@@ -108,8 +109,8 @@ class Ledger:
     async def look_at_samples(self, redis: Redis) -> None:
         """See that the store holds the samples and moments of the day, and no others."""
         expected = {
-            keys.samples(metric, keys.hour_of(tick)): [
-                keys.member(days[each]) for each in sorted(days) if keys.hour_of(each) == keys.hour_of(tick)
+            keys.samples(metric, keys.find_hour(tick)): [
+                keys.write_member(days[each]) for each in sorted(days) if keys.find_hour(each) == keys.find_hour(tick)
             ]
             for metric, days in self.days.items()
             for tick in days
@@ -122,7 +123,7 @@ class Ledger:
         await self._look_at_records(Reader(redis))
 
     async def _look_at_records(self, reader: Reader) -> None:
-        for metric, record in zip(self.at, await reader.records([*self.at]), strict=True):
+        for metric, record in zip(self.at, await reader.read_metric_states([*self.at]), strict=True):
             samples = sorted(self.days[metric].values())
             at = self.at[metric]
             assert record
@@ -133,8 +134,8 @@ class Ledger:
     async def look_at_lists(self, redis: Redis) -> None:
         """See that index, ranks and means are those of the samples."""
         reader = Reader(redis)
-        assert await reader.metrics() == {metric: max(self.days[metric]) for metric in self.known}
-        assert await reader.tick() == self.newest
+        assert await reader.read_metrics() == {metric: max(self.days[metric]) for metric in self.known}
+        assert await reader.read_tick() == self.newest
         days = {metric: naive.sums([*self.days[metric].values()]) for metric in self.known}
         hours = {
             metric: naive.sums(naive.hour_before(self.days[metric].values(), self.at[metric])) for metric in self.known
@@ -142,7 +143,7 @@ class Ledger:
         for column, measure in enumerate(MEASURES):
             for by, figure in ((By.STDDEV, naive.stddev), (By.CV, naive.cv)):
                 values = {metric: value for metric in days if (value := figure(days[metric][column])) is not None}
-                ranking = await reader.ranking(measure, by, 0, 100)
+                ranking = await reader.read_ranking(measure, by, 0, 100)
                 assert [place[:3] for place in ranking.places] == naive.ranked(values)
                 assert [place.samples for place in ranking.places] == [
                     days[place.metric][column].n for place in ranking.places

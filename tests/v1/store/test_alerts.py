@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 
 from v1 import keys
 from v1.rules import parse_rule, parse_silence
-from v1.rules.book import read_book
-from v1.store import Desk, TooMany, Wanted
+from v1.rules.book import read_rule_set
+from v1.store import AdminStore, AlertQuery, LimitReached
 from v1.store import alerts as module
 
 NOON = 1_621_252_800
@@ -29,11 +29,11 @@ async def put(redis: Redis, alerts: Iterable[dict[str, Any]]) -> None:
     await redis.expire(keys.ALERTS, DAY)
 
 
-async def pages(desk: Desk, wanted: Wanted) -> list[list[str]]:
-    """Give the ids of every page, until there is none after."""
+async def pages(desk: AdminStore, wanted: AlertQuery) -> list[list[str]]:
+    """Return the ids of every page, until there is none after."""
     found = []
     while True:
-        page = await desk.alerts(wanted)
+        page = await desk.read_alerts(wanted)
         found.append([told.alert["id"] for told in page.alerts])
         if page.next is None:
             return found
@@ -44,7 +44,7 @@ async def test_alerts_come_newest_first_page_by_page_also_those_of_one_tick(redi
     many = [alert(NOON + tick, f"KRAKEN:C{number}USD") for tick in range(3) for number in range(4)]
     await put(redis, many)
 
-    found = await pages(Desk(redis), Wanted(5))
+    found = await pages(AdminStore(redis), AlertQuery(5))
 
     assert [len(page) for page in found] == [5, 5, 2]
     whole = [name for page in found for name in page]
@@ -65,7 +65,7 @@ async def test_no_page_misses_or_repeats_an_alert_whatever_is_asked_for(
     await fake.flushall()
     await put(fake, [alert(NOON + tick, f"A:{number}", name) for tick, number, name in ticks])
 
-    found = await pages(Desk(fake), Wanted(limit, "A:?", rule, NOON + since))
+    found = await pages(AdminStore(fake), AlertQuery(limit, "A:?", rule, NOON + since))
 
     whole = [name for page in found for name in page]
     wanted = [
@@ -84,7 +84,7 @@ async def test_an_alert_comes_with_what_became_of_it(redis: Redis):
     await redis.hset(keys.alert(name), "over", NOON + 60)
     await redis.expire(keys.alert(name), DAY)
 
-    (told,) = (await Desk(redis).alerts(Wanted(10))).alerts
+    (told,) = (await AdminStore(redis).read_alerts(AlertQuery(10))).alerts
 
     assert told.known == {"over": str(NOON + 60)}
     assert [each._asdict() for each in told.deliveries] == [attempt]
@@ -94,12 +94,12 @@ async def test_an_alert_comes_with_what_became_of_it(redis: Redis):
 async def test_an_alert_that_is_not_there_is_none(fake, name):
     await put(fake, [alert(NOON)])
 
-    assert await Desk(fake).alert(name) is None
+    assert await AdminStore(fake).read_alert(name) is None
 
 
 async def test_who_acknowledges_first_stays_and_it_ends_with_the_history(redis: Redis):
     await put(redis, [alert(NOON)])
-    desk, name = Desk(redis), alert(NOON)["id"]
+    desk, name = AdminStore(redis), alert(NOON)["id"]
 
     first = await desk.acknowledge(name, NOON + 5, "ann", "")
     second = await desk.acknowledge(name, NOON + 9, "bob", "too late")
@@ -112,24 +112,24 @@ async def test_who_acknowledges_first_stays_and_it_ends_with_the_history(redis: 
 async def test_rules_and_silences_are_bounded_in_number(fake, monkeypatch):
     monkeypatch.setattr("v1.store.desk.MOST_RULES", 2)
     monkeypatch.setattr("v1.store.desk.MOST_SILENCES", 1)
-    desk = Desk(fake)
+    desk = AdminStore(fake)
     rules = [parse_rule({"id": name, "kind": "stale"}) for name in "abc"]
     silences = [parse_silence({"id": name, "from": NOON, "to": NOON + 1}) for name in "ab"]
     await desk.put_rule(rules[0])
     await desk.put_rule(rules[1])
     await desk.put_silence(silences[0], NOON)
 
-    with pytest.raises(TooMany, match="there are 2 already"):
+    with pytest.raises(LimitReached, match="there are 2 already"):
         await desk.put_rule(rules[2])
-    with pytest.raises(TooMany, match="there are 1 already"):
+    with pytest.raises(LimitReached, match="there are 1 already"):
         await desk.put_silence(silences[1], NOON)
     await desk.put_rule(rules[1].model_copy(update={"intervals": 9}))
 
-    assert set((await desk.shelved()).written.api) == {"a", "b"}
+    assert set((await desk.read_rules()).written.api) == {"a", "b"}
 
 
 async def test_silences_that_ended_long_ago_are_let_go_of(fake):
-    desk = Desk(fake)
+    desk = AdminStore(fake)
     old, new = (
         parse_silence({"id": name, "from": 0, "to": to}) for name, to in (("old", NOON), ("new", NOON + 31 * DAY))
     )
@@ -137,4 +137,4 @@ async def test_silences_that_ended_long_ago_are_let_go_of(fake):
 
     await desk.put_silence(new, NOON + 30 * DAY + 1)
 
-    assert set(read_book((await desk.shelved()).written, 60).silences) == {"new"}
+    assert set(read_rule_set((await desk.read_rules()).written, 60).silences) == {"new"}

@@ -15,7 +15,7 @@ from tests.conftest import emptied
 from v1 import keys
 from v1.model import Reading
 from v1.store import Reader, StoreAway, StoreError, Verifier, Writer, connect
-from worker.tick import tick
+from worker.tick import commit_tick
 
 from ..serving import MINUTE, NOON, sample
 from .ledger import BTC, ETH, Ledger, dump, heard, play
@@ -42,22 +42,22 @@ async def test_a_server_that_is_killed_is_away_and_when_it_is_back_all_goes_on(n
                 before = await dump(client)
 
             with pytest.raises(StoreAway, match="Redis is away"):
-                await tick(NOON + MINUTE, heard(NEXT), store)
+                await commit_tick(NOON + MINUTE, heard(NEXT), store)
             with pytest.raises(StoreAway):
-                await store.insert(BTC, [sample(NOON - 2 * MINUTE, "1")], "candles", NOON)
+                await store.insert_samples(BTC, [sample(NOON - 2 * MINUTE, "1")], "candles", NOON)
             with pytest.raises(StoreAway):
                 await store.open()
 
             with killed_at_the_end(binary, Path(folder)):
                 assert await dump(client) == before
                 await store.open()
-                await tick(NOON + MINUTE, heard(NEXT), store)
+                await commit_tick(NOON + MINUTE, heard(NEXT), store)
                 await ledger.look_at(client)
 
 
 @contextmanager
 def killed_at_the_end(binary: Path, folder: Path) -> Iterator[int]:
-    """Run a server, give its process, and end it as a power cut would."""
+    """Run a server, return its process, and end it as a power cut would."""
     process = servers.start(binary, folder)
     try:
         yield process.pid
@@ -71,17 +71,17 @@ async def test_where_no_server_is_everybody_is_told_so(tmp_path: Path):
         reader, writer = Reader(client), Writer(client)
         for question in (
             reader.ping(),
-            reader.tick(),
-            reader.metrics(),
-            reader.records([BTC]),
-            reader.newest(BTC),
-            reader.sources(),
-            writer.lease("one"),
-            writer.take_over("one", "two"),
-            writer.release("one"),
-            writer.derive(NOON),
-            writer.note_sources({}),
-            tick(NOON, heard(NEXT), writer),
+            reader.read_tick(),
+            reader.read_metrics(),
+            reader.read_metric_states([BTC]),
+            reader.read_newest(BTC),
+            reader.read_source_states(),
+            writer.take_or_keep_lease("one"),
+            writer.take_over_lease("one", "two"),
+            writer.release_lease("one"),
+            writer.update_rankings(NOON),
+            writer.write_source_states({}),
+            commit_tick(NOON, heard(NEXT), writer),
             Verifier(client).verify(repair=True),
         ):
             with pytest.raises(StoreAway, match="Redis is away"):
@@ -96,11 +96,11 @@ async def test_a_server_that_does_not_answer_in_time_is_away(tmp_path: Path):
             os.kill(process, signal.SIGSTOP)
 
             with pytest.raises(StoreAway):
-                await tick(NOON, heard(NEXT), store)
+                await commit_tick(NOON, heard(NEXT), store)
 
             os.kill(process, signal.SIGCONT)
             await store.open()
-            await tick(NOON, heard(NEXT), store)
+            await commit_tick(NOON, heard(NEXT), store)
             assert (await Verifier(client).verify(repair=False)).is_clean
 
 
@@ -109,7 +109,7 @@ async def test_nobody_waits_for_a_lock_that_a_failed_tick_held(tmp_path: Path):
         store = Writer(client)
         for _ in range(3):
             with pytest.raises(StoreAway):
-                await tick(NOON, heard(NEXT), store)
+                await commit_tick(NOON, heard(NEXT), store)
 
         assert not store.turn.locked()
 
@@ -122,7 +122,7 @@ async def test_a_full_memory_is_away_and_the_same_tick_later_leaves_no_trace_of_
         store = Writer(client)
         await store.open()
         await play(store, TICKS)
-        await tick(NOON + MINUTE, heard(NEXT), store)
+        await commit_tick(NOON + MINUTE, heard(NEXT), store)
         undisturbed = await dump(client)
         await client.flushdb()
         await store.open()
@@ -131,13 +131,13 @@ async def test_a_full_memory_is_away_and_the_same_tick_later_leaves_no_trace_of_
         await client.config_set("maxmemory", "1")
         try:
             with pytest.raises(StoreAway):
-                await tick(NOON + MINUTE, heard(NEXT), store)
+                await commit_tick(NOON + MINUTE, heard(NEXT), store)
             with pytest.raises(StoreAway):
-                await store.insert(BTC, [sample(NOON - 5 * MINUTE, "1")], "candles", NOON)
+                await store.insert_samples(BTC, [sample(NOON - 5 * MINUTE, "1")], "candles", NOON)
             assert (await Verifier(client).verify(repair=False)).moments == []
         finally:
             await client.config_set("maxmemory", "0")
-        await tick(NOON + MINUTE, heard(NEXT), store)
+        await commit_tick(NOON + MINUTE, heard(NEXT), store)
 
         assert await dump(client) == undisturbed
 
@@ -146,17 +146,17 @@ async def test_a_replica_that_takes_no_writes_is_away(tmp_path: Path):
     with servers.running(servers.embedded(), tmp_path, "--replicaof", "127.0.0.1", "1") as address:
         async with connect(address, "tests") as client:
             with pytest.raises(StoreAway):
-                await Writer(client).lease("one")
+                await Writer(client).take_or_keep_lease("one")
 
 
 async def test_a_key_of_another_kind_where_a_sample_belongs_is_an_error_and_not_silence(redis: Redis):
     """The sample is refused inside the transaction, where Redis hands the error over as one answer of many."""
     store = Writer(redis)
     await store.open()
-    await redis.set(keys.samples(BTC, keys.hour_of(NOON)), "not ours", ex=100)
+    await redis.set(keys.samples(BTC, keys.find_hour(NOON)), "not ours", ex=100)
 
     with pytest.raises(StoreError, match="WRONGTYPE") as raised:
-        await tick(NOON, heard(NEXT), store)
+        await commit_tick(NOON, heard(NEXT), store)
 
     assert not isinstance(raised.value, StoreAway)
 
@@ -164,19 +164,19 @@ async def test_a_key_of_another_kind_where_a_sample_belongs_is_an_error_and_not_
 @pytest.mark.parametrize(
     "key",
     [
-        pytest.param(keys.samples(BTC, keys.hour_of(NOON - 86400)), id="the samples that leave"),
+        pytest.param(keys.samples(BTC, keys.find_hour(NOON - 86400)), id="the samples that leave"),
         pytest.param(keys.METRICS, id="the index"),
     ],
 )
 async def test_a_key_of_another_kind_anywhere_is_an_error(redis: Redis, key: str):
     store = Writer(redis)
     await store.open()
-    await tick(NOON - MINUTE, heard(NEXT), store)
+    await commit_tick(NOON - MINUTE, heard(NEXT), store)
     await redis.delete(key)
     await redis.set(key, "not ours", ex=100)
 
     with pytest.raises(StoreError, match="WRONGTYPE"):
-        await tick(NOON, heard(NEXT), store)
+        await commit_tick(NOON, heard(NEXT), store)
 
 
 async def test_a_late_sample_that_meets_a_key_of_another_kind_is_an_error(redis: Redis):
@@ -185,7 +185,7 @@ async def test_a_late_sample_that_meets_a_key_of_another_kind_is_an_error(redis:
     await redis.set(keys.METRICS, "not ours", ex=100)
 
     with pytest.raises(StoreError, match="WRONGTYPE"):
-        await store.insert(BTC, [sample(NOON - MINUTE, "1")], "candles", NOON)
+        await store.insert_samples(BTC, [sample(NOON - MINUTE, "1")], "candles", NOON)
 
 
 async def test_moments_of_another_kind_are_an_error_to_who_asks(redis: Redis):
@@ -193,4 +193,4 @@ async def test_moments_of_another_kind_are_an_error_to_who_asks(redis: Redis):
     await redis.expire(keys.moments(BTC), 100)
 
     with pytest.raises(StoreError, match="WRONGTYPE"):
-        await Reader(redis).records([BTC])
+        await Reader(redis).read_metric_states([BTC])

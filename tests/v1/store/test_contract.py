@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from v1 import keys
 from v1.model import DAY, HOUR, MEASURES, By, Measure, Metric, Reading, Sample
 from v1.store import Reader, Writer
-from worker.tick import tick
+from worker.tick import commit_tick
 
 from .. import naive
 from ..serving import MINUTE, NOON, every_minute, sample
@@ -41,20 +41,20 @@ def market(count: int, until: int = NOON) -> dict[int, dict[Metric, Reading]]:
 async def test_an_empty_store_knows_nothing(redis: Redis):
     reader = Reader(redis)
 
-    assert await reader.tick() is None
-    assert await reader.metrics() == {}
-    assert await reader.records([BTC]) == [None]
-    assert await reader.newest(BTC) is None
-    assert await reader.samples(BTC, NOON - DAY, NOON) == []
-    assert await reader.sources() == {}
+    assert await reader.read_tick() is None
+    assert await reader.read_metrics() == {}
+    assert await reader.read_metric_states([BTC]) == [None]
+    assert await reader.read_newest(BTC) is None
+    assert await reader.read_samples(BTC, NOON - DAY, NOON) == []
+    assert await reader.read_source_states() == {}
 
 
 async def test_a_tick_without_anything_is_a_tick(store: Writer, redis: Redis):
     await store.open()
 
-    assert await tick(NOON, {}, store) == 0
+    assert await commit_tick(NOON, {}, store) == 0
 
-    assert await store.tick() == NOON
+    assert await store.read_tick() == NOON
     assert set(await dump(redis)) == {keys.TICK}
 
 
@@ -80,10 +80,10 @@ async def test_the_digits_of_a_reading_come_back_from_the_store(store: Writer, r
 
     await play(store, {NOON: {BTC: Reading("46572.17000", "1e3", "-0.10", None, "0")}})
 
-    assert await Reader(redis).members(BTC, NOON - 1, NOON) == [
+    assert await Reader(redis).read_members(BTC, NOON - 1, NOON) == [
         (NOON - HOUR, ["[3600,46572.17000,1e3,-0.10,null,0,null]"])
     ]
-    assert await Reader(redis).samples(BTC, NOON - 1, NOON) == [
+    assert await Reader(redis).read_samples(BTC, NOON - 1, NOON) == [
         Sample(NOON, ("46572.17000", "1e3", "-0.10", None, "0", None))
     ]
 
@@ -106,15 +106,19 @@ async def test_samples_are_asked_for_after_one_tick_and_until_another(store: Wri
     await play(store, {NOON + offset: {BTC: "1"} for offset in (-HOUR, -1, 0, 1, HOUR)})
     reader = Reader(redis)
 
-    assert [each.tick for each in await reader.samples(BTC, NOON - HOUR, NOON)] == [NOON - 1, NOON]
-    assert [each.tick for each in await reader.samples(BTC, NOON - 1, NOON + HOUR)] == [NOON, NOON + 1, NOON + HOUR]
+    assert [each.tick for each in await reader.read_samples(BTC, NOON - HOUR, NOON)] == [NOON - 1, NOON]
+    assert [each.tick for each in await reader.read_samples(BTC, NOON - 1, NOON + HOUR)] == [
+        NOON,
+        NOON + 1,
+        NOON + HOUR,
+    ]
 
 
 async def test_the_newest_sample_comes_with_its_record(store: Writer, redis: Redis):
     await store.open()
     await play(store, {NOON - MINUTE: {BTC: Reading("1.50", provider_time=NOON - 65)}, NOON: {ETH: "2"}})
 
-    newest = await Reader(redis).newest(BTC)
+    newest = await Reader(redis).read_newest(BTC)
 
     assert newest
     assert newest.sample == sample(NOON - MINUTE, "1.50")
@@ -126,7 +130,7 @@ async def test_a_list_of_metrics_says_when_each_began(store: Writer, redis: Redi
     await play(store, market(WHOLE_DAY))
     await play(store, {NOON + MINUTE: {DOGE: "1"}, NOON + 2 * MINUTE: {DOGE: "2"}})
 
-    listed = await Reader(redis).listed([DOGE, BTC, Metric("NO:SUCH")])
+    listed = await Reader(redis).read_summaries([DOGE, BTC, Metric("NO:SUCH")])
 
     assert [(each.metric, each.first) for each in listed] == [
         (DOGE, NOON + MINUTE),
@@ -140,11 +144,11 @@ async def test_the_same_tick_twice_is_one_tick(store: Writer, redis: Redis):
     await play(store, ticks)
     once = await dump(redis)
 
-    await tick(NOON, heard(ticks[NOON]), store)
+    await commit_tick(NOON, heard(ticks[NOON]), store)
     twice = await dump(redis)
     reopened = Writer(redis)
     await reopened.open()
-    await tick(NOON, heard(ticks[NOON]), reopened)
+    await commit_tick(NOON, heard(ticks[NOON]), reopened)
 
     assert twice == once
     assert await dump(redis) == once
@@ -159,7 +163,7 @@ async def test_a_corrected_sample_takes_the_place_of_the_first_everywhere(store:
     await play_both(store, ledger, {NOON + STEP: {BTC: Reading("46500.17"), ETH: Reading("1e-9", "7")}})
 
     await ledger.look_at(redis)
-    assert [each.tick for each in await store.samples(BTC, NOON, NOON + DAY)] == [NOON + STEP]
+    assert [each.tick for each in await store.read_samples(BTC, NOON, NOON + DAY)] == [NOON + STEP]
 
 
 async def test_a_correction_within_the_same_digits_leaves_no_trace_of_what_it_corrects(store: Writer, redis: Redis):
@@ -181,7 +185,7 @@ async def test_a_tick_repeated_without_a_reading_keeps_the_sample(store: Writer,
     await play_both(store, ledger, market(5))
     before = await dump(redis)
 
-    await tick(NOON, {}, store)
+    await commit_tick(NOON, {}, store)
 
     assert await dump(redis) == before
 
@@ -195,11 +199,11 @@ async def test_a_metric_that_stopped_is_ranked_for_a_day_and_leaves_no_key_behin
 
     await play_both(store, ledger, last)
     await ledger.look_at(redis)
-    assert set(await store.metrics()) == {BTC, ETH, XRP}
+    assert set(await store.read_metrics()) == {BTC, ETH, XRP}
     await play_both(store, ledger, {NOON + DAY: {BTC: Reading("7")}})
 
     await ledger.look_at(redis)
-    assert set(await store.metrics()) == store.known == {BTC}
+    assert set(await store.read_metrics()) == store.known_metrics == {BTC}
     assert not [key for key in await dump(redis) if ETH in key or XRP in key]
 
 
@@ -211,7 +215,7 @@ async def test_a_metric_that_comes_back_after_its_day_begins_anew(store: Writer,
     await play_both(store, ledger, {NOON + DAY + MINUTE: {BTC: Reading("9")}})
 
     await ledger.look_at(redis)
-    newest = await store.newest(BTC)
+    newest = await store.read_newest(BTC)
     assert newest
     assert newest.sample == sample(NOON + DAY + MINUTE, "9")
 
@@ -254,7 +258,7 @@ async def test_an_emptied_redis_is_filled_again_by_the_worker_that_runs(store: W
     await play_both(store, ledger, {NOON + 2 * STEP: {BTC: Reading("7"), ETH: Reading("8")}})
 
     await ledger.look_at(redis)
-    assert store.known == {BTC, ETH, DOGE}
+    assert store.known_metrics == {BTC, ETH, DOGE}
 
 
 async def test_a_redis_emptied_in_an_outage_of_30_hours_is_filled_again(store: Writer, redis: Redis, ledger: Ledger):
@@ -273,9 +277,9 @@ async def test_late_samples_inside_the_day_are_taken_in(store: Writer, redis: Re
     await play_both(store, ledger, market(8))
     late = [*every_minute(["7.5", "1e9", "0.01"], NOON - 5 * HOUR, volume="3"), sample(NOON - 7 * MINUTE, "46500")]
 
-    assert await store.insert(BTC, late, "candles", NOON) == 4
+    assert await store.insert_samples(BTC, late, "candles", NOON) == 4
     ledger.insert(BTC, late, NOON)
-    await store.derive(NOON)
+    await store.update_rankings(NOON)
 
     await ledger.look_at(redis)
 
@@ -284,7 +288,7 @@ async def test_late_samples_leave_the_day_again_when_their_time_is_over(store: W
     await store.open()
     await play_both(store, ledger, market(3))
     late = [sample(NOON - DAY + STEP + index * STEP, str(index), interval_volume="2") for index in range(40)]
-    await store.insert(BTC, late, "candles", NOON)
+    await store.insert_samples(BTC, late, "candles", NOON)
     ledger.insert(BTC, late, NOON)
 
     await play_both(store, ledger, {NOON + STEP: {BTC: Reading("46000")}, NOON + 5 * HOUR: {ETH: Reading("1")}})
@@ -298,7 +302,7 @@ async def test_samples_outside_the_day_are_not_taken_in(store: Writer, redis: Re
     outside = [sample(NOON - DAY - 1, "1"), sample(NOON - DAY, "2"), sample(NOON + 1, "3"), sample(NOON + DAY, "4")]
     before = await dump(redis)
 
-    assert await store.insert(BTC, outside, "candles", NOON) == 0
+    assert await store.insert_samples(BTC, outside, "candles", NOON) == 0
 
     assert await dump(redis) == before
 
@@ -308,9 +312,9 @@ async def test_the_first_second_of_the_day_and_the_tick_itself_are_inside(store:
     await play_both(store, ledger, {NOON - MINUTE: {BTC: Reading("1")}, NOON: {ETH: Reading("1")}})
     inside = [sample(NOON - DAY + 1, "2"), sample(NOON, "3")]
 
-    assert await store.insert(BTC, inside, "candles", NOON) == 2
+    assert await store.insert_samples(BTC, inside, "candles", NOON) == 2
     ledger.insert(BTC, inside, NOON)
-    await store.derive(NOON)
+    await store.update_rankings(NOON)
 
     await ledger.look_at(redis)
 
@@ -322,13 +326,13 @@ async def test_a_late_sample_does_not_overwrite_what_is_there_unless_told_so(
     await play_both(store, ledger, market(8))
     late = [sample(NOON - STEP, "7"), sample(NOON - 2 * STEP, "8"), sample(NOON - MINUTE, "9")]
 
-    assert await store.insert(BTC, late[:2], "candles", NOON) == 0
-    assert await store.insert(BTC, late, "candles", NOON) == 1
+    assert await store.insert_samples(BTC, late[:2], "candles", NOON) == 0
+    assert await store.insert_samples(BTC, late, "candles", NOON) == 1
     ledger.insert(BTC, late, NOON)
     await ledger.look_at_samples(redis)
-    assert await store.insert(BTC, late, "candles", NOON, replace={NOON - STEP, NOON - 2 * STEP}) == 2
+    assert await store.insert_samples(BTC, late, "candles", NOON, replace={NOON - STEP, NOON - 2 * STEP}) == 2
     ledger.insert(BTC, late, NOON, replace=True)
-    await store.derive(NOON)
+    await store.update_rankings(NOON)
 
     await ledger.look_at(redis)
 
@@ -337,15 +341,15 @@ async def test_late_samples_of_a_metric_that_is_new_make_it_known(store: Writer,
     await store.open()
     late = every_minute(["1", "2", "4"], NOON - HOUR)
 
-    assert await store.insert(DOGE, late, "candles", NOON) == 3
+    assert await store.insert_samples(DOGE, late, "candles", NOON) == 3
     ledger.insert(DOGE, late, NOON)
-    await store.derive(NOON)
+    await store.update_rankings(NOON)
     ledger.newest = NOON
     await ledger.look_at(redis)
     await play_both(store, ledger, {NOON + MINUTE: {BTC: Reading("1")}})
 
     await ledger.look_at(redis)
-    newest = await store.newest(DOGE)
+    newest = await store.read_newest(DOGE)
     assert newest
     assert newest.record.source == "candles"
 
@@ -354,9 +358,9 @@ async def test_late_samples_make_no_metric_look_older_than_it_is(store: Writer):
     await store.open()
     await play(store, {NOON: {BTC: "1"}})
 
-    await store.insert(BTC, [sample(NOON - HOUR, "7")], "candles", NOON)
+    await store.insert_samples(BTC, [sample(NOON - HOUR, "7")], "candles", NOON)
 
-    assert await store.metrics() == {BTC: NOON}
+    assert await store.read_metrics() == {BTC: NOON}
 
 
 async def test_a_metric_that_a_fill_found_behind_the_newest_tick_is_moved_by_the_next_worker_too(
@@ -367,7 +371,7 @@ async def test_a_metric_that_a_fill_found_behind_the_newest_tick_is_moved_by_the
     await play_both(store, ledger, market(10))
     began = NOON - 8 * STEP
     late = [sample(began - index * STEP, str(index)) for index in range(WHOLE_DAY - 1)]
-    await store.insert(DOGE, late, "candles", began)
+    await store.insert_samples(DOGE, late, "candles", began)
     ledger.insert(DOGE, late, began)
 
     store = Writer(redis)
@@ -414,7 +418,7 @@ async def test_a_fill_that_was_cut_off_before_the_first_tick_is_counted_right(
 ):
     await store.open()
     late = [sample(NOON - index * STEP, str(index)) for index in range(WHOLE_DAY)]
-    await store.insert(BTC, late, "candles", NOON)
+    await store.insert_samples(BTC, late, "candles", NOON)
     ledger.insert(BTC, late, NOON)
 
     store = Writer(redis)
@@ -432,14 +436,14 @@ async def test_samples_taken_in_while_ticks_go_on_are_counted_right(store: Write
 
     async def fill(metric: Metric) -> None:
         for start in range(0, 60, 4):
-            await store.insert(metric, late[metric][start : start + 4], "candles", NOON)
+            await store.insert_samples(metric, late[metric][start : start + 4], "candles", NOON)
 
     await asyncio.gather(play(store, ticks), fill(BTC), fill(DOGE))
     for at, market in ticks.items():
         ledger.tick(at, market)
     for metric, samples in late.items():
         ledger.insert(metric, samples, NOON)
-    await store.derive(NOON + 30 * MINUTE)
+    await store.update_rankings(NOON + 30 * MINUTE)
 
     await ledger.look_at(redis)
 
@@ -448,9 +452,9 @@ async def test_deriving_makes_an_older_tick_not_the_newest(store: Writer):
     await store.open()
     await play(store, {NOON: {BTC: "1"}})
 
-    await store.derive(NOON - MINUTE)
+    await store.update_rankings(NOON - MINUTE)
 
-    assert await store.tick() == NOON
+    assert await store.read_tick() == NOON
 
 
 async def test_deriving_what_a_tick_derived_changes_nothing(store: Writer, redis: Redis):
@@ -458,7 +462,7 @@ async def test_deriving_what_a_tick_derived_changes_nothing(store: Writer, redis
     await play(store, market(20))
     before = await dump(redis)
 
-    await store.derive(NOON)
+    await store.update_rankings(NOON)
 
     assert await dump(redis) == before
 
@@ -481,7 +485,7 @@ async def _first(listener, count):
 
 LIVES = {
     keys.METRICS: DAY,
-    keys.samples(BTC, keys.hour_of(NOON)): 49 * HOUR,
+    keys.samples(BTC, keys.find_hour(NOON)): 49 * HOUR,
     keys.moments(BTC): 25 * HOUR,
     keys.rank(Measure.PRICE, By.STDDEV): DAY,
     keys.rank(Measure.VOLUME, By.CV): DAY,
@@ -492,17 +496,17 @@ LIVES = {
 async def test_every_key_has_the_end_that_the_key_table_says(store: Writer, redis: Redis):
     await store.open()
     await play(store, market(3))
-    await store.insert(DOGE, [sample(NOON - HOUR, "1")], "candles", NOON)
-    await store.derive(NOON)
-    await store.lease("somebody")
-    await store.note_sources({"kraken": {"state": "ok"}})
+    await store.insert_samples(DOGE, [sample(NOON - HOUR, "1")], "candles", NOON)
+    await store.update_rankings(NOON)
+    await store.take_or_keep_lease("somebody")
+    await store.write_source_states({"kraken": {"state": "ok"}})
 
     lives = {key: await redis.ttl(key) async for key in redis.scan_iter()}
 
     assert {key for key, seconds in lives.items() if seconds == -1} == {keys.TICK, keys.SOURCES} <= keys.PERMANENT
     for key, seconds in LIVES.items():
         assert seconds - 60 <= lives[key] <= seconds
-    assert 49 * HOUR - 60 <= lives[keys.samples(DOGE, keys.hour_of(NOON - HOUR))] <= 49 * HOUR
+    assert 49 * HOUR - 60 <= lives[keys.samples(DOGE, keys.find_hour(NOON - HOUR))] <= 49 * HOUR
     assert 25 * HOUR - 60 <= lives[keys.moments(DOGE)] <= 25 * HOUR
     assert 10 <= lives[keys.LEASE] <= 15
 
@@ -538,7 +542,7 @@ async def test_a_tick_puts_every_end_off(store: Writer, redis: Redis):
     for key in [key async for key in redis.scan_iter()]:
         await redis.expire(key, 100, xx=True)
 
-    await tick(NOON + MINUTE, heard({BTC: "1"}), store)
+    await commit_tick(NOON + MINUTE, heard({BTC: "1"}), store)
 
     ends = {key: await redis.ttl(key) async for key in redis.scan_iter()}
     hours_before = {key for key in ends if key.startswith("v1:samples:") and not key.endswith(f":{NOON}")}
@@ -546,26 +550,26 @@ async def test_a_tick_puts_every_end_off(store: Writer, redis: Redis):
 
 
 async def test_what_is_said_of_sources_is_replaced_as_a_whole(store: Writer, redis: Redis):
-    await store.note_sources({"kraken": {"state": "ok"}, "binance": {"state": "failing", "reason": "said 503"}})
-    await store.note_sources({"kraken": {"state": "failing", "reason": "no answer"}})
+    await store.write_source_states({"kraken": {"state": "ok"}, "binance": {"state": "failing", "reason": "said 503"}})
+    await store.write_source_states({"kraken": {"state": "failing", "reason": "no answer"}})
 
-    assert await Reader(redis).sources() == {"kraken": {"state": "failing", "reason": "no answer"}}
+    assert await Reader(redis).read_source_states() == {"kraken": {"state": "failing", "reason": "no answer"}}
 
-    await store.note_sources({})
+    await store.write_source_states({})
 
-    assert await Reader(redis).sources() == {}
+    assert await Reader(redis).read_source_states() == {}
 
 
 async def test_more_metrics_than_one_question_holds_are_answered_in_order(store: Writer):
     await store.open()
     many = {Metric(f"A:{index:04}"): str(index) for index in range(502)}
 
-    await tick(NOON, heard(many), store)
-    await tick(NOON + MINUTE, heard({Metric("A:0400"): "0.5"}), store)
+    await commit_tick(NOON, heard(many), store)
+    await commit_tick(NOON + MINUTE, heard({Metric("A:0400"): "0.5"}), store)
 
     asked = [Metric("A:0501"), Metric("A:0400"), Metric("NO:SUCH"), Metric("A:0001")]
-    assert [record and record.price for record in await store.records(asked)] == ["501", "0.5", None, "1"]
-    assert len(await store.metrics()) == 502
+    assert [record and record.price for record in await store.read_metric_states(asked)] == ["501", "0.5", None, "1"]
+    assert len(await store.read_metrics()) == 502
 
 
 async def test_a_measure_that_nobody_knows_has_no_lists(store: Writer, redis: Redis):
@@ -592,4 +596,6 @@ async def test_a_list_that_has_lost_its_last_member_is_gone(store: Writer, redis
     await play(store, {NOON: {BTC: Reading("1", "5")}, NOON + DAY: {BTC: Reading("2")}})
 
     assert not await redis.exists("v1:rank:volume:stddev", "v1:rank:volume:cv", "v1:mean:volume", "v1:mean:price")
-    assert naive.ranked({BTC: 0.0}) == [place[:3] for place in (await store.ranking(MEASURES[0], By.CV, 0, 9)).places]
+    assert naive.ranked({BTC: 0.0}) == [
+        place[:3] for place in (await store.read_ranking(MEASURES[0], By.CV, 0, 9)).places
+    ]

@@ -10,7 +10,7 @@ from tests.conftest import emptied
 from v1 import keys
 from v1.model import DAY, Metric, Reading
 from v1.store import StoreAway, Verifier, Writer, connect
-from worker.tick import tick
+from worker.tick import commit_tick
 
 from ..serving import HOUR, MINUTE, NOON, sample
 from .cutting import CutOff, Proxy, proxying
@@ -52,44 +52,44 @@ async def before(redis: Redis) -> Writer:
 
 
 async def undisturbed(redis: Redis) -> tuple[dict, dict]:
-    """Give what an undisturbed run leaves after the tick, and after the one that follows it."""
+    """Return what an undisturbed run leaves after the tick, and after the one that follows it."""
     store = await before(redis)
-    await tick(NOON, TICK, store)
+    await commit_tick(NOON, TICK, store)
     first = await dump(redis)
-    await tick(NOON + MINUTE, NEXT, store)
+    await commit_tick(NOON + MINUTE, NEXT, store)
     return first, await dump(redis)
 
 
 async def cut_tick(proxy: Proxy, after: int) -> bool:
-    """Commit the tick through a connection that ends after so many bytes of it; tell whether it did."""
+    """Commit the tick through a connection that ends after so many bytes of it; return whether it did."""
     proxy.left = None
     async with connect(proxy.address, "cut", answer_seconds=5) as client:
         store = Writer(client)
         await store.open()
-        found = store.found
+        found = store.read_states
 
         async def found_then_cut(*asked):
             answer = await found(*asked)
             proxy.left = after
             return answer
 
-        store.found = found_then_cut  # type: ignore[method-assign]  # the cut is meant for the commit alone
+        store.read_states = found_then_cut  # type: ignore[method-assign]  # the cut is meant for the commit alone
         try:
-            await tick(NOON, TICK, store)
+            await commit_tick(NOON, TICK, store)
         except StoreAway:
             return True
         return False
 
 
 async def see_that_nothing_is_half_written(redis: Redis) -> set[Metric]:
-    """See that each metric is wholly at the tick or wholly before it; give those that are at it."""
+    """See that each metric is wholly at the tick or wholly before it; return those that are at it."""
     report = await Verifier(redis).verify(repair=False)
     assert report.moments == []
     metrics = [BTC, ETH, XRP, DOGE]
-    records = dict(zip(metrics, await Writer(redis).records(metrics), strict=True))
+    records = dict(zip(metrics, await Writer(redis).read_metric_states(metrics), strict=True))
     at_it = {metric for metric, record in records.items() if record and record.at == NOON}
     for metric, record in records.items():
-        samples = await Writer(redis).samples(metric, NOON - DAY - HOUR, NOON + HOUR)
+        samples = await Writer(redis).read_samples(metric, NOON - DAY - HOUR, NOON + HOUR)
         assert (NOON in [each.tick for each in samples]) == (metric in TICK and metric in at_it)
         assert all(each.tick > NOON - DAY for each in samples) or metric not in at_it
         assert bool(samples) == (record is not None)
@@ -107,9 +107,9 @@ async def test_a_connection_cut_at_any_byte_leaves_nothing_half_written(redis: R
         seen.add(frozenset(await see_that_nothing_is_half_written(redis)))
         store = Writer(redis)
         await store.open()
-        await tick(NOON, TICK, store)
+        await commit_tick(NOON, TICK, store)
         assert await dump(redis) == first
-        await tick(NOON + MINUTE, NEXT, store)
+        await commit_tick(NOON + MINUTE, NEXT, store)
         assert await dump(redis) == second
         if ended:
             break
@@ -126,16 +126,16 @@ async def test_a_worker_that_goes_on_after_a_cut_completes_the_tick_itself(redis
             proxy.left = None
             store = Writer(client)
             await store.open()
-            found = await store.found(NOON, sorted(store.known | TICK.keys()))
+            found = await store.read_states(NOON, sorted(store.known_metrics | TICK.keys()))
             proxy.left = after
             with pytest.raises(StoreAway):
-                await tick(NOON, TICK, store)
+                await commit_tick(NOON, TICK, store)
             assert found
             proxy.left = None
 
-            await tick(NOON, TICK, store)
+            await commit_tick(NOON, TICK, store)
             assert await dump(redis) == first
-            await tick(NOON + MINUTE, NEXT, store)
+            await commit_tick(NOON + MINUTE, NEXT, store)
 
         assert await dump(redis) == second
 
@@ -149,16 +149,16 @@ async def test_late_samples_cut_off_at_any_byte_are_all_there_or_none(redis: Red
             proxy.left = None
             store = Writer(client)
             await store.open()
-            samples = store.samples
+            samples = store.read_samples
 
             async def samples_then_cut(*asked, samples=samples, after=after):
                 answer = await samples(*asked)
                 proxy.left = after
                 return answer
 
-            store.samples = samples_then_cut  # type: ignore[method-assign]  # the cut is meant for the writing alone
+            store.read_samples = samples_then_cut  # type: ignore[method-assign]  # the cut is meant for the writing alone
             try:
-                await store.insert(BTC, late, "candles", NOON - MINUTE)
+                await store.insert_samples(BTC, late, "candles", NOON - MINUTE)
             except StoreAway:
                 ended = False
             else:
@@ -166,7 +166,7 @@ async def test_late_samples_cut_off_at_any_byte_are_all_there_or_none(redis: Red
 
         report = await Verifier(redis).verify(repair=False)
         assert report.moments == []
-        taken.add(len(await Writer(redis).samples(BTC, NOON - 6 * HOUR, NOON - 61 * MINUTE)))
+        taken.add(len(await Writer(redis).read_samples(BTC, NOON - 6 * HOUR, NOON - 61 * MINUTE)))
         if ended:
             break
 
@@ -182,12 +182,12 @@ async def test_commands_cut_off_in_process_are_what_a_cut_connection_leaves(fake
         await store.open()
         store.after = after
         with pytest.raises(StoreAway):
-            await tick(NOON, TICK, store)
+            await commit_tick(NOON, TICK, store)
         await see_that_nothing_is_half_written(fake)
 
-        await tick(NOON, TICK, store)
+        await commit_tick(NOON, TICK, store)
         assert await dump(fake) == first
-        await tick(NOON + MINUTE, NEXT, store)
+        await commit_tick(NOON + MINUTE, NEXT, store)
 
         assert await dump(fake) == second
 
@@ -198,14 +198,14 @@ async def test_a_metric_that_was_over_in_a_cut_off_tick_is_forgotten_and_slows_n
     await store.open()
     store.before = keys.METRICS  # all transactions are through, also that of ETH, which is over
     with pytest.raises(StoreAway):
-        await tick(NOON, TICK, store)
+        await commit_tick(NOON, TICK, store)
     assert not await fake.exists(keys.moments(ETH))
-    assert ETH in await store.metrics()
+    assert ETH in await store.read_metrics()
 
-    await tick(NOON, TICK, store)
+    await commit_tick(NOON, TICK, store)
 
-    assert ETH not in store.known
-    assert ETH not in await store.metrics()
+    assert ETH not in store.known_metrics
+    assert ETH not in await store.read_metrics()
     asked = await _commands_of_a_tick(fake, store)
     assert asked <= await _commands_of_a_tick(fake, await _reopened(fake))
 
@@ -225,6 +225,6 @@ async def _commands_of_a_tick(redis: Redis, store: Writer) -> int:
             return await super()._run(pipe)
 
     counting = Counting(redis)
-    counting.known, counting._since = set(store.known), store._since
-    await counting.found(NOON + MINUTE, sorted(counting.known))
+    counting.known_metrics, counting._since = set(store.known_metrics), store._since
+    await counting.read_states(NOON + MINUTE, sorted(counting.known_metrics))
     return sum(pipes)

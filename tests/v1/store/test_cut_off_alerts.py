@@ -8,10 +8,10 @@ from redis.asyncio import Redis
 
 from v1 import keys
 from v1.model import Metric, Reading
-from v1.records import Heard
-from v1.rules import Engine, parse_rule
+from v1.records import SourceReading
+from v1.rules import RuleEngine, parse_rule
 from v1.store import StoreAway, Writer
-from worker.tick import tick
+from worker.tick import commit_tick
 
 from ..serving import MINUTE, NOON
 from .cutting import CutOff
@@ -30,11 +30,11 @@ RULES = [
 MANY = 1000
 
 
-def heard(prices: Mapping[Metric, str]) -> dict[Metric, Heard]:
-    return {metric: Heard(Reading(price), metric.partition(":")[0].lower()) for metric, price in prices.items()}
+def heard(prices: Mapping[Metric, str]) -> dict[Metric, SourceReading]:
+    return {metric: SourceReading(Reading(price), metric.partition(":")[0].lower()) for metric, price in prices.items()}
 
 
-def script() -> list[dict[Metric, Heard]]:
+def script() -> list[dict[Metric, SourceReading]]:
     """Seven metrics jump together, which is a digest; the other source falls silent, and comes back at the end."""
     calm, wild = dict.fromkeys(METRICS, "1"), dict.fromkeys(METRICS, "9")
     there = dict.fromkeys(OTHERS, "1")
@@ -43,7 +43,7 @@ def script() -> list[dict[Metric, Heard]]:
 
 
 async def log(redis: Redis) -> tuple[Any, Any, Any]:
-    """Give the alerts, the messages in no order, and where the rules stand at sources."""
+    """Return the alerts, the messages in no order, and where the rules stand at sources."""
     sent: Any = await redis.xrange(keys.OUTBOX)
     return (
         await redis.zrange(keys.ALERTS, 0, -1),
@@ -55,7 +55,7 @@ async def log(redis: Redis) -> tuple[Any, Any, Any]:
 async def played(redis: Redis, cut_tick: int | None = None, after: int = 0) -> bool:
     """Play the script; cut one tick off, and go on as a new process would. Tell whether there was something to cut."""
     await redis.flushall()
-    engine, cut = Engine(RULES, (), MINUTE), False
+    engine, cut = RuleEngine(RULES, (), MINUTE), False
     for number, readings in enumerate(script()):
         at = NOON + number * MINUTE
         if number == cut_tick:
@@ -63,12 +63,12 @@ async def played(redis: Redis, cut_tick: int | None = None, after: int = 0) -> b
             await broken.open()
             broken.after = after
             with pytest.raises(StoreAway):
-                await tick(at, readings, broken, engine)
+                await commit_tick(at, readings, broken, engine)
             cut = await redis.get(keys.TICK) != str(at)
         store = Writer(redis)
         await store.open()
-        if await store.tick() != at:
-            await tick(at, readings, store, engine)
+        if await store.read_tick() != at:
+            await commit_tick(at, readings, store, engine)
     return cut
 
 

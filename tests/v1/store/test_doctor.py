@@ -18,14 +18,14 @@ def as_limited(server: str) -> str:
 
 
 async def test_a_server_that_we_configured_lacks_nothing(server: str):
-    assert await doctor.check(server) == []
+    assert await doctor.check_config(server) == []
 
 
 @pytest.mark.parametrize("command, said", [("info", "its version"), ("config", "its configuration")])
 async def test_what_a_user_may_not_ask_is_a_warning(redis: Redis, server: str, command: str, said: str):
     await redis.execute_command("ACL", "SETUSER", "limited", "on", "nopass", "~*", "&*", "+@all", f"-{command}")
 
-    lacks = await doctor.check(as_limited(server))
+    lacks = await doctor.check_config(as_limited(server))
 
     assert [lack.partition(" cannot be read")[0] for lack in lacks] == [said]
     assert "no permissions" in lacks[0]
@@ -35,11 +35,11 @@ async def test_a_wrong_password_is_no_warning(redis: Redis, server: str):
     await redis.execute_command("ACL", "SETUSER", "limited", "on", ">right", "~*", "&*", "+@all")
 
     with pytest.raises(NoAccess):
-        await doctor.check(as_limited(server))
+        await doctor.check_config(as_limited(server))
 
 
 async def test_who_may_do_nothing_is_told_so(redis: Redis, server: str):
     await redis.execute_command("ACL", "SETUSER", "limited", "on", "nopass", "-@all")
 
     with pytest.raises(StoreError):
-        await doctor.check(as_limited(server))
+        await doctor.check_config(as_limited(server))

@@ -9,7 +9,7 @@ from tests.conftest import emptied
 from v1 import keys
 from v1.model import Reading
 from v1.store import Writer, connect
-from worker.tick import tick
+from worker.tick import commit_tick
 
 from ..serving import MINUTE, NOON
 from .ledger import BTC, dump, heard
@@ -29,12 +29,12 @@ async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Redis]:
 async def test_an_hour_of_samples_of_six_long_numbers_is_one_packed_list(redis: Redis, interval: int):
     store = Writer(redis)
     await store.open()
-    await tick(NOON - interval, heard({BTC: LONGEST}), store)
-    await tick(NOON, heard({BTC: LONGEST}), store)
-    (last,) = await store.samples(BTC, NOON - 1, NOON)
+    await commit_tick(NOON - interval, heard({BTC: LONGEST}), store)
+    await commit_tick(NOON, heard({BTC: LONGEST}), store)
+    (last,) = await store.read_samples(BTC, NOON - 1, NOON)
     hour = [last._replace(tick=at) for at in range(NOON - 3600 + interval, NOON + 1, interval)]
 
-    await store.insert(BTC, hour, "candles", NOON)
+    await store.insert_samples(BTC, hour, "candles", NOON)
 
     (key,) = [key async for key in redis.scan_iter("v1:samples:*")]
     assert await redis.zcard(key) == 3600 // interval
@@ -50,7 +50,7 @@ async def test_the_server_is_told_to_refuse_rather_than_to_forget(redis: Redis):
 async def test_the_keys_in_redis_cli_read_as_the_documentation_says(redis: Redis):
     store = Writer(redis)
     await store.open()
-    await tick(NOON, heard({BTC: Reading("46572.17", "5")}), store)
+    await commit_tick(NOON, heard({BTC: Reading("46572.17", "5")}), store)
 
     held = await dump(redis)
 

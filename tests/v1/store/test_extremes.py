@@ -8,32 +8,32 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from v1.market import moved_on
+from v1.market import advance_all
 from v1.model import DAY, HOUR, MEASURES, Measure, Metric, Reading, Sample
-from v1.records import Heard, Look
+from v1.records import Lookback, SourceReading
 from v1.store import Writer
 
 NOON = 1_621_252_800
 MINUTE = 60
 BTC, ETH = Metric("KRAKEN:BTCUSD"), Metric("KRAKEN:ETHUSD")
 PRICE, VOLUME = MEASURES.index(Measure.PRICE), MEASURES.index(Measure.VOLUME)
-LOOK = Look(extremes_of=((PRICE, 20 * MINUTE), (PRICE, 2 * HOUR), (VOLUME, HOUR)))
+LOOK = Lookback(extremes_of=((PRICE, 20 * MINUTE), (PRICE, 2 * HOUR), (VOLUME, HOUR)))
 
 
-async def tick(store: Writer, at: int, prices: dict[Metric, str | None], look: Look = LOOK) -> None:
+async def tick(store: Writer, at: int, prices: dict[Metric, str | None], look: Lookback = LOOK) -> None:
     """Commit a tick; what the store says of the extremes before it is what its samples say."""
-    heard = {metric: Heard(Reading(price, price), "kraken") for metric, price in prices.items() if price}
-    metrics = sorted(store.known | heard.keys())
-    found = await store.found(at, metrics, lambda _: look)
+    heard = {metric: SourceReading(Reading(price, price), "kraken") for metric, price in prices.items() if price}
+    metrics = sorted(store.known_metrics | heard.keys())
+    found = await store.read_states(at, metrics, lambda _: look)
     for metric, each in zip(metrics, found, strict=True):
-        samples = await store.samples(metric, at - DAY - 1, at - 1)
+        samples = await store.read_samples(metric, at - DAY - 1, at - 1)
         expected = {
             (index, seconds): extremes
             for index, seconds in look.extremes_of
             if (extremes := naive([one for one in samples if one.tick >= at - seconds], index))
         }
         assert {span: of(extremes) for span, extremes in each.extremes.items()} == expected
-    await store.commit(at, moved_on(at, metrics, heard, found))
+    await store.commit(at, advance_all(at, metrics, heard, found))
 
 
 def naive(samples: Iterable[Sample], index: int) -> tuple[tuple[int, str], ...]:
@@ -71,18 +71,20 @@ async def test_the_extremes_are_those_of_the_samples_after_gaps_fills_restarts_a
             case "gap":
                 at += 25 * MINUTE
             case "insert":
-                await store.insert(BTC, [Sample(at - 10 * MINUTE - 1, (str(100 * other),) * 6)], "kraken", at - MINUTE)
+                await store.insert_samples(
+                    BTC, [Sample(at - 10 * MINUTE - 1, (str(100 * other),) * 6)], "kraken", at - MINUTE
+                )
             case "restart":
                 store = Writer(fake)
                 await store.open()
             case "other look":
-                look = Look(extremes_of=((PRICE, other * 10 * MINUTE),))
+                look = Lookback(extremes_of=((PRICE, other * 10 * MINUTE),))
         await tick(store, at, {BTC: str(one) if one else None, ETH: str(other)}, look)
         if what == "again":
-            metrics = sorted(store.known)
-            found = await store.found(at, metrics, lambda _: look)  # noqa: B023  # used at once
-            heard = {metric: Heard(Reading(str(other)), "kraken") for metric in metrics}
-            await store.commit(at, moved_on(at, metrics, heard, found))
+            metrics = sorted(store.known_metrics)
+            found = await store.read_states(at, metrics, lambda _: look)  # noqa: B023  # used at once
+            heard = {metric: SourceReading(Reading(str(other)), "kraken") for metric in metrics}
+            await store.commit(at, advance_all(at, metrics, heard, found))
 
 
 async def test_a_window_is_read_once_and_then_kept(fake, monkeypatch):
@@ -99,11 +101,11 @@ async def test_a_window_is_read_once_and_then_kept(fake, monkeypatch):
 
     monkeypatch.setattr(store, "_run", counted)
     at = NOON + 90 * MINUTE
-    await store.found(at, [BTC])
-    await store.found(at, [BTC], lambda _: LOOK)
+    await store.read_states(at, [BTC])
+    await store.read_states(at, [BTC], lambda _: LOOK)
     assert sent[1] == sent[0]
     await store.open()
-    await store.found(at, [BTC], lambda _: LOOK)
+    await store.read_states(at, [BTC], lambda _: LOOK)
     assert sent[2] == sent[0] + 3, "an hour and two of samples lie in three sets"
 
 
@@ -113,9 +115,11 @@ async def test_windows_of_every_length_are_read_after_a_restart(redis: Redis, mi
     await store.open()
     for minute in range(0, 1500, 30):
         at = NOON + minute * MINUTE
-        found = await store.found(at, [BTC])
-        await store.commit(at, moved_on(at, [BTC], {BTC: Heard(Reading(str(1500 - minute)), "kraken")}, found))
+        found = await store.read_states(at, [BTC])
+        await store.commit(
+            at, advance_all(at, [BTC], {BTC: SourceReading(Reading(str(1500 - minute)), "kraken")}, found)
+        )
     store = Writer(redis)
     await store.open()
 
-    await tick(store, NOON + 1500 * MINUTE, {BTC: "5"}, Look(extremes_of=((PRICE, minutes * MINUTE),)))
+    await tick(store, NOON + 1500 * MINUTE, {BTC: "5"}, Lookback(extremes_of=((PRICE, minutes * MINUTE),)))

@@ -13,8 +13,8 @@ from tests import servers
 from tests.forwarder import Forwarder, forwarding
 from v1 import keys
 from v1.model import Reading
-from v1.store import Plans, Reader, StoreAway, StoreError, TopWriter, Verifier, Writer, connect
-from worker.tick import tick
+from v1.store import QuotaStore, Reader, StoreAway, StoreError, TopWriter, Verifier, Writer, connect
+from worker.tick import commit_tick
 
 from ..serving import MINUTE, NOON, Clock, fill, sample, serving
 from .ledger import BTC, heard
@@ -69,20 +69,20 @@ async def forwarder(server: str) -> AsyncIterator[Forwarder]:
 async def test_after_a_failover_the_next_try_reaches_the_new_primary(pair: Pair):
     async with connect(pair.forwarder.address, "tests") as redis:
         store = Writer(redis)
-        await store.lease("one")
+        await store.take_or_keep_lease("one")
         await store.open()
-        await tick(NOON, MARKET, store)
-        await asyncio.gather(*[store.tick() for _ in range(5)])  # several connections lie open
+        await commit_tick(NOON, MARKET, store)
+        await asyncio.gather(*[store.read_tick() for _ in range(5)])  # several connections lie open
 
         await pair.fail_over()
         with pytest.raises(StoreAway):
-            await tick(NOON + MINUTE, MARKET, store)
+            await commit_tick(NOON + MINUTE, MARKET, store)
         await store.open()
-        await tick(NOON + MINUTE, MARKET, store)
-        await asyncio.gather(*[store.note_sources({}) for _ in range(5)])
+        await commit_tick(NOON + MINUTE, MARKET, store)
+        await asyncio.gather(*[store.write_source_states({}) for _ in range(5)])
 
     async with connect(pair.second, "tests") as redis:
-        assert await Reader(redis).tick() == NOON + MINUTE
+        assert await Reader(redis).read_tick() == NOON + MINUTE
         assert (await Verifier(redis).verify(repair=False)).is_clean
 
 
@@ -110,7 +110,7 @@ async def test_an_answer_that_is_true_of_the_connection_closes_it_and_all_others
         opened = forwarder.connections
         forwarder.refuse = lambda command: f"{code} made up".encode() if command[0] == b"SET" else None
         with pytest.raises(StoreAway, match="made up"):
-            await Writer(redis).note_archive({})
+            await Writer(redis).write_archive_state({})
         forwarder.refuse = lambda _: None
 
         await asyncio.gather(*[reader.ping() for _ in range(3)])
@@ -128,7 +128,7 @@ async def test_an_answer_that_says_not_now_is_away_in_a_pipeline_as_elsewhere(
         forwarder.refuse = lambda command: f"{code} made up".encode() if command[0] in {b"SET", b"ZADD"} else None
 
         with pytest.raises(StoreAway, match="made up"):
-            await (tick(NOON, MARKET, writer) if is_pipeline else writer.note_archive({}))
+            await (commit_tick(NOON, MARKET, writer) if is_pipeline else writer.write_archive_state({}))
 
 
 async def test_an_answer_that_nobody_foresaw_names_the_command_and_its_key(forwarder: Forwarder):
@@ -137,7 +137,7 @@ async def test_an_answer_that_nobody_foresaw_names_the_command_and_its_key(forwa
         await redis.expire(keys.ARCHIVE, 100)
 
         with pytest.raises(StoreError, match=r"WRONGTYPE.*\(GET v1:archive\)") as raised:
-            await Reader(redis).archive()
+            await Reader(redis).read_archive_state()
 
         assert not isinstance(raised.value, StoreAway)
 
@@ -180,7 +180,7 @@ async def test_what_writes_is_not_sent_a_second_time_when_its_connection_breaks(
         forwarder.reset_all()
 
         with pytest.raises(StoreAway):
-            await Writer(redis).note_archive({})
+            await Writer(redis).write_archive_state({})
 
 
 # ---- changes that watch a key
@@ -191,10 +191,10 @@ MOMENTS = [(what, asked) for what, reads in WATCHING for asked in (b"WATCH", rea
 
 async def change(redis: Redis, what: str) -> object:
     if what == "plan":
-        return await Plans(redis).amend("coinmarketcap", lambda _: None)
+        return await QuotaStore(redis).update_usage("coinmarketcap", lambda _: None)
     if what == "top":
         return await TopWriter(redis)._add(NOON, b"[1,2]", NOON)
-    return await Writer(redis).take_over("one", "two")
+    return await Writer(redis).take_over_lease("one", "two")
 
 
 @pytest.mark.parametrize("what, asked", MOMENTS)

@@ -8,24 +8,24 @@ from redis.asyncio import Redis
 
 from v1 import keys
 from v1.model import DAY, Metric, Reading
-from v1.records import Heard
-from v1.rules import Engine, parse_rule
-from v1.store import FutureLists, FutureRemover, Listings, TopReader, TopWriter, Verifier, Writer
-from v1.toplist import About, Listing, PricedCoin, RankedCoin, merge
-from worker.tick import tick
+from v1.records import SourceReading
+from v1.rules import RuleEngine, parse_rule
+from v1.store import FutureLists, FutureRemover, ListStore, TopReader, TopWriter, Verifier, Writer
+from v1.toplist import ListOrigin, PricedCoin, ProviderList, RankedCoin, merge_lists
+from worker.tick import commit_tick
 
 from ..serving import HOUR, MINUTE, NOON
 
 BTC, ETH, GONE = Metric("KRAKEN:BTCUSD"), Metric("KRAKEN:ETHUSD"), Metric("KRAKEN:NEWUSD")
-RULES = Engine([parse_rule({"id": "above", "kind": "threshold", "above": 5, "cooldown": 0})], (), MINUTE)
+RULES = RuleEngine([parse_rule({"id": "above", "kind": "threshold", "above": 5, "cooldown": 0})], (), MINUTE)
 
 
-def heard(**prices: str) -> dict[Metric, Heard]:
-    return {Metric(f"KRAKEN:{coin}USD"): Heard(Reading(price, "7"), "kraken") for coin, price in prices.items()}
+def heard(**prices: str) -> dict[Metric, SourceReading]:
+    return {Metric(f"KRAKEN:{coin}USD"): SourceReading(Reading(price, "7"), "kraken") for coin, price in prices.items()}
 
 
 async def play(store: Writer, at: int, **prices: str) -> None:
-    await tick(at, heard(**prices), store, RULES)
+    await commit_tick(at, heard(**prices), store, RULES)
 
 
 @pytest.mark.parametrize("ahead", [HOUR, 47 * HOUR + 54 * MINUTE])
@@ -47,13 +47,13 @@ async def test_dropping_the_future_leaves_the_past_and_what_follows_from_it(redi
     # Two days ahead, the whole day was let go of: a fill brings it.
     is_left = ahead < DAY
     assert await reader.open() == (NOON + MINUTE if is_left else None)
-    assert await reader.metrics() == ({BTC: NOON + MINUTE, ETH: NOON + MINUTE} if is_left else {})
+    assert await reader.read_metrics() == ({BTC: NOON + MINUTE, ETH: NOON + MINUTE} if is_left else {})
     assert (await Verifier(redis).verify(repair=False)).is_clean
     assert await redis.zrange(keys.ALERTS, 0, -1) == kept
     sent: Any = await redis.xrange(keys.OUTBOX)
     assert [json.loads(fields["alert"])["at"] for _, fields in sent] == [NOON + MINUTE]
-    assert await reader.samples(BTC, NOON + MINUTE, NOON + 72 * HOUR) == []
-    records = [record for record in await reader.records([BTC, ETH, GONE]) if record]
+    assert await reader.read_samples(BTC, NOON + MINUTE, NOON + 72 * HOUR) == []
+    records = [record for record in await reader.read_metric_states([BTC, ETH, GONE]) if record]
     assert all(record.at == NOON + MINUTE for record in records)
 
 
@@ -69,7 +69,7 @@ async def test_the_next_tick_after_that_is_as_if_there_had_been_no_future(redis:
     await again.open()
     await play(again, NOON + 2 * MINUTE, BTC="3", ETH="4")
 
-    assert [each.tick for each in await again.samples(BTC, NOON - HOUR, NOON + 2 * HOUR)] == [
+    assert [each.tick for each in await again.read_samples(BTC, NOON - HOUR, NOON + 2 * HOUR)] == [
         NOON,
         NOON + MINUTE,
         NOON + 2 * MINUTE,
@@ -84,8 +84,8 @@ async def test_a_store_that_is_all_future_is_empty_then(redis: Redis):
 
     await FutureRemover(redis).drop_future(NOON)
 
-    assert await store.tick() is None
-    assert await store.metrics() == {}
+    assert await store.read_tick() is None
+    assert await store.read_metrics() == {}
     assert [key async for key in redis.scan_iter("v1:samples:*")] == []
 
 
@@ -102,14 +102,14 @@ async def test_where_nothing_lies_ahead_nothing_is_dropped_or_changed(redis: Red
 
 
 async def test_top_lists_of_the_future_make_room_for_those_of_now(redis: Redis):
-    listings, top, lists = Listings(redis), TopWriter(redis), FutureLists(redis)
+    listings, top, lists = ListStore(redis), TopWriter(redis), FutureLists(redis)
 
     async def make(at: int) -> bool:
-        prices = Listing(About("prices", at, None, 300, {}), [PricedCoin(1, f"{at}", at)])
-        ranks = Listing(About("ranks", at, None, 300, {}), [RankedCoin(1, "BTC", "Bitcoin", "7")])
-        are_new = await listings.put_prices(prices) and await listings.put_ranks(ranks)
-        await top.put(merge(at, prices, ranks, 60))
-        await top.note("merging", {"state": "ok", "at": at})
+        prices = ProviderList(ListOrigin("prices", at, None, 300, {}), [PricedCoin(1, f"{at}", at)])
+        ranks = ProviderList(ListOrigin("ranks", at, None, 300, {}), [RankedCoin(1, "BTC", "Bitcoin", "7")])
+        are_new = await listings.add_prices(prices) and await listings.add_ranks(ranks)
+        await top.write_snapshot(merge_lists(at, prices, ranks, 60))
+        await top.write_role_state("merging", {"state": "ok", "at": at})
         return are_new
 
     await make(NOON)
@@ -119,11 +119,11 @@ async def test_top_lists_of_the_future_make_room_for_those_of_now(redis: Redis):
     assert await lists.drop_future(NOON + MINUTE) == 3
 
     assert await lists.newest() == NOON
-    assert await TopReader(redis).roles() == {}
-    kept = await listings.prices(NOON + HOUR)
+    assert await TopReader(redis).read_role_states() == {}
+    kept = await listings.read_prices(NOON + HOUR)
     assert kept
     assert kept.coins == [PricedCoin(1, f"{NOON}", NOON)]
     assert await make(NOON + 5 * MINUTE)
-    newest = await top.snapshot(NOON + HOUR)
+    newest = await top.read_snapshot(NOON + HOUR)
     assert newest
     assert newest.at == NOON + 5 * MINUTE

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from v1.model import Metric, Reading
 from v1.store import StoreAway, Writer, connect
-from worker.tick import tick
+from worker.tick import commit_tick
 
 from ..serving import HOUR, MINUTE, NOON
 from .cutting import CutOff
@@ -41,7 +41,7 @@ async def undisturbed(redis: Redis, ticks: Ticks) -> dict[str, object]:
     store = Writer(redis)
     await store.open()
     for at, market in ticks.items():
-        await tick(at, heard(market), store)
+        await commit_tick(at, heard(market), store)
     return await dump(redis)
 
 
@@ -49,15 +49,15 @@ async def committed_twice(redis: Redis, ticks: Ticks) -> None:
     store = Writer(redis)
     await store.open()
     for at, market in ticks.items():
-        await tick(at, heard(market), store)
-        await tick(at, heard(market), store)
+        await commit_tick(at, heard(market), store)
+        await commit_tick(at, heard(market), store)
 
 
 async def by_a_new_worker_each(redis: Redis, ticks: Ticks) -> None:
     for at, market in ticks.items():
         store = Writer(redis)
         await store.open()
-        await tick(at, heard(market), store)
+        await commit_tick(at, heard(market), store)
 
 
 async def cut_off_and_repeated(redis: Redis, ticks: Ticks) -> None:
@@ -67,9 +67,9 @@ async def cut_off_and_repeated(redis: Redis, ticks: Ticks) -> None:
         for _ in range(dice.choice([0, 1, 2])):
             store.after = dice.choice([dice.randrange(1, 40), dice.randrange(1, 160)])
             with suppress(StoreAway):
-                await tick(at, heard(market), store)
+                await commit_tick(at, heard(market), store)
         store.after = None
-        await tick(at, heard(market), store)
+        await commit_tick(at, heard(market), store)
 
 
 async def cut_off_and_taken_up_by_a_new_worker(redis: Redis, ticks: Ticks) -> None:
@@ -79,7 +79,7 @@ async def cut_off_and_taken_up_by_a_new_worker(redis: Redis, ticks: Ticks) -> No
         await store.open()
         store.after = dice.choice([dice.randrange(1, 40), dice.randrange(1, 160)])
         with suppress(StoreAway):
-            await tick(at, heard(market), store)
+            await commit_tick(at, heard(market), store)
         await by_a_new_worker_each(redis, {at: market})
 
 

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from v1.model import MEASURES, Metric, Reading, Sample
 from v1.store import StoreAway, Verifier
-from worker.tick import tick
+from worker.tick import commit_tick
 
 from ..serving import HOUR, NOON
 from .cutting import CutOff
@@ -61,7 +61,7 @@ class Machine(RuleBasedStateMachine):
         self._commit(market)
 
     def _commit(self, market: dict[Metric, Reading]) -> None:
-        self.do(tick(self._at, heard(market), self._store))
+        self.do(commit_tick(self._at, heard(market), self._store))
         self._ledger.tick(self._at, market)
         self._heard = market
         self._look()
@@ -80,7 +80,7 @@ class Machine(RuleBasedStateMachine):
         for index in range(count - 1):
             self._at += STEP
             market = markets[index % len(markets)]
-            self.do(tick(self._at, heard(market), self._store))
+            self.do(commit_tick(self._at, heard(market), self._store))
             self._ledger.tick(self._at, market)
         self._at += STEP
         self._commit(markets[-1])
@@ -111,11 +111,11 @@ class Machine(RuleBasedStateMachine):
         expected = self._ledger.insert(metric, samples, self._at, replace=replace)
 
         ticks = {each.tick for each in samples} if replace else ()
-        assert self.do(self._store.insert(metric, samples, "candles", self._at, replace=ticks)) == expected
+        assert self.do(self._store.insert_samples(metric, samples, "candles", self._at, replace=ticks)) == expected
 
         self.do(self._ledger.look_at_samples(self._redis))
         if derived:
-            self.do(self._store.derive(self._at))
+            self.do(self._store.update_rankings(self._at))
             self._look()
 
     @rule(metric=metrics, ago=some.integers(1, 8), late=late_samples)
@@ -124,9 +124,9 @@ class Machine(RuleBasedStateMachine):
         samples = [Sample(began - ticks * STEP, values) for ticks, values in late]
         expected = self._ledger.insert(metric, samples, began)
 
-        assert self.do(self._store.insert(metric, samples, "candles", began)) == expected
+        assert self.do(self._store.insert_samples(metric, samples, "candles", began)) == expected
 
-        self.do(self._store.derive(began))
+        self.do(self._store.update_rankings(began))
         self._look()
 
     @rule(market=markets, after=some.integers(0, 60), restarts=some.booleans())
@@ -134,7 +134,7 @@ class Machine(RuleBasedStateMachine):
         self._at += STEP
         self._store.after = after
         try:
-            self.do(tick(self._at, heard(market), self._store))
+            self.do(commit_tick(self._at, heard(market), self._store))
         except StoreAway:
             if restarts:
                 self._store = CutOff(self._redis)
@@ -146,9 +146,9 @@ class Machine(RuleBasedStateMachine):
     def a_cut_whose_tick_is_lost(self, market: dict[Metric, Reading], next_market: dict[Metric, Reading]) -> None:
         self._at += STEP
         self._store.before = "v1:metrics"
-        moved = self._store.known | market.keys()
+        moved = self._store.known_metrics | market.keys()
         try:
-            self.do(tick(self._at, heard(market), self._store))
+            self.do(commit_tick(self._at, heard(market), self._store))
         except StoreAway:
             self._ledger.move(self._at, market, moved)
             self._ledger.known &= set(METRICS)

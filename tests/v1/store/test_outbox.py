@@ -9,11 +9,23 @@ from redis.asyncio import Redis
 from tests.alerts import TICK, alert, commit, send
 from v1 import keys
 from v1.model import DAY
-from v1.rules import Judged, Said
-from v1.store import Attempt, Channels, Delivered, Outbox, Parcel, Receipt, Status, StoreAway, Tries, Writer, connect
+from v1.rules import Evaluation, SubjectResult
+from v1.store import (
+    ChannelStore,
+    DeliveryAttempt,
+    DeliveryReader,
+    DeliveryStatus,
+    MessageRef,
+    Outbox,
+    Receipt,
+    RetryState,
+    StoreAway,
+    Writer,
+    connect,
+)
 
 KEEP = 30 * DAY
-SENT = Attempt(TICK + 0.5, "phone", Status.SENT, "200", "m")
+SENT = DeliveryAttempt(TICK + 0.5, "phone", DeliveryStatus.SENT, "200", "m")
 
 
 @pytest.fixture
@@ -24,30 +36,32 @@ async def outbox(redis: Redis) -> Outbox:
 
 
 async def again(redis: Redis, channel: str = "phone") -> Outbox:
-    """Give what a new process has."""
+    """Return what a new process has."""
     opened = Outbox(redis, channel, KEEP)
     await opened.open()
     return opened
 
 
 def parcel(*entries):
-    return Parcel(entries[0].alert.id, [each.id for each in entries], [each.alert.id for each in entries])
+    return MessageRef(entries[0].alert.id, [each.id for each in entries], [each.alert.id for each in entries])
 
 
 async def metrics(outbox):
-    return [entry.alert.metric for entry in await outbox.take()]
+    return [entry.alert.metric for entry in await outbox.read_entries()]
 
 
 async def test_what_a_tick_says_comes_out_as_it_was_said(redis: Redis, outbox: Outbox):
     said = alert(value="1.08e-05", channels=("phone", "hook"))
     store = Writer(redis)
     await store.open()
-    await store.commit(TICK, [], judged=Judged({}, {"kraken": Said({}, (said, alert("QUIET:X", quiet="mute hours")))}))
+    await store.commit(
+        TICK, [], judged=Evaluation({}, {"kraken": SubjectResult({}, (said, alert("QUIET:X", quiet="mute hours")))})
+    )
 
-    (entry,) = await outbox.take()
+    (entry,) = await outbox.read_entries()
 
     assert entry.alert == said
-    assert await outbox.tick() == TICK
+    assert await outbox.read_tick() == TICK
 
 
 async def test_every_channel_gets_everything_and_none_waits_for_another(redis: Redis, outbox: Outbox):
@@ -72,8 +86,8 @@ async def test_what_was_taken_and_not_settled_comes_again_after_a_restart_and_th
     redis: Redis, outbox: Outbox
 ):
     await commit(redis, [alert(f"A:{number}") for number in range(3)])
-    taken = await outbox.take()
-    await outbox.settle(parcel(taken[1]), SENT, "")
+    taken = await outbox.read_entries()
+    await outbox.record_sent(parcel(taken[1]), SENT, "")
     await commit(redis, [alert("A:3")])
 
     restarted = await again(redis)
@@ -96,24 +110,24 @@ async def test_more_than_one_batch_is_taken_in_order_before_and_after_a_restart(
 async def test_waiting_ends_when_something_comes(server: str):
     async with connect(server, "tests") as redis, connect(server, "tests") as other:
         outbox = await again(redis)
-        taking = asyncio.create_task(outbox.take(20.0))
+        taking = asyncio.create_task(outbox.read_entries(20.0))
         await asyncio.sleep(0.05)
         await commit(other, [alert("A:B")])
 
         assert [entry.alert.metric for entry in await taking if entry.alert] == ["A:B"]
-        assert await outbox.take(0.01) == []
+        assert await outbox.read_entries(0.01) == []
 
 
 async def test_what_was_handed_out_in_an_answer_that_never_came_is_handed_out_again(
     redis: Redis, outbox: Outbox, monkeypatch: pytest.MonkeyPatch
 ):
     await commit(redis, [alert("A:B")])
-    await outbox.take()
+    await outbox.read_entries()
     await commit(redis, [alert("C:D")])
     with monkeypatch.context() as broken:
         broken.setattr(outbox, "_group_read", lost_answers(outbox))
         with pytest.raises(StoreAway):
-            await outbox.take()
+            await outbox.read_entries()
     await commit(redis, [alert("E:F")])
 
     assert await metrics(outbox) == ["C:D"]
@@ -132,11 +146,11 @@ def lost_answers(outbox):
 
 async def test_a_stream_that_was_lost_is_begun_anew_and_nothing_after_that_is_missed(redis: Redis, outbox: Outbox):
     await commit(redis, [alert("A:OLD")])
-    await outbox.take()
+    await outbox.read_entries()
     await redis.flushall()
     await commit(redis, [alert("A:NEW")])
 
-    assert await outbox.take() == []
+    assert await outbox.read_entries() == []
     assert await metrics(outbox) == ["A:NEW"]
 
 
@@ -159,7 +173,7 @@ async def test_what_is_no_alert_is_handed_out_as_that_and_holds_up_nothing(redis
     await send(redis, written)
     await commit(redis, [alert("A:B")])
 
-    odd, good = await outbox.take()
+    odd, good = await outbox.read_entries()
 
     assert odd.alert is None
     assert odd.written == written
@@ -170,10 +184,10 @@ async def test_an_entry_that_was_trimmed_before_it_was_settled_is_handed_out_wit
     redis: Redis, outbox: Outbox
 ):
     await commit(redis, [alert("A:B"), alert("C:D")])
-    await outbox.take()
+    await outbox.read_entries()
     await redis.xtrim(keys.OUTBOX, maxlen=1, approximate=False)
 
-    gone, left = await (await again(redis)).take()
+    gone, left = await (await again(redis)).read_entries()
 
     assert (gone.alert, gone.written) == (None, "")
     assert left.alert == alert("C:D")
@@ -181,12 +195,12 @@ async def test_an_entry_that_was_trimmed_before_it_was_settled_is_handed_out_wit
 
 async def test_every_attempt_is_kept_with_each_alert_in_order(redis: Redis, outbox: Outbox):
     await commit(redis, [alert("A:B"), alert("C:D")])
-    entries = await outbox.take()
-    failed = SENT._replace(status=Status.FAILED, answer="500 größer")
-    await outbox.postpone(parcel(*entries), failed, Tries(1, TICK + 9.5), "")
-    await outbox.settle(parcel(*entries), SENT, "")
+    entries = await outbox.read_entries()
+    failed = SENT._replace(status=DeliveryStatus.FAILED, answer="500 größer")
+    await outbox.record_postponed(parcel(*entries), failed, RetryState(1, TICK + 9.5), "")
+    await outbox.record_sent(parcel(*entries), SENT, "")
 
-    assert await Delivered(redis).deliveries(["spike.A:B.1621260300", "nobody"]) == [[failed, SENT], []]
+    assert await DeliveryReader(redis).read_deliveries(["spike.A:B.1621260300", "nobody"]) == [[failed, SENT], []]
     assert await redis.ttl(keys.deliveries(alert("C:D").id)) > KEEP - 60
 
 
@@ -195,73 +209,73 @@ async def test_only_so_many_attempts_are_kept_of_an_alert(
 ):
     monkeypatch.setattr(keys, "MOST_ATTEMPTS", 2)
     await commit(redis, [alert()])
-    entries = await outbox.take()
+    entries = await outbox.read_entries()
     for number in range(4):
         failed = SENT._replace(answer=str(number))
-        await outbox.postpone(parcel(*entries), failed, Tries(number, 0.0), "")
+        await outbox.record_postponed(parcel(*entries), failed, RetryState(number, 0.0), "")
 
-    (kept,) = await Delivered(redis).deliveries([alert().id])
+    (kept,) = await DeliveryReader(redis).read_deliveries([alert().id])
 
     assert [each.answer for each in kept] == ["2", "3"]
 
 
 async def test_how_often_a_message_was_tried_and_when_it_is_again_outlives_the_process(redis: Redis, outbox: Outbox):
     await commit(redis, [alert("A:B"), alert("C:D")])
-    one, two = await outbox.take()
-    await outbox.postpone(parcel(one), SENT, Tries(3, TICK + 60.5), '{"mine": 1}')
-    await outbox.postpone(parcel(two), SENT, Tries(1, TICK + 5.0), '{"mine": 2}')
-    await outbox.settle(parcel(two), SENT, '{"mine": 3}')
+    one, two = await outbox.read_entries()
+    await outbox.record_postponed(parcel(one), SENT, RetryState(3, TICK + 60.5), '{"mine": 1}')
+    await outbox.record_postponed(parcel(two), SENT, RetryState(1, TICK + 5.0), '{"mine": 2}')
+    await outbox.record_sent(parcel(two), SENT, '{"mine": 3}')
 
-    tries, itself = await (await again(redis)).remembered()
+    tries, itself = await (await again(redis)).read_retries()
 
-    assert tries == {one.alert.id: Tries(3, TICK + 60.5)}
+    assert tries == {one.alert.id: RetryState(3, TICK + 60.5)}
     assert itself == '{"mine": 3}'
 
 
 async def test_a_dead_letter_says_what_why_and_when_and_is_not_handed_out_again(redis: Redis, outbox: Outbox):
     await commit(redis, [alert("A:B")])
-    (entry,) = await outbox.take()
-    refused = SENT._replace(status=Status.REFUSED, answer="400 no")
-    await outbox.bury(parcel(entry), refused, entry.written, "")
+    (entry,) = await outbox.read_entries()
+    refused = SENT._replace(status=DeliveryStatus.REFUSED, answer="400 no")
+    await outbox.record_dead(parcel(entry), refused, entry.written, "")
 
-    (dead,) = await Delivered(redis).dead("phone")
+    (dead,) = await DeliveryReader(redis).read_dead_letters("phone")
 
     assert dead[1:] == (TICK + 0.5, entry.alert.id, [entry.alert.id], "400 no", entry.written)
     assert await metrics(await again(redis)) == []
-    assert await Delivered(redis).deliveries([entry.alert.id]) == [[refused]]
+    assert await DeliveryReader(redis).read_deliveries([entry.alert.id]) == [[refused]]
 
 
 async def test_the_channels_that_there_are_can_be_asked_for(redis: Redis):
-    channels = Channels(redis, KEEP)
+    channels = ChannelStore(redis, KEEP)
 
-    assert await channels.say({"phone": "pushover", "hook": "webhook"}) == []
-    assert await Delivered(redis).channels() == {"phone": "pushover", "hook": "webhook"}
-    assert await channels.say({}) == []
-    assert await Delivered(redis).channels() == {}
+    assert await channels.set_channels({"phone": "pushover", "hook": "webhook"}) == []
+    assert await DeliveryReader(redis).read_channels() == {"phone": "pushover", "hook": "webhook"}
+    assert await channels.set_channels({}) == []
+    assert await DeliveryReader(redis).read_channels() == {}
 
 
 async def test_a_channel_that_there_is_no_more_is_named_until_it_is_dropped(redis: Redis, outbox: Outbox):
-    channels = Channels(redis, KEEP)
-    await outbox.postpone(Parcel("m", [], []), SENT, Tries(1, 0.0), "")
+    channels = ChannelStore(redis, KEEP)
+    await outbox.record_postponed(MessageRef("m", [], []), SENT, RetryState(1, 0.0), "")
 
-    assert await channels.say({"hook": "webhook"}) == ["phone"]
-    await channels.drop("phone")
+    assert await channels.set_channels({"hook": "webhook"}) == ["phone"]
+    await channels.drop_channel("phone")
 
-    assert await channels.say({"hook": "webhook"}) == []
+    assert await channels.set_channels({"hook": "webhook"}) == []
     assert await redis.exists(keys.sending("phone")) == 0
 
 
 async def test_only_what_every_channel_has_settled_is_trimmed(redis: Redis, outbox: Outbox):
-    channels, hook = Channels(redis, KEEP), await again(redis, "hook")
+    channels, hook = ChannelStore(redis, KEEP), await again(redis, "hook")
     await commit(redis, [alert(f"A:{number}") for number in range(5)])
-    taken = await outbox.take()
+    taken = await outbox.read_entries()
     for entry in taken[:4]:
-        await outbox.settle(parcel(entry), SENT, "")
-    await channels.trim()
+        await outbox.record_sent(parcel(entry), SENT, "")
+    await channels.trim_outbox()
     untouched = await redis.xlen(keys.OUTBOX)
-    taken = await hook.take()
-    await hook.skip([entry.id for entry in (taken[0], taken[1], taken[3], taken[4])])
-    await channels.trim()
+    taken = await hook.read_entries()
+    await hook.skip_entries([entry.id for entry in (taken[0], taken[1], taken[3], taken[4])])
+    await channels.trim_outbox()
 
     assert untouched == 5
     assert await redis.xlen(keys.OUTBOX) == 3
@@ -270,29 +284,29 @@ async def test_only_what_every_channel_has_settled_is_trimmed(redis: Redis, outb
 
 
 async def test_trimming_what_is_not_there_does_nothing(redis: Redis):
-    await Channels(redis, KEEP).trim()
+    await ChannelStore(redis, KEEP).trim_outbox()
 
     assert await redis.exists(keys.OUTBOX) == 0
 
 
 async def test_who_acknowledges_first_is_kept_and_the_receipt_is_not_asked_for_again(redis: Redis):
-    receipts = Channels(redis, KEEP).receipts("phone")
+    receipts = ChannelStore(redis, KEEP).open_receipts("phone")
     receipt, other = Receipt("r1", ["a", "b"], TICK + 3600.0), Receipt("r2", ["a"], TICK + 60.0)
-    await receipts.put(receipt)
-    await receipts.put(other)
+    await receipts.add(receipt)
+    await receipts.add(other)
 
-    before = await receipts.open(), await receipts.settled([other, receipt])
+    before = await receipts.read_open(), await receipts.settled([other, receipt])
     await receipts.acknowledge(receipt, TICK + 30, "somebody")
     await receipts.acknowledge(other, TICK + 40, "somebody else")
 
     assert before == ([other, receipt], [])
-    assert await receipts.open() == []
+    assert await receipts.read_open() == []
     assert await receipts.settled([other, receipt]) == [other, receipt]
     assert await redis.hgetall(keys.alert("a")) == {"acknowledged": str(TICK + 30), "by": "somebody"}
 
 
 async def test_a_receipt_is_settled_when_each_of_its_alerts_is_over_or_acknowledged(redis: Redis):
-    receipts = Channels(redis, KEEP).receipts("phone")
+    receipts = ChannelStore(redis, KEEP).open_receipts("phone")
     both, one, none = (Receipt(name, list(name), TICK + 60.0) for name in ("ab", "a", "c"))
 
     seen = []

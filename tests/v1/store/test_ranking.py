@@ -10,7 +10,7 @@ from redis.exceptions import OutOfMemoryError
 from v1 import keys
 from v1.model import By, Measure, Metric
 from v1.store import Reader, Writer, commands, connect
-from worker.tick import tick
+from worker.tick import commit_tick
 
 from .. import naive
 from ..serving import MINUTE, NOON
@@ -38,7 +38,7 @@ async def reader(redis: Redis) -> Reader:
 
 
 async def test_equal_values_share_a_place_and_the_next_place_is_left_out(reader: Reader):
-    ranking = await reader.ranking(Measure.PRICE, By.STDDEV, 0, 100)
+    ranking = await reader.read_ranking(Measure.PRICE, By.STDDEV, 0, 100)
 
     assert [(place.metric, place.rank) for place in ranking.places] == PLACES
     assert [place.value for place in ranking.places] == [float(SWINGS[name]) for name, _ in PLACES]
@@ -48,7 +48,7 @@ async def test_equal_values_share_a_place_and_the_next_place_is_left_out(reader:
 
 @pytest.mark.parametrize("limit", range(1, 10))
 async def test_pages_of_any_size_join_to_the_whole_also_where_a_tie_lies_across_their_border(reader: Reader, limit):
-    pages = [await reader.ranking(Measure.PRICE, By.STDDEV, offset, limit) for offset in range(0, 9, limit)]
+    pages = [await reader.read_ranking(Measure.PRICE, By.STDDEV, offset, limit) for offset in range(0, 9, limit)]
 
     assert [(place.metric, place.rank) for page in pages for place in page.places] == PLACES
     assert {page.of for page in pages} == {9}
@@ -56,22 +56,22 @@ async def test_pages_of_any_size_join_to_the_whole_also_where_a_tie_lies_across_
 
 @pytest.mark.parametrize("offset", [9, 10, 10_000])
 async def test_behind_the_last_place_there_is_nothing(reader: Reader, offset):
-    assert await reader.ranking(Measure.PRICE, By.STDDEV, offset, 5) == ((), 9)
+    assert await reader.read_ranking(Measure.PRICE, By.STDDEV, offset, 5) == ((), 9)
 
 
 async def test_of_a_measure_without_numbers_there_is_no_ranking(reader: Reader):
-    assert await reader.ranking(Measure.VOLUME, By.CV, 0, 5) == ((), 0)
+    assert await reader.read_ranking(Measure.VOLUME, By.CV, 0, 5) == ((), 0)
 
 
 @pytest.mark.parametrize("name, rank", PLACES)
 async def test_a_metric_has_the_same_place_alone_and_in_the_list(reader: Reader, name, rank):
-    found = await reader.place(Metric(name), Measure.PRICE, By.STDDEV)
+    found = await reader.read_place(Metric(name), Measure.PRICE, By.STDDEV)
 
     assert found == ((name, rank, float(SWINGS[name]), 2), 9)
 
 
 async def test_a_metric_has_a_place_by_every_measure_it_is_ranked_by(reader: Reader):
-    places = await reader.places(Metric("F"), [*Measure], By.CV)
+    places = await reader.read_places(Metric("F"), [*Measure], By.CV)
 
     assert {measure: (place.rank, of) for measure, (place, of) in places.items()} == {
         Measure.PRICE: (1, 9),
@@ -80,8 +80,8 @@ async def test_a_metric_has_a_place_by_every_measure_it_is_ranked_by(reader: Rea
 
 
 async def test_who_is_not_ranked_has_no_place(reader: Reader):
-    assert await reader.place(Metric("NO:SUCH"), Measure.PRICE, By.STDDEV) is None
-    assert await reader.place(Metric("A"), Measure.VOLUME, By.STDDEV) is None
+    assert await reader.read_place(Metric("NO:SUCH"), Measure.PRICE, By.STDDEV) is None
+    assert await reader.read_place(Metric("A"), Measure.VOLUME, By.STDDEV) is None
 
 
 FLOATS = [
@@ -104,7 +104,7 @@ FLOATS = [
 async def test_every_float_comes_back_as_it_went(redis: Redis):
     await Writer(redis)._rewrite(PRICE, [(value, Metric(f"A:{index:02}")) for index, value in enumerate(FLOATS)])
 
-    ranking = await Reader(redis).ranking(Measure.PRICE, By.STDDEV, 0, 100)
+    ranking = await Reader(redis).read_ranking(Measure.PRICE, By.STDDEV, 0, 100)
 
     assert [place.value for place in ranking.places] == sorted(FLOATS, reverse=True)
     assert [place.rank for place in ranking.places] == [*range(1, len(FLOATS) + 1)]
@@ -115,19 +115,19 @@ async def test_a_place_is_found_at_any_float(redis: Redis, index):
     order = sorted(FLOATS, reverse=True)
     await Writer(redis)._rewrite(PRICE, [(value, Metric(f"A:{each:02}")) for each, value in enumerate(order)])
 
-    assert await Reader(redis).place(Metric(f"A:{index:02}"), Measure.PRICE, By.STDDEV) == (
+    assert await Reader(redis).read_place(Metric(f"A:{index:02}"), Measure.PRICE, By.STDDEV) == (
         (f"A:{index:02}", index + 1, order[index], 0),
         len(FLOATS),
     )
-    (place,) = (await Reader(redis).ranking(Measure.PRICE, By.STDDEV, index, 1)).places
+    (place,) = (await Reader(redis).read_ranking(Measure.PRICE, By.STDDEV, index, 1)).places
     assert place.rank == index + 1
 
 
 async def test_infinity_is_a_place_like_any_other(redis: Redis):
     await Writer(redis)._rewrite(PRICE, [(math.inf, BTC), (math.inf, ETH), (1.0, XRP)])
 
-    ranking = await Reader(redis).ranking(Measure.PRICE, By.STDDEV, 0, 100)
-    (second,) = (await Reader(redis).ranking(Measure.PRICE, By.STDDEV, 1, 1)).places
+    ranking = await Reader(redis).read_ranking(Measure.PRICE, By.STDDEV, 0, 100)
+    (second,) = (await Reader(redis).read_ranking(Measure.PRICE, By.STDDEV, 1, 1)).places
 
     assert [place[:3] for place in ranking.places] == [(ETH, 1, math.inf), (BTC, 1, math.inf), (XRP, 3, 1.0)]
     assert second == (BTC, 1, math.inf, 0)
@@ -138,13 +138,13 @@ async def test_the_largest_numbers_that_are_kept_have_a_finite_deviation(redis: 
     await store.open()
     huge, tiny = "9" * 57 + "e60", "1e-60"
 
-    await tick(NOON - MINUTE, heard({BTC: huge, ETH: tiny, XRP: f"-{huge}"}), store)
-    await tick(NOON, heard({BTC: f"-{huge}", ETH: "2e-60", XRP: tiny}), store)
+    await commit_tick(NOON - MINUTE, heard({BTC: huge, ETH: tiny, XRP: f"-{huge}"}), store)
+    await commit_tick(NOON, heard({BTC: f"-{huge}", ETH: "2e-60", XRP: tiny}), store)
 
     for by in By:
-        ranking = await store.ranking(Measure.PRICE, by, 0, 10)
+        ranking = await store.read_ranking(Measure.PRICE, by, 0, 10)
         assert all(math.isfinite(place.value) for place in ranking.places)
-    assert (await store.ranking(Measure.PRICE, By.STDDEV, 2, 1)).places == [
+    assert (await store.read_ranking(Measure.PRICE, By.STDDEV, 2, 1)).places == [
         (ETH, 3, naive.root(naive.Fraction(1, 4)) * 1e-60, 2)
     ]
 
@@ -154,19 +154,19 @@ MANY = [(float(place % 97), Metric(f"A:{place:04}")) for place in range(250)]
 
 async def test_a_long_list_is_put_in_place_whole_and_leaves_nothing_beside_it(redis: Redis):
     await redis.zadd(PRICE, {"A:GONE": 1.0, "A:0001": 5000.0})
-    await redis.zadd(keys.aside(PRICE), {"A:OF A KILLED WORKER": 1.0})
+    await redis.zadd(keys.staging(PRICE), {"A:OF A KILLED WORKER": 1.0})
 
     await Writer(redis)._rewrite(PRICE, MANY)
 
     assert dict(await redis.zrange(PRICE, 0, -1, withscores=True)) == {metric: value for value, metric in MANY}
     assert 0 < await redis.ttl(PRICE) <= keys.KEEP_DERIVED
-    assert not await redis.exists(keys.aside(PRICE))
+    assert not await redis.exists(keys.staging(PRICE))
 
 
 def in_two(redis: Redis) -> tuple[Pipeline, Pipeline]:
-    """Give the commands that rewrite the list: those that put it together, and the transaction that puts it in place."""
+    """Return the commands that rewrite the list: those that put it together, and the transaction that puts it in place."""
     pipe, last = redis.pipeline(transaction=False), redis.pipeline(transaction=False)
-    commands.replace(pipe, PRICE, MANY)
+    commands.put_list(pipe, PRICE, MANY)
     start = max(place for place, (words, _) in enumerate(pipe.command_stack) if words == ("MULTI",))
     pipe.command_stack, last.command_stack = pipe.command_stack[:start], pipe.command_stack[start:]
     return pipe, last
@@ -179,7 +179,7 @@ async def test_whoever_reads_while_a_long_list_is_written_reads_the_one_before(r
     await most.execute()
 
     assert await redis.zcard(PRICE) == len(MANY) - 1
-    assert 0 < await redis.ttl(keys.aside(PRICE)) <= keys.KEEP_DERIVED
+    assert 0 < await redis.ttl(keys.staging(PRICE)) <= keys.KEEP_DERIVED
 
 
 async def test_a_list_whose_beginning_was_refused_has_an_end_all_the_same(redis: Redis):

@@ -7,9 +7,9 @@ from redis.asyncio import Redis
 
 from v1 import keys, records
 from v1.model import DAY, Metric, Reading
-from v1.records import Record
+from v1.records import MetricState
 from v1.store import Verifier, Writer
-from worker.tick import tick
+from worker.tick import commit_tick
 
 from ..serving import HOUR, MINUTE, NOON, sample
 from .ledger import BTC, DOGE, ETH, XRP, Ledger, dump, heard, play
@@ -54,14 +54,16 @@ async def test_after_a_tick_without_readings_late_samples_and_an_outage_the_stor
     store = Writer(redis)
     await store.open()
     await play(store, MARKETS)
-    await store.insert(ETH, [sample(NOON - 7 * MINUTE, "5e-9"), sample(NOON - 20 * HOUR, "1e9")], "candles", NOON)
-    await store.insert(DOGE, [sample(NOON - 7 * MINUTE, "1")], "candles", NOON)
-    await store.derive(NOON)
+    await store.insert_samples(
+        ETH, [sample(NOON - 7 * MINUTE, "5e-9"), sample(NOON - 20 * HOUR, "1e9")], "candles", NOON
+    )
+    await store.insert_samples(DOGE, [sample(NOON - 7 * MINUTE, "1")], "candles", NOON)
+    await store.update_rankings(NOON)
     assert (await Verifier(redis).verify(repair=False)).is_clean
 
-    await tick(NOON + 7 * HOUR, heard({BTC: "1"}), store)
+    await commit_tick(NOON + 7 * HOUR, heard({BTC: "1"}), store)
     assert (await Verifier(redis).verify(repair=False)).is_clean
-    await tick(NOON + DAY, {}, store)
+    await commit_tick(NOON + DAY, {}, store)
     assert (await Verifier(redis).verify(repair=False)).is_clean
 
 
@@ -74,16 +76,16 @@ async def test_the_progress_is_told(redis: Redis):
     assert seen == [(1, 3), (2, 3), (3, 3)]
 
 
-def changed(metric: Metric, change: Callable[[Record], Record]) -> Damage:
+def changed(metric: Metric, change: Callable[[MetricState], MetricState]) -> Damage:
     async def damage(redis: Redis) -> None:
-        (record,) = await Writer(redis).records([metric])
+        (record,) = await Writer(redis).read_metric_states([metric])
         assert record
-        await redis.set(keys.moments(metric), records.write(change(record)), ex=keys.KEEP)
+        await redis.set(keys.moments(metric), records.write_state(change(record)), ex=keys.KEEP)
 
     return damage
 
 
-def off_by_one(record: Record) -> Record:
+def off_by_one(record: MetricState) -> MetricState:
     price, *others = record.day
     return record._replace(day=(price._replace(total=price.total + 1), *others))
 
@@ -146,7 +148,7 @@ async def test_a_repaired_store_goes_on_as_a_whole_one(redis: Redis, ledger: Led
     market = {BTC: Reading("1"), DOGE: Reading("2")}
     store = Writer(redis)
     await store.open()
-    await tick(NOON + HOUR, heard(market), store)
+    await commit_tick(NOON + HOUR, heard(market), store)
     ledger.tick(NOON + HOUR, market)
 
     await ledger.look_at(redis)

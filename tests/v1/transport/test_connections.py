@@ -11,10 +11,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from v1.__main__ import server_config
-from v1.transport import Limits, serve
-from v1.transport.limits import client_of, most_connections
+from v1.transport import ConnectionLimits, serve
+from v1.transport.limits import count_connections, identify_client
 
-SHORT = Limits(connections=6, client_connections=6, idle=30, request=30, stalled=30, body=1000)
+SHORT = ConnectionLimits(connections=6, client_connections=6, idle=30, request=30, stalled=30, body=1000)
 GET = b"GET /it HTTP/1.1\r\nHost: x\r\n\r\n"
 LARGE = b"x" * 20_000_000
 
@@ -29,7 +29,7 @@ class Told(NamedTuple):
 
 
 @asynccontextmanager
-async def served(limits: Limits = SHORT) -> AsyncIterator[Told]:
+async def served(limits: ConnectionLimits = SHORT) -> AsyncIterator[Told]:
     """Serve an application that answers with the path; `/slow` waits, `/large` is long."""
     listener = socket.create_server(("127.0.0.1", 0))
     told = Told([], [], asyncio.Event(), listener.getsockname()[1])
@@ -82,13 +82,17 @@ async def one(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
 
 
 def test_the_client_of_an_address_is_itself_and_of_ipv6_its_network():
-    assert client_of("192.0.2.1") == client_of("::ffff:192.0.2.1") == "192.0.2.1"
-    assert client_of("2001:db8:1:2::9") == client_of("2001:db8:1:2:ffff::1") != client_of("2001:db8:1:3::9")
+    assert identify_client("192.0.2.1") == identify_client("::ffff:192.0.2.1") == "192.0.2.1"
+    assert (
+        identify_client("2001:db8:1:2::9")
+        == identify_client("2001:db8:1:2:ffff::1")
+        != identify_client("2001:db8:1:3::9")
+    )
 
 
 def test_there_are_never_more_connections_than_file_descriptors_left():
-    assert most_connections(10) == 10
-    assert 0 < most_connections(10**9) < 10**9
+    assert count_connections(10) == 10
+    assert 0 < count_connections(10**9) < 10**9
 
 
 async def test_a_status_comes_with_its_words():

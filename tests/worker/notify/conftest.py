@@ -8,8 +8,8 @@ from aiohttp import web
 
 from tests.alerts import alert
 from tests.loopback import serving
-from worker.latest import digest, link, single
-from worker.notify.base import Message
+from worker.latest import make_link, write_digest, write_single
+from worker.notify.base import OutgoingMessage
 
 PAGE = "http://127.0.0.1:8000"
 
@@ -47,14 +47,16 @@ async def base(end: End) -> AsyncIterator[str]:
         yield address
 
 
-def message(**said) -> Message:
+def message(**said) -> OutgoingMessage:
     told = alert(**said)
-    return Message(told.id, single(told, 60), told.severity, told.at, link(PAGE, told), (told,))
+    return OutgoingMessage(told.id, write_single(told, 60), told.severity, told.at, make_link(PAGE, told), (told,))
 
 
-def many(count: int) -> Message:
+def many(count: int) -> OutgoingMessage:
     alerts = tuple(alert(f"KRAKEN:C{number:03}USD", together=count) for number in range(count))
-    return Message("spike.digest.1621260300", digest(alerts, 60), "warning", alerts[0].at, f"{PAGE}/", alerts)
+    return OutgoingMessage(
+        "spike.digest.1621260300", write_digest(alerts, 60), "warning", alerts[0].at, f"{PAGE}/", alerts
+    )
 
 
 def says(status: int, text: str = "", **headers: str) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from worker.notify.addresses import Private, PublicOnly, check_literal, is_public
+from worker.notify.addresses import PrivateAddress, PublicResolver, check_literal, is_public
 
 
 @pytest.mark.parametrize(
@@ -49,12 +49,12 @@ def test_addresses_that_are_not(address: str):
 
 @pytest.mark.parametrize("host", ["localhost", "127.1", "2130706433", "0x7f000001", "017700000001"])
 async def test_a_name_that_leads_inside_is_refused_however_it_is_spelt(host: str):
-    with pytest.raises(Private, match=f"{host} is .*, which is not on the internet"):
-        await PublicOnly().resolve(host, 80)
+    with pytest.raises(PrivateAddress, match=f"{host} is .*, which is not on the internet"):
+        await PublicResolver().resolve(host, 80)
 
 
 async def test_what_was_checked_is_what_is_connected_to():
-    (found,) = [each for each in await PublicOnly().resolve("1.1.1.1", 443) if each["family"] == socket.AF_INET]
+    (found,) = [each for each in await PublicResolver().resolve("1.1.1.1", 443) if each["family"] == socket.AF_INET]
 
     assert (found["host"], found["port"], found["hostname"]) == ("1.1.1.1", 443, "1.1.1.1")
 
@@ -62,7 +62,7 @@ async def test_what_was_checked_is_what_is_connected_to():
 def test_an_address_needs_no_resolving_to_be_refused():
     check_literal("hooks.example.org")
     check_literal("1.1.1.1")
-    with pytest.raises(Private, match=r"^10\.0\.0\.1 is not on the internet$"):
+    with pytest.raises(PrivateAddress, match=r"^10\.0\.0\.1 is not on the internet$"):
         check_literal("10.0.0.1")
-    with pytest.raises(Private):
+    with pytest.raises(PrivateAddress):
         check_literal("::1")

@@ -7,15 +7,15 @@ import time
 import pytest
 from aiohttp import web
 
-from worker.latest import Text
-from worker.notify.apprise import Apprise, WrongUrl
-from worker.notify.base import Limited, Message, Refused, Unavailable
+from worker.latest import MessageText
+from worker.notify.apprise import AppriseNotifier, InvalidNotifyUrl
+from worker.notify.base import NotifyLimited, NotifyRefused, NotifyUnavailable, OutgoingMessage
 
 from .conftest import End, message, says
 
 
-def to(base: str, query: str = "", patience: float = 10.0) -> Apprise:
-    return Apprise("json", base.replace("http://", "json://") + f"/in{query}", patience)
+def to(base: str, query: str = "", patience: float = 10.0) -> AppriseNotifier:
+    return AppriseNotifier("json", base.replace("http://", "json://") + f"/in{query}", patience)
 
 
 async def test_a_message_arrives_with_its_text_link_and_id(end: End, base: str):
@@ -37,7 +37,14 @@ async def test_a_message_arrives_with_its_text_link_and_id(end: End, base: str):
 
 
 @pytest.mark.parametrize(
-    "status, kind", [(400, Refused), (401, Refused), (408, Unavailable), (429, Limited), (500, Unavailable)]
+    "status, kind",
+    [
+        (400, NotifyRefused),
+        (401, NotifyRefused),
+        (408, NotifyUnavailable),
+        (429, NotifyLimited),
+        (500, NotifyUnavailable),
+    ],
 )
 async def test_its_answers_are_told_apart_and_nothing_is_sent_twice(end: End, base: str, status: int, kind: type):
     end.says = says(status)
@@ -50,7 +57,7 @@ async def test_its_answers_are_told_apart_and_nothing_is_sent_twice(end: End, ba
 
 
 async def test_nobody_there_is_no_answer():
-    with pytest.raises(Unavailable, match="Connection error"):
+    with pytest.raises(NotifyUnavailable, match="Connection error"):
         await to("http://127.0.0.1:1").send(message())
 
 
@@ -64,9 +71,9 @@ async def test_while_it_hangs_the_loop_goes_on_and_no_second_message_is_begun(en
     end.says = hangs
     channel = to(base, patience=0.1)
 
-    with pytest.raises(Unavailable, match=r"json did not answer in 0\.1 s"):
+    with pytest.raises(NotifyUnavailable, match=r"json did not answer in 0\.1 s"):
         await channel.send(message())
-    with pytest.raises(Unavailable, match="json is still busy with the message before"):
+    with pytest.raises(NotifyUnavailable, match="json is still busy with the message before"):
         await channel.send(message())
     over.set()
     while channel._busy.is_alive():
@@ -81,7 +88,9 @@ async def test_what_is_too_long_for_a_service_is_cut_before_it_gets_it(end: End,
     channel = to(base)
     channel._service.body_maxlen, channel._service.title_maxlen = 100, 20
 
-    await channel.send(Message("the.id", Text("a title that is long", "words " * 100, "f\nthe.id"), "info", 0, ""))
+    await channel.send(
+        OutgoingMessage("the.id", MessageText("a title that is long", "words " * 100, "f\nthe.id"), "info", 0, "")
+    )
 
     document = json.loads(end.asked[0][1])
     assert len(end.asked) == 1
@@ -104,15 +113,15 @@ async def test_a_service_without_titles_gets_it_in_the_body(end: End, base: str)
 
 @pytest.mark.parametrize("url", ["nonsense://secret", "tgram://", "json://"])
 def test_a_url_that_it_does_not_understand_is_told_without_its_secrets(url: str):
-    with pytest.raises(WrongUrl, match=r"^chat: Apprise cannot make anything of this \w+:// URL$") as error:
-        Apprise("chat", url)
+    with pytest.raises(InvalidNotifyUrl, match=r"^chat: Apprise cannot make anything of this \w+:// URL$") as error:
+        AppriseNotifier("chat", url)
 
     assert "secret" not in str(error.value)
 
 
 def test_what_apprise_says_does_not_reach_our_log(caplog: pytest.LogCaptureFixture):
-    with pytest.raises(WrongUrl):
-        Apprise("chat", "nonsense://secret")
+    with pytest.raises(InvalidNotifyUrl):
+        AppriseNotifier("chat", "nonsense://secret")
 
     assert caplog.records == []
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from worker.channels import WrongUrl, channels
-from worker.latest import WrongSettings
+from worker.channels import InvalidNotifyUrl, open_channels
+from worker.latest import InvalidSettings
 from worker.settings import WorkerSettings
 
 SECRET = "hidden-in-here-0123456789"
@@ -26,13 +26,13 @@ def load(monkeypatch: pytest.MonkeyPatch, **environment: str) -> WorkerSettings:
 
 
 def refused(monkeypatch: pytest.MonkeyPatch, **environment: str) -> str:
-    with pytest.raises(WrongSettings) as error:
+    with pytest.raises(InvalidSettings) as error:
         load(monkeypatch, **environment)
     return str(error.value)
 
 
 async def made(settings: WorkerSettings) -> list[tuple[str, str]]:
-    async with channels(settings) as notifiers:
+    async with open_channels(settings) as notifiers:
         return [(each.name, each.kind) for each in notifiers]
 
 
@@ -56,12 +56,12 @@ async def test_each_has_the_name_of_its_kind_or_the_one_it_is_given(monkeypatch:
         ("webhook", "webhook"),
         ("bot", "webhook"),
     ]
-    assert [way.url for way in settings.ways][1] == "json://127.0.0.1/?a=1,2"
+    assert [way.url for way in settings.parse_notify_targets][1] == "json://127.0.0.1/?a=1,2"
 
 
 async def test_how_many_messages_are_on_their_way_is_the_users_choice(monkeypatch: pytest.MonkeyPatch):
     settings = load(monkeypatch, PUSHOVER_TOKEN="t", PUSHOVER_USER="u", PUSHOVER_CONNECTIONS="2")
-    async with channels(settings) as (pushover,):
+    async with open_channels(settings) as (pushover,):
         assert pushover.connections == 2
     assert "TRACKER_PUSHOVER_CONNECTIONS: '3'" in refused(monkeypatch, PUSHOVER_CONNECTIONS="3")
 
@@ -107,12 +107,12 @@ def test_what_cannot_be_meant_is_told_in_one_line_that_shows_no_secret(
 async def test_a_url_that_apprise_does_not_know_stops_the_start(monkeypatch: pytest.MonkeyPatch):
     settings = load(monkeypatch, NOTIFY=f"chat=nonsense://{SECRET}")
 
-    with pytest.raises(WrongUrl, match="chat: Apprise cannot make anything of this nonsense:// URL") as error:
+    with pytest.raises(InvalidNotifyUrl, match="chat: Apprise cannot make anything of this nonsense:// URL") as error:
         await made(settings)
 
     assert SECRET not in str(error.value)
 
 
 def test_links_lead_to_the_public_address_or_else_to_where_the_page_listens(monkeypatch: pytest.MonkeyPatch):
-    assert WorkerSettings.load().page == "http://127.0.0.1:8000"
-    assert load(monkeypatch, PUBLIC_URL="https://tracker.example.org/t").page == "https://tracker.example.org/t"
+    assert WorkerSettings.load().public_page == "http://127.0.0.1:8000"
+    assert load(monkeypatch, PUBLIC_URL="https://tracker.example.org/t").public_page == "https://tracker.example.org/t"

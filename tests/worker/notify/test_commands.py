@@ -11,9 +11,9 @@ import typer
 from tests.alerts import TICK, alert, commit
 from tests.loopback import serving
 from tests.loopback.pushover import TOKEN, USER, Pushover
-from v1.store import Attempt, Outbox, Parcel, Status, connect
+from v1.store import DeliveryAttempt, DeliveryStatus, MessageRef, Outbox, connect
 from worker.__main__ import _notify_dead, _notify_test
-from worker.channels import WrongUrl
+from worker.channels import InvalidNotifyUrl
 from worker.settings import WorkerSettings
 
 from .conftest import End, says
@@ -38,7 +38,7 @@ def printed(capsys: pytest.CaptureFixture[str]):
 
 
 async def typed(*words: str, **settings: str) -> tuple[int, list[str], str]:
-    """Run a command in a process of its own; give its exit code, what it prints, and what it says beside."""
+    """Run a command in a process of its own; return its exit code, what it prints, and what it says beside."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "worker", "notify", *words),
@@ -100,7 +100,7 @@ async def test_without_a_channel_a_person_is_told_how_to_make_one(printed):
 
 
 async def test_a_url_that_means_nothing_stops_it(printed):
-    with pytest.raises(WrongUrl, match="chat: Apprise cannot make anything of this nonsense:// URL"):
+    with pytest.raises(InvalidNotifyUrl, match="chat: Apprise cannot make anything of this nonsense:// URL"):
         await _notify_test(WorkerSettings.load(notify="chat=nonsense://secret"))
 
     assert printed() == []
@@ -112,9 +112,9 @@ async def test_messages_that_are_not_sent_are_listed_with_the_reason(server: str
         outbox = Outbox(redis, "phone", 3600)
         await outbox.open()
         await commit(redis, [alert("A:B")])
-        (entry,) = await outbox.take()
-        attempt = Attempt(TICK + 0.5, "phone", Status.REFUSED, "400 no", "m")
-        await outbox.bury(Parcel("spike.A:B.1", [entry.id], ["a"]), attempt, entry.written, "")
+        (entry,) = await outbox.read_entries()
+        attempt = DeliveryAttempt(TICK + 0.5, "phone", DeliveryStatus.REFUSED, "400 no", "m")
+        await outbox.record_dead(MessageRef("spike.A:B.1", [entry.id], ["a"]), attempt, entry.written, "")
     settings = WorkerSettings.load(redis_url=server)
 
     await _notify_dead(settings, None, 100)

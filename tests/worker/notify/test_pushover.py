@@ -11,10 +11,18 @@ from tests.loopback import serving
 from tests.loopback.pushover import TOKEN, USER
 from tests.loopback.pushover import Pushover as Server
 from tests.shared import shared
-from worker.latest import Text
+from worker.latest import MessageText
 from worker.notify import sessions
-from worker.notify.base import Answer, Limited, Message, NotSent, Quota, Refused, Unavailable
-from worker.notify.pushover import REPEATED_FOR, Account, Pushover
+from worker.notify.base import (
+    MessageQuota,
+    NotifyAnswer,
+    NotifyLimited,
+    NotifyRefused,
+    NotifyUnavailable,
+    NotSent,
+    OutgoingMessage,
+)
+from worker.notify.pushover import REPEATED_FOR, PushoverAccount, PushoverNotifier
 
 from .conftest import End, message, says
 
@@ -29,22 +37,22 @@ def server() -> Server:
 
 @pytest.fixture
 async def pushover(server: Server):
-    async with serving(server.application()) as base, sessions.for_pushover() as session:
-        yield Pushover(session, Account(base, TOKEN, USER), lambda: NOW)
+    async with serving(server.application()) as base, sessions.make_pushover_session() as session:
+        yield PushoverNotifier(session, PushoverAccount(base, TOKEN, USER), lambda: NOW)
 
 
 @pytest.fixture
 async def told(base: str):
     """A client of an end that answers as it is told."""
-    async with sessions.for_pushover(answer_seconds=0.2) as session:
-        yield Pushover(session, Account(f"{base}/", TOKEN, USER), lambda: NOW)
+    async with sessions.make_pushover_session(answer_seconds=0.2) as session:
+        yield PushoverNotifier(session, PushoverAccount(f"{base}/", TOKEN, USER), lambda: NOW)
 
 
 def with_priority(pushover, severity, **said):
     return pushover.send(message(severity=severity, **said))
 
 
-async def test_a_message_has_all_that_a_person_needs(server: Server, pushover: Pushover):
+async def test_a_message_has_all_that_a_person_needs(server: Server, pushover: PushoverNotifier):
     answer = await pushover.send(message())
 
     (form,) = server.taken
@@ -62,25 +70,25 @@ async def test_a_message_has_all_that_a_person_needs(server: Server, pushover: P
     }
     assert answer.text.startswith("200 request ")
     assert answer.text.endswith(", 7495 of 10000 messages left")
-    assert answer.quota == Quota(10_000, 7495, server.reset)
+    assert answer.quota == MessageQuota(10_000, 7495, server.reset)
     assert answer.receipt is None
 
 
-async def test_the_priority_follows_the_severity(server: Server, pushover: Pushover):
+async def test_the_priority_follows_the_severity(server: Server, pushover: PushoverNotifier):
     for severity in ("info", "warning", "critical"):
         await with_priority(pushover, severity)
 
     assert [form["priority"] for form in server.taken] == ["-1", "0", "1"]
 
 
-async def test_an_emergency_is_repeated_and_its_receipt_kept_and_asked_for(server: Server, pushover: Pushover):
+async def test_an_emergency_is_repeated_and_its_receipt_kept_and_asked_for(server: Server, pushover: PushoverNotifier):
     pushover._emergency = True
 
     answer = await with_priority(pushover, "critical")
-    before = await pushover.acknowledgement(answer.receipt)
+    before = await pushover.read_acknowledgement(answer.receipt)
     server.acknowledge(answer.receipt, NOW - 5, "uSomebody", "phone")
-    after = await pushover.acknowledgement(answer.receipt)
-    await pushover.cancel(answer.receipt)
+    after = await pushover.read_acknowledgement(answer.receipt)
+    await pushover.cancel_receipt(answer.receipt)
 
     assert server.taken[0]["priority"] == "2"
     assert answer.until == NOW + REPEATED_FOR
@@ -89,7 +97,7 @@ async def test_an_emergency_is_repeated_and_its_receipt_kept_and_asked_for(serve
     assert server.cancelled == [answer.receipt]
 
 
-async def test_only_what_is_critical_is_an_emergency(server: Server, pushover: Pushover):
+async def test_only_what_is_critical_is_an_emergency(server: Server, pushover: PushoverNotifier):
     pushover._emergency = True
 
     answer = await with_priority(pushover, "warning")
@@ -98,9 +106,9 @@ async def test_only_what_is_critical_is_an_emergency(server: Server, pushover: P
     assert answer.receipt is None
 
 
-async def test_what_is_too_long_is_cut_by_characters_and_keeps_its_id(server: Server, pushover: Pushover):
-    text = Text("\N{ROCKET}" * 300, "\N{ROCKET} to the moon " * 200, "the rule\nthe.id")
-    await pushover.send(Message("the.id", text, "warning", NOW, "https://x.org/?" + "x" * 600))
+async def test_what_is_too_long_is_cut_by_characters_and_keeps_its_id(server: Server, pushover: PushoverNotifier):
+    text = MessageText("\N{ROCKET}" * 300, "\N{ROCKET} to the moon " * 200, "the rule\nthe.id")
+    await pushover.send(OutgoingMessage("the.id", text, "warning", NOW, "https://x.org/?" + "x" * 600))
 
     (form,) = server.taken
     assert len(form["title"]) == 250
@@ -114,49 +122,49 @@ async def test_what_is_too_long_is_cut_by_characters_and_keeps_its_id(server: Se
     "wrong, words", [("token", "application token is invalid"), ("user", "user identifier is not")]
 )
 async def test_wrong_credentials_are_told_in_its_words_and_concern_every_message(
-    server: Server, pushover: Pushover, wrong: str, words: str
+    server: Server, pushover: PushoverNotifier, wrong: str, words: str
 ):
     pushover._account = pushover._account._replace(**{wrong: "x" * 30})
 
-    with pytest.raises(Refused, match=f"400 {words}") as error:
+    with pytest.raises(NotifyRefused, match=f"400 {words}") as error:
         await pushover.send(message())
 
     assert error.value.for_all
-    assert error.value.quota == Quota(10_000, 7496, server.reset)
+    assert error.value.quota == MessageQuota(10_000, 7496, server.reset)
 
 
-async def test_a_message_that_it_cannot_take_concerns_itself_alone(pushover: Pushover):
-    with pytest.raises(Refused, match="400 message cannot be blank") as error:
-        await pushover.send(Message("", Text("title", "", ""), "warning", NOW, ""))
+async def test_a_message_that_it_cannot_take_concerns_itself_alone(pushover: PushoverNotifier):
+    with pytest.raises(NotifyRefused, match="400 message cannot be blank") as error:
+        await pushover.send(OutgoingMessage("", MessageText("title", "", ""), "warning", NOW, ""))
 
     assert not error.value.for_all
 
 
 @pytest.mark.parametrize("place", range(9))
-async def test_recorded_answers_are_understood(end: End, told: Pushover, place: int):
+async def test_recorded_answers_are_understood(end: End, told: PushoverNotifier, place: int):
     recorded = json.loads(shared("recorded", "pushover", "bodies.json").read_text())[place]
     end.says = says(recorded["http"] or 400, json.dumps(recorded["body"]))
 
-    answer: BaseException | Answer
+    answer: BaseException | NotifyAnswer
     (answer,) = await asyncio.gather(told.send(message()), return_exceptions=True)
 
     if recorded["body"]["status"] == 1:
         assert answer.text == f"200 request {recorded['body']['request']}"
     else:
-        assert isinstance(answer, Refused)
+        assert isinstance(answer, NotifyRefused)
         assert str(answer) == f"400 {recorded['body']['errors'][0]}"
         assert answer.for_all
 
 
-async def test_a_used_up_quota_says_until_when(end: End, told: Pushover):
+async def test_a_used_up_quota_says_until_when(end: End, told: PushoverNotifier):
     quota = {"X_Limit_App_Limit": "10000", "X_Limit_App_Remaining": "0", "X_Limit_App_Reset": str(RESET)}
     end.says = says(429, '{"status": 0, "errors": ["application reached monthly message limit"]}', **quota)
 
-    with pytest.raises(Limited, match="429 application reached monthly message limit") as error:
+    with pytest.raises(NotifyLimited, match="429 application reached monthly message limit") as error:
         await told.send(message())
 
     assert error.value.wait == RESET - NOW
-    assert error.value.quota == Quota(10_000, 0, RESET)
+    assert error.value.quota == MessageQuota(10_000, 0, RESET)
 
 
 @pytest.mark.parametrize(
@@ -170,10 +178,10 @@ async def test_a_used_up_quota_says_until_when(end: End, told: Pushover):
         ({}, None),
     ],
 )
-async def test_retry_after_is_read_as_seconds_or_a_date(end: End, told: Pushover, header, wait):
+async def test_retry_after_is_read_as_seconds_or_a_date(end: End, told: PushoverNotifier, header, wait):
     end.says = says(429, **header)
 
-    with pytest.raises(Limited) as error:
+    with pytest.raises(NotifyLimited) as error:
         await told.send(message())
 
     assert error.value.wait == wait
@@ -192,28 +200,28 @@ async def test_retry_after_is_read_as_seconds_or_a_date(end: End, told: Pushover
     ],
 )
 async def test_what_is_not_about_the_message_may_be_sent_again(
-    end: End, told: Pushover, status: int, text: str, words: str
+    end: End, told: PushoverNotifier, status: int, text: str, words: str
 ):
     end.says = says(status, text, Location="http://127.0.0.1:1/")
 
-    with pytest.raises(Unavailable) as error:
+    with pytest.raises(NotifyUnavailable) as error:
         await told.send(message())
 
     assert str(error.value) == words
-    assert not isinstance(error.value, Limited)
+    assert not isinstance(error.value, NotifyLimited)
     assert len(end.asked) == 1
 
 
-async def test_a_busy_gateway_that_says_how_long_is_left_alone_for_that_long(end: End, told: Pushover):
+async def test_a_busy_gateway_that_says_how_long_is_left_alone_for_that_long(end: End, told: PushoverNotifier):
     end.says = says(503, "", Retry_After="30")
 
-    with pytest.raises(Limited) as error:
+    with pytest.raises(NotifyLimited) as error:
         await told.send(message())
 
     assert error.value.wait == 30
 
 
-async def test_silence_and_broken_connections_are_no_answer(end: End, told: Pushover):
+async def test_silence_and_broken_connections_are_no_answer(end: End, told: PushoverNotifier):
     async def hangs(_: web.BaseRequest) -> web.StreamResponse:
         await asyncio.sleep(60)
         return web.Response()
@@ -223,25 +231,25 @@ async def test_silence_and_broken_connections_are_no_answer(end: End, told: Push
         return web.Response()
 
     end.says = hangs
-    with pytest.raises(Unavailable, match=r"^Pushover did not answer in time$"):
+    with pytest.raises(NotifyUnavailable, match=r"^Pushover did not answer in time$"):
         await told.send(message())
     end.says = breaks
-    with pytest.raises(Unavailable, match=r"^Pushover did not answer: "):
+    with pytest.raises(NotifyUnavailable, match=r"^Pushover did not answer: "):
         await told.send(message())
 
 
 async def test_nobody_there_is_no_answer_and_names_no_secret():
-    async with sessions.for_pushover() as session:
-        pushover = Pushover(session, Account("http://127.0.0.1:1", TOKEN, USER), lambda: NOW)
+    async with sessions.make_pushover_session() as session:
+        pushover = PushoverNotifier(session, PushoverAccount("http://127.0.0.1:1", TOKEN, USER), lambda: NOW)
 
         with pytest.raises(NotSent) as error:
-            await pushover.acknowledgement("r")
+            await pushover.read_acknowledgement("r")
 
-    assert isinstance(error.value, Unavailable)
+    assert isinstance(error.value, NotifyUnavailable)
     assert TOKEN not in str(error.value)
 
 
-async def test_it_never_has_more_than_two_connections(server: Server, pushover: Pushover):
+async def test_it_never_has_more_than_two_connections(server: Server, pushover: PushoverNotifier):
     await asyncio.gather(*[pushover.send(message(at=NOW + number * 60)) for number in range(20)])
 
     assert len(server.taken) == 20
@@ -249,14 +257,14 @@ async def test_it_never_has_more_than_two_connections(server: Server, pushover: 
     assert server.broken == []
 
 
-async def test_a_quota_that_begins_anew_in_milliseconds_is_none(end: End, told: Pushover):
+async def test_a_quota_that_begins_anew_in_milliseconds_is_none(end: End, told: PushoverNotifier):
     quota = {"X_Limit_App_Limit": "10000", "X_Limit_App_Remaining": "5", "X_Limit_App_Reset": str(RESET * 1000)}
     end.says = says(200, '{"status": 1}', **quota)
 
     assert (await told.send(message())).quota is None
 
 
-async def test_a_quota_of_5000_digits_is_none(end: End, told: Pushover):
+async def test_a_quota_of_5000_digits_is_none(end: End, told: PushoverNotifier):
     quota = {"X_Limit_App_Limit": "10000", "X_Limit_App_Remaining": "9" * 5000, "X_Limit_App_Reset": str(RESET)}
     end.says = says(200, '{"status": 1}', **quota)
 
@@ -264,17 +272,17 @@ async def test_a_quota_of_5000_digits_is_none(end: End, told: Pushover):
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, f'{{"status": {"9" * 5000}}}'], ids=["too deep", "too long"])
-async def test_a_document_that_python_does_not_read_is_no_answer(end: End, told: Pushover, text: str):
+async def test_a_document_that_python_does_not_read_is_no_answer(end: End, told: PushoverNotifier, text: str):
     end.says = says(200, text)
 
-    with pytest.raises(Unavailable):
+    with pytest.raises(NotifyUnavailable):
         await told.send(message())
 
 
 def test_another_token_is_another_sender_and_neither_is_betrayed():
     session = cast("ClientSession", None)
     one, same, group, other = (
-        Pushover(session, Account("https://api.pushover.net", token, user), lambda: NOW).fingerprint
+        PushoverNotifier(session, PushoverAccount("https://api.pushover.net", token, user), lambda: NOW).fingerprint
         for token, user in ((TOKEN, USER), (TOKEN, USER), (TOKEN, "g" * 30), ("b" * 30, USER))
     )
 

@@ -10,8 +10,8 @@ import pytest
 from v1.routes.alerts import AlertTold
 from v1.routes.webhook import WebhookMessage
 from worker.notify import sessions
-from worker.notify.base import Limited, Refused, Unavailable
-from worker.notify.webhook import Target, Webhook
+from worker.notify.base import NotifyLimited, NotifyRefused, NotifyUnavailable
+from worker.notify.webhook import WebhookNotifier, WebhookTarget
 
 from .conftest import End, many, message, says
 
@@ -21,17 +21,17 @@ NOW = 1_621_260_301.7
 
 @pytest.fixture
 async def webhook(base: str):
-    async with sessions.for_webhooks(private=True, answer_seconds=0.3) as session:
-        yield Webhook("hook", session, Target(f"{base}/in?x=1", SECRET, private=True), lambda: NOW)
+    async with sessions.make_webhook_session(private=True, answer_seconds=0.3) as session:
+        yield WebhookNotifier("hook", session, WebhookTarget(f"{base}/in?x=1", SECRET, private=True), lambda: NOW)
 
 
 async def outwards(address: str):
     """Send to an address where only those of the internet are allowed."""
-    async with sessions.for_webhooks(private=False) as session:
-        return await Webhook("hook", session, Target(address, SECRET), lambda: NOW).send(message())
+    async with sessions.make_webhook_session(private=False) as session:
+        return await WebhookNotifier("hook", session, WebhookTarget(address, SECRET), lambda: NOW).send(message())
 
 
-async def test_the_document_has_the_alert_whole_and_in_words(end: End, webhook: Webhook):
+async def test_the_document_has_the_alert_whole_and_in_words(end: End, webhook: WebhookNotifier):
     answer = await webhook.send(message(value="1.08e-05", channels=("hook",)))
 
     ((request, body),) = end.asked
@@ -71,7 +71,7 @@ async def test_the_document_has_the_alert_whole_and_in_words(end: End, webhook: 
     }
 
 
-async def test_every_message_keeps_to_what_the_document_of_the_api_says(end: End, webhook: Webhook):
+async def test_every_message_keeps_to_what_the_document_of_the_api_says(end: End, webhook: WebhookNotifier):
     test = message()._replace(alerts=())
     for each in (message(), message(value=None, mean=None), many(310), test):
         await webhook.send(each)
@@ -83,7 +83,7 @@ async def test_every_message_keeps_to_what_the_document_of_the_api_says(end: End
     assert set(alert) == set(AlertTold.model_fields)
 
 
-async def test_a_digest_has_its_strongest_alerts_and_their_number(end: End, webhook: Webhook):
+async def test_a_digest_has_its_strongest_alerts_and_their_number(end: End, webhook: WebhookNotifier):
     await webhook.send(many(310))
 
     document = json.loads(end.asked[0][1])
@@ -92,7 +92,7 @@ async def test_a_digest_has_its_strongest_alerts_and_their_number(end: End, webh
     assert len(document["digest"]["alerts"]) == 100
 
 
-async def test_the_signature_covers_the_body_and_the_time_it_is_sent_at(end: End, webhook: Webhook):
+async def test_the_signature_covers_the_body_and_the_time_it_is_sent_at(end: End, webhook: WebhookNotifier):
     await webhook.send(message())
 
     ((request, body),) = end.asked
@@ -102,7 +102,7 @@ async def test_the_signature_covers_the_body_and_the_time_it_is_sent_at(end: End
     assert request.headers["X-Tracker-Signature"] == f"sha256={expected}"
 
 
-async def test_the_same_message_is_the_same_document_each_time(end: End, webhook: Webhook):
+async def test_the_same_message_is_the_same_document_each_time(end: End, webhook: WebhookNotifier):
     await webhook.send(message())
     await webhook.send(message())
 
@@ -112,21 +112,23 @@ async def test_the_same_message_is_the_same_document_each_time(end: End, webhook
 @pytest.mark.parametrize(
     "status, kind, for_all",
     [
-        (400, Refused, False),
-        (408, Unavailable, None),
-        (425, Unavailable, None),
-        (404, Refused, True),
-        (401, Refused, True),
-        (410, Refused, True),
-        (422, Refused, False),
-        (301, Refused, True),
-        (303, Refused, True),
-        (429, Limited, None),
-        (500, Unavailable, None),
-        (502, Unavailable, None),
+        (400, NotifyRefused, False),
+        (408, NotifyUnavailable, None),
+        (425, NotifyUnavailable, None),
+        (404, NotifyRefused, True),
+        (401, NotifyRefused, True),
+        (410, NotifyRefused, True),
+        (422, NotifyRefused, False),
+        (301, NotifyRefused, True),
+        (303, NotifyRefused, True),
+        (429, NotifyLimited, None),
+        (500, NotifyUnavailable, None),
+        (502, NotifyUnavailable, None),
     ],
 )
-async def test_answers_are_told_apart(end: End, webhook: Webhook, status: int, kind: type, for_all: bool | None):
+async def test_answers_are_told_apart(
+    end: End, webhook: WebhookNotifier, status: int, kind: type, for_all: bool | None
+):
     end.says = says(status, "its words", Location="http://127.0.0.1:1/")
 
     with pytest.raises(kind, match=f"^{status} its words") as error:
@@ -137,7 +139,7 @@ async def test_answers_are_told_apart(end: End, webhook: Webhook, status: int, k
     assert len(end.asked) == 1
 
 
-async def test_a_redirect_that_keeps_the_message_is_followed(end: End, webhook: Webhook):
+async def test_a_redirect_that_keeps_the_message_is_followed(end: End, webhook: WebhookNotifier):
     async def moved(request):
         return await (end.taken if request.path == "/there" else says(308, Location="/there"))(request)
 
@@ -149,10 +151,10 @@ async def test_a_redirect_that_keeps_the_message_is_followed(end: End, webhook: 
 
 
 @pytest.mark.parametrize("location", ["/in", "ftp://x.org/", "http://[", ""])
-async def test_redirects_that_lead_nowhere_are_refused(end: End, webhook: Webhook, location: str):
+async def test_redirects_that_lead_nowhere_are_refused(end: End, webhook: WebhookNotifier, location: str):
     end.says = says(307, Location=location)
 
-    with pytest.raises(Refused, match="hook redirects ") as error:
+    with pytest.raises(NotifyRefused, match="hook redirects ") as error:
         await webhook.send(message())
 
     assert error.value.for_all
@@ -160,9 +162,11 @@ async def test_redirects_that_lead_nowhere_are_refused(end: End, webhook: Webhoo
 
 
 async def test_credentials_in_the_address_are_sent_as_such(end: End, base: str):
-    async with sessions.for_webhooks(private=True) as session:
+    async with sessions.make_webhook_session(private=True) as session:
         address = base.replace("://", "://me:pass@")
-        await Webhook("hook", session, Target(address, SECRET, private=True), lambda: NOW).send(message())
+        await WebhookNotifier("hook", session, WebhookTarget(address, SECRET, private=True), lambda: NOW).send(
+            message()
+        )
 
     assert end.asked[0][0].headers["Authorization"] == "Basic " + base64.b64encode(b"me:pass").decode()
 
@@ -171,7 +175,7 @@ async def test_credentials_in_the_address_are_sent_as_such(end: End, base: str):
 async def test_a_private_address_is_refused_however_it_is_written(end: End, base: str, host: str):
     port = base.rpartition(":")[2]
 
-    with pytest.raises(Refused, match="is not on the internet; TRACKER_WEBHOOK_PRIVATE=yes allows it") as error:
+    with pytest.raises(NotifyRefused, match="is not on the internet; TRACKER_WEBHOOK_PRIVATE=yes allows it") as error:
         await outwards(f"http://{host}:{port}/")
 
     assert error.value.for_all
@@ -182,7 +186,7 @@ async def test_a_private_address_is_refused_however_it_is_written(end: End, base
 async def test_an_address_in_disguise_is_refused(end: End, base: str, host: str):
     port = base.rpartition(":")[2]
 
-    with pytest.raises(Refused) as error:
+    with pytest.raises(NotifyRefused) as error:
         await outwards(f"http://{host}:{port}/")
 
     assert error.value.for_all
@@ -194,12 +198,12 @@ async def test_a_redirect_into_a_private_network_is_refused(end: End, base: str,
     monkeypatch.setattr("worker.notify.addresses.is_public", lambda address: address == "127.0.0.1")
     end.says = says(307, Location=f"http://127.0.0.2:{port}/")
 
-    with pytest.raises(Refused, match=r"127\.0\.0\.2 is not on the internet"):
+    with pytest.raises(NotifyRefused, match=r"127\.0\.0\.2 is not on the internet"):
         await outwards(f"http://127.0.0.1:{port}/")
 
     assert len(end.asked) == 1
 
 
 async def test_a_name_that_does_not_exist_is_no_answer():
-    with pytest.raises(Unavailable, match="hook did not answer"):
+    with pytest.raises(NotifyUnavailable, match="hook did not answer"):
         await outwards("http://nobody.invalid/")

@@ -12,11 +12,11 @@ from tests.loopback.faults import hang, once, page, reset, says
 from tests.shared import shared
 from worker.latest import DAY, HOUR, MINUTE, Metric, Reading
 from worker.sources import seconds
-from worker.sources.base import Nonsense, Refused, exact, told_apart
-from worker.sources.binance import COLUMNS, LIMIT, Binance, markets, read, refusal
-from worker.sources.minutes import finished
+from worker.sources.base import InvalidResponse, SourceRefused, parse_exact_json, translate_errors
+from worker.sources.binance import COLUMNS, LIMIT, BinanceSource, make_refusal, parse_markets, parse_tickers
+from worker.sources.minutes import parse_finished
 from worker.sources.pairs import UnknownPair
-from worker.sources.watched import Watched
+from worker.sources.watched import SupervisedSource
 
 from .conftest import MORNING, Clock
 
@@ -25,7 +25,7 @@ DAY_PATH, WINDOW, KLINES = "/api/v3/ticker/24hr", "/api/v3/ticker", "/api/v3/kli
 
 
 def recorded(name: str) -> Any:
-    return exact(shared("recorded", "binance", f"{name}.json").read_bytes())
+    return parse_exact_json(shared("recorded", "binance", f"{name}.json").read_bytes())
 
 
 def row(**changed: object) -> dict[str, object]:
@@ -36,8 +36,8 @@ def asked(app: web.Application, path: str) -> list[dict[str, str]]:
     return [dict(request.query) for request in app[ASKED] if request.path == path]
 
 
-async def opened(base: str, session: ClientSession, *wishes: str, interval: int = MINUTE) -> Binance:
-    source = Binance(base, wishes or (BTC,), interval)
+async def opened(base: str, session: ClientSession, *wishes: str, interval: int = MINUTE) -> BinanceSource:
+    source = BinanceSource(base, wishes or (BTC,), interval)
     await source.open(session)
     return source
 
@@ -46,7 +46,7 @@ async def opened(base: str, session: ClientSession, *wishes: str, interval: int 
 
 
 def test_recorded_digits_are_kept_and_percent_stays_percent():
-    readings = read([recorded("ticker_24hr_response")], {"BNBBTC": BNB}, Counter())
+    readings = parse_tickers([recorded("ticker_24hr_response")], {"BNBBTC": BNB}, Counter())
 
     assert readings == {
         BNB: Reading(
@@ -60,7 +60,7 @@ def test_recorded_digits_are_kept_and_percent_stays_percent():
 
 
 def test_a_recorded_candle_keeps_its_digits_and_starts_when_it_opens():
-    candles = finished(recorded("klines_response"), COLUMNS, 0, 1499040060, Counter())
+    candles = parse_finished(recorded("klines_response"), COLUMNS, 0, 1499040060, Counter())
 
     assert candles == [(1499040000, "0.01634790", "0.80000000", "0.01575800", "0.01577100", "148976.11427815")]
 
@@ -68,21 +68,21 @@ def test_a_recorded_candle_keeps_its_digits_and_starts_when_it_opens():
 def test_only_recorded_symbols_that_trade_are_metrics():
     path = shared("recorded", "binance", "exchangeInfo.2021-10-12.json.gz")
 
-    known = markets(exact(gzip.decompress(path.read_bytes())))
+    known = parse_markets(parse_exact_json(gzip.decompress(path.read_bytes())))
 
     assert Counter(known.status.values()) == {"TRADING": 1262, "BREAK": 433}
     assert known.limit == 1200
 
 
 def test_a_symbol_of_any_script_is_a_metric():
-    known = markets({"symbols": [{"symbol": "币安人生USDT", "status": "TRADING"}]})
+    known = parse_markets({"symbols": [{"symbol": "币安人生USDT", "status": "TRADING"}]})
 
     assert known.symbols == {"BINANCE:币安人生USDT": "币安人生USDT"}
     assert known.limit == LIMIT
 
 
 async def test_a_wish_that_binance_cannot_fulfil_is_named_with_the_reason(base: str, session: ClientSession):
-    source = Binance(base, ("BINANCE:BTCUSDT", "BINANCE:BTCUSD", "BINANCE:HSRBTC", "KRAKEN:FOO"), MINUTE)
+    source = BinanceSource(base, ("BINANCE:BTCUSDT", "BINANCE:BTCUSD", "BINANCE:HSRBTC", "KRAKEN:FOO"), MINUTE)
 
     missing = await source.open(session)
 
@@ -109,7 +109,7 @@ async def test_a_wish_that_binance_cannot_fulfil_is_named_with_the_reason(base: 
 def test_a_ticker_without_a_price_is_left_out_and_counted(price: object, reason: str):
     rejects: Counter[str] = Counter()
 
-    readings = read([row(lastPrice=price), row(symbol="BTCUSDT")], {"BNBBTC": BNB, "BTCUSDT": BTC}, rejects)
+    readings = parse_tickers([row(lastPrice=price), row(symbol="BTCUSDT")], {"BNBBTC": BNB, "BTCUSDT": BTC}, rejects)
 
     assert list(readings) == [BTC]
     assert rejects == {reason: 1}
@@ -119,20 +119,20 @@ def test_any_other_number_that_cannot_be_read_costs_only_itself():
     rejects: Counter[str] = Counter()
     broken = row(volume="-1", priceChangePercent="", priceChange=None, closeTime="soon")
 
-    assert read([broken], {"BNBBTC": BNB}, rejects) == {BNB: Reading("4.00000200")}
+    assert parse_tickers([broken], {"BNBBTC": BNB}, rejects) == {BNB: Reading("4.00000200")}
     assert rejects == {"negative volume": 1, "unreadable change_percentage": 1, "missing change_absolute": 1}
 
 
 def test_rows_of_nobody_are_passed_over_and_missing_ones_counted():
     rejects: Counter[str] = Counter()
 
-    assert read([None, "x", {"symbol": []}, row(symbol="FOO")], {"BNBBTC": BNB}, rejects) == {}
+    assert parse_tickers([None, "x", {"symbol": []}, row(symbol="FOO")], {"BNBBTC": BNB}, rejects) == {}
     assert rejects == {"not in the answer": 1}
 
 
 def test_an_answer_that_is_no_list_is_nonsense():
-    with pytest.raises(Nonsense, match="an array was expected"), told_apart("binance"):
-        read({"symbol": "BNBBTC"}, {"BNBBTC": BNB}, Counter())
+    with pytest.raises(InvalidResponse, match="an array was expected"), translate_errors("binance"):
+        parse_tickers({"symbol": "BNBBTC"}, {"BNBBTC": BNB}, Counter())
 
 
 # ---- asking ----------------------------------------------------------------------------------------------
@@ -248,14 +248,14 @@ async def test_seconds_that_never_come_cost_no_price_though_little_time_is_left(
     app: web.Application, base: str, session: ClientSession
 ):
     patience = 0.8
-    watched = Watched(await opened(base, session, interval=1), session, patience)
+    watched = SupervisedSource(await opened(base, session, interval=1), session, patience)
     app[FAULTS][KLINES] = hang()
 
-    readings = await watched.readings(MORNING)
+    readings = await watched.read(MORNING)
 
     assert readings.keys() == {BTC}
     assert readings[BTC].interval_volume is None
-    assert watched.state()["state"] == "ok"
+    assert watched.describe_state()["state"] == "ok"
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ async def test_seconds_that_never_come_cost_no_price_though_little_time_is_left(
 def test_the_seconds_of_as_many_metrics_are_asked_for_as_the_weight_allows(interval: int, room: int, count: int):
     many = [Metric(f"BINANCE:C{number}") for number in range(200)]
 
-    assert seconds.affordable(many, interval, room) == many[:count]
+    assert seconds.choose_affordable(many, interval, room) == many[:count]
 
 
 @pytest.mark.parametrize(
@@ -297,7 +297,7 @@ async def test_a_wait_that_a_window_was_given_is_kept_at_the_next_tick(
     await source.fetch(session, MORNING)
     calls = len(app[ASKED])
 
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(SourceRefused) as caught:
         await source.fetch(session, MORNING + MINUTE)
 
     assert caught.value.wait == 30
@@ -323,14 +323,14 @@ async def test_no_window_is_asked_for_when_the_weight_of_the_minute_is_nearly_us
     [(429, 7, 7), (429, None, 60), (418, 300, 300), (418, None, 120), (403, None, None), (503, None, None)],
 )
 def test_a_refusal_says_how_long_to_stay_away(status: int, after: int | None, wait: int | None):
-    assert refusal(status, None, after, "ticker").wait == wait
+    assert make_refusal(status, None, after, "ticker").wait == wait
 
 
 async def test_a_refusal_tells_what_binance_said(app: web.Application, base: str, session: ClientSession):
     source = await opened(base, session)
     app[FAULTS][DAY_PATH] = says({"code": -1003, "msg": "Way too much request weight used"}, 418, Retry_After="300")
 
-    with pytest.raises(Refused, match="binance said 418 to ticker/24hr: Way too much request weight") as caught:
+    with pytest.raises(SourceRefused, match="binance said 418 to ticker/24hr: Way too much request weight") as caught:
         await source.fetch(session, MORNING)
 
     assert caught.value.wait == 300
@@ -340,7 +340,7 @@ async def test_an_error_inside_a_200_is_a_refusal(app: web.Application, base: st
     source = await opened(base, session)
     app[FAULTS][DAY_PATH] = says({"code": -1000, "msg": "An unknown error occurred"})
 
-    with pytest.raises(Refused, match="An unknown error"):
+    with pytest.raises(SourceRefused, match="An unknown error"):
         await source.fetch(session, MORNING)
 
 

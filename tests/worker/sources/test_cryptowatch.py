@@ -11,9 +11,17 @@ from tests.loopback.faults import once, page, says
 from tests.loopback.recordings import cassette
 from tests.shared import shared
 from worker.latest import DAY, HOUR, MINUTE, Metric, Reading, decimals
-from worker.sources.base import Nonsense, Refused, exact
-from worker.sources.cryptowatch import COLUMNS, Cryptowatch, is_spent, markets, percent, read, refusal
-from worker.sources.minutes import finished
+from worker.sources.base import InvalidResponse, SourceRefused, parse_exact_json
+from worker.sources.cryptowatch import (
+    COLUMNS,
+    CryptowatchSource,
+    is_allowance_spent,
+    make_refusal,
+    parse_markets,
+    parse_summaries,
+    to_percent,
+)
+from worker.sources.minutes import parse_finished
 from worker.sources.pairs import UnknownPair
 
 from .conftest import MORNING, Clock
@@ -24,7 +32,7 @@ SUMMARIES, OHLC = "/markets/summaries", "/markets/kraken/btcusd/ohlc"
 
 @cache
 def everything(path: Path) -> Any:
-    return exact(cassette(path)[0])["result"]
+    return parse_exact_json(cassette(path)[0])["result"]
 
 
 def all_summaries() -> Any:
@@ -32,7 +40,9 @@ def all_summaries() -> Any:
 
 
 def recorded(name: str) -> Any:
-    return exact(shared("recorded", "cryptowatch", f"MarketsUnauthenticated.{name}Response.json").read_bytes())
+    return parse_exact_json(
+        shared("recorded", "cryptowatch", f"MarketsUnauthenticated.{name}Response.json").read_bytes()
+    )
 
 
 def summary(**price: object) -> dict[str, Any]:
@@ -44,8 +54,8 @@ def asked(app: web.Application, path: str) -> list[dict[str, str]]:
     return [dict(request.query) for request in app[ASKED] if request.path == path]
 
 
-async def opened(base: str, session: ClientSession, *wishes: str, api_key: str | None = None) -> Cryptowatch:
-    source = Cryptowatch(base, wishes or (BTC,), MINUTE, api_key)
+async def opened(base: str, session: ClientSession, *wishes: str, api_key: str | None = None) -> CryptowatchSource:
+    source = CryptowatchSource(base, wishes or (BTC,), MINUTE, api_key)
     await source.open(session)
     return source
 
@@ -55,9 +65,9 @@ async def opened(base: str, session: ClientSession, *wishes: str, api_key: str |
 
 def test_all_recorded_markets_are_read_but_the_dead_ones():
     rejects: Counter[str] = Counter()
-    names = {key: metric for keys in markets(all_summaries()).values() for metric, key in keys.items()}
+    names = {key: metric for keys in parse_markets(all_summaries()).values() for metric, key in keys.items()}
 
-    readings = read(all_summaries(), names, rejects)
+    readings = parse_summaries(all_summaries(), names, rejects)
 
     assert len(all_summaries()) == len(names) == 14_462
     assert len(readings) == 14_462 - 1_041
@@ -66,7 +76,7 @@ def test_all_recorded_markets_are_read_but_the_dead_ones():
 
 
 def test_recorded_digits_are_kept_and_the_fraction_becomes_percent():
-    readings = read(all_summaries(), {"kraken:btcusd": BTC}, Counter())
+    readings = parse_summaries(all_summaries(), {"kraken:btcusd": BTC}, Counter())
 
     assert readings == {BTC: Reading("26115.1", "1143.9408934147432", "0.1910586104898055", "49.79999999999927")}
 
@@ -76,7 +86,7 @@ def test_a_market_whose_price_is_zero_is_dead_and_one_without_a_price_is_not():
     names = {key: Metric(key.upper()) for key in summaries}
     dead: set[Metric] = set()
 
-    read(summaries, names, Counter(), dead)
+    parse_summaries(summaries, names, Counter(), dead)
 
     assert dead == {"KRAKEN:A"}
 
@@ -84,7 +94,7 @@ def test_a_market_whose_price_is_zero_is_dead_and_one_without_a_price_is_not():
 def test_exponents_are_kept_as_they_were_sent():
     metric = Metric("BINANCE-US:ADABTC")
 
-    reading = read(all_summaries(), {"binance-us:adabtc": metric}, Counter())[metric]
+    reading = parse_summaries(all_summaries(), {"binance-us:adabtc": metric}, Counter())[metric]
 
     assert (reading.price, reading.change_absolute) == ("0.00001023", "8.000000000000093e-8")
 
@@ -102,14 +112,14 @@ def test_exponents_are_kept_as_they_were_sent():
     ],
 )
 def test_percent_moves_the_point_and_no_digit(fraction: str | None, expected: str | None):
-    assert percent(fraction) == expected
+    assert to_percent(fraction) == expected
 
 
 def test_volume_is_in_the_base_currency_also_where_contracts_are_counted():
     key = "binance:aaveusd-perpetual-future-inverse"
     metric = Metric(key.upper())
 
-    reading = read(all_summaries(), {key: metric}, Counter())[metric]
+    reading = parse_summaries(all_summaries(), {key: metric}, Counter())[metric]
 
     assert (all_summaries()[key]["volume"], reading.volume) == ("57986", "10361.076976619983")
 
@@ -117,13 +127,13 @@ def test_volume_is_in_the_base_currency_also_where_contracts_are_counted():
 def test_a_single_markets_summary_has_its_volume_under_the_older_name():
     body = {"kraken:btcusd": recorded("BtcUsdKrakenSummary")["result"]}
 
-    assert read(body, {"kraken:btcusd": BTC}, Counter())[BTC].volume == "2047.7691799822398"
+    assert parse_summaries(body, {"kraken:btcusd": BTC}, Counter())[BTC].volume == "2047.7691799822398"
 
 
 def test_a_candle_starts_a_minute_before_the_time_it_bears():
     rows = recorded("KrakenBtcUsdOneMinuteOHLCAfter01-01-2023")["result"]["60"]
 
-    candles = finished(rows, COLUMNS, 0, MORNING, Counter())
+    candles = parse_finished(rows, COLUMNS, 0, MORNING, Counter())
 
     assert candles[0] == (1691086380, "29141.6", "29141.7", "29140", "29140", "0.60156626")
     assert len(candles) == len(rows) == 13
@@ -133,7 +143,7 @@ def test_the_recorded_candle_that_closes_in_the_future_is_left_out():
     rows = recorded("KrakenBtcUsdOneMinuteOHLCAfter01-01-2023")["result"]["60"]
     closes = int(rows[-1][0])
 
-    candles = finished(rows, COLUMNS, 0, closes - 10, Counter())
+    candles = parse_finished(rows, COLUMNS, 0, closes - 10, Counter())
 
     assert len(candles) == len(rows) - 1
 
@@ -159,7 +169,7 @@ def test_the_recorded_candle_that_closes_in_the_future_is_left_out():
 def test_a_summary_without_a_price_is_left_out_and_counted(row: Any, reason: str):
     rejects: Counter[str] = Counter()
 
-    assert read({"kraken:btcusd": row()}, {"kraken:btcusd": BTC}, rejects) == {}
+    assert parse_summaries({"kraken:btcusd": row()}, {"kraken:btcusd": BTC}, rejects) == {}
     assert rejects == {reason: 1}
 
 
@@ -167,14 +177,14 @@ def test_any_other_number_that_cannot_be_read_costs_only_itself():
     rejects: Counter[str] = Counter()
     broken = summary(change={"percentage": "x"}) | {"volumeBase": "-1"}
 
-    assert read({"kraken:btcusd": broken}, {"kraken:btcusd": BTC}, rejects) == {BTC: Reading("26115.1")}
+    assert parse_summaries({"kraken:btcusd": broken}, {"kraken:btcusd": BTC}, rejects) == {BTC: Reading("26115.1")}
     assert rejects == {"negative volume": 1, "unreadable change_percentage": 1, "missing change_absolute": 1}
 
 
 def test_a_market_that_is_not_in_the_answer_is_counted():
     rejects: Counter[str] = Counter()
 
-    assert read({}, {"kraken:btcusd": BTC}, rejects) == {}
+    assert parse_summaries({}, {"kraken:btcusd": BTC}, rejects) == {}
     assert rejects == {"not in the answer": 1}
 
 
@@ -200,7 +210,7 @@ async def test_all_markets_of_one_exchange_or_of_all_are_given(base: str, sessio
 async def test_a_wish_that_cannot_be_fulfilled_is_named_with_what_is_near(base: str, session: ClientSession):
     wishes = ("KRAKEN:BTCUSDD", "KRAKN:BTCUSD", "KRAKN:*", "KRAKEN:*", "*")
 
-    missing = await Cryptowatch(base, wishes, MINUTE, None).open(session)
+    missing = await CryptowatchSource(base, wishes, MINUTE, None).open(session)
 
     assert missing.keys() == {"KRAKEN:BTCUSDD", "KRAKN:BTCUSD", "KRAKN:*"}
     assert "cryptowatch has no pair BTCUSDD; nearest: BTCUSD" in missing[Metric("KRAKEN:BTCUSDD")]
@@ -209,7 +219,7 @@ async def test_a_wish_that_cannot_be_fulfilled_is_named_with_what_is_near(base: 
 
 @pytest.mark.parametrize("key", ["", "btcusd", "kraken:", ":btcusd", "kraken:btc usd", "kraken:btc{usd}", "a:b:c"])
 def test_a_market_without_a_usable_name_is_no_metric(key: str):
-    assert not any(markets({key: {}}).values())
+    assert not any(parse_markets({key: {}}).values())
 
 
 # ---- asking ----------------------------------------------------------------------------------------------
@@ -240,8 +250,8 @@ async def test_further_pages_are_followed(app: web.Application, base: str, sessi
 async def test_pages_without_an_end_are_nonsense(app: web.Application, base: str, session: ClientSession):
     app[FAULTS][SUMMARIES] = says({"result": {}, "cursor": {"last": "x", "hasMore": True}})
 
-    with pytest.raises(Nonsense, match="did not end after 100 pages"):
-        await Cryptowatch(base, (BTC,), MINUTE, None).open(session)
+    with pytest.raises(InvalidResponse, match="did not end after 100 pages"):
+        await CryptowatchSource(base, (BTC,), MINUTE, None).open(session)
 
 
 async def test_the_key_travels_in_its_header_and_not_in_messages(
@@ -250,7 +260,7 @@ async def test_the_key_travels_in_its_header_and_not_in_messages(
     source = await opened(base, session, api_key="SECRET")
     app[FAULTS][SUMMARIES] = page()
 
-    with pytest.raises(Nonsense, match="cryptowatch sent something else") as caught:
+    with pytest.raises(InvalidResponse, match="cryptowatch sent something else") as caught:
         await source.fetch(session, MORNING)
 
     assert app[ASKED][0].headers["X-CW-API-Key"] == "SECRET"
@@ -275,7 +285,7 @@ async def test_the_key_travels_in_its_header_and_not_in_messages(
     ],
 )
 def test_the_allowance_is_spent_when_another_call_would_not_be_paid(allowance: object, expected: bool):
-    assert is_spent(allowance) is expected
+    assert is_allowance_spent(allowance) is expected
 
 
 async def test_it_stops_asking_before_the_allowance_is_used_up(clock: Clock, session: ClientSession):
@@ -284,9 +294,9 @@ async def test_it_stops_asking_before_the_allowance_is_used_up(clock: Clock, ses
         source = await opened(base, session)
         await source.fetch(session, MORNING)
 
-        with pytest.raises(Refused, match="allowance") as of_a_candle:
+        with pytest.raises(SourceRefused, match="allowance") as of_a_candle:
             await source.candles(session, BTC, MORNING - HOUR, MORNING)
-        with pytest.raises(Refused, match="allowance") as of_a_tick:
+        with pytest.raises(SourceRefused, match="allowance") as of_a_tick:
             await source.fetch(session, MORNING + MINUTE)
 
     assert of_a_candle.value.wait == of_a_tick.value.wait == HOUR
@@ -298,7 +308,7 @@ async def test_after_the_wait_it_asks_again(app: web.Application, base: str, ses
         says({"result": {"kraken:btcusd": {}}, "allowance": {"cost": 0.015, "remaining": 0.01}})
     )
     source = await opened(base, session)
-    with pytest.raises(Refused):
+    with pytest.raises(SourceRefused):
         await source.fetch(session, MORNING)
 
     assert (await source.fetch(session, MORNING + HOUR)).keys() == {BTC}
@@ -306,8 +316,8 @@ async def test_after_the_wait_it_asks_again(app: web.Application, base: str, ses
 
 async def test_out_of_allowance_is_a_refusal_for_an_hour(clock: Clock, session: ClientSession):
     async with serving(providers(shared("recorded"), clock, allowance=0.01)) as base:
-        with pytest.raises(Refused, match="Out of allowance") as caught:
-            await Cryptowatch(base, (BTC,), MINUTE, None).open(session)
+        with pytest.raises(SourceRefused, match="Out of allowance") as caught:
+            await CryptowatchSource(base, (BTC,), MINUTE, None).open(session)
 
     assert caught.value.wait == HOUR
 
@@ -326,7 +336,7 @@ async def test_out_of_allowance_is_a_refusal_for_an_hour(clock: Clock, session: 
     ],
 )
 def test_a_refusal_says_how_long_to_stay_away(status: int, said: str | None, after: int | None, wait: float | None):
-    refused = refusal(status, said, after, "markets/summaries")
+    refused = make_refusal(status, said, after, "markets/summaries")
 
     assert refused.wait == wait
     assert (said or str(status)) in str(refused)
@@ -348,7 +358,7 @@ async def test_an_error_inside_a_200_is_a_refusal(app: web.Application, base: st
     source = await opened(base, session)
     app[FAULTS][SUMMARIES] = says({"error": "Internal"})
 
-    with pytest.raises(Refused, match="Internal"):
+    with pytest.raises(SourceRefused, match="Internal"):
         await source.fetch(session, MORNING)
 
 

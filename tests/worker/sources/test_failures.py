@@ -10,10 +10,10 @@ from aiohttp import ClientSession, ClientTimeout, web
 from tests.loopback import ASKED, FAULTS
 from tests.loopback.faults import Fault, hang, page, reset, says
 from worker.latest import HOUR, MINUTE, Metric
-from worker.sources.base import Nonsense, Refused, Source, SourceError, Unreachable
-from worker.sources.binance import Binance
-from worker.sources.cryptowatch import Cryptowatch
-from worker.sources.kraken import Kraken
+from worker.sources.base import InvalidResponse, Source, SourceError, SourceRefused, SourceUnreachable
+from worker.sources.binance import BinanceSource
+from worker.sources.cryptowatch import CryptowatchSource
+from worker.sources.kraken import KrakenSource
 
 from .conftest import MORNING
 
@@ -35,7 +35,7 @@ sources = pytest.mark.parametrize(
     [
         pytest.param(
             Case(
-                lambda base: Kraken(base, (KRAKEN,), MINUTE),
+                lambda base: KrakenSource(base, (KRAKEN,), MINUTE),
                 KRAKEN,
                 "/0/public/AssetPairs",
                 "/0/public/Ticker",
@@ -45,7 +45,7 @@ sources = pytest.mark.parametrize(
         ),
         pytest.param(
             Case(
-                lambda base: Binance(base, (BINANCE,), MINUTE),
+                lambda base: BinanceSource(base, (BINANCE,), MINUTE),
                 BINANCE,
                 "/api/v3/exchangeInfo",
                 "/api/v3/ticker/24hr",
@@ -55,7 +55,7 @@ sources = pytest.mark.parametrize(
         ),
         pytest.param(
             Case(
-                lambda base: Cryptowatch(base, (KRAKEN,), MINUTE, None),
+                lambda base: CryptowatchSource(base, (KRAKEN,), MINUTE, None),
                 KRAKEN,
                 "/markets/summaries",
                 "/markets/summaries",
@@ -68,27 +68,27 @@ sources = pytest.mark.parametrize(
 faults = pytest.mark.parametrize(
     "fault, kind",
     [
-        pytest.param(page(200), Nonsense, id="a web page"),
-        pytest.param(says("{"), Nonsense, id="half an answer"),
-        pytest.param(says("[" * 100_000), Nonsense, id="brackets without an end"),
-        pytest.param(says("null"), Nonsense, id="null"),
-        pytest.param(says({}), Nonsense, id="an empty object"),
-        pytest.param(says({"result": "moved"}), Nonsense, id="a text"),
-        pytest.param(page(503), Refused, id="503 with a web page"),
-        pytest.param(says({}, 500), Refused, id="500"),
-        pytest.param(says({}, 520), Refused, id="a status of a gateway's own"),
-        pytest.param(says({}, 404), Refused, id="404"),
-        pytest.param(says({}, 429, Retry_After="soon"), Refused, id="429 with a wait that cannot be read"),
-        pytest.param(says({}, 429, Retry_After="9" * 400), Refused, id="429 with a wait without end"),
-        pytest.param(reset(), Unreachable, id="broken off"),
-        pytest.param(hang(), Unreachable, id="no answer in time"),
+        pytest.param(page(200), InvalidResponse, id="a web page"),
+        pytest.param(says("{"), InvalidResponse, id="half an answer"),
+        pytest.param(says("[" * 100_000), InvalidResponse, id="brackets without an end"),
+        pytest.param(says("null"), InvalidResponse, id="null"),
+        pytest.param(says({}), InvalidResponse, id="an empty object"),
+        pytest.param(says({"result": "moved"}), InvalidResponse, id="a text"),
+        pytest.param(page(503), SourceRefused, id="503 with a web page"),
+        pytest.param(says({}, 500), SourceRefused, id="500"),
+        pytest.param(says({}, 520), SourceRefused, id="a status of a gateway's own"),
+        pytest.param(says({}, 404), SourceRefused, id="404"),
+        pytest.param(says({}, 429, Retry_After="soon"), SourceRefused, id="429 with a wait that cannot be read"),
+        pytest.param(says({}, 429, Retry_After="9" * 400), SourceRefused, id="429 with a wait without end"),
+        pytest.param(reset(), SourceUnreachable, id="broken off"),
+        pytest.param(hang(), SourceUnreachable, id="no answer in time"),
     ],
 )
 
 
 @pytest.fixture
 async def impatient() -> AsyncIterator[ClientSession]:
-    """Gives up soon; for those who never answer."""
+    """Returns up soon; for those who never answer."""
     async with ClientSession(timeout=ClientTimeout(total=0.1)) as opened:
         yield opened
 
@@ -107,7 +107,7 @@ async def test_a_failure_is_of_one_of_three_kinds_and_names_who_failed(
     source = case.make(f"{base}/")
     await source.open(session)
     app[FAULTS].update(dict.fromkeys((case.markets, case.tickers, case.candles), fault))
-    asking = impatient if kind is Unreachable else session
+    asking = impatient if kind is SourceUnreachable else session
 
     for ask in (
         lambda: case.make(base).open(asking),
@@ -122,7 +122,7 @@ async def test_a_failure_is_of_one_of_three_kinds_and_names_who_failed(
 
 @sources
 async def test_nobody_there_is_unreachable(unused_tcp_port: int, session: ClientSession, case: Case):
-    with pytest.raises(Unreachable):
+    with pytest.raises(SourceUnreachable):
         await case.make(f"http://127.0.0.1:{unused_tcp_port}").open(session)
 
 
@@ -131,7 +131,7 @@ async def test_it_is_well_again_at_the_next_call(app: web.Application, base: str
     source = case.make(base)
     await source.open(session)
     app[FAULTS][case.tickers] = reset()
-    with pytest.raises(Unreachable):
+    with pytest.raises(SourceUnreachable):
         await source.fetch(session, MORNING)
     del app[FAULTS][case.tickers]
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tests.shared import shared
 from worker.latest import MINUTE, Candle, Metric, Reading, decimals
 from worker.sources import binance, cryptowatch, kraken, windows
-from worker.sources.base import Nonsense, exact, told_apart
-from worker.sources.minutes import finished
+from worker.sources.base import InvalidResponse, parse_exact_json, translate_errors
+from worker.sources.minutes import parse_finished
 
 from .conftest import MORNING
 
@@ -41,7 +41,7 @@ garbage = st.recursive(
 
 
 def recorded(*parts: str) -> Any:
-    return exact(shared("recorded", *parts).read_bytes())
+    return parse_exact_json(shared("recorded", *parts).read_bytes())
 
 
 @st.composite
@@ -61,7 +61,7 @@ def damaged(draw: st.DrawFn, body: Any) -> Any:
     return wrong[""]
 
 
-def numbers(values: Iterable[Reading | kraken.Ticker | Candle | str]) -> Iterator[str]:
+def numbers(values: Iterable[Reading | kraken.KrakenTicker | Candle | str]) -> Iterator[str]:
     for value in values:
         texts = (value,) if isinstance(value, str) else value
         yield from (text for text in texts if isinstance(text, str))
@@ -70,10 +70,14 @@ def numbers(values: Iterable[Reading | kraken.Ticker | Candle | str]) -> Iterato
 def check(parse: Callable[[Counter[str]], Iterable[Any]]) -> None:
     rejects: Counter[str] = Counter()
     found: list[Any] = []
-    with suppress(Nonsense), told_apart("test"):
+    with suppress(InvalidResponse), translate_errors("test"):
         found += parse(rejects)
     assert all(decimals.is_number(text) for text in numbers(found))
-    assert all(decimals.parse(value.price)[0] > 0 for value in found if isinstance(value, Reading | kraken.Ticker))
+    assert all(
+        decimals.parse_decimal(value.price)[0] > 0
+        for value in found
+        if isinstance(value, Reading | kraken.KrakenTicker)
+    )
     assert all(count > 0 for count in rejects.values())
 
 
@@ -90,67 +94,69 @@ INFO = {"symbols": [{"symbol": "BNBBTC", "status": "TRADING"}], "rateLimits": [{
 
 @given(damaged(TICKER) | garbage)
 def test_kraken_tickers(body: Any):
-    check(lambda rejects: kraken.read(body, {"XXBTZUSD": BTC, "XETHZUSD": Metric("EX:ETHUSD")}, rejects).values())
+    check(
+        lambda rejects: kraken.parse_tickers(body, {"XXBTZUSD": BTC, "XETHZUSD": Metric("EX:ETHUSD")}, rejects).values()
+    )
 
 
 @given(damaged(PAIRS) | garbage)
 def test_kraken_pairs(body: Any):
-    check(lambda _: [market.key and "1" for market in kraken.markets(body).values()])
+    check(lambda _: [market.key and "1" for market in kraken.parse_markets(body).values()])
 
 
 @given(damaged(OHLC) | garbage)
 def test_kraken_candles(body: Any):
-    check(lambda rejects: kraken.read_candles(body, 0, MORNING + 60 * MINUTE, rejects))
+    check(lambda rejects: kraken.parse_candles(body, 0, MORNING + 60 * MINUTE, rejects))
 
 
 @given(garbage)
 def test_kraken_errors(errors: Any):
-    check(lambda _: kraken.complaint(errors) and ["1"])
+    check(lambda _: kraken.join_errors(errors) and ["1"])
 
 
 @given(damaged(TICKER_24HR) | garbage)
 def test_binance_tickers(body: Any):
-    check(lambda rejects: binance.read(body, {"BNBBTC": BTC}, rejects).values())
+    check(lambda rejects: binance.parse_tickers(body, {"BNBBTC": BTC}, rejects).values())
 
 
 @given(damaged(WINDOW) | garbage)
 def test_binance_windows(body: Any):
-    check(lambda rejects: windows.read(body, {"BNBBTC": BTC}, MORNING, MINUTE, rejects).values())
+    check(lambda rejects: windows.parse_windows(body, {"BNBBTC": BTC}, MORNING, MINUTE, rejects).values())
 
 
 @given(damaged(INFO) | garbage)
 def test_binance_markets(body: Any):
-    check(lambda _: [str(binance.markets(body).limit)])
+    check(lambda _: [str(binance.parse_markets(body).limit)])
 
 
 @given(garbage, st.integers(200, 599))
 def test_binance_refusals(body: Any, status: int):
-    assert "binance" in str(binance.refusal(status, body, None, "ticker"))
+    assert "binance" in str(binance.make_refusal(status, body, None, "ticker"))
 
 
 @given(damaged(SUMMARY) | garbage)
 def test_cryptowatch_summaries(body: Any):
-    check(lambda rejects: cryptowatch.read(body, {"ex:btcusd": BTC}, rejects).values())
+    check(lambda rejects: cryptowatch.parse_summaries(body, {"ex:btcusd": BTC}, rejects).values())
 
 
 @given(damaged(SUMMARY) | garbage)
 def test_cryptowatch_markets(body: Any):
-    check(lambda _: [str(len(cryptowatch.markets(body)))])
+    check(lambda _: [str(len(cryptowatch.parse_markets(body)))])
 
 
 @given(garbage)
 def test_cryptowatch_allowance(body: Any):
-    assert cryptowatch.is_spent(body) in {True, False}
+    assert cryptowatch.is_allowance_spent(body) in {True, False}
 
 
 @given(damaged([[str(MORNING), "2", "4", "1", "3", "7", "9"]] * 2) | garbage)
 def test_candles(rows: Any):
-    check(lambda rejects: finished(rows, cryptowatch.COLUMNS, 0, MORNING + 60 * MINUTE, rejects))
+    check(lambda rejects: parse_finished(rows, cryptowatch.COLUMNS, 0, MORNING + 60 * MINUTE, rejects))
 
 
 @given(st.binary(max_size=64) | st.text(max_size=64).map(str.encode))
 def test_bytes(body: bytes):
-    check(lambda _: [str(exact(body)) and "1"])
+    check(lambda _: [str(parse_exact_json(body)) and "1"])
 
 
 @settings(max_examples=25)
@@ -162,15 +168,15 @@ def test_damaged_recorded_answers(data: st.DataObject):
         damaged(recorded("cryptowatch", "MarketsUnauthenticated.MarketsSummariesWithLimitOf3Response.json"))
     )
 
-    check(lambda rejects: kraken.read(ticker["result"], {"XBTUSDT": BTC}, rejects).values())
-    check(lambda rejects: binance.read(day, {"BNBBTC": BTC}, rejects).values())
-    check(lambda rejects: cryptowatch.read(few["result"], {"bitfinex:btcusd": BTC}, rejects).values())
+    check(lambda rejects: kraken.parse_tickers(ticker["result"], {"XBTUSDT": BTC}, rejects).values())
+    check(lambda rejects: binance.parse_tickers(day, {"BNBBTC": BTC}, rejects).values())
+    check(lambda rejects: cryptowatch.parse_summaries(few["result"], {"bitfinex:btcusd": BTC}, rejects).values())
 
 
 @settings(max_examples=10)
 @given(st.data())
 def test_a_damaged_list_of_all_symbols(data: st.DataObject):
     path = shared("recorded", "binance", "exchangeInfo.2021-10-12.json.gz")
-    body = exact(gzip.decompress(path.read_bytes()))
+    body = parse_exact_json(gzip.decompress(path.read_bytes()))
 
-    check(lambda _: [str(binance.markets(data.draw(damaged({**body, "symbols": body["symbols"][:20]}))).limit)])
+    check(lambda _: [str(binance.parse_markets(data.draw(damaged({**body, "symbols": body["symbols"][:20]}))).limit)])

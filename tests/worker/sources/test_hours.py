@@ -9,20 +9,20 @@ from aiohttp import ClientSession, web
 from tests.loopback import ASKED
 from worker.latest import HOUR, MINUTE, Candle, Metric
 from worker.sources.base import Hourly, Source
-from worker.sources.binance import Binance
-from worker.sources.cryptowatch import Cryptowatch
-from worker.sources.kraken import Kraken
+from worker.sources.binance import BinanceSource
+from worker.sources.cryptowatch import CryptowatchSource
+from worker.sources.kraken import KrakenSource
 from worker.sources.pairs import UnknownPair
-from worker.sources.simulated import Simulated
-from worker.sources.watched import Watched
+from worker.sources.simulated import SimulatedSource
+from worker.sources.watched import SupervisedSource
 
 from .conftest import MORNING, Clock
 
 HOUR_OF_MORNING = MORNING // HOUR * HOUR
 MAKERS: list[tuple[Callable[[str], Source], Metric]] = [
-    (lambda base: Kraken(base, ["KRAKEN:BTCUSD"], MINUTE), Metric("KRAKEN:BTCUSD")),
-    (lambda base: Binance(base, ["BINANCE:BTCUSDT"], MINUTE), Metric("BINANCE:BTCUSDT")),
-    (lambda base: Cryptowatch(base, ["KRAKEN:BTCUSD"], MINUTE, None), Metric("KRAKEN:BTCUSD")),
+    (lambda base: KrakenSource(base, ["KRAKEN:BTCUSD"], MINUTE), Metric("KRAKEN:BTCUSD")),
+    (lambda base: BinanceSource(base, ["BINANCE:BTCUSDT"], MINUTE), Metric("BINANCE:BTCUSDT")),
+    (lambda base: CryptowatchSource(base, ["KRAKEN:BTCUSD"], MINUTE, None), Metric("KRAKEN:BTCUSD")),
 ]
 each_source = pytest.mark.parametrize("make, metric", MAKERS, ids=["kraken", "binance", "cryptowatch"])
 
@@ -61,7 +61,7 @@ async def test_a_week_comes_with_one_question(app: web.Application, base: str, s
 
 
 async def test_the_hour_that_runs_is_left_out_where_kraken_says_that_it_does(base: str, session: ClientSession):
-    source = Kraken(base, ["KRAKEN:BTCUSD"], MINUTE)
+    source = KrakenSource(base, ["KRAKEN:BTCUSD"], MINUTE)
 
     known = await hours(source, session, Metric("KRAKEN:BTCUSD"), HOUR_OF_MORNING - HOUR, HOUR_OF_MORNING + HOUR)
 
@@ -76,7 +76,7 @@ async def test_hours_of_a_metric_that_is_not_given_are_refused(base: str, sessio
 
 
 async def test_a_source_without_hours_is_asked_for_its_minutes(session: ClientSession, clock: Clock):
-    watched = Watched(Simulated(["SIMULATED:BTCUSD"]), session, 5)
+    watched = SupervisedSource(SimulatedSource(["SIMULATED:BTCUSD"]), session, 5)
     await watched.open(int(clock()))
 
     length, candles = await watched.hours(watched.metrics[0], HOUR_OF_MORNING - HOUR, HOUR_OF_MORNING)
@@ -85,7 +85,7 @@ async def test_a_source_without_hours_is_asked_for_its_minutes(session: ClientSe
 
 
 async def test_a_source_with_hours_is_asked_for_those(base: str, session: ClientSession):
-    watched = Watched(Kraken(base, ["KRAKEN:BTCUSD"], MINUTE), session, 5)
+    watched = SupervisedSource(KrakenSource(base, ["KRAKEN:BTCUSD"], MINUTE), session, 5)
     await watched.open(MORNING)
 
     length, candles = await watched.hours(watched.metrics[0], HOUR_OF_MORNING - 3 * HOUR, HOUR_OF_MORNING)

@@ -8,8 +8,17 @@ from tests.loopback import ASKED, FAULTS
 from tests.loopback.faults import once, page, says
 from tests.shared import shared
 from worker.latest import DAY, HOUR, MINUTE, Metric
-from worker.sources.base import Refused, exact
-from worker.sources.kraken import Kraken, Ticker, complaint, markets, provider_time, read, read_candles, spellings
+from worker.sources.base import SourceRefused, parse_exact_json
+from worker.sources.kraken import (
+    KrakenSource,
+    KrakenTicker,
+    join_errors,
+    list_spellings,
+    parse_candles,
+    parse_markets,
+    parse_provider_time,
+    parse_tickers,
+)
 from worker.sources.pairs import UnknownPair
 
 from .conftest import MORNING, Clock
@@ -20,7 +29,7 @@ MIDNIGHT = MORNING // DAY * DAY
 
 
 def recorded(name: str) -> Any:
-    return exact(shared("recorded", "kraken", f"{name}.json").read_bytes())["result"]
+    return parse_exact_json(shared("recorded", "kraken", f"{name}.json").read_bytes())["result"]
 
 
 def row(**changed: object) -> dict[str, object]:
@@ -31,8 +40,8 @@ def asked(app: web.Application, path: str) -> list[dict[str, str]]:
     return [dict(request.query) for request in app[ASKED] if request.path == path]
 
 
-async def opened(base: str, session: ClientSession, *wishes: str, interval: int = MINUTE) -> Kraken:
-    source = Kraken(base, wishes or (BTC,), interval)
+async def opened(base: str, session: ClientSession, *wishes: str, interval: int = MINUTE) -> KrakenSource:
+    source = KrakenSource(base, wishes or (BTC,), interval)
     await source.open(session)
     return source
 
@@ -43,22 +52,24 @@ async def opened(base: str, session: ClientSession, *wishes: str, interval: int 
 def test_recorded_digits_are_kept():
     metric = Metric("KRAKEN:BTCUSDT")
 
-    tickers = read(recorded("http_ticker"), spellings(markets(recorded("http_asset_pairs"))), Counter())
+    tickers = parse_tickers(
+        recorded("http_ticker"), list_spellings(parse_markets(recorded("http_asset_pairs"))), Counter()
+    )
 
-    assert tickers == {metric: Ticker("105899.40000", "163.28908096", "0.78648221")}
+    assert tickers == {metric: KrakenTicker("105899.40000", "163.28908096", "0.78648221")}
 
 
 def test_the_candle_that_is_still_running_is_left_out_and_720_are_kept():
     rows = recorded("http_ohlc")["XBTUSDT"]
 
-    candles = read_candles(recorded("http_ohlc"), 0, MORNING + HOUR, Counter())
+    candles = parse_candles(recorded("http_ohlc"), 0, MORNING + HOUR, Counter())
 
     assert len(rows) == 721
     assert [candle.start for candle in candles] == [int(row[0]) for row in rows[:-1]]
 
 
 def test_a_minute_without_a_trade_is_a_flat_candle_with_no_volume():
-    candles = read_candles(recorded("http_ohlc"), 0, MORNING, Counter())
+    candles = parse_candles(recorded("http_ohlc"), 0, MORNING, Counter())
 
     flat = [candle for candle in candles if candle.volume == "0.00000000"]
     assert len(flat) == 215
@@ -66,7 +77,7 @@ def test_a_minute_without_a_trade_is_a_flat_candle_with_no_volume():
 
 
 def test_the_volume_of_a_candle_is_not_its_average_price():
-    candle = read_candles(recorded("http_ohlc"), 1762777200, 1762777260, Counter())[0]
+    candle = parse_candles(recorded("http_ohlc"), 1762777200, 1762777260, Counter())[0]
 
     assert candle == (1762777200, "106038.1", "106044.3", "106038.1", "106040.1", "0.08317981")
 
@@ -74,7 +85,7 @@ def test_the_volume_of_a_candle_is_not_its_average_price():
 def test_candles_are_read_under_whatever_name_they_come():
     body = {"XXBTZUSD": recorded("http_ohlc")["XBTUSDT"], "last": "1762820160"}
 
-    assert len(read_candles(body, 0, MORNING, Counter())) == 720
+    assert len(parse_candles(body, 0, MORNING, Counter())) == 720
 
 
 # ---- names -----------------------------------------------------------------------------------------------
@@ -94,7 +105,7 @@ def test_candles_are_read_under_whatever_name_they_come():
     ],
 )
 def test_a_pair_is_named_as_everybody_else_names_it(key: str, pair: dict[str, str], metric: str):
-    assert list(markets({key: pair})) == [metric]
+    assert list(parse_markets({key: pair})) == [metric]
 
 
 @pytest.mark.parametrize(
@@ -109,21 +120,21 @@ def test_a_pair_is_named_as_everybody_else_names_it(key: str, pair: dict[str, st
     ],
 )
 def test_a_dark_pool_or_a_pair_without_a_usable_name_is_no_metric(key: str, pair: object):
-    assert markets({key: pair}) == {}
+    assert parse_markets({key: pair}) == {}
 
 
 @pytest.mark.parametrize("key", ["XXBTZUSD", "XBTUSD", "XBT/USD", "BTC/USD"])
 def test_a_ticker_is_known_by_every_spelling(key: str):
-    known = markets({"XXBTZUSD": {"altname": "XBTUSD", "wsname": "XBT/USD"}})
+    known = parse_markets({"XXBTZUSD": {"altname": "XBTUSD", "wsname": "XBT/USD"}})
 
-    assert list(read({key: row()}, spellings(known), Counter())) == [BTC]
+    assert list(parse_tickers({key: row()}, list_spellings(known), Counter())) == [BTC]
 
 
 def test_the_same_coins_on_two_venues_are_told_apart():
-    known = markets({"AAVEUSD": {"wsname": "AAVE/USD"}, "AAVE/USD:BTNL": {"wsname": "AAVE/USD:BTNL"}})
+    known = parse_markets({"AAVEUSD": {"wsname": "AAVE/USD"}, "AAVE/USD:BTNL": {"wsname": "AAVE/USD:BTNL"}})
     body = {"AAVE/USD:BTNL": row(c=["2", "1"]), "AAVEUSD": row(c=["1", "1"])}
 
-    tickers = read(body, spellings(known), Counter())
+    tickers = parse_tickers(body, list_spellings(known), Counter())
 
     assert {metric: ticker.price for metric, ticker in tickers.items()} == {
         "KRAKEN:AAVEUSD": "1",
@@ -132,7 +143,7 @@ def test_the_same_coins_on_two_venues_are_told_apart():
 
 
 async def test_a_wish_that_kraken_cannot_fulfil_is_named_with_what_is_near(base: str, session: ClientSession):
-    source = Kraken(base, ("KRAKEN:BTCUSDD", "KRAKEN:XBTUSD", "KRAKEN:ETHUSD", "BINANCE:FOO"), MINUTE)
+    source = KrakenSource(base, ("KRAKEN:BTCUSDD", "KRAKEN:XBTUSD", "KRAKEN:ETHUSD", "BINANCE:FOO"), MINUTE)
 
     missing = await source.open(session)
 
@@ -161,7 +172,7 @@ def test_a_ticker_without_a_price_is_left_out_and_counted(changed: dict[str, obj
     rejects: Counter[str] = Counter()
     known = {"XXBTZUSD": BTC, "XETHZUSD": Metric("KRAKEN:ETHUSD")}
 
-    tickers = read({"XXBTZUSD": row(**changed), "XETHZUSD": row()}, known, rejects)
+    tickers = parse_tickers({"XXBTZUSD": row(**changed), "XETHZUSD": row()}, known, rejects)
 
     assert list(tickers) == ["KRAKEN:ETHUSD"]
     assert rejects == {reason: 1}
@@ -170,16 +181,16 @@ def test_a_ticker_without_a_price_is_left_out_and_counted(changed: dict[str, obj
 def test_a_volume_that_cannot_be_read_costs_only_itself():
     rejects: Counter[str] = Counter()
 
-    tickers = read({"XXBTZUSD": row(v=["-1", "1e999"])}, {"XXBTZUSD": BTC}, rejects)
+    tickers = parse_tickers({"XXBTZUSD": row(v=["-1", "1e999"])}, {"XXBTZUSD": BTC}, rejects)
 
-    assert tickers == {BTC: Ticker("105899.40000", None, None)}
+    assert tickers == {BTC: KrakenTicker("105899.40000", None, None)}
     assert rejects == {"negative volume since midnight": 1, "unreadable volume": 1}
 
 
 def test_a_pair_that_is_not_in_the_answer_is_counted():
     rejects: Counter[str] = Counter()
 
-    assert read({}, {"XXBTZUSD": BTC, "XBTUSD": BTC}, rejects) == {}
+    assert parse_tickers({}, {"XXBTZUSD": BTC, "XBTUSD": BTC}, rejects) == {}
     assert rejects == {"not in the answer": 1}
 
 
@@ -241,7 +252,7 @@ async def test_the_answer_says_when_it_was_made(clock: Clock, base: str, session
 
 @pytest.mark.parametrize("said", ["", "yesterday", "Tue, 11 Nov 2025 00:20:04 GMT", "Mon, 01 Jan 0001 00:00:00 +2359"])
 def test_a_time_that_cannot_be_is_not_believed(said: str):
-    assert provider_time(said, MORNING) is None
+    assert parse_provider_time(said, MORNING) is None
 
 
 # ---- when Kraken says no ---------------------------------------------------------------------------------
@@ -264,7 +275,7 @@ async def test_an_error_inside_a_200_is_a_refusal(
     source = await opened(base, session)
     app[FAULTS][TICKER] = says({"error": [said]})
 
-    with pytest.raises(Refused, match=said) as caught:
+    with pytest.raises(SourceRefused, match=said) as caught:
         await source.fetch(session, MORNING)
 
     assert caught.value.wait == wait
@@ -276,13 +287,13 @@ async def test_the_wait_grows_until_there_is_an_answer(app: web.Application, bas
 
     for fault in (says({"error": ["EAPI:Rate limit exceeded"]}), page(429)) * 2:
         app[FAULTS][TICKER] = fault
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(SourceRefused) as caught:
             await source.fetch(session, MORNING)
         waits.append(caught.value.wait)
     del app[FAULTS][TICKER]
     await source.fetch(session, MORNING)
     app[FAULTS][TICKER] = page(429)
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(SourceRefused) as caught:
         await source.fetch(session, MORNING)
 
     assert [*waits, caught.value.wait] == [15, 30, 60, 60, 15]
@@ -292,7 +303,7 @@ async def test_a_stated_wait_is_passed_on(app: web.Application, base: str, sessi
     source = await opened(base, session)
     app[FAULTS][TICKER] = says({}, 429, Retry_After="7")
 
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(SourceRefused) as caught:
         await source.fetch(session, MORNING)
 
     assert caught.value.wait == 7
@@ -309,7 +320,7 @@ async def test_a_stated_wait_is_passed_on(app: web.Application, base: str, sessi
     ],
 )
 def test_a_warning_is_no_error(errors: object, said: str):
-    assert complaint(errors) == said
+    assert join_errors(errors) == said
 
 
 async def test_a_pair_that_kraken_does_not_know_is_named(app: web.Application, base: str, session: ClientSession):

@@ -3,10 +3,10 @@ from collections import Counter
 import pytest
 
 from worker.latest import Candle
-from worker.sources.minutes import Columns, finished
+from worker.sources.minutes import CandleColumns, parse_finished
 
-PLAIN = Columns(time=0, open=1, high=2, low=3, close=4, volume=5, start=int)
-COINBASE = Columns(time=0, open=3, high=2, low=1, close=4, volume=5, start=int)
+PLAIN = CandleColumns(time=0, open=1, high=2, low=3, close=4, volume=5, start=int)
+COINBASE = CandleColumns(time=0, open=3, high=2, low=1, close=4, volume=5, start=int)
 
 
 def row(start: int, *numbers: str) -> list[str]:
@@ -14,7 +14,7 @@ def row(start: int, *numbers: str) -> list[str]:
 
 
 def test_columns_say_where_a_number_is():
-    assert finished([row(60, "1", "4", "2", "3", "7.50")], COINBASE, 0, 120, Counter()) == [
+    assert parse_finished([row(60, "1", "4", "2", "3", "7.50")], COINBASE, 0, 120, Counter()) == [
         Candle(60, "2", "4", "1", "3", "7.50")
     ]
 
@@ -22,7 +22,7 @@ def test_columns_say_where_a_number_is():
 def test_candles_come_oldest_first_and_once_however_they_were_sent():
     rows = [row(180), row(60), row(120), row(60, "2", "4", "1", "3", "8")]
 
-    candles = finished(rows, PLAIN, 0, 600, Counter())
+    candles = parse_finished(rows, PLAIN, 0, 600, Counter())
 
     assert [(candle.start, candle.volume) for candle in candles] == [(60, "8"), (120, "7.50"), (180, "7.50")]
 
@@ -37,7 +37,7 @@ def test_candles_come_oldest_first_and_once_however_they_were_sent():
     ],
 )
 def test_only_candles_that_lie_whole_in_the_time_are_kept(start: int, end: int, kept: list[int]):
-    candles = finished([row(60), row(120), row(180)], PLAIN, start, end, Counter())
+    candles = parse_finished([row(60), row(120), row(180)], PLAIN, start, end, Counter())
 
     assert [candle.start for candle in candles] == kept
 
@@ -63,7 +63,7 @@ def test_only_candles_that_lie_whole_in_the_time_are_kept(start: int, end: int, 
 def test_a_candle_that_cannot_be_is_left_out_and_counted(broken: object):
     rejects: Counter[str] = Counter()
 
-    candles = finished([broken, row(120)], PLAIN, 0, 600, rejects)
+    candles = parse_finished([broken, row(120)], PLAIN, 0, 600, rejects)
 
     assert [candle.start for candle in candles] == [120]
     assert rejects == {"unreadable candle": 1}
@@ -72,4 +72,4 @@ def test_a_candle_that_cannot_be_is_left_out_and_counted(broken: object):
 def test_prices_compare_as_numbers_whatever_their_form():
     candle = row(60, "1e-8", "0.00000002", "1.0e-8", "0.000000010", "0")
 
-    assert len(finished([candle], PLAIN, 0, 600, Counter())) == 1
+    assert len(parse_finished([candle], PLAIN, 0, 600, Counter())) == 1

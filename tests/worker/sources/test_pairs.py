@@ -1,6 +1,6 @@
 import pytest
 
-from worker.sources.pairs import missing, named, nearest
+from worker.sources.pairs import find_missing, name_metric, suggest_nearest
 
 
 @pytest.mark.parametrize(
@@ -13,21 +13,21 @@ from worker.sources.pairs import missing, named, nearest
     ],
 )
 def test_a_metric_is_named_upper_case(exchange: str, pair: str, metric: str):
-    assert named(exchange, pair) == metric
+    assert name_metric(exchange, pair) == metric
 
 
 @pytest.mark.parametrize("pair", ["", "a b", "a:b", "a{b", "a}b", "a,b", 'a"b', "a/b", "a\nb", "*", "x" * 65])
 def test_words_that_would_break_a_key_or_a_line_are_no_name(pair: str):
-    assert named("kraken", pair) is None
+    assert name_metric("kraken", pair) is None
 
 
 def test_every_wish_of_the_exchange_that_nobody_fulfils_has_a_reason():
     wishes = ("KRAKEN:BTCUSD", "KRAKEN:BTCEUR", "KRAKEN:*", "*", "BINANCE:BTCEUR")
 
-    assert missing("kraken", wishes, "KRAKEN", ["BTCUSD", "XRPUSD"]) == {
+    assert find_missing("kraken", wishes, "KRAKEN", ["BTCUSD", "XRPUSD"]) == {
         "KRAKEN:BTCEUR": "kraken has no pair BTCEUR; nearest: BTCUSD"
     }
 
 
 def test_nothing_is_said_to_be_near_where_nothing_is():
-    assert nearest("FOOUSD", ["ZZZEUR"]) == nearest("FOOUSD", []) == ""
+    assert suggest_nearest("FOOUSD", ["ZZZEUR"]) == suggest_nearest("FOOUSD", []) == ""

@@ -9,9 +9,9 @@ from aiohttp import ClientSession, web
 from tests.loopback import ASKED, FAULTS
 from tests.loopback.faults import Fault, says
 from worker.latest import DAY, MINUTE, Metric
-from worker.sources.base import LONGEST_WAIT, Nonsense, Refused, RequestRefused, retry_after
-from worker.sources.binance import Binance, refusal
-from worker.sources.kraken import Kraken
+from worker.sources.base import LONGEST_WAIT, InvalidResponse, RequestRefused, SourceRefused, retry_after
+from worker.sources.binance import BinanceSource, make_refusal
+from worker.sources.kraken import KrakenSource
 
 from .conftest import MORNING
 
@@ -44,7 +44,7 @@ def by_name(status: int, body: object, parameter: str, name: str = "") -> Fault:
 async def test_whatever_one_symbol_of_a_list_causes_costs_the_others_nothing(
     app: web.Application, base: str, session: ClientSession, status: int, body: object
 ):
-    source = Binance(base, (BTC, Metric("BINANCE:ETHUSDT")), MINUTE)
+    source = BinanceSource(base, (BTC, Metric("BINANCE:ETHUSDT")), MINUTE)
     await source.open(session)
     app[FAULTS][DAY_PATH] = by_name(status, body, "symbols")
 
@@ -58,7 +58,7 @@ async def test_whatever_one_symbol_of_a_list_causes_costs_the_others_nothing(
 async def test_where_the_whole_list_is_refused_too_names_are_asked_for_again(
     app: web.Application, base: str, session: ClientSession
 ):
-    source = Binance(base, (BTC,), MINUTE)
+    source = BinanceSource(base, (BTC,), MINUTE)
     await source.open(session)
     app[FAULTS][DAY_PATH] = says(ILLEGAL, 400)
     with pytest.raises(RequestRefused, match="-1100"):
@@ -72,7 +72,7 @@ async def test_where_the_whole_list_is_refused_too_names_are_asked_for_again(
 async def test_one_symbol_that_is_refused_costs_no_other_its_interval_volume_and_is_found_once(
     app: web.Application, base: str, session: ClientSession
 ):
-    source = Binance(base, ("BINANCE:*",), MINUTE)
+    source = BinanceSource(base, ("BINANCE:*",), MINUTE)
     await source.open(session)
     app[FAULTS][WINDOW] = by_name(400, ILLEGAL, "symbols", '"BNBBTC"')
 
@@ -94,7 +94,7 @@ async def test_one_symbol_that_is_refused_costs_no_other_its_interval_volume_and
 async def test_a_pair_that_kraken_refuses_costs_the_others_nothing(
     app: web.Application, base: str, session: ClientSession, said: str
 ):
-    source = Kraken(base, ("KRAKEN:BTCUSD", "KRAKEN:ETHUSD"), MINUTE)
+    source = KrakenSource(base, ("KRAKEN:BTCUSD", "KRAKEN:ETHUSD"), MINUTE)
     await source.open(session)
     app[FAULTS][TICKER] = by_name(200, {"error": [said]}, "pair")
 
@@ -107,11 +107,11 @@ async def test_a_pair_that_kraken_refuses_costs_the_others_nothing(
 async def test_what_kraken_says_of_itself_is_not_asked_in_other_words(
     app: web.Application, base: str, session: ClientSession, said: str
 ):
-    source = Kraken(base, ("KRAKEN:BTCUSD",), MINUTE)
+    source = KrakenSource(base, ("KRAKEN:BTCUSD",), MINUTE)
     await source.open(session)
     app[FAULTS][TICKER] = says({"error": [said]})
 
-    with pytest.raises(Refused):
+    with pytest.raises(SourceRefused):
         await source.fetch(session, MORNING)
 
     assert len([request for request in app[ASKED] if request.path == TICKER]) == 1
@@ -136,24 +136,26 @@ NOW = 1_795_811_764
     ],
 )
 def test_a_ban_lasts_as_long_as_its_words_say(status: int, said: str, wait: int):
-    error = refusal(status, {"code": "-1003", "msg": said}, None, "klines", float(NOW))
+    error = make_refusal(status, {"code": "-1003", "msg": said}, None, "klines", float(NOW))
 
     assert error.wait == wait
 
 
 def test_a_header_says_better_how_long_a_ban_lasts():
-    assert refusal(418, {"code": "-1003", "msg": "banned until 1795812064784"}, 17, "klines", float(NOW)).wait == 17
+    assert (
+        make_refusal(418, {"code": "-1003", "msg": "banned until 1795812064784"}, 17, "klines", float(NOW)).wait == 17
+    )
 
 
 async def test_a_ban_is_measured_by_the_clock_of_whoever_says_it(
     app: web.Application, base: str, session: ClientSession
 ):
-    source = Binance(base, (BTC,), MINUTE)
+    source = BinanceSource(base, (BTC,), MINUTE)
     await source.open(session)
     body = {"code": -1003, "msg": "Way too many requests; IP banned until 1795812064784."}
     app[FAULTS][DAY_PATH] = says(body, 418, Date=formatdate(NOW, usegmt=True))
 
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(SourceRefused) as caught:
         await source.fetch(session, MORNING)
 
     assert caught.value.wait == 300
@@ -180,7 +182,7 @@ def test_how_long_to_stay_away_may_be_seconds_or_a_date_and_is_bounded(after: st
 async def test_an_answer_in_an_encoding_that_was_not_asked_for_is_named(
     app: web.Application, base: str, session: ClientSession, encoding: str
 ):
-    source = Kraken(base, ("KRAKEN:BTCUSD",), MINUTE)
+    source = KrakenSource(base, ("KRAKEN:BTCUSD",), MINUTE)
     await source.open(session)
 
     async def packed(_: web.Request) -> web.StreamResponse:
@@ -189,14 +191,14 @@ async def test_an_answer_in_an_encoding_that_was_not_asked_for_is_named(
 
     app[FAULTS][TICKER] = packed
 
-    with pytest.raises(Nonsense, match=f"answered in encoding {encoding}, which was not asked for"):
+    with pytest.raises(InvalidResponse, match=f"answered in encoding {encoding}, which was not asked for"):
         await source.fetch(session, MORNING)
 
 
 async def test_an_answer_that_is_not_packed_as_it_says_is_named(
     app: web.Application, base: str, session: ClientSession
 ):
-    source = Kraken(base, ("KRAKEN:BTCUSD",), MINUTE)
+    source = KrakenSource(base, ("KRAKEN:BTCUSD",), MINUTE)
     await source.open(session)
 
     async def packed(_: web.Request) -> web.StreamResponse:
@@ -204,7 +206,7 @@ async def test_an_answer_that_is_not_packed_as_it_says_is_named(
 
     app[FAULTS][TICKER] = packed
 
-    with pytest.raises(Nonsense, match="kraken sent what is not gzip"):
+    with pytest.raises(InvalidResponse, match="kraken sent what is not gzip"):
         await source.fetch(session, MORNING)
 
 
@@ -218,5 +220,5 @@ async def test_what_is_no_answer_of_http_is_not_called_a_status(session: ClientS
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        with pytest.raises(Nonsense, match="kraken sent what is no answer"):
-            await Kraken(f"http://127.0.0.1:{port}", ("KRAKEN:BTCUSD",), MINUTE).open(session)
+        with pytest.raises(InvalidResponse, match="kraken sent what is no answer"):
+            await KrakenSource(f"http://127.0.0.1:{port}", ("KRAKEN:BTCUSD",), MINUTE).open(session)

@@ -6,12 +6,12 @@ from statistics import correlation
 import pytest
 from aiohttp import ClientSession
 
-from worker.candles import readings, samples
+from worker.candles import derive_readings, derive_samples
 from worker.latest import DAY, HOUR, MINUTE, Measure, Metric, Reading, decimals
 from worker.sources.base import Source
 from worker.sources.pairs import UnknownPair
-from worker.sources.simulated import Simulated
-from worker.sources.simulated.assets import Assets
+from worker.sources.simulated import SimulatedSource
+from worker.sources.simulated.assets import SimulatedAssets
 from worker.sources.simulated.catalogue import CYCLE, LIFE
 
 NOON = 1763640000
@@ -25,18 +25,18 @@ async def session() -> AsyncIterator[ClientSession]:
         yield unused
 
 
-async def opened(session: ClientSession, *wishes: str, interval: int = MINUTE, seed: int = 1) -> Simulated:
-    source = Simulated(wishes or ("SIMULATED:*",), interval, seed)
+async def opened(session: ClientSession, *wishes: str, interval: int = MINUTE, seed: int = 1) -> SimulatedSource:
+    source = SimulatedSource(wishes or ("SIMULATED:*",), interval, seed)
     await source.open(session)
     return source
 
 
-async def heard(source: Simulated, session: ClientSession, ticks: range) -> dict[int, Mapping[Metric, Reading]]:
+async def heard(source: SimulatedSource, session: ClientSession, ticks: range) -> dict[int, Mapping[Metric, Reading]]:
     return {tick: await source.fetch(session, tick) for tick in ticks}
 
 
-def mayflies(source: Simulated) -> dict[Metric, int]:
-    """Give the pairs that come and go, and when each was listed last before noon."""
+def mayflies(source: SimulatedSource) -> dict[Metric, int]:
+    """Return the pairs that come and go, and when each was listed last before noon."""
     return {
         metric: NOON - (NOON - pair.listed) % CYCLE
         for metric, pair in source._market.all.items()
@@ -44,8 +44,8 @@ def mayflies(source: Simulated) -> dict[Metric, int]:
     }
 
 
-def outages(source: Simulated) -> dict[Metric, range]:
-    """Give the pairs that are not heard of for some minutes of the day of noon, and which minutes."""
+def outages(source: SimulatedSource) -> dict[Metric, range]:
+    """Return the pairs that are not heard of for some minutes of the day of noon, and which minutes."""
     found = {metric: source._market.day(metric, NOON // DAY).outage for metric in source.metrics}
     return {metric: minutes for metric, minutes in found.items() if minutes}
 
@@ -71,11 +71,11 @@ async def test_every_number_is_decimal_text_with_the_same_places_all_day(session
     for metric in readings.keys() & later.keys():
         for one, other in zip(readings[metric][:5], later[metric][:5], strict=True):
             assert one is None or decimals.is_number(one)
-            assert one is None or other is None or decimals.parse(one)[1] == decimals.parse(other)[1]
+            assert one is None or other is None or decimals.parse_decimal(one)[1] == decimals.parse_decimal(other)[1]
 
 
 async def test_wishes_choose_and_a_wish_for_nothing_is_named_with_the_nearest(session):
-    source = Simulated(["SIMULATED:DOGEUSD", "SIMULATED:DOGEUSB", "KRAKEN:BTCUSD", "KRAKEN:*"])
+    source = SimulatedSource(["SIMULATED:DOGEUSD", "SIMULATED:DOGEUSB", "KRAKEN:BTCUSD", "KRAKEN:*"])
 
     missing = await source.open(session)
 
@@ -85,7 +85,7 @@ async def test_wishes_choose_and_a_wish_for_nothing_is_named_with_the_nearest(se
 
 
 async def test_before_it_is_opened_it_gives_nothing(session):
-    source = Simulated(["*"])
+    source = SimulatedSource(["*"])
 
     readings = await source.fetch(session, NOON)
 
@@ -130,7 +130,7 @@ async def test_live_readings_are_what_the_candles_say(session, interval):
 
     for metric in some:
         told = await source.candles(session, metric, ticks[0] - interval - source.lead, ticks[-1])
-        filled = {tick: reading for tick, reading in readings(told, interval) if tick in ticks}
+        filled = {tick: reading for tick, reading in derive_readings(told, interval) if tick in ticks}
         assert filled == {tick: said[metric] for tick, said in live.items() if metric in said}
 
 
@@ -142,9 +142,9 @@ async def test_live_readings_are_what_the_candles_say_also_when_listed_and_delis
             near = moment // interval * interval
             ticks = range(near - 2 * interval, near + 3 * interval, interval)
             told = await source.candles(session, metric, ticks[0] - interval - source.lead, ticks[-1])
-            filled = {tick: reading for tick, reading in readings(told, interval) if tick in ticks}
+            filled = {tick: reading for tick, reading in derive_readings(told, interval) if tick in ticks}
             pair = source._market.all[metric]
-            said = {tick: source._market.reading(pair, tick, interval) for tick in ticks}
+            said = {tick: source._market.make_reading(pair, tick, interval) for tick in ticks}
             assert filled == {tick: reading for tick, reading in said.items() if reading}
 
 
@@ -156,9 +156,9 @@ async def test_live_readings_are_what_the_candles_say_also_through_outages(sessi
         # As of a day later the outage is where the change starts from.
         for moment in (ticks, range(ticks.start + DAY, ticks.stop + DAY, 60)):
             told = await source.candles(session, metric, moment[0] - MINUTE - source.lead, moment[-1])
-            filled = {tick: reading for tick, reading in readings(told) if tick in moment}
+            filled = {tick: reading for tick, reading in derive_readings(told) if tick in moment}
             pair = source._market.all[metric]
-            said = {tick: source._market.reading(pair, tick, MINUTE) for tick in moment}
+            said = {tick: source._market.make_reading(pair, tick, MINUTE) for tick in moment}
             assert filled == {tick: reading for tick, reading in said.items() if reading}
 
     assert len(outages(source)) > 3
@@ -177,7 +177,7 @@ async def test_an_outage_costs_a_metric_its_readings_and_is_counted(session):
 
 
 async def test_a_metric_is_listed_trades_and_is_delisted(session):
-    metric, listed = next(iter(mayflies(Simulated(())).items()))
+    metric, listed = next(iter(mayflies(SimulatedSource(())).items()))
     source = await opened(session, metric)
 
     first = await source.candles(session, metric, listed - DAY, listed + 600)
@@ -239,7 +239,7 @@ async def test_candles_of_a_metric_that_it_does_not_give_are_refused(session):
 
 @pytest.mark.parametrize("asset", ["market", "BTC", "EUR", "DOGE"])
 def test_a_day_starts_exactly_where_the_day_before_ended(asset):
-    assets = Assets(seed=1)
+    assets = SimulatedAssets(seed=1)
 
     walks = [assets.walk(asset, day) for day in range(20000, 20030)]
 
@@ -281,7 +281,7 @@ async def test_a_day_moves_and_bursts_like_a_recorded_one(session):
     source = await opened(session)
 
     for metric in (BTC, ETH, DOGE):
-        day = samples(await source.candles(session, metric, NOON - DAY, NOON))
+        day = derive_samples(await source.candles(session, metric, NOON - DAY, NOON))
         moves = [abs(float(sample.value(Measure.INTERVAL_RETURN) or 0)) for sample in day]
         volumes = [float(sample.value(Measure.INTERVAL_VOLUME) or 0) for sample in day]
         bursts = [volumes[at] > 3 * sum(volumes[at - 60 : at]) / 60 for at in range(60, len(volumes))]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.latest import DAY, MINUTE, Metric
-from worker.sources.since_midnight import SETTLED, Count, Counters, counted, traded
+from worker.sources.since_midnight import SETTLED, CounterReading, DailyCounters, compute_traded, read_counter
 
 BTC = Metric("KRAKEN:BTCUSD")
 NOON, MIDNIGHT = DAY // 2, DAY
@@ -14,8 +14,8 @@ Look = tuple[int, int, str]
 
 
 def volumes(*looks: Look, interval: int = MINUTE) -> list[str | None]:
-    counters = Counters(interval)
-    return [counters.move(at, as_of, {BTC: counter})[BTC] for at, as_of, counter in looks]
+    counters = DailyCounters(interval)
+    return [counters.update(at, as_of, {BTC: counter})[BTC] for at, as_of, counter in looks]
 
 
 def looks(start: int, *counters: str, late: int = 0) -> list[Look]:
@@ -61,11 +61,11 @@ def test_an_older_answer_within_the_day_costs_two_intervals_and_counts_no_trade_
 
 
 def test_a_metric_that_was_away_for_a_tick_starts_anew():
-    counters = Counters(MINUTE)
-    counters.move(NOON, NOON, {BTC: "1"})
-    counters.move(NOON + MINUTE, NOON + MINUTE, {})
+    counters = DailyCounters(MINUTE)
+    counters.update(NOON, NOON, {BTC: "1"})
+    counters.update(NOON + MINUTE, NOON + MINUTE, {})
 
-    assert counters.move(NOON + 2 * MINUTE, NOON + 2 * MINUTE, {BTC: "3"}) == {BTC: None}
+    assert counters.update(NOON + 2 * MINUTE, NOON + 2 * MINUTE, {BTC: "3"}) == {BTC: None}
 
 
 def test_ticks_closer_than_a_cache_is_old_are_sure_once_the_reset_was_seen():
@@ -94,14 +94,14 @@ def test_a_volume_that_is_given_is_the_true_one(
     before, seen = None, 0
     for number, age in enumerate(ages, start=-len(ages) // 2):
         tick = number * interval
-        now = counted(before, MIDNIGHT + tick, MIDNIGHT + tick - (age if is_told else 0), str(counter(tick - age)))
-        volume = traded(before, now, interval)
+        now = read_counter(before, MIDNIGHT + tick, MIDNIGHT + tick - (age if is_told else 0), str(counter(tick - age)))
+        volume = compute_traded(before, now, interval)
 
         assert volume is None or Fraction(volume) == ever(tick - age) - ever(seen)
         before, seen = now, tick - age
 
 
 def test_a_look_keeps_which_day_it_counts():
-    assert counted(None, NOON, NOON, "1") == Count(NOON, 0, "1")
-    assert counted(None, MIDNIGHT, MIDNIGHT, "1") == Count(MIDNIGHT, None, "1")
-    assert counted(None, MIDNIGHT, MIDNIGHT + SETTLED, "1") == Count(MIDNIGHT, 1, "1")
+    assert read_counter(None, NOON, NOON, "1") == CounterReading(NOON, 0, "1")
+    assert read_counter(None, MIDNIGHT, MIDNIGHT, "1") == CounterReading(MIDNIGHT, None, "1")
+    assert read_counter(None, MIDNIGHT, MIDNIGHT + SETTLED, "1") == CounterReading(MIDNIGHT, 1, "1")

@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 
 from worker.latest import MINUTE, Metric
-from worker.sources.windows import affordable, read, size
+from worker.sources.windows import choose_affordable, format_window, parse_windows
 
 from .conftest import MORNING
 
@@ -15,7 +15,7 @@ BTC, BNB = Metric("BINANCE:BTCUSDT"), Metric("BINANCE:BNBBTC")
     [(60, "1m"), (300, "5m"), (1800, "30m"), (3600, "1h"), (1, None), (30, None), (90, None), (7200, None)],
 )
 def test_there_is_a_window_for_whole_minutes_up_to_an_hour(interval: int, written: str | None):
-    assert size(interval) == written
+    assert format_window(interval) == written
 
 
 def test_an_unreadable_window_is_counted():
@@ -23,7 +23,7 @@ def test_an_unreadable_window_is_counted():
     window = {"openTime": str((MORNING - MINUTE) * 1000), "closeTime": str(MORNING * 1000)}
     rows = [{"symbol": "BTCUSDT", "volume": "x", **window}, {"symbol": "BNBBTC", "volume": "1.50", **window}]
 
-    volumes = read(rows, {"BTCUSDT": BTC, "BNBBTC": BNB}, MORNING, MINUTE, rejects)
+    volumes = parse_windows(rows, {"BTCUSDT": BTC, "BNBBTC": BNB}, MORNING, MINUTE, rejects)
 
     assert volumes == {BNB: "1.50"}
     assert rejects == {"unreadable interval volume": 1}
@@ -43,7 +43,7 @@ def test_an_unreadable_window_is_counted():
 def test_windows_are_bounded_by_count_and_weight(count: int, room: int, calls: list[int]):
     metrics = [Metric(f"BINANCE:{number}") for number in range(count)]
 
-    parts = affordable(metrics, room)
+    parts = choose_affordable(metrics, room)
 
     assert [len(part) for part in parts] == calls
     assert [metric for part in parts for metric in part] == metrics[: sum(calls)]

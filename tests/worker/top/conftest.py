@@ -17,8 +17,8 @@ from aiohttp import ClientSession, ClientTimeout
 from tests.loopback import TopProviders, serving, top_providers
 from tests.shared import SHARED, shared
 from v1.store import connect
-from worker.latest import Listings, Plans, TopArchiveWriter, TopWriter, connect_archive
-from worker.top.roles import Stores
+from worker.latest import ListStore, QuotaStore, TopArchiveWriter, TopWriter, connect_archive
+from worker.top.roles import TopListStores
 
 from .hours import NOON, Clock
 
@@ -47,7 +47,7 @@ async def session() -> AsyncIterator[ClientSession]:
 
 
 @pytest.fixture
-async def stores(server: str, tmp_path: Path) -> AsyncIterator[Stores]:
+async def stores(server: str, tmp_path: Path) -> AsyncIterator[TopListStores]:
     address = f"sqlite+aiosqlite:///{tmp_path}/archive.db"
     async with connect(server, "tests") as redis, connect_archive(address, "tests", writes=True) as engine:
-        yield Stores(Listings(redis), Plans(redis), TopWriter(redis), TopArchiveWriter(engine))
+        yield TopListStores(ListStore(redis), QuotaStore(redis), TopWriter(redis), TopArchiveWriter(engine))

@@ -6,10 +6,10 @@ from worker.latest import MINUTE, PricedCoin, RankedCoin
 from worker.sources.coinmarketcap import CoinMarketCap
 from worker.sources.cryptocompare import CryptoCompare
 from worker.top import pricing, ranking
-from worker.top.asking import Asker
-from worker.top.budget import Plan
-from worker.top.merging import Merging
-from worker.top.roles import Stores
+from worker.top.asking import Poller
+from worker.top.budget import QuotaPlan
+from worker.top.merging import TopListMerger
+from worker.top.roles import TopListStores
 
 NOON = 1_621_252_800
 """2021-05-17T12:00:00Z, fourteen days and twelve hours before the month ends."""
@@ -29,37 +29,39 @@ class Clock:
         self.now += seconds
 
 
-def prices_plan(monthly: int = 10_000, cost: int = 1, per_minute: int = 30) -> Plan:
-    return Plan("coinmarketcap", "credits", monthly, cost, 1, per_minute, "TRACKER_COINMARKETCAP_CREDITS")
+def prices_plan(monthly: int = 10_000, cost: int = 1, per_minute: int = 30) -> QuotaPlan:
+    return QuotaPlan("coinmarketcap", "credits", monthly, cost, 1, per_minute, "TRACKER_COINMARKETCAP_CREDITS")
 
 
-def ranks_plan(monthly: int = 11_000, cost: int = 2) -> Plan:
-    return Plan("cryptocompare", "calls", monthly, cost, cost, None, "TRACKER_CRYPTOCOMPARE_CALLS")
+def ranks_plan(monthly: int = 11_000, cost: int = 2) -> QuotaPlan:
+    return QuotaPlan("cryptocompare", "calls", monthly, cost, cost, None, "TRACKER_CRYPTOCOMPARE_CALLS")
 
 
 class Roles:
     """All three roles in one place; `pass_minute` lets them do what they do in a minute."""
 
-    def __init__(self, base: str, session: ClientSession, stores: Stores, clock: Clock, *plans: Plan) -> None:
+    def __init__(
+        self, base: str, session: ClientSession, stores: TopListStores, clock: Clock, *plans: QuotaPlan
+    ) -> None:
         prices, ranks = plans or (prices_plan(), ranks_plan())
         self._clock = clock
-        self.pricing: Asker[PricedCoin] = Asker(
-            pricing.role(CoinMarketCap(session, base, "key", 200 * prices.cost), prices, stores.listings),
+        self.pricing: Poller[PricedCoin] = Poller(
+            pricing.make_role(CoinMarketCap(session, base, "key", 200 * prices.cost), prices, stores.listings),
             stores.plans, stores.top, clock.sleep,
         )  # fmt: skip
-        self.ranking: Asker[RankedCoin] = Asker(
-            ranking.role(CryptoCompare(session, base, "key", 100 * ranks.cost, pause=0), ranks, stores.listings),
+        self.ranking: Poller[RankedCoin] = Poller(
+            ranking.make_role(CryptoCompare(session, base, "key", 100 * ranks.cost, pause=0), ranks, stores.listings),
             stores.plans, stores.top, clock.sleep,
         )  # fmt: skip
-        self.merging = Merging(stores.listings, stores.top, MARGIN, clock)
+        self.merging = TopListMerger(stores.listings, stores.top, MARGIN, clock)
 
     async def pass_minute(self) -> int:
-        """Do the work of the clock's minute, let it pass, and give which one it was."""
+        """Do the work of the clock's minute, let it pass, and return which one it was."""
         at = int(self._clock.now) // MINUTE * MINUTE
-        await self.pricing.step(at)
-        await self.ranking.step(at)
+        await self.pricing.poll(at)
+        await self.ranking.poll(at)
         # Nobody waits here: what has not come yet will not come within the margin.
         self._clock.now = at + MARGIN
-        await self.merging.until(at)
+        await self.merging.merge_until(at)
         self._clock.now = at + MINUTE
         return at

@@ -23,12 +23,12 @@ from aiohttp import ClientSession
 
 from tests.loopback import TopProviders
 from tests.loopback.cryptocompare import cmc_id_of
-from worker.latest import MINUTE, Listings, Plans, Snapshot, TopArchiveWriter, TopWriter, connect, connect_archive
+from worker.latest import MINUTE, ListStore, QuotaStore, TopArchiveWriter, TopList, TopWriter, connect, connect_archive
 from worker.settings import WorkerSettings
 from worker.sources.coinmarketcap import CoinMarketCap
 from worker.sources.cryptocompare import CryptoCompare
 from worker.top import roles
-from worker.top.roles import Listers, Stores, Time
+from worker.top.roles import RoleClock, TopListProviders, TopListStores
 
 ROOT = Path(__file__).resolve().parents[3]
 SIZE = 100
@@ -60,11 +60,11 @@ class Hurry(NamedTuple):
         await asyncio.sleep(seconds / self.speed)
 
 
-class HurriedListings(Listings):
+class HurriedListings(ListStore):
     speed = 1.0
 
-    async def news(self, prices_at: int, ranks_at: int, seconds: float) -> tuple[int, int]:
-        return await super().news(prices_at, ranks_at, seconds / self.speed)
+    async def wait_for_news(self, prices_at: int, ranks_at: int, seconds: float) -> tuple[int, int]:
+        return await super().wait_for_news(prices_at, ranks_at, seconds / self.speed)
 
 
 async def run(role: str, redis: str, base: str, hurry: Hurry) -> None:
@@ -77,12 +77,12 @@ async def run(role: str, redis: str, base: str, hurry: Hurry) -> None:
     ):
         listings = HurriedListings(client)
         listings.speed = hurry.speed
-        stores = Stores(listings, Plans(client), TopWriter(client), TopArchiveWriter(engine))
-        listers = Listers(CoinMarketCap(session, base, "key", SIZE), CryptoCompare(session, base, "key", SIZE))
+        stores = TopListStores(listings, QuotaStore(client), TopWriter(client), TopArchiveWriter(engine))
+        listers = TopListProviders(CoinMarketCap(session, base, "key", SIZE), CryptoCompare(session, base, "key", SIZE))
         sys.stdout.buffer.write(UP)
         sys.stdout.buffer.flush()
         structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
-        await roles.run(given, [role], stores, listers, Time(hurry.now, hurry.sleep))
+        await roles.run_roles(given, [role], stores, listers, RoleClock(hurry.now, hurry.sleep))
 
 
 @asynccontextmanager
@@ -131,8 +131,8 @@ class Killer:
             await asyncio.Event().wait()
 
 
-def is_right(snapshot: Snapshot, providers: TopProviders) -> bool:
-    """Tell whether all rows are of one answer of each provider, given at the time that the snapshot says or soon after."""
+def is_right(snapshot: TopList, providers: TopProviders) -> bool:
+    """Return whether all rows are of one answer of each provider, given at the time that the snapshot says or soon after."""
     told = [(coin.rank, coin.symbol, coin.price_usd) for coin in snapshot.coins]
     soon = range(0, INTERVAL, MINUTE)
     return any(

@@ -7,18 +7,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from pydantic import SecretStr
 
-from worker.latest import DAY, HOUR, MINUTE, Use, month_end
+from worker.latest import DAY, HOUR, MINUTE, QuotaUsage, find_month_end
 from worker.top.budget import (
     GRID,
     LONGEST_MONTH,
-    Outcome,
-    Plan,
-    claimed,
-    fingerprint,
-    interval,
-    renewed,
-    settled,
-    turned,
+    CallOutcome,
+    QuotaPlan,
+    claim_call,
+    compute_interval,
+    make_fingerprint,
+    renew_usage,
+    settle_call,
+    start_month,
 )
 
 from .hours import NOON, prices_plan, ranks_plan
@@ -27,7 +27,7 @@ MIDNIGHT = 1_622_505_600
 """2021-06-01T00:00:00Z."""
 
 plans = some.builds(prices_plan, some.integers(1, 200_000), some.integers(1, 25), some.integers(1, 30))
-FINE, BAD = Outcome(), Outcome(fault="no answer", reason="it did not answer")
+FINE, BAD = CallOutcome(), CallOutcome(fault="no answer", reason="it did not answer")
 
 
 @pytest.mark.parametrize(
@@ -42,49 +42,49 @@ FINE, BAD = Outcome(), Outcome(fault="no answer", reason="it did not answer")
         pytest.param(prices_plan(30), None, id="not even one a day"),
     ],
 )
-def test_the_interval_is_the_shortest_that_lasts_the_longest_month(plan: Plan, minutes: int | None):
-    assert plan.interval == (None if minutes is None else minutes * MINUTE)
+def test_the_interval_is_the_shortest_that_lasts_the_longest_month(plan: QuotaPlan, minutes: int | None):
+    assert plan.plan_interval == (None if minutes is None else minutes * MINUTE)
 
 
 @given(plans)
-def test_a_whole_month_on_schedule_leaves_some_over(plan: Plan):
-    if plan.interval is not None:
-        assert LONGEST_MONTH // plan.interval * plan.cost <= plan.monthly * 0.95
-        assert DAY % plan.interval == 0
-        assert plan.interval == GRID[0] or (
-            LONGEST_MONTH / GRID[GRID.index(plan.interval) - 1] * plan.cost > plan.monthly * 0.95 - plan.cost
+def test_a_whole_month_on_schedule_leaves_some_over(plan: QuotaPlan):
+    if plan.plan_interval is not None:
+        assert LONGEST_MONTH // plan.plan_interval * plan.cost <= plan.monthly * 0.95
+        assert DAY % plan.plan_interval == 0
+        assert plan.plan_interval == GRID[0] or (
+            LONGEST_MONTH / GRID[GRID.index(plan.plan_interval) - 1] * plan.cost > plan.monthly * 0.95 - plan.cost
         )
 
 
 def test_it_asks_on_its_grid_and_between_only_where_a_list_is_overdue():
-    plan, use = prices_plan(), Use(month="2021-05", asked=NOON - 600, good=NOON - 600)
+    plan, use = prices_plan(), QuotaUsage(month="2021-05", asked=NOON - 600, good=NOON - 600)
 
-    assert claimed(plan, use, NOON)
-    assert claimed(plan, use, NOON + MINUTE)  # whoever was away did not ask at noon
+    assert claim_call(plan, use, NOON)
+    assert claim_call(plan, use, NOON + MINUTE)  # whoever was away did not ask at noon
     on_time = use._replace(asked=NOON, good=NOON)
-    assert [at - NOON for at in range(NOON, NOON + 901, MINUTE) if claimed(plan, on_time, at)] == [
+    assert [at - NOON for at in range(NOON, NOON + 901, MINUTE) if claim_call(plan, on_time, at)] == [
         300,
         360,
         420,
         *range(480, 901, 60),
     ]
-    assert claimed(plan, on_time, NOON + 300)._replace(faults={}) == on_time._replace(
+    assert claim_call(plan, on_time, NOON + 300)._replace(faults={}) == on_time._replace(
         spent=1, minute=NOON + 300, calls=1, asked=NOON + 300
     )
 
 
 def test_a_minute_is_asked_for_once_whoever_asks():
-    first = claimed(prices_plan(), Use(), NOON)
+    first = claim_call(prices_plan(), QuotaUsage(), NOON)
 
     assert first
-    assert claimed(prices_plan(), first, NOON) is None
-    assert claimed(prices_plan(), first, NOON - 300) is None
+    assert claim_call(prices_plan(), first, NOON) is None
+    assert claim_call(prices_plan(), first, NOON - 300) is None
 
 
 def test_nobody_is_asked_before_the_provider_allows_it():
-    use = settled(prices_plan(), claimed(prices_plan(), Use(), NOON), NOON, BAD._replace(wait=3600), 1)
+    use = settle_call(prices_plan(), claim_call(prices_plan(), QuotaUsage(), NOON), NOON, BAD._replace(wait=3600), 1)
 
-    assert [at - NOON for at in range(NOON, NOON + 4000, MINUTE) if claimed(prices_plan(), use, at)] == [
+    assert [at - NOON for at in range(NOON, NOON + 4000, MINUTE) if claim_call(prices_plan(), use, at)] == [
         3600,
         3660,
         3720,
@@ -98,32 +98,34 @@ def test_nobody_is_asked_before_the_provider_allows_it():
 
 def test_another_key_or_plan_is_tried_at_once_and_only_another_key_begins_with_nothing_spent():
     typo = prices_plan()._replace(key="1f2e")
-    refused = renewed(typo, Use(month="2021-05", spent=9000))
-    refused = settled(typo, refused, NOON, BAD._replace(wait=3600, charged=25), 1)
+    refused = renew_usage(typo, QuotaUsage(month="2021-05", spent=9000))
+    refused = settle_call(typo, refused, NOON, BAD._replace(wait=3600, charged=25), 1)
 
     again, mended, larger = (
-        renewed(plan, refused) for plan in (typo, typo._replace(key="9a8b"), typo._replace(monthly=300_000))
+        renew_usage(plan, refused) for plan in (typo, typo._replace(key="9a8b"), typo._replace(monthly=300_000))
     )
 
     assert again == refused
     assert (mended.until, mended.failures, mended.reason, mended.spent) == (0, 0, "", 0)
     assert (larger.until, larger.failures, larger.reason, larger.spent) == (0, 0, "", refused.spent)
-    assert claimed(typo, mended, NOON + 300)
+    assert claim_call(typo, mended, NOON + 300)
 
 
 def test_a_key_is_told_from_others_and_not_given_away():
-    assert fingerprint(None) == ""
-    assert fingerprint(SecretStr("one")) == fingerprint(SecretStr("one")) != fingerprint(SecretStr("two"))
-    assert "one" not in fingerprint(SecretStr("one"))
+    assert make_fingerprint(None) == ""
+    assert (
+        make_fingerprint(SecretStr("one")) == make_fingerprint(SecretStr("one")) != make_fingerprint(SecretStr("two"))
+    )
+    assert "one" not in make_fingerprint(SecretStr("one"))
 
 
 def test_after_failures_it_asks_again_less_and_less_often_up_to_its_interval():
-    plan, use, asked = ranks_plan(), Use(month="2021-05"), []
+    plan, use, asked = ranks_plan(), QuotaUsage(month="2021-05"), []
     for at in range(NOON + MINUTE, NOON + 2 * HOUR, MINUTE):
-        come = claimed(plan, use, at)
+        come = claim_call(plan, use, at)
         if come:
             asked.append((at - NOON) // MINUTE)
-            use = settled(plan, come, at, BAD, 2)
+            use = settle_call(plan, come, at, BAD, 2)
 
     assert asked[:6] == [1, 2, 4, 8, 9, 18]
     assert use.failures == len(asked)
@@ -131,68 +133,68 @@ def test_after_failures_it_asks_again_less_and_less_often_up_to_its_interval():
 
 def test_calls_a_minute_are_bounded_too():
     plan = prices_plan()._replace(calls=20)
-    used = Use(month="2021-05", minute=NOON, calls=11)
+    used = QuotaUsage(month="2021-05", minute=NOON, calls=11)
 
-    assert claimed(plan, used, NOON) is None
-    assert claimed(plan, used._replace(calls=10), NOON)
-    assert claimed(plan, used, NOON + 300)
+    assert claim_call(plan, used, NOON) is None
+    assert claim_call(plan, used._replace(calls=10), NOON)
+    assert claim_call(plan, used, NOON + 300)
 
 
 def test_where_more_was_used_than_planned_the_interval_grows_until_the_rest_lasts():
     plan = prices_plan()
     days_left = (MIDNIGHT - NOON) / DAY
 
-    assert interval(plan, Use(month="2021-05", spent=5000), NOON) == 300
-    slower = interval(plan, Use(month="2021-05", spent=9000), NOON)
+    assert compute_interval(plan, QuotaUsage(month="2021-05", spent=5000), NOON) == 300
+    slower = compute_interval(plan, QuotaUsage(month="2021-05", spent=9000), NOON)
     assert slower is not None
     assert slower > 300
     assert days_left * DAY / slower <= 1000
-    assert interval(plan, Use(month="2021-05", spent=9999), NOON) == DAY
-    assert interval(plan, Use(month="2021-05", spent=10_000), NOON) is None
-    assert interval(plan, Use(month="2021-05", spent=10_000), MIDNIGHT) == 300
+    assert compute_interval(plan, QuotaUsage(month="2021-05", spent=9999), NOON) == DAY
+    assert compute_interval(plan, QuotaUsage(month="2021-05", spent=10_000), NOON) is None
+    assert compute_interval(plan, QuotaUsage(month="2021-05", spent=10_000), MIDNIGHT) == 300
 
 
 def test_what_the_provider_says_counts_more_than_what_was_planned():
-    plan, use = prices_plan(), claimed(prices_plan(), Use(), NOON)
+    plan, use = prices_plan(), claim_call(prices_plan(), QuotaUsage(), NOON)
 
-    dearer = settled(plan, use, NOON, Outcome(charged=3), 1)
-    assert (dearer.spent, interval(plan, dearer, NOON)) == (3, 900)
-    free = settled(plan, use, NOON, Outcome(charged=0, fault="rate limited"), 1)
+    dearer = settle_call(plan, use, NOON, CallOutcome(charged=3), 1)
+    assert (dearer.spent, compute_interval(plan, dearer, NOON)) == (3, 900)
+    free = settle_call(plan, use, NOON, CallOutcome(charged=0, fault="rate limited"), 1)
     assert (free.spent, free.charged) == (0, 0)
-    shared = settled(plan, use, NOON, Outcome(remaining=2000), 1)
+    shared = settle_call(plan, use, NOON, CallOutcome(remaining=2000), 1)
     assert shared.spent == 8000
-    silent = settled(plan, use, NOON, BAD, 1)
+    silent = settle_call(plan, use, NOON, BAD, 1)
     assert silent.spent == 1
 
 
 def test_a_new_month_begins_with_nothing_spent_and_nothing_is_charged_to_the_wrong_one():
     plan = prices_plan()
-    use = claimed(plan, Use(month="2021-05", spent=9000, faults={"no answer": 3}), MIDNIGHT)
+    use = claim_call(plan, QuotaUsage(month="2021-05", spent=9000, faults={"no answer": 3}), MIDNIGHT)
 
     assert use
     assert (use.month, use.spent, use.faults) == ("2021-06", 1, {})
-    late = settled(plan, use, MIDNIGHT - MINUTE, Outcome(charged=9), 1)
+    late = settle_call(plan, use, MIDNIGHT - MINUTE, CallOutcome(charged=9), 1)
     assert late.spent == 1
-    assert turned(use, MIDNIGHT + DAY) == use
+    assert start_month(use, MIDNIGHT + DAY) == use
 
 
 @settings(max_examples=15)
 @given(plans, some.integers(NOON - 20 * DAY, NOON), some.randoms(use_true_random=False))
-def test_never_is_more_used_than_the_plan_has_whatever_fails(plan: Plan, start: int, dice):
-    use = Use()
+def test_never_is_more_used_than_the_plan_has_whatever_fails(plan: QuotaPlan, start: int, dice):
+    use = QuotaUsage()
     spent: dict[int, int] = {}
     minutes: dict[int, int] = {}
     start = start // MINUTE * MINUTE
     for at in range(start, start + 2 * DAY, dice.choice((1, 1, 7)) * MINUTE):
-        come = claimed(plan, use, at)
+        come = claim_call(plan, use, at)
         if come is None:
             continue
-        month = month_end(at)
+        month = find_month_end(at)
         reserved = max(plan.cost, use.charged)
         spent[month] = spent.get(month, 0) + reserved
         minutes[at] = minutes.get(at, 0) + plan.calls
         killed, outcome = dice.random() < 0.1, dice.choice((FINE, FINE, BAD, BAD._replace(wait=600)))
-        use = come if killed else settled(plan, come, at, outcome, reserved)
+        use = come if killed else settle_call(plan, come, at, outcome, reserved)
 
     assert all(used <= plan.monthly for used in spent.values())
     assert all(plan.per_minute is None or calls <= plan.per_minute for calls in minutes.values())
@@ -200,16 +202,16 @@ def test_never_is_more_used_than_the_plan_has_whatever_fails(plan: Plan, start: 
 
 @pytest.mark.parametrize("plan", [prices_plan(), ranks_plan()], ids=["prices", "ranks"])
 @pytest.mark.parametrize("spent", [0, 5000, 9900, 9999], ids="{} used".format)
-def test_a_whole_month_is_used_to_the_end_and_not_beyond(plan: Plan, spent: int):
-    use, asked = Use(month="2021-05", spent=spent, asked=NOON, good=NOON), []
+def test_a_whole_month_is_used_to_the_end_and_not_beyond(plan: QuotaPlan, spent: int):
+    use, asked = QuotaUsage(month="2021-05", spent=spent, asked=NOON, good=NOON), []
     for at in range(NOON, MIDNIGHT, MINUTE):
-        come = claimed(plan, use, at)
+        come = claim_call(plan, use, at)
         if come:
             asked.append(at)
-            use = settled(plan, come, at, FINE, plan.cost)
+            use = settle_call(plan, come, at, FINE, plan.cost)
 
     assert plan.monthly >= use.spent == spent + len(asked) * plan.cost
-    every = interval(plan, Use(month="2021-05", spent=spent), NOON)
+    every = compute_interval(plan, QuotaUsage(month="2021-05", spent=spent), NOON)
     assert every is not None
     assert max([later - earlier for earlier, later in pairwise(asked)], default=0) <= every
     if spent >= 9900:
@@ -218,11 +220,11 @@ def test_a_whole_month_is_used_to_the_end_and_not_beyond(plan: Plan, spent: int)
 
 def test_what_a_clock_that_was_ahead_noted_does_not_keep_anybody_from_asking_now():
     ahead = NOON + 60 * DAY
-    use = claimed(prices_plan(), Use(), ahead)
+    use = claim_call(prices_plan(), QuotaUsage(), ahead)
     assert use
-    use = settled(prices_plan(), use, ahead, BAD._replace(wait=3600), 1)
+    use = settle_call(prices_plan(), use, ahead, BAD._replace(wait=3600), 1)
 
-    again = claimed(prices_plan(), use, NOON)
+    again = claim_call(prices_plan(), use, NOON)
 
     assert again
     assert again.asked == NOON

@@ -15,13 +15,13 @@ from tests.loopback import serving, top_providers
 from tests.shared import SHARED, shared
 from worker.__main__ import app
 from worker.latest import MINUTE
-from worker.top.roles import Stores
+from worker.top.roles import TopListStores
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
 def run(folder: Path, *words: str, **settings: str) -> tuple[int, str, str]:
-    """Run a command that ends by itself; give its code, and what it said to whom."""
+    """Run a command that ends by itself; return its code, and what it said to whom."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for name in list(os.environ):
@@ -57,7 +57,9 @@ def test_a_role_that_cannot_run_alone_is_told_in_one_line(tmp_path: Path, only: 
     assert errors.count("\n") == 1
 
 
-async def test_three_roles_make_a_list_at_once_and_stop_when_they_are_told(server: str, stores: Stores, tmp_path: Path):
+async def test_three_roles_make_a_list_at_once_and_stop_when_they_are_told(
+    server: str, stores: TopListStores, tmp_path: Path
+):
     shared("market-data", "toplists")
     providers = top_providers(SHARED, time.time, coins="april")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("TRACKER_")}
@@ -80,7 +82,7 @@ async def test_three_roles_make_a_list_at_once_and_stop_when_they_are_told(serve
             )  # fmt: skip
         try:
             async with asyncio.timeout(30):
-                while await stores.top.span() is None:
+                while await stores.top.read_range() is None:
                     assert process.poll() is None, (tmp_path / "log").read_text()
                     await asyncio.sleep(0.05)
         finally:
@@ -88,7 +90,7 @@ async def test_three_roles_make_a_list_at_once_and_stop_when_they_are_told(serve
         code = await asyncio.to_thread(process.wait, 20)
 
     said = (tmp_path / "log").read_text()
-    snapshot = await stores.top.snapshot(int(time.time()))
+    snapshot = await stores.top.read_snapshot(int(time.time()))
     assert code == 0, said
     assert (len(snapshot.coins), snapshot.at % MINUTE) == (100, 0)
     assert "s3cret" not in said

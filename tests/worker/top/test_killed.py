@@ -8,7 +8,7 @@ import pytest
 from tests.loopback import serving, top_providers
 from tests.shared import SHARED, shared
 from worker.latest import MINUTE, keys
-from worker.top.roles import Stores
+from worker.top.roles import TopListStores
 
 from .hours import NOON
 from .killing import INTERVAL, Hurry, Killer, is_right
@@ -18,17 +18,17 @@ KILLS, SECONDS = 1, 4.0
 
 
 @pytest.mark.timeout(120)
-async def test_killed_at_random_nothing_is_wrong_doubled_or_missing(server: str, stores: Stores):
+async def test_killed_at_random_nothing_is_wrong_doubled_or_missing(server: str, stores: TopListStores):
     shared("market-data", "toplists")
     hurry = Hurry(NOON, time.time(), 100)
     providers = top_providers(SHARED, hurry.now, coins="april", are_moving=True)
     async with serving(providers.app) as base, Killer(server, base, hurry, KILLS, SECONDS).killing():
         enough = hurry.now() + INTERVAL
-        while (span := await stores.top.span()) is None or span.newest < enough:
+        while (span := await stores.top.read_range()) is None or span.newest < enough:
             await asyncio.sleep(0.1)
 
     minutes = range(span.oldest, span.newest + 1, MINUTE)
-    found = [await stores.top.snapshot(at) for at in minutes]
+    found = [await stores.top.read_snapshot(at) for at in minutes]
     assert [snapshot.at for snapshot in found] == list(minutes)
     assert await stores.top._redis.zcount(keys.TOP, span.oldest, span.newest) == len(minutes)
     for snapshot in {(snapshot.prices.at, snapshot.ranks.at): snapshot for snapshot in found}.values():

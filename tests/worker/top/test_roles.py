@@ -13,10 +13,10 @@ from worker.settings import WorkerSettings
 from worker.sources.coinmarketcap import CoinMarketCap
 from worker.sources.cryptocompare import CryptoCompare
 from worker.sources.simulated.toplists import SimulatedPrices, SimulatedRanks
-from worker.sources.toplists import Meter
+from worker.sources.toplists import CallMeter
 from worker.top import roles
-from worker.top.planning import planned
-from worker.top.roles import Listers, Stores, Time
+from worker.top.planning import describe_plan
+from worker.top.roles import RoleClock, TopListProviders, TopListStores
 
 from .hours import NOON, Clock
 
@@ -49,25 +49,25 @@ def settings(**given: Any) -> WorkerSettings:
     ],
 )  # fmt: skip
 def test_roles_are_off_where_nothing_can_come_of_them(given: dict, only: list[str], missing: tuple[str, ...] | None):
-    why = roles.off(settings(**given), only)
+    why = roles.find_obstacle(settings(**given), only)
 
     assert (why and why.settings) == missing
 
 
 async def test_roles_that_are_off_say_so_and_ask_nobody(
-    providers: TopProviders, base: str, session: ClientSession, stores: Stores
+    providers: TopProviders, base: str, session: ClientSession, stores: TopListStores
 ):
-    listers = Listers(CoinMarketCap(session, base, "", 200), CryptoCompare(session, base, "", 200))
+    listers = TopListProviders(CoinMarketCap(session, base, "", 200), CryptoCompare(session, base, "", 200))
 
-    await roles.run(settings(), roles.NAMES, stores, listers, Time(lambda: NOON))
+    await roles.run_roles(settings(), roles.NAMES, stores, listers, RoleClock(lambda: NOON))
 
-    said = await stores.top.roles()
+    said = await stores.top.read_role_states()
     assert {role: state["state"] for role, state in said.items()} == dict.fromkeys(roles.NAMES, "off")
     assert "TRACKER_COINMARKETCAP_API_KEY and TRACKER_CRYPTOCOMPARE_API_KEY are not set" in said["pricing"]["reason"]
     assert sum(providers.prices.made.values()) == 0
 
 
-async def test_all_roles_run_in_one_process(base: str, session: ClientSession, stores: Stores):
+async def test_all_roles_run_in_one_process(base: str, session: ClientSession, stores: TopListStores):
     clock = Clock(NOON)
     done = asyncio.Event()
 
@@ -78,41 +78,45 @@ async def test_all_roles_run_in_one_process(base: str, session: ClientSession, s
             done.set()
             await asyncio.Event().wait()
 
-    listers = Listers(CoinMarketCap(session, base, "key", 200), CryptoCompare(session, base, "key", 200, pause=0))
-    running = asyncio.create_task(roles.run(settings(**KEYS), roles.NAMES, stores, listers, Time(clock, sleep)))
+    listers = TopListProviders(
+        CoinMarketCap(session, base, "key", 200), CryptoCompare(session, base, "key", 200, pause=0)
+    )
+    running = asyncio.create_task(
+        roles.run_roles(settings(**KEYS), roles.NAMES, stores, listers, RoleClock(clock, sleep))
+    )
     await asyncio.wait_for(done.wait(), 20)
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running
 
-    first, later = await stores.top.snapshot(NOON), await stores.top.snapshot(NOON + 360)
+    first, later = await stores.top.read_snapshot(NOON), await stores.top.read_snapshot(NOON + 360)
     assert (first.at, first.prices.at, first.ranks.at) == (NOON, NOON, NOON)
     assert (later.at, later.prices.at, later.ranks.at) == (NOON + 360, NOON + 300, NOON)
 
 
-async def test_the_demonstration_has_a_whole_day_at_once_through_the_same_code(stores: Stores):
+async def test_the_demonstration_has_a_whole_day_at_once_through_the_same_code(stores: TopListStores):
     now = NOON + 17.0
 
     async def never(_: float) -> None:
         await asyncio.Event().wait()
 
     size = 10  # what it says of a small list it says of a large one
-    listers = Listers(SimulatedPrices(size), SimulatedRanks(size))
+    listers = TopListProviders(SimulatedPrices(size), SimulatedRanks(size))
     given = settings(sources="simulated", top_size=size)
-    running = asyncio.create_task(roles.run(given, roles.NAMES, stores, listers, Time(lambda: now, never)))
-    while (await stores.top.snapshot(NOON)) is None or (await stores.top.span()).newest < NOON:
+    running = asyncio.create_task(roles.run_roles(given, roles.NAMES, stores, listers, RoleClock(lambda: now, never)))
+    while (await stores.top.read_snapshot(NOON)) is None or (await stores.top.read_range()).newest < NOON:
         await asyncio.sleep(0.05)
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running
 
-    span = await stores.top.span()
+    span = await stores.top.read_range()
     assert span.newest == NOON
     assert span.oldest <= NOON - DAY + 600
     for at in range(span.oldest, NOON, HOUR):
-        snapshot = await stores.top.snapshot(at)
+        snapshot = await stores.top.read_snapshot(at)
         asked = snapshot.prices.at
-        told = {coin.id: coin.price for coin in (await SimulatedPrices(size).ask(asked, Meter())).coins}
+        told = {coin.id: coin.price for coin in (await SimulatedPrices(size).fetch_list(asked, CallMeter())).coins}
         assert (snapshot.at, snapshot.prices.source) == (at, "simulated")
         assert at - asked < 300
         assert [coin.price_usd for coin in snapshot.coins] == [told.get(coin.id) for coin in snapshot.coins]
@@ -120,21 +124,21 @@ async def test_the_demonstration_has_a_whole_day_at_once_through_the_same_code(s
 
 async def test_the_simulated_world_says_the_same_whenever_it_is_asked_and_lacks_what_the_real_one_lacks():
     prices, ranks = SimulatedPrices(200), SimulatedRanks(200)
-    meter = Meter()
+    meter = CallMeter()
 
-    one, other = await prices.ask(NOON, Meter()), await ranks.ask(NOON, meter)
-    later = await prices.ask(NOON + MINUTE, Meter())
+    one, other = await prices.fetch_list(NOON, CallMeter()), await ranks.fetch_list(NOON, meter)
+    later = await prices.fetch_list(NOON + MINUTE, CallMeter())
 
     assert (len(one.coins), len(other.coins), meter.calls) == (200, 200, 2)
-    assert await prices.ask(NOON, Meter()) == one
+    assert await prices.fetch_list(NOON, CallMeter()) == one
     assert sum(a.price != b.price for a, b in zip(one.coins, later.coins, strict=True)) > 150
-    everything = await SimulatedRanks(5000).ask(NOON, Meter())
+    everything = await SimulatedRanks(5000).fetch_list(NOON, CallMeter())
     assert 0 < sum(coin.id is None for coin in everything.coins) < 20
     assert [coin.symbol for coin in other.coins[:2]] in (["USDT", "BTC"], ["BTC", "USDT"])
 
 
 def test_a_plan_says_calls_credits_and_bytes():
-    lines = list(planned(settings(sources="kraken,binance", metrics="KRAKEN:BTCUSD,BINANCE:BTCUSDT")))
+    lines = list(describe_plan(settings(sources="kraken,binance", metrics="KRAKEN:BTCUSD,BINANCE:BTCUSDT")))
 
     said = "\n".join(lines)
     assert "kraken       1 call a tick: 1 a minute, 1,440 a day" in said
@@ -158,4 +162,4 @@ def test_a_plan_says_calls_credits_and_bytes():
     ],
 )
 def test_a_plan_follows_the_settings(given: dict, words: str):
-    assert words in "\n".join(planned(settings(**given)))
+    assert words in "\n".join(describe_plan(settings(**given)))

@@ -1,5 +1,5 @@
 """A made-up exchange, for demonstrations and tests: no network, no keys, any day at once."""
 
-from worker.sources.simulated.source import Simulated
+from worker.sources.simulated.source import SimulatedSource
 
-__all__ = ["Simulated"]
+__all__ = ["SimulatedSource"]

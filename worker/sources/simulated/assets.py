@@ -39,7 +39,7 @@ _CALM = tuple(exp(0.5 * bell) for bell in BELL)
 _SEASON = tuple(1 + 0.35 * sin(2 * pi * minute / MINUTES) for minute in range(MINUTES))
 
 
-class Walk(NamedTuple):
+class AssetWalk(NamedTuple):
     """One day of an asset."""
 
     logs: "array[float]"
@@ -57,38 +57,39 @@ class _Burst(NamedTuple):
     jump: float
 
 
-class Assets:
+class SimulatedAssets:
     """The walks of all assets of one seed."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
         self.walk = lru_cache(maxsize=256)(self._walk)
 
-    def dice(self, what: str, name: str, day: int, count: int) -> bytes:
-        """Give `count` random bytes: always the same for the same question."""
+    def draw_bytes(self, what: str, name: str, day: int, count: int) -> bytes:
+        """Return `count` random bytes: always the same for the same question."""
         return shake_128(f"{self._seed}/{what}/{name}/{day}".encode()).digest(count)
 
     def _swing(self, asset: str) -> float:
         known = _SWINGS.get(asset)
-        return 0.015 + 0.035 * self.dice("swing", asset, 0, 1)[0] / 255 if known is None else known
+        return 0.015 + 0.035 * self.draw_bytes("swing", asset, 0, 1)[0] / 255 if known is None else known
 
     def _beta(self, asset: str) -> float:
         if asset in _FOLLOWS_NOTHING:
             return 0.0
-        return 1.0 if asset == "BTC" else 0.7 + 0.8 * self.dice("beta", asset, 0, 1)[0] / 255
+        return 1.0 if asset == "BTC" else 0.7 + 0.8 * self.draw_bytes("beta", asset, 0, 1)[0] / 255
 
     def _anchor(self, asset: str, day: int) -> float:
-        """Give the logarithm of an asset's own part of its price at the start of `day`."""
+        """Return the logarithm of an asset's own part of its price at the start of `day`."""
         sum_of_waves = 0.0
         for lattice in range(_LATTICES):
             node, past = divmod(day, 1 << lattice)
             left, right = (
-                int.from_bytes(self.dice(f"anchor{lattice}", asset, place, 8)) / 2**63 - 1 for place in (node, node + 1)
+                int.from_bytes(self.draw_bytes(f"anchor{lattice}", asset, place, 8)) / 2**63 - 1
+                for place in (node, node + 1)
             )
             sum_of_waves += sqrt(1 << lattice) * (left + (right - left) * past / (1 << lattice))
         return self._swing(asset) * sum_of_waves
 
-    def _walk(self, asset: str, day: int) -> Walk:
+    def _walk(self, asset: str, day: int) -> AssetWalk:
         own = self._own(asset, day)
         beta = self._beta(asset)
         if not beta:
@@ -96,23 +97,23 @@ class Assets:
         market = self.walk(MARKET, day)
         logs = [mine + beta * common for mine, common in zip(own.logs, market.logs, strict=True)]
         activity = [mine * common for mine, common in zip(own.activity, market.activity, strict=True)]
-        return Walk(array("d", logs), array("d", activity))
+        return AssetWalk(array("d", logs), array("d", activity))
 
-    def _own(self, asset: str, day: int) -> Walk:
+    def _own(self, asset: str, day: int) -> AssetWalk:
         swing = self._swing(asset)
         bursts = list(self._bursts(asset, day))
         activity = self._activity(asset, day, bursts)
         step = swing / sqrt(MINUTES)
-        bells = [BELL[byte] for byte in self.dice("step", asset, day, MINUTES)]
+        bells = [BELL[byte] for byte in self.draw_bytes("step", asset, day, MINUTES)]
         steps = [step * bell * sqrt(busy) for bell, busy in zip(bells, activity, strict=True)]
         for burst in bursts:
             for minute in _within_day(burst.start, _JUMP_MINUTES):
                 steps[minute] += swing * burst.jump / _JUMP_MINUTES
         logs = _bridge(self._anchor(asset, day), self._anchor(asset, day + 1), steps)
-        return Walk(array("d", logs), array("d", activity))
+        return AssetWalk(array("d", logs), array("d", activity))
 
     def _activity(self, asset: str, day: int, bursts: Iterable[_Burst]) -> list[float]:
-        hours = self.dice("calm", asset, day, 24) + self.dice("calm", asset, day + 1, 1)
+        hours = self.draw_bytes("calm", asset, day, 24) + self.draw_bytes("calm", asset, day + 1, 1)
         minutes = HOUR // MINUTE
         calm = [
             left + (right - left) * minute / minutes
@@ -126,10 +127,10 @@ class Assets:
         return activity
 
     def _bursts(self, asset: str, day: int) -> Iterator[_Burst]:
-        """Give the bursts that are felt in a day: its own, and those of the evening before."""
+        """Return the bursts that are felt in a day: its own, and those of the evening before."""
         once, twice = (245, 255) if asset == MARKET else (150, 230)
         for offset in (-1, 0):
-            dice = self.dice("burst", asset, day + offset, 16)
+            dice = self.draw_bytes("burst", asset, day + offset, 16)
             for first in range(1, 1 + 5 * ((dice[0] > once) + (dice[0] > twice)), 5):
                 start = int.from_bytes(dice[first : first + 2]) * MINUTES >> 16
                 height, fade, jump = dice[first + 2 : first + 5]
@@ -141,7 +142,7 @@ def _within_day(start: int, count: int) -> range:
 
 
 def _bridge(left: float, right: float, steps: list[float]) -> list[float]:
-    """Give a walk from `left` that arrives at exactly `right`: the next day starts there."""
+    """Return a walk from `left` that arrives at exactly `right`: the next day starts there."""
     walk = list(accumulate(steps, initial=left))
     drift = (right - walk[-1]) / len(steps)
     walk = [log_price + drift * minute for minute, log_price in enumerate(walk)]

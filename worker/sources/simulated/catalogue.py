@@ -39,7 +39,7 @@ CYCLE = 12 * DAY
 """A mayfly is listed, trades for `LIFE`, is delisted, and comes back `CYCLE` after it was listed."""
 
 
-class Pair(NamedTuple):
+class SimulatedPair(NamedTuple):
     """What does not change about a pair."""
 
     metric: Metric
@@ -58,16 +58,16 @@ class Pair(NamedTuple):
     listed: int | None
     """When it was listed once, if it is a mayfly; others were always there."""
 
-    def listed_at(self, at: int) -> int:
-        """Give when the pair was listed last, as of `at`."""
+    def find_listing_time(self, at: int) -> int:
+        """Return when the pair was listed last, as of `at`."""
         return 0 if self.listed is None else at - (at - self.listed) % CYCLE
 
     def is_listed(self, at: int) -> bool:
         return self.listed is None or (at - self.listed) % CYCLE < LIFE
 
 
-def catalogue(dice: Callable[[str, str, int, int], bytes]) -> Iterator[Pair]:
-    """Give all pairs, those of the largest assets first."""
+def list_pairs(dice: Callable[[str, str, int, int], bytes]) -> Iterator[SimulatedPair]:
+    """Return all pairs, those of the largest assets first."""
     names = list(ASSETS)
     for place, base in enumerate(names):
         size = max(1, place - names.index("USDT"))
@@ -76,7 +76,7 @@ def catalogue(dice: Callable[[str, str, int, int], bytes]) -> Iterator[Pair]:
                 yield _pair(base, quote, size, dice("pair", base + quote, 0, 5))
 
 
-def _pair(base: str, quote: str, size: int, dice: bytes) -> Pair:
+def _pair(base: str, quote: str, size: int, dice: bytes) -> SimulatedPair:
     level = ASSETS[base] / ASSETS[quote]
     # Five digits or more. A few markets have a tick size that makes steps of the price, as real ones do.
     price_places = max(2, 4 - floor(log10(level))) - sum(dice[0] < odds for odds in _COARSE)
@@ -84,7 +84,7 @@ def _pair(base: str, quote: str, size: int, dice: bytes) -> Pair:
     turnover = _LARGEST_TURNOVER * QUOTES[quote] / size**2 * 2 ** ((dice[1] - 128) / 64) * MINUTE / DAY
     idle = next(idle for least, idle in _IDLE.items() if turnover >= least)
     is_mayfly = size > _LARGE and dice[2] < _MAYFLY
-    return Pair(
+    return SimulatedPair(
         Metric(f"{EXCHANGE}:{base}{quote}"),
         base,
         quote,

@@ -7,15 +7,15 @@ from collections.abc import Collection, Mapping, Sequence
 from aiohttp import ClientSession
 
 from worker.latest import DAY, HOUR, MINUTE, Candle, Metric, Reading
-from worker.sources.base import wanted
-from worker.sources.pairs import UnknownPair, missing, pair_of
-from worker.sources.simulated.catalogue import EXCHANGE, Pair
-from worker.sources.simulated.pairs import Pairs
+from worker.sources.base import make_wish_filter
+from worker.sources.pairs import UnknownPair, find_missing, find_pair
+from worker.sources.simulated.catalogue import EXCHANGE, SimulatedPair
+from worker.sources.simulated.pairs import SimulatedPairs
 
 NAME = "simulated"
 
 
-class Simulated:
+class SimulatedSource:
     """
     A source that is never away and asks nobody. It has no clock: `candles` of the future are given, too.
 
@@ -30,16 +30,16 @@ class Simulated:
     def __init__(self, wishes: Sequence[str], interval: int = MINUTE, seed: int = 1) -> None:
         self._wishes = wishes
         self._interval = interval
-        self._market = Pairs(seed)
-        self._pairs: dict[Metric, Pair] = {}
+        self._market = SimulatedPairs(seed)
+        self._pairs: dict[Metric, SimulatedPair] = {}
         self._rejects: Counter[str] = Counter()
         self._dead: Collection[Metric] = ()
 
     async def open(self, session: ClientSession) -> Mapping[Metric, str]:  # noqa: ARG002  # the contract's
         known = self._market.all
-        is_wanted = wanted(self._wishes, EXCHANGE)
-        self._pairs = {metric: pair for metric, pair in known.items() if is_wanted(pair_of(metric))}
-        return missing(NAME, self._wishes, EXCHANGE, [pair_of(metric) for metric in known])
+        is_wanted = make_wish_filter(self._wishes, EXCHANGE)
+        self._pairs = {metric: pair for metric, pair in known.items() if is_wanted(find_pair(metric))}
+        return find_missing(NAME, self._wishes, EXCHANGE, [find_pair(metric) for metric in known])
 
     @property
     def metrics(self) -> Sequence[Metric]:
@@ -50,7 +50,7 @@ class Simulated:
         return self._dead
 
     async def fetch(self, session: ClientSession, at: int) -> Mapping[Metric, Reading]:  # noqa: ARG002  # the contract's
-        heard = {metric: self._market.reading(pair, at, self._interval) for metric, pair in self._pairs.items()}
+        heard = {metric: self._market.make_reading(pair, at, self._interval) for metric, pair in self._pairs.items()}
         readings = {metric: reading for metric, reading in heard.items() if reading is not None}
         if len(readings) < len(heard):
             self._rejects["not trading"] += len(heard) - len(readings)
@@ -70,7 +70,7 @@ class Simulated:
         await asyncio.sleep(0)
         if metric not in self._pairs:
             raise UnknownPair(f"{NAME} does not give {metric}")
-        return list(self._market.candles(self._pairs[metric], start, end))
+        return list(self._market.make_candles(self._pairs[metric], start, end))
 
     @property
     def rejects(self) -> Mapping[str, int]:

@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 from worker.latest import DAY, HOUR, MINUTE, PricedCoin, RankedCoin
 from worker.sources import coinmarketcap, cryptocompare
-from worker.sources.base import exact
-from worker.sources.simulated.assets import BELL, Assets
+from worker.sources.base import parse_exact_json
+from worker.sources.simulated.assets import BELL, SimulatedAssets
 from worker.sources.simulated.catalogue import ASSETS
 from worker.sources.simulated.source import NAME
-from worker.sources.toplists import Answer, Meter, Reply
+from worker.sources.toplists import CallMeter, HttpReply, ListAnswer
 
 SMALL = 260
 """How many coins there are beside the assets of the market."""
@@ -37,7 +37,7 @@ _PRICELESS = 8
 _SYLLABLES = ("lu", "mo", "xa", "ter", "vi", "qo", "ne", "bra", "zu", "fi", "ka", "dro", "sol", "pi", "gen", "ro")
 
 
-class Traded(NamedTuple):
+class SimulatedCoin(NamedTuple):
     """One coin, and what does not change about it."""
 
     id: int
@@ -56,26 +56,26 @@ class Traded(NamedTuple):
     is_priced: bool
 
 
-class World:
+class SimulatedCoins:
     """All coins of one seed, at any time."""
 
     def __init__(self, seed: int = 1) -> None:
-        self._assets = Assets(seed)
+        self._assets = SimulatedAssets(seed)
         self.coins = list(self._coins())
         # The rank of a coin and its volume follow from the same number, and both providers are asked at once.
         self.by_volume = lru_cache(maxsize=4)(self._by_volume)
-        self._nodes = lru_cache(maxsize=8 * len(self.coins))(self._made_nodes)
+        self._nodes = lru_cache(maxsize=8 * len(self.coins))(self._make_nodes)
 
-    def price(self, coin: Traded, at: int) -> str:
-        """Give a price at `at`, with five digits that count or more."""
+    def format_price(self, coin: SimulatedCoin, at: int) -> str:
+        """Return a price at `at`, with five digits that count or more."""
         return f"{self._price(coin, at):.{coin.places}f}"
 
-    def _by_volume(self, at: int) -> list[tuple[Traded, float]]:
-        """Give every coin with its volume in USD, the largest first."""
+    def _by_volume(self, at: int) -> list[tuple[SimulatedCoin, float]]:
+        """Return every coin with its volume in USD, the largest first."""
         traded = [(coin, coin.volume * exp(0.6 * self._wave("volume", coin, at, HOUR))) for coin in self.coins]
         return sorted(traded, key=lambda each: -each[1])
 
-    def _price(self, coin: Traded, at: int) -> float:
+    def _price(self, coin: SimulatedCoin, at: int) -> float:
         if not coin.is_of_market:
             waves = self._wave("price", coin, at, HOUR) + 0.2 * self._wave("step", coin, at, MINUTE)
             return coin.level * exp(_SWING * waves)
@@ -83,85 +83,87 @@ class World:
         usd, own = self._assets.walk("USD", day), self._assets.walk(coin.symbol, day)
         return coin.level * exp(own.logs[second // MINUTE] - usd.logs[second // MINUTE])
 
-    def _wave(self, what: str, coin: Traded, at: int, length: int) -> float:
-        """Give a number of the normal distribution that moves on a straight line from one to the next."""
+    def _wave(self, what: str, coin: SimulatedCoin, at: int, length: int) -> float:
+        """Return a number of the normal distribution that moves on a straight line from one to the next."""
         day, second = divmod(at, DAY)
         node, past = divmod(second, length)
         nodes = self._nodes(what, coin.symbol, day, length)
         left, right = nodes[node : node + 2]
         return left + (right - left) * past / length
 
-    def _made_nodes(self, what: str, symbol: str, day: int, length: int) -> list[float]:
-        """Give a day's numbers, and the first one of the next day."""
-        dice = self._assets.dice(what, symbol, day, DAY // length) + self._assets.dice(what, symbol, day + 1, 1)
+    def _make_nodes(self, what: str, symbol: str, day: int, length: int) -> list[float]:
+        """Return a day's numbers, and the first one of the next day."""
+        dice = self._assets.draw_bytes(what, symbol, day, DAY // length) + self._assets.draw_bytes(
+            what, symbol, day + 1, 1
+        )
         return [BELL[byte] for byte in dice]
 
-    def _coins(self) -> Iterator[Traded]:
+    def _coins(self) -> Iterator[SimulatedCoin]:
         known = [name for name in ASSETS if name not in NOT_COINS]
-        for place, symbol in enumerate([*known, *_invented()], 1):
+        for place, symbol in enumerate([*known, *_invent_symbols()], 1):
             is_known = symbol in ASSETS
-            level = ASSETS[symbol] if is_known else exp(3 * BELL[self._assets.dice("level", symbol, 0, 1)[0]] - 2)
+            level = ASSETS[symbol] if is_known else exp(3 * BELL[self._assets.draw_bytes("level", symbol, 0, 1)[0]] - 2)
             volume = LARGEST_VOLUME / place**1.3
             name = symbol if is_known else symbol.capitalize()
-            is_nameless = not is_known and self._assets.dice("id", symbol, 0, 1)[0] < _NAMELESS
-            is_priced = is_known or self._assets.dice("priced", symbol, 0, 1)[0] >= _PRICELESS
+            is_nameless = not is_known and self._assets.draw_bytes("id", symbol, 0, 1)[0] < _NAMELESS
+            is_priced = is_known or self._assets.draw_bytes("priced", symbol, 0, 1)[0] >= _PRICELESS
             places = max(2, 6 - floor(log10(level)))
-            yield Traded(place, symbol, name, level, places, volume, is_known, is_nameless, is_priced)
+            yield SimulatedCoin(place, symbol, name, level, places, volume, is_known, is_nameless, is_priced)
 
 
-def _invented() -> Iterator[str]:
+def _invent_symbols() -> Iterator[str]:
     for number in range(SMALL):
         high, low = divmod(number, len(_SYLLABLES))
         yield (_SYLLABLES[low] + _SYLLABLES[high % len(_SYLLABLES)] + ("x" if high >= len(_SYLLABLES) else "")).upper()
 
 
 @cache
-def world() -> World:
-    """Give the world that both providers of a process speak of."""
-    return World()
+def get_simulated_coins() -> SimulatedCoins:
+    """Return the world that both providers of a process speak of."""
+    return SimulatedCoins()
 
 
 class SimulatedPrices:
     """Answers as CoinMarketCap does."""
 
     name = NAME
-    keeps = DAY
+    history_seconds = DAY
 
     def __init__(self, size: int) -> None:
         self._size = size
 
-    async def ask(self, at: int, meter: Meter) -> Answer[PricedCoin]:
+    async def fetch_list(self, at: int, meter: CallMeter) -> ListAnswer[PricedCoin]:
         meter.calls += 1
-        body = exact(listings(at, self._size))
-        return coinmarketcap.read(Reply(body), at, meter, self._size)
+        body = parse_exact_json(write_listings(at, self._size))
+        return coinmarketcap.parse_listings(HttpReply(body), at, meter, self._size)
 
 
 class SimulatedRanks:
     """Answers as CryptoCompare does, page after page."""
 
     name = NAME
-    keeps = DAY
+    history_seconds = DAY
 
     def __init__(self, size: int) -> None:
         self._size = size
 
-    async def ask(self, at: int, meter: Meter) -> Answer[RankedCoin]:
-        found = cryptocompare.Found(self._size)
-        for page in range(1, cryptocompare.pages(self._size) + 1):
+    async def fetch_list(self, at: int, meter: CallMeter) -> ListAnswer[RankedCoin]:
+        found = cryptocompare.RankedPages(self._size)
+        for page in range(1, cryptocompare.count_pages(self._size) + 1):
             meter.calls += 1
-            body = exact(top_list(at, page))
-            if found.add(cryptocompare.read(Reply(body), at, meter)):
+            body = parse_exact_json(write_top_list(at, page))
+            if found.add(cryptocompare.parse_page(HttpReply(body), at, meter)):
                 break
-        return found.answer()
+        return found.finish()
 
 
-def listings(at: int, size: int) -> bytes:
+def write_listings(at: int, size: int) -> bytes:
     """Write an answer of CoinMarketCap's, the largest volume first."""
-    known, when = world(), datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    known, when = get_simulated_coins(), datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
     priced = [(coin, volume) for coin, volume in known.by_volume(at) if coin.is_priced]
     data = [
         f'{{"id":{coin.id},"name":"{coin.name}","symbol":"{coin.symbol}","last_updated":"{when}","quote":{{"USD":'
-        f'{{"price":{known.price(coin, at)},"volume_24h":{volume:.2f},"last_updated":"{when}"}}}}}}'
+        f'{{"price":{known.format_price(coin, at)},"volume_24h":{volume:.2f},"last_updated":"{when}"}}}}}}'
         for coin, volume in priced[:size]
     ]
     status = {
@@ -174,9 +176,9 @@ def listings(at: int, size: int) -> bytes:
     return f'{{"status":{json.dumps(status)},"data":[{",".join(data)}]}}'.encode()
 
 
-def top_list(at: int, page: int) -> bytes:
+def write_top_list(at: int, page: int) -> bytes:
     """Write an answer of CryptoCompare's."""
-    ranked, rows = world().by_volume(at), cryptocompare.PAGE_ROWS
+    ranked, rows = get_simulated_coins().by_volume(at), cryptocompare.PAGE_ROWS
     listed = [
         {
             "ID": coin.id + 1000,
