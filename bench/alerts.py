@@ -28,9 +28,9 @@ from v1.backtest import BacktestInput, make_report, play
 from v1.model import DAY, HOUR, MINUTE, Metric
 from v1.rules import DEFAULTS, NO_RULES, Rule, RuleEngine, parse_rule
 from v1.store import AlertLimits, Writer
-from worker.recording import open_recording, read_candles
-from worker.replay import make_recording_ticks, replay
-from worker.tick import commit_tick
+from worker.sampling.recording import open_recording, read_candles
+from worker.sampling.replay import make_recording_ticks, replay
+from worker.sampling.tick import commit_tick
 
 SETS = ("binance-spot-20210517", "binance-spot-20230322", "bittrex-20180201", "kucoin-spot-20230322")
 CRASH = SETS[0]

@@ -20,17 +20,17 @@ from bench import databases, market, processes, recordings, servers
 from bench.recount import MINUTE, Series, recorded
 from bench.replays import SETS
 from bench.report import Figure, at_most, beside
-from tests import recounted
-from tests.recounted import Known
+from tests.support import recounted
+from tests.support.recounted import Known
 from v1.archive import connect_archive
 from v1.archive.writer import ArchiveWriter
-from v1.candles import HourCandle
+from v1.market.candles import HourCandle
 from v1.model import HOUR, Metric
 from v1.store import Writer
-from worker.closing import HourlyRollup, RollupOptions
-from worker.recording import open_recording
-from worker.replay import replay
-from worker.tick import commit_tick
+from worker.archiving.rollup import HourlyRollup, RollupOptions
+from worker.sampling.recording import open_recording
+from worker.sampling.replay import replay
+from worker.sampling.tick import commit_tick
 
 GRACE = 90
 METRICS = 10_000

@@ -16,14 +16,14 @@ from redis.asyncio import Redis
 from bench import databases, market, processes, servers
 from bench.archive import GRACE, opened
 from bench.report import Figure
-from tests import postgres, recounted
-from tests.recounted import Known
+from tests.support import postgres, recounted
+from tests.support.recounted import Known
 from v1.archive.writer import ArchiveWriter
 from v1.model import DAY, HOUR, MINUTE, Measure, Metric
 from v1.store import Reader, Writer, connect
-from worker.archiver import Archiver
-from worker.closing import HourlyRollup, RollupOptions
-from worker.hindsight import ArchiveBackfill
+from worker.archiving.archiver import Archiver
+from worker.archiving.rollup import HourlyRollup, RollupOptions
+from worker.backfill.from_archive import ArchiveBackfill
 
 METRICS, PAIRS = 100, 50
 Expected = Mapping[Metric, Mapping[int, recounted.Hour]]

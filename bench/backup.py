@@ -19,18 +19,18 @@ import uvloop
 from bench import market, processes
 from bench.recordings import ROOT
 from bench.report import Figure, beside
-from scripts import backups
-from tests import servers
-from tests.questions import questions
+from tests.support import servers
+from tests.support.questions import questions
+from tests.support.serving import Api, Clock, serving
 from tests.v1.routes.test_top import made
-from tests.v1.serving import Api, Clock, serving
 from v1.archive import connect_archive
 from v1.archive.writer import ArchiveWriter
 from v1.model import DAY, HOUR, MINUTE
 from v1.rules import RuleEngine, parse_rule, parse_silence
 from v1.store import AdminStore, Reader, TopWriter, Writer, connect
-from worker.closing import HourlyRollup, RollupOptions
-from worker.tick import commit_tick
+from worker.archiving.rollup import HourlyRollup, RollupOptions
+from worker.backup import manifests
+from worker.sampling.tick import commit_tick
 
 METRICS, PAIRS = 3_000, 60
 ALONE, BACKUPS = 8, 5
@@ -121,7 +121,7 @@ def measure() -> list[Figure]:
     with tempfile.TemporaryDirectory() as here:
         Path(here, "data").mkdir()
         alone, made = uvloop.run(_measured(Path(here)))
-        size = Path(here, "backup0", backups.SNAPSHOT).stat().st_size / 1e6
+        size = Path(here, "backup0", manifests.SNAPSHOT).stat().st_size / 1e6
     how = f"{METRICS:,} metrics with a full day, {size:.0f} MB, {BACKUPS} backups"
     compared, moved, different = [
         sum(counts) for counts in zip(*[(each.compared, each.moved, each.different) for each in made], strict=True)
@@ -191,7 +191,7 @@ async def _backed_up(running: Running, data: Path, target: Path) -> Backup:
     slowest = max(running.store.seconds)
     restored = target.with_name(f"{target.name}.restored")
     _, took = await _script("restore.sh", target, restored)
-    found, wanted = await _answers(restored, running, backups.read_manifest(target))
+    found, wanted = await _answers(restored, running, manifests.read_manifest(target))
     different = [question for question in wanted if found[question] != wanted[question]]
     for question in different:
         print(f"differs: {question}")
@@ -215,7 +215,7 @@ async def _script(name: str, folder: Path, data: Path) -> tuple[str, float]:
     return said.decode(), perf_counter() - began
 
 
-async def _answers(data: Path, running: Running, manifest: backups.Manifest) -> tuple[Digests, Digests]:
+async def _answers(data: Path, running: Running, manifest: manifests.Manifest) -> tuple[Digests, Digests]:
     """Return the answers on restored data, and those that were given at the instant that it holds."""
     assert manifest.archive
     assert manifest.tick

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests import postgres
+from tests.support import postgres
 
 SQLITE = f"SQLite {sqlite3.sqlite_version}"
 _DEBIAN = postgres.debian()

@@ -22,9 +22,9 @@ from redis.asyncio import Redis
 
 from bench import servers
 from bench.report import Figure, at_most, beside
-from tests.alerts import alert, commit
-from tests.loopback import serving
-from tests.loopback.pushover import Pushover
+from tests.support.alerts import alert, commit
+from tests.support.loopback import serving
+from tests.support.loopback.pushover import Pushover
 from v1 import keys
 from v1.model import DAY
 from v1.rules import Alert, Evaluation, SubjectResult
@@ -164,7 +164,7 @@ async def _sender(address: str, base: str, pause: float) -> AsyncIterator[None]:
     """Run a sender, and kill it at the end as hard as it goes."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "tests.worker.sender", address, base, str(pause)),
+        *("-m", "tests.support.sender", address, base, str(pause)),
         cwd=ROOT,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,

@@ -10,13 +10,14 @@ from typing import NamedTuple, TypeVar
 
 from redis.asyncio import Redis
 
-from v1 import keys, records
-from v1.decimals import parse_decimal
+from v1 import keys
+from v1.market import metric_state
+from v1.market.metric_state import SourceReading
 from v1.model import DAY, MINUTE, Metric, Reading, Sample
-from v1.records import SourceReading
+from v1.numbers.decimals import parse_decimal
 from v1.store import Writer
-from worker import candles
-from worker.recording import open_recording, read_candles
+from worker.sampling.recording import open_recording, read_candles
+from worker.sources import from_candles
 from worker.sources.simulated.catalogue import SimulatedPair
 from worker.sources.simulated.pairs import SimulatedPairs
 
@@ -48,7 +49,7 @@ def recorded_days(folder: Path) -> tuple[list[Day], int]:
     """Return the last day of every pair of a recording that has all of it, and the day's end."""
     recording = open_recording(folder)
     until = recording.last
-    made = [candles.derive_samples(read_candles(path)) for path in recording.files.values()]
+    made = [from_candles.derive_samples(read_candles(path)) for path in recording.files.values()]
     whole = [[sample for sample in samples if sample.tick > until - DAY] for samples in made]
     return [Day(samples, ()) for samples in whole if len(samples) == DAY // MINUTE], until
 
@@ -62,7 +63,7 @@ def _day(market: SimulatedPairs, pair: SimulatedPair, at: int, interval: int, af
         readings.append(reading)
     samples: list[Sample] = []
     for tick, reading, before in zip(range(at - DAY, at, interval), readings[1:], readings, strict=False):
-        since = records.compute_interval_return(parse_decimal(reading.price), parse_decimal(before.price))
+        since = metric_state.compute_interval_return(parse_decimal(reading.price), parse_decimal(before.price))
         samples.append(Sample(tick + interval, (*reading[:5], since)))
     return Day(samples, readings[len(samples) + 1 :])
 
@@ -102,7 +103,7 @@ async def fill(redis: Redis, names: Sequence[Metric], market: Sequence[Day], at:
 
 
 async def _write(redis: Redis, name: Metric, samples: Sequence[Sample], at: int) -> None:
-    record = records.recount_state(at, samples, None, SOURCE)
+    record = metric_state.recount_state(at, samples, None, SOURCE)
     if record is None:
         raise ValueError(f"the day of {name} is empty")
     by_hour: dict[int, list[Sample]] = {}
@@ -113,7 +114,7 @@ async def _write(redis: Redis, name: Metric, samples: Sequence[Sample], at: int)
         key = keys.samples(name, hour)
         pipe.execute_command("ZADD", key, *chain.from_iterable((each.tick, keys.write_member(each)) for each in those))
         pipe.execute_command("EXPIRE", key, keys.KEEP_SAMPLES)
-    pipe.execute_command("SET", keys.moments(name), records.write_state(record), "EX", keys.KEEP)
+    pipe.execute_command("SET", keys.moments(name), metric_state.write_state(record), "EX", keys.KEEP)
     await pipe.execute()
 
 

@@ -17,7 +17,7 @@ from bench.report import Figure, at_least, at_most, beside
 from v1 import keys
 from v1.model import DAY, HOUR, MEASURES, MINUTE, Sample
 from v1.store import Writer
-from worker.tick import commit_tick
+from worker.sampling.tick import commit_tick
 
 METRICS = 500
 TICKS = 180

@@ -13,8 +13,8 @@ from time import perf_counter
 from typing import Any, NamedTuple
 
 from bench.report import Figure, beside
-from v1.decimals import parse_decimal
-from v1.moments import NOTHING, measure_dispersion
+from v1.numbers.decimals import parse_decimal
+from v1.numbers.moments import NOTHING, measure_dispersion
 
 DAY = 1440
 LONG = 20 * DAY

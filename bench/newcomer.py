@@ -18,7 +18,7 @@ from urllib.request import urlopen
 from bench.processes import STOP_SECONDS
 from bench.recordings import ROOT
 from bench.report import Figure, at_most
-from tests.servers import free_port
+from tests.support.servers import free_port
 
 METRICS = ("SIMULATED:BTCUSD", "SIMULATED:ETHUSD", "SIMULATED:XRPUSD")
 """An exchange has outages; not all of these on one day."""

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from tests.shared import SHARED, VARIABLE
+from tests.support.shared import SHARED, VARIABLE
 
 ROOT = Path(__file__).resolve().parents[1]
 HOME = SHARED / "market-data"

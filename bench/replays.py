@@ -21,8 +21,8 @@ from bench.report import Figure, at_most
 from v1 import keys
 from v1.model import By, Measure, Metric
 from v1.store import Writer
-from worker.recording import open_recording
-from worker.replay import replay
+from worker.sampling.recording import open_recording
+from worker.sampling.replay import replay
 
 EVERY = 15
 """Ticks from one recount to the next; the last tick of a recording is always one."""

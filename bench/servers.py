@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from redis.asyncio import Redis
 
-from tests import servers
+from tests.support import servers
 from v1.store import connect
 
 # Rewriting its log, the server would fork into the middle of a measurement, and onto the same core.

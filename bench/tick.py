@@ -21,10 +21,10 @@ from redis.asyncio.client import Pipeline
 
 from bench import market, servers
 from bench.report import Figure, at_most, beside
+from v1.market.metric_state import SourceReading
 from v1.model import MINUTE, Metric
-from v1.records import SourceReading
 from v1.store import Writer
-from worker.tick import commit_tick
+from worker.sampling.tick import commit_tick
 
 SIZES = (1_000, 10_000, 30_000)
 CLAIMED = 10_000

@@ -22,10 +22,10 @@ from aiohttp import ClientSession
 
 from bench import processes, servers
 from bench.report import Figure, at_most, beside
-from tests.loopback import TopProviders, serving, top_providers
-from tests.shared import SHARED
-from tests.worker.top.hours import NOON, Clock, Roles, prices_plan, ranks_plan
-from tests.worker.top.killing import INTERVAL, Hurry, Killer, is_right, joined
+from tests.support.loopback import TopProviders, serving, top_providers
+from tests.support.shared import SHARED
+from tests.support.top_hours import NOON, Clock, Roles, prices_plan, ranks_plan
+from tests.support.top_killing import INTERVAL, Hurry, Killer, is_right, joined
 from v1 import keys
 from worker.latest import (
     DAY,
@@ -39,8 +39,8 @@ from worker.latest import (
     TopWriter,
     connect_archive,
 )
-from worker.top.budget import QuotaPlan
-from worker.top.roles import TopListStores
+from worker.toplist.quota_plan import QuotaPlan
+from worker.toplist.roles import TopListStores
 
 MONTH_END = 1_622_505_600
 """2021-06-01T00:00:00Z."""

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from scripts.claims import lock_pid_file, stop_holder, write_pid
-from scripts.saying import print_line
+from worker.embedded.pidlock import lock_pid_file, stop_holder, write_pid
+from worker.reporting.terminal import print_line
 
 STOP_SECONDS = 10.0
 """How long a part may take to finish what it is doing before it is killed."""

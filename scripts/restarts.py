@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from scripts.claims import AlreadyRunning
 from scripts.parts import Part, PartEnded
-from scripts.saying import print_line
+from worker.embedded.pidlock import AlreadyRunning
+from worker.reporting.terminal import print_line
 
 Sleep = Callable[[float], Awaitable[object]]
 

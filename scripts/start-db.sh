@@ -4,4 +4,4 @@
 #   --embedded    start it although TRACKER_REDIS_URL names another
 usage='[--embedded]' options='--embedded' fewest=0 most=0
 . "$(dirname "$(readlink -f "$0")")/environment.sh"
-exec "$python" -m scripts.database "$@"
+exec "$python" -m worker.embedded.server "$@"

@@ -18,14 +18,14 @@ from urllib.parse import quote
 
 from aiohttp import ClientSession, ClientTimeout
 
-from scripts import database
 from scripts.address import ApiAddress
-from scripts.claims import AlreadyRunning, lock_pid_file, read_holder, write_pid
 from scripts.parts import PartEnded, stop_leftover
 from scripts.restarts import SupervisedPart
-from scripts.saying import print_line, typed_as
 from scripts.watching import Health, HealthWatch, compute_percent
+from worker.embedded import server
+from worker.embedded.pidlock import AlreadyRunning, lock_pid_file, read_holder, write_pid
 from worker.latest import PREFIX, WITHOUT_FILES, InvalidSettings, list_written, name_file_setting
+from worker.reporting.terminal import print_line, typed_as
 from worker.settings import WorkerSettings
 
 DEMO = Path("data/demo")
@@ -33,7 +33,7 @@ DEMO_SAYS = {
     f"{PREFIX}SOURCES": "simulated",
     f"{PREFIX}METRICS": "SIMULATED:*",
     f"{PREFIX}DATA_DIR": str(DEMO),
-    f"{PREFIX}REDIS_URL": f"unix://{quote(str((DEMO / database.SOCKET).absolute()))}",
+    f"{PREFIX}REDIS_URL": f"unix://{quote(str((DEMO / server.SOCKET).absolute()))}",
 }
 DEMO_TAKES = ("bind", "open", "api_keys", "cors_origins", "interval", "log_level", "log_format")
 """The settings that hold for the demo too: where it listens and to whom, how often it samples, how it logs."""
@@ -56,14 +56,14 @@ def main() -> int:
         if demo and (ignored := ignored_by_the_demo()):
             print_line(f"the demo does not use {', '.join(ignored)}: it has a market, a database and rules of its own")
         settings = read_settings(demo)
-        if not demo and settings.redis_url and database.check_own_redis(settings):
+        if not demo and settings.redis_url and server.check_own_redis(settings):
             return 1
-        database.check_socket_length(settings.data_dir.absolute())
+        server.check_socket_length(settings.data_dir.absolute())
         lock_data_dir(settings.data_dir)
         check_port(settings.bind)
         version = Path("latest").resolve().name
         return asyncio.run(run_until_stopped(settings, version, embedded=demo or not settings.redis_url))
-    except (InvalidSettings, database.UnusableFolder) as error:
+    except (InvalidSettings, server.UnusableFolder) as error:
         print(error, file=sys.stderr)
         return 2
     except CannotRunHere as error:
@@ -203,13 +203,13 @@ data-tracker is up, with its data in {settings.data_dir}/{well}
 
 
 async def start_database(folder: Path, start: Callable[..., Awaitable[SupervisedPart]]) -> None:
-    if holder := read_holder(folder / database.LOCK):
+    if holder := read_holder(folder / server.LOCK):
         print_line(f"the database is already running (process {holder}); it is used, and left running at the end")
         return
-    part = await start("database", "scripts.database", "--embedded")
+    part = await start("database", "worker.embedded.server", "--embedded")
 
     async def answers() -> bool:
-        return database.is_answering(folder / database.SOCKET)
+        return server.is_answering(folder / server.SOCKET)
 
     await wait_until(answers, LOADING_SECONDS, part)
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from scripts.saying import print_line
+from worker.reporting.terminal import print_line
 
 LOOK_SECONDS = 2.0
 FILL_STEPS = 4

@@ -27,11 +27,10 @@ from fakeredis import FakeAsyncRedis, FakeServer
 from hypothesis import HealthCheck, settings
 from redis.asyncio import Redis
 
+from tests.support import missing, servers
+from tests.support import postgres as postgresql
 from v1.keys import PERMANENT
 from v1.store import connect
-
-from . import missing, servers
-from . import postgres as postgresql
 
 # How long an example takes says something of the machine, and nothing of the code.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -21,27 +21,27 @@ from pathlib import Path
 
 import pytest
 
-from scripts import backups, embedded
-from scripts.backup import back_up
-from scripts.claims import lock_pid_file, write_pid
-from scripts.database import SOCKET, claim_folder, is_answering
-from scripts.restore import restore
-from scripts.telling import CommandRefused, StepProgress
+from tests.support import servers
+from tests.support.archive_hours import hour, opened
+from tests.support.questions import questions
+from tests.support.serving import DAY, HOUR, MINUTE, NOON, Answer, Api, Clock, every_minute, fill, serving
+from tests.v1.routes.test_top import made
 from v1.archive import ArchiveError, connect_archive
 from v1.archive.toplist import TopArchiveWriter
 from v1.archive.writer import ArchiveWriter
+from v1.market.metric_state import SourceReading, advance
 from v1.model import Metric, Reading
-from v1.records import SourceReading, advance
 from v1.rules import NOTHING_SAID, RuleEngine, parse_rule
 from v1.store import AdminStore, AlertLimits, StoreError, TopWriter, Writer, commands, connect
-from worker.closing import HourlyRollup, RollupOptions
-from worker.tick import commit_tick
-
-from . import servers
-from .questions import questions
-from .v1.archive.hours import hour, opened
-from .v1.routes.test_top import made
-from .v1.serving import DAY, HOUR, MINUTE, NOON, Answer, Api, Clock, every_minute, fill, serving
+from worker.archiving.rollup import HourlyRollup, RollupOptions
+from worker.backup import manifests
+from worker.backup.backup import back_up
+from worker.backup.restore import restore
+from worker.embedded import temporary
+from worker.embedded.pidlock import lock_pid_file, write_pid
+from worker.embedded.server import SOCKET, claim_folder, is_answering
+from worker.reporting.steps import CommandRefused, StepProgress
+from worker.sampling.tick import commit_tick
 
 ROOT = Path(__file__).resolve().parents[1]
 PATIENCE = 40.0
@@ -196,14 +196,14 @@ async def test_the_manifest_says_what_is_in_it(data):
 
 
 async def test_where_nothing_runs_the_server_runs_for_as_long_as_it_takes(data):
-    log = sorted((data / embedded.LOG).iterdir())
+    log = sorted((data / temporary.LOG).iterdir())
 
     await back_up(data.parent / "saved", NOW)
 
     assert not is_answering(data / SOCKET)
-    assert sorted((data / embedded.LOG).iterdir()) == log
+    assert sorted((data / temporary.LOG).iterdir()) == log
     async with (
-        embedded.reach_server(data, StepProgress().report_step("loading")) as address,
+        temporary.reach_server(data, StepProgress().report_step("loading")) as address,
         connect(address, "tests") as redis,
     ):
         assert await redis.get("beside") == "of another database"
@@ -233,7 +233,7 @@ async def test_what_is_done_with_the_restored_data_does_not_touch_the_backup(dat
     with sqlite3.connect(restored / "archive.db") as archive:
         archive.execute("DELETE FROM v1_candles")
     archive.close()
-    backups.check_files(target, backups.read_manifest(target).files, StepProgress().report_step("checking"))
+    manifests.check_files(target, manifests.read_manifest(target).files, StepProgress().report_step("checking"))
 
 
 async def test_onto_another_disk_the_snapshot_is_copied(data, monkeypatch):
@@ -244,9 +244,9 @@ async def test_onto_another_disk_the_snapshot_is_copied(data, monkeypatch):
 
     await back_up(data.parent / "saved", NOW)
 
-    backups.check_files(
+    manifests.check_files(
         data.parent / "saved",
-        backups.read_manifest(data.parent / "saved").files,
+        manifests.read_manifest(data.parent / "saved").files,
         StepProgress().report_step("checking"),
     )
     assert not (data / "dump.rdb").exists()
@@ -279,7 +279,7 @@ async def test_a_snapshot_that_was_cut_inside_a_tick_is_taken_again(data, capsys
             await finish()
             await backing_up
 
-    assert backups.read_manifest(data.parent / "saved").tick == NOON + 2 * MINUTE
+    assert manifests.read_manifest(data.parent / "saved").tick == NOON + 2 * MINUTE
 
 
 async def test_a_tick_that_a_killed_worker_left_half_done_is_backed_up_so_and_finished_by_the_next(
@@ -328,7 +328,7 @@ async def test_while_ticks_and_hours_are_written_both_are_of_one_instant(data, m
     assert rounds > 10
     async with opened(f"sqlite+aiosqlite:///{restored}/archive.db") as kept:
         newest = await kept.read_newest_hour(METRICS[0])
-    manifest = backups.read_manifest(data.parent / "saved")
+    manifest = manifests.read_manifest(data.parent / "saved")
     assert newest
     assert manifest.tick
     assert 0 <= (manifest.tick - NOON) // MINUTE - (newest - NOON) // HOUR <= 1
@@ -412,7 +412,7 @@ def test_a_full_disk_is_said_and_nothing_is_left(data):
     limit = (150_000, resource.RLIM_INFINITY)
     with servers.running(servers.embedded(), data):
         tried = subprocess.run(
-            [sys.executable, "-m", "scripts.backup", data.parent / "saved"],
+            [sys.executable, "-m", "worker.backup.backup", data.parent / "saved"],
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
             capture_output=True,
@@ -484,7 +484,7 @@ async def test_a_server_that_is_on_its_way_up_is_waited_for_and_used(data):
 
 
 async def test_a_server_that_never_answers_is_said(data, monkeypatch):
-    monkeypatch.setattr(embedded, "LOADING_SECONDS", 0.05)
+    monkeypatch.setattr(temporary, "LOADING_SECONDS", 0.05)
     claimed = claim_folder(data)
     write_pid(claimed, 4711)
 
@@ -495,7 +495,7 @@ async def test_a_server_that_never_answers_is_said(data, monkeypatch):
 
 
 async def embedded_used(data: Path, seen: Callable[[int, int], None]) -> str:
-    async with embedded.reach_server(data, seen) as address:
+    async with temporary.reach_server(data, seen) as address:
         return address
 
 
@@ -561,11 +561,11 @@ async def test_a_backup_that_is_damaged_or_not_for_us_is_refused_and_nothing_is_
 async def test_a_snapshot_that_the_server_cannot_load_is_refused_with_its_words(saved, data):
     flipped(saved / "redis.rdb")
     said = json.loads((saved / "manifest.json").read_text())
-    said["files"]["redis.rdb"] = backups.measure_file(saved / "redis.rdb", lambda _done, _of: None).model_dump()
+    said["files"]["redis.rdb"] = manifests.measure_file(saved / "redis.rdb", lambda _done, _of: None).model_dump()
     changed(saved, **said)
 
     assert "the embedded server cannot load it; its last words: " in await refusal(restore(saved))
-    assert not (data.with_name("restored") / embedded.LOG).exists()
+    assert not (data.with_name("restored") / temporary.LOG).exists()
 
 
 @pytest.mark.parametrize("name", ["appendonlydir", "dump.rdb", "archive.db", "archive.db-wal"])
@@ -594,7 +594,7 @@ async def test_a_server_that_runs_is_not_restored_under(saved, data, monkeypatch
 
 
 async def test_what_a_killed_restore_has_left_is_not_in_the_way(saved, data):
-    left = data.with_name("restored") / "restore.unfinished" / embedded.LOG
+    left = data.with_name("restored") / "restore.unfinished" / temporary.LOG
     left.mkdir(parents=True)
     (data.with_name("restored") / "archive.db.unfinished").touch()
 
@@ -622,7 +622,7 @@ async def test_an_archive_in_postgresql_is_left_to_pg_dump(data, monkeypatch, ca
     await restore(target)
     restored = capsys.readouterr().out
 
-    assert backups.read_manifest(target).archive is None
+    assert manifests.read_manifest(target).archive is None
     assert not (target / "archive.db").exists()
     address = "postgresql://me@db.example:5433/market"
     assert f"pg_dump --dbname={address} --format=custom --file={target}/archive.dump\n" in made

@@ -24,12 +24,11 @@ import yaml
 from redis.exceptions import ConnectionError as NoConnection
 from sqlalchemy import make_url
 
+from tests.support import servers
 from v1 import keys
 from v1.settings import Settings
-from v1.store import connect, doctor
+from v1.store import config_check, connect
 from worker.settings import WorkerSettings
-
-from . import servers
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCKERFILE = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text())
@@ -205,7 +204,7 @@ async def test_the_redis_of_the_compose_file_lacks_nothing(tmp_path: Path):
 
     with running(command, tmp_path) as process:
         await until(answers, process)
-        lacks = await doctor.check_config(address)
+        lacks = await config_check.check_config(address)
 
     assert lacks == []
     assert (tmp_path / "appendonlydir").is_dir()

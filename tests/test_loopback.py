@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
-from tests.loopback import providers, serving
-from tests.loopback.market import DAY, MINUTE, Market
-from tests.loopback.recordings import recordings
-from tests.shared import shared
+from tests.support.loopback import providers, serving
+from tests.support.loopback.market import DAY, MINUTE, Market
+from tests.support.loopback.recordings import recordings
+from tests.support.shared import shared
 
 ROOT = Path(__file__).resolve().parents[1]
 NOON = 1_762_862_400
@@ -58,7 +58,7 @@ async def test_its_rows_have_the_fields_of_the_recorded_ones():
 
 async def test_a_person_is_told_what_is_served_and_what_to_type():
     shared("recorded")
-    arguments = ("-m", "tests.loopback", "--port", "0", "--recorded", str(shared("recorded")))
+    arguments = ("-m", "tests.support.loopback", "--port", "0", "--recorded", str(shared("recorded")))
     process = await asyncio.create_subprocess_exec(sys.executable, *arguments, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
     try:
         assert process.stdout
@@ -87,7 +87,7 @@ async def test_what_cannot_be_served_is_said_in_one_line(arguments: tuple[str, s
     recorded = str(shared("recorded"))
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "tests.loopback", "--recorded", recorded, *arguments),
+        *("-m", "tests.support.loopback", "--recorded", recorded, *arguments),
         cwd=ROOT,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -101,7 +101,7 @@ async def test_what_cannot_be_served_is_said_in_one_line(arguments: tuple[str, s
 
 async def test_without_recorded_answers_a_person_is_told_where_they_were_looked_for(tmp_path: Path):
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.loopback", "--port", "0"),
+        *(sys.executable, "-m", "tests.support.loopback", "--port", "0"),
         cwd=ROOT,
         env={**os.environ, "DATA_TRACKER_SHARED": str(tmp_path)},
         stderr=asyncio.subprocess.PIPE,

@@ -12,7 +12,7 @@ import pytest
 
 from v1 import keys
 from v1.routes.webhook import WebhookMessage
-from worker.notify.webhook import sign
+from worker.delivery.notify.webhook import sign
 from worker.settings import WorkerSettings
 
 README = Path(__file__).resolve().parents[1] / "README.md"

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.claims import lock_pid_file, write_pid
 from scripts.parts import PartEnded
 from scripts.restarts import RestartPolicy, SupervisedPart
+from worker.embedded.pidlock import lock_pid_file, write_pid
 
 WORKS = "print('at work', flush=True); import time; time.sleep(600)"
 KILLED = "print('at work', flush=True); import os; os.kill(os.getpid(), 9)"

@@ -22,15 +22,14 @@ import pytest
 import typer
 from redis import Redis
 
-import worker.__main__ as worker
+import worker.cli.commands as worker
 from bench.__main__ import NAMES
 from scripts import environment
-from scripts.claims import AlreadyRunning, lock_pid_file, read_holder, stop_holder, write_pid
-from scripts.database import is_answering
 from scripts.supervisor import ignored_by_the_demo, read_settings
+from tests.support import missing, postgres, servers
+from worker.embedded.pidlock import AlreadyRunning, lock_pid_file, read_holder, stop_holder, write_pid
+from worker.embedded.server import is_answering
 from worker.settings import WorkerSettings
-
-from . import missing, postgres, servers
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = sorted((ROOT / "scripts").glob("*.sh"))

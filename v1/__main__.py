@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import logging
 import os
 import signal
 import socket
@@ -12,24 +11,18 @@ from typing import cast
 
 import structlog
 import uvloop
-from hypercorn.config import Config
 from hypercorn.typing import Framework
 
-from .app import PREFIX, create_app
 from .logs import configure_logs
-from .routes.bodies import LARGEST
+from .server import serve
+from .server.app import PREFIX, create_app
+from .server.configuration import BACKLOG, make_limits, make_server_config
 from .settings import PREFIX as TRACKER
 from .settings import InvalidSettings, Settings
-from .transport import ConnectionLimits, serve
-from .transport.limits import count_connections
 
 WRONG_SETTINGS = 2
 CANNOT_LISTEN = 1
 HIGHEST_PORT = 65535
-BACKLOG = 1024
-"""Connections that may wait to be taken."""
-GRACE_SECONDS = 5.0
-"""How long a request that is being answered may take to end, once told to stop."""
 
 
 def main() -> int:
@@ -79,35 +72,11 @@ async def _serve(listener: socket.socket, settings: Settings) -> None:
     # All that is there by now stays. Looked through again and again, it would hold up an answer for 0.1 s each time.
     gc.collect()
     gc.freeze()
-    limits = limits_of(settings)
+    limits = make_limits(settings)
     if limits.connections < settings.connections:
         log.warning("fewer connections than set, for want of file descriptors", most=limits.connections)
-    await serve(cast("Framework", app), listener, server_config(), limits, stop.wait)
+    await serve(cast("Framework", app), listener, make_server_config(), limits, stop.wait)
     log.info("stopped")
-
-
-def limits_of(settings: Settings) -> ConnectionLimits:
-    """Return the bounds that the settings set, within what this process may open."""
-    return ConnectionLimits(
-        connections=count_connections(settings.connections),
-        client_connections=settings.client_connections,
-        idle=settings.idle_seconds,
-        request=settings.request_seconds,
-        head=settings.head_bytes,
-        body=LARGEST,
-    )
-
-
-def server_config() -> Config:
-    """Return what Hypercorn's part of the server is told."""
-    config = Config()
-    config.backlog = BACKLOG
-    config.graceful_timeout = GRACE_SECONDS
-    config.include_server_header = False
-    config.errorlog = logging.getLogger("hypercorn.error")
-    # It says at "info" where it runs, which has been said.
-    config.errorlog.setLevel(logging.WARNING)
-    return config
 
 
 def _url(listener: socket.socket) -> str:

@@ -15,8 +15,8 @@ from typing import Any, TextIO
 
 import structlog
 
-from .redaction import redact
 from .settings import Settings
+from .settings.redaction import redact
 
 LONGEST = 16_000
 """Characters of one event, with its traceback. Of a longer one the beginning and the end are kept."""

@@ -1,6 +1,6 @@
 """The one import of a version: what `latest` is to the shell, this module is to the worker."""
 
-from v1 import candles, decimals, exact, keys, moments, records
+from v1 import keys
 from v1.archive import ArchiveAway, ArchiveError, connect_archive, copies
 from v1.archive.toplist import TopArchiveWriter
 from v1.archive.writer import ArchiveWriter
@@ -14,17 +14,15 @@ from v1.backtest import (
     make_variants,
     play,
 )
-from v1.budgets import QuotaUsage, find_month_end, name_month
-from v1.candles import HourCandle
-from v1.checks import check_key
 from v1.keys import LEASE_SECONDS
-from v1.layers import list_written, name_file_setting
 from v1.logs import configure_logs
-from v1.market import advance_all
+from v1.market import candles, metric_state
+from v1.market.advance import advance_all
+from v1.market.candles import HourCandle
+from v1.market.metric_state import PriorState, SourceReading, StateUpdate, advance
+from v1.market.ranks import collect_rank_inputs, rank_all
 from v1.model import DAY, HOUR, MEASURES, MINUTE, Candle, Measure, Metric, Reading, Sample
-from v1.ranks import collect_rank_inputs, rank_all
-from v1.records import PriorState, SourceReading, StateUpdate, advance
-from v1.redaction import find_secret_parts, redact
+from v1.numbers import decimals, exact_json, moments
 from v1.rules import (
     DEFAULTS,
     NO_RULES,
@@ -37,14 +35,8 @@ from v1.rules import (
     TickContext,
     attach_states,
 )
-from v1.rules.book import RuleSet, read_rule_set
-from v1.rules.book import StoredRules as WrittenRules
-from v1.rules.book import write_document as write_rule
-from v1.rules.faults import list_faults
-from v1.rules.fields import Seconds
-from v1.rules.file import LARGEST as LARGEST_FILE
-from v1.rules.file import InvalidFile, read_rules, read_rules_file, read_toml
-from v1.rules.text import (
+from v1.rules.field_types import Seconds
+from v1.rules.message_text import (
     MessageText,
     fit_body,
     is_in_digest,
@@ -55,7 +47,16 @@ from v1.rules.text import (
     write_digest,
     write_single,
 )
+from v1.rules.rule_set import RuleSet, read_rule_set
+from v1.rules.rule_set import StoredRules as WrittenRules
+from v1.rules.rule_set import write_document as write_rule
+from v1.rules.rules_file import LARGEST as LARGEST_FILE
+from v1.rules.rules_file import InvalidFile, read_rules, read_rules_file, read_toml
+from v1.rules.validation import list_faults
 from v1.settings import PREFIX, WITHOUT_FILES, InvalidSettings, Settings, WordList, split_words
+from v1.settings.checks import check_key
+from v1.settings.layers import list_written, name_file_setting
+from v1.settings.redaction import find_secret_parts, redact
 from v1.store import (
     AlertLimits,
     ChannelStore,
@@ -89,8 +90,18 @@ from v1.store import (
     connect,
     read_kept_day,
 )
-from v1.store.saving import LoadedSnapshot, SnapshotClient, SnapshotStart
-from v1.toplist import ListOrigin, PricedCoin, ProviderList, RankedCoin, TopList, is_late_list, is_list_due, merge_lists
+from v1.store.snapshot import LoadedSnapshot, SnapshotClient, SnapshotStart
+from v1.toplist.model import (
+    ListOrigin,
+    PricedCoin,
+    ProviderList,
+    RankedCoin,
+    TopList,
+    is_late_list,
+    is_list_due,
+    merge_lists,
+)
+from v1.toplist.quota import QuotaUsage, find_month_end, name_month
 
 __all__ = [
     "CLOCK_UNKNOWN",
@@ -184,7 +195,7 @@ __all__ = [
     "connect_archive",
     "copies",
     "decimals",
-    "exact",
+    "exact_json",
     "find_month_end",
     "find_secret_parts",
     "fit_body",
@@ -200,6 +211,7 @@ __all__ = [
     "make_ticks",
     "make_variants",
     "merge_lists",
+    "metric_state",
     "moments",
     "name_file_setting",
     "name_month",
@@ -210,7 +222,6 @@ __all__ = [
     "read_rules",
     "read_rules_file",
     "read_toml",
-    "records",
     "redact",
     "shorten",
     "sort_by_strength",

@@ -14,11 +14,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from tests.support.serving import Api, Clock, serving
 from v1.archive import connect_archive
 from v1.archive.writer import ArchiveWriter
 from v1.store import Writer, connect
-
-from .serving import Api, Clock, serving
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from v1.backtest_process import __main__ as process
-from v1.backtest_process import runner
-from v1.backtest_process.job import ExitCode, Job, read_job, write_job
+from v1.backtest.process import __main__ as process
+from v1.backtest.process import runner
+from v1.backtest.process.job import ExitCode, Job, read_job, write_job
 from v1.store import StoreAway
 
 JOB = Job("unix:///nowhere/redis.sock", [{"id": "r", "kind": "stale"}], 60, None, None, True, 10, [], 100, 1.0, 2**30)

@@ -7,9 +7,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.async_api import ConsoleMessage, Page, Route, async_playwright, expect
 
-from tests import missing
-
-from .serving import DAY, MINUTE, NOON, Api, Clock, every_minute, fill, sample, serving, tick
+from tests.support import missing
+from tests.support.serving import DAY, MINUTE, NOON, Api, Clock, every_minute, fill, sample, serving, tick
 
 FLAGS = (
     "--headless",

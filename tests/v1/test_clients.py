@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from .serving import Api, every_minute, fill
+from tests.support.serving import Api, every_minute, fill
 
 CLIENTS = Path(__file__).resolve().parents[1] / "clients"
 USE = """

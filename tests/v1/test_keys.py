@@ -12,10 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as some
 from redis.crc import key_slot
 
+from tests.support.serving import NOON
 from v1 import keys
 from v1.model import DAY, HOUR, MEASURES, By, Measure, Metric, Sample
-
-from .serving import NOON
 
 ROOT = Path(__file__).resolve().parents[2]
 BTC = Metric("KRAKEN:BTCUSD")

@@ -13,12 +13,11 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from v1.redaction import redact
-from worker.notify.base import NotifyRefused, summarize
+from tests.v1.server.test_app import environment, running
+from v1.settings.redaction import redact
+from worker.delivery.notify.base import NotifyRefused, summarize
 from worker.settings import WorkerSettings
 from worker.sources.base import InvalidResponse
-
-from .test_app import environment, running
 
 KEY = "Zq7caller0bearer1key2Zq7"
 SECRETS = {

@@ -11,10 +11,9 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 from aiohttp import ClientSession, ClientTimeout
 
-from tests.servers import free_port
+from tests.support.servers import free_port
+from tests.support.serving import DAY, NOON, Api, every_minute, fill, serving
 from v1.settings import InvalidSettings, Settings
-
-from .serving import DAY, NOON, Api, every_minute, fill, serving
 
 RULE = {"kind": "threshold", "id": "high", "measure": "price", "above": 50_000}
 

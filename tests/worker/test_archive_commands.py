@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from tests.loopback import providers, serving
-from tests.shared import shared
+from tests.support.loopback import providers, serving
+from tests.support.shared import shared
+from tests.worker.test_commands import Start, Worker, eventually
 from worker.latest import (
     DAY,
     HOUR,
@@ -22,8 +23,6 @@ from worker.latest import (
     connect_archive,
 )
 from worker.settings import WorkerSettings
-
-from .test_commands import Start, Worker, eventually
 
 BTC = Metric("KRAKEN:BTCUSD")
 

@@ -11,15 +11,14 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from tests import recounted
-from tests.recounted import Known
-from tests.shared import shared
+from tests.support import recounted
+from tests.support.archived import GRACE, Bench, bench
+from tests.support.recounted import Known
+from tests.support.shared import shared
+from tests.worker.sampling.test_replay import cut, rows, unseen
 from worker.latest import HOUR, MINUTE, HourCandle, Metric, Writer, connect
-from worker.recording import Recording, open_recording
-from worker.replay import replay
-
-from .archived import GRACE, Bench, bench
-from .test_replay import cut, rows, unseen
+from worker.sampling.recording import Recording, open_recording
+from worker.sampling.replay import replay
 
 ROOT = Path(__file__).resolve().parents[2]
 PAIRS = [

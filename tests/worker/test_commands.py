@@ -13,17 +13,16 @@ import pytest
 from redis.asyncio import Redis
 from typer.testing import CliRunner
 
-from tests import servers
-from tests.loopback import providers, serving
-from tests.shared import shared
-from worker.__main__ import app
+from tests.support import servers
+from tests.support.loopback import providers, serving
+from tests.support.shared import shared
+from tests.worker.sampling.test_replay import write
+from worker.cli.commands import app
+from worker.cli.times import shift_recording
 from worker.latest import Metric, Reader, Reading, SourceReading, Verifier, Writer, connect, keys
-from worker.recording import open_recording
-from worker.replay import replay
-from worker.tick import commit_tick
-from worker.times import shift_recording
-
-from .test_replay import write
+from worker.sampling.recording import open_recording
+from worker.sampling.replay import replay
+from worker.sampling.tick import commit_tick
 
 ROOT = Path(__file__).resolve().parents[2]
 BTC, ETH = Metric("KRAKEN:BTCUSD"), Metric("KRAKEN:ETHUSD")

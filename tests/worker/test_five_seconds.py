@@ -9,10 +9,10 @@ from zlib import crc32
 import pytest
 from redis.asyncio import Redis
 
-from tests.v1 import naive
-from tests.v1.serving import Clock, serving
+from tests.support import naive
+from tests.support.serving import Clock, serving
 from v1.store import AdminStore, AlertQuery
-from worker.closing import HourlyRollup, RollupOptions
+from worker.archiving.rollup import HourlyRollup, RollupOptions
 from worker.latest import (
     DAY,
     DEFAULTS,
@@ -30,7 +30,7 @@ from worker.latest import (
     connect_archive,
     keys,
 )
-from worker.tick import commit_tick
+from worker.sampling.tick import commit_tick
 
 FINE = 5
 NOON = 1_621_252_800

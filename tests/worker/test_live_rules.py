@@ -8,14 +8,13 @@ import pytest
 from aiohttp import ClientSession
 from redis.asyncio import Redis
 
+from tests.support.invented import BTC, ETH, NOON, Invented
+from tests.worker.sampling.test_sampler import Sampling, idle
 from v1 import keys
 from v1.model import By, Metric
 from worker.latest import HOUR, MINUTE, Measure, RuleEngine, RuleStore, Sample, StoreAway, Writer, read_rules
-from worker.rulebook import FixedRules, RuleProvider
+from worker.sampling.rule_provider import FixedRules, RuleProvider
 from worker.sources.base import SourceUnreachable
-
-from .invented import BTC, ETH, NOON, Invented
-from .test_live import Sampling, idle
 
 
 def rule(**fields: object) -> RuleEngine:

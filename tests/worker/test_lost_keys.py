@@ -10,11 +10,13 @@ import pytest
 from aiohttp import ClientSession
 from redis.asyncio import Redis
 
-from tests.v1.serving import Api, sample, serving
-from tests.v1.serving import Clock as ApiClock
+from tests.support.invented import BTC, ETH, NOON
+from tests.support.serving import Api, sample, serving
+from tests.support.serving import Clock as ApiClock
+from tests.worker.sampling.test_sampler import Sampling, idle, until
 from v1 import keys
+from v1.market.metric_state import read_state
 from v1.model import By
-from v1.records import read_state
 from worker.latest import (
     DAY,
     HOUR,
@@ -33,11 +35,8 @@ from worker.latest import (
     connect,
     merge_lists,
 )
-from worker.rulebook import RuleProvider
-from worker.tick import commit_tick as move
-
-from .invented import BTC, ETH, NOON
-from .test_live import Sampling, idle, until
+from worker.sampling.rule_provider import RuleProvider
+from worker.sampling.tick import commit_tick as move
 
 CHANNEL = "pushover"
 PATHS = [

@@ -9,8 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from tests.forwarder import Forwarder, Refusal, forwarding
-from worker import __main__ as commands
+from tests.support.forwarder import Forwarder, Refusal, forwarding
+from worker.cli import commands
 from worker.latest import Metric, Reader, Verifier, connect
 from worker.settings import WorkerSettings
 

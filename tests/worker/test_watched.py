@@ -4,10 +4,9 @@ import pytest
 from aiohttp import ClientSession
 from structlog.testing import capture_logs
 
+from tests.support.invented import BTC, ETH, NOON, XRP, Invented
 from worker.sources.base import InvalidResponse, SourceRefused, SourceUnreachable
-from worker.sources.watched import SupervisedSource, supervise
-
-from .invented import BTC, ETH, NOON, XRP, Invented
+from worker.sources.supervised import SupervisedSource, supervise
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from tests.loopback import serving
-from worker.__main__ import _drop_future, _run, _sample
-from worker.clock import WatchedClock, read_steady_clock
+from tests.support.loopback import serving
+from worker.cli.commands import _drop_future, _run, _sample
+from worker.clock.wall import WatchedClock, read_steady_clock
 from worker.latest import (
     DAY,
     HOUR,
@@ -26,8 +26,8 @@ from worker.latest import (
     connect,
     connect_archive,
 )
+from worker.sampling.tick import commit_tick
 from worker.settings import WorkerSettings
-from worker.tick import commit_tick
 
 BTC = Metric("KRAKEN:BTCUSD")
 
@@ -198,7 +198,7 @@ async def test_a_worker_that_was_started_ahead_without_a_provider_begins_anew_wh
     ahead = float(HOUR)
     provider.behind = -float(HOUR)
     monkeypatch.setattr(
-        "worker.__main__.WatchedClock", lambda: WatchedClock(lambda: time.time() + ahead, read_steady_clock)
+        "worker.cli.commands.WatchedClock", lambda: WatchedClock(lambda: time.time() + ahead, read_steady_clock)
     )
     async with connect(server, "tests") as redis:
         store = Reader(redis)

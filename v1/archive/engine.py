@@ -26,9 +26,9 @@ from sqlalchemy.exc import TimeoutError as NoConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
-from ..candles import find_largest, find_smallest, sum_exactly
+from ..market.candles import find_largest, find_smallest, sum_exactly
 from ..model import HOUR
-from ..redaction import redact
+from ..settings.redaction import redact
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 60.0

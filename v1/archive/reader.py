@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Select, Text, case, cast, func, literal, literal_column, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from ..candles import MONDAY, CandleLength, CandleRow, CandleSums, HourCandle
+from ..market.candles import MONDAY, CandleLength, CandleRow, CandleSums, HourCandle
 from ..model import HOUR, Metric
 from .engine import is_sqlite, translate_errors
-from .exact import exact_max, exact_min, exact_sum, hour_coverage
+from .exact_sql import exact_max, exact_min, exact_sum, hour_coverage
 from .revisions import check_revision, read_revision
 from .schema import candles
 

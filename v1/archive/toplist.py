@@ -7,9 +7,9 @@ from sqlalchemy import delete, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from ..decimals import remove_exponent
 from ..model import HOUR
-from ..toplist import ListOrigin, TopCoin, TopList
+from ..numbers.decimals import remove_exponent
+from ..toplist.model import ListOrigin, TopCoin, TopList
 from .engine import is_sqlite, open_transaction
 from .migrate import migrate
 from .reader import ArchiveReader

@@ -24,9 +24,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from ..candles import HourCandle
+from ..market.candles import HourCandle
 from ..model import HOUR
-from . import months
+from . import partitions
 from .engine import is_sqlite, open_transaction
 from .migrate import LOCK, migrate
 from .reader import ArchiveReader
@@ -42,7 +42,7 @@ class ArchiveWriter(ArchiveReader):
 
     def __init__(self, engine: AsyncEngine) -> None:
         super().__init__(engine)
-        self._months: set[months.Month] = set()
+        self._months: set[partitions.Month] = set()
         """Those that were seen to have a partition."""
 
     async def open(self) -> None:
@@ -71,14 +71,14 @@ class ArchiveWriter(ArchiveReader):
         rows = await asyncio.to_thread(_json, hours)
         statement = _upsert(sqlite) if is_sqlite(self._engine) else _upsert(postgresql)
         async with open_transaction(self._engine) as connection:
-            made = await self._ensure_partitions(connection, {months.find_month(hour.start) for hour in hours})
+            made = await self._ensure_partitions(connection, {partitions.find_month(hour.start) for hour in hours})
             changed = (await connection.execute(statement, {"rows": rows})).rowcount
         self._months |= made
         return changed
 
     async def prepare(self, at: int) -> None:
         """Make the partitions of this month and the next, so that no hour has to wait for its own."""
-        month = months.find_month(at)
+        month = partitions.find_month(at)
         if is_sqlite(self._engine) or {month, month.next_month} <= self._months:
             return
         async with open_transaction(self._engine) as connection:
@@ -89,7 +89,7 @@ class ArchiveWriter(ArchiveReader):
         """Let go of every hour that starts before `before`."""
         async with open_transaction(self._engine) as connection:
             if not is_sqlite(self._engine):
-                await months.drop_partitions(connection, before)
+                await partitions.drop_partitions(connection, before)
             await connection.execute(delete(candles).where(candles.c.start < before))
         self._months = {month for month in self._months if month.end > before}
 
@@ -98,12 +98,14 @@ class ArchiveWriter(ArchiveReader):
         async with open_transaction(self._engine) as connection:
             return (await connection.execute(delete(candles).where(candles.c.start > now - HOUR))).rowcount
 
-    async def _ensure_partitions(self, connection: AsyncConnection, needed: set[months.Month]) -> set[months.Month]:
+    async def _ensure_partitions(
+        self, connection: AsyncConnection, needed: set[partitions.Month]
+    ) -> set[partitions.Month]:
         """See that some months have a partition, and return them."""
         if not is_sqlite(self._engine) and not needed <= self._months:
             # Alone, because of two that make the same one at once the second fails.
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
-            await months.make_partitions(connection, needed)
+            await partitions.make_partitions(connection, needed)
         return needed
 
 

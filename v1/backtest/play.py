@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from ..market import advance_all
-from ..memory import MemoryStore
+from ..market.advance import advance_all
+from ..market.metric_state import SourceReading
+from ..market.ranks import collect_rank_inputs, rank_one
 from ..model import HOUR, Metric, Reading, Sample
-from ..ranks import collect_rank_inputs, rank_one
-from ..records import SourceReading
 from ..rules import Alert, Evaluation, Rule, RuleEngine, Silence, SubjectResult, TickContext, attach_states
 from ..rules.phases import Phase, RuleState
+from .memory_store import MemoryStore
 
 FLAP_SECONDS = HOUR
 """Who fires again so soon after it was over has flapped."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from ..model import DAY
 from ..rules import Alert, Kind, Rule
-from ..rules.text import is_in_digest, make_digest_id, write_digest, write_single
+from ..rules.message_text import is_in_digest, make_digest_id, write_digest, write_single
 from .play import BacktestInput, BacktestResult
 from .sweep import Variant
 

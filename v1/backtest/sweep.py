@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
-from ..decimals import Number, format_decimal, parse_decimal
 from ..model import HOUR, MINUTE
+from ..numbers.decimals import Number, format_decimal, parse_decimal
 from ..rules import Kind, Rule
 
 COOLDOWNS = (0, 15 * MINUTE, HOUR, 4 * HOUR)

@@ -7,18 +7,18 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from .. import exact
-from ..decimals import is_number
+from ..numbers import exact_json
+from ..numbers.decimals import is_number
 from ..rules import InvalidDocument
-from ..rules.faults import list_faults
+from ..rules.validation import list_faults
 from ..store import AlertQuery, AlertRecord, HistoryCursor
-from .answers import respond_changed, respond_until_changed
-from .asked import Limit, NoParams, QueryParams, Time
-from .bodies import NOT_READ, describe_body, make_refusal, read_document
 from .context import Context
-from .document import AWAY, NOT_ACCEPTED, UNCHANGED, Responses
 from .examples import EXAMPLE_ACKNOWLEDGEMENT, EXAMPLE_ALERT
+from .params import Limit, NoParams, QueryParams, Time
 from .problems import Problem, refuse_unknown_id
+from .request_body import NOT_READ, describe_body, make_refusal, read_document
+from .response_docs import AWAY, NOT_ACCEPTED, UNCHANGED, Responses
+from .responses import respond_changed, respond_until_changed
 from .schemas import add_model_schema, add_schema, make_request_schema
 
 router = APIRouter(tags=["alerts"])
@@ -155,7 +155,9 @@ async def alerts(asked: Annotated[AlertsParams, Query()], request: Request, cont
     place: Any = asked.cursor
     page = await context["desk"].read_alerts(AlertQuery(asked.limit, asked.metric.upper(), asked.rule, since, place))
     following = f"{page.next.tick}-{page.next.behind}" if page.next else None
-    return respond_until_changed(request, exact.dumps({"alerts": [*map(_show_alert, page.alerts)], "next": following}))
+    return respond_until_changed(
+        request, exact_json.dumps({"alerts": [*map(_show_alert, page.alerts)], "next": following})
+    )
 
 
 @router.post(
@@ -184,7 +186,7 @@ async def acknowledge(
     if told is None:
         raise refuse_unknown_id("alert", id)
     known = await context["desk"].acknowledge(id, int(context["clock"]()), seen.by, seen.comment)
-    return respond_changed(exact.dumps(_show_alert(told._replace(known=known))))
+    return respond_changed(exact_json.dumps(_show_alert(told._replace(known=known))))
 
 
 def _show_alert(told: AlertRecord) -> dict[str, object]:
@@ -198,8 +200,8 @@ def _show_alert(told: AlertRecord) -> dict[str, object]:
             "comment": known.get("comment", ""),
         }
     return alert | {
-        "value": exact.digits(value) if is_number(value) else value,
-        "reference": exact.digits(reference) if is_number(reference) else None,
+        "value": exact_json.digits(value) if is_number(value) else value,
+        "reference": exact_json.digits(reference) if is_number(reference) else None,
         "reference_kind": alert.get("reference_kind"),
         "over": int(known["over"]) if "over" in known else None,
         "acknowledged": acknowledged,

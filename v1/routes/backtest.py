@@ -7,18 +7,18 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ..backtest_process.job import Job
-from ..backtest_process.runner import RequestAbandoned, ServerStopping, TooManyBacktests
+from ..backtest.process.job import Job
+from ..backtest.process.runner import RequestAbandoned, ServerStopping, TooManyBacktests
 from ..rules import InvalidDocument
-from ..rules.faults import list_faults
+from ..rules.validation import list_faults
 from .alerts import AlertFields
-from .answers import respond_changed
-from .asked import AnyTime, NoParams, Time
-from .bodies import NOT_READ, describe_body, make_refusal, read_document
 from .context import Context, RouteState
-from .document import AWAY, NOT_ACCEPTED, Responses
 from .examples import EXAMPLE_BACKTEST
+from .params import AnyTime, NoParams, Time
 from .problems import RETRY_SECONDS, Problem, RequestRefused, refuse_fields
+from .request_body import NOT_READ, describe_body, make_refusal, read_document
+from .response_docs import AWAY, NOT_ACCEPTED, Responses
+from .responses import respond_changed
 from .rules import check_rule
 from .schemas import NEW_RULE, add_model_schema, add_schema, make_request_schema
 

@@ -8,12 +8,17 @@ from typing import Annotated, NamedTuple
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from .. import candles, keys
+from .. import keys
 from ..archive import ArchiveReader, RowFormat
-from ..candles import CandleLength, CandleRow, GapFill, HourCandle, HourSlot
+from ..market import candles
+from ..market.candles import CandleLength, CandleRow, GapFill, HourCandle, HourSlot
 from ..model import DAY, HOUR, Metric
 from ..store import Reader
-from .answers import (
+from .context import Context, RouteState
+from .params import Format, FormatAsked, Name, QueryParams, TableAsked, Time, TimeFormat
+from .problems import Problem, RequestRefused, refuse_fields, refuse_unknown_metric
+from .response_docs import NOT_ACCEPTED, UNCHANGED, UNKNOWN, Responses
+from .responses import (
     AnswerBody,
     CsvResponse,
     NdjsonResponse,
@@ -23,10 +28,6 @@ from .answers import (
     only_in_csv,
     respond_until_next_tick,
 )
-from .asked import Format, FormatAsked, Name, QueryParams, TableAsked, Time, TimeFormat
-from .context import Context, RouteState
-from .document import NOT_ACCEPTED, UNCHANGED, UNKNOWN, Responses
-from .problems import Problem, RequestRefused, refuse_fields, refuse_unknown_metric
 
 MOST_CANDLES = 10_000
 USUAL_CANDLES = 200

@@ -6,7 +6,7 @@ from typing import Annotated, TypedDict, cast
 from fastapi import Depends, Request
 
 from ..archive import ArchiveReader, TopArchiveReader
-from ..backtest_process.runner import BacktestRunner
+from ..backtest.process.runner import BacktestRunner
 from ..store import AdminStore, Reader, TopReader
 
 

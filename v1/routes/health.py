@@ -7,14 +7,14 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
-from .. import exact
-from ..redaction import redact
-from ..states import Health, describe_toplist_faults, judge_health, lacks, resting
+from ..market.freshness import Health, describe_toplist_faults, judge_health, lacks, resting
+from ..numbers import exact_json
+from ..settings.redaction import redact
 from ..store import StoreError
-from .asked import NoParams
 from .context import Context
-from .document import NOT_ACCEPTED
+from .params import NoParams
 from .problems import RETRY_SECONDS
+from .response_docs import NOT_ACCEPTED
 
 router = APIRouter(tags=["health"])
 
@@ -202,4 +202,4 @@ def _answer(status: HTTPStatus, known: dict[str, Any]) -> Response:
     headers = {"Cache-Control": "no-store"}
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(RETRY_SECONDS)
-    return Response(exact.dumps(known), status, headers, media_type="application/json")
+    return Response(exact_json.dumps(known), status, headers, media_type="application/json")

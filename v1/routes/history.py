@@ -9,9 +9,9 @@ from urllib.parse import quote
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from ..candles import CandleLength
-from ..model import DAY, HOUR, MEASURES, Measure, Metric
-from ..series import (
+from ..market.candles import CandleLength
+from ..market.freshness import is_ahead
+from ..market.series import (
     Aggregation,
     Known,
     Point,
@@ -22,9 +22,14 @@ from ..series import (
     group_by_step,
     make_kept_grid,
 )
-from ..states import is_ahead
+from ..model import DAY, HOUR, MEASURES, Measure, Metric
 from ..store import Reader
-from .answers import (
+from .candles import MOST_CANDLES
+from .context import Context, RouteState
+from .params import Format, FormatAsked, MeasureParam, Name, QueryParams, Step, TableAsked, Time
+from .problems import RequestRefused, refuse_fields, refuse_unknown_metric
+from .response_docs import AWAY, NOT_ACCEPTED, UNCHANGED, UNKNOWN
+from .responses import (
     AnswerBody,
     CsvResponse,
     NdjsonResponse,
@@ -34,11 +39,6 @@ from .answers import (
     times,
     write_csv,
 )
-from .asked import Format, FormatAsked, MeasureParam, Name, QueryParams, Step, TableAsked, Time
-from .candles import MOST_CANDLES
-from .context import Context, RouteState
-from .document import AWAY, NOT_ACCEPTED, UNCHANGED, UNKNOWN
-from .problems import RequestRefused, refuse_fields, refuse_unknown_metric
 
 MOST_POINTS = 10_000
 _NULL = "null"

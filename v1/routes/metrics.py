@@ -8,16 +8,17 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from .. import exact, records
+from ..market import metric_state
+from ..market.freshness import Freshness, judge_freshness
 from ..model import DAY, MEASURES, By, Measure, Metric, RankPlace
-from ..moments import measure_dispersion, round_mean_of
-from ..states import Freshness, judge_freshness
+from ..numbers import exact_json
+from ..numbers.moments import measure_dispersion, round_mean_of
 from ..store import MetricSummary, NewestSample
-from .answers import AnswerBody, respond_until_next_tick
-from .asked import Limit, Name, NoParams, QueryParams
 from .context import Context
-from .document import AWAY, NOT_ACCEPTED, UNCHANGED, UNKNOWN
+from .params import Limit, Name, NoParams, QueryParams
 from .problems import refuse_unknown_metric
+from .response_docs import AWAY, NOT_ACCEPTED, UNCHANGED, UNKNOWN
+from .responses import AnswerBody, respond_until_next_tick
 
 router = APIRouter(tags=["metrics"])
 
@@ -156,9 +157,9 @@ async def get_metric(metric: Name, _: Annotated[NoParams, Query()], request: Req
         },
         "measures": _measures(newest, places, expected),
     }
-    body = exact.dumps(known | {"age": now - newest.record.newest})
+    body = exact_json.dumps(known | {"age": now - newest.record.newest})
     # The age alone does not make another answer, but it must not grow old in a cache either.
-    identity = exact.dumps(known | {"interval": now // interval})
+    identity = exact_json.dumps(known | {"interval": now // interval})
     return respond_until_next_tick(request, context, AnswerBody(body, tick, identity=identity))
 
 
@@ -185,12 +186,12 @@ def _measures(
     newest: NewestSample, places: Mapping[Measure, tuple[RankPlace, int]], expected: int
 ) -> dict[Measure, dict[str, object]]:
     record, sample = newest
-    before = records.compute_baseline(record, [sample])
+    before = metric_state.compute_baseline(record, [sample])
     known: dict[Measure, dict[str, object]] = {}
     for measure, day, hour in zip(MEASURES, record.day, before, strict=True):
         moved, ranked = measure_dispersion(day), places.get(measure)
         known[measure] = {
-            "value": exact.digits(sample.value(measure)),
+            "value": exact_json.digits(sample.value(measure)),
             "hour_mean": round_mean_of(hour),
             "hour_samples": hour.n,
             "stddev": moved and moved.stddev,

@@ -10,13 +10,13 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Response
 from fastapi.openapi.utils import get_openapi
 
-from .. import exact
 from ..model import By, Measure
+from ..numbers import exact_json
 from ..store import AlertQuery, StoreError
 from .context import Context, RouteState
 from .examples import EXAMPLE_ALERT, EXAMPLE_METRIC, NO_ALERT, NO_METRIC
-from .guards import OPEN
 from .problems import MEDIA_TYPE as PROBLEM
+from .problems import OPEN
 from .schemas import COMPONENTS
 from .webhook import webhooks
 
@@ -51,7 +51,7 @@ def make_openapi_router(app: FastAPI, prefix: str, root_path: str, *, is_guarded
         """The description of this API, for machines."""
         if not made:
             servers = {"servers": [{"url": root_path}]} if root_path else {}
-            made.append(exact.dumps(_document(app, prefix, is_guarded=is_guarded) | servers))
+            made.append(exact_json.dumps(_document(app, prefix, is_guarded=is_guarded) | servers))
         metric, alert = await _find_examples(context)
         body = made[0].replace(EXAMPLE_METRIC, _escape(metric)).replace(EXAMPLE_ALERT, _escape(alert))
         return Response(body, media_type="application/json")
@@ -80,7 +80,7 @@ def _document(app: FastAPI, prefix: str, *, is_guarded: bool) -> dict[str, Any]:
     whole = get_openapi(title=app.title, version=app.version, description=ABOUT.strip(), routes=app.routes)
     whole["webhooks"] = webhooks()
     whole["components"]["schemas"] |= COMPONENTS
-    examples: Any = exact.loads(EXAMPLES.read_text()) if EXAMPLES.exists() else {}
+    examples: Any = exact_json.loads(EXAMPLES.read_text()) if EXAMPLES.exists() else {}
     for operation, status, response in _responses(whole, prefix):
         content = response.get("content", {})
         for media_type in [*content]:

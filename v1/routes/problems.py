@@ -23,11 +23,13 @@ from starlette.routing import Match, Mount
 
 from ..archive import ArchiveError
 from ..model import Metric
-from ..rules.faults import MOST_FAULTS, first, shorten
+from ..rules.validation import MOST_FAULTS, first, shorten
 from ..store import Reader, StoreAway, StoreError
-from .asked import NoParams, describe_accepted
+from .params import NoParams, describe_accepted
 
 MEDIA_TYPE = "application/problem+json"
+OPEN = "/health/"
+"""What begins so is answered without a key: who starts and watches the process has none."""
 RETRY_SECONDS = 5
 WARN_SECONDS = 60
 

@@ -10,11 +10,11 @@ from pydantic import BaseModel, Field
 
 from ..model import By, Measure, Metric
 from ..store import Reader
-from .answers import AnswerBody, CsvResponse, choose_format, only_in_csv, quoted, respond_until_next_tick, write_csv
-from .asked import ByParam, Format, JsonOrCsvAsked, Limit, MeasureParam, Name, QueryParams, TableAsked
 from .context import Context, RouteState
-from .document import AWAY, NOT_ACCEPTED, UNCHANGED, UNKNOWN
+from .params import ByParam, Format, JsonOrCsvAsked, Limit, MeasureParam, Name, QueryParams, TableAsked
 from .problems import RequestRefused, refuse_unknown_metric
+from .response_docs import AWAY, NOT_ACCEPTED, UNCHANGED, UNKNOWN
+from .responses import AnswerBody, CsvResponse, choose_format, only_in_csv, quoted, respond_until_next_tick, write_csv
 
 FURTHEST = 1_000_000
 

@@ -9,20 +9,20 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field
 from starlette.convertors import StringConvertor, register_url_convertor
 
-from .. import exact
+from ..numbers import exact_json
 from ..rules import InvalidRule, Rule, parse_rule
-from ..rules.book import Origin, RuleEntry, RuleSet, read_rule_set
-from ..rules.file import find_unknown_channels
 from ..rules.rule import DECIMALS, RESERVED, explain_never_fires
+from ..rules.rule_set import Origin, RuleEntry, RuleSet, read_rule_set
+from ..rules.rules_file import find_unknown_channels
 from ..store import LimitReached
-from .answers import respond_changed, respond_until_changed
-from .asked import Limit, NoParams, QueryParams
-from .bodies import NOT_READ, describe_body, make_refusal, read_document
 from .context import Context, RouteState
-from .document import AWAY, NOT_ACCEPTED, UNCHANGED, Responses
 from .examples import EXAMPLE_RULE
-from .matches import MetricNames
+from .match_counts import MetricNames
+from .params import Limit, NoParams, QueryParams
 from .problems import Problem, RequestRefused, refuse_fields, refuse_unknown_id
+from .request_body import NOT_READ, describe_body, make_refusal, read_document
+from .response_docs import AWAY, NOT_ACCEPTED, UNCHANGED, Responses
+from .responses import respond_changed, respond_until_changed
 from .schemas import NEW_RULE, RULE, RULES
 
 router = APIRouter(tags=["rules"])
@@ -86,7 +86,7 @@ async def list_rules(asked: Annotated[RulesParams, Query()], request: Request, c
         "problem": known.problem,
         "next": page[-1].rule.id if len(found) > len(page) else None,
     }
-    return respond_until_changed(request, exact.dumps(body))
+    return respond_until_changed(request, exact_json.dumps(body))
 
 
 @router.get(
@@ -98,7 +98,7 @@ async def list_rules(asked: Annotated[RulesParams, Query()], request: Request, c
 async def get_rule(id: ShownId, _: Annotated[NoParams, Query()], request: Request, context: Context) -> Response:  # noqa: A002
     """A rule as it is in force."""
     known = await _read_context(context)
-    return respond_until_changed(request, exact.dumps(_show_rule(_find_entry(known.book, id), known)))
+    return respond_until_changed(request, exact_json.dumps(_show_rule(_find_entry(known.book, id), known)))
 
 
 @router.post(
@@ -182,7 +182,7 @@ async def _write_rule(new: Rule, known: _RuleContext, context: RouteState, rules
         await context["desk"].put_rule(new)
     except LimitReached as error:
         raise RequestRefused(HTTPStatus.CONFLICT, str(error)) from error
-    body = exact.dumps(_show_rule(RuleEntry(new, Origin.API), known))
+    body = exact_json.dumps(_show_rule(RuleEntry(new, Origin.API), known))
     if not is_new:
         return respond_changed(body)
     return respond_changed(body, HTTPStatus.CREATED, Location=f"{rules_path}/{new.id}")
@@ -204,7 +204,7 @@ def _refuse_file_rule(book: RuleSet, rule_id: str) -> None:
 def _show_rule(entry: RuleEntry, known: _RuleContext) -> dict[str, object]:
     fields = entry.rule.write_fields()
     numbers = {
-        name: exact.digits(value) for name, value in fields.items() if name in DECIMALS and isinstance(value, str)
+        name: exact_json.digits(value) for name, value in fields.items() if name in DECIMALS and isinstance(value, str)
     }
     matches = known.names.matches(entry.rule.metrics)
     return fields | numbers | {"origin": entry.origin, "matches": matches, "note": _note(entry.rule, matches, known)}

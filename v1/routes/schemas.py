@@ -12,9 +12,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from ..rules import Kind, Rule
-from ..rules.book import Origin
-from ..rules.mute import MuteHours
+from ..rules.mute_hours import MuteHours
 from ..rules.rule import DECIMALS, NEVER_NEGATIVE, OF_ANY_KIND, OF_KIND
+from ..rules.rule_set import Origin
 
 Schema = dict[str, Any]
 _AT = "#/components/schemas/"

@@ -7,17 +7,17 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from .. import exact
+from ..numbers import exact_json
 from ..rules import InvalidSilence, Silence, parse_silence
-from ..rules.book import read_rule_set
+from ..rules.rule_set import read_rule_set
 from ..store import LimitReached
-from .answers import respond_changed, respond_until_changed
-from .asked import ANY_TIME_SCHEMA, Limit, NoParams, QueryParams, any_moment
-from .bodies import NOT_READ, describe_body, make_refusal, read_document
 from .context import Context
-from .document import AWAY, NOT_ACCEPTED, UNCHANGED, Responses
 from .examples import EXAMPLE_SILENCE
+from .params import ANY_TIME_SCHEMA, Limit, NoParams, QueryParams, any_moment
 from .problems import Problem, RequestRefused, refuse_fields, refuse_unknown_id
+from .request_body import NOT_READ, describe_body, make_refusal, read_document
+from .response_docs import AWAY, NOT_ACCEPTED, UNCHANGED, Responses
+from .responses import respond_changed, respond_until_changed
 from .schemas import add_model_schema, add_schema, make_request_schema
 
 router = APIRouter(tags=["silences"])
@@ -90,7 +90,7 @@ async def list_silences(asked: Annotated[SilencesParams, Query()], request: Requ
         "silences": [_show_silence(silence, now) for silence in page],
         "next": page[-1].id if len(found) > len(page) else None,
     }
-    return respond_until_changed(request, exact.dumps(body))
+    return respond_until_changed(request, exact_json.dumps(body))
 
 
 @router.post(
@@ -118,7 +118,7 @@ async def create_silence(_: Annotated[NoParams, Query()], request: Request, cont
     except LimitReached as error:
         raise RequestRefused(HTTPStatus.CONFLICT, str(error)) from error
     return respond_changed(
-        exact.dumps(_show_silence(new, now)), HTTPStatus.CREATED, Location=f"{request.url.path}/{new.id}"
+        exact_json.dumps(_show_silence(new, now)), HTTPStatus.CREATED, Location=f"{request.url.path}/{new.id}"
     )
 
 

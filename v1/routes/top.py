@@ -10,11 +10,15 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field, WithJsonSchema
 
 from ..archive import ArchiveError
-from ..exact import dumps
 from ..model import MINUTE
+from ..numbers.exact_json import dumps
 from ..settings import PREFIX
-from ..toplist import ListOrigin, TopCoin, TopList, find_reach, is_late_list
-from .answers import (
+from ..toplist.model import ListOrigin, TopCoin, TopList, find_reach, is_late_list
+from .context import Context, RouteState
+from .params import Format, JsonOrCsvAsked, QueryParams, TableAsked, Time
+from .problems import RETRY_SECONDS, FieldProblem, Problem, RequestRefused, refuse_fields
+from .response_docs import NOT_ACCEPTED, UNCHANGED, Responses
+from .responses import (
     AnswerBody,
     CsvResponse,
     choose_format,
@@ -24,10 +28,6 @@ from .answers import (
     times,
     write_csv,
 )
-from .asked import Format, JsonOrCsvAsked, QueryParams, TableAsked, Time
-from .context import Context, RouteState
-from .document import NOT_ACCEPTED, UNCHANGED, Responses
-from .problems import RETRY_SECONDS, FieldProblem, Problem, RequestRefused, refuse_fields
 
 MOST_COINS = 5000
 COLUMNS = {

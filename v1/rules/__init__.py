@@ -13,11 +13,11 @@ from .engine import (
     TickContext,
     attach_states,
 )
-from .faults import Fault, InvalidDocument
 from .phases import RuleStates, read_states, write_states
 from .rule import InvalidRule, Kind, Rule, Severity, parse_rule
-from .saying import SubjectResult
 from .silence import InvalidSilence, Silence, parse_silence
+from .subject import SubjectResult
+from .validation import Fault, InvalidDocument
 
 __all__ = [
     "DEFAULTS",

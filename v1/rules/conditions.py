@@ -10,12 +10,12 @@ from math import gcd, isqrt
 from operator import neg, pos
 from typing import NamedTuple
 
-from .. import moments
-from ..decimals import Number, parse_decimal, power_of_ten, subtract
-from ..extremes import Extreme, Span
+from ..market.extremes import Extreme, Span
+from ..market.metric_state import NO_LOOKBACK, Lookback, StateUpdate
 from ..model import DAY, HOUR, MEASURES, Measure
-from ..moments import Moments
-from ..records import NO_LOOKBACK, Lookback, StateUpdate
+from ..numbers import moments
+from ..numbers.decimals import Number, parse_decimal, power_of_ten, subtract
+from ..numbers.moments import Moments
 from .alert import ReferenceKind
 from .rule import FROM_START, Kind, Rule
 

@@ -13,17 +13,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from ..decimals import parse_decimal
+from ..market.metric_state import NO_LOOKBACK, Lookback, StateUpdate
 from ..model import MEASURES, Metric
-from ..records import NO_LOOKBACK, Lookback, StateUpdate
+from ..numbers.decimals import parse_decimal
 from .alert import Alert
 from .conditions import QUIET, Condition, IsExpected, Verdict, all_are_expected, make_condition, make_lookback
 from .phases import RuleStates, read_states, write_states
-from .places import Ranked, RankLookup
+from .rank_lookup import Ranked, RankLookup
 from .rule import OF_ANY_KIND, Kind, Rule
-from .saying import RuleWatch, SubjectEvaluator, SubjectResult
 from .silence import Silence
-from .sources import Silent, find_silent_sources
+from .silent_sources import Silent, find_silent_sources
+from .subject import RuleWatch, SubjectEvaluator, SubjectResult
 
 
 class SourceOutages(NamedTuple):

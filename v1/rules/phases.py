@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
-from ..decimals import Number, parse_decimal, power_of_ten
+from ..numbers.decimals import Number, parse_decimal, power_of_ten
 
 
 class Phase(StrEnum):

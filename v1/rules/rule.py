@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from .. import decimals
 from ..model import DAY, HOUR, By, Measure, Metric
-from .faults import Fault, InvalidDocument, list_faults
-from .fields import LONGEST, Count, Decimal, Flag, Id, Pattern, Seconds, parse_pattern
-from .mute import MuteHours
+from ..numbers import decimals
+from .field_types import LONGEST, Count, Decimal, Flag, Id, Pattern, Seconds, parse_pattern
+from .mute_hours import MuteHours
+from .validation import Fault, InvalidDocument, list_faults
 
 
 class Kind(StrEnum):

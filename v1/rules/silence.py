@@ -6,10 +6,10 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from .faults import InvalidDocument, list_faults
-from .fields import Id, Pattern, parse_pattern
-from .mute import is_muted
+from .field_types import Id, Pattern, parse_pattern
+from .mute_hours import is_muted
 from .rule import Rule
+from .validation import InvalidDocument, list_faults
 
 
 class InvalidSilence(InvalidDocument):

@@ -1,20 +1,20 @@
 """The only room that speaks Redis: a `Reader` for who asks, a `Writer` for who feeds, `Channels` for who sends."""
 
-from .alerts import AlertQuery, AlertRecord, HistoryCursor
-from .channels import ChannelStore
+from .admin import AdminStore, LimitReached
+from .alert_history import AlertQuery, AlertRecord, HistoryCursor
 from .commands import AlertLimits
 from .connection import LeaseLost, NoAccess, StoreAway, StoreError, Unreadable, connect
-from .delivered import DeadLetter, DeliveryAttempt, DeliveryReader, DeliveryStatus
-from .desk import AdminStore, LimitReached
+from .delivery.channels import ChannelStore
+from .delivery.history import DeadLetter, DeliveryAttempt, DeliveryReader, DeliveryStatus
+from .delivery.outbox import MessageRef, Outbox, OutboxEntry, RetryState
+from .delivery.receipts import Receipt, ReceiptStore
 from .future import DroppedFuture, FutureLists, FutureRemover
-from .kept import KeptDay, TooManySamples, read_kept_day
-from .listings import ListStore
-from .outbox import MessageRef, Outbox, OutboxEntry, RetryState
-from .plans import QuotaStore
+from .kept_day import KeptDay, TooManySamples, read_kept_day
 from .reader import HourSamples, MetricSummary, NewestSample, Reader
-from .receipts import Receipt, ReceiptStore
-from .shelf import RuleStore, StoredRuleSet
-from .toplist import MinuteRange, TopReader, TopWriter
+from .rule_store import RuleStore, StoredRuleSet
+from .toplist.lists import ListStore
+from .toplist.quotas import QuotaStore
+from .toplist.snapshots import MinuteRange, TopReader, TopWriter
 from .verify import Verifier, VerifyReport
 from .writer import Writer
 

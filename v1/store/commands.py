@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 from redis.asyncio.client import Pipeline
 
-from .. import keys, records
+from .. import keys
+from ..market import metric_state
+from ..market.metric_state import MetricState, PriorState, StateUpdate
+from ..market.ranks import Rankings, Scores
 from ..model import DAY, Metric, Sample
-from ..ranks import Rankings, Scores
-from ..records import MetricState, PriorState, StateUpdate
 from ..rules import SubjectResult, write_states
 from .connection import translate_errors
 
@@ -50,7 +51,7 @@ def put_update(pipe: Pipeline, at: int, step: StateUpdate, said: SubjectResult, 
     if step.is_over:
         put("DEL", keys.moments(metric))
     else:
-        put("SET", keys.moments(metric), records.write_state(record), "EX", keys.KEEP)
+        put("SET", keys.moments(metric), metric_state.write_state(record), "EX", keys.KEEP)
     put_alerts(pipe, at, said, rules)
     put("EXEC")
 
@@ -110,7 +111,7 @@ def put_late_samples(
         pipe.execute_command("ZADD", key, *chain.from_iterable((each.tick, keys.write_member(each)) for each in late))
         pipe.execute_command("EXPIRE", key, keys.KEEP_SAMPLES)
     if record is not None:
-        pipe.execute_command("SET", keys.moments(metric), records.write_state(record), "EX", keys.KEEP)
+        pipe.execute_command("SET", keys.moments(metric), metric_state.write_state(record), "EX", keys.KEEP)
     pipe.execute_command("EXEC")
 
 

@@ -29,7 +29,7 @@ from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import TimeoutError as NoAnswer
 from redis.maint_notifications import MaintNotificationsConfig
 
-from ..redaction import redact
+from ..settings.redaction import redact
 from .pool import ReplacingPool, read_error_code
 
 CONNECT_SECONDS = 2.0

@@ -5,13 +5,14 @@ from typing import Any, NamedTuple, cast
 
 from redis.asyncio import Redis
 
-from .. import keys, records
+from .. import keys
+from ..market import metric_state
+from ..market.metric_state import MetricState
+from ..market.ranks import RankInput, rank_all
 from ..model import DAY, HOUR, Metric
-from ..ranks import RankInput, rank_all
-from ..records import MetricState
+from .binary import execute_binary
+from .binary import read_score as score_of
 from .connection import translate_errors
-from .raw import execute_binary
-from .raw import read_score as score_of
 from .verify import REPAIR, Verifier
 
 _AT_ONCE = 1000
@@ -71,7 +72,7 @@ class FutureRemover(Verifier):
             right = record
             if record is None or record.at > now:
                 day = await self.read_samples(metric, at - DAY, at)
-                right = records.recount_state(at, day, record, record.source if record else REPAIR)
+                right = metric_state.recount_state(at, day, record, record.source if record else REPAIR)
                 right = right and right._replace(alerting=_keep_past(right, now))
                 await self._put(metric, right)
             if right is not None:
@@ -80,7 +81,7 @@ class FutureRemover(Verifier):
                     RankInput(
                         metric,
                         right.day,
-                        records.compute_baseline(right, await self.read_samples(metric, right.at - 1, right.at)),
+                        metric_state.compute_baseline(right, await self.read_samples(metric, right.at - 1, right.at)),
                     )
                 )
         await self._check_lists(rank_all(standings), left, repair=True)

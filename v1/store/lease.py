@@ -9,7 +9,7 @@ from redis.asyncio.client import Pipeline
 from .. import keys
 from .connection import LeaseLost, StoreAway, translate_errors
 from .reader import Reader
-from .watched import change_watched
+from .transactions import change_watched
 
 
 def awake_or_not() -> float:

@@ -7,12 +7,13 @@ from typing import Any, NamedTuple, cast
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
-from .. import keys, records
+from .. import keys
+from ..market import metric_state
+from ..market.metric_state import MetricState
 from ..model import DAY, HOUR, MEASURES, By, Measure, Metric, RankPlace, Sample
-from ..records import MetricState
 from .connection import StoreAway, StoreError, translate_errors
-from .kept_json import read_dict, read_dicts, read_list, read_tick
-from .outbox import ITSELF
+from .delivery.outbox import ITSELF
+from .stored_json import read_dict, read_dicts, read_list, read_tick
 
 
 class NewestSample(NamedTuple):
@@ -81,7 +82,7 @@ class Reader:
         pipe = self._pipe()
         for metric in metrics:
             pipe.get(keys.moments(metric))
-        return [records.try_read_state(written) for written in await self._run(pipe)]
+        return [metric_state.try_read_state(written) for written in await self._run(pipe)]
 
     async def read_newest(self, metric: Metric) -> NewestSample | None:
         """Return a metric's record and newest sample; `None` of one without a sample in the last day."""
@@ -196,7 +197,7 @@ class Reader:
         for measure in measures:
             pipe.zscore(keys.rank(measure, by), metric)
         written, *values = await self._run(pipe)
-        record = records.try_read_state(written)
+        record = metric_state.try_read_state(written)
         ranked = [(measure, value) for measure, value in zip(measures, values, strict=True) if value is not None]
         pipe = self._pipe()
         for measure, value in ranked:

@@ -3,12 +3,13 @@
 from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple, cast
 
-from .. import keys, records
+from .. import keys
+from ..market import metric_state
+from ..market.metric_state import MetricState
+from ..market.ranks import Rankings, RankInput, rank_all
 from ..model import DAY, Metric, Sample
-from ..ranks import Rankings, RankInput, rank_all
-from ..records import MetricState
 from .connection import translate_errors
-from .counting import scan_metrics
+from .count_check import scan_metrics
 from .writer import Writer
 
 REPAIR = "repair"
@@ -45,13 +46,13 @@ class Verifier(Writer):
         for done, metric in enumerate(metrics, 1):
             held, right, day = await self._recount(metric, tick)
             samples += len(day)
-            if not records.are_same_states(held, right):
+            if not metric_state.are_same_states(held, right):
                 wrong.append(metric)
                 if repair:
                     await self._put(metric, right)
             if right is not None:
                 newest[metric] = right.newest
-                standings.append(RankInput(metric, right.day, records.compute_baseline(right, day[-1:])))
+                standings.append(RankInput(metric, right.day, metric_state.compute_baseline(right, day[-1:])))
             seen(done, len(metrics))
         lists = await self._check_lists(rank_all(standings), newest, repair=repair)
         return VerifyReport(len(metrics), samples, wrong, lists)
@@ -70,15 +71,15 @@ class Verifier(Writer):
         if at is None:
             return held, None, []
         day = await self.read_samples(metric, at - DAY, at)
-        return held, records.recount_state(at, day, held, held.source if held else REPAIR), day
+        return held, metric_state.recount_state(at, day, held, held.source if held else REPAIR), day
 
     async def _read_state(self, metric: Metric, tick: int | None) -> MetricState | None:
         """Return the record of a metric; of one that nobody can read, a record that is certainly wrong."""
         with translate_errors():
             written = cast("str | None", await self._redis.get(keys.moments(metric)))
-        record = records.try_read_state(written)
+        record = metric_state.try_read_state(written)
         if record is None and written is not None:
-            return MetricState(tick or 0, 0, None, None, REPAIR, None, records.EMPTY, records.EMPTY)
+            return MetricState(tick or 0, 0, None, None, REPAIR, None, metric_state.EMPTY, metric_state.EMPTY)
         return record
 
     async def _check_lists(self, scored: Rankings, newest: dict[Metric, int], *, repair: bool) -> list[str]:

@@ -11,20 +11,21 @@ from typing import Any, cast
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
-from .. import keys, records
-from ..extremes import RangeCache
+from .. import keys
+from ..market import metric_state
+from ..market.extremes import RangeCache
+from ..market.metric_state import NO_LOOKBACK, Lookback, MetricState, PriorState, StateUpdate
+from ..market.ranks import Rankings, RankInput, Scores, collect_rank_inputs, rank_all
 from ..model import DAY, Metric, Sample
-from ..ranks import Rankings, RankInput, Scores, collect_rank_inputs, rank_all
-from ..records import NO_LOOKBACK, Lookback, MetricState, PriorState, StateUpdate
 from ..rules import NO_EVALUATION, NO_SOURCE_OUTAGES, NOTHING_SAID, Evaluation, SourceOutages, read_states
 from . import commands
 from .commands import AlertLimits
 from .connection import translate_errors
-from .counting import CountCheck, list_wrong, put_counts, scan_metrics
-from .kept_json import read_alerts, read_dict
+from .count_check import CountCheck, list_wrong, put_counts, scan_metrics
+from .eviction import EvictionQuery
 from .lease import LeaseHolder, awake_or_not
-from .leaving import EvictionQuery
-from .recent import LookbackQuery
+from .lookback import LookbackQuery
+from .stored_json import read_alerts, read_dict
 
 
 class Writer(LeaseHolder):
@@ -134,8 +135,8 @@ class Writer(LeaseHolder):
         put_counts(pipe, chosen)
         for metric, record in list_wrong(chosen, await self._run(pipe)):
             day = await self.read_samples(metric, record.at - DAY, record.at)
-            right = records.recount_state(record.at, day, record, record.source)
-            if not records.are_same_states(record, right):
+            right = metric_state.recount_state(record.at, day, record, record.source)
+            if not metric_state.are_same_states(record, right):
                 await self._put(metric, right)
                 recounted += 1
         self.recounted += recounted
@@ -147,13 +148,13 @@ class Writer(LeaseHolder):
             if record is None:
                 await self._redis.delete(keys.moments(metric))
             else:
-                await self._redis.set(keys.moments(metric), records.write_state(record), ex=keys.KEEP)
+                await self._redis.set(keys.moments(metric), metric_state.write_state(record), ex=keys.KEEP)
 
     async def _recount_states(self, metrics: Sequence[Metric], at: int) -> int:
         """Make the records of metrics that lost theirs anew, out of their samples; return how many there were."""
         recounted = 0
         for metric in metrics:
-            record = records.recount_state(at, await self.read_samples(metric, at - DAY, at), None, "")
+            record = metric_state.recount_state(at, await self.read_samples(metric, at - DAY, at), None, "")
             await self._put(metric, record)
             recounted += record is not None
         return recounted
@@ -243,7 +244,7 @@ class Writer(LeaseHolder):
             day = [sample for _, sample in sorted((held | come).items())]
             pipe = self._pipe()
             commands.put_late_samples(
-                pipe, metric, changed, held.keys(), records.recount_state(at, day, record, source)
+                pipe, metric, changed, held.keys(), metric_state.recount_state(at, day, record, source)
             )
             self._index(pipe, None, {metric: day[-1].tick})
             await self.check_lease()
@@ -263,7 +264,7 @@ class Writer(LeaseHolder):
             for metric, record in zip(metrics, await self.read_metric_states(metrics), strict=True):
                 if record is not None:
                     newest = await self.read_samples(metric, record.at - 1, record.at)
-                    each.append(RankInput(metric, record.day, records.compute_baseline(record, newest)))
+                    each.append(RankInput(metric, record.day, metric_state.compute_baseline(record, newest)))
             tick = await self.read_tick()
             pipe = self._pipe()
             commands.put_rankings(pipe, rank_all(each))

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from aiohttp import ClientSession
 
 from worker.latest import DAY, HOUR, MINUTE, Candle, Metric, Reading
-from worker.sources import seconds, windows
+from worker.sources import binance_seconds, binance_windows
 from worker.sources.base import (
     RequestRefused,
     SourceError,
@@ -31,7 +31,9 @@ from worker.sources.base import (
     said_at,
     translate_errors,
 )
-from worker.sources.fields import (
+from worker.sources.candle_rows import CandleColumns, parse_finished
+from worker.sources.pair_names import UnknownPair, find_missing, find_pair, name_metric
+from worker.sources.row_fields import (
     match_symbols,
     parse_amount,
     parse_change,
@@ -40,8 +42,6 @@ from worker.sources.fields import (
     pick_value,
     price_of,
 )
-from worker.sources.minutes import CandleColumns, parse_finished
-from worker.sources.pairs import UnknownPair, find_missing, find_pair, name_metric
 
 NAME, EXCHANGE = "binance", "BINANCE"
 MS = 1000
@@ -175,15 +175,17 @@ class BinanceSource:
         self, session: ClientSession, at: int, readings: Mapping[Metric, Reading]
     ) -> Mapping[Metric, str]:
         """Return what was traded in the interval, of as many metrics as we can afford."""
-        size = windows.format_window(self._interval)
+        size = binance_windows.format_window(self._interval)
         room = int(self._limit * SHARE) - self._used
         if size is not None:
-            parts = windows.choose_affordable([metric for metric in readings if metric not in self._unasked], room)
+            parts = binance_windows.choose_affordable(
+                [metric for metric in readings if metric not in self._unasked], room
+            )
             calls = [self._unless_it_fails(at, part, self._window(session, at, size, part)) for part in parts]
         else:
             # The last second is over when Binance's own clock says so.
             over = [metric for metric, reading in readings.items() if (reading.provider_time or 0) >= at]
-            parts = [(metric,) for metric in seconds.choose_affordable(over, self._interval, room)]
+            parts = [(metric,) for metric in binance_seconds.choose_affordable(over, self._interval, room)]
             calls = [self._unless_it_fails(at, part, self._seconds(session, at, *part)) for part in parts]
         return {metric: volume for traded in await asyncio.gather(*calls) for metric, volume in traded.items()}
 
@@ -206,7 +208,7 @@ class BinanceSource:
                     self._unasked.update(part.values())
                 else:
                     parts += _halves(part)
-        return windows.parse_windows(found, names, at, self._interval, self._rejects)
+        return binance_windows.parse_windows(found, names, at, self._interval, self._rejects)
 
     async def _seconds(self, session: ClientSession, at: int, metric: Metric) -> Mapping[Metric, str]:
         times = {
@@ -215,7 +217,7 @@ class BinanceSource:
             "limit": f"{self._interval}",
         }
         body = await self._ask(session, "klines", symbol=self._symbols[metric], interval="1s", **times)
-        volume = seconds.parse_seconds_volume(body, COLUMNS, at, self._interval, self._rejects)
+        volume = binance_seconds.parse_seconds_volume(body, COLUMNS, at, self._interval, self._rejects)
         return {} if volume is None else {metric: volume}
 
     async def _unless_it_fails(
@@ -224,7 +226,7 @@ class BinanceSource:
         try:
             with translate_errors(NAME):
                 # Whoever asks waits for no more than most of an interval, and the prices are worth more than these.
-                async with asyncio.timeout(min(windows.LATE, SHARE_OF_INTERVAL * self._interval)):
+                async with asyncio.timeout(min(binance_windows.LATE, SHARE_OF_INTERVAL * self._interval)):
                     return await asking
         except SourceError as error:
             # The prices are here already; this costs only the interval volumes, and the next tick if we must wait.

@@ -14,8 +14,7 @@ from aiohttp import ClientSession
 
 from worker.latest import DAY, MINUTE, PREFIX, PricedCoin, find_month_end
 from worker.sources.base import SourceRefused, retry_after, translate_errors
-from worker.sources.fields import parse_price, parse_rows, parse_whole, pick_value
-from worker.sources.toplists import (
+from worker.sources.list_provider import (
     KEY_SECONDS,
     KEY_STATUSES,
     LONGEST_WORDS,
@@ -26,6 +25,7 @@ from worker.sources.toplists import (
     ProviderEndpoint,
     check_enough,
 )
+from worker.sources.row_fields import parse_price, parse_rows, parse_whole, pick_value
 
 NAME = "coinmarketcap"
 PATH = "/v1/cryptocurrency/listings/latest"

@@ -16,8 +16,7 @@ from aiohttp import ClientSession
 
 from worker.latest import DAY, HOUR, MINUTE, PREFIX, RankedCoin, find_month_end
 from worker.sources.base import SourceRefused, retry_after, translate_errors
-from worker.sources.fields import parse_amount, parse_rows, parse_whole, pick_value
-from worker.sources.toplists import (
+from worker.sources.list_provider import (
     KEY_SECONDS,
     KEY_STATUSES,
     LONGEST_WORDS,
@@ -29,6 +28,7 @@ from worker.sources.toplists import (
     check_enough,
     parse_name,
 )
+from worker.sources.row_fields import parse_amount, parse_rows, parse_whole, pick_value
 
 NAME = "cryptocompare"
 PATH = "/asset/v1/top/list"

@@ -23,9 +23,9 @@ from worker.sources.base import (
     retry_after,
     translate_errors,
 )
-from worker.sources.fields import is_less, is_zero, parse_amount, parse_change, parse_rows, pick_value, price_of
-from worker.sources.minutes import CandleColumns, parse_finished
-from worker.sources.pairs import UnknownPair, find_missing, find_pair, name_metric, suggest_nearest
+from worker.sources.candle_rows import CandleColumns, parse_finished
+from worker.sources.pair_names import UnknownPair, find_missing, find_pair, name_metric, suggest_nearest
+from worker.sources.row_fields import is_less, is_zero, parse_amount, parse_change, parse_rows, pick_value, price_of
 
 NAME = "cryptowatch"
 COLUMNS = CandleColumns(time=0, open=1, high=2, low=3, close=4, volume=5, start=lambda closes: closes - MINUTE)

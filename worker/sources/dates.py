@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 from aiohttp import ClientSession, TraceConfig, TraceRequestEndParams
 
-from worker.clock import Ask
+from worker.clock.wall import Ask
 
 Hear = Callable[[str, str | None, str | None], None]
 """Takes a host, the `Date` of its answer and, where a cache had that, its `Age`."""

@@ -22,10 +22,10 @@ from worker.sources.base import (
     retry_after,
     translate_errors,
 )
-from worker.sources.fields import parse_amount, parse_rows, parse_whole, pick_value, price_of
-from worker.sources.minutes import CandleColumns, parse_finished
-from worker.sources.pairs import UnknownPair, find_missing, find_pair, name_metric
-from worker.sources.since_midnight import DailyCounters
+from worker.sources.candle_rows import CandleColumns, parse_finished
+from worker.sources.daily_counter import DailyCounters
+from worker.sources.pair_names import UnknownPair, find_missing, find_pair, name_metric
+from worker.sources.row_fields import parse_amount, parse_rows, parse_whole, pick_value, price_of
 
 NAME, EXCHANGE = "kraken", "KRAKEN"
 OURS = {"XBT": "BTC", "XDG": "DOGE"}

@@ -8,15 +8,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from sqlalchemy import text
 
-from v1 import candles
+from tests.support.archive_hours import BTC, ETH, hour, opened, some_hours
+from tests.support.serving import DAY, HOUR, NOON
 from v1.archive import ArchiveAway, ArchiveError, ArchiveReader, RowFormat, connect_archive
 from v1.archive.revisions import REVISIONS
 from v1.archive.writer import ArchiveWriter
-from v1.candles import CandleLength, CandleRow, HourCandle
+from v1.market import candles
+from v1.market.candles import CandleLength, CandleRow, HourCandle
 from v1.model import Metric
-
-from ..serving import DAY, HOUR, NOON
-from .hours import BTC, ETH, hour, opened, some_hours
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite", "postgres", "machine_postgres", "pgbouncer"], indirect=True)
 

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.archive_hours import BTC, hour, opened, some_hours
+from tests.support.serving import HOUR, NOON
 from v1.archive import ArchiveError, copies
-
-from ..serving import HOUR, NOON
-from .hours import BTC, hour, opened, some_hours
 
 
 def nobody(_done: int, _of: int) -> None:

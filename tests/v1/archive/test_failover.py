@@ -5,14 +5,13 @@ from typing import NamedTuple
 
 import pytest
 
-from tests import postgres
-from tests.forwarding import Forwarder, forwarding
-from tests.postgres import SOCKET
+from tests.support import postgres
+from tests.support.archive_hours import BTC, hour, opened
+from tests.support.forwarding import Forwarder, forwarding
+from tests.support.postgres import SOCKET
+from tests.support.serving import HOUR, NOON
 from v1.archive import ArchiveAway, ArchiveReader, connect_archive
 from v1.archive.writer import ArchiveWriter
-
-from ..serving import HOUR, NOON
-from .hours import BTC, hour, opened
 
 
 @pytest.fixture(scope="module")

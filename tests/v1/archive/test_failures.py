@@ -9,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests import postgres
+from tests.support import postgres
+from tests.support.archive_hours import BTC, hour, opened, some_hours
+from tests.support.serving import HOUR, NOON
 from v1.archive import ArchiveAway, ArchiveError, connect_archive
 from v1.archive.writer import ArchiveWriter
 from v1.model import Metric
-
-from ..serving import HOUR, NOON
-from .hours import BTC, hour, opened, some_hours
 
 ROOT = Path(__file__).resolve().parents[3]
 

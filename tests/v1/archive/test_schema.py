@@ -13,14 +13,13 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
-from v1.archive import connect_archive, months
+from tests.support.archive_hours import BTC, hour, opened
+from tests.support.serving import DAY, NOON
+from v1.archive import connect_archive, partitions
 from v1.archive.migrate import MIGRATIONS
-from v1.archive.months import Month, find_month
+from v1.archive.partitions import Month, find_month
 from v1.archive.revisions import REVISIONS
 from v1.archive.schema import SCHEMA_TABLE, metadata
-
-from ..serving import DAY, NOON
-from .hours import BTC, hour, opened
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -70,9 +69,9 @@ def test_a_month_begins_where_the_one_before_it_ends(second, month):
     assert month.next_month.start == month.end
 
 
-async def partitions(address: str) -> list[str]:
+async def list_partitions(address: str) -> list[str]:
     async with connect_archive(address, "tests", writes=True) as engine, engine.connect() as connection:
-        return sorted(await connection.scalars(months._PARTITIONS, {"of": "v1_candles"}))
+        return sorted(await connection.scalars(partitions._PARTITIONS, {"of": "v1_candles"}))
 
 
 @pytest.mark.parametrize("database", ["postgres", "machine_postgres"], indirect=True)
@@ -81,15 +80,15 @@ async def test_in_postgresql_each_month_has_its_partition_made_ahead_and_dropped
     hours = [hour("1", start=int(may.timestamp())), hour("2", start=int(june.timestamp()))]
     async with opened(database) as archive:
         await archive.write([hour("3", start=NOON - 40 * DAY), *hours])
-        made = await partitions(database)
+        made = await list_partitions(database)
         await archive.prepare(hours[1].start)
-        ahead = await partitions(database)
+        ahead = await list_partitions(database)
 
         await archive.trim(hours[0].start)
 
         assert made == [f"v1_candles_2021_{month:02}" for month in (4, 5, 6)]
         assert ahead == [*made, "v1_candles_2021_07"]
-        assert await partitions(database) == ahead[1:]
+        assert await list_partitions(database) == ahead[1:]
         assert await archive.read_hours(BTC, 0, 2**40) == hours
 
 

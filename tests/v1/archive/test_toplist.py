@@ -5,11 +5,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.support.serving import HOUR, NOON
 from v1.archive import ArchiveAway, TopArchiveReader, connect_archive
 from v1.archive.toplist import HourRange, TopArchiveWriter
-from v1.toplist import ListOrigin, PricedCoin, ProviderList, RankedCoin, TopList, merge_lists
-
-from ..serving import HOUR, NOON
+from v1.toplist.model import ListOrigin, PricedCoin, ProviderList, RankedCoin, TopList, merge_lists
 
 PRICES = [PricedCoin(1, "56507.38254720854", NOON - 58), PricedCoin(825, "1.00008821772940", None)]
 RANKS = [

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from v1.backtest import BacktestInput, RulesNeverActive, make_report, make_ticks, make_variants, play
 from v1.backtest.report import DIGESTS_FEWER, STEPS_MORE, _why_more
+from v1.market.metric_state import EMPTY, SourceReading
+from v1.market.ranks import RankInput, rank_all, rank_one
 from v1.model import By, Measure, Metric, Reading, Sample
-from v1.moments import count_moments
-from v1.ranks import RankInput, rank_all, rank_one
-from v1.records import EMPTY, SourceReading
+from v1.numbers.moments import count_moments
 from v1.rules import parse_rule, parse_silence
 
 BTC, ETH = Metric("KRAKEN:BTCUSD"), Metric("KRAKEN:ETHUSD")

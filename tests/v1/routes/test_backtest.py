@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from v1.backtest_process import runner
+from tests.support.serving import NOON, every_minute, fill, serving
+from v1.backtest.process import runner
 from v1.routes import backtest as module
-
-from ..serving import NOON, every_minute, fill, serving
 
 RULE = {"id": "spike", "kind": "ratio", "min_samples": 2}
 

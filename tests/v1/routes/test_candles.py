@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from v1 import candles
-from v1.candles import HourCandle, HourSlot
+from tests.support.serving import DAY, HOUR, MINUTE, NOON, Api, every_minute, fill, sample, serving
+from v1.market import candles
+from v1.market.candles import HourCandle, HourSlot
 from v1.model import Candle, Metric
-
-from ..serving import DAY, HOUR, MINUTE, NOON, Api, every_minute, fill, sample, serving
 
 BTC = Metric("KRAKEN:BTCUSD")
 PATH = "/v1/metrics/KRAKEN:BTCUSD/candles"

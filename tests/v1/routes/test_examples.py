@@ -16,22 +16,22 @@ from typing import Any
 
 import pytest
 
-from tests.loopback.toplists import april
-from tests.shared import shared
-from v1 import exact, keys
+from tests.support.loopback.toplists import april
+from tests.support.serving import DAY, MINUTE, Answer, Api, Clock, fill, serving
+from tests.support.shared import shared
+from v1 import keys
 from v1.archive.writer import ArchiveWriter
-from v1.decimals import format_decimal, parse_decimal, subtract
+from v1.market.metric_state import SourceReading, compute_change_percentage, compute_interval_return
 from v1.model import Metric, Reading, Sample
-from v1.records import SourceReading, compute_change_percentage, compute_interval_return
+from v1.numbers import exact_json
+from v1.numbers.decimals import format_decimal, parse_decimal, subtract
 from v1.routes.openapi import EXAMPLES
 from v1.routes.problems import MEDIA_TYPE as PROBLEM
 from v1.rules import RuleEngine, parse_rule
 from v1.store import TopWriter, Writer, connect
-from v1.toplist import ListOrigin, PricedCoin, ProviderList, RankedCoin, merge_lists
-from worker.closing import HourlyRollup, RollupOptions
-from worker.tick import commit_tick
-
-from ..serving import DAY, MINUTE, Answer, Api, Clock, fill, serving
+from v1.toplist.model import ListOrigin, PricedCoin, ProviderList, RankedCoin, merge_lists
+from worker.archiving.rollup import HourlyRollup, RollupOptions
+from worker.sampling.tick import commit_tick
 
 CRASH = 1_621_429_200
 """2021-05-19T13:00:00Z, some minutes after everything had fallen by a third."""
@@ -312,5 +312,5 @@ async def test_every_answer_that_the_document_names_has_an_example_with_its_digi
             for status, response in operation["responses"].items():
                 for media_type, content in response.get("content", {}).items():
                     assert "example" in content, (method, path, status, media_type)
-    examples: Any = exact.loads(EXAMPLES.read_text())
-    assert exact.dumps(examples["/metrics/{metric}/history"]["200"]["application/json"]) in answer.text
+    examples: Any = exact_json.loads(EXAMPLES.read_text())
+    assert exact_json.dumps(examples["/metrics/{metric}/history"]["200"]["application/json"]) in answer.text

@@ -2,9 +2,8 @@
 
 import pytest
 
+from tests.support.serving import HOUR, MINUTE, NOON, fill, sample, serving
 from v1.store import TopWriter, connect
-
-from ..serving import HOUR, MINUTE, NOON, fill, sample, serving
 
 BTC = "KRAKEN:BTCUSD"
 

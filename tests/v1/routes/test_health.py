@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.serving import MINUTE, NOON, fill, sample, serving, tick
 from v1 import keys
 from v1.store import connect
-
-from ..serving import MINUTE, NOON, fill, sample, serving, tick
 
 NOTED = {"state": "ok", "since": NOON, "reason": None, "metrics": 3, "missing": {}, "rejects": {}}
 FINE = NOTED | {"retry_at": None, "advice": None, "dead": 0, "filling": None}

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from ..serving import DAY, HOUR, MINUTE, NOON, Api, every_minute, fill, sample, serving
+from tests.support.serving import DAY, HOUR, MINUTE, NOON, Api, every_minute, fill, sample, serving
 
 PATH = "/v1/metrics/KRAKEN:BTCUSD/history"
 

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from ..serving import DAY, HOUR, MINUTE, NOON, every_minute, fill, sample, serving
+from tests.support.serving import DAY, HOUR, MINUTE, NOON, every_minute, fill, sample, serving
 
 
 @pytest.fixture

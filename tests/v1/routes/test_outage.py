@@ -4,10 +4,9 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from tests import servers
+from tests.support import servers
+from tests.support.serving import NOON, Clock, fill, sample, serving
 from v1.store import Writer, connect
-
-from ..serving import NOON, Clock, fill, sample, serving
 
 PATHS = [
     "/v1/metrics",

@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from ..serving import NOON, every_minute, fill, sample
+from tests.support.serving import NOON, every_minute, fill, sample
 
 
 @pytest.fixture

@@ -6,12 +6,11 @@ import re
 import pytest
 from redis.asyncio import Redis
 
+from tests.support.serving import every_minute, fill, serving
 from v1 import keys
-from v1.routes.bodies import LARGEST
+from v1.routes.request_body import LARGEST
 from v1.rules import DEFAULTS
 from v1.store import connect
-
-from ..serving import every_minute, fill, serving
 
 SPIKE = {
     "id": "volume-spike",
@@ -237,7 +236,7 @@ async def test_a_rule_of_the_file_is_changed_there_and_not_here(api, redis, meth
 
 
 async def test_more_rules_than_are_allowed_are_not_made(api, monkeypatch):
-    monkeypatch.setattr("v1.store.desk.MOST_RULES", 1)
+    monkeypatch.setattr("v1.store.admin.MOST_RULES", 1)
     await api.send("POST", "/v1/rules", SPIKE)
 
     answer = await api.send("POST", "/v1/rules", SPIKE | {"id": "other"})

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ..serving import NOON
+from tests.support.serving import NOON
 
 HOUR = 3600
 

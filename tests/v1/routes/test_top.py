@@ -7,12 +7,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.support.serving import DAY, HOUR, NOON, Api, Clock, serving
 from v1.archive import connect_archive
 from v1.archive.toplist import TopArchiveWriter
 from v1.store import TopWriter, connect
-from v1.toplist import ListOrigin, PricedCoin, ProviderList, RankedCoin, TopList, merge_lists
-
-from ..serving import DAY, HOUR, NOON, Api, Clock, serving
+from v1.toplist.model import ListOrigin, PricedCoin, ProviderList, RankedCoin, TopList, merge_lists
 
 PRICES = [PricedCoin(1, "56507.38254720854", NOON - 58), PricedCoin(5994, "1.1e-05", NOON - 60)]
 RANKS = [

@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.rule_play import BTC, ETH, HOUR, MINUTE, NOON, Sampler, rule, said, ticks
 from v1.rules import parse_rule
-
-from .playing import BTC, ETH, HOUR, MINUTE, NOON, Sampler, rule, said, ticks
 
 VOLUME = {"measure": "interval_volume"}
 DECIMALS = st.builds(

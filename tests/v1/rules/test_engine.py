@@ -5,15 +5,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from v1.market import advance_all
+from tests.support.rule_play import BTC, ETH, HOUR, MINUTE, NOON, Sampler, reading, rule, said, ticks
+from v1.market.advance import advance_all
+from v1.market.metric_state import Lookback, SourceReading, recount_state
+from v1.market.ranks import collect_rank_inputs, rank_all
 from v1.model import MEASURES, Metric, Sample
-from v1.ranks import collect_rank_inputs, rank_all
-from v1.records import Lookback, SourceReading, recount_state
 from v1.rules import NO_EVALUATION, NO_RULES, RuleEngine, Silence, SourceOutages, TickContext, parse_silence
-from v1.rules.mute import MuteHours, is_muted
-from v1.rules.text import is_in_digest
-
-from .playing import BTC, ETH, HOUR, MINUTE, NOON, Sampler, reading, rule, said, ticks
+from v1.rules.message_text import is_in_digest
+from v1.rules.mute_hours import MuteHours, is_muted
 
 STALE = {"intervals": 3, "cooldown": "1h", "resolved": True}
 

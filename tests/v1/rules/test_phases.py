@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from v1.decimals import parse_decimal
+from tests.support.rule_play import HOUR, MINUTE, NOON, Sampler, rule, said, ticks
+from v1.numbers.decimals import parse_decimal
 from v1.rules.phases import (
     NEVER,
     Phase,
@@ -19,8 +20,6 @@ from v1.rules.phases import (
     should_notify,
     write_states,
 )
-
-from .playing import HOUR, MINUTE, NOON, Sampler, rule, said, ticks
 
 INACTIVE, PENDING, FIRING, RESOLVED = Phase.INACTIVE, Phase.PENDING, Phase.FIRING, Phase.RESOLVED
 HOLD = 2 * MINUTE

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from v1.model import Measure, Metric
 from v1.rules import DEFAULTS, InvalidRule, Kind, Rule, Severity, parse_rule
-from v1.rules.book import write_document
 from v1.rules.rule import explain_never_fires
+from v1.rules.rule_set import write_document
 
 KINDS = {
     "ratio": {},

@@ -8,9 +8,8 @@ What tests of the store may ask for, beside the servers of the whole suite.
 import pytest
 from redis.asyncio import Redis
 
+from tests.support.ledger import Ledger
 from v1.store import Writer
-
-from .ledger import Ledger
 
 
 @pytest.fixture

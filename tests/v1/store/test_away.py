@@ -10,15 +10,14 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from tests import missing, servers
 from tests.conftest import emptied
+from tests.support import missing, servers
+from tests.support.ledger import BTC, ETH, Ledger, dump, heard, play
+from tests.support.serving import MINUTE, NOON, sample
 from v1 import keys
 from v1.model import Reading
 from v1.store import Reader, StoreAway, StoreError, Verifier, Writer, connect
-from worker.tick import commit_tick
-
-from ..serving import MINUTE, NOON, sample
-from .ledger import BTC, ETH, Ledger, dump, heard, play
+from worker.sampling.tick import commit_tick
 
 TICKS = {NOON - MINUTE: {BTC: Reading("46000")}, NOON: {BTC: Reading("46001"), ETH: Reading("2e-9")}}
 NEXT = {BTC: Reading("46002"), ETH: Reading("3e-9")}

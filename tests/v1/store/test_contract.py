@@ -7,14 +7,13 @@ from typing import cast
 import pytest
 from redis.asyncio import Redis
 
+from tests.support import naive
+from tests.support.ledger import BTC, DOGE, ETH, SOURCE, XRP, Ledger, dump, heard, play
+from tests.support.serving import MINUTE, NOON, every_minute, sample
 from v1 import keys
 from v1.model import DAY, HOUR, MEASURES, By, Measure, Metric, Reading, Sample
 from v1.store import Reader, Writer
-from worker.tick import commit_tick
-
-from .. import naive
-from ..serving import MINUTE, NOON, every_minute, sample
-from .ledger import BTC, DOGE, ETH, SOURCE, XRP, Ledger, dump, heard, play
+from worker.sampling.tick import commit_tick
 
 STEP = 40 * MINUTE
 WHOLE_DAY = 36

@@ -7,14 +7,13 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.conftest import emptied
+from tests.support.cutting import CutOff, Proxy, proxying
+from tests.support.ledger import BTC, DOGE, ETH, XRP, dump, heard, play
+from tests.support.serving import HOUR, MINUTE, NOON, sample
 from v1 import keys
 from v1.model import DAY, Metric, Reading
 from v1.store import StoreAway, Verifier, Writer, connect
-from worker.tick import commit_tick
-
-from ..serving import HOUR, MINUTE, NOON, sample
-from .cutting import CutOff, Proxy, proxying
-from .ledger import BTC, DOGE, ETH, XRP, dump, heard, play
+from worker.sampling.tick import commit_tick
 
 # ETH falls silent, and is over at NOON; DOGE is new at NOON; BTC loses a sample at NOON.
 BEFORE = {

@@ -6,15 +6,14 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from tests.support.cutting import CutOff
+from tests.support.serving import MINUTE, NOON
 from v1 import keys
+from v1.market.metric_state import SourceReading
 from v1.model import Metric, Reading
-from v1.records import SourceReading
 from v1.rules import RuleEngine, parse_rule
 from v1.store import StoreAway, Writer
-from worker.tick import commit_tick
-
-from ..serving import MINUTE, NOON
-from .cutting import CutOff
+from worker.sampling.tick import commit_tick
 
 METRICS = [Metric(f"KRAKEN:C{number}USD") for number in range(7)]
 OTHERS = [Metric(f"BINANCE:C{number}USDT") for number in range(2)]

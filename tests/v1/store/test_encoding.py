@@ -6,13 +6,12 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.conftest import emptied
+from tests.support.ledger import BTC, dump, heard
+from tests.support.serving import MINUTE, NOON
 from v1 import keys
 from v1.model import Reading
 from v1.store import Writer, connect
-from worker.tick import commit_tick
-
-from ..serving import MINUTE, NOON
-from .ledger import BTC, dump, heard
+from worker.sampling.tick import commit_tick
 
 LONGEST = Reading(
     "123456789.123456789", "123456789012.12345678", "-1234.567891", "-123456.123456789", "1234567.12345678"

@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from v1.market import advance_all
+from v1.market.advance import advance_all
+from v1.market.metric_state import Lookback, SourceReading
 from v1.model import DAY, HOUR, MEASURES, Measure, Metric, Reading, Sample
-from v1.records import Lookback, SourceReading
 from v1.store import Writer
 
 NOON = 1_621_252_800

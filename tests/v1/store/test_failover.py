@@ -9,15 +9,14 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from tests import servers
-from tests.forwarder import Forwarder, forwarding
+from tests.support import servers
+from tests.support.forwarder import Forwarder, forwarding
+from tests.support.ledger import BTC, heard
+from tests.support.serving import MINUTE, NOON, Clock, fill, sample, serving
 from v1 import keys
 from v1.model import Reading
 from v1.store import QuotaStore, Reader, StoreAway, StoreError, TopWriter, Verifier, Writer, connect
-from worker.tick import commit_tick
-
-from ..serving import MINUTE, NOON, Clock, fill, sample, serving
-from .ledger import BTC, heard
+from worker.sampling.tick import commit_tick
 
 MARKET = heard({BTC: Reading("46000")})
 

@@ -6,15 +6,14 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from tests.support.serving import HOUR, MINUTE, NOON
 from v1 import keys
+from v1.market.metric_state import SourceReading
 from v1.model import DAY, Metric, Reading
-from v1.records import SourceReading
 from v1.rules import RuleEngine, parse_rule
 from v1.store import FutureLists, FutureRemover, ListStore, TopReader, TopWriter, Verifier, Writer
-from v1.toplist import ListOrigin, PricedCoin, ProviderList, RankedCoin, merge_lists
-from worker.tick import commit_tick
-
-from ..serving import HOUR, MINUTE, NOON
+from v1.toplist.model import ListOrigin, PricedCoin, ProviderList, RankedCoin, merge_lists
+from worker.sampling.tick import commit_tick
 
 BTC, ETH, GONE = Metric("KRAKEN:BTCUSD"), Metric("KRAKEN:ETHUSD"), Metric("KRAKEN:NEWUSD")
 RULES = RuleEngine([parse_rule({"id": "above", "kind": "threshold", "above": 5, "cooldown": 0})], (), MINUTE)

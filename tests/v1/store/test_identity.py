@@ -7,13 +7,12 @@ from contextlib import suppress
 import pytest
 from redis.asyncio import Redis
 
+from tests.support.cutting import CutOff
+from tests.support.ledger import dump, heard
+from tests.support.serving import HOUR, MINUTE, NOON
 from v1.model import Metric, Reading
 from v1.store import StoreAway, Writer, connect
-from worker.tick import commit_tick
-
-from ..serving import HOUR, MINUTE, NOON
-from .cutting import CutOff
-from .ledger import dump, heard
+from worker.sampling.tick import commit_tick
 
 Ticks = Mapping[int, Mapping[Metric, Reading]]
 

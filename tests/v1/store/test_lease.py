@@ -3,11 +3,10 @@
 import pytest
 from redis.asyncio import Redis
 
+from tests.support.serving import MINUTE, NOON, sample
 from v1 import keys
 from v1.model import Metric
 from v1.store import StoreAway, StoreError, Writer
-
-from ..serving import MINUTE, NOON, sample
 
 
 async def test_the_first_to_ask_has_the_lease_and_the_second_is_told_who_has_it(redis: Redis):

@@ -14,13 +14,12 @@ from hypothesis import settings
 from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from tests.support.cutting import CutOff
+from tests.support.ledger import BTC, DOGE, ETH, XRP, Ledger, heard
+from tests.support.serving import HOUR, NOON
 from v1.model import MEASURES, Metric, Reading, Sample
 from v1.store import StoreAway, Verifier
-from worker.tick import commit_tick
-
-from ..serving import HOUR, NOON
-from .cutting import CutOff
-from .ledger import BTC, DOGE, ETH, XRP, Ledger, heard
+from worker.sampling.tick import commit_tick
 
 STEP = HOUR // 4
 METRICS = [BTC, ETH, XRP, DOGE]

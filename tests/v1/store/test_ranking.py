@@ -7,14 +7,13 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import OutOfMemoryError
 
+from tests.support import naive
+from tests.support.ledger import BTC, ETH, XRP, heard, play
+from tests.support.serving import MINUTE, NOON
 from v1 import keys
 from v1.model import By, Measure, Metric
 from v1.store import Reader, Writer, commands, connect
-from worker.tick import commit_tick
-
-from .. import naive
-from ..serving import MINUTE, NOON
-from .ledger import BTC, ETH, XRP, heard, play
+from worker.sampling.tick import commit_tick
 
 PRICE = keys.rank(Measure.PRICE, By.STDDEV)
 

@@ -5,14 +5,14 @@ from collections.abc import Awaitable, Callable
 import pytest
 from redis.asyncio import Redis
 
-from v1 import keys, records
+from tests.support.ledger import BTC, DOGE, ETH, XRP, Ledger, dump, heard, play
+from tests.support.serving import HOUR, MINUTE, NOON, sample
+from v1 import keys
+from v1.market import metric_state
+from v1.market.metric_state import MetricState
 from v1.model import DAY, Metric, Reading
-from v1.records import MetricState
 from v1.store import Verifier, Writer
-from worker.tick import commit_tick
-
-from ..serving import HOUR, MINUTE, NOON, sample
-from .ledger import BTC, DOGE, ETH, XRP, Ledger, dump, heard, play
+from worker.sampling.tick import commit_tick
 
 MARKETS = {
     NOON - minutes * MINUTE: {
@@ -80,7 +80,7 @@ def changed(metric: Metric, change: Callable[[MetricState], MetricState]) -> Dam
     async def damage(redis: Redis) -> None:
         (record,) = await Writer(redis).read_metric_states([metric])
         assert record
-        await redis.set(keys.moments(metric), records.write_state(change(record)), ex=keys.KEEP)
+        await redis.set(keys.moments(metric), metric_state.write_state(change(record)), ex=keys.KEEP)
 
     return damage
 

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import ClientSession, ClientTimeout, web
 
-from tests.loopback import providers, serving
-from tests.shared import shared
+from tests.support.loopback import providers, serving
+from tests.support.shared import shared
 
 MORNING = 1_762_820_220
 """A whole minute, 17 of them after midnight UTC."""

@@ -7,18 +7,17 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, web
 
-from tests.loopback import ASKED, FAULTS
-from tests.loopback.faults import hang, once, page, reset, says
-from tests.shared import shared
+from tests.support.loopback import ASKED, FAULTS
+from tests.support.loopback.faults import hang, once, page, reset, says
+from tests.support.shared import shared
+from tests.worker.sources.conftest import MORNING, Clock
 from worker.latest import DAY, HOUR, MINUTE, Metric, Reading
-from worker.sources import seconds
+from worker.sources import binance_seconds
 from worker.sources.base import InvalidResponse, SourceRefused, parse_exact_json, translate_errors
 from worker.sources.binance import COLUMNS, LIMIT, BinanceSource, make_refusal, parse_markets, parse_tickers
-from worker.sources.minutes import parse_finished
-from worker.sources.pairs import UnknownPair
-from worker.sources.watched import SupervisedSource
-
-from .conftest import MORNING, Clock
+from worker.sources.candle_rows import parse_finished
+from worker.sources.pair_names import UnknownPair
+from worker.sources.supervised import SupervisedSource
 
 BTC, BNB = Metric("BINANCE:BTCUSDT"), Metric("BINANCE:BNBBTC")
 DAY_PATH, WINDOW, KLINES = "/api/v3/ticker/24hr", "/api/v3/ticker", "/api/v3/klines"
@@ -264,7 +263,7 @@ async def test_seconds_that_never_come_cost_no_price_though_little_time_is_left(
 def test_the_seconds_of_as_many_metrics_are_asked_for_as_the_weight_allows(interval: int, room: int, count: int):
     many = [Metric(f"BINANCE:C{number}") for number in range(200)]
 
-    assert seconds.choose_affordable(many, interval, room) == many[:count]
+    assert binance_seconds.choose_affordable(many, interval, room) == many[:count]
 
 
 @pytest.mark.parametrize(
@@ -357,7 +356,7 @@ async def test_a_symbol_that_binance_does_not_know_is_named(app: web.Application
 async def test_a_window_that_never_comes_costs_no_price(
     app: web.Application, base: str, session: ClientSession, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("worker.sources.windows.LATE", 0.05)
+    monkeypatch.setattr("worker.sources.binance_windows.LATE", 0.05)
     source = await opened(base, session)
     app[FAULTS][WINDOW] = hang()
 

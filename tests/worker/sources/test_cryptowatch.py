@@ -6,12 +6,14 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, web
 
-from tests.loopback import ASKED, FAULTS, providers, serving
-from tests.loopback.faults import once, page, says
-from tests.loopback.recordings import cassette
-from tests.shared import shared
+from tests.support.loopback import ASKED, FAULTS, providers, serving
+from tests.support.loopback.faults import once, page, says
+from tests.support.loopback.recordings import cassette
+from tests.support.shared import shared
+from tests.worker.sources.conftest import MORNING, Clock
 from worker.latest import DAY, HOUR, MINUTE, Metric, Reading, decimals
 from worker.sources.base import InvalidResponse, SourceRefused, parse_exact_json
+from worker.sources.candle_rows import parse_finished
 from worker.sources.cryptowatch import (
     COLUMNS,
     CryptowatchSource,
@@ -21,10 +23,7 @@ from worker.sources.cryptowatch import (
     parse_summaries,
     to_percent,
 )
-from worker.sources.minutes import parse_finished
-from worker.sources.pairs import UnknownPair
-
-from .conftest import MORNING, Clock
+from worker.sources.pair_names import UnknownPair
 
 BTC = Metric("KRAKEN:BTCUSD")
 SUMMARIES, OHLC = "/markets/summaries", "/markets/kraken/btcusd/ohlc"

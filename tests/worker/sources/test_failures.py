@@ -7,15 +7,14 @@ from typing import NamedTuple
 import pytest
 from aiohttp import ClientSession, ClientTimeout, web
 
-from tests.loopback import ASKED, FAULTS
-from tests.loopback.faults import Fault, hang, page, reset, says
+from tests.support.loopback import ASKED, FAULTS
+from tests.support.loopback.faults import Fault, hang, page, reset, says
+from tests.worker.sources.conftest import MORNING
 from worker.latest import HOUR, MINUTE, Metric
 from worker.sources.base import InvalidResponse, Source, SourceError, SourceRefused, SourceUnreachable
 from worker.sources.binance import BinanceSource
 from worker.sources.cryptowatch import CryptowatchSource
 from worker.sources.kraken import KrakenSource
-
-from .conftest import MORNING
 
 KRAKEN, BINANCE = Metric("KRAKEN:BTCUSD"), Metric("BINANCE:BTCUSDT")
 

@@ -10,13 +10,12 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.shared import shared
+from tests.support.shared import shared
+from tests.worker.sources.conftest import MORNING
 from worker.latest import MINUTE, Candle, Metric, Reading, decimals
-from worker.sources import binance, cryptowatch, kraken, windows
+from worker.sources import binance, binance_windows, cryptowatch, kraken
 from worker.sources.base import InvalidResponse, parse_exact_json, translate_errors
-from worker.sources.minutes import parse_finished
-
-from .conftest import MORNING
+from worker.sources.candle_rows import parse_finished
 
 BTC = Metric("EX:BTCUSD")
 
@@ -121,7 +120,7 @@ def test_binance_tickers(body: Any):
 
 @given(damaged(WINDOW) | garbage)
 def test_binance_windows(body: Any):
-    check(lambda rejects: windows.parse_windows(body, {"BNBBTC": BTC}, MORNING, MINUTE, rejects).values())
+    check(lambda rejects: binance_windows.parse_windows(body, {"BNBBTC": BTC}, MORNING, MINUTE, rejects).values())
 
 
 @given(damaged(INFO) | garbage)

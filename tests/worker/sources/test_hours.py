@@ -6,17 +6,16 @@ from decimal import Decimal
 import pytest
 from aiohttp import ClientSession, web
 
-from tests.loopback import ASKED
+from tests.support.loopback import ASKED
+from tests.worker.sources.conftest import MORNING, Clock
 from worker.latest import HOUR, MINUTE, Candle, Metric
 from worker.sources.base import Hourly, Source
 from worker.sources.binance import BinanceSource
 from worker.sources.cryptowatch import CryptowatchSource
 from worker.sources.kraken import KrakenSource
-from worker.sources.pairs import UnknownPair
+from worker.sources.pair_names import UnknownPair
 from worker.sources.simulated import SimulatedSource
-from worker.sources.watched import SupervisedSource
-
-from .conftest import MORNING, Clock
+from worker.sources.supervised import SupervisedSource
 
 HOUR_OF_MORNING = MORNING // HOUR * HOUR
 MAKERS: list[tuple[Callable[[str], Source], Metric]] = [

@@ -4,9 +4,10 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession, web
 
-from tests.loopback import ASKED, FAULTS
-from tests.loopback.faults import once, page, says
-from tests.shared import shared
+from tests.support.loopback import ASKED, FAULTS
+from tests.support.loopback.faults import once, page, says
+from tests.support.shared import shared
+from tests.worker.sources.conftest import MORNING, Clock
 from worker.latest import DAY, HOUR, MINUTE, Metric
 from worker.sources.base import SourceRefused, parse_exact_json
 from worker.sources.kraken import (
@@ -19,9 +20,7 @@ from worker.sources.kraken import (
     parse_provider_time,
     parse_tickers,
 )
-from worker.sources.pairs import UnknownPair
-
-from .conftest import MORNING, Clock
+from worker.sources.pair_names import UnknownPair
 
 BTC = Metric("KRAKEN:BTCUSD")
 TICKER = "/0/public/Ticker"

@@ -6,14 +6,13 @@ from email.utils import formatdate
 import pytest
 from aiohttp import ClientSession, web
 
-from tests.loopback import ASKED, FAULTS
-from tests.loopback.faults import Fault, says
+from tests.support.loopback import ASKED, FAULTS
+from tests.support.loopback.faults import Fault, says
+from tests.worker.sources.conftest import MORNING
 from worker.latest import DAY, MINUTE, Metric
 from worker.sources.base import LONGEST_WAIT, InvalidResponse, RequestRefused, SourceRefused, retry_after
 from worker.sources.binance import BinanceSource, make_refusal
 from worker.sources.kraken import KrakenSource
-
-from .conftest import MORNING
 
 BTC = Metric("BINANCE:BTCUSDT")
 DAY_PATH, WINDOW, TICKER = "/api/v3/ticker/24hr", "/api/v3/ticker", "/0/public/Ticker"

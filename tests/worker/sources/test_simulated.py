@@ -6,10 +6,10 @@ from statistics import correlation
 import pytest
 from aiohttp import ClientSession
 
-from worker.candles import derive_readings, derive_samples
 from worker.latest import DAY, HOUR, MINUTE, Measure, Metric, Reading, decimals
 from worker.sources.base import Source
-from worker.sources.pairs import UnknownPair
+from worker.sources.from_candles import derive_readings, derive_samples
+from worker.sources.pair_names import UnknownPair
 from worker.sources.simulated import SimulatedSource
 from worker.sources.simulated.assets import SimulatedAssets
 from worker.sources.simulated.catalogue import CYCLE, LIFE

@@ -8,7 +8,7 @@ from aiohttp import ClientSession
 
 from worker.latest import DAY, HOUR, MINUTE, Candle, Metric, Reading
 from worker.sources.base import make_wish_filter
-from worker.sources.pairs import UnknownPair, find_missing, find_pair
+from worker.sources.pair_names import UnknownPair, find_missing, find_pair
 from worker.sources.simulated.catalogue import EXCHANGE, SimulatedPair
 from worker.sources.simulated.pairs import SimulatedPairs
 

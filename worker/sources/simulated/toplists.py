@@ -16,10 +16,10 @@ from typing import NamedTuple
 from worker.latest import DAY, HOUR, MINUTE, PricedCoin, RankedCoin
 from worker.sources import coinmarketcap, cryptocompare
 from worker.sources.base import parse_exact_json
+from worker.sources.list_provider import CallMeter, HttpReply, ListAnswer
 from worker.sources.simulated.assets import BELL, SimulatedAssets
 from worker.sources.simulated.catalogue import ASSETS
 from worker.sources.simulated.source import NAME
-from worker.sources.toplists import CallMeter, HttpReply, ListAnswer
 
 SMALL = 260
 """How many coins there are beside the assets of the market."""

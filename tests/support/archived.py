@@ -1,0 +1,109 @@
+"""An archive and a store for tests of what lies between them, and what the one must say of the other."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from tests.support import recounted
+from tests.support.invented import BTC, NOON, price, volume
+from tests.support.recounted import Known
+from worker.archiving.archiver import Archiver
+from worker.archiving.rollup import HourlyRollup, RollupOptions
+from worker.backfill.from_archive import ArchiveBackfill
+from worker.cli.archive_parts import ArchiveParts
+from worker.latest import (
+    DAY,
+    HOUR,
+    MINUTE,
+    ArchiveWriter,
+    HourCandle,
+    Measure,
+    Metric,
+    Reading,
+    SourceReading,
+    Writer,
+    connect_archive,
+    keys,
+)
+from worker.sampling.tick import commit_tick
+
+GRACE = 90
+
+
+async def at_once(_seconds: float) -> None:
+    pass
+
+
+class Bench:
+    """A store, an archive and all that moves between them; `end` is the newest tick."""
+
+    def __init__(
+        self,
+        store: Writer,
+        archive: ArchiveWriter,
+        days: int | None = None,
+        backfill: int = 7 * DAY,
+        interval: int = MINUTE,
+    ) -> None:
+        self.store = store
+        self.archive = archive
+        self.interval = interval
+        self.closer = HourlyRollup(store, archive, RollupOptions(interval, GRACE, days))
+        self.hindsight = ArchiveBackfill(store, archive, interval, backfill, at_once)
+        self.looked_again = 0
+        self.archiver = Archiver(store, archive, self.closer, self.hindsight, self._look_again)
+        self.end = NOON
+
+    def _look_again(self) -> None:
+        self.looked_again += 1
+
+    @property
+    def parts(self) -> ArchiveParts:
+        return ArchiveParts(self.archive, self.closer, self.hindsight)
+
+    async def ticks(self, count: int, metrics: Sequence[Metric] = (BTC,), step: int = MINUTE) -> None:
+        """Commit so many more ticks, as a live sampler does."""
+        for _ in range(count):
+            self.end += step
+            readings = {each: Reading(price(each, self.end), interval_volume=volume(self.end)) for each in metrics}
+            await commit_tick(
+                self.end, {each: SourceReading(reading, "invented") for each, reading in readings.items()}, self.store
+            )
+
+    async def hours(self, metric: Metric = BTC) -> list[HourCandle]:
+        return await self.archive.read_hours(metric, 0, 2**40)
+
+    async def starts(self, metric: Metric = BTC) -> list[int]:
+        return [(hour.start - NOON) // HOUR for hour in await self.hours(metric)]
+
+    async def expected(self, metric: Metric = BTC) -> dict[int, recounted.Hour]:
+        """Work out what all samples that the store still has come to."""
+        samples = await self.store.read_samples(metric, self.end - 2 * DAY, self.end)
+        known = [
+            Known(each.tick, each.value(Measure.PRICE) or "", each.value(Measure.INTERVAL_VOLUME)) for each in samples
+        ]
+        return recounted.hours(known, self.interval, GRACE)
+
+
+@asynccontextmanager
+async def bench(
+    store: Writer, address: str, days: int | None = None, backfill: int = 7 * DAY, interval: int = MINUTE
+) -> AsyncIterator[Bench]:
+    async with connect_archive(address, "tests", writes=True) as engine:
+        yield Bench(store, ArchiveWriter(engine), days, backfill, interval)
+
+
+def wrong(held: Iterable[HourCandle], expected: Mapping[int, recounted.Hour], until: int) -> list[str]:
+    """Say where hours are not what the samples of those that were over at `until` come to."""
+    over = {start: hour for start, hour in expected.items() if start + HOUR <= until}
+    return recounted.differences(held, over)
+
+
+async def lose(store: Writer) -> None:
+    """Take everything out of the store, and forget it, as a Redis that lost its memory."""
+    await store._redis.flushall()
+    await store.open()
+
+
+async def samples_in(store: Writer, metric: Metric, hour: int) -> int:
+    (count,) = await store.count_samples([(metric, keys.find_hour(hour + HOUR))])
+    return count

@@ -1,0 +1,241 @@
+"""The OpenAPI document says what is served, and what is served keeps to it."""
+
+import asyncio
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it has no types
+
+from tests.support.serving import NOON, every_minute, fill, serving
+from tests.v1.routes.test_top import made
+from v1.backtest.process import runner
+from v1.market.metric_state import SourceReading
+from v1.model import Metric, Reading
+from v1.numbers import exact_json
+from v1.routes.openapi import EXAMPLES
+from v1.rules import RuleEngine, parse_rule
+from v1.store import TopWriter
+from worker.sampling.tick import commit_tick
+
+SPIKES = RuleEngine([parse_rule({"id": "spike", "kind": "threshold", "above": 100})], (), 60)
+
+SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
+
+
+async def test_every_operation_says_what_it_is_and_how_it_fails(api):
+    document = (await api.get("/openapi.json")).json
+
+    operations = {
+        f"{'' if method == 'get' else f'{method.upper()} '}{path}": operation
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    }
+    assert set(operations) == {
+        "/v1/metrics",
+        "/v1/metrics/{metric}",
+        "/v1/metrics/{metric}/candles",
+        "/v1/metrics/{metric}/candles.csv",
+        "/v1/metrics/{metric}/candles.ndjson",
+        "/v1/metrics/{metric}/history",
+        "/v1/metrics/{metric}/history.csv",
+        "/v1/metrics/{metric}/history.ndjson",
+        "/v1/metrics/{metric}/rank",
+        "/v1/ranks",
+        "/v1/ranks.csv",
+        "/v1/top",
+        "/v1/top.csv",
+        "/v1/rules",
+        "POST /v1/rules",
+        "POST /v1/rules/backtest",
+        "/v1/rules/{id}",
+        "PUT /v1/rules/{id}",
+        "DELETE /v1/rules/{id}",
+        "/v1/alerts",
+        "POST /v1/alerts/{id}/acknowledge",
+        "/v1/silences",
+        "POST /v1/silences",
+        "DELETE /v1/silences/{id}",
+        "/health/live",
+        "/health/ready",
+    }
+    for path, operation in operations.items():
+        assert operation["summary"], path
+        assert operation["description"], path
+        assert operation["tags"], path
+        assert "422" in operation["responses"], path
+        for parameter in operation.get("parameters", []):
+            assert parameter.get("description"), (path, parameter["name"])
+        for status, response in operation["responses"].items():
+            if status.startswith("4"):
+                assert set(response["content"]) == {"application/problem+json"}, (path, status)
+
+
+async def test_operations_have_short_names_that_say_what_they_do(api):
+    document = (await api.get("/openapi.json")).json
+
+    names = [operation["operationId"] for _, _, operation in operations_of(document)]
+    assert len(names) == len(set(names))
+    assert [name for name in names if not re.fullmatch("[a-z]+(_[a-z]+){1,3}", name)] == []
+
+
+async def test_every_document_that_is_sent_or_answered_has_a_schema_with_a_name(api):
+    document = (await api.get("/openapi.json")).json
+
+    for path, method, operation in operations_of(document):
+        contents = [response.get("content", {}) for response in operation["responses"].values()]
+        for content in [operation.get("requestBody", {}).get("content", {}), *contents]:
+            for media_type, said in content.items():
+                assert "$ref" in said["schema"] or "json" not in media_type.split("/")[1].split("+"), (path, method)
+                assert media_type != "text/csv" or said["schema"] == {"type": "string"}
+        succeeds = [
+            content
+            for status, response in operation["responses"].items()
+            if status < "3"
+            for content in [response.get("content", {})]
+        ]
+        assert all(len(content) <= 1 for content in succeeds), (path, method)
+
+
+async def test_no_schema_is_there_that_nothing_refers_to_and_none_is_missing(api):
+    text = (await api.get("/openapi.json")).text
+
+    schemas = set(json.loads(text)["components"]["schemas"])
+    assert set(re.findall('"#/components/schemas/([^"]+)"', text)) == schemas
+
+
+async def test_every_example_of_an_answer_keeps_to_its_schema(api):
+    document = (await api.get("/openapi.json")).json
+
+    for path, method, operation in operations_of(document):
+        for status, response in operation["responses"].items():
+            for media_type, content in response.get("content", {}).items():
+                if "json" in media_type and "ndjson" not in media_type:
+                    schema = content["schema"] | {"components": document["components"]}
+                    errors = [*Draft202012Validator(schema).iter_errors(content["example"])]
+                    assert errors == [], (path, method, status)
+
+
+@pytest.mark.parametrize("keys, schemes", [("", None), ("a key of sixteen letters", {"bearer", "header", "basic"})])
+async def test_how_a_key_is_shown_is_said_where_one_is_wanted(clock, server, keys, schemes):
+    async with serving(clock, server, api_keys=keys) as api:
+        document = (await api.get("/openapi.json", Authorization=f"Bearer {keys}")).json
+
+    found = document["components"].get("securitySchemes")
+    assert (found and set(found)) == schemes
+    assert ("security" in document) == bool(schemes)
+    for path, _, operation in operations_of(document):
+        assert ("security" in operation) == (bool(schemes) and path.startswith("/health/")), path
+
+
+async def test_every_example_works_as_it_is_filled_in(api, writer):
+    """What `/docs` sends when somebody presses "Execute" without changing anything."""
+    metric = {"SIMULATED:BTCUSD": every_minute([str(minute) for minute in range(1, 90)])}
+    await fill(writer, metric)
+    await commit_tick(NOON + 60, {Metric("SIMULATED:BTCUSD"): SourceReading(Reading("900"), "tests")}, writer, SPIKES)
+    await TopWriter(writer._redis).write_snapshot(made(NOON))
+
+    document = (await api.get("/openapi.json")).json
+
+    assert "EXAMPLE:" not in json.dumps(document)
+    sent = 0
+    for path, method, operation in operations_of(document):
+        query, where = {}, path
+        for parameter in operation.get("parameters", []):
+            value = parameter.get("example", parameter["schema"].get("default"))
+            if parameter["in"] == "path":
+                where = where.replace(f"{{{parameter['name']}}}", quote(value))
+            elif value is not None:
+                query[parameter["name"]] = value
+        body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example")
+        answer = await (api.get(where, query) if method == "get" else api.send(method.upper(), where, body))
+        assert 200 <= answer.status < 300, (method, path, query, answer.text)
+        sent += 1
+    assert sent == 26
+
+
+async def test_before_the_first_sample_the_examples_are_names_like_theirs(api):
+    document = (await api.get("/openapi.json")).json
+
+    example = document["paths"]["/v1/rules"]["post"]["requestBody"]["content"]["application/json"]["example"]
+    assert example["metrics"] == "KRAKEN:BTCUSD"
+    assert parse_rule(example, 60).id == "example-moves-5-percent"
+
+
+@pytest.mark.parametrize(
+    "rule, is_accepted",
+    [
+        ({"kind": "threshold", "above": 1}, True),
+        ({"kind": "threshold", "below": "1.5"}, True),
+        ({"kind": "threshold"}, False),
+        ({"kind": "threshold", "above": 2, "below": 1}, False),
+        ({"kind": "threshold", "below": 0}, False),
+        ({"kind": "threshold", "measure": "volume", "below": -1}, False),
+        ({"kind": "threshold", "measure": "change_percentage", "below": -1}, True),
+        ({"kind": "ratio", "factor": 0}, False),
+        ({"kind": "ratio", "window": 86401}, False),
+        ({"kind": "ratio", "cooldown": -1}, False),
+        ({"kind": "change", "percent": None}, False),
+        ({"kind": "change", "percent": 0.1}, True),
+        ({"kind": "deviation", "factor": 3}, False),
+        ({"kind": "rank", "step": -1}, False),
+    ],
+    ids=str,
+)
+async def test_the_schema_of_a_rule_says_what_the_code_does(api, rule, is_accepted):
+    document = (await api.get("/openapi.json")).json
+    schema = {"$ref": "#/components/schemas/NewRule", "components": document["components"]}
+
+    answer = await api.send("POST", "/v1/rules", {"id": "r"} | rule)
+
+    assert (answer.status == 201) == is_accepted
+    assert Draft202012Validator(schema).is_valid({"id": "r"} | rule) == is_accepted
+
+
+async def test_the_schema_of_columns_says_what_the_code_does(api, writer):
+    await TopWriter(writer._redis).write_snapshot(made(NOON))
+    parameters = (await api.get("/openapi.json")).json["paths"]["/v1/top.csv"]["get"]["parameters"]
+    (schema,) = [each["schema"] for each in parameters if each["name"] == "columns"]
+
+    for columns in ("rank", "rank,name", "rank , id", "", "prize", "rank,", ",", "rank;id"):
+        is_accepted = (await api.get("/v1/top.csv", {"columns": columns})).status == 200
+        assert Draft202012Validator(schema).is_valid(columns) == is_accepted, columns
+
+
+def operations_of(document):
+    """Return path, method and description of every operation, in the order of the document."""
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            yield path, method, operation
+
+
+@pytest.mark.timeout(300)  # thousands of requests
+async def test_answers_to_whatever_the_document_allows_and_forbids_are_those_it_promises(
+    api, writer, tmp_path, monkeypatch
+):
+    # Hundreds of backtests, each in a process of its own, would take minutes; what a real one answers is among the
+    # examples, and those keep to the schema.
+    examples: Any = exact_json.loads(EXAMPLES.read_text())
+    known = examples["POST /rules/backtest"]["200"]["application/json"]
+    (tmp_path / "answer").write_text(exact_json.dumps(known))
+    monkeypatch.setattr(runner, "COMMAND", ("cat", tmp_path / "answer"))
+    await fill(writer, {"KRAKEN:BTCUSD": every_minute([str(minute) for minute in range(90)])})
+    await TopWriter(writer._redis).write_snapshot(made(NOON))
+
+    run = await asyncio.create_subprocess_exec(
+        SCHEMATHESIS,
+        *("run", f"{api.url}/openapi.json", "--max-examples=15", "--seed=1", "--no-color"),
+        "--phases=examples,coverage,fuzzing",
+        # That `from` lies after `to`, or too far before it, cannot be said in a schema.
+        "--exclude-checks=positive_data_acceptance",
+        cwd=tmp_path,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await run.communicate()
+
+    assert run.returncode == 0, said.decode()

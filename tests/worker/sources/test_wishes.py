@@ -1,0 +1,98 @@
+"""Which wishes nobody fulfils, what is missing and what is dead, with several sources."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from worker.latest import Metric
+from worker.sources.wishes import SourceReport, describe_states, find_unmet
+
+BTC, ETH, USDT = Metric("KRAKEN:BTCUSD"), Metric("KRAKEN:ETHUSD"), Metric("BINANCE:BTCUSDT")
+
+
+class Told:
+    """A source that has said what it has, or not yet."""
+
+    def __init__(
+        self,
+        name: str,
+        *metrics: Metric,
+        missing: Mapping[str, str] | None = None,
+        dead: Collection[Metric] = (),
+        is_known: bool = True,
+    ) -> None:
+        self.name = name
+        self.metrics: Sequence[Metric] = metrics
+        self.missing: Mapping[Metric, str] = {Metric(wish): why for wish, why in (missing or {}).items()}
+        self.dead = dead
+        self.is_known = is_known
+
+    def describe_state(self) -> dict[str, Any]:
+        return {"metrics": len(self.metrics) - len(self.dead)}
+
+
+CRYPTOWATCH = Told("cryptowatch", BTC, missing={"BINANCE:*": "cryptowatch has no exchange BINANCE"})
+BINANCE = Told("binance", USDT)
+
+
+@pytest.mark.parametrize(
+    "wishes, sources, expected",
+    [
+        pytest.param(["BINANCE:*"], [CRYPTOWATCH, BINANCE], {}, id="another source has it"),
+        pytest.param(
+            ["BINANCE:*"], [CRYPTOWATCH], {"BINANCE:*": "cryptowatch has no exchange BINANCE"}, id="nobody has it"
+        ),
+        pytest.param(
+            [BTC, "KRAKEN:*", "*", "COINBASE:X"],
+            [CRYPTOWATCH, BINANCE],
+            {"COINBASE:X": "none of the sources (cryptowatch, binance) has it"},
+            id="nobody speaks of it",
+        ),
+        pytest.param(["*"], [Told("kraken")], {"*": "none of the sources (kraken) has it"}, id="everything of nothing"),
+        pytest.param([ETH], [BINANCE, Told("kraken", is_known=False)], {}, id="one has not said what it has"),
+    ],
+)
+def test_a_wish_is_unmet_where_nobody_has_it_and_everybody_has_said_so(wishes, sources, expected):
+    assert find_unmet(wishes, sources) == expected
+
+
+def test_what_another_source_has_is_neither_missing_nor_dead():
+    first = Told("first", BTC, ETH, missing={USDT: "first has no pair BTCUSDT", "X:Y": "no"}, dead=[BTC, ETH])
+    second = Told("second", BTC, ETH, USDT, dead=[ETH])
+
+    told = describe_states([first, second])
+
+    assert told["first"] == {"metrics": 0, "missing": {"X:Y": "no"}, "dead": [ETH]}
+    assert told["second"] == {"metrics": 2, "missing": {}, "dead": [ETH]}
+
+
+def test_progress_is_news_at_every_whole_percent_and_until_it_is_over():
+    notes = SourceReport([BINANCE])
+
+    advanced = [done for done in range(1001) if notes.has_advanced("binance", done, 1000)]
+    told = notes.take_news()
+    over = notes.has_ended("binance")
+
+    assert advanced == list(range(0, 1001, 10))
+    assert told is not None
+    assert told[0]["binance"]["filling"] == {"done": 1000, "of": 1000}
+    assert over
+    assert not notes.has_ended("binance")
+
+
+def test_a_wish_that_nobody_gives_is_logged_once_and_noted_until_the_store_forgets():
+    notes = SourceReport([CRYPTOWATCH])
+    notes.wishes = ["BINANCE:*"]
+
+    with capture_logs() as logs:
+        first = notes.take_news()
+        notes.mark_written(first)
+        again = notes.take_news()
+        notes.forget()
+        forgotten = notes.take_news()
+
+    assert len(logs) == 1
+    assert first == forgotten
+    assert again is None

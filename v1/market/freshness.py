@@ -1,0 +1,159 @@
+"""Tells fresh from stale, of one metric and of the whole. Pure: the time is an argument."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from ..model import HOUR, MEASURES, Measure
+from .metric_state import MetricState
+
+LATE_INTERVALS = 3
+"""So many intervals without a sample are late: one may be lost, two are a coincidence."""
+LATE_SECONDS = 10
+"""At a sample a second, clocks that differ a little must not make everything late."""
+SILENT_SECONDS = 240
+"""Every minute a role of the top list says something, save while it waits for late lists."""
+FORGOTTEN_SECONDS = 25 * HOUR
+"""Who was silent for so long was not cut off but given up: nothing of what it made is left."""
+ENOUGH = 30
+"""So many equal prices of an hour are no coincidence in a market that trades; or half of all, where there are fewer."""
+
+AHEAD_HELP = (
+    "a clock is, or was, wrong; where this machine's is right, a restart of the worker or, while it is stopped, "
+    "scripts/start-worker.sh drop-future removes what lies ahead"
+)
+
+_PRICE = MEASURES.index(Measure.PRICE)
+_INTERVAL_VOLUME = MEASURES.index(Measure.INTERVAL_VOLUME)
+
+
+class Freshness(StrEnum):
+    """How far a metric's newest sample can be trusted."""
+
+    LIVE = "live"
+    STALE = "stale"
+    """No sample for more than three intervals."""
+    FROZEN = "frozen"
+    """Samples come, but say the same for an hour although there was trade, or the provider's clock stands still."""
+    DEAD = "dead"
+    """No sample comes: the provider lists the market, and has no price of it."""
+
+
+class Health(StrEnum):
+    """Whether the whole can be relied on."""
+
+    READY = "ready"
+    DEGRADED = "degraded"
+    """Ticks are committed, but a source or the archive is failing."""
+    UNREADY = "unready"
+
+
+def judge_freshness(record: MetricState, tick: int | None, now: int, interval: int) -> Freshness:
+    """Judge a metric by the newest committed tick, and that one by the clock: a worker that stopped commits none."""
+    newest_tick = max(tick or 0, record.newest)
+    if is_ahead(newest_tick, now, interval):
+        return Freshness.STALE
+    if record.newest < newest_tick - LATE_INTERVALS * interval or is_late_tick(newest_tick, now, interval):
+        return Freshness.STALE
+    price = record.hour[_PRICE]
+    enough = max(2, min(ENOUGH, HOUR // interval // 2))
+    is_flat = price.n >= enough and price.n * price.squares == price.total * price.total
+    if is_flat and record.hour[_INTERVAL_VOLUME].total > 0:
+        return Freshness.FROZEN
+    if record.provider_time is not None and record.provider_time < record.newest - HOUR:
+        return Freshness.FROZEN
+    return Freshness.LIVE
+
+
+def is_late_tick(tick: int, now: int, interval: int) -> bool:
+    """Return whether `tick` is too long ago for the newest one."""
+    return now - tick > max(LATE_INTERVALS * interval, LATE_SECONDS)
+
+
+def is_ahead(tick: int, now: int, interval: int) -> bool:
+    """Return whether `tick` lies so far in the future that the clock of whoever made it, or ours, must be wrong."""
+    return tick - now > max(LATE_INTERVALS * interval, LATE_SECONDS)
+
+
+def describe_toplist_faults(top: Mapping[str, Mapping[str, Any]], now: int) -> list[str]:
+    """Say what is not as it should be with the roles that make the top list; one that is off is none of that."""
+    found = []
+    for role, said in top.items():
+        if said.get("state") in (None, "off"):
+            continue
+        silent = now - int(said.get("at") or 0)
+        if silent > FORGOTTEN_SECONDS:
+            continue
+        if -silent > SILENT_SECONDS:
+            found.append(f"top list: what {role} said lies {-silent} s in the future: a clock is, or was, wrong")
+            continue
+        if silent > SILENT_SECONDS + int(said.get("margin") or 0):
+            found.append(f"top list: {role} has said nothing for {silent} s: is it running?")
+        elif said["state"] != "ok":
+            found.append(f"top list: {role} is {said['state']}: {said.get('reason') or 'it does not say why'}")
+    return found
+
+
+def judge_health(
+    tick: int | None,
+    now: int,
+    interval: int,
+    sources: Mapping[str, Mapping[str, Any]],
+    archive: Mapping[str, Any] | None = None,
+) -> tuple[Health, list[str]]:
+    """Judge the whole, with a reason for everything that is not as it should be."""
+    failing = [_failing_source(name, said, now) for name, said in sources.items() if said.get("state") != "ok"]
+    if archive and archive.get("state") != "ok":
+        failing.append(_failing_archive(archive, now))
+    if tick is None:
+        return Health.UNREADY, ["there was no tick yet: is the worker running?", *failing]
+    if is_ahead(tick, now, interval):
+        return Health.UNREADY, [f"the newest tick lies {tick - now} s in the future: {AHEAD_HELP}", *failing]
+    if is_late_tick(tick, now, interval):
+        late = f"the newest tick is {now - tick} s old, with one every {interval} s: is the worker running?"
+        return Health.UNREADY, [late, *failing]
+    return (Health.DEGRADED if failing else Health.READY), failing
+
+
+def lacks(unmet: Mapping[str, str], *, is_empty: bool) -> list[str]:
+    """Return a reason for every wish that no source fulfils, and one where no metric has a sample at all."""
+    found = [f"nothing is sampled as {wish}: {reason}; change TRACKER_METRICS" for wish, reason in unmet.items()]
+    return [*found, "no metric has a sample of the last day"] if is_empty else found
+
+
+def resting(channels: Mapping[str, Mapping[str, Any]], now: int) -> list[str]:
+    """Return a reason for every channel that sends nothing until some time to come."""
+    return [
+        f"alerts wait: channel {name} sends nothing until {moment(said['until'])}{_after(said['failures'])}"
+        for name, said in channels.items()
+        if said["until"] > now
+    ]
+
+
+def moment(at: float) -> str:
+    """Write a time for people: `2021-05-17 12:00:05 UTC`."""
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _after(failures: int) -> str:
+    return f", after {failures} failures in a row" if failures else ""
+
+
+def _failing_source(name: str, said: Mapping[str, Any], now: int) -> str:
+    retry = said.get("retry_at") or 0
+    following = f"it is asked again at {moment(retry)}" if retry > now else "it is asked again at the next tick"
+    return _told(f"{name} is failing", said, following)
+
+
+def _failing_archive(said: Mapping[str, Any], now: int) -> str:
+    retry = said.get("retry_at") or 0
+    following = f"it is tried again at {moment(retry)}" if retry > now else "it is tried again within a minute"
+    return _told("hours are not archived", said, following)
+
+
+def _told(what: str, said: Mapping[str, Any], following: str) -> str:
+    """Write what fails, since when, why, what is tried next, and what somebody can do."""
+    since = f" since {moment(said['since'])}" if said.get("since") is not None else ""
+    why = said.get("reason") or "it is not said why"
+    return "; ".join(filter(None, [f"{what}{since}: {why}", following, said.get("advice")]))

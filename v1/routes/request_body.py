@@ -1,0 +1,66 @@
+"""What is sent to us: documents in JSON, read once and within bounds, and how they are described."""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import Request
+
+from ..numbers import decimals
+from ..rules import Fault, InvalidDocument
+from ..rules.validation import shorten
+from .problems import Problem, RequestRefused, refuse_fields
+from .response_docs import Responses
+
+LARGEST = 64 * 1024
+"""Bytes of a document."""
+WHOLE = "body"
+"""What a fault of the whole document is called."""
+
+NOT_READ: Responses = {
+    413: {"model": Problem, "description": f"The document has more than {LARGEST} bytes."},
+    415: {"model": Problem, "description": "The document is not sent as `application/json`."},
+}
+
+
+async def read_document(request: Request) -> Any:
+    """
+    Read the document that was sent, with every digit of its numbers.
+
+    Only as `application/json`: a foreign page cannot have its visitor's browser send that without asking us first.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise RequestRefused(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"{shorten(kind)!r} is not accepted here; accepted: application/json"
+        )
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > LARGEST:
+            raise RequestRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a document has {LARGEST} bytes at most")
+    try:
+        return json.loads(body.decode(), parse_float=decimals.exact, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise refuse_fields((WHOLE, body[:50].decode(errors="replace"), f"JSON: {error}")) from error
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number")
+
+
+def make_refusal(error: InvalidDocument, where: str = "") -> RequestRefused:
+    """Say what of a document is not accepted; `where` is the field that it stands in."""
+    return refuse_fields(*[_place_fault(fault, where) for fault in error.errors])
+
+
+def _place_fault(fault: Fault, where: str) -> Fault:
+    field, value, accepted = fault
+    return ".".join(name for name in (where, field) if name) or WHOLE, value, accepted
+
+
+def describe_body(schema: Mapping[str, Any], example: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a route says of the document that it takes; the example is accepted as it is."""
+    content = {"schema": schema, "example": example}
+    return {"requestBody": {"required": True, "content": {"application/json": content}}}

@@ -1,0 +1,147 @@
+"""How an answer is written: its format, and how long it can be kept, since most change once a tick."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from hashlib import blake2b
+from http import HTTPStatus
+from math import ceil
+from typing import NamedTuple
+
+from fastapi import Request, Response
+from pydantic import BaseModel
+
+from .context import RouteState
+from .negotiation import parse_weights
+from .params import Format, TableAsked, TimeFormat
+from .problems import refuse_fields
+
+MEDIA_TYPES = {
+    Format.JSON: "application/json",
+    Format.CSV: "text/csv; charset=utf-8; header=present",
+    Format.NDJSON: "application/x-ndjson",
+}
+
+
+class CsvResponse(Response):
+    """What the description of the API says of CSV."""
+
+    media_type = "text/csv"
+
+
+class NdjsonResponse(Response):
+    """What the description of the API says of JSON by the line."""
+
+    media_type = "application/x-ndjson"
+
+
+_FORMATS = {"application/json": Format.JSON, "text/csv": Format.CSV, "application/x-ndjson": Format.NDJSON}
+_FORMULA = (*"=+-@＝＋－＠", "\t", "\r", "\n")
+"""What a spreadsheet takes for the beginning of a formula, also in the full width of East Asian writing."""
+_MARK = "\ufeff"
+"""The byte order mark."""
+
+
+def choose_format(request: Request, format_: Format | None, offered: Sequence[Format]) -> Format:
+    """Return the format that the query names; else the first that `Accept` does and that is offered; else JSON."""
+    if format_ is not None:
+        return format_
+    weighed = parse_weights(request.headers.get("accept", ""))
+    for media_type, weight in sorted(weighed.items(), key=lambda pair: -pair[1]):
+        if weight and media_type in _FORMATS and _FORMATS[media_type] in offered:
+            return _FORMATS[media_type]
+    return Format.JSON
+
+
+class AnswerBody(NamedTuple):
+    """What is answered, and what it follows from."""
+
+    body: str
+    tick: int | None
+    """The newest one."""
+    format_: Format = Format.JSON
+    identity: str | None = None
+    """Stands for a body that holds an age, which is another each second and means the same."""
+    lasts: int | None = None
+    """Seconds from its tick until there is a newer one, where that is not the interval of the samples."""
+
+
+def respond_until_next_tick(request: Request, context: RouteState, answer: AnswerBody) -> Response:
+    """
+    Send an answer that is good until the tick after its own; 304 to who has it already.
+
+    The tag is made of the body, not of the tick, because late samples change answers between ticks.
+    """
+    # A tick of the future must not be kept until then; nothing is good for longer than its time.
+    # An overdue tick may come any moment; a second's rest keeps those who wait for it from storming us.
+    tick = answer.tick
+    lasts = context["interval"] if answer.lasts is None else answer.lasts
+    seconds = 1 if tick is None else min(max(1, ceil(tick + lasts - context["clock"]())), lasts)
+    return _respond_with_tag(request, answer, f"{'public' if context['is_shared'] else 'private'}, max-age={seconds}")
+
+
+def respond_until_changed(request: Request, body: str) -> Response:
+    """Send an answer that people may change at any moment: whoever keeps it asks again each time; 304 if it is the same."""
+    return _respond_with_tag(request, AnswerBody(body, None), "private, no-cache")
+
+
+def _respond_with_tag(request: Request, answer: AnswerBody, cache_control: str) -> Response:
+    body, _, format_, identity, _ = answer
+    tag = f'W/"{blake2b((identity or body).encode(), digest_size=12).hexdigest()}"'
+    headers = {
+        "ETag": tag,
+        "Cache-Control": cache_control,
+        "Vary": "Accept",
+        "X-Content-Type-Options": "nosniff",
+    }
+    if _matches_tag(request.headers.get("if-none-match", ""), tag):
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return Response(body, headers=headers, media_type=MEDIA_TYPES[format_])
+
+
+def respond_changed(body: str, status: HTTPStatus = HTTPStatus.OK, **headers: str) -> Response:
+    """Send what a change came to."""
+    return Response(body, status, {"Cache-Control": "no-store"} | headers, media_type=MEDIA_TYPES[Format.JSON])
+
+
+def _matches_tag(if_none_match: str, tag: str) -> bool:
+    tags = [each.strip().removeprefix("W/") for each in if_none_match.split(",")]
+    return "*" in tags or tag.removeprefix("W/") in tags
+
+
+def write_csv(header: Sequence[str], rows: Iterable[Sequence[object]], asked: TableAsked) -> str:
+    """Write CSV of numbers as they are, nothing for `None`, and texts that `quoted` has made."""
+    lines = [",".join(["" if cell is None else str(cell) for cell in row]) for row in rows]
+    return "\n".join([f"{mark(asked)}{','.join(header)}", *lines, ""])
+
+
+def mark(asked: TableAsked) -> str:
+    return _MARK if asked.bom else ""
+
+
+def times(column: Iterable[int | None], asked: TableAsked) -> Iterable[object]:
+    """Return times as they are asked for: unix seconds, or ISO 8601 in UTC."""
+    return map(iso, column) if asked.time is TimeFormat.ISO else column
+
+
+def iso(at: int | None) -> str | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def quoted(text: str) -> str:
+    """
+    Return a text for CSV: always in quotation marks, so that `NA` or `1E5` can be told from nothing and a number.
+
+    Where a spreadsheet would take it for a formula, an apostrophe comes before it. Not for numbers: those may be negative.
+    """
+    harmless = f"'{text}" if text.startswith(_FORMULA) else text
+    return '"' + harmless.replace('"', '""') + '"'
+
+
+def only_in_csv(format_: Format, asked: BaseModel, *names: str) -> None:
+    """Refuse fields of a question that say how CSV is written, where something else is. Raises `Refused`."""
+    if format_ is not Format.CSV:
+        given = [
+            (name, getattr(asked, name), "only with format=csv") for name in names if name in asked.model_fields_set
+        ]
+        if given:
+            raise refuse_fields(*given)

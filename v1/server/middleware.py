@@ -1,0 +1,259 @@
+"""
+What stands before every route, plain ASGI and no route here. Outermost first, as the application puts them:
+
+    Hardened   headers of every answer: who may show it in a frame, and that its type is what it says
+    Hosts      whom is asked for (421), and from which page something is changed (403)
+    Head       HEAD as GET
+    Codings    gzip for who takes it (406 for who takes nothing)
+    CORS       Starlette's, where the settings name origins
+    Keys       who asks (401)
+"""
+
+from base64 import b64decode
+from binascii import Error as NotBase64
+from collections.abc import Collection, Sequence
+from hmac import compare_digest
+from http import HTTPStatus
+from ipaddress import ip_address
+from re import compile as compiled
+from urllib.parse import urlsplit, urlunsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ..routes.negotiation import choose_codings
+from ..routes.problems import OPEN, make_problem
+
+HARMLESS = ("GET", "HEAD", "OPTIONS")
+"""Methods that change nothing."""
+ANY = "*"
+
+_AUTHORITY = compiled(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]/?#@\s]+)(?::[0-9]{0,5})?")
+_ORIGIN = compiled(r"https?://(.+)")
+_HARDENED = [
+    (b"content-security-policy", b"frame-ancestors 'none'"),
+    (b"x-frame-options", b"DENY"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+]
+
+
+class Hardened:
+    """Puts on every answer what keeps other pages from using it against its reader; a page's own policy stays."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def hardened(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                named = {name.lower() for name, _ in message["headers"]}
+                added = [header for header in _HARDENED if header[0] not in named]
+                message = {**message, "headers": [*message["headers"], *added]}
+            await send(message)
+
+        await self._app(scope, receive, hardened if scope["type"] == "http" else send)
+
+
+class Hosts:
+    """
+    Answers only who asks for us by a name of ours, and changes nothing for the pages of others.
+
+    A page of a stranger can make its own name lead to this machine: its browser would then take us for that page's
+    own server. An address in numbers is nobody's name, so each of them may be asked for.
+    """
+
+    def __init__(self, app: ASGIApp, names: Collection[str], own: Collection[str], page: str | None = None) -> None:
+        """
+        Know the hosts' `names`, `*` for any, and whose pages may change something: those of the `own` hosts, and
+        those of `page`, a host with its port, beside those of whatever host was asked.
+        """
+        self._app = app
+        self._names = frozenset(name.lower().strip("[]") for name in names)
+        self._own = frozenset(own)
+        self._page = page
+        self._accepted = ", ".join(["localhost", "an IP address", *sorted(self._names - {ANY, "localhost"})])
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        status, detail = HTTPStatus.MISDIRECTED_REQUEST, None
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            host, origin = headers.get("host"), headers.get("origin")
+            detail = self._wrong_host(host)
+            if detail is None and origin is not None and scope["method"] not in HARMLESS:
+                status, detail = HTTPStatus.FORBIDDEN, self._wrong_origin(origin, host)
+        if detail is None:
+            await self._app(scope, receive, send)
+        else:
+            await make_problem(scope["path"], status, detail)(scope, receive, send)
+
+    def _wrong_host(self, host: str | None) -> str | None:
+        # Only HTTP/1.0 may leave it out, and no browser does.
+        if host is None or self._is_ours(_name(host)):
+            return None
+        accepted = f"accepted: {self._accepted}; more in TRACKER_HOSTS"
+        return f"host: {host[:100]!r} is not accepted; {accepted}"
+
+    def _wrong_origin(self, origin: str, host: str | None) -> str | None:
+        found = _ORIGIN.fullmatch(origin.lower())
+        where = found[1] if found else ""
+        if where and (where in ((host or "").lower(), self._page) or _name(where) in self._own):
+            return None
+        accepted = f"pages of {host} and of what TRACKER_PUBLIC_URL and TRACKER_HOSTS name"
+        return f"origin: {origin[:100]!r} may not change anything here; accepted: {accepted}"
+
+    def _is_ours(self, name: str) -> bool:
+        if ANY in self._names or name in self._names or name == "localhost" or name.endswith(".localhost"):
+            return True
+        try:
+            ip_address(name)
+        except ValueError:
+            return False
+        return True
+
+
+def _name(authority: str) -> str:
+    """Return the host of `host:port`; nothing of what is none."""
+    found = _AUTHORITY.fullmatch(authority)
+    return found[1].strip("[]").rstrip(".").lower() if found else ""
+
+
+class RootPath:
+    """
+    Serves everything below a path as well, as a proxy does that names this process by one: `/tracker/v1/ranks`.
+
+    A proxy may take the path away before it asks here, or leave it. Either way every address that is answered
+    begins with it. Redirects name no scheme and no host, which only the proxy knows.
+    """
+
+    def __init__(self, app: ASGIApp, root_path: str) -> None:
+        self._app = app
+        self._root_path = root_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def relative(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(raw=message["headers"])
+                if location := headers.get("location"):
+                    headers["location"] = _without_host(location)
+                    message = {**message, "headers": headers.raw}
+            await send(message)
+
+        path = scope["path"]
+        if path != self._root_path and not path.startswith(f"{self._root_path}/"):
+            path = self._root_path + path
+        await self._app({**scope, "path": path, "root_path": self._root_path}, receive, relative)
+
+
+def _without_host(location: str) -> str:
+    """Return the path and the query of an address."""
+    return urlunsplit(("", "", *urlsplit(location)[2:]))
+
+
+def route_of(scope: Scope) -> str:
+    """Return the path that was asked for, without the one that a proxy serves all of it below."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
+
+
+class HeadGuard:
+    """Answers HEAD as GET without the body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def without_body(message: Message) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            await self._app({**scope, "method": "GET"}, receive, without_body)
+        else:
+            await self._app(scope, receive, send)
+
+
+class Codings:
+    """Compresses for who takes gzip at least as gladly as none. Starlette's looks for the word, whatever its weight."""
+
+    def __init__(self, app: ASGIApp, minimum_size: int, level: int) -> None:
+        self._app = app
+        self._compressed = GZipMiddleware(app, minimum_size, level)
+        self._always_compressed = GZipMiddleware(app, 1, level)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        gzip, plain = choose_codings(Headers(scope=scope).get("accept-encoding"))
+        if not gzip and not plain:
+            detail = "accept-encoding: nothing that is sent here is accepted; accepted: gzip, identity"
+            await make_problem(scope["path"], HTTPStatus.NOT_ACCEPTABLE, detail)(scope, receive, send)
+            return
+        others = [header for header in scope["headers"] if header[0] != b"accept-encoding"]
+        said = [(b"accept-encoding", b"gzip")] if gzip and gzip >= plain else []
+        app = self._compressed if plain else self._always_compressed
+        await app({**scope, "headers": others + said}, receive, send)
+
+
+class KeyGuard:
+    """
+    Lets nobody pass without a key: `Authorization: Bearer KEY`, `X-API-Key: KEY`, or as the password of Basic.
+
+    Basic, because a browser asks for that one by itself, and then has it for the page and the documentation too.
+    """
+
+    def __init__(self, app: ASGIApp, keys: Sequence[str]) -> None:
+        self._app = app
+        # A client may send a letter beyond ASCII in either encoding; a header does not say which.
+        self._keys = sorted({form for key in keys for form in _forms(key)})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if (
+            scope["type"] == "http"
+            and not route_of(scope).startswith(OPEN)
+            and not self._is_known(Headers(scope=scope))
+        ):
+            refusal = make_problem(
+                scope["path"],
+                HTTPStatus.UNAUTHORIZED,
+                "a key is wanted: Authorization: Bearer KEY, or X-API-Key: KEY",
+                headers={"WWW-Authenticate": "Bearer"},
+            )
+            # A header of its own: Chromium does not ask its user for the second of two in one.
+            refusal.headers.append("WWW-Authenticate", 'Basic realm="key as the password", charset="UTF-8"')
+            await refusal(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    def _is_known(self, headers: Headers) -> bool:
+        said = _read_keys(headers)
+        # Every key is compared, so that the time taken does not tell which of them came near.
+        return sum(compare_digest(key, each) for key in self._keys for each in said) > 0
+
+
+def _forms(key: str) -> list[bytes]:
+    try:
+        return [key.encode(), key.encode("latin-1")]
+    except UnicodeEncodeError:
+        return [key.encode()]
+
+
+def _read_keys(headers: Headers) -> list[bytes]:
+    """Return the keys that are said, as the bytes that came."""
+    said = [key] if (key := headers.get("x-api-key", "").encode("latin-1")) else []
+    scheme, _, credentials = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        # Not every blank: a byte of a letter in UTF-8 may look like one.
+        said.append(credentials.strip(" \t").encode("latin-1"))
+    if scheme.lower() == "basic":
+        try:
+            said.append(b64decode(credentials, validate=True).partition(b":")[2])
+        except (NotBase64, ValueError):
+            return said
+    return said

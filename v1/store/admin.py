@@ -1,0 +1,71 @@
+"""What the API may write: rules, silences, and that somebody has acknowledged an alert. It also reads all of these."""
+
+from typing import cast
+
+from .. import keys
+from ..model import DAY
+from ..rules import Rule, Silence
+from ..rules.rule_set import disable_default, find_default, read_rule_set, write_document
+from ..rules.rules_file import MOST_RULES
+from .alert_history import AlertReader
+from .connection import translate_errors
+from .rule_store import RuleStore
+
+MOST_SILENCES = 1000
+KEPT_AFTER = 30 * DAY
+"""Seconds that a silence is kept after its end, so that it can be seen why nobody was told."""
+
+
+class LimitReached(Exception):
+    """There are as many as are allowed; the message says how many."""
+
+
+class AdminStore(AlertReader, RuleStore):
+    """Every change is one transaction. Raises `StoreAway` when Redis does not answer; then nothing was changed."""
+
+    async def put_rule(self, rule: Rule) -> None:
+        """Write a rule, in place of the one of its id. Raises `TooMany`."""
+        await self._put(keys.RULES, rule.id, write_document(rule), MOST_RULES)
+
+    async def delete_rule(self, rule: str) -> None:
+        """Take a rule away; a default one is switched off instead."""
+        known = find_default(rule)
+        if known:
+            await self._put(keys.RULES, rule, write_document(disable_default(known)), MOST_RULES + 1)
+            return
+        with translate_errors():
+            await self._redis.hdel(keys.RULES, rule)
+
+    async def put_silence(self, silence: Silence, now: int) -> None:
+        """Write a silence, and let go of those that ended long ago. Raises `TooMany`."""
+        for name, each in read_rule_set((await self.read_rules()).written, 1).silences.items():
+            if each.end < now - KEPT_AFTER:
+                await self.delete_silence(name)
+        await self._put(keys.SILENCES, silence.id, write_document(silence), MOST_SILENCES)
+
+    async def delete_silence(self, silence: str) -> bool:
+        """Take a silence away; return whether it was there."""
+        with translate_errors():
+            return bool(await self._redis.hdel(keys.SILENCES, silence))
+
+    async def acknowledge(self, alert: str, at: int, by: str, comment: str) -> dict[str, str]:
+        """Note who has acknowledged an alert, and return what is noted: who did so first stays."""
+        key = keys.alert(alert)
+        with translate_errors():
+            left = await self._redis.ttl(keys.ALERTS)
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.execute_command("HSETNX", key, "acknowledged", at)
+        pipe.execute_command("HSETNX", key, "by", by)
+        if comment:
+            pipe.execute_command("HSETNX", key, "comment", comment)
+        pipe.execute_command("EXPIRE", key, left if left > 0 else KEPT_AFTER)
+        pipe.execute_command("HGETALL", key)
+        with translate_errors():
+            *_, known = await pipe.execute()
+        return cast("dict[str, str]", known)
+
+    async def _put(self, key: str, field: str, value: str, most: int) -> None:
+        with translate_errors():
+            if not await self._redis.hexists(key, field) and await self._redis.hlen(key) >= most:
+                raise LimitReached(f"there are {most} already, and so many are the most; delete one first")
+            await self._redis.hset(key, field, value)

@@ -1,0 +1,124 @@
+"""The history of alerts, newest first, and what became of each. Nothing here writes."""
+
+import json
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple, cast
+
+from redis.asyncio import Redis
+
+from .. import keys
+from .connection import translate_errors
+from .delivery.history import DeliveryAttempt, DeliveryReader
+from .stored_json import read_alerts
+
+MOST_LOOKED_AT = 10_000
+"""Alerts that one question looks at. Where few of them are wanted, the answer goes on after those."""
+_BATCH = 1000
+
+
+class HistoryCursor(NamedTuple):
+    """Where a list goes on: behind so many alerts of a tick, newest first."""
+
+    tick: int
+    behind: int
+
+
+class AlertQuery(NamedTuple):
+    """Which alerts are asked for."""
+
+    limit: int
+    metric: str = "*"
+    """Pattern, upper case; a source that is silent as a whole, `kraken:*`, is one of `KRAKEN:*`."""
+    rule: str | None = None
+    since: int = 0
+    place: HistoryCursor | None = None
+
+
+class AlertRecord(NamedTuple):
+    """An alert, and what became of it."""
+
+    alert: dict[str, Any]
+    """As it was committed, see `rules.Alert`."""
+    known: dict[str, str]
+    """`over`: the tick since which it does not hold; `acknowledged`, `by` and `comment`: when, and by whom."""
+    deliveries: Sequence[DeliveryAttempt]
+
+
+class AlertPage(NamedTuple):
+    """A part of the history."""
+
+    alerts: Sequence[AlertRecord]
+    next: HistoryCursor | None
+    """Where there may be more; `None` at the end."""
+
+
+class AlertReader:
+    """Asks Redis about alerts. Raises `StoreAway` when it does not answer."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    async def read_alerts(self, wanted: AlertQuery) -> AlertPage:
+        """Return the alerts that are asked for, newest first."""
+        found: list[dict[str, Any]] = []
+        place = wanted.place
+        for _ in range(0, MOST_LOOKED_AT, _BATCH):
+            batch = _with_cursors(await self._batch(wanted.since, place), place)
+            for written, behind in batch:
+                if wanted_alert := _wanted(written, wanted):
+                    found.append(wanted_alert)
+                    if len(found) == wanted.limit:
+                        return AlertPage(await self._read_records(found), behind)
+            if len(batch) < _BATCH:
+                return AlertPage(await self._read_records(found), None)
+            place = batch[-1][1]
+        return AlertPage(await self._read_records(found), place)
+
+    async def read_alert(self, alert: str) -> AlertRecord | None:
+        """Return one alert; `None` where there is none of this id."""
+        tick = alert.rpartition(".")[2]
+        if not tick.isdecimal():
+            return None
+        with translate_errors():
+            written = await self._redis.zrange(keys.ALERTS, int(tick), int(tick), byscore=True)
+        found = [each for each in read_alerts(cast("list[str]", written)) if each["id"] == alert]
+        return (await self._read_records(found))[0] if found else None
+
+    async def _batch(self, since: int, place: HistoryCursor | None) -> list[tuple[str, float]]:
+        newest, behind = place or ("+inf", 0)
+        with translate_errors():
+            found = await self._redis.zrange(
+                keys.ALERTS, newest, since, byscore=True, desc=True, withscores=True, offset=behind, num=_BATCH
+            )
+        return cast("list[tuple[str, float]]", found)
+
+    async def _read_records(self, alerts: Sequence[dict[str, Any]]) -> list[AlertRecord]:
+        pipe = self._redis.pipeline(transaction=False)
+        for alert in alerts:
+            pipe.hgetall(keys.alert(alert["id"]))
+        with translate_errors():
+            known = await pipe.execute()
+        deliveries = await DeliveryReader(self._redis).read_deliveries([alert["id"] for alert in alerts])
+        return [AlertRecord(*each) for each in zip(alerts, known, deliveries, strict=True)]
+
+
+def _with_cursors(batch: Sequence[tuple[str, float]], place: HistoryCursor | None) -> list[tuple[str, HistoryCursor]]:
+    """Return each alert with the place behind it."""
+    tick, behind = place or (None, 0)
+    placed = []
+    for written, score in batch:
+        behind = behind + 1 if score == tick else 1
+        tick = int(score)
+        placed.append((written, HistoryCursor(tick, behind)))
+    return placed
+
+
+def _wanted(written: str, wanted: AlertQuery) -> dict[str, Any] | None:
+    """Read an alert; `None` of one that is not asked for, or cannot be read."""
+    # Most alerts are of another rule; that can be told without reading them.
+    if wanted.rule is not None and f'"rule":{json.dumps(wanted.rule)}' not in written:
+        return None
+    alert = next(iter(read_alerts([written])), None)
+    is_wanted = alert and (wanted.metric == "*" or fnmatchcase(alert["metric"].upper(), wanted.metric))
+    return alert if is_wanted else None

@@ -1,0 +1,79 @@
+"""Receipts of messages that somebody must acknowledge, and who did. How a provider is asked is not known here."""
+
+import json
+from collections.abc import Sequence
+from typing import NamedTuple, cast
+
+from redis.asyncio import Redis
+
+from ... import keys
+from ..connection import translate_errors
+from ..stored_json import read_list
+
+
+class Receipt(NamedTuple):
+    """A message that a provider repeats until somebody acknowledges it."""
+
+    id: str
+    """The provider's."""
+    alerts: Sequence[str]
+    """Ids of the alerts in it."""
+    until: float
+    """The provider repeats it no longer than that; unix seconds."""
+
+
+_KEPT = ("alerts", "until")
+"""What is kept of a receipt, in this order, beside its id."""
+
+
+class ReceiptStore:
+    """One channel's open receipts. `keep` is how long they, and acknowledgements, are kept, in seconds."""
+
+    def __init__(self, redis: Redis, channel: str, keep: int) -> None:
+        self.channel = channel
+        self._redis = redis
+        self._keep = keep
+
+    async def add(self, receipt: Receipt) -> None:
+        pipe = self._redis.pipeline(transaction=True)
+        key = keys.receipts(self.channel)
+        pipe.execute_command("HSET", key, receipt.id, json.dumps([receipt.alerts, receipt.until]))
+        pipe.execute_command("EXPIRE", key, self._keep)
+        with translate_errors():
+            await pipe.execute()
+
+    async def read_open(self) -> list[Receipt]:
+        """Return the receipts that nobody has acknowledged yet, those that end first in front."""
+        with translate_errors():
+            found = cast("dict[str, str]", await self._redis.hgetall(keys.receipts(self.channel)))
+        read = {receipt: read_list(written) for receipt, written in found.items()}
+        receipts = [Receipt(receipt, *each) for receipt, each in read.items() if each and len(each) == len(_KEPT)]
+        return sorted(receipts, key=lambda receipt: (receipt.until, receipt.id))
+
+    async def close(self, receipt: Receipt) -> None:
+        """Ask no more about a message."""
+        with translate_errors():
+            await self._redis.hdel(keys.receipts(self.channel), receipt.id)
+
+    async def settled(self, receipts: Sequence[Receipt]) -> list[Receipt]:
+        """Return those of which every alert is acknowledged, in whatever way, or over."""
+        pipe = self._redis.pipeline(transaction=False)
+        for receipt in receipts:
+            for alert in receipt.alerts:
+                pipe.hmget(keys.alert(alert), "acknowledged", "over")
+        with translate_errors():
+            found = iter(await pipe.execute())
+        # Every alert is looked at: of one that were left out, the next receipt would get the answer.
+        are_settled = [[any(next(found)) for _ in receipt.alerts] for receipt in receipts]
+        return [receipt for receipt, settled in zip(receipts, are_settled, strict=True) if all(settled)]
+
+    async def acknowledge(self, receipt: Receipt, at: int, by: str) -> None:
+        """Note that somebody has acknowledged the alerts, and ask no more; who did so first stays."""
+        pipe = self._redis.pipeline(transaction=True)
+        for alert in receipt.alerts:
+            pipe.execute_command("HSETNX", keys.alert(alert), "acknowledged", at)
+            pipe.execute_command("HSETNX", keys.alert(alert), "by", by)
+            pipe.execute_command("EXPIRE", keys.alert(alert), self._keep)
+        pipe.execute_command("HDEL", keys.receipts(self.channel), receipt.id)
+        with translate_errors():
+            await pipe.execute()

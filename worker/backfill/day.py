@@ -1,0 +1,171 @@
+"""Fills the holes of the past day from a provider's candles, while live ticks go on. It never alerts."""
+
+import asyncio
+from bisect import bisect_left
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from math import lcm
+
+import structlog
+
+from worker.latest import (
+    DAY,
+    HOUR,
+    MEASURES,
+    MINUTE,
+    Candle,
+    Measure,
+    Metric,
+    Sample,
+    StoreError,
+    Writer,
+    decimals,
+    metric_state,
+)
+from worker.reporting.progress import ProgressCallback
+from worker.sources import from_candles
+from worker.sources.base import SourceError, SourceRefused
+from worker.sources.supervised import SupervisedSource
+
+log = structlog.get_logger()
+
+Sleep = Callable[[float], Awaitable[None]]
+
+_RETURN = MEASURES.index(Measure.INTERVAL_RETURN)
+
+SECOND_TRY = 60.0
+"""Seconds between the end of a round and the second try of what it could not get."""
+
+LEAVE_SECONDS = 2.0
+"""How long the last ranks may take when it is stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class DayFiller:
+    """
+    Takes into the store what a source's candles know of the past day and the store does not.
+
+    One call after the other, at the source's pace; where it asks us to stay away, we do. What is
+    there already is never overwritten.
+    """
+
+    source: SupervisedSource
+    store: Writer
+    interval: int
+    sleep: Sleep = asyncio.sleep
+
+    async def fill(self, at: int, seen: ProgressCallback) -> int:
+        """
+        Fill the day before `at`, and return how many samples came.
+
+        A metric whose candles cannot be had costs the others nothing: it is told, and tried once more
+        at the end. Whoever stops it finds ranks that follow from what had come.
+        """
+        try:
+            taken, failed = await self._round(self.source.given, at, seen)
+            if failed:
+                await self.sleep(SECOND_TRY)
+                more, _ = await self._round(failed, at, seen)
+                taken += more
+        except asyncio.CancelledError:
+            with suppress(StoreError, TimeoutError):
+                async with asyncio.timeout(LEAVE_SECONDS):
+                    await self.store.update_rankings(at)
+            raise
+        return taken
+
+    async def _round(self, metrics: Sequence[Metric], at: int, seen: ProgressCallback) -> tuple[int, Sequence[Metric]]:
+        """Fill each metric, and return how many samples came and which metrics failed."""
+        taken, failed, told = 0, [], ""
+        for done, metric in enumerate(metrics, 1):
+            try:
+                taken += await self._fill_one(metric, at)
+            except SourceError as error:
+                failed.append(metric)
+                if str(error) != told:
+                    told = str(error)
+                    log.warning("no candles", source=self.source.name, metric=metric, reason=told)
+                await self.sleep(_find_wait(error) or self.source.source.pace)
+            if taken and _is_time_to_rank(done):
+                await self.store.update_rankings(at)
+            seen(done, len(metrics))
+        return taken, failed
+
+    async def _fill_one(self, metric: Metric, at: int) -> int:
+        if await self._is_whole(metric, at):
+            return 0
+        samples = await self.store.read_samples(metric, at - DAY, at)
+        bare = {sample.tick for sample in samples if _is_from_archive(sample)}
+        held = {sample.tick: sample.value(Measure.PRICE) for sample in samples}
+        day = range(at - DAY + self.interval, at + 1, self.interval)
+        missing = [tick for tick in day if tick not in held or tick in bare]
+        if not missing:
+            return 0
+        first = missing[0] - self.interval
+        told = await self.source.candles(metric, first - self.source.source.lead, missing[-1])
+        made = await asyncio.to_thread(_make_missing, told, held, missing, self.interval)
+        taken = await self.store.insert_samples(metric, made, self.source.name, at, replace=bare)
+        await self.sleep(self.source.source.pace)
+        return taken
+
+    async def _is_whole(self, metric: Metric, at: int) -> bool:
+        """Tell from the moments alone, where they can: most metrics miss nothing, and a day is long."""
+        (record,) = await self.store.read_metric_states([metric])
+        if record is None or record.at < at:
+            return False
+        price, *others = record.day
+        return price.n == DAY // self.interval and any(measure.n for measure in others)
+
+
+def _is_from_archive(sample: Sample) -> bool:
+    """Tell of a sample that it came from the archive while nobody could be asked: an hour's last price, and no more."""
+    _, *others = sample.values
+    return sample.tick % HOUR == 0 and not any(others)
+
+
+def _make_missing(
+    told: Sequence[Candle], held: Mapping[int, str | None], missing: Sequence[int], interval: int
+) -> list[Sample]:
+    """
+    Make the missing samples of candles.
+
+    1. Where the interval is shorter than a candle, a candle that has one of the held samples inside is
+       left out: its volume is in that one already.
+    2. Where it is longer, the first and the last sample are left out unless all their minutes came.
+    """
+    if not told:
+        return []
+    lacking, span = frozenset(missing), lcm(interval, MINUTE)
+    first, last = told[0].start + span, told[-1].start + MINUTE
+    made = [
+        sample
+        for sample in from_candles.derive_samples(told, interval=interval)
+        if first <= sample.tick <= last
+        and lacking.issuperset(range(sample.tick - span + interval, sample.tick + 1, interval))
+    ]
+    return list(_with_returns(made, held))
+
+
+def _with_returns(made: Sequence[Sample], held: Mapping[int, str | None]) -> Iterator[Sample]:
+    """Return each sample with its return since the sample before, made or held, which no candle knows."""
+    prices = dict(held) | {sample.tick: sample.value(Measure.PRICE) for sample in made}
+    ticks = sorted(prices)
+    for sample in made:
+        place = bisect_left(ticks, sample.tick)
+        before = prices[ticks[place - 1]] if place else None
+        price = sample.value(Measure.PRICE)
+        if before is None or price is None:
+            yield sample
+            continue
+        since = metric_state.compute_interval_return(decimals.parse_decimal(price), decimals.parse_decimal(before))
+        yield sample._replace(values=(*sample.values[:_RETURN], since, *sample.values[_RETURN + 1 :]))
+
+
+def _is_time_to_rank(done: int) -> bool:
+    """Return whether to rank half-way: after 1, 2, 4, 8, ... metrics, so that a first day is ranked while it fills."""
+    return done.bit_count() == 1
+
+
+def _find_wait(error: SourceError) -> float | None:
+    return error.wait if isinstance(error, SourceRefused) else None

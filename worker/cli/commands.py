@@ -1,0 +1,318 @@
+"""The commands of the worker: each reads its settings, opens what it needs, and hands over to a room."""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+
+from worker.archiving.archiver import BEATS, Archiver
+from worker.backfill.future import drop_future, drop_if_far, drop_lists_if_far, report_clock, wait_until_right
+from worker.cli import rules
+from worker.cli.archive_parts import open_archiving
+from worker.cli.plan import describe_plan
+from worker.cli.process import exit_with, hold_feeder_lease, read_settings, resolve_typed_path, run_until_done
+from worker.cli.rebuild import rebuild_day
+from worker.cli.times import format_iso, shift_recording
+from worker.cli.wiring import (
+    MOST_PATIENCE,
+    list_addresses,
+    make_listers,
+    open_dispatcher,
+    open_heartbeat,
+    open_rule_provider,
+    open_sessions,
+    open_sources,
+    open_store,
+)
+from worker.clock.ticks import ticks
+from worker.clock.wall import ClockSetBack, WatchedClock
+from worker.delivery.channels import open_channels
+from worker.delivery.test_send import send_test
+from worker.latest import (
+    DeliveryReader,
+    FutureLists,
+    ListStore,
+    QuotaStore,
+    TopArchiveWriter,
+    TopWriter,
+    Verifier,
+    connect,
+    connect_archive,
+)
+from worker.reporting.progress import show_progress
+from worker.sampling.recording import InvalidRecording, Recording, open_recording
+from worker.sampling.replay import replay
+from worker.sampling.sampler import Sampler
+from worker.settings import WorkerSettings
+from worker.sources import dates
+from worker.toplist import roles
+
+log = structlog.get_logger()
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+notify = typer.Typer(help="Try the channels that alerts are sent through, and see what they did not take.")
+app.add_typer(notify, name="notify", no_args_is_help=True)
+app.add_typer(rules.app, name="rules", no_args_is_help=True)
+
+TYPED = "DATA_TRACKER_TYPED"
+"""Set by the script that was typed, to its name: what the help calls us."""
+SAMPLING = "sampling"
+ROLES = (SAMPLING, *roles.NAMES)
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    context: typer.Context,
+    typed_in: Annotated[Path, typer.Option(hidden=True)] = Path(),
+) -> None:
+    """Sample markets, keep their last day, rank what moves. Without a command: run."""
+    context.obj = typed_in
+    if context.invoked_subcommand is None:
+        run()
+
+
+@app.command()
+def run(
+    only: Annotated[
+        list[str] | None, typer.Option(help=f"Only this of {', '.join(ROLES)}; several with commas between.")
+    ] = None,
+) -> None:
+    """Sample on every tick, and make the top list every minute, until stopped (Ctrl-C or SIGTERM)."""
+    settings, wanted = read_settings(), [role.strip() for each in only or ROLES for role in each.split(",")]
+    unknown = next((role for role in wanted if role not in ROLES), None)
+    if unknown is not None:
+        exit_with(f"--only: {unknown!r} is not accepted; accepted: {', '.join(ROLES)}", 2)
+    off = roles.find_obstacle(settings, wanted) if only else None
+    if off:
+        exit_with(f"--only: {off.reason}", 2)
+    run_until_done(_run(settings, wanted))
+
+
+@app.command()
+def plan() -> None:
+    """Say what the settings come to: calls, credits, and bytes in Redis and in the archive."""
+    print("\n".join(describe_plan(read_settings())))
+
+
+@app.command("replay")
+def replay_command(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            callback=resolve_typed_path, help="A folder of PAIR.csv or PAIR.csv.gz with one-minute candles."
+        ),
+    ],
+    exchange: Annotated[str | None, typer.Option(help="Name of the exchange; else the folder's first word.")] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(help="Where the recording shall end: now, unix seconds or ISO 8601; else where it ended."),
+    ] = None,
+) -> None:
+    """Play recorded candles through the tick, as fast as it goes."""
+    settings = read_settings()
+    try:
+        recording = open_recording(folder, exchange)
+        if until is not None:
+            recording = shift_recording(recording, until, settings.interval)
+    except (InvalidRecording, ValueError) as error:
+        exit_with(str(error), 2)
+    run_until_done(_replay(settings, recording))
+
+
+@app.command()
+def verify(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what differs, and change nothing.")] = False,
+) -> None:
+    """Recompute moments, ranks and means from the samples, and repair what differs."""
+    settings = read_settings()
+    run_until_done(_verify(settings, repair=not dry_run))
+
+
+@notify.command("test")
+def notify_test() -> None:
+    """Send a test message through each channel, and print what the provider answers."""
+    run_until_done(_notify_test(read_settings()))
+
+
+@notify.command("dead")
+def notify_dead(
+    channel: Annotated[str | None, typer.Argument(help="A channel's name; else all that there are.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many of each, the newest.")] = 100,
+) -> None:
+    """List the messages that are not sent any more, and why."""
+    run_until_done(_notify_dead(read_settings(), channel, limit))
+
+
+@app.command("rebuild")
+def rebuild_command() -> None:
+    """Fill the past day anew from the providers' candles and the archive, and the archive from both."""
+    run_until_done(_rebuild(read_settings()))
+
+
+@app.command("drop-future")
+def drop_future_command() -> None:
+    """Drop what a clock that was ahead has left in the future: samples, alerts, top lists, hours of the archive."""
+    run_until_done(_drop_future(read_settings()))
+
+
+async def _run(settings: WorkerSettings, wanted: Sequence[str]) -> None:
+    while True:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                if SAMPLING in wanted:
+                    tasks.create_task(_sample(settings, WatchedClock()))
+                tasks.create_task(_top(settings, [role for role in roles.NAMES if role in wanted], WatchedClock()))
+        except* ClockSetBack as errors:
+            # Sources, windows and waits have all gone by the wrong time, so everything is made anew.
+            log.warning("beginning anew", reason=str(errors.exceptions[0]))
+        else:
+            return
+
+
+async def _top(settings: WorkerSettings, wanted: Sequence[str], clock: WatchedClock) -> None:
+    async with (
+        connect(settings.redis_address, "data-tracker-top") as redis,
+        connect_archive(settings.archive_address, "data-tracker-top", writes=True) as engine,
+        open_sessions(settings.proxies, clock) as session_for,
+    ):
+        if wanted and roles.find_obstacle(settings, wanted) is None:
+            clock.set_askers([dates.make_asker(session_for(address), address) for address in list_addresses(settings)])
+        await wait_until_right(clock)
+        await drop_lists_if_far(FutureLists(redis), clock)
+        stores = roles.TopListStores(ListStore(redis), QuotaStore(redis), TopWriter(redis), TopArchiveWriter(engine))
+        await roles.run_roles(
+            settings, wanted, stores, make_listers(settings, session_for), roles.RoleClock(clock.wall, watch=clock)
+        )
+
+
+async def _sample(settings: WorkerSettings, clock: WatchedClock) -> None:
+    patience = min(MOST_PATIENCE, settings.interval * 0.8)
+    async with (
+        open_channels(settings) as notifiers,
+        open_store(settings) as store,
+        open_sources(settings, patience, clock) as sources,
+        hold_feeder_lease(store, wait=True),
+        open_dispatcher(settings, notifiers, clock) as dispatch,
+        open_heartbeat(settings) as heartbeat,
+        open_archiving(settings, store) as archived,
+        open_rule_provider(settings) as rulebook,
+        asyncio.TaskGroup() as tasks,
+    ):
+        tasks.create_task(dispatch.run())
+        tasks.create_task(report_clock(store, clock))
+        await wait_until_right(clock)
+        await drop_if_far(settings, clock, archived.archive)
+        now = int(clock.wall()) // settings.interval * settings.interval
+        log.info("sampling", sources=settings.sources, every=f"{settings.interval} s", next="scripts/start-api.sh")
+        tasks.create_task(heartbeat.run())
+        live = Sampler(sources, store, settings.interval, committed=heartbeat.notify_committed, clock=clock)
+        live.rules, live.notes.wishes = rulebook, settings.metrics
+        archiver = Archiver(store, *archived, look_again=live.request_backfill)
+        live.after_fill = archiver.backfill_after
+        await archiver.open(now)
+        tasks.create_task(archiver.run(ticks(BEATS, clock=clock.wall, watch=clock)))
+        await live.run(now, ticks(settings.interval, now, clock.wall, watch=clock))
+
+
+async def _replay(settings: WorkerSettings, recording: Recording) -> None:
+    async with (
+        open_store(settings, send=False) as store,
+        hold_feeder_lease(store, wait=False),
+        open_archiving(settings, store) as archived,
+        open_rule_provider(settings, is_live=False) as rulebook,
+    ):
+        await archived.archive.open()
+        await rulebook.read()
+        print(
+            f"playing {recording.candles} candles of {len(recording.files)} metrics, "
+            f"{format_iso(recording.first)} to {format_iso(recording.last)}",
+            file=sys.stderr,
+        )
+        began = time.monotonic()
+        with show_progress("replaying") as seen:
+            ticks = await replay(recording, store, settings.interval, seen, archived.closer, rulebook.engine)
+        print(f"played {ticks} ticks in {time.monotonic() - began:.1f} s", file=sys.stderr)
+    if recording.without:
+        print(recording.without, file=sys.stderr)
+    metric = next(iter(recording.files))
+    print(f"next: scripts/start-api.sh, then curl http://{settings.bind}/v1/metrics/{metric}/history", file=sys.stderr)
+
+
+async def _drop_future(settings: WorkerSettings) -> None:
+    clock = WatchedClock()
+    async with (
+        open_store(settings) as store,
+        open_sources(settings, MOST_PATIENCE, clock),
+        hold_feeder_lease(store, wait=False),
+        open_archiving(settings, store) as archived,
+    ):
+        if not await clock.is_right():
+            exit_with(f"nothing is dropped: {clock.fault}", 1)
+        await archived.archive.open()
+        print(await drop_future(settings, int(clock.wall()), archived.archive))
+    print("next: scripts/start-worker.sh, which fills the day again")
+
+
+async def _rebuild(settings: WorkerSettings) -> None:
+    clock = WatchedClock()
+    now = int(time.time()) // settings.interval * settings.interval
+    async with (
+        open_store(settings) as store,
+        open_sources(settings, MOST_PATIENCE, clock) as sources,
+        hold_feeder_lease(store, wait=False),
+        open_archiving(settings, store) as archived,
+    ):
+        if not await clock.is_right():
+            exit_with(f"nothing is rebuilt: {clock.fault}", 1)
+        await archived.archive.open()
+        await drop_if_far(settings, clock, archived.archive)
+        filled = await rebuild_day(sources, store, archived, settings.interval, now)
+    print(f"the day has {filled.samples} samples more, the archive {filled.hours} hours more or better")
+    print("next: scripts/start-worker.sh")
+
+
+async def _verify(settings: WorkerSettings, *, repair: bool) -> None:
+    async with connect(settings.redis_address, "data-tracker-verify") as redis:
+        store = Verifier(redis)
+        async with hold_feeder_lease(store, wait=False):
+            with show_progress("verifying") as seen:
+                report = await store.verify(repair=repair, seen=seen)
+    print(f"checked {report.metrics} metrics with {report.samples} samples")
+    for name in [*report.moments, *report.lists]:
+        print(f"{'repaired' if repair else 'differs'}: {name}")
+    if report.is_clean:
+        print("everything follows from the samples")
+    elif not repair:
+        raise typer.Exit(1)
+
+
+async def _notify_test(settings: WorkerSettings) -> None:
+    async with open_channels(settings) as notifiers:
+        tried = await send_test(notifiers, int(time.time()), settings.public_page)
+    for channel, is_sent, answer in tried:
+        print(f"{channel}: {'sent' if is_sent else 'not sent'}: {answer}")
+    if not tried:
+        print("there is no channel: set TRACKER_PUSHOVER_TOKEN and TRACKER_PUSHOVER_USER, or TRACKER_NOTIFY")
+    if not tried or not all(each.is_sent for each in tried):
+        raise typer.Exit(1)
+
+
+async def _notify_dead(settings: WorkerSettings, channel: str | None, limit: int) -> None:
+    async with connect(settings.redis_address, "data-tracker-notify") as redis:
+        delivered = DeliveryReader(redis)
+        names = [channel] if channel else sorted(await delivered.read_channels())
+        letters = [(name, dead) for name in names for dead in await delivered.read_dead_letters(name, limit)]
+    for name, dead in letters:
+        print(f"{format_iso(int(dead.at))} {name} {dead.message}: {dead.reason}")
+    if not letters:
+        print("none: every message was sent, or is still tried")
+
+
+if __name__ == "__main__":
+    app(prog_name=os.environ.get(TYPED))

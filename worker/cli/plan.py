@@ -1,0 +1,115 @@
+"""
+What the settings come to, before anybody is asked: calls, credits, and bytes. In words, for people.
+
+Bytes are what was measured with recorded data (`bench`); how many metrics `KRAKEN:*` stands for is known to
+Kraken alone, so where there is a star the bytes are those of one metric.
+"""
+
+from collections.abc import Iterator
+from math import lcm
+
+from worker.latest import DAY, HOUR, MEASURES, MINUTE
+from worker.settings import WorkerSettings
+from worker.sources import binance_windows
+from worker.toplist import merger, pricing, ranking, roles
+from worker.toplist.quota_plan import LONGEST_MONTH, QuotaPlan
+
+POINT_BYTES = 13
+"""A number of a sample in Redis."""
+CANDLE_BYTES = 175
+"""An hour of a metric in the archive."""
+PRICE_BYTES, RANK_BYTES, COIN_BYTES = 13, 23, 25
+"""A coin in a list of prices, in a list of ranks, in a top list."""
+SAME_BYTES = 100
+"""A minute that says the same as one before it."""
+ARCHIVED_BYTES = 87
+"""A coin of an hour in the archive."""
+NAMES_BYTES = 60
+"""The name of a coin, for a day."""
+HOURS_A_YEAR = DAY // HOUR * 365
+THOUSAND = 1000
+
+
+def describe_plan(settings: WorkerSettings) -> Iterator[str]:
+    """Return the plan, line by line."""
+    yield f"sampling, every {settings.interval} s"
+    metrics = [wish for wish in settings.metrics if "*" not in wish]
+    for source in settings.sources:
+        calls = _count_calls(source, settings.interval, len(metrics))
+        a_minute = f"{calls * MINUTE / settings.interval:g}"
+        yield _format_line(
+            source,
+            f"{format_count(calls, 'calls')} a tick: {a_minute} a minute, {calls * DAY // settings.interval:,} a day",
+        )
+    count = len(metrics) if metrics and len(metrics) == len(settings.metrics) else 1
+    of = f"{count:,} metrics" if count > 1 else "each metric"
+    points = DAY // settings.interval * len(MEASURES)
+    yield _format_line(
+        "Redis", f"{of}, {points:,} numbers a day of {POINT_BYTES} bytes: {_format_size(count * points * POINT_BYTES)}"
+    )
+    yield _format_line("archive", f"{of}, 24 hours a day: {_format_size(count * CANDLE_BYTES * HOURS_A_YEAR)} a year")
+    yield from _describe_top(settings)
+
+
+def _describe_top(settings: WorkerSettings) -> Iterator[str]:
+    size, rows = settings.top_size, pricing.count_rows(settings)
+    yield f"top list of {size} coins, every 60 s"
+    how_often = roles.make_plans(settings)
+    yield from _describe_role(pricing.NAME, how_often[pricing.NAME], rows)
+    yield from _describe_role(ranking.NAME, how_often[ranking.NAME], size)
+    yield _format_line(merger.NAME, f"waits {settings.top_margin} s for lists that are due")
+    every = [plan.plan_interval for plan in how_often.values()]
+    if None not in every:
+        yield _format_line("Redis", _describe_redis(size, rows, *[seconds or DAY for seconds in every]))
+        yield _format_line(
+            "archive", f"{size} coins, 24 hours a day: {_format_size(size * ARCHIVED_BYTES * HOURS_A_YEAR)} a year"
+        )
+    why = roles.find_obstacle(settings, roles.NAMES)
+    if why:
+        yield _format_line("off", why.reason)
+
+
+def _describe_role(name: str, plan: QuotaPlan, rows: int) -> Iterator[str]:
+    asked = f"{plan.provider}, {rows} coins for {format_count(plan.cost, plan.unit)}"
+    if plan.plan_interval is None:
+        yield _format_line(name, f"{asked}: more than {plan.monthly:,} a month pay for ({plan.setting})")
+        return
+    used = LONGEST_MONTH // plan.plan_interval * plan.cost
+    part = f"{used:,} of {plan.monthly:,} {plan.unit} in a month of 31 days ({100 * used // plan.monthly} %)"
+    yield _format_line(name, f"{asked}, every {plan.plan_interval // MINUTE} min: {part}")
+
+
+def _describe_redis(size: int, rows: int, prices_every: int, ranks_every: int) -> str:
+    """Say what a day takes: both lists, each snapshot that differs from the one before, and names."""
+    prices, ranks, both = (DAY // every for every in (prices_every, ranks_every, lcm(prices_every, ranks_every)))
+    whole = max(prices + ranks - both, DAY // HOUR)
+    kept = whole * size * COIN_BYTES + (DAY // MINUTE - whole) * SAME_BYTES
+    lists = min(prices, 300) * rows * PRICE_BYTES + min(ranks, 300) * size * RANK_BYTES
+    total = kept + lists + 2 * size * NAMES_BYTES
+    return f"{whole:,} lists a day that differ, {_format_size(kept)}; with what they are made of: {_format_size(total)}"
+
+
+def _count_calls(source: str, interval: int, metrics: int) -> int:
+    """Return how many calls a tick takes."""
+    if source == roles.SIMULATED:
+        return 0
+    if source == "binance" and binance_windows.format_window(interval):
+        return 1 + min(binance_windows.MOST_CALLS, -(-max(1, metrics) // binance_windows.MOST_SYMBOLS))
+    return 1
+
+
+def format_count(count: int, unit: str) -> str:
+    """Return a number of things, of which there may be one."""
+    return f"{count:,} {unit.removesuffix('s') if count == 1 else unit}"
+
+
+def _format_size(count: float) -> str:
+    for unit in ("bytes", "kB", "MB"):
+        if count < THOUSAND:
+            return f"{count:.3g} {unit}"
+        count /= THOUSAND
+    return f"{count:.3g} GB"
+
+
+def _format_line(name: str, text: str) -> str:
+    return f"  {name:<12} {text}"

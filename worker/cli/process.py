@@ -1,0 +1,133 @@
+"""
+What every command does as a process: reads its settings, finds its files, ends on a signal, gives its exit code, holds
+the lease.
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import structlog
+import typer
+import uvloop
+
+from worker.delivery.channels import InvalidNotifyUrl
+from worker.latest import ArchiveError, InvalidSettings, StoreError, Writer, configure_logs, redact
+from worker.sampling.lease import LeaseTaken, hold_lease, take_lease, wait_for_lease
+from worker.sampling.recording import InvalidRecording
+from worker.sampling.replay import StoreHasOtherSamples, StoreIsPast
+from worker.settings import WorkerSettings
+
+log = structlog.get_logger()
+
+LEAVE_SECONDS = 2.0
+"""How long giving the lease back may take at the end; it runs out by itself."""
+SAID = (StoreError, ArchiveError, InvalidNotifyUrl, LeaseTaken, StoreIsPast, StoreHasOtherSamples, InvalidRecording)
+"""What can go wrong without being our mistake: a line for people, and no stack trace."""
+
+
+@asynccontextmanager
+async def hold_feeder_lease(store: Writer, *, wait: bool) -> AsyncIterator[None]:
+    """Take the right to feed the store, `wait` for it or else raise `Busy`, and hold it until the end."""
+    who = f"{describe_place()}:{os.getpid()}:{time.time_ns()}"
+    await (wait_for_lease if wait else take_lease)(store, who, is_gone)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            holding = tasks.create_task(hold_lease(store, who))
+            yield
+            holding.cancel()
+    finally:
+        try:
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await store.release_lease(who)
+        except (StoreError, TimeoutError) as error:
+            log.warning("the lease runs out by itself", reason=str(error))
+
+
+def describe_place() -> str:
+    """Name where process numbers are from: the host, and which of its containers, for these may share its name."""
+    try:
+        return f"{socket.gethostname()}/{Path('/proc/self/ns/pid').stat().st_ino}"
+    except OSError:  # not Linux
+        return socket.gethostname()
+
+
+def is_gone(holder: str) -> bool:
+    """Return whether a lease is held by a process whose end can be seen from here."""
+    where, pid, *_ = [*holder.rsplit(":", 2), ""]
+    if where != describe_place() or not pid.isdecimal():
+        return False
+    if int(pid) == os.getpid():
+        return True  # there are never two of one number: that one had it before us
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def read_settings() -> WorkerSettings:
+    try:
+        settings = WorkerSettings.load()
+        configure_logs(settings)
+    except InvalidSettings as error:
+        exit_with(str(error), 2)
+    except OSError as error:
+        exit_with(f"TRACKER_LOG_FILE: {Path(error.filename or '').absolute()} cannot be written: {error.strerror}", 2)
+    return settings
+
+
+def resolve_typed_path(context: typer.Context, path: Path | None) -> Path | None:
+    """Return an argument's path as it was meant in the folder where the script was typed."""
+    return path and (context.find_object(Path) or Path()) / path
+
+
+def run_until_done(work: Coroutine[Any, Any, None]) -> None:
+    """Run to the end, or until a signal, and return the process its exit code."""
+    said: list[str] = []
+    try:
+        uvloop.run(_until_signalled(work))
+    except* SAID as errors:
+        said += [str(error) for error in _list_leaves(errors)]
+    if said:
+        exit_with("\n".join(dict.fromkeys(said)), 1)
+
+
+def _list_leaves(errors: BaseExceptionGroup[Exception]) -> Iterator[Exception]:
+    for error in errors.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _list_leaves(error)
+        else:
+            yield error
+
+
+async def _until_signalled(work: Coroutine[Any, Any, None]) -> None:
+    task = asyncio.ensure_future(work)
+    stopped = False
+
+    def stop() -> None:
+        nonlocal stopped
+        stopped = True
+        task.cancel()
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stop)
+    try:
+        await task
+    except asyncio.CancelledError:
+        if not stopped:
+            raise
+        log.info("stopped")
+
+
+def exit_with(message: str, code: int) -> NoReturn:
+    typer.echo(redact(message), err=True)
+    raise typer.Exit(code)

@@ -1,0 +1,46 @@
+"""Rebuilds the day, and the archive with it, of everything that is still known anywhere; once, for the command of that name."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from worker.backfill.day import DayFiller
+from worker.cli.archive_parts import ArchiveParts
+from worker.latest import Writer
+from worker.reporting.progress import show_progress
+from worker.sampling.collect import open_up_to
+from worker.sampling.tick import commit_tick
+from worker.sources.supervised import SupervisedSource
+
+
+class RebuildResult(NamedTuple):
+    """What came of it."""
+
+    samples: int
+    """New in the day."""
+    hours: int
+    """New in the archive, or different."""
+
+
+async def rebuild_day(
+    sources: Sequence[SupervisedSource], store: Writer, archived: ArchiveParts, interval: int, now: int
+) -> RebuildResult:
+    """
+    Fill the day before `now` from every source's candles, and what they do not know from the archive; close its hours;
+    ask for older ones. Ranks and means follow from it all at the end.
+    """
+    await archived.closer.close_until(now - archived.closer.grace, now)
+    newest = await store.open()
+    if newest is None or newest < now:
+        await commit_tick(now, {}, store)
+    samples = hours = 0
+    for source in sources:
+        await open_up_to(source, sources, now)
+        with show_progress(f"filling the past day from {source.name}") as seen:
+            samples += await DayFiller(source, store, interval).fill(now, seen)
+    for source in sources:
+        others = [other for other in sources if other is not source]
+        made = await archived.hindsight.backfill(source, others, now)
+        samples, hours = samples + made.samples, hours + made.hours
+    hours += await archived.closer.revise_late(now)
+    await store.update_rankings(now)
+    return RebuildResult(samples, hours)

@@ -1,0 +1,176 @@
+"""What the commands are put together from: connections, sources and senders, made as the settings say."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+
+import structlog
+from aiohttp import ClientSession, ClientTimeout, TCPConnector
+
+from worker.clock.wall import WatchedClock
+from worker.delivery.dispatcher import Dispatcher
+from worker.delivery.messages import MessageOptions
+from worker.delivery.notify import sessions
+from worker.delivery.notify.base import Notifier
+from worker.delivery.notify.calls import call_address
+from worker.latest import DAY, AlertLimits, ChannelStore, RuleStore, StateUpdate, Writer, connect
+from worker.sampling.heartbeat import Heartbeat
+from worker.sampling.rule_provider import RuleProvider
+from worker.settings import WorkerSettings
+from worker.settings.proxies import ProxySettings, show_proxy
+from worker.sources import dates
+from worker.sources.base import Source, make_wish_filter
+from worker.sources.binance import BinanceSource
+from worker.sources.coinmarketcap import CoinMarketCap
+from worker.sources.cryptocompare import CryptoCompare
+from worker.sources.cryptowatch import CryptowatchSource
+from worker.sources.kraken import KrakenSource
+from worker.sources.simulated import SimulatedSource
+from worker.sources.simulated.toplists import SimulatedPrices, SimulatedRanks
+from worker.sources.supervised import SupervisedSource, supervise
+from worker.toplist import pricing, roles
+
+log = structlog.get_logger()
+
+SessionFor = Callable[[str], ClientSession]
+"""Gives the session for an address; whoever opened it closes it."""
+
+USER_AGENT = "data-tracker/1.0"
+MOST_PATIENCE = 30.0
+"""Seconds that a source may take for an answer, however long the interval is."""
+
+
+@asynccontextmanager
+async def open_store(settings: WorkerSettings, *, send: bool = True) -> AsyncIterator[Writer]:
+    """Return the store; without `send`, alerts are history only."""
+    async with connect(settings.redis_address, "data-tracker-worker") as redis:
+        yield Writer(redis, AlertLimits(keep=settings.alert_days * DAY, send=send))
+
+
+@asynccontextmanager
+async def open_rule_provider(settings: WorkerSettings, *, is_live: bool = True) -> AsyncIterator[RuleProvider]:
+    """Return the rules; those of a live run know which metrics and sources are still asked for."""
+    is_expected = make_expectation(settings.sources, settings.metrics) if is_live else None
+    async with connect(settings.redis_address, "data-tracker-rules") as redis:
+        yield RuleProvider(RuleStore(redis), settings.interval, settings.rules_file, is_expected)
+
+
+def make_expectation(sources: Sequence[str], wishes: Sequence[str]) -> Callable[[StateUpdate], bool]:
+    """
+    Return the test whether samples of a metric are still asked for, by the settings.
+
+    What is not wished for any more, or was played from a recording, may be silent: that is no outage.
+    """
+
+    def is_expected(step: StateUpdate) -> bool:
+        exchange, _, pair = step.metric.partition(":")
+        return step.record.source in sources and make_wish_filter(wishes, exchange)(pair)
+
+    return is_expected
+
+
+@asynccontextmanager
+async def open_dispatcher(
+    settings: WorkerSettings, notifiers: Sequence[Notifier], clock: WatchedClock
+) -> AsyncIterator[Dispatcher]:
+    """Return what sends alerts, over connections of its own, ready before the first tick is committed."""
+    async with connect(settings.redis_address, "data-tracker-deliver") as redis:
+        wording = MessageOptions(settings.public_page, settings.interval)
+        dispatch = Dispatcher(ChannelStore(redis, settings.alert_days * DAY), notifiers, wording, clock=clock.now)
+        await dispatch.open()
+        yield dispatch
+
+
+@asynccontextmanager
+async def open_heartbeat(settings: WorkerSettings) -> AsyncIterator[Heartbeat]:
+    address = settings.heartbeat_url
+    async with sessions.make_heartbeat_session(
+        settings.proxies.find_proxy(str(address)) if address else None
+    ) as session:
+        yield Heartbeat(partial(call_address, session, str(address)) if address else None)
+
+
+@asynccontextmanager
+async def open_sessions(proxies: ProxySettings, clock: WatchedClock) -> AsyncIterator[SessionFor]:
+    """Return what gives the session for an address: one for each proxy, all of which tell the clock what providers say."""
+    made: dict[str | None, ClientSession] = {}
+    for name in proxies.list_unusable:
+        log.warning("a proxy of the environment is not used: only http:// and https:// are known", variable=name)
+
+    def session_for(address: str) -> ClientSession:
+        proxy = proxies.find_proxy(address)
+        if proxy not in made:
+            if proxy is not None:
+                log.info("asking through a proxy", proxy=show_proxy(proxy))
+            made[proxy] = _session(proxy, clock)
+            stack.push_async_callback(made[proxy].close)
+        return made[proxy]
+
+    async with AsyncExitStack() as stack:
+        yield session_for
+
+
+def _session(proxy: str | None, clock: WatchedClock) -> ClientSession:
+    return ClientSession(
+        timeout=ClientTimeout(total=MOST_PATIENCE, connect=10),
+        headers={"User-Agent": USER_AGENT},
+        connector=TCPConnector(limit_per_host=4),
+        trace_configs=[dates.make_date_trace(clock.hear)],
+        proxy=proxy,
+    )
+
+
+@asynccontextmanager
+async def open_sources(
+    settings: WorkerSettings, patience: float, clock: WatchedClock
+) -> AsyncIterator[list[SupervisedSource]]:
+    """Return the sources, each looked after; nothing is asked yet, and nothing is left unanswered at the end."""
+    known = addresses(settings)
+    async with open_sessions(settings.proxies, clock) as session_for:
+        clock.set_askers([dates.make_asker(session_for(address), address) for address in known.values()])
+        made = [(source, session_for(known.get(source.name, ""))) for source in make_sources(settings)]
+        with supervise(made, patience) as sources:
+            yield sources
+
+
+def addresses(settings: WorkerSettings) -> dict[str, str]:
+    """Return where the providers that are sampled are asked, by source; what is simulated is asked nowhere."""
+    known = {
+        "kraken": settings.kraken_url,
+        "binance": settings.binance_url,
+        "cryptowatch": settings.cryptowatch_url,
+    }
+    return {name: str(address) for name in settings.sources if (address := known.get(name)) is not None}
+
+
+def list_addresses(settings: WorkerSettings) -> list[str]:
+    """Return where the providers of the top list are asked."""
+    if roles.is_simulated(settings):
+        return []
+    return [str(settings.coinmarketcap_url), str(settings.cryptocompare_url)]
+
+
+def make_sources(settings: WorkerSettings) -> list[Source]:
+    wishes, interval = settings.metrics, settings.interval
+    key = settings.cryptowatch_api_key
+    makers: dict[str, Callable[[], Source]] = {
+        "kraken": lambda: KrakenSource(str(settings.kraken_url), wishes, interval),
+        "binance": lambda: BinanceSource(str(settings.binance_url), wishes, interval),
+        "cryptowatch": lambda: CryptowatchSource(
+            str(settings.cryptowatch_url), wishes, interval, key.get_secret_value() if key else None
+        ),
+        "simulated": lambda: SimulatedSource(wishes, interval),
+    }
+    return [makers[name]() for name in settings.sources]
+
+
+def make_listers(settings: WorkerSettings, session_for: SessionFor) -> roles.TopListProviders:
+    size, rows = settings.top_size, pricing.count_rows(settings)
+    prices, ranks = settings.coinmarketcap_api_key, settings.cryptocompare_api_key
+    if roles.is_simulated(settings):
+        return roles.TopListProviders(SimulatedPrices(rows), SimulatedRanks(size))
+    priced, ranked = list_addresses(settings)
+    return roles.TopListProviders(
+        CoinMarketCap(session_for(priced), priced, prices.get_secret_value() if prices else "", rows),
+        CryptoCompare(session_for(ranked), ranked, ranks.get_secret_value() if ranks else "", size),
+    )

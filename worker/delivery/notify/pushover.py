@@ -1,0 +1,176 @@
+"""
+Pushover, by its policy: a 4xx is never repeated, at most two connections, receipts asked about every five
+seconds at most. How long to wait after a failure is its caller's business.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from aiohttp import ClientResponse, ClientSession
+
+from worker.delivery.notify.base import (
+    AcknowledgementState,
+    MessageQuota,
+    NotifyAnswer,
+    NotifyLimited,
+    NotifyRefused,
+    NotifyUnavailable,
+    NotSent,
+    OutgoingMessage,
+    fingerprint,
+    make_error,
+    summarize,
+    translate_errors,
+)
+from worker.latest import Severity, fit_body, shorten
+
+TITLE, BODY, LINK = 250, 1024, 512
+"""Characters that Pushover takes; bytes do not count."""
+REPEATED_EVERY = 60
+"""Seconds between two repeats of an emergency."""
+REPEATED_FOR = 3600
+MOST_CONNECTIONS = 2
+_PRIORITIES = {Severity.INFO.value: -1, Severity.WARNING.value: 0, Severity.CRITICAL.value: 1}
+_EMERGENCY = 2
+_TAKEN = 200
+_LONGEST_NUMBER = 15
+"""Digits of a quota's numbers: of more than 4,300 Python makes none."""
+_MILLISECONDS = 10**11
+"""No time in seconds is so large: who says so means something else, or nothing."""
+
+
+class PushoverAccount(NamedTuple):
+    """Who sends, and to whom."""
+
+    base: str
+    """Where Pushover, or what answers like it, is asked."""
+    token: str
+    """The application's."""
+    user: str
+    """A user's key, or a group's."""
+
+
+class PushoverNotifier:
+    """
+    One user, or group, of one application.
+
+    `session` must not open more than `MOST_CONNECTIONS` to Pushover, and is its owner's to close.
+    `emergency`: what is critical is repeated until somebody acknowledges it.
+    """
+
+    name = kind = "pushover"
+
+    def __init__(
+        self,
+        session: ClientSession,
+        account: PushoverAccount,
+        clock: Callable[[], float],
+        *,
+        connections: int = 1,
+        emergency: bool = False,
+    ) -> None:
+        self.connections = connections
+        self._session = session
+        self._base = account.base.rstrip("/")
+        self._account = account
+        self._clock = clock
+        self._emergency = emergency
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self._base, self._account.token)
+
+    async def send(self, message: OutgoingMessage) -> NotifyAnswer:
+        form = self._form(message)
+        with translate_errors("Pushover"):
+            async with self._session.post(
+                f"{self._base}/1/messages.json", data=form, allow_redirects=False
+            ) as response:
+                body, quota = await self._read_answer(response), _read_quota(response.headers)
+        left = f", {quota.remaining} of {quota.limit} messages left" if quota else ""
+        receipt = body.get("receipt")
+        return NotifyAnswer(
+            f"200 request {summarize(str(body.get('request', '')))}{left}",
+            quota,
+            receipt if isinstance(receipt, str) and receipt.isalnum() else None,
+            self._clock() + REPEATED_FOR,
+        )
+
+    async def read_acknowledgement(self, receipt: str) -> AcknowledgementState:
+        address = f"{self._base}/1/receipts/{receipt}.json"
+        with translate_errors("Pushover"):
+            async with self._session.get(
+                address, params={"token": self._account.token}, allow_redirects=False
+            ) as response:
+                body = await self._read_answer(response)
+        at, by = body.get("acknowledged_at"), body.get("acknowledged_by")
+        device = body.get("acknowledged_by_device")
+        who = " on ".join(summarize(str(part)) for part in (by, device) if part)
+        return AcknowledgementState(
+            at if body.get("acknowledged") == 1 and isinstance(at, int) else None, who, body.get("expired") == 1
+        )
+
+    async def cancel_receipt(self, receipt: str) -> None:
+        address = f"{self._base}/1/receipts/{receipt}/cancel.json"
+        with translate_errors("Pushover"):
+            async with self._session.post(
+                address, data={"token": self._account.token}, allow_redirects=False
+            ) as response:
+                await self._read_answer(response)
+
+    def _form(self, message: OutgoingMessage) -> dict[str, str]:
+        form = {
+            "token": self._account.token,
+            "user": self._account.user,
+            "title": shorten(message.text.title, TITLE),
+            "message": fit_body(message.text, BODY),
+            "timestamp": str(message.at),
+            "priority": str(_PRIORITIES.get(message.severity, 0)),
+        }
+        # A link that was cut would lead nowhere.
+        if 0 < len(message.link) <= LINK:
+            form |= {"url": message.link, "url_title": "Show it"}
+        if message.is_urgent and self._emergency:
+            form |= {"priority": str(_EMERGENCY), "retry": str(REPEATED_EVERY), "expire": str(REPEATED_FOR)}
+        return form
+
+    async def _read_answer(self, response: ClientResponse) -> Mapping[str, Any]:
+        """Read a yes; raises what any other answer means."""
+        raw = await response.read()
+        body = _object(raw)
+        if response.status == _TAKEN and body.get("status") == 1:
+            return body
+        errors = body.get("errors")
+        said = "; ".join(map(str, errors)) if isinstance(errors, list) and errors else raw
+        answer, quota = f"{response.status} {summarize(said)}".strip(), _read_quota(response.headers)
+        if response.status == _TAKEN:  # a yes that says no: a gateway's page, or a fault of theirs
+            raise NotifyUnavailable(answer, quota)
+        # Its policy: never a 4xx again.
+        error = make_error(response.status, answer, response.headers, self._clock(), again=())
+        error.quota = quota
+        raise self._make_error(error, body)
+
+    def _make_error(self, error: NotSent, body: Mapping[str, Any]) -> NotSent:
+        """Say more than the status does: whose fault a refusal is, and how long a quota is used up."""
+        if isinstance(error, NotifyRefused) and "invalid" in (body.get("token"), body.get("user")):
+            error.for_all = True
+        if isinstance(error, NotifyLimited) and error.wait is None and error.quota:
+            error.wait = max(0.0, error.quota.reset - self._clock())
+        return error
+
+
+def _object(raw: bytes) -> Mapping[str, Any]:
+    try:
+        body = json.loads(raw)
+    except (ValueError, RecursionError):
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _read_quota(headers: Mapping[str, str]) -> MessageQuota | None:
+    said = [headers.get(f"X-Limit-App-{part}", "") for part in ("Limit", "Remaining", "Reset")]
+    if not all(number.isascii() and number.isdecimal() and len(number) <= _LONGEST_NUMBER for number in said):
+        return None
+    limit, remaining, reset = map(int, said)
+    return MessageQuota(limit, remaining, reset) if reset < _MILLISECONDS else None

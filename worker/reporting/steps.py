@@ -1,0 +1,85 @@
+"""What backing up and restoring say alike: how far they are, why not, and how they end. Neither is done here."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from worker.latest import ArchiveError, InvalidSettings, StoreError
+from worker.reporting.terminal import print_line
+
+QUIET_SECONDS = 2.0
+"""What takes no longer is not told."""
+FAILED, MISUSED = 1, 2
+"""Exit codes: it does not work here and now; what was typed or set cannot be meant."""
+
+Seen = Callable[[int, int], None]
+
+
+class CommandRefused(Exception):
+    """It is not done; the message says why and what would help."""
+
+    def __init__(self, words: str, code: int = FAILED) -> None:
+        super().__init__(words)
+        self.code = code
+
+
+class StepProgress:
+    """Says how far a long step is, every two seconds."""
+
+    def __init__(self) -> None:
+        self._said = time.monotonic()
+
+    def report_step(self, step: str) -> Seen:
+        """Return the function that is told how much of a step is done; of a step that nobody can measure, 0 of 0."""
+        return partial(self._seen, step)
+
+    def _seen(self, step: str, done: int, of: int) -> None:
+        task = asyncio.current_task()
+        if task and task.cancelling():
+            raise asyncio.CancelledError  # a long step may have nothing to await
+        if time.monotonic() - self._said >= QUIET_SECONDS:
+            self._said = time.monotonic()
+            print_line(f"  {step}{f': {min(100, 100 * done // of)} %' if of else ''}")
+
+
+@contextmanager
+def report_file_errors(folder: Path) -> Iterator[None]:
+    """Say of what goes wrong with a file in a folder, in one line, what it is."""
+    try:
+        yield
+    except OSError as error:
+        raise CommandRefused(f"{error.filename or folder} cannot be used: {error.strerror or error}") from error
+
+
+def run_command(work: Callable[[], Coroutine[Any, Any, None]]) -> int:
+    """Do it, and return the exit code. Told to stop, it cleans up first."""
+    # In the background of a shell it would be ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for word in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(word) is not signal.SIG_IGN:
+            signal.signal(word, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        asyncio.run(work())
+    except KeyboardInterrupt:
+        return _fail("stopped; nothing is left of it", FAILED)
+    except CommandRefused as error:
+        return _fail(str(error), error.code)
+    except InvalidSettings as error:
+        return _fail(str(error), MISUSED)
+    except (StoreError, ArchiveError) as error:
+        return _fail(str(error), FAILED)
+    except OSError as error:
+        return _fail(f"{error.filename or 'a file'} cannot be used: {os.strerror(error.errno or 0)}", FAILED)
+    return 0
+
+
+def _fail(words: str, code: int) -> int:
+    sys.stderr.write(f"{words}\n")
+    return code

@@ -1,0 +1,99 @@
+"""Plays a recording through the tick, as fast as it goes, and leaves what a live run would have left."""
+
+from collections.abc import Iterator, Mapping
+from math import lcm
+from typing import Protocol
+
+import structlog
+
+from worker.latest import MINUTE, NO_RULES, Measure, Metric, RuleEngine, SourceReading, Writer
+from worker.reporting.progress import ProgressCallback
+from worker.sampling.recording import Recording
+from worker.sampling.tick import commit_tick
+from worker.sources import from_candles
+
+log = structlog.get_logger()
+
+SOURCE = "replay"
+
+
+class HourCloser(Protocol):
+    """Whoever puts hours that are over into the archive."""
+
+    @property
+    def grace(self) -> int:
+        """Seconds after its end that an hour waits for late samples."""
+
+    def start_at(self, oldest_tick: int) -> None:
+        """Begin with the hour of a tick."""
+
+    async def close_until(self, end: int, at: int) -> int:
+        """Close every hour that was over at `end`, and return how many; `at` is the time for the record."""
+
+
+class StoreIsPast(Exception):
+    """The store is past the recording already; the message says what to do."""
+
+
+class StoreHasOtherSamples(Exception):
+    """The store is in the middle of the recording, but not by having played it; the message says what to do."""
+
+
+async def replay(  # noqa: PLR0913, PLR0917  # the last two go on beside it, or do not
+    recording: Recording,
+    store: Writer,
+    interval: int,
+    seen: ProgressCallback,
+    closer: HourCloser | None = None,
+    rules: RuleEngine = NO_RULES,
+) -> int:
+    """
+    Commit every tick of the recording that the store does not have yet, and return how many.
+
+    With a `closer`, every hour is closed when the ticks have passed its end and its grace, long before its samples
+    leave the store; the hours that are over at the end are closed then.
+
+    Cut off anywhere and started again with the same recording, it goes on where it was. Raises
+    `TooLate` when the store's newest tick lies past the recording's end, and `OtherSamples` when it
+    lies inside and holds something else.
+    """
+    newest = await store.open()
+    step = lcm(interval, MINUTE)
+    first, last = (-(-end // step) * step for end in (recording.first, recording.last))
+    if newest is not None and newest > last:
+        raise StoreIsPast(
+            f"the store has ticks until {newest} and the recording ends at {last}: "
+            "play it into another TRACKER_DATA_DIR, or with a later --until"
+        )
+    if closer:
+        await closer.close_until(newest - closer.grace, newest) if newest else closer.start_at(first)
+    of = (last - first) // step + 1
+    committed = 0
+    for number, (at, heard) in enumerate(make_recording_ticks(recording, interval), 1):
+        if newest is None or at > newest:
+            await commit_tick(at, heard, store, rules)
+            committed += 1
+            if closer:
+                await closer.close_until(at - closer.grace, at)
+        elif at == newest:
+            await _check_was_replayed(at, heard, store)
+        seen(number, of)
+    if closer:
+        await closer.close_until(last, last)
+    return committed
+
+
+async def _check_was_replayed(at: int, heard: Mapping[Metric, SourceReading], store: Writer) -> None:
+    for metric, (reading, _) in heard.items():
+        held = await store.read_samples(metric, at - 1, at)
+        if [sample.value(Measure.PRICE) for sample in held] != [reading.price]:
+            raise StoreHasOtherSamples(
+                f"the store has ticks until {at}, and {metric} of then is not what the recording says: only the very "
+                "same recording, with the same --until, can be gone on with; else play it into another TRACKER_DATA_DIR"
+            )
+
+
+def make_recording_ticks(recording: Recording, interval: int) -> Iterator[tuple[int, Mapping[Metric, SourceReading]]]:
+    """Return every tick of a recording, and what was heard then."""
+    for at, readings in from_candles.derive_market(recording.list_ticks(), interval):
+        yield at, {metric: SourceReading(reading, SOURCE) for metric, reading in readings.items()}
