@@ -35,7 +35,10 @@ DEMO_SAYS = {
     f"{PREFIX}DATA_DIR": str(DEMO),
     f"{PREFIX}REDIS_URL": f"unix://{quote(str((DEMO / database.SOCKET).absolute()))}",
 }
-DEMO_TAKES = ("bind", "open", "api_keys", "cors_origins", "interval", "log_level", "log_format")
+DEMO_TAKES = (
+    *("bind", "open", "api_keys", "cors_origins", "hosts", "public_url", "interval", "log_level", "log_format"),
+    *("connections", "client_connections", "idle_seconds", "request_seconds", "head_bytes"),
+)
 """The settings that hold for the demo too: where it listens and to whom, how often it samples, how it logs."""
 LOADING_SECONDS = 300.0
 """A database answers when it has read its whole log."""
@@ -107,7 +110,7 @@ def _is_setting(name: str) -> bool:
 
 
 def _written(value: object) -> str:
-    return ",".join(value) if isinstance(value, tuple) else str(value)
+    return ",".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
 
 
 def be_alone(data_dir: Path) -> None:
