@@ -57,7 +57,9 @@ def main() -> int:
     demo = parser.parse_args().demo
     try:
         if demo and (ignored := ignored_by_the_demo()):
-            say(f"the demo does not use {', '.join(ignored)}: it has a market, a database and rules of its own")
+            say(
+                f"the demo does not use {', '.join(ignored)}: it has its own market, database and rules, and sends nothing"
+            )
         settings = settings_of(demo)
         if not demo and settings.redis_url and database.look_at(settings):
             return 1
