@@ -35,7 +35,10 @@ DEMO_SAYS = {
     f"{PREFIX}DATA_DIR": str(DEMO),
     f"{PREFIX}REDIS_URL": f"unix://{quote(str((DEMO / server.SOCKET).absolute()))}",
 }
-DEMO_TAKES = ("bind", "open", "api_keys", "cors_origins", "interval", "log_level", "log_format")
+DEMO_TAKES = (
+    *("bind", "open", "api_keys", "cors_origins", "hosts", "public_url", "interval", "log_level", "log_format"),
+    *("connections", "client_connections", "idle_seconds", "request_seconds", "head_bytes"),
+)
 """The settings that hold for the demo too: where it listens and to whom, how often it samples, how it logs."""
 LOADING_SECONDS = 300.0
 """A database answers when it has read its whole log."""
@@ -54,7 +57,9 @@ def main() -> int:
     demo = parser.parse_args().demo
     try:
         if demo and (ignored := ignored_by_the_demo()):
-            print_line(f"the demo does not use {', '.join(ignored)}: it has a market, a database and rules of its own")
+            print_line(
+                f"the demo does not use {', '.join(ignored)}: it has its own market, database and rules, and sends nothing"
+            )
         settings = read_settings(demo)
         if not demo and settings.redis_url and server.check_own_redis(settings):
             return 1
@@ -107,7 +112,7 @@ def _is_setting(name: str) -> bool:
 
 
 def _write_value(value: object) -> str:
-    return ",".join(value) if isinstance(value, tuple) else str(value)
+    return ",".join(value) if isinstance(value, tuple) else "" if value is None else str(value)
 
 
 def lock_data_dir(data_dir: Path) -> None:

@@ -347,7 +347,7 @@ def test_the_demo_never_touches_the_redis_of_the_settings(clone: Clone):
         said = demo.until_it_says("the database is up")
 
     assert said.startswith(
-        "the demo does not use TRACKER_REDIS_URL: it has a market, a database and rules of its own\n"
+        "the demo does not use TRACKER_REDIS_URL: it has its own market, database and rules, and sends nothing\n"
     )
 
 
