@@ -35,8 +35,8 @@ def alert(metric: str = "KRAKEN:BTCUSD", at: int = TICK, **changes: Any) -> Aler
         "since": at - HOUR,
         "rank": 3,
         "of": 310,
-        "quiet": None,
-        "together": 1,
+        "suppressed_by": None,
+        "group_size": 1,
         "channels": (),
     }
     return Alert(**said | changes)

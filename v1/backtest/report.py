@@ -104,7 +104,7 @@ def _report_rule(
         "fires": played.fires[rule.id],
         "flaps": played.flaps[rule.id],
         "alerts": len(alerts),
-        "quiet": sum(alert.suppressed_by is not None for alert in alerts),
+        "suppressed": sum(alert.suppressed_by is not None for alert in alerts),
         "messages": _count_messages(alerts),
         "by_metric": dict(Counter(alert.metric for alert in alerts).most_common()),
         "sweep": _report_sweep(rule, played, variants),

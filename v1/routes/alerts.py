@@ -105,15 +105,15 @@ class AlertTold(BaseModel):
 class AlertFields(AlertTold):
     """What a rule said at a tick."""
 
-    quiet: Annotated[str | None, Field(description="Why nobody was told; null: somebody was.")]
-    together: Annotated[int, Field(description="How many the rule had at this tick; many are sent as one message.")]
+    suppressed_by: Annotated[str | None, Field(description="Why nobody was told; null: somebody was.")]
+    group_size: Annotated[int, Field(description="How many the rule had at this tick; many are sent as one message.")]
     channels: Annotated[list[str], Field(description="Where it goes; empty: everywhere.")]
 
 
 class AlertView(AlertFields):
     """What a rule said at a tick, and what became of it."""
 
-    over: Annotated[int | None, Field(description="The tick at which it did not hold any more, or was told again.")]
+    ended_at: Annotated[int | None, Field(description="The tick at which it did not hold any more, or was told again.")]
     acknowledged: AcknowledgedView | None
     deliveries: Annotated[list[DeliveryView], Field(description="Oldest first.")]
 
@@ -203,7 +203,7 @@ def _show_alert(told: AlertRecord) -> dict[str, object]:
         "value": exact_json.digits(value) if is_number(value) else value,
         "reference": exact_json.digits(reference) if is_number(reference) else None,
         "reference_kind": alert.get("reference_kind"),
-        "over": int(known["over"]) if "over" in known else None,
+        "ended_at": int(known["ended_at"]) if "ended_at" in known else None,
         "acknowledged": acknowledged,
         "deliveries": [attempt._asdict() for attempt in deliveries],
     }

@@ -15,7 +15,7 @@ from .alerts import AlertFields
 from .context import Context, RouteState
 from .examples import EXAMPLE_BACKTEST
 from .params import AnyTime, NoParams, Time
-from .problems import RETRY_SECONDS, Problem, RequestRefused, refuse_fields
+from .problems import RETRY_SECONDS, HttpRefusal, Problem, refuse_fields
 from .request_body import NOT_READ, describe_body, make_refusal, read_document
 from .response_docs import AWAY, NOT_ACCEPTED, Responses
 from .responses import respond_changed
@@ -76,7 +76,7 @@ class RuleResult(BaseModel):
     fires: Annotated[int, Field(description="How often it began to fire, at any metric, be it told or not.")]
     flaps: Annotated[int, Field(description="How often it did so within an hour after it was over.")]
     alerts: int
-    quiet: Annotated[int, Field(description="Alerts that are recorded and not sent: mute hours, and silences.")]
+    suppressed: Annotated[int, Field(description="Alerts that are recorded and not sent: mute hours, and silences.")]
     messages: Annotated[int, Field(description="After cooldown, steps, mute hours, silences and digests.")]
     by_metric: Annotated[dict[str, int], Field(description="Alerts of each metric.")]
     sweep: SweepTable | None
@@ -144,10 +144,10 @@ async def backtest(_: Annotated[NoParams, Query()], request: Request, context: C
         raise make_refusal(error) from error
     except TooManyBacktests as error:
         detail = f"rules are being tried already, one call at a time; ask again in {RETRY_SECONDS} seconds"
-        raise RequestRefused(HTTPStatus.TOO_MANY_REQUESTS, detail, headers=_LATER) from error
+        raise HttpRefusal(HTTPStatus.TOO_MANY_REQUESTS, detail, headers=_LATER) from error
     except (RequestAbandoned, ServerStopping) as error:
         detail = f"the server is about to stop; ask again in {RETRY_SECONDS} seconds"
-        raise RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=_LATER) from error
+        raise HttpRefusal(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=_LATER) from error
     return respond_changed(body.decode())
 
 

@@ -16,7 +16,7 @@ from ..model import DAY, HOUR, Metric
 from ..store import Reader
 from .context import Context, RouteState
 from .params import Format, FormatAsked, Name, QueryParams, TableAsked, Time, TimeFormat
-from .problems import Problem, RequestRefused, refuse_fields, refuse_unknown_metric
+from .problems import HttpRefusal, Problem, refuse_fields, refuse_unknown_metric
 from .response_docs import NOT_ACCEPTED, UNCHANGED, UNKNOWN, Responses
 from .responses import (
     AnswerBody,
@@ -219,7 +219,7 @@ def _resolve_range(asked: CandlesParams, newest: int, context: RouteState, said:
     return CandleRange(length, starts, newest)
 
 
-def _refuse_too_many(starts: range, length: CandleLength, said: Mapping[str, str]) -> RequestRefused:
+def _refuse_too_many(starts: range, length: CandleLength, said: Mapping[str, str]) -> HttpRefusal:
     """Refuse a range, with the latest beginning and, where there is one, the length that would do."""
     most = f"{MOST_CANDLES:,} candles at most"
     wrong: list[tuple[str, object, str]] = [("from", said["from"], f"{starts[-MOST_CANDLES]} or later: {most}")]

@@ -27,7 +27,7 @@ from ..store import Reader
 from .candles import MOST_CANDLES
 from .context import Context, RouteState
 from .params import Format, FormatAsked, MeasureParam, Name, QueryParams, Step, TableAsked, Time
-from .problems import RequestRefused, refuse_fields, refuse_unknown_metric
+from .problems import HttpRefusal, refuse_fields, refuse_unknown_metric
 from .response_docs import AWAY, NOT_ACCEPTED, UNCHANGED, UNKNOWN
 from .responses import (
     AnswerBody,
@@ -245,7 +245,7 @@ def _resolve_range(asked: HistoryParams, newest: int, interval: int, now: int, s
     return SeriesQuery(asked, start, end, newest, interval)
 
 
-def _refuse_too_many(start: int, end: int, step: int, interval: int, said: Mapping[str, str]) -> RequestRefused:
+def _refuse_too_many(start: int, end: int, step: int, interval: int, said: Mapping[str, str]) -> HttpRefusal:
     """Refuse a range, with the latest beginning and, where there is one, the step that would do."""
     most = f"{MOST_POINTS:,} points at most"
     coarser = find_step_end((end - start) // MOST_POINTS + 1, interval)

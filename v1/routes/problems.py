@@ -57,7 +57,7 @@ class Problem(BaseModel):
     ]
 
 
-class RequestRefused(Exception):
+class HttpRefusal(Exception):
     """What was asked cannot be answered; the message says why."""
 
     def __init__(
@@ -73,17 +73,17 @@ class RequestRefused(Exception):
         self.headers = headers
 
 
-def refuse_fields(*wrongs: tuple[str, object, str]) -> RequestRefused:
+def refuse_fields(*wrongs: tuple[str, object, str]) -> HttpRefusal:
     """Refuse fields, each given as its name, its value, and what would be accepted; the first of many are told."""
     errors = [
         FieldProblem(field=shorten(field), value=shorten(value), accepted=what)
         for field, value, what in wrongs[:MOST_FAULTS]
     ]
     lines = [f"{each.field}: {each.value!r} is not accepted; accepted: {each.accepted}" for each in errors]
-    return RequestRefused(HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(first(lines, len(wrongs))), errors)
+    return HttpRefusal(HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(first(lines, len(wrongs))), errors)
 
 
-async def refuse_unknown_metric(reader: Reader, metric: str, where: str = "in the last day") -> RequestRefused:
+async def refuse_unknown_metric(reader: Reader, metric: str, where: str = "in the last day") -> HttpRefusal:
     """Refuse a metric without samples: it is dead, or nobody gives it, or its name is wrong; with the nearest names."""
     nearest, asked = suggest_names(metric, [*await reader.read_metrics()]), shorten(metric)
     dead, unmet = await reader.dead(), await reader.unmet()
@@ -93,14 +93,14 @@ async def refuse_unknown_metric(reader: Reader, metric: str, where: str = "in th
     elif metric in unmet:
         why = f"{why}, although it is wished for: {unmet[metric]}"
     detail = f"{why}; nearest: {nearest or 'there is no metric at all'}"
-    return RequestRefused(HTTPStatus.NOT_FOUND, detail, [FieldProblem(field="metric", value=asked, accepted=nearest)])
+    return HttpRefusal(HTTPStatus.NOT_FOUND, detail, [FieldProblem(field="metric", value=asked, accepted=nearest)])
 
 
-def refuse_unknown_id(what: str, asked: str, names: Sequence[str] = ()) -> RequestRefused:
+def refuse_unknown_id(what: str, asked: str, names: Sequence[str] = ()) -> HttpRefusal:
     """Refuse what is asked for by its id and is not there."""
     nearest, asked = suggest_names(asked, names), shorten(asked)
     detail = f"there is no {what} {asked!r}{f'; nearest: {nearest}' if nearest else ''}"
-    return RequestRefused(HTTPStatus.NOT_FOUND, detail, [FieldProblem(field="id", value=asked, accepted=nearest)])
+    return HttpRefusal(HTTPStatus.NOT_FOUND, detail, [FieldProblem(field="id", value=asked, accepted=nearest)])
 
 
 def suggest_names(asked: str, names: Sequence[str]) -> str:
@@ -129,7 +129,7 @@ def install_problems(app: FastAPI, clock: Callable[[], float]) -> None:
     app.add_exception_handler(StoreAway, _AwayHandler("the store is away", clock))
     app.add_exception_handler(StoreError, _AwayHandler("the store does not answer as it should", clock))
     app.add_exception_handler(ArchiveError, _AwayHandler("the archive is away", clock))
-    app.add_exception_handler(RequestRefused, _handle_refused)
+    app.add_exception_handler(HttpRefusal, _handle_refused)
     app.add_exception_handler(RequestValidationError, _handle_invalid)
     app.add_exception_handler(HTTPException, _handle_http)
     app.add_exception_handler(ClientDisconnect, _left)
@@ -155,7 +155,7 @@ class _AwayHandler:
 
 
 async def _handle_refused(request: Request, error: Exception) -> Response:
-    refused = cast("RequestRefused", error)
+    refused = cast("HttpRefusal", error)
     return make_problem(request.url.path, refused.status, str(refused), refused.errors, refused.headers)
 
 

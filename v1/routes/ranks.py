@@ -12,7 +12,7 @@ from ..model import By, Measure, Metric
 from ..store import Reader
 from .context import Context, RouteState
 from .params import ByParam, Format, JsonOrCsvAsked, Limit, MeasureParam, Name, QueryParams, TableAsked
-from .problems import RequestRefused, refuse_unknown_metric
+from .problems import HttpRefusal, refuse_unknown_metric
 from .response_docs import AWAY, NOT_ACCEPTED, UNCHANGED, UNKNOWN
 from .responses import AnswerBody, CsvResponse, choose_format, only_in_csv, quoted, respond_until_next_tick, write_csv
 
@@ -96,14 +96,14 @@ async def get_rank(metric: Name, asked: Annotated[RankParams, Query()], request:
     return respond_until_next_tick(request, context, AnswerBody(json.dumps(answer, separators=(",", ":")), tick))
 
 
-async def _refuse_unranked(reader: Reader, metric: Metric, asked: RankParams) -> RequestRefused:
+async def _refuse_unranked(reader: Reader, metric: Metric, asked: RankParams) -> HttpRefusal:
     (record,) = await reader.read_metric_states([metric])
     if record is None:
         return await refuse_unknown_metric(reader, metric)
     reason = f"the last day holds no number of its {asked.measure}"
     if asked.by is By.CV:
         reason += ", or their mean is zero and has no coefficient of variation"
-    return RequestRefused(HTTPStatus.NOT_FOUND, f"{metric} has no rank by {asked.by} of {asked.measure}: {reason}")
+    return HttpRefusal(HTTPStatus.NOT_FOUND, f"{metric} has no rank by {asked.by} of {asked.measure}: {reason}")
 
 
 @router.get(

@@ -10,7 +10,7 @@ from fastapi import Request
 from ..numbers import decimals
 from ..rules import Fault, InvalidDocument
 from ..rules.validation import shorten
-from .problems import Problem, RequestRefused, refuse_fields
+from .problems import HttpRefusal, Problem, refuse_fields
 from .response_docs import Responses
 
 LARGEST = 64 * 1024
@@ -32,14 +32,14 @@ async def read_document(request: Request) -> Any:
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
-        raise RequestRefused(
+        raise HttpRefusal(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"{shorten(kind)!r} is not accepted here; accepted: application/json"
         )
     body = bytearray()
     async for part in request.stream():
         body += part
         if len(body) > LARGEST:
-            raise RequestRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a document has {LARGEST} bytes at most")
+            raise HttpRefusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a document has {LARGEST} bytes at most")
     try:
         return json.loads(body.decode(), parse_float=decimals.exact, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
@@ -50,7 +50,7 @@ def _no_number(name: str) -> None:
     raise ValueError(f"{name} is no number")
 
 
-def make_refusal(error: InvalidDocument, where: str = "") -> RequestRefused:
+def make_refusal(error: InvalidDocument, where: str = "") -> HttpRefusal:
     """Say what of a document is not accepted; `where` is the field that it stands in."""
     return refuse_fields(*[_place_fault(fault, where) for fault in error.errors])
 

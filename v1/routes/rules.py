@@ -19,7 +19,7 @@ from .context import Context, RouteState
 from .examples import EXAMPLE_RULE
 from .match_counts import MetricNames
 from .params import Limit, NoParams, QueryParams
-from .problems import Problem, RequestRefused, refuse_fields, refuse_unknown_id
+from .problems import HttpRefusal, Problem, refuse_fields, refuse_unknown_id
 from .request_body import NOT_READ, describe_body, make_refusal, read_document
 from .response_docs import AWAY, NOT_ACCEPTED, UNCHANGED, Responses
 from .responses import respond_changed, respond_until_changed
@@ -114,7 +114,7 @@ async def create_rule(_: Annotated[NoParams, Query()], request: Request, context
     known = await _read_context(context)
     new = _check_rule(await read_document(request), known)
     if new.id in known.book.entries:
-        raise RequestRefused(HTTPStatus.CONFLICT, f"there is a rule {new.id!r} already; PUT changes it")
+        raise HttpRefusal(HTTPStatus.CONFLICT, f"there is a rule {new.id!r} already; PUT changes it")
     return await _write_rule(new, known, context, request.url.path)
 
 
@@ -181,7 +181,7 @@ async def _write_rule(new: Rule, known: _RuleContext, context: RouteState, rules
     try:
         await context["desk"].put_rule(new)
     except LimitReached as error:
-        raise RequestRefused(HTTPStatus.CONFLICT, str(error)) from error
+        raise HttpRefusal(HTTPStatus.CONFLICT, str(error)) from error
     body = exact_json.dumps(_show_rule(RuleEntry(new, Origin.API), known))
     if not is_new:
         return respond_changed(body)
@@ -198,7 +198,7 @@ def _find_entry(book: RuleSet, rule_id: str) -> RuleEntry:
 def _refuse_file_rule(book: RuleSet, rule_id: str) -> None:
     found = book.entries.get(rule_id)
     if found and found.origin is Origin.FILE:
-        raise RequestRefused(HTTPStatus.CONFLICT, f"the rule {rule_id!r} is one of the file of rules; change it there")
+        raise HttpRefusal(HTTPStatus.CONFLICT, f"the rule {rule_id!r} is one of the file of rules; change it there")
 
 
 def _show_rule(entry: RuleEntry, known: _RuleContext) -> dict[str, object]:

@@ -14,7 +14,7 @@ from ..store import LimitReached
 from .context import Context
 from .examples import EXAMPLE_SILENCE
 from .params import ANY_TIME_SCHEMA, Limit, NoParams, QueryParams, any_moment
-from .problems import Problem, RequestRefused, refuse_fields, refuse_unknown_id
+from .problems import HttpRefusal, Problem, refuse_fields, refuse_unknown_id
 from .request_body import NOT_READ, describe_body, make_refusal, read_document
 from .response_docs import AWAY, NOT_ACCEPTED, UNCHANGED, Responses
 from .responses import respond_changed, respond_until_changed
@@ -112,11 +112,11 @@ async def create_silence(_: Annotated[NoParams, Query()], request: Request, cont
     new = _check_silence(await read_document(request), now)
     book = read_rule_set((await context["desk"].read_rules()).written, context["interval"])
     if new.id in book.silences:
-        raise RequestRefused(HTTPStatus.CONFLICT, f"there is a silence {new.id!r} already; delete it first")
+        raise HttpRefusal(HTTPStatus.CONFLICT, f"there is a silence {new.id!r} already; delete it first")
     try:
         await context["desk"].put_silence(new, now)
     except LimitReached as error:
-        raise RequestRefused(HTTPStatus.CONFLICT, str(error)) from error
+        raise HttpRefusal(HTTPStatus.CONFLICT, str(error)) from error
     return respond_changed(
         exact_json.dumps(_show_silence(new, now)), HTTPStatus.CREATED, Location=f"{request.url.path}/{new.id}"
     )

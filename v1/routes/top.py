@@ -16,7 +16,7 @@ from ..settings import PREFIX
 from ..toplist.model import ListOrigin, TopCoin, TopList, find_reach, is_late_list
 from .context import Context, RouteState
 from .params import Format, JsonOrCsvAsked, QueryParams, TableAsked, Time
-from .problems import RETRY_SECONDS, FieldProblem, Problem, RequestRefused, refuse_fields
+from .problems import RETRY_SECONDS, FieldProblem, HttpRefusal, Problem, refuse_fields
 from .response_docs import NOT_ACCEPTED, UNCHANGED, Responses
 from .responses import (
     AnswerBody,
@@ -204,18 +204,18 @@ async def _snapshot(context: RouteState, minute: int) -> TopList:
     near = [str(at) for at in (found and found.at, await reader.find_next_minute(minute)) if at is not None]
     told = f"{' and '.join(there)}{'; nearest: ' if near else ''}{' and '.join(near)}"
     wrong = FieldProblem(field="datetime", value=str(minute), accepted=told)
-    raise RequestRefused(HTTPStatus.NOT_FOUND, f"no top list of {minute}: there are lists of {told}", [wrong])
+    raise HttpRefusal(HTTPStatus.NOT_FOUND, f"no top list of {minute}: there are lists of {told}", [wrong])
 
 
-def _explain_missing(roles: Mapping[str, Mapping[str, Any]]) -> RequestRefused:
+def _explain_missing(roles: Mapping[str, Mapping[str, Any]]) -> HttpRefusal:
     """Say why there is no list at all."""
     off = [str(said["reason"]) for said in roles.values() if said.get("state") == "off"]
     if off or not roles:
         why = off[0] if off else f"the worker makes it where {' and '.join(SETTINGS)} are set"
-        return RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, f"there is no top list: {why}")
+        return HttpRefusal(HTTPStatus.SERVICE_UNAVAILABLE, f"there is no top list: {why}")
     doing = "; ".join(f"{role}: {said.get('reason') or said.get('state')}" for role, said in roles.items())
     detail = f"the first top list is not there yet ({doing}); ask again in {RETRY_SECONDS} seconds"
-    return RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": str(RETRY_SECONDS)})
+    return HttpRefusal(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": str(RETRY_SECONDS)})
 
 
 def _columns(named: str | None) -> Sequence[str]:

@@ -73,7 +73,7 @@ def put_alerts(pipe: Pipeline, at: int, said: SubjectResult, limits: "AlertLimit
         if limits.send and alert.suppressed_by is None:
             put("XADD", keys.OUTBOX, "MAXLEN", "~", keys.MOST_IN_OUTBOX, "*", "alert", written)
     for alert_id in said.over:
-        put("HSET", keys.alert(alert_id), "over", at)
+        put("HSET", keys.alert(alert_id), "ended_at", at)
         put("EXPIRE", keys.alert(alert_id), limits.keep)
 
 

@@ -25,7 +25,9 @@ def read_dicts(written: Mapping[str, str]) -> dict[str, dict[str, Any]]:
 def read_alerts(written: Iterable[str]) -> list[dict[str, Any]]:
     """Return the alerts that can be read, in order."""
     read = map(read_dict, written)
-    return [each for each in read if each is not None and {"id", "rule", "metric", "at", "quiet"} <= each.keys()]
+    return [
+        each for each in read if each is not None and {"id", "rule", "metric", "at", "suppressed_by"} <= each.keys()
+    ]
 
 
 def read_tick(written: str | bytes | None) -> int | None:

@@ -217,7 +217,7 @@ class Writer(LeaseHolder):
         with translate_errors():
             written = await self._redis.zrange(keys.ALERTS, at, at, byscore=True)
         alerts = read_alerts(cast("list[str]", written))
-        return Counter(alert["rule"] for alert in alerts if alert["quiet"] is None)
+        return Counter(alert["rule"] for alert in alerts if alert["suppressed_by"] is None)
 
     async def insert_samples(
         self, metric: Metric, samples: Iterable[Sample], source: str, at: int, *, replace: Container[int] = ()

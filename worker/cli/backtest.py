@@ -86,7 +86,7 @@ def _describe_rule(rule: Rule, came: Mapping[str, Any], days: float) -> Iterator
     off = "" if rule.enabled else " (not enabled)"
     yield (
         f"{rule.id}{off}: {_format_count(came['messages'], 'message')}, {came['messages'] / days:.1f} a day; "
-        f"{_format_count(came['alerts'], 'alert')}, {came['quiet']} of them quiet; fired {_format_count(came['fires'], 'time')}, "
+        f"{_format_count(came['alerts'], 'alert')}, {came['suppressed']} of them not sent; fired {_format_count(came['fires'], 'time')}, "
         f"flapped {_format_count(came['flaps'], 'time')}; watches {_format_count(came['matches'], 'metric')}"
     )
     if came["by_metric"]:

@@ -16,7 +16,7 @@ clock. Of a metric without a series of prices the price is 1. Several metrics ar
 `[tests.metrics."KRAKEN:BTCUSD"]` with a series each, and `source` names who gave them.
 
 An alert is expected with the time since the first sample, the rule, and whatever else of it matters.
-One that is expected to be quiet says so: `quiet = true`, or the reason. All that is said must be
+One that is expected not to be sent says so: `suppressed_by = true`, or the reason. All that is said must be
 expected, and all that is expected must be said.
 """
 
@@ -88,8 +88,8 @@ class ExpectedAlert(BaseModel):
     samples: int | None = None
     rank: int | None = None
     of: int | None = None
-    together: int | None = None
-    quiet: bool | str = False
+    group_size: int | None = None
+    suppressed_by: bool | str = False
 
 
 class RuleTest(BaseModel):
@@ -235,12 +235,12 @@ def _is_expected(alert: Alert, expected: ExpectedAlert, first: int) -> bool:
     if (alert.at, alert.rule) != (first + expected.at, expected.rule):
         return False
     if (
-        alert.suppressed_by != expected.quiet
-        if isinstance(expected.quiet, str)
-        else bool(alert.suppressed_by) != expected.quiet
+        alert.suppressed_by != expected.suppressed_by
+        if isinstance(expected.suppressed_by, str)
+        else bool(alert.suppressed_by) != expected.suppressed_by
     ):
         return False
-    exactly = ("metric", "event", "measure", "severity", "samples", "rank", "of", "together")
+    exactly = ("metric", "event", "measure", "severity", "samples", "rank", "of", "group_size")
     return all(getattr(expected, name) in (None, getattr(alert, name)) for name in exactly) and all(
         _is_number(getattr(alert, name), getattr(expected, name)) for name in ("value", "mean", "ratio")
     )
@@ -265,7 +265,7 @@ def _describe_expected(expected: ExpectedAlert) -> str:
 
 
 def _describe_alert(alert: Alert, first: int) -> str:
-    told = ("metric", "event", "value", "mean", "ratio", "samples", "rank", "quiet")
+    told = ("metric", "event", "value", "mean", "ratio", "samples", "rank", "suppressed_by")
     given = {name: getattr(alert, name) for name in told if getattr(alert, name) is not None}
     return _describe(alert.at - first, alert.rule, given)
 

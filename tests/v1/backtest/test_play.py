@@ -79,7 +79,7 @@ def test_quiet_alerts_are_counted_and_not_sent():
 
     (came,) = make_report(play(ticks(["2", "2"]), trial), trial)["rules"]
 
-    assert (came["alerts"], came["quiet"], came["messages"]) == (2, 1, 1)
+    assert (came["alerts"], came["suppressed"], came["messages"]) == (2, 1, 1)
 
 
 def test_who_fires_again_within_an_hour_after_it_was_over_has_flapped():

@@ -67,10 +67,10 @@ async def test_alerts_come_newest_first_with_everything_that_is_known_of_them(ap
         "reference_kind": None,
         "rank": 1,
         "of": 2,
-        "quiet": None,
-        "together": 1,
+        "suppressed_by": None,
+        "group_size": 1,
         "channels": [],
-        "over": None,
+        "ended_at": None,
         "acknowledged": None,
         "deliveries": [attempt],
     }

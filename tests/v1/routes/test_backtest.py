@@ -32,13 +32,13 @@ async def test_it_is_told_what_would_have_been_sent_how_often_and_how_sensitive_
     assert (found["from"], found["to"], found["metrics"], found["samples"]) == (NOON - 599 * 60, NOON, 2, 1200)
     assert found["warm_up"]["until"] == NOON - 599 * 60 + 3600
     (came,) = found["rules"]
-    assert {name: came[name] for name in ("rule", "matches", "fires", "flaps", "alerts", "quiet", "messages")} == {
+    assert {name: came[name] for name in ("rule", "matches", "fires", "flaps", "alerts", "suppressed", "messages")} == {
         "rule": "spike",
         "matches": 2,
         "fires": 2,
         "flaps": 1,
         "alerts": 1,
-        "quiet": 0,
+        "suppressed": 0,
         "messages": 1,
     }
     cells = {(cell["factor"], cell["cooldown"]): cell["alerts"] for cell in came["sweep"]["cells"]}
@@ -70,7 +70,7 @@ async def test_a_silence_that_is_in_force_keeps_quiet_what_it_covers(api):
 
     (came,) = (await tried(api)).json["rules"]
 
-    assert (came["alerts"], came["quiet"], came["messages"]) == (1, 1, 0)
+    assert (came["alerts"], came["suppressed"], came["messages"]) == (1, 1, 0)
 
 
 @pytest.mark.usefixtures("spiked")

@@ -234,8 +234,8 @@ def test_a_rounded_number_is_near_and_plain(number, digits):
 
 
 def test_five_alerts_of_a_rule_are_five_messages_and_six_are_one():
-    assert not is_in_digest(alert(together=5))
-    assert is_in_digest(alert(together=6))
+    assert not is_in_digest(alert(group_size=5))
+    assert is_in_digest(alert(group_size=6))
 
 
 def test_a_digest_names_the_strongest_and_says_how_many_more_there_are():

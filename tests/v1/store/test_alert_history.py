@@ -20,7 +20,7 @@ DAY = 86400
 
 
 def alert(at: int, metric: str = "KRAKEN:BTCUSD", rule: str = "r") -> dict[str, Any]:
-    return {"id": f"{rule}.{metric}.{at}", "rule": rule, "metric": metric, "at": at, "quiet": None}
+    return {"id": f"{rule}.{metric}.{at}", "rule": rule, "metric": metric, "at": at, "suppressed_by": None}
 
 
 async def put(redis: Redis, alerts: Iterable[dict[str, Any]]) -> None:
@@ -81,12 +81,12 @@ async def test_an_alert_comes_with_what_became_of_it(redis: Redis):
     attempt = {"at": NOON + 0.5, "channel": "pushover", "status": "sent", "answer": "200", "message": name}
     await redis.rpush(keys.deliveries(name), json.dumps(attempt))
     await redis.expire(keys.deliveries(name), DAY)
-    await redis.hset(keys.alert(name), "over", NOON + 60)
+    await redis.hset(keys.alert(name), "ended_at", NOON + 60)
     await redis.expire(keys.alert(name), DAY)
 
     (told,) = (await AdminStore(redis).read_alerts(AlertQuery(10))).alerts
 
-    assert told.known == {"over": str(NOON + 60)}
+    assert told.known == {"ended_at": str(NOON + 60)}
     assert [each._asdict() for each in told.deliveries] == [attempt]
 
 

@@ -226,7 +226,7 @@ def test_a_backtest_on_a_recording_is_told_in_words(made):
 
     assert ended.exit_code == 0, ended.stderr
     assert "1 metric, 10 samples, rules on from 2021-05-17 12:01:00 to 2021-05-17 12:10:00" in ended.stdout
-    assert "spike: 1 message, 144.0 a day; 1 alert, 0 of them quiet; fired 1 time" in ended.stdout
+    assert "spike: 1 message, 144.0 a day; 1 alert, 0 of them not sent; fired 1 time" in ended.stdout
     assert "messages by       factor and cooldown         0      15m       1h       4h" in ended.stdout
     assert "2021-05-17 12:08:00  spike  KRAKEN:BTCUSD interval volume is 10 x its hour mean" in ended.stdout
 

@@ -91,11 +91,11 @@ def test_what_is_missing_and_what_is_too_much_is_told_side_by_side():
         pytest.param('metric = "A:B", event = "firing", measure = "price", severity = "warning"', True, id="all of it"),
         pytest.param("value = 11.00", True, id="another way to write it"),
         pytest.param("value = 11.01", False, id="another value"),
-        pytest.param("rank = 1, of = 1, together = 1", True, id="its rank"),
+        pytest.param("rank = 1, of = 1, group_size = 1", True, id="its rank"),
         pytest.param("rank = 2", False, id="another rank"),
         pytest.param('severity = "info"', False, id="another severity"),
         pytest.param("ratio = 1", False, id="a ratio where there is none"),
-        pytest.param("quiet = true", False, id="quiet, and it is not"),
+        pytest.param("suppressed_by = true", False, id="quiet, and it is not"),
     ],
 )
 def test_what_is_given_of_an_alert_must_be_so(expected, passes):
@@ -115,10 +115,10 @@ expected = [{{ at = "60m", rule = "volume-spike", mean = 1.97, ratio = 3.559, sa
     assert words(text) == ["passed  it"]
 
 
-@pytest.mark.parametrize("quiet", ["true", '"mute hours"'])
+@pytest.mark.parametrize("suppressed_by", ["true", '"mute hours"'])
 def test_an_alert_in_mute_hours_is_expected_to_be_quiet(quiet):
     muted = ABOVE + 'mute = { start = "22:00", end = "06:00" }\n'
-    expected = f'[{{ at = 0, rule = "above", quiet = {quiet} }}]'
+    expected = f'[{{ at = 0, rule = "above", suppressed_by = {quiet} }}]'
 
     assert words(case("11", expected, start="2021-05-17T23:00:00Z") + muted) == ["passed  it"]
     assert words(case("11", expected, start='"2021-05-17T12:00:00"') + muted)[0] == "FAILED  it"

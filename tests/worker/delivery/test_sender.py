@@ -353,8 +353,8 @@ async def test_only_the_channels_that_a_rule_names_get_its_alerts(redis: Redis, 
 async def test_five_alerts_of_a_rule_at_a_tick_are_five_messages_and_six_are_one(
     redis: Redis, phone: Phone, delivery: ChannelSender
 ):
-    five = [alert(f"A:{number}", rule="five", together=5) for number in range(5)]
-    six = [alert(f"A:{number}", rule="six", together=6) for number in range(6)]
+    five = [alert(f"A:{number}", rule="five", group_size=5) for number in range(5)]
+    six = [alert(f"A:{number}", rule="six", group_size=6) for number in range(6)]
     await commit(redis, five + six, tick=TICK)
 
     for _ in range(8):
@@ -373,11 +373,11 @@ async def test_five_alerts_of_a_rule_at_a_tick_are_five_messages_and_six_are_one
 async def test_a_digest_waits_until_its_tick_is_committed_and_holds_up_nothing(
     redis: Redis, phone: Phone, delivery: ChannelSender
 ):
-    await commit(redis, [alert(f"A:{number:03}", together=700) for number in range(600)], tick=TICK - 60)
+    await commit(redis, [alert(f"A:{number:03}", group_size=700) for number in range(600)], tick=TICK - 60)
     await commit(redis, [alert("B:C", rule="other")])
     wait = await delivery.send_due()
     before = [message.id for message in phone.messages]
-    await commit(redis, [alert(f"A:{number:03}", together=700) for number in range(600, 700)], tick=TICK)
+    await commit(redis, [alert(f"A:{number:03}", group_size=700) for number in range(600, 700)], tick=TICK)
 
     await delivery.send_due()
 
@@ -391,7 +391,7 @@ async def test_a_digest_waits_until_its_tick_is_committed_and_holds_up_nothing(
 async def test_a_digest_is_as_urgent_as_what_is_not_over(
     redis: Redis, phone: Phone, delivery: ChannelSender, events: list[str], severity: str
 ):
-    alerts = [alert(f"A:{place}", together=6, event=event, severity="critical") for place, event in enumerate(events)]
+    alerts = [alert(f"A:{place}", group_size=6, event=event, severity="critical") for place, event in enumerate(events)]
     await commit(redis, alerts, tick=TICK)
 
     await delivery.send_due()
@@ -404,7 +404,7 @@ async def test_a_digest_is_the_same_after_a_restart_in_its_middle(
     redis: Redis, phone: Phone, delivery: ChannelSender, clock: Clock
 ):
     phone.says = [NotifyUnavailable("500")]
-    await commit(redis, [alert(f"A:{number}", together=9) for number in range(9)], tick=TICK)
+    await commit(redis, [alert(f"A:{number}", group_size=9) for number in range(9)], tick=TICK)
     await delivery.send_due()
     clock.now += 60
 
@@ -844,7 +844,7 @@ async def test_what_is_acknowledged_elsewhere_is_not_repeated_any_more(
 def over(redis: Redis, *alerts):
     async def put() -> None:
         for each in alerts:
-            await redis.hset(keys.alert(each.id), "over", NOW + 60)
+            await redis.hset(keys.alert(each.id), "ended_at", NOW + 60)
             await redis.expire(keys.alert(each.id), 60)
 
     return put()
@@ -870,7 +870,7 @@ async def test_a_digest_is_repeated_until_the_last_of_its_alerts_is_over(
     redis: Redis, pushover: tuple[Server, PushoverNotifier]
 ):
     answering, sender = pushover
-    alerts = [alert(f"A:{number}", severity="critical", together=6) for number in range(6)]
+    alerts = [alert(f"A:{number}", severity="critical", group_size=6) for number in range(6)]
     channels = ChannelStore(redis, KEEP)
     delivery = ChannelSender(
         sender, channels.open_outbox("pushover"), channels.open_receipts("pushover"), WORDING, clock=lambda: NOW

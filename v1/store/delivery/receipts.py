@@ -60,7 +60,7 @@ class ReceiptStore:
         pipe = self._redis.pipeline(transaction=False)
         for receipt in receipts:
             for alert in receipt.alerts:
-                pipe.hmget(keys.alert(alert), "acknowledged", "over")
+                pipe.hmget(keys.alert(alert), "acknowledged", "ended_at")
         with translate_errors():
             found = iter(await pipe.execute())
         # Every alert is looked at: of one that were left out, the next receipt would get the answer.

@@ -55,7 +55,9 @@ async def test_what_a_tick_says_comes_out_as_it_was_said(redis: Redis, outbox: O
     store = Writer(redis)
     await store.open()
     await store.commit(
-        TICK, [], judged=Evaluation({}, {"kraken": SubjectResult({}, (said, alert("QUIET:X", quiet="mute hours")))})
+        TICK,
+        [],
+        judged=Evaluation({}, {"kraken": SubjectResult({}, (said, alert("QUIET:X", suppressed_by="mute hours")))}),
     )
 
     (entry,) = await outbox.read_entries()
@@ -310,7 +312,7 @@ async def test_a_receipt_is_settled_when_each_of_its_alerts_is_over_or_acknowled
     both, one, none = (Receipt(name, list(name), TICK + 60.0) for name in ("ab", "a", "c"))
 
     seen = []
-    for name, field in (("b", "over"), ("c", "by"), ("a", "acknowledged")):
+    for name, field in (("b", "ended_at"), ("c", "by"), ("a", "acknowledged")):
         await redis.hset(keys.alert(name), field, TICK)
         await redis.expire(keys.alert(name), 60)
         seen.append(await receipts.settled([both, one, none]))

@@ -53,7 +53,7 @@ def message(**said) -> OutgoingMessage:
 
 
 def many(count: int) -> OutgoingMessage:
-    alerts = tuple(alert(f"KRAKEN:C{number:03}USD", together=count) for number in range(count))
+    alerts = tuple(alert(f"KRAKEN:C{number:03}USD", group_size=count) for number in range(count))
     return OutgoingMessage(
         "spike.digest.1621260300", write_digest(alerts, 60), "warning", alerts[0].at, f"{PAGE}/", alerts
     )
