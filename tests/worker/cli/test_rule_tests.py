@@ -115,7 +115,7 @@ expected = [{{ at = "60m", rule = "volume-spike", mean = 1.97, ratio = 3.559, sa
     assert words(text) == ["passed  it"]
 
 
-@pytest.mark.parametrize("suppressed_by", ["true", '"mute hours"'])
+@pytest.mark.parametrize("quiet", ["true", '"mute hours"'])
 def test_an_alert_in_mute_hours_is_expected_to_be_quiet(quiet):
     muted = ABOVE + 'mute = { start = "22:00", end = "06:00" }\n'
     expected = f'[{{ at = 0, rule = "above", suppressed_by = {quiet} }}]'
