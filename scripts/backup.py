@@ -23,7 +23,7 @@ from scripts.database import SOCKET, answers
 from scripts.embedded import LOG, base_of, reached, serving
 from scripts.saying import say, typed_as
 from scripts.telling import Pace, Refused, finish
-from worker.latest import Begun, Held, Saver, Settings, connect, copies
+from worker.latest import Begun, Held, Saver, Settings, __version__, connect, copies
 
 TRIES = 5
 NAME = "data-tracker-backup"
@@ -73,7 +73,7 @@ async def back_up(target: Path, now: datetime) -> None:
         manifest = Manifest(
             product="data-tracker",
             format=backups.FORMAT,
-            version=backups.version(),
+            version=__version__,
             feeds=backups.version_fed(),
             made=now.isoformat(),
             server=taken.server,

@@ -1,6 +1,6 @@
 """The one import of a version: what `latest` is to the shell, this module is to the worker."""
 
-from v1 import candles, decimals, exact, keys, moments, records
+from v1 import __version__, candles, decimals, exact, keys, moments, records
 from v1.archive import ArchiveAway, ArchiveError, connect_archive, copies
 from v1.archive.toplist import TopArchiveWriter
 from v1.archive.writer import ArchiveWriter
@@ -143,6 +143,7 @@ __all__ = [
     "WrittenRules",
     "WrongFile",
     "WrongSettings",
+    "__version__",
     "advance",
     "candles",
     "check_key",

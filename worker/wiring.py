@@ -15,6 +15,7 @@ from worker.letters import Wording
 from worker.notify import sessions
 from worker.notify.base import Notifier
 from worker.notify.heard import call
+from worker.notify.sessions import USER_AGENT
 from worker.proxies import Proxies, shown
 from worker.rulebook import Rulebook
 from worker.settings import WorkerSettings
@@ -35,7 +36,6 @@ log = structlog.get_logger()
 SessionFor = Callable[[str], ClientSession]
 """Gives the session for an address; whoever opened it closes it."""
 
-USER_AGENT = "data-tracker/1.0"
 MOST_PATIENCE = 30.0
 """Seconds that a source may take for an answer, however long the interval is."""
 

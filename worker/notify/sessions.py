@@ -2,11 +2,12 @@
 
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 
+from worker.latest import __version__
 from worker.notify.addresses import PublicOnly
 from worker.notify.base import ANSWER_SECONDS
 from worker.notify.pushover import MOST_CONNECTIONS
 
-USER_AGENT = "data-tracker/1.0"
+USER_AGENT = f"data-tracker/{__version__}"
 CONNECT_SECONDS = 10.0
 
 
