@@ -1,8 +1,8 @@
 """The decision records: numbered without gaps, complete, and in step with their index."""
 
-import datetime
 import re
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ STATUS = re.compile(r"proposed|accepted|rejected|superseded by (\d{4})")
 class Record:
     number: str
     title: str
-    date: str
+    day: str
     status: str
     summary: str
 
@@ -45,7 +45,7 @@ def test_the_index_has_every_record_in_order_with_its_title_date_and_sentence():
     rows = [line for line in INDEX.splitlines() if line.startswith("| [")]
 
     assert rows == [
-        f"| [{record.number}]({path.name}) | {record.title} | {record.date} | {record.summary} |"
+        f"| [{record.number}]({path.name}) | {record.title} | {record.day} | {record.summary} |"
         for path, record in ((path, read(path)) for path in PAGES)
     ]
 
@@ -56,14 +56,14 @@ def test_a_record_has_a_name_a_number_a_date_a_status_and_its_three_sections(pat
 
     assert re.fullmatch(r"\d{4}(-[a-z0-9]+)+\.md", path.name)
     assert path.name.startswith(record.number)
-    assert datetime.date.fromisoformat(record.date)
+    assert date.fromisoformat(record.day)
     assert STATUS.fullmatch(record.status)
     assert tuple(re.findall(r"^## (.+)$", path.read_text(), re.MULTILINE)) == SECTIONS
     assert [name for name in SECTIONS if not section(path, name)] == []
 
 
 def test_dates_follow_the_numbers():
-    dates = [read(path).date for path in PAGES]
+    dates = [read(path).day for path in PAGES]
 
     assert dates == sorted(dates)
 

@@ -28,8 +28,13 @@ def files() -> list[Path]:
     """Return every text file of the checkout but those that hold other numbers."""
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0")
-    paths = [Path(name) for name in names if name and not (ROOT / name).is_symlink()]
+    paths = [Path(name) for name in names if name and not (ROOT / name).is_symlink() and not is_older(name)]
     return [path for path in paths if not any(path.match(pattern) for pattern in OF_OTHERS) and _is_text(ROOT / path)]
+
+
+def is_older(name: str) -> bool:
+    """Return whether a file has the number of an older version, which stays as it was at its last release."""
+    return name != HOME and re.fullmatch(r"v\d+/__init__\.py", name) is not None
 
 
 def _is_text(path: Path) -> bool:
@@ -59,7 +64,7 @@ def test_no_file_spells_the_beginning_of_it_after_the_name_of_the_product():
 
 
 def test_the_wheel_has_it_from_the_newest_version():
-    assert PYPROJECT["tool"]["hatch"]["version"] == {"path": HOME}
+    assert PYPROJECT["tool"]["hatch"]["version"] == {"path": f"./{HOME}"}
     assert "version" in PYPROJECT["project"]["dynamic"]
     assert "version" not in PYPROJECT["project"]
 
