@@ -9,7 +9,6 @@ here.
 
 import hashlib
 import os
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,7 +30,6 @@ MAKING = "made-by.pid"
 OURS = (MANIFEST, SNAPSHOT, ARCHIVE, f"{ARCHIVE}-journal", MAKING)
 FORMAT = 1
 PIECE = 1 << 22
-PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 
 Said = TypeVar("Said", bound=BaseModel)
 Count = Annotated[int, Field(ge=0)]
@@ -116,10 +114,6 @@ def read_embedded_settings() -> Settings:
 
 def find_version_fed() -> str:
     return Settings.__module__.partition(".")[0]
-
-
-def read_product_version() -> str:
-    return str(tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]["version"])
 
 
 @contextmanager

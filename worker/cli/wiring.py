@@ -13,6 +13,7 @@ from worker.delivery.messages import MessageOptions
 from worker.delivery.notify import sessions
 from worker.delivery.notify.base import Notifier
 from worker.delivery.notify.calls import call_address
+from worker.delivery.notify.sessions import USER_AGENT
 from worker.latest import DAY, AlertLimits, ChannelStore, RuleStore, StateUpdate, Writer, connect
 from worker.sampling.heartbeat import Heartbeat
 from worker.sampling.rule_provider import RuleProvider
@@ -35,7 +36,6 @@ log = structlog.get_logger()
 SessionFor = Callable[[str], ClientSession]
 """Gives the session for an address; whoever opened it closes it."""
 
-USER_AGENT = "data-tracker/1.0"
 MOST_PATIENCE = 30.0
 """Seconds that a source may take for an answer, however long the interval is."""
 
