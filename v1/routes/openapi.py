@@ -51,7 +51,7 @@ def router(app: FastAPI, prefix: str, root_path: str, *, is_guarded: bool) -> AP
         """The description of this API, for machines."""
         if not made:
             servers = {"servers": [{"url": root_path}]} if root_path else {}
-            made.append(exact.dumps(_document(app, prefix, is_guarded=is_guarded) | servers))
+            made.append(exact.dumps(make_document(app, prefix, is_guarded=is_guarded) | servers))
         metric, alert = await _names(context)
         body = made[0].replace(EXAMPLE_METRIC, _escaped(metric)).replace(EXAMPLE_ALERT, _escaped(alert))
         return Response(body, media_type="application/json")
@@ -76,7 +76,8 @@ def _escaped(name: str) -> str:
     return json.dumps(name)[1:-1]
 
 
-def _document(app: FastAPI, prefix: str, *, is_guarded: bool) -> dict[str, Any]:
+def make_document(app: FastAPI, prefix: str, *, is_guarded: bool) -> dict[str, Any]:
+    """Return the document of `app`, whose routes are below `prefix`; `is_guarded`: nobody is answered without a key."""
     whole = get_openapi(title=app.title, version=app.version, description=ABOUT.strip(), routes=app.routes)
     whole["webhooks"] = webhooks()
     whole["components"]["schemas"] |= COMPONENTS
