@@ -25,7 +25,7 @@ PAGES = (README, *sorted((ROOT / "docs").rglob("*.md")))
 FENCE = re.compile(r"^( *)```(\S*) ?(.*)$")
 ADDRESS = re.compile(r"(127\.0\.0\.1:|http\.server )(8\d{3})\b")
 DEMO_PORT = "8000"
-SECONDS = 120.0
+SECONDS = 240.0
 """How long a command may take on a busy machine; most take one."""
 ANYTHING = "..."
 NUMBER = r"-?\d+(?:\.\d+)?(?:e-?\d+)?"

@@ -27,7 +27,7 @@ def said(folder: Path, *module: str) -> str:
     return ran.stdout
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_a_source_of_ones_own_is_sampled_as_the_page_says(reader: Reader):
     blocks = blocks_of(HOW_TO / "a-source-of-your-own.md")
     written = [block.label for block in blocks if block.language == "python"]
@@ -39,7 +39,7 @@ def test_a_source_of_ones_own_is_sampled_as_the_page_says(reader: Reader):
     said(reader.checkout, "mypy", "--cache-dir", str(reader.checkout / "mypy"), "worker/wiring.py", written[0])
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_a_copied_version_is_served_beside_the_first_and_fed_as_the_page_says(reader: Reader):
     reader.read(blocks_of(HOW_TO / "a-new-version.md"))
 
