@@ -353,7 +353,7 @@ async def test_a_redis_of_ones_own_is_left_to_its_own_means(saved, data, monkeyp
     assert (tried.returncode, tried.stdout) == (2, "")
     assert tried.stderr == (
         "TRACKER_REDIS_URL is set, and this is for the embedded database: "
-        "see the section Backup in README.md for a Redis of your own\n"
+        "see docs/how-to/backup-and-restore.md for a Redis of your own\n"
     )
     assert tried.stderr == await refusal(restore(saved)) + "\n"
     assert sorted(path.name for path in data.parent.iterdir()) == ["data", "saved"]

@@ -106,7 +106,7 @@ def read_embedded_settings() -> Settings:
     if settings.redis_url:
         raise CommandRefused(
             "TRACKER_REDIS_URL is set, and this is for the embedded database: "
-            "see the section Backup in README.md for a Redis of your own",
+            "see docs/how-to/backup-and-restore.md for a Redis of your own",
             MISUSED,
         )
     return settings

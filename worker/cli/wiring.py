@@ -135,12 +135,8 @@ async def open_sources(
 
 def addresses(settings: WorkerSettings) -> dict[str, str]:
     """Return where the providers that are sampled are asked, by source; what is simulated is asked nowhere."""
-    known = {
-        "kraken": settings.kraken_url,
-        "binance": settings.binance_url,
-        "cryptowatch": settings.cryptowatch_url,
-    }
-    return {name: str(address) for name in settings.sources if (address := known.get(name)) is not None}
+    known = {name: getattr(settings, f"{name}_url", None) for name in settings.sources}
+    return {name: str(address) for name, address in known.items() if address is not None}
 
 
 def list_addresses(settings: WorkerSettings) -> list[str]:
