@@ -158,7 +158,7 @@ def _operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
 def health_fields() -> str:
     """Return a table for each object in what `/health/ready` answers, the outermost first."""
     schemas = _document()["components"]["schemas"]
-    names = ["Ready"]
+    names = ["Readiness"]
     for name in names:
         found = re.findall(r"#/components/schemas/(\w+)", json.dumps(schemas[name]))
         names += [each for each in found if each not in names and "properties" in schemas[each]]
