@@ -56,7 +56,7 @@ def test_a_record_has_a_name_a_number_a_date_a_status_and_its_three_sections(pat
 
     assert re.fullmatch(r"\d{4}(-[a-z0-9]+)+\.md", path.name)
     assert path.name.startswith(record.number)
-    assert date.fromisoformat(record.day)
+    assert date.fromisoformat(record.day).isoformat() == record.day
     assert STATUS.fullmatch(record.status)
     assert tuple(re.findall(r"^## (.+)$", path.read_text(), re.MULTILINE)) == SECTIONS
     assert [name for name in SECTIONS if not section(path, name)] == []
