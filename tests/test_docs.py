@@ -271,19 +271,18 @@ def until(is_so: Callable[[], bool], log: Path) -> None:
 
 
 def is_full(base: str) -> bool:
-    """Tell whether all is there that the pages ask for: the newest minutes, an hour that is over, a top list."""
+    """Tell whether all is there that the pages ask for: the newest minutes, and an hour that is over."""
     try:
         answers = [
             answer_of(f"{base}/v1/{path}")
             for path in (
-                "top?limit=1",
                 "metrics/SIMULATED:BTCUSD/history?from=-2m",
                 "metrics/SIMULATED:BTCUSD/candles?interval=4h&from=-1d",
             )
         ]
     except OSError:
         return False
-    return len(answers[1]["points"]) == 3 and len(answers[2]["candles"]) > 0
+    return len(answers[0]["points"]) == 3 and len(answers[1]["candles"]) > 0
 
 
 def answer_of(address: str) -> Any:
