@@ -23,7 +23,7 @@ from worker.embedded.server import SOCKET, is_answering
 from worker.embedded.temporary import LOG, make_log_folder, reach_server, run_server
 from worker.latest import LoadedSnapshot, Settings, SnapshotClient, SnapshotStart, connect, copies
 from worker.reporting.steps import CommandRefused, StepProgress, run_command
-from worker.reporting.terminal import print_line, typed_as
+from worker.reporting.terminal import get_typed_name, print_line
 
 TRIES = 5
 NAME = "data-tracker-backup"
@@ -52,7 +52,7 @@ class BackupContents(NamedTuple):
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        typed_as("scripts/backup.sh"), description="Back up the embedded database and the archive."
+        get_typed_name("scripts/backup.sh"), description="Back up the embedded database and the archive."
     )
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="where to; it must not be there yet, or be empty")
     parser.add_argument("--typed-in", type=Path, default=Path(), help=argparse.SUPPRESS)

@@ -1,6 +1,5 @@
 """
-What a backup is: a folder with these files, that is there as a whole or not at all. How they come to be is not known
-here.
+A backup: a folder with these files, which appears whole or not at all. Reads, checks and writes its manifest.
 
     manifest.json   what is in the others
     redis.rdb       a snapshot of Redis

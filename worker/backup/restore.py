@@ -19,7 +19,7 @@ from worker.embedded.server import SOCKET, check_socket_length, is_answering
 from worker.embedded.temporary import LOG, hold_folder, make_log_folder, run_server
 from worker.latest import Settings, SnapshotClient, connect, copies
 from worker.reporting.steps import MISUSED, CommandRefused, Seen, StepProgress, report_file_errors, run_command
-from worker.reporting.terminal import print_line, typed_as
+from worker.reporting.terminal import get_typed_name, print_line
 
 NAME = "data-tracker-restore"
 BUILDING = f"restore{UNFINISHED}"
@@ -29,7 +29,7 @@ HELD = (LOG, "appendonly.aof", "dump.rdb")
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        typed_as("scripts/restore.sh"), description="Restore what scripts/backup.sh has made."
+        get_typed_name("scripts/restore.sh"), description="Restore what scripts/backup.sh has made."
     )
     parser.add_argument("folder", metavar="FOLDER", type=Path, help="the backup")
     parser.add_argument("--typed-in", type=Path, default=Path(), help=argparse.SUPPRESS)

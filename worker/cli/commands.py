@@ -20,7 +20,7 @@ from worker.cli.process import exit_with, hold_feeder_lease, read_settings, reso
 from worker.cli.rebuild import rebuild_day
 from worker.cli.times import format_iso, shift_recording
 from worker.cli.wiring import (
-    MOST_PATIENCE,
+    LONGEST_TIMEOUT,
     list_addresses,
     make_listers,
     open_dispatcher,
@@ -192,11 +192,11 @@ async def _top(settings: WorkerSettings, wanted: Sequence[str], clock: WatchedCl
 
 
 async def _sample(settings: WorkerSettings, clock: WatchedClock) -> None:
-    patience = min(MOST_PATIENCE, settings.interval * 0.8)
+    timeout = min(LONGEST_TIMEOUT, settings.interval * 0.8)
     async with (
         open_channels(settings) as notifiers,
         open_store(settings) as store,
-        open_sources(settings, patience, clock) as sources,
+        open_sources(settings, timeout, clock) as sources,
         hold_feeder_lease(store, wait=True),
         open_dispatcher(settings, notifiers, clock) as dispatch,
         open_heartbeat(settings) as heartbeat,
@@ -248,7 +248,7 @@ async def _drop_future(settings: WorkerSettings) -> None:
     clock = WatchedClock()
     async with (
         open_store(settings) as store,
-        open_sources(settings, MOST_PATIENCE, clock),
+        open_sources(settings, LONGEST_TIMEOUT, clock),
         hold_feeder_lease(store, wait=False),
         open_archiving(settings, store) as archived,
     ):
@@ -264,7 +264,7 @@ async def _rebuild(settings: WorkerSettings) -> None:
     now = int(time.time()) // settings.interval * settings.interval
     async with (
         open_store(settings) as store,
-        open_sources(settings, MOST_PATIENCE, clock) as sources,
+        open_sources(settings, LONGEST_TIMEOUT, clock) as sources,
         hold_feeder_lease(store, wait=False),
         open_archiving(settings, store) as archived,
     ):

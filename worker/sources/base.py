@@ -162,8 +162,8 @@ def translate_errors(name: str) -> Iterator[None]:
     except ClientResponseError as error:
         if error.headers is None:
             # Nobody said the status that aiohttp gives to what it cannot read.
-            raise InvalidResponse(_unread(name, error.message)) from error
-        raise refused(error.status, f"{name} said {error.status}", retry_after(error.headers)) from error
+            raise InvalidResponse(_describe_unreadable(name, error.message)) from error
+        raise classify_refusal(error.status, f"{name} said {error.status}", read_retry_after(error.headers)) from error
     except ClientPayloadError as error:
         if broken := _BROKEN.search(str(error)):
             raise InvalidResponse(f"{name} sent what is not {broken[1]}, although it says so") from error
@@ -177,39 +177,39 @@ def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
-def _unread(name: str, message: str) -> str:
+def _describe_unreadable(name: str, message: str) -> str:
     packed = _NOT_ASKED_FOR.search(message)
     if packed:
         return f"{name} answered in encoding {packed[1]}, which was not asked for"
     return f"{name} sent what is no answer: {' '.join(message.split())[:LONGEST_WORDS]}"
 
 
-def refused(status: int, message: str, wait: float | None = None) -> SourceRefused:
+def classify_refusal(status: int, message: str, wait: float | None = None) -> SourceRefused:
     """Make of an error's status what it says: of the request, or of whoever asks."""
     return RequestRefused(message) if wait is None and status in OF_THE_REQUEST else SourceRefused(message, wait)
 
 
-def retry_after(headers: Mapping[str, str]) -> int | None:
+def read_retry_after(headers: Mapping[str, str]) -> int | None:
     """Return the seconds that an answer asks us to stay away, which it may also say as a date; bounded."""
     after = headers.get("Retry-After", "").strip()
     if after.isascii() and after.isdecimal():
-        return bounded(int(after[:LONGEST_SECONDS]))
-    until = date(after)
-    return None if until is None else bounded(until - said_at(headers))
+        return clamp_wait(int(after[:LONGEST_SECONDS]))
+    until = parse_date(after)
+    return None if until is None else clamp_wait(until - read_answer_time(headers))
 
 
-def bounded(seconds: float) -> int:
+def clamp_wait(seconds: float) -> int:
     """Return a wait that a provider can mean: one that is over stays one of a second, none is longer than a ban."""
     return int(min(max(seconds, 1), LONGEST_WAIT))
 
 
-def said_at(headers: Mapping[str, str]) -> float:
+def read_answer_time(headers: Mapping[str, str]) -> float:
     """Return when an answer was made, by the clock of whoever made it; ours only where it does not say."""
-    said = date(headers.get("Date", ""))
+    said = parse_date(headers.get("Date", ""))
     return time.time() if said is None else said
 
 
-def date(written: str) -> float | None:
+def parse_date(written: str) -> float | None:
     """Return the unix time of an HTTP date; `None` of what is none."""
     try:
         return parsedate_to_datetime(written).timestamp()

@@ -48,7 +48,7 @@ def test_an_address_is_reached_through_the_proxy_that_is_meant_for_it(given, env
 
 
 def test_a_proxy_of_the_environment_that_cannot_be_used_is_named():
-    assert ProxySettings(None, {"all": "socks5://q:2", "https": "http://q:2", "no": "a"}).list_unusable == ["ALL_PROXY"]
+    assert ProxySettings(None, {"all": "socks5://q:2", "https": "http://q:2", "no": "a"}).unusable == ["ALL_PROXY"]
 
 
 def test_what_is_shown_of_a_proxy_is_no_secret():

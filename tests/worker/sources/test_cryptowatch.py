@@ -17,11 +17,11 @@ from worker.sources.candle_rows import parse_finished
 from worker.sources.cryptowatch import (
     COLUMNS,
     CryptowatchSource,
+    convert_to_percent,
     is_allowance_spent,
     make_refusal,
     parse_markets,
     parse_summaries,
-    to_percent,
 )
 from worker.sources.pair_names import UnknownPair
 
@@ -111,7 +111,7 @@ def test_exponents_are_kept_as_they_were_sent():
     ],
 )
 def test_percent_moves_the_point_and_no_digit(fraction: str | None, expected: str | None):
-    assert to_percent(fraction) == expected
+    assert convert_to_percent(fraction) == expected
 
 
 def test_volume_is_in_the_base_currency_also_where_contracts_are_counted():
