@@ -197,7 +197,7 @@ async def test_one_that_asks_us_to_stay_away_is_left_alone_so_long(source: Inven
     assert source.opened == 2
     assert source.fetched == [NOON + 180, NOON + 240]
     assert came == [False, False, True, True]
-    assert logs[0]["reason"] == "invented said 429; it asks us to stay away for 150 s"
+    assert logs[0]["reason"] == "invented said 429; retry after 150 s"
 
 
 async def test_the_wait_begins_with_the_answer_and_not_with_the_tick(source: Invented, watched: SupervisedSource):

@@ -140,10 +140,10 @@ class BinanceSource:
         traded = await self._read_traded(session, at, readings)
         return {metric: reading._replace(interval_volume=traded.get(metric)) for metric, reading in readings.items()}
 
-    async def candles(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
+    async def fetch_candles(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
         return await self._candles(session, metric, start, end, MINUTE)
 
-    async def hours(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
+    async def fetch_hours(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
         return await self._candles(session, metric, start, end, HOUR)
 
     async def _candles(
@@ -230,7 +230,7 @@ class BinanceSource:
                     return await asking
         except SourceError as error:
             # The prices are here already; this costs only the interval volumes, and the next tick if we must wait.
-            self._rejects[f"no interval volume ({type(error).__name__})"] += len(metrics)
+            self._rejects[f"no interval volume ({error.kind})"] += len(metrics)
             if isinstance(error, SourceRefused) and error.wait is not None:
                 self._away = at + int(error.wait)
             return {}
@@ -251,7 +251,7 @@ class BinanceSource:
 def make_refusal(status: int, body: Any, after: int | None, asked: str, now: float = 0.0) -> SourceRefused:
     """Put an error into words; `now` is the provider's time, against which it says until when a ban lasts."""
     code, said = pick_value(body, "code"), pick_value(body, "msg")
-    message = f"{NAME} said {status} to {asked}{f': {said} ({code})' if code else ''}"
+    message = f"{NAME} answered {status} to {asked}{f': {said} ({code})' if code else ''}"
     if code == INVALID_SYMBOL:
         return UnknownPair(message)
     if after is None:

@@ -102,7 +102,7 @@ def make_refusal(heard: HttpReply, error: object, at: int) -> SourceRefused:
     """Put an error into words, with how long to stay away."""
     kind = pick_value(error, "type") or pick_value(error, "Type")
     said = str(pick_value(error, "message") or pick_value(error, "Message") or "")[:LONGEST_WORDS]
-    what = f"{NAME} said {heard.status}{f': {said}' if said else ''}"
+    what = f"{NAME} answered {heard.status}{f': {said}' if said else ''}"
     seconds = compute_wait(heard.headers, error, at)
     if heard.status == HTTPStatus.TOO_MANY_REQUESTS or kind == OVER_LIMIT:
         return ListLimited(what, max(MINUTE, seconds or 0))

@@ -116,10 +116,10 @@ class CryptowatchSource:
         self._dead = dead
         return readings
 
-    async def candles(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
+    async def fetch_candles(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
         return await self._candles(session, metric, start, end, MINUTE)
 
-    async def hours(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
+    async def fetch_hours(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
         return await self._candles(session, metric, start, end, HOUR)
 
     async def _candles(
@@ -170,7 +170,7 @@ class CryptowatchSource:
 
 def make_refusal(status: int, said: object, after: int | None, path: str) -> SourceRefused:
     """Put an error into words."""
-    message = f"{NAME} said {status} to {path}{f': {said}' if said else ''}"
+    message = f"{NAME} answered {status} to {path}{f': {said}' if said else ''}"
     if status == HTTPStatus.NOT_FOUND:
         return UnknownPair(message)
     if after is None and (status == HTTPStatus.TOO_MANY_REQUESTS or said == "Out of allowance"):

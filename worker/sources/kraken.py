@@ -123,10 +123,10 @@ class KrakenSource:
             for metric, ticker in tickers.items()
         }
 
-    async def candles(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
+    async def fetch_candles(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
         return await self._candles(session, metric, start, end, MINUTE)
 
-    async def hours(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
+    async def fetch_hours(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
         return await self._candles(session, metric, start, end, HOUR)
 
     async def _candles(
@@ -158,7 +158,7 @@ class KrakenSource:
                 if response.status == HTTPStatus.TOO_MANY_REQUESTS:
                     after = read_retry_after(response.headers)
                     raise SourceRefused(
-                        f"{NAME} said {response.status}", self._longer_wait() if after is None else after
+                        f"{NAME} answered {response.status}", self._longer_wait() if after is None else after
                     )
                 body = await read_exact_json(response)
             said = join_errors(pick_value(body, "error"))
@@ -168,7 +168,7 @@ class KrakenSource:
             return body["result"], response.headers.get("Last-Modified", "")
 
     def _refusal(self, said: str, asked: str) -> SourceRefused:
-        message = f"{NAME} said {said!r} to {asked}"
+        message = f"{NAME} answered {said!r} to {asked}"
         if "Unknown asset pair" in said:
             return UnknownPair(message)
         if "Temporary lockout" in said:

@@ -105,15 +105,15 @@ class SupervisedSource:
         except (SourceError, TimeoutError) as error:
             self._handle_failure(at, error)
 
-    async def candles(self, metric: Metric, start: int, end: int) -> Sequence[Candle]:
-        """Return what the source's `candles` gives; raises `SourceError`."""
-        return await self.source.candles(self._session, metric, start, end)
+    async def fetch_candles(self, metric: Metric, start: int, end: int) -> Sequence[Candle]:
+        """Return what the source's `fetch_candles` gives; raises `SourceError`."""
+        return await self.source.fetch_candles(self._session, metric, start, end)
 
-    async def hours(self, metric: Metric, start: int, end: int) -> tuple[int, Sequence[Candle]]:
+    async def fetch_hours(self, metric: Metric, start: int, end: int) -> tuple[int, Sequence[Candle]]:
         """Return candles of whole hours, and how long each is: an hour if the source has such; raises `SourceError`."""
         if isinstance(self.source, Hourly):
-            return HOUR, await self.source.hours(self._session, metric, start, end)
-        return MINUTE, await self.source.candles(self._session, metric, start, end)
+            return HOUR, await self.source.fetch_hours(self._session, metric, start, end)
+        return MINUTE, await self.source.fetch_candles(self._session, metric, start, end)
 
     def describe_state(self) -> dict[str, Any]:
         """Say how the source does, for whoever asks the API."""
@@ -187,7 +187,7 @@ class SupervisedSource:
         if isinstance(error, SourceRefused) and error.wait:
             # The answer may have taken all of our timeout, and the wait begins with the answer.
             self._stay_away_until = at + self._timeout + min(error.wait, LONGEST_WAIT)
-            reason = f"{reason}; it asks us to stay away for {error.wait:g} s"
+            reason = f"{reason}; retry after {error.wait:g} s"
         self._failures += 1
         if self._reason is None:
             self._failing_since = at

@@ -129,7 +129,7 @@ async def test_a_proxy_that_says_no_is_told_as_that_and_not_as_the_providers_wor
         async with open_sources(known, 5, WatchedClock()) as (source,):
             await source.open(0)
 
-    assert source.describe_state()["reason"] == "kraken was not reached: the proxy said 407"
+    assert source.describe_state()["reason"] == "kraken was not reached: the proxy answered 407"
     assert PASSWORD not in repr((logs, source.describe_state()))
 
 

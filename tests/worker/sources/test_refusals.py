@@ -205,7 +205,7 @@ async def test_an_answer_that_is_not_packed_as_it_says_is_named(
 
     app[FAULTS][TICKER] = packed
 
-    with pytest.raises(InvalidResponse, match="kraken sent what is not gzip"):
+    with pytest.raises(InvalidResponse, match="kraken sent an answer that is not gzip"):
         await source.fetch(session, MORNING)
 
 
@@ -219,5 +219,5 @@ async def test_what_is_no_answer_of_http_is_not_called_a_status(session: ClientS
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        with pytest.raises(InvalidResponse, match="kraken sent what is no answer"):
+        with pytest.raises(InvalidResponse, match="kraken sent what is not HTTP"):
             await KrakenSource(f"http://127.0.0.1:{port}", ("KRAKEN:BTCUSD",), MINUTE).open(session)
