@@ -197,7 +197,7 @@ async def _backed_up(running: Running, data: Path, target: Path) -> Backup:
         print(f"differs: {question}")
     first = next(iter(running.known.values()))
     moved = sum(wanted[question] != first[question] for question in wanted)
-    return Backup(seconds, took, said.count("cut inside a tick"), slowest, len(wanted), moved, len(different))
+    return Backup(seconds, took, said.count("began inside a tick"), slowest, len(wanted), moved, len(different))
 
 
 async def _script(name: str, folder: Path, data: Path) -> tuple[str, float]:

@@ -554,7 +554,7 @@ def test_the_help_of_the_worker_names_all_of_its_commands_and_each_has_its_own_b
     wrong = clone.run("start-worker.sh", "--nonsense")
     early = clone.run("start-worker.sh", "replay", "--help", VENV=str(clone.folder / "none"), PYTHON="false")
 
-    assert set(re.findall(r"^  (\w+) ", helped, re.MULTILINE)) == set(command.commands)
+    assert set(re.findall(r"^  ([\w-]+) ", helped, re.MULTILINE)) == set(command.commands)
     assert own.stdout.startswith(f"Usage: {name} replay ")
     assert wrong.returncode == 2
     assert f"Usage: {name}" in wrong.stderr

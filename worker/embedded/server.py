@@ -99,7 +99,7 @@ def check_own_redis(settings: Settings) -> int:
     """Have the version that is fed look at the Redis that somebody else runs."""
     say(f"TRACKER_REDIS_URL is set: nothing to start, {describe_address(settings)} is used")
     version = Settings.__module__.partition(".")[0]
-    code = subprocess.run([sys.executable, "-m", f"{version}.store.doctor"], check=False).returncode
+    code = subprocess.run([sys.executable, "-m", f"{version}.store.config_check"], check=False).returncode
     if code == 0:
         say("it answers; next, in another terminal: scripts/start-worker.sh")
     return code
