@@ -22,7 +22,7 @@ from bench.report import Figure, beside
 from tests.support import servers
 from tests.support.questions import questions
 from tests.support.serving import Api, Clock, serving
-from tests.v1.routes.test_top import made
+from tests.support.top_made import made
 from v1.archive import connect_archive
 from v1.archive.writer import ArchiveWriter
 from v1.model import DAY, HOUR, MINUTE

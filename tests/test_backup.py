@@ -25,7 +25,7 @@ from tests.support import servers
 from tests.support.archive_hours import hour, opened
 from tests.support.questions import questions
 from tests.support.serving import DAY, HOUR, MINUTE, NOON, Answer, Api, Clock, every_minute, fill, serving
-from tests.v1.routes.test_top import made
+from tests.support.top_made import made
 from v1.archive import ArchiveError, connect_archive
 from v1.archive.toplist import TopArchiveWriter
 from v1.archive.writer import ArchiveWriter
