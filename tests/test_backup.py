@@ -26,6 +26,7 @@ from tests.support.archive_hours import hour, opened
 from tests.support.questions import questions
 from tests.support.serving import DAY, HOUR, MINUTE, NOON, Answer, Api, Clock, every_minute, fill, serving
 from tests.support.top_made import made
+from v1 import __version__
 from v1.archive import ArchiveError, connect_archive
 from v1.archive.toplist import TopArchiveWriter
 from v1.archive.writer import ArchiveWriter
@@ -185,7 +186,7 @@ async def test_the_manifest_says_what_is_in_it(data):
     said = json.loads((target / "manifest.json").read_text())
     rows = said["archive"]["rows"]
     assert sorted(path.name for path in target.iterdir()) == ["archive.db", "manifest.json", "redis.rdb"]
-    assert (said["product"], said["version"], said["feeds"]) == ("data-tracker", "1.0.0", "v1")
+    assert (said["product"], said["version"], said["feeds"]) == ("data-tracker", __version__, "v1")
     assert (said["made"], said["tick"]) == ("2021-05-17T12:00:00+00:00", NOON + MINUTE)
     assert said["server"].startswith("Valkey ")
     assert said["keys"] > 3 * 24
@@ -352,7 +353,7 @@ async def test_a_redis_of_ones_own_is_left_to_its_own_means(saved, data, monkeyp
     assert (tried.returncode, tried.stdout) == (2, "")
     assert tried.stderr == (
         "TRACKER_REDIS_URL is set, and this is for the embedded database: "
-        "see the section Backup in README.md for a Redis of your own\n"
+        "see docs/how-to/backup-and-restore.md for a Redis of your own\n"
     )
     assert tried.stderr == await refusal(restore(saved)) + "\n"
     assert sorted(path.name for path in data.parent.iterdir()) == ["data", "saved"]

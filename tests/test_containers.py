@@ -25,7 +25,7 @@ from redis.exceptions import ConnectionError as NoConnection
 from sqlalchemy import make_url
 
 from tests.support import servers
-from v1 import keys
+from v1 import __version__, keys
 from v1.settings import Settings
 from v1.store import config_check, connect
 from worker.settings import WorkerSettings
@@ -214,7 +214,7 @@ def test_the_wheel_holds_the_version_and_the_worker_and_no_latest(wheel: Path):
     with zipfile.ZipFile(wheel) as packed:
         names = packed.namelist()
 
-    assert {name.split("/")[0] for name in names} == {"v1", "worker", "data_tracker-1.0.0.dist-info"}
+    assert {name.split("/")[0] for name in names} == {"v1", "worker", f"data_tracker-{__version__}.dist-info"}
     here = {str(path.relative_to(ROOT)) for room in ("v1", "worker") for path in (ROOT / room).rglob("*.py")}
     assert here <= set(names)
 

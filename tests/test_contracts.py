@@ -11,10 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-CONTRACTS = [
-    contract["name"]
-    for contract in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-]
+LINTER = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+CONTRACTS = [contract["name"] for contract in LINTER["contracts"]]
 
 VIOLATIONS = [
     ("inside a version, imports point down", "v1/keys.py", "from . import store"),
@@ -39,7 +37,7 @@ VIOLATIONS = [
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    for package in ("v1", "worker"):
+    for package in LINTER["root_packages"]:
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path

@@ -517,7 +517,9 @@ def test_every_script_says_at_once_how_it_is_used_by_the_name_that_was_typed(clo
     assert not none.exists()
 
 
-@pytest.mark.parametrize("script", [name for name in TYPED if name not in ("run-tests.sh", "start-worker.sh")])
+@pytest.mark.parametrize(
+    "script", [name for name in TYPED if name not in ("run-tests.sh", "coverage.sh", "start-worker.sh")]
+)
 def test_an_unknown_option_is_told_before_anything_is_installed(clone: Clone, script: str):
     tried = clone.run(script, "--nonsense", VENV=str(clone.folder / "none"), PYTHON="false")
 

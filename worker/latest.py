@@ -1,6 +1,6 @@
 """The one import of a version: what `latest` is to the shell, this module is to the worker."""
 
-from v1 import keys
+from v1 import __version__, keys
 from v1.archive import ArchiveAway, ArchiveError, connect_archive, copies
 from v1.archive.toplist import TopArchiveWriter
 from v1.archive.writer import ArchiveWriter
@@ -184,6 +184,7 @@ __all__ = [
     "WordList",
     "Writer",
     "WrittenRules",
+    "__version__",
     "advance",
     "advance_all",
     "attach_states",

@@ -439,16 +439,15 @@ async def test_a_redis_that_hangs_does_not_keep_it_from_stopping(start: Start, l
         server.wait()
 
 
-async def test_what_redis_says_no_to_ends_it_with_one_line_and_exit_1(start: Start, live: dict[str, str], redis: Redis):
-    """It comes out of groups in groups of errors, and is one line all the same."""
+async def test_what_redis_says_no_to_is_said_and_waited_for(start: Start, live: dict[str, str], redis: Redis):
     await redis.rpush(keys.TICK, "not a tick")
+    worker = start(**live)
+    await worker.says("WRONGTYPE")
 
-    worker = start(**live | {"LOG_LEVEL": "error"})
-
-    assert await worker.ended() == 1
-    (line,) = worker.said.splitlines()
-    assert line.startswith("Redis said: WRONGTYPE ")
     await redis.delete(keys.TICK)
+
+    await eventually(lambda: redis.get(keys.TICK), worker)
+    assert worker.process.poll() is None
 
 
 async def test_a_worker_whose_lease_was_taken_stops_and_says_by_whom(start: Start, live: dict[str, str], redis: Redis):

@@ -10,6 +10,7 @@ from fastapi import Depends, FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
+from .. import __version__
 from ..archive import ArchiveReader, TopArchiveReader, connect_archive
 from ..backtest.process.runner import BacktestRunner
 from ..routes import health_router, openapi, pages, problems, response_docs, router
@@ -63,7 +64,7 @@ def create_app(
 
     app = FastAPI(
         title=f"data-tracker {VERSION}",
-        version="1.0.0",
+        version=__version__,
         lifespan=lifespan,
         middleware=_before_routes(settings),
         docs_url=None,

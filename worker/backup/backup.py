@@ -17,7 +17,7 @@ from worker.backup.manifests import ARCHIVE, SNAPSHOT, Manifest
 from worker.embedded.pidlock import AlreadyRunning, lock_pid_file, write_pid
 from worker.embedded.server import SOCKET, is_answering
 from worker.embedded.temporary import LOG, make_log_folder, reach_server, run_server
-from worker.latest import LoadedSnapshot, Settings, SnapshotClient, SnapshotStart, connect, copies
+from worker.latest import LoadedSnapshot, Settings, SnapshotClient, SnapshotStart, __version__, connect, copies
 from worker.reporting.steps import CommandRefused, StepProgress
 from worker.reporting.terminal import name_command, print_line
 
@@ -59,7 +59,7 @@ async def back_up(target: Path, now: datetime) -> None:
         manifest = Manifest(
             product="data-tracker",
             format=manifests.FORMAT,
-            version=manifests.read_product_version(),
+            version=__version__,
             feeds=manifests.find_version_fed(),
             made=now.isoformat(),
             server=taken.server,

@@ -7,9 +7,7 @@ A backup: a folder with these files, which appears whole or not at all. Reads, c
 """
 
 import hashlib
-import importlib.metadata
 import os
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,7 +29,6 @@ MAKING = "made-by.pid"
 OURS = (MANIFEST, SNAPSHOT, ARCHIVE, f"{ARCHIVE}-journal", MAKING)
 FORMAT = 1
 PIECE = 1 << 22
-PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 
 Document = TypeVar("Document", bound=BaseModel)
 Count = Annotated[int, Field(ge=0)]
@@ -108,7 +105,7 @@ def read_embedded_settings() -> Settings:
     if settings.redis_url:
         raise CommandRefused(
             "TRACKER_REDIS_URL is set, and this is for the embedded database: "
-            "see the section Backup in README.md for a Redis of your own",
+            "see docs/how-to/backup-and-restore.md for a Redis of your own",
             MISUSED,
         )
     return settings
@@ -116,13 +113,6 @@ def read_embedded_settings() -> Settings:
 
 def find_version_fed() -> str:
     return Settings.__module__.partition(".")[0]
-
-
-def read_product_version() -> str:
-    """Return the version of the checkout, or of the package where that is installed."""
-    if not PROJECT.is_file():
-        return importlib.metadata.version("data-tracker")
-    return str(tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]["version"])
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from worker.delivery.messages import MessageOptions
 from worker.delivery.notify import sessions
 from worker.delivery.notify.base import Notifier
 from worker.delivery.notify.calls import call_address
+from worker.delivery.notify.sessions import USER_AGENT
 from worker.latest import DAY, AlertLimits, ChannelStore, RuleStore, StateUpdate, Writer, connect
 from worker.sampling.heartbeat import Heartbeat
 from worker.sampling.rule_provider import RuleProvider
@@ -35,7 +36,6 @@ log = structlog.get_logger()
 SessionFor = Callable[[str], ClientSession]
 """Returns the session for an address; whoever opened it closes it."""
 
-USER_AGENT = "data-tracker/1.0"
 LONGEST_TIMEOUT = 30.0
 """Seconds that a source may take for an answer, however long the interval is."""
 
@@ -135,12 +135,8 @@ async def open_sources(
 
 def list_source_addresses(settings: WorkerSettings) -> dict[str, str]:
     """Return where the providers that are sampled are asked, by source; what is simulated is asked nowhere."""
-    known = {
-        "kraken": settings.kraken_url,
-        "binance": settings.binance_url,
-        "cryptowatch": settings.cryptowatch_url,
-    }
-    return {name: str(address) for name in settings.sources if (address := known.get(name)) is not None}
+    known = {name: getattr(settings, f"{name}_url", None) for name in settings.sources}
+    return {name: str(address) for name, address in known.items() if address is not None}
 
 
 def list_addresses(settings: WorkerSettings) -> list[str]:

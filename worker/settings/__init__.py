@@ -67,7 +67,7 @@ class WorkerSettings(Settings):
     }
 
     sources: Annotated[WordList, Field(min_length=1)] = ("kraken",)
-    """Who is asked, commas between; where two have a metric, the first one gives it."""
+    """Who is asked, commas between; where two have a metric, the first one gives it, and what that one does not say is missing."""
     metrics: Annotated[WordList, Field(min_length=1)] = ("KRAKEN:BTCUSD", "KRAKEN:ETHUSD", "KRAKEN:XRPUSD")
     """What is sampled, commas between: `KRAKEN:BTCUSD`, all of an exchange `KRAKEN:*`, or everything `*`."""
     kraken_url: AnyHttpUrl = AnyHttpUrl("https://api.kraken.com")

@@ -5,8 +5,9 @@ from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 from worker.delivery.notify.addresses import PublicResolver
 from worker.delivery.notify.base import ANSWER_SECONDS
 from worker.delivery.notify.pushover import MOST_CONNECTIONS
+from worker.latest import __version__
 
-USER_AGENT = "data-tracker/1.0"
+USER_AGENT = f"data-tracker/{__version__}"
 CONNECT_SECONDS = 10.0
 
 
