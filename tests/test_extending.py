@@ -36,7 +36,7 @@ def test_a_source_of_ones_own_is_sampled_as_the_page_says(reader: Reader):
 
     said(reader.checkout, "ruff", "check", "--no-cache", *written)
     said(reader.checkout, "ruff", "format", "--no-cache", "--check", *written)
-    said(reader.checkout, "mypy", "--cache-dir", str(reader.checkout / "mypy"), "worker/wiring.py", written[0])
+    said(reader.checkout, "mypy", "--cache-dir", str(reader.checkout / "mypy"), "worker/cli/wiring.py", written[0])
 
 
 @pytest.mark.timeout(900)
