@@ -166,7 +166,7 @@ def test_a_settings_file_rules_and_secrets_are_found_in_the_folder_that_is_mount
 
 def test_the_page_about_containers_names_every_variable_of_the_compose_file():
     text = (ROOT / "docker-compose.yml").read_text()
-    page = (ROOT / "deploy" / "README.md").read_text()
+    page = (ROOT / "docs" / "how-to" / "containers.md").read_text()
 
     names = {name for name in re.findall(r"\$\{(\w+)", text) if not name.startswith("TRACKER_")}
 

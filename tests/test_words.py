@@ -20,7 +20,7 @@ ROOMS = {"v1": (16, 43), "worker": (14, 50)}
 
 VERBS = frozenset(
     """
-    accept acknowledge add advance align apply archive ask attach back backfill backtest become begin build bound call
+    accept acknowledge add advance align apply archive ask attach back backfill backtest backup become begin build bound call
     cancel change check choose claim classify clamp clear clip close collect commit compare compute configure connect convert copy
     count cover create cut decide delete derive describe disable divide draw drop dump encode end ensure evaluate evict
     execute exit expand explain fetch fill finalize find finish fit follow forget format freeze get give group handle
