@@ -31,7 +31,7 @@ from v1.rules.rule import OF_ANY_KIND, OF_KIND, Kind
 from v1.server.app import create_app
 from v1.settings import PREFIX, Settings
 from worker.cli.commands import app
-from worker.reporting.terminal import print_line, typed_as
+from worker.reporting.terminal import get_typed_name, print_line
 from worker.settings import WorkerSettings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -44,61 +44,63 @@ Row = tuple[str, ...]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(typed_as("scripts/docs.sh"), description="Renew the generated tables in docs/.")
+    parser = argparse.ArgumentParser(
+        get_typed_name("scripts/docs.sh"), description="Renew the generated tables in docs/."
+    )
     parser.add_argument("--check", action="store_true", help="change nothing; fail where a table is stale")
     check = parser.parse_args().check
-    stale = [page for page in pages() if renewed(page.read_text()) != page.read_text()]
+    stale = [page for page in list_pages() if renew_tables(page.read_text()) != page.read_text()]
     for page in stale:
         print_line(f"{page.relative_to(ROOT)}: {'differs from the code' if check else 'renewed'}")
         if not check:
-            page.write_text(renewed(page.read_text()))
+            page.write_text(renew_tables(page.read_text()))
     if stale and check:
         print_line("to renew: scripts/docs.sh")
     return 1 if stale and check else 0
 
 
-def pages() -> list[Path]:
+def list_pages() -> list[Path]:
     """Return the pages that may hold generated tables."""
     return sorted((ROOT / "docs").rglob("*.md"))
 
 
-def renewed(text: str) -> str:
+def renew_tables(text: str) -> str:
     """Return a page with its tables as the code says; raises `KeyError` for a table that nobody makes."""
     return MARKS.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}\n{found[3]}", text)
 
 
-def markdown(header: Row, rows: Iterable[Row]) -> str:
+def format_table(header: Row, rows: Iterable[Row]) -> str:
     """Return a table in Markdown."""
     cells = [header, tuple("---" for _ in header), *rows]
     escaped = ([cell.replace("|", "\\|") for cell in row] for row in cells)
     return "\n".join(f"| {' | '.join(row)} |" for row in escaped)
 
 
-def code(text: str) -> str:
+def format_code(text: str) -> str:
     return f"`{text}`" if text else ""
 
 
 # ---- settings ---------------------------------------------------------------------------------------------
 
 
-def shared_settings() -> str:
-    return settings_table(Settings.model_fields)
+def make_shared_settings_table() -> str:
+    return make_settings_table(Settings.model_fields)
 
 
-def worker_settings() -> str:
+def make_worker_settings_table() -> str:
     own = {name: field for name, field in WorkerSettings.model_fields.items() if name not in Settings.model_fields}
-    return settings_table(own)
+    return make_settings_table(own)
 
 
-def settings_table(fields: Mapping[str, FieldInfo]) -> str:
+def make_settings_table(fields: Mapping[str, FieldInfo]) -> str:
     rows = [
-        (code(f"{PREFIX}{name.upper()}"), code(written(name, field)), field.description or "")
+        (format_code(f"{PREFIX}{name.upper()}"), format_code(format_default(name, field)), field.description or "")
         for name, field in fields.items()
     ]
-    return markdown(("variable", "default", "meaning"), rows)
+    return format_table(("variable", "default", "meaning"), rows)
 
 
-def written(name: str, field: FieldInfo) -> str:
+def format_default(name: str, field: FieldInfo) -> str:
     """Return a default as it would be set; nothing where there is none."""
     value = field.get_default()
     if value is None:
@@ -110,44 +112,46 @@ def written(name: str, field: FieldInfo) -> str:
     return f"{value // DAY}d" if name in LENGTHS else str(value).rstrip("/")
 
 
-def secret_files() -> str:
+def list_secret_files() -> str:
     names = sorted(f"{PREFIX}{name.upper()}_FILE" for name in WorkerSettings.secret_names)
-    return "\n".join(f"- {code(name)}" for name in names)
+    return "\n".join(f"- {format_code(name)}" for name in names)
 
 
 # ---- Redis ------------------------------------------------------------------------------------------------
 
 
-def key_table() -> str:
+def make_key_table() -> str:
     """Return the table in the docstring of `keys`; between its columns there are two blanks or more."""
     lines = (keys.__doc__ or "").splitlines()
     start = next(index for index, line in enumerate(lines) if line.split()[:2] == ["key", "type"])
     end = next(index for index in range(start, len(lines)) if not lines[index].strip())
     header, *rows = [tuple(re.split(r" {2,}", line.strip())) for line in lines[start:end]]
-    return markdown(header, [(code(key), *rest) for key, *rest in rows])
+    return format_table(header, [(format_code(key), *rest) for key, *rest in rows])
 
 
 # ---- HTTP -------------------------------------------------------------------------------------------------
 
 
-def operations() -> str:
+def make_operations_table() -> str:
     rows = []
     for path, method, operation in _operations():
-        names = [code(each["name"]) for each in operation.get("parameters", ()) if each["in"] == "query"]
+        names = [format_code(each["name"]) for each in operation.get("parameters", ()) if each["in"] == "query"]
         taken = ", ".join(names) or ("a JSON document" if "requestBody" in operation else "")
-        rows.append((code(f"{method.upper()} {path}"), operation["summary"], taken, ", ".join(operation["responses"])))
-    return markdown(("route", "what it does", "parameters", "status"), rows)
+        rows.append(
+            (format_code(f"{method.upper()} {path}"), operation["summary"], taken, ", ".join(operation["responses"]))
+        )
+    return format_table(("route", "what it does", "parameters", "status"), rows)
 
 
-def parameters() -> str:
+def make_parameters_table() -> str:
     """Return each parameter of a path or a query once, and again where it means something else."""
     known: dict[Row, None] = {}
     for _, _, operation in _operations():
         for each in operation.get("parameters", ()):
             about = " ".join(each.get("description", "").split())
             default = each.get("schema", {}).get("default")
-            known[code(each["name"]), code("" if default is None else str(default)), about] = None
-    return markdown(("parameter", "default", "meaning"), sorted(known))
+            known[format_code(each["name"]), format_code("" if default is None else str(default)), about] = None
+    return format_table(("parameter", "default", "meaning"), sorted(known))
 
 
 def _operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -155,7 +159,7 @@ def _operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
         yield from ((path, method, methods[method]) for method in METHODS if method in methods)
 
 
-def health_fields() -> str:
+def make_health_tables() -> str:
     """Return a table for each object in what `/health/ready` answers, the outermost first."""
     schemas = _document()["components"]["schemas"]
     names = ["Readiness"]
@@ -167,10 +171,10 @@ def health_fields() -> str:
 
 def _properties(schema: Mapping[str, Any]) -> str:
     rows = [
-        (code(name), _type(each), " ".join(each.get("description", "").split()))
+        (format_code(name), _type(each), " ".join(each.get("description", "").split()))
         for name, each in schema["properties"].items()
     ]
-    return markdown(("field", "type", "meaning"), rows)
+    return format_table(("field", "type", "meaning"), rows)
 
 
 def _type(schema: Mapping[str, Any]) -> str:
@@ -192,25 +196,28 @@ def _document() -> dict[str, Any]:
 # ---- rules ------------------------------------------------------------------------------------------------
 
 
-def fields_of_kinds() -> str:
-    rows = [(code(kind), ", ".join(code(name) for name in OF_ANY_KIND if name in OF_KIND[kind])) for kind in Kind]
-    return markdown(("kind", "its own fields"), rows)
-
-
-def rule_fields() -> str:
-    return fields_table(Rule)
-
-
-def mute_fields() -> str:
-    return fields_table(MuteHours)
-
-
-def fields_table(model: type[BaseModel]) -> str:
+def make_kinds_table() -> str:
     rows = [
-        (code(field.alias or name), _default(field), " ".join((field.description or "").split()))
+        (format_code(kind), ", ".join(format_code(name) for name in OF_ANY_KIND if name in OF_KIND[kind]))
+        for kind in Kind
+    ]
+    return format_table(("kind", "its own fields"), rows)
+
+
+def make_rule_table() -> str:
+    return make_fields_table(Rule)
+
+
+def make_mute_table() -> str:
+    return make_fields_table(MuteHours)
+
+
+def make_fields_table(model: type[BaseModel]) -> str:
+    rows = [
+        (format_code(field.alias or name), _default(field), " ".join((field.description or "").split()))
         for name, field in model.model_fields.items()
     ]
-    return markdown(("field", "default", "meaning"), rows)
+    return format_table(("field", "default", "meaning"), rows)
 
 
 def _default(field: FieldInfo) -> str:
@@ -218,19 +225,19 @@ def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     if isinstance(value, bool):
-        return code(str(value).lower())
-    return "" if value in (None, "", ()) else code(str(value))
+        return format_code(str(value).lower())
+    return "" if value in (None, "", ()) else format_code(str(value))
 
 
-def default_rules() -> str:
-    rows = [(code(rule.id), rule.name, rule.severity, "yes" if rule.enabled else "no") for rule in DEFAULTS]
-    return markdown(("id", "what it tells", "severity", "enabled"), rows)
+def make_default_rules_table() -> str:
+    rows = [(format_code(rule.id), rule.name, rule.severity, "yes" if rule.enabled else "no") for rule in DEFAULTS]
+    return format_table(("id", "what it tells", "severity", "enabled"), rows)
 
 
 # ---- commands ---------------------------------------------------------------------------------------------
 
 
-def scripts() -> str:
+def list_script_helps() -> str:
     """Return what every script says to `--help`."""
     return "\n\n".join(
         f"### scripts/{path.name}\n\n```text help\n{_help_of(path)}\n```"
@@ -244,13 +251,13 @@ def _help_of(path: Path) -> str:
     return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def worker_commands() -> str:
+def make_worker_commands_table() -> str:
     rows = []
     for words, command in _commands(get_command(app), ()):
         taken = [_spelt(each) for each in command.params if not getattr(each, "hidden", False)]
         usage = " ".join(["scripts/start-worker.sh", *words, *taken])
-        rows.append((code(usage), " ".join((command.help or "").split())))
-    return markdown(("command", "what it does"), rows)
+        rows.append((format_code(usage), " ".join((command.help or "").split())))
+    return format_table(("command", "what it does"), rows)
 
 
 def _commands(command: Any, words: Row) -> Iterator[tuple[Row, Any]]:
@@ -270,19 +277,19 @@ def _spelt(parameter: Any) -> str:
 
 
 TABLES: Mapping[str, Callable[[], str]] = {
-    "settings": shared_settings,
-    "worker-settings": worker_settings,
-    "secret-files": secret_files,
-    "keys": key_table,
-    "operations": operations,
-    "parameters": parameters,
-    "health": health_fields,
-    "kinds": fields_of_kinds,
-    "rule-fields": rule_fields,
-    "mute-fields": mute_fields,
-    "default-rules": default_rules,
-    "scripts": scripts,
-    "worker-commands": worker_commands,
+    "settings": make_shared_settings_table,
+    "worker-settings": make_worker_settings_table,
+    "secret-files": list_secret_files,
+    "keys": make_key_table,
+    "operations": make_operations_table,
+    "parameters": make_parameters_table,
+    "health": make_health_tables,
+    "kinds": make_kinds_table,
+    "rule-fields": make_rule_table,
+    "mute-fields": make_mute_table,
+    "default-rules": make_default_rules_table,
+    "scripts": list_script_helps,
+    "worker-commands": make_worker_commands_table,
 }
 
 

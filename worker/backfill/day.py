@@ -103,7 +103,7 @@ class DayFiller:
         if not missing:
             return 0
         first = missing[0] - self.interval
-        told = await self.source.candles(metric, first - self.source.source.lead, missing[-1])
+        told = await self.source.fetch_candles(metric, first - self.source.source.lead, missing[-1])
         made = await asyncio.to_thread(_make_missing, told, held, missing, self.interval)
         taken = await self.store.insert_samples(metric, made, self.source.name, at, replace=bare)
         await self.sleep(self.source.source.pace)

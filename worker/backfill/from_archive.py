@@ -123,7 +123,7 @@ class ArchiveBackfill:
         if not lacking:
             return 0
         try:
-            length, told = await source.hours(metric, lacking[0], lacking[-1] + HOUR)
+            length, told = await source.fetch_hours(metric, lacking[0], lacking[-1] + HOUR)
         except SourceError as error:
             log.warning("no older hours", source=source.name, metric=metric, reason=str(error))
             await self.sleep((error.wait if isinstance(error, SourceRefused) else None) or source.source.pace)

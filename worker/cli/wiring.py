@@ -34,9 +34,9 @@ from worker.toplist import pricing, roles
 log = structlog.get_logger()
 
 SessionFor = Callable[[str], ClientSession]
-"""Gives the session for an address; whoever opened it closes it."""
+"""Returns the session for an address; whoever opened it closes it."""
 
-MOST_PATIENCE = 30.0
+LONGEST_TIMEOUT = 30.0
 """Seconds that a source may take for an answer, however long the interval is."""
 
 
@@ -92,9 +92,9 @@ async def open_heartbeat(settings: WorkerSettings) -> AsyncIterator[Heartbeat]:
 
 @asynccontextmanager
 async def open_sessions(proxies: ProxySettings, clock: WatchedClock) -> AsyncIterator[SessionFor]:
-    """Return what gives the session for an address: one for each proxy, all of which tell the clock what providers say."""
+    """Return the function that finds the session for an address: one session for each proxy; each reports the `Date` of every answer to the clock."""
     made: dict[str | None, ClientSession] = {}
-    for name in proxies.list_unusable:
+    for name in proxies.unusable:
         log.warning("a proxy of the environment is not used: only http:// and https:// are known", variable=name)
 
     def session_for(address: str) -> ClientSession:
@@ -112,28 +112,28 @@ async def open_sessions(proxies: ProxySettings, clock: WatchedClock) -> AsyncIte
 
 def _session(proxy: str | None, clock: WatchedClock) -> ClientSession:
     return ClientSession(
-        timeout=ClientTimeout(total=MOST_PATIENCE, connect=10),
+        timeout=ClientTimeout(total=LONGEST_TIMEOUT, connect=10),
         headers={"User-Agent": USER_AGENT},
         connector=TCPConnector(limit_per_host=4),
-        trace_configs=[dates.make_date_trace(clock.hear)],
+        trace_configs=[dates.make_date_trace(clock.note_date)],
         proxy=proxy,
     )
 
 
 @asynccontextmanager
 async def open_sources(
-    settings: WorkerSettings, patience: float, clock: WatchedClock
+    settings: WorkerSettings, limit: float, clock: WatchedClock
 ) -> AsyncIterator[list[SupervisedSource]]:
     """Return the sources, each looked after; nothing is asked yet, and nothing is left unanswered at the end."""
-    known = addresses(settings)
+    known = list_source_addresses(settings)
     async with open_sessions(settings.proxies, clock) as session_for:
         clock.set_askers([dates.make_asker(session_for(address), address) for address in known.values()])
         made = [(source, session_for(known.get(source.name, ""))) for source in make_sources(settings)]
-        with supervise(made, patience) as sources:
+        with supervise(made, limit) as sources:
             yield sources
 
 
-def addresses(settings: WorkerSettings) -> dict[str, str]:
+def list_source_addresses(settings: WorkerSettings) -> dict[str, str]:
     """Return where the providers that are sampled are asked, by source; what is simulated is asked nowhere."""
     known = {name: getattr(settings, f"{name}_url", None) for name in settings.sources}
     return {name: str(address) for name, address in known.items() if address is not None}

@@ -27,7 +27,7 @@ async def open_channels(settings: WorkerSettings) -> AsyncIterator[Sequence[Noti
             made.append(await _open_pushover(settings, stack))
         made += [
             await _open_webhook(way, settings, stack) if way.is_webhook else AppriseNotifier(way.name, way.url)
-            for way in settings.parse_notify_targets
+            for way in settings.notify_targets
         ]
         _tell_of_the_proxy(settings)
         yield made
@@ -35,7 +35,7 @@ async def open_channels(settings: WorkerSettings) -> AsyncIterator[Sequence[Noti
 
 def _tell_of_the_proxy(settings: WorkerSettings) -> None:
     """Say which channels a proxy is not for: a webhook's guard must see the address that it connects to."""
-    for way in settings.parse_notify_targets:
+    for way in settings.notify_targets:
         if way.is_webhook and settings.proxies.find_proxy(way.url.removeprefix(WEBHOOK)):
             log.warning("a webhook is sent without the proxy, directly", channel=way.name)
         elif not way.is_webhook and settings.proxy is not None:

@@ -12,7 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it has no types
 
 from tests.support.serving import NOON, every_minute, fill, serving
-from tests.v1.routes.test_top import made
+from tests.support.top_made import made
 from v1.backtest.process import runner
 from v1.market.metric_state import SourceReading
 from v1.model import Metric, Reading

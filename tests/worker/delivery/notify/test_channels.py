@@ -56,7 +56,7 @@ async def test_each_has_the_name_of_its_kind_or_the_one_it_is_given(monkeypatch:
         ("webhook", "webhook"),
         ("bot", "webhook"),
     ]
-    assert [way.url for way in settings.parse_notify_targets][1] == "json://127.0.0.1/?a=1,2"
+    assert [way.url for way in settings.notify_targets][1] == "json://127.0.0.1/?a=1,2"
 
 
 async def test_how_many_messages_are_on_their_way_is_the_users_choice(monkeypatch: pytest.MonkeyPatch):
