@@ -8,6 +8,7 @@ Every key version 1 owns in Redis. No other module spells one.
     v1:rank:<measure>:<by>        zset    deviation or coefficient: metric   rewritten each tick, 24 h after the last
     v1:mean:<measure>             zset    hour mean: metric                  rewritten each tick, 24 h after the last
     v1:next:{<one of these>}      zset    what is to take its place          while it is written, at most 24 h
+    v1:format                     string  number of the format of all this   for ever
     v1:tick                       string  newest committed tick              for ever
     v1:sources                    hash    source: how it does, JSON          for ever
     v1:wishes                     hash    wish that no source gives: why     for ever
@@ -58,6 +59,7 @@ from .model import DAY, HOUR, MEASURES, By, Measure, Metric, Sample
 # The version's own name, so that a copy of this folder (v2) cannot write into our keys.
 OURS = f"{__package__}:"
 
+FORMAT = f"{OURS}format"
 METRICS = f"{OURS}metrics"
 TICK = f"{OURS}tick"
 TICKS = f"{OURS}ticks"
@@ -79,8 +81,13 @@ RANKINGS = f"{OURS}rankings"
 TOP = f"{OURS}top"
 TOP_ROLES = f"{OURS}top:roles"
 
+FORMAT_NUMBER = 1
+"""Goes up with every change of the table above, or of what a key holds, that code of before or after would misread."""
+TRACES = (METRICS, TICK, TOP_ROLES)
+"""Of these, each worker that has written anything leaves one."""
+
 PERMANENT = frozenset(
-    {TICK, SOURCES, WISHES, ARCHIVE, RULES, FILE_RULES, RULES_PROBLEM, SILENCES, OUTAGES, CHANNELS, TOP_ROLES}
+    {FORMAT, TICK, SOURCES, WISHES, ARCHIVE, RULES, FILE_RULES, RULES_PROBLEM, SILENCES, OUTAGES, CHANNELS, TOP_ROLES}
 )
 """The keys without an end: few, small, and of fixed number."""
 

@@ -4,6 +4,7 @@ from .admin import AdminStore, LimitReached
 from .alert_history import AlertQuery, AlertRecord, HistoryCursor
 from .commands import AlertLimits
 from .connection import LeaseLost, NoAccess, StoreAway, StoreError, Unreadable, connect
+from .data_format import DataFormat, OtherFormat
 from .delivery.channels import ChannelStore
 from .delivery.history import DeadLetter, DeliveryAttempt, DeliveryReader, DeliveryStatus
 from .delivery.outbox import MessageRef, Outbox, OutboxEntry, RetryState
@@ -24,6 +25,7 @@ __all__ = [
     "AlertQuery",
     "AlertRecord",
     "ChannelStore",
+    "DataFormat",
     "DeadLetter",
     "DeliveryAttempt",
     "DeliveryReader",
@@ -42,6 +44,7 @@ __all__ = [
     "MinuteRange",
     "NewestSample",
     "NoAccess",
+    "OtherFormat",
     "Outbox",
     "OutboxEntry",
     "QuotaStore",

@@ -12,6 +12,7 @@ from ..market import metric_state
 from ..market.metric_state import MetricState
 from ..model import DAY, HOUR, MEASURES, By, Measure, Metric, RankPlace, Sample
 from .connection import StoreAway, StoreError, translate_errors
+from .data_format import DataFormat, OtherFormat
 from .delivery.outbox import ITSELF
 from .stored_json import read_dict, read_dicts, read_list, read_tick
 
@@ -258,6 +259,13 @@ class Reader:
         """Return whether no metric has a sample in the last day."""
         with translate_errors():
             return not await self._redis.exists(keys.METRICS)
+
+    async def check_format(self) -> None:
+        """Raise `StoreError` where the data has another format."""
+        try:
+            await DataFormat(self._redis).check()
+        except OtherFormat as error:
+            raise StoreError(f"Redis {error.contents}") from error
 
     def _pipe(self) -> Pipeline:
         return self._redis.pipeline(transaction=False)

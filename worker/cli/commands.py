@@ -16,8 +16,16 @@ from worker.backfill.future import drop_future, drop_if_far, drop_lists_if_far, 
 from worker.cli import rules
 from worker.cli.archive_parts import open_archiving
 from worker.cli.plan import describe_plan
-from worker.cli.process import exit_with, hold_feeder_lease, read_settings, resolve_typed_path, run_until_done
+from worker.cli.process import (
+    exit_with,
+    hold_feeder_lease,
+    read_settings,
+    resolve_typed_path,
+    run_until_done,
+    wait_for_format,
+)
 from worker.cli.rebuild import rebuild_day
+from worker.cli.reset import reset_data
 from worker.cli.times import format_iso, shift_recording
 from worker.cli.wiring import (
     MOST_PATIENCE,
@@ -35,6 +43,7 @@ from worker.clock.wall import ClockSetBack, WatchedClock
 from worker.delivery.channels import open_channels
 from worker.delivery.test_send import send_test
 from worker.latest import (
+    DataFormat,
     DeliveryReader,
     FutureLists,
     ListStore,
@@ -155,6 +164,14 @@ def rebuild_command() -> None:
     run_until_done(_rebuild(read_settings()))
 
 
+@app.command("reset")
+def reset_command(
+    yes: Annotated[bool, typer.Option("--yes", help="Delete it; else only say how much there is.")] = False,
+) -> None:
+    """Delete the kept day, the alerts and the top lists from Redis. The archive, rules and silences are kept."""
+    run_until_done(reset_data(read_settings(), is_confirmed=yes))
+
+
 @app.command("drop-future")
 def drop_future_command() -> None:
     """Drop what a clock that was ahead has left in the future: samples, alerts, top lists, hours of the archive."""
@@ -181,6 +198,7 @@ async def _top(settings: WorkerSettings, wanted: Sequence[str], clock: WatchedCl
         connect_archive(settings.archive_address, "data-tracker-top", writes=True) as engine,
         open_sessions(settings.proxies, clock) as session_for,
     ):
+        await wait_for_format(DataFormat(redis))
         if wanted and roles.find_obstacle(settings, wanted) is None:
             clock.set_askers([dates.make_asker(session_for(address), address) for address in list_addresses(settings)])
         await wait_until_right(clock)
@@ -195,7 +213,7 @@ async def _sample(settings: WorkerSettings, clock: WatchedClock) -> None:
     patience = min(MOST_PATIENCE, settings.interval * 0.8)
     async with (
         open_channels(settings) as notifiers,
-        open_store(settings) as store,
+        open_store(settings, wait=True) as store,
         open_sources(settings, patience, clock) as sources,
         hold_feeder_lease(store, wait=True),
         open_dispatcher(settings, notifiers, clock) as dispatch,
@@ -279,6 +297,7 @@ async def _rebuild(settings: WorkerSettings) -> None:
 
 async def _verify(settings: WorkerSettings, *, repair: bool) -> None:
     async with connect(settings.redis_address, "data-tracker-verify") as redis:
+        await DataFormat(redis).check()
         store = Verifier(redis)
         async with hold_feeder_lease(store, wait=False):
             with show_progress("verifying") as seen:
