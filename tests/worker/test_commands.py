@@ -17,9 +17,10 @@ from tests.support import servers
 from tests.support.loopback import providers, serving
 from tests.support.shared import shared
 from tests.worker.sampling.test_replay import write
+from v1 import keys
 from worker.cli.commands import app
 from worker.cli.times import shift_recording
-from worker.latest import Metric, Reader, Reading, SourceReading, Verifier, Writer, connect, keys
+from worker.latest import Metric, Reader, Reading, SourceReading, Verifier, Writer, connect
 from worker.sampling.recording import open_recording
 from worker.sampling.replay import replay
 from worker.sampling.tick import commit_tick

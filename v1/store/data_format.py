@@ -8,6 +8,7 @@ from urllib.parse import quote
 from redis.asyncio import Redis
 
 from .. import keys
+from ..numbers.chunks import split_into_chunks
 from .connection import translate_errors
 
 _BATCH = 1000
@@ -67,8 +68,8 @@ class DataFormat:
         found = await self._find_data()
         others = [key for key in found if key not in last]
         with translate_errors():
-            for start in range(0, len(others), _BATCH):
-                await self._redis.unlink(*others[start : start + _BATCH])
+            for chunk in split_into_chunks(others, _BATCH):
+                await self._redis.unlink(*chunk)
             await self._redis.unlink(*last)
         return len(found)
 

@@ -41,6 +41,15 @@ class HourSamples(NamedTuple):
     after: str | None
     """The newest one of the seconds after the hour that were asked for, too."""
 
+    def list_values(self, measure: Measure) -> list[tuple[int, str]]:
+        """Return the known numbers of one measure, each with its seconds after the hour."""
+        return keys.cut_measure(self.members, measure)
+
+    def find_value_after(self, measure: Measure) -> str | None:
+        """Return the number of one measure just after the hour, if it is known."""
+        found = keys.cut_measure([self.after], measure) if self.after else []
+        return found[0][1] if found else None
+
 
 class RankPage(NamedTuple):
     """A stretch of the ranks by one measure."""
@@ -127,6 +136,13 @@ class Reader:
             pipe.zrange(keys.samples(metric, hour), f"({after}", until, byscore=True)
         found = cast("list[list[str]]", await self._run(pipe))
         return [(hour, [*filter(keys.is_sample, members)]) for hour, members in zip(hours, found, strict=True)]
+
+    async def read_value_seconds(
+        self, metric: Metric, measure: Measure, after: int, until: int
+    ) -> list[tuple[int, list[int]]]:
+        """Return each hour, and the seconds after it at which a number of a measure is known."""
+        hours = await self.read_members(metric, after, until)
+        return [(hour, [seconds for seconds, _ in keys.cut_measure(members, measure)]) for hour, members in hours]
 
     async def read_samples(self, metric: Metric, after: int, until: int) -> list[Sample]:
         """Return the samples with after < tick <= until, oldest first."""

@@ -9,7 +9,6 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 from worker.backup import manifests
@@ -17,7 +16,7 @@ from worker.backup.manifests import ARCHIVE, SNAPSHOT, UNFINISHED, ArchiveConten
 from worker.embedded.pidlock import AlreadyRunning
 from worker.embedded.server import SOCKET, check_socket_length, is_answering
 from worker.embedded.temporary import LOG, hold_folder, make_log_folder, run_server
-from worker.latest import DataFormat, OtherFormat, Settings, SnapshotClient, connect, copies
+from worker.latest import DataFormat, OtherFormat, Settings, SnapshotClient, connect, copies, format_iso
 from worker.reporting.steps import MISUSED, CommandRefused, Seen, StepProgress, report_file_errors, run_command
 from worker.reporting.terminal import print_line, typed_as
 
@@ -173,7 +172,7 @@ def put_in_place(folder: Path, archive: Path | None, staged: Path | None) -> Non
 
 
 def report_restore(manifest: Manifest, settings: Settings) -> None:
-    tick = "none" if manifest.tick is None else datetime.fromtimestamp(manifest.tick, UTC).isoformat()
+    tick = "none" if manifest.tick is None else format_iso(manifest.tick)
     candles = f", {manifest.archive.candles:,} candles" if manifest.archive else ""
     print_line(f"restored and read back: newest tick {tick}, {manifest.keys:,} keys{candles}")
     if not manifest.archive:

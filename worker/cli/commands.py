@@ -26,7 +26,7 @@ from worker.cli.process import (
 )
 from worker.cli.rebuild import rebuild_day
 from worker.cli.reset import reset_data
-from worker.cli.times import format_iso, shift_recording
+from worker.cli.times import shift_recording
 from worker.cli.wiring import (
     MOST_PATIENCE,
     list_addresses,
@@ -53,6 +53,7 @@ from worker.latest import (
     Verifier,
     connect,
     connect_archive,
+    format_iso,
 )
 from worker.reporting.progress import show_progress
 from worker.sampling.recording import InvalidRecording, Recording, open_recording
