@@ -33,16 +33,18 @@ class DataFormat:
 
     async def check(self) -> bool:
         """Return whether Redis holds data; raises `OtherFormat` where that is of another format. Writes nothing."""
-        pipe = self._redis.pipeline(transaction=True)
-        pipe.get(keys.FORMAT)
+        # Without a transaction, which a full server refuses. Whoever writes data has written the number before, so it
+        # is read after.
+        pipe = self._redis.pipeline(transaction=False)
         for key in keys.TRACES:
             pipe.exists(key)
+        pipe.get(keys.FORMAT)
         with translate_errors():
-            found, *traces = await pipe.execute()
+            *traces, found = await pipe.execute()
         if found == str(keys.FORMAT_NUMBER):
             return True
         if found is not None or any(traces):
-            raise OtherFormat(_describe_server(self._redis), found)
+            raise OtherFormat(describe_server(self._redis), found)
         return False
 
     async def ensure(self) -> None:
@@ -81,7 +83,7 @@ class DataFormat:
         return sorted(key for key in found if key not in kept and not key.startswith(plans))
 
 
-def _describe_server(redis: Redis) -> str:
+def describe_server(redis: Redis) -> str:
     """Return the address of a client's server, without name and password."""
     known = redis.connection_pool.connection_kwargs
     if "path" in known:
