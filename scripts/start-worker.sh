@@ -4,6 +4,7 @@
 #     --only ROLES   does part of it: sampling, pricing, ranking, merging
 #   replay FOLDER    plays recorded candles through the same tick
 #   rebuild          fills the past day anew from the exchanges and the archive
+#   reset            deletes the kept day and the alerts; rules and the archive are kept
 #   verify           recomputes what is derived, and mends what differs
 #   notify           test: sends a test message through each channel; dead: lists what was not sent
 #   rules            backtest FILE: says what rules would have sent; test FILE: runs rule tests
