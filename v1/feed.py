@@ -27,15 +27,12 @@ from .backtest import (
     make_variants,
     play,
 )
-from .keys import KEEP as STATE_KEPT_SECONDS
-from .keys import LEASE_SECONDS, find_hour
-from .logs import configure_logs
 from .market import candles, metric_state
 from .market.advance import advance_all
 from .market.candles import HourCandle
 from .market.metric_state import PriorState, SourceReading, StateUpdate
 from .market.ranks import collect_rank_inputs, rank_all
-from .model import DAY, HOUR, MEASURES, MINUTE, Candle, Measure, Metric, Reading, Sample
+from .model import DAY, HOUR, MEASURES, MINUTE, Candle, Measure, Metric, Reading, Sample, find_hour
 from .numbers import decimals, exact_json
 from .numbers.chunks import split_into_chunks
 from .numbers.times import format_iso, parse_iso
@@ -72,8 +69,11 @@ from .rules.validation import list_faults
 from .settings import PREFIX, WITHOUT_FILES, InvalidSettings, Settings, WordList, split_words
 from .settings.checks import check_key
 from .settings.layers import list_written, name_file_setting
+from .settings.logs import configure_logs
 from .settings.redaction import find_secret_parts, redact
 from .store import (
+    LEASE_SECONDS,
+    STATE_KEPT_SECONDS,
     AlertLimits,
     ChannelStore,
     DataFormat,

@@ -55,6 +55,8 @@ lies in it.
 from collections.abc import Iterable
 
 from .model import DAY, HOUR, MEASURES, By, Measure, Metric, Sample
+from .model import find_hour as find_hour  # noqa: PLC0414  # keys of samples are named by it
+from .model import list_hours as list_hours  # noqa: PLC0414
 
 # The version's own name, so that a copy of this folder (v2) cannot write into our keys.
 OURS = f"{__package__}:"
@@ -164,16 +166,6 @@ def top_coins(minute: int) -> str:
 
 def budget(provider: str) -> str:
     return f"{OURS}budget:{provider}"
-
-
-def find_hour(tick: int) -> int:
-    """Return the hour whose set holds `tick`: hours are open at their start, closed at their end."""
-    return (tick - 1) // HOUR * HOUR
-
-
-def list_hours(after: int, until: int) -> range:
-    """Return the hours that may hold a tick in (after, until], oldest first."""
-    return range(find_hour(after + 1), find_hour(until) + 1, HOUR)
 
 
 def write_member(sample: Sample) -> str:

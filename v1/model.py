@@ -17,6 +17,16 @@ HOUR = 3600
 DAY = 86400
 
 
+def find_hour(tick: int) -> int:
+    """Return the hour whose set holds `tick`: hours are open at their start, closed at their end."""
+    return (tick - 1) // HOUR * HOUR
+
+
+def list_hours(after: int, until: int) -> range:
+    """Return the hours that may hold a tick in (after, until], oldest first."""
+    return range(find_hour(after + 1), find_hour(until) + 1, HOUR)
+
+
 class Measure(StrEnum):
     """One number sampled of a metric. The order is the order inside a stored sample."""
 

@@ -1,5 +1,7 @@
 """The only room that speaks Redis: a `Reader` for who asks, a `Writer` for who feeds, `Channels` for who sends."""
 
+from ..keys import KEEP as STATE_KEPT_SECONDS
+from ..keys import LEASE_SECONDS
 from .admin import AdminStore, LimitReached
 from .alert_history import AlertQuery, AlertRecord, HistoryCursor
 from .commands import AlertLimits
@@ -20,6 +22,8 @@ from .verify import Verifier, VerifyReport
 from .writer import Writer
 
 __all__ = [
+    "LEASE_SECONDS",
+    "STATE_KEPT_SECONDS",
     "AdminStore",
     "AlertLimits",
     "AlertQuery",
