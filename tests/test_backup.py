@@ -569,6 +569,23 @@ async def test_a_snapshot_that_the_server_cannot_load_is_refused_with_its_words(
     assert not (data.with_name("restored") / temporary.LOG).exists()
 
 
+async def test_a_backup_of_data_in_another_format_is_refused_and_its_archive_is_named(data, monkeypatch):
+    with servers.running(servers.embedded(), data) as address:
+        async with connect(address, "tests") as redis:
+            await redis.set("v1:format", "0")
+    backup = data.with_name("saved")
+    await back_up(backup, NOW)
+    empty(monkeypatch, data)
+
+    said = await refusal(restore(backup))
+
+    assert said == (
+        f"{backup} holds data of format 0, and this data-tracker expects format 1: nothing was restored; to start anew "
+        f"with its archive, copy {backup / 'archive.db'} to archive.db in TRACKER_DATA_DIR"
+    )
+    assert not (data.with_name("restored") / temporary.LOG).exists()
+
+
 @pytest.mark.parametrize("name", ["appendonlydir", "dump.rdb", "archive.db", "archive.db-wal"])
 async def test_a_database_that_is_there_is_never_replaced(saved, data, name):
     there = data.with_name("restored") / name

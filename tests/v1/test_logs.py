@@ -39,7 +39,7 @@ HIDDEN = "Zq7"
 
 BROKEN_API = """
 import sys
-import v1.__main__ as main
+import v1.server.process as main
 
 make = main.create_app
 

@@ -11,10 +11,10 @@ from sqlalchemy import text
 from tests.support.loopback import providers, serving
 from tests.support.shared import shared
 from tests.worker.test_commands import Start, Worker, eventually
+from v1.archive import ArchiveAway
 from worker.latest import (
     DAY,
     HOUR,
-    ArchiveAway,
     ArchiveWriter,
     InvalidSettings,
     Metric,

@@ -17,9 +17,10 @@ from tests.support import servers
 from tests.support.loopback import providers, serving
 from tests.support.shared import shared
 from tests.worker.sampling.test_replay import write
+from v1 import keys
 from worker.cli.commands import app
 from worker.cli.times import shift_recording
-from worker.latest import Metric, Reader, Reading, SourceReading, Verifier, Writer, connect, keys
+from worker.latest import Metric, Reader, Reading, SourceReading, Verifier, Writer, connect
 from worker.sampling.recording import open_recording
 from worker.sampling.replay import replay
 from worker.sampling.tick import commit_tick
@@ -259,6 +260,40 @@ async def test_who_cannot_wait_for_the_worker_that_feeds_this_redis_says_so_and_
     assert await worker.ended() == 1
     assert worker.said == "elsewhere:17:1 feeds this Redis, and only one worker does at a time: stop it first\n"
     assert await redis.get(keys.LEASE) == "elsewhere:17:1"
+
+
+async def test_data_of_another_format_is_refused_in_one_line_that_says_how_to_start_anew(
+    start: Start, address: str, redis: Redis
+):
+    await redis.set(keys.TICK, "1621252800")
+
+    worker = start(REDIS_URL=address, SOURCES="simulated")
+
+    assert await worker.ended() == 1
+    (line,) = [each for each in worker.said.splitlines() if "format" in each]
+    assert line == (
+        f"{address} holds data without a format number, and this data-tracker expects format {keys.FORMAT_NUMBER}: to "
+        "start anew, run scripts/start-worker.sh reset --yes, which deletes the kept day and the alerts; the rules and "
+        "the archive are kept, and the next start fills the day again"
+    )
+    assert await redis.keys("*") == [keys.TICK]
+
+
+async def test_reset_deletes_the_day_and_keeps_the_rules(start: Start, address: str, redis: Redis):
+    await redis.set(keys.TICK, "1621252800")
+    await redis.hset(keys.RULES, "r", "{}")
+
+    asked = start("reset", REDIS_URL=address)
+    assert await asked.ended() == 2
+    assert asked.said == "1 keys would be deleted, and nothing was: to delete them, add --yes\n"
+    assert await redis.get(keys.TICK) == "1621252800"
+
+    done = start("reset", "--yes", REDIS_URL=address)
+    assert await done.ended() == 0
+    assert done.printed == (
+        "deleted 1 keys; the archive, rules and silences are kept\nnext: scripts/start.sh, which fills the day again\n"
+    )
+    assert await redis.keys("*") == [keys.RULES]
 
 
 async def test_a_replay_until_now_ends_at_the_newest_tick_and_says_what_to_do_next(

@@ -8,11 +8,10 @@ from typing import Annotated, NamedTuple
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from .. import keys
 from ..archive import ArchiveReader, RowFormat
 from ..market import candles
 from ..market.candles import CandleLength, CandleRow, GapFill, HourCandle, HourSlot
-from ..model import DAY, HOUR, Metric
+from ..model import DAY, HOUR, Metric, find_hour
 from ..store import Reader
 from .context import Context, RouteState
 from .params import Format, FormatAsked, Name, QueryParams, TableAsked, Time, TimeFormat
@@ -185,7 +184,7 @@ async def _answered(
         raise await refuse_unknown_metric(reader, name, "in the last day or in the archive")
     newest = max(tick or 0, record.newest if record else 0, kept + HOUR if kept is not None else 0)
     span = _resolve_range(asked, newest, context, request.query_params)
-    after = keys.find_hour(newest - DAY) if kept is None else max(kept + HOUR, keys.find_hour(newest - DAY))
+    after = find_hour(newest - DAY) if kept is None else max(kept + HOUR, find_hour(newest - DAY))
     running = await _make_running_hours(reader, name, after, span, context["interval"]) if record else []
     if span.length is CandleLength.HOUR and asked.fill is GapFill.NONE:
         kept_lines = await archive.read_text(name, span.starts.start, _until(span, running), _make_row_format(format_))
@@ -233,7 +232,7 @@ async def _make_running_hours(
     reader: Reader, metric: Metric, after: int, span: CandleRange, interval: int
 ) -> list[HourCandle]:
     """Make the hours that are not kept yet of their samples, those that were asked for."""
-    first, last = max(after, span.starts.start), min(keys.find_hour(span.newest), span.until - HOUR)
+    first, last = max(after, span.starts.start), min(find_hour(span.newest), span.until - HOUR)
     made = []
     for hour in range(first, last + 1, HOUR):
         samples = await reader.read_samples(metric, hour, hour + HOUR)
@@ -260,7 +259,7 @@ async def _read_rows(
     if gaps is GapFill.NONE:
         return bars
     before = await archive.read_close_before(metric, since) if gaps is GapFill.PREVIOUS else None
-    last = span.length.find_start(keys.find_hour(span.newest))
+    last = span.length.find_start(find_hour(span.newest))
     return candles.fill_gaps(bars, range(since, min(span.until, last + 1), span.length.seconds), gaps, before)
 
 

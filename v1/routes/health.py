@@ -96,7 +96,7 @@ class TickHealth(BaseModel):
 class Readiness(BaseModel):
     status: Health
     reasons: Annotated[list[str], Field(description="Everything that is not as it should be.")]
-    store: Annotated[str, Field(description="`ok`, or why it does not answer.")]
+    store: Annotated[str, Field(description="`ok`, or why it cannot be read.")]
     tick: TickHealth
     sources: dict[str, SourceHealth]
     archive: Annotated[ArchiveHealth | None, Field(description="null before the worker has said anything of it.")]
@@ -127,10 +127,11 @@ async def get_ready(_: Annotated[NoParams, Query()], context: Context) -> Respon
     `ready`: the store answers and ticks are committed. `degraded`: so it is, but a source, the archive, a channel
     or the file of rules is failing, or nobody gives what is wished for.
     `unready`, with 503: the store is away, the newest tick is more than three intervals old or in the
-    future, or the worker's clock cannot be relied on.
+    future, the worker's clock cannot be relied on, or the data has another format.
     """
     reader, interval, now = context["reader"], context["interval"], int(context["clock"]())
     try:
+        await reader.check_format()
         tick, sources, archive, shelved, top = await asyncio.gather(
             reader.read_tick(),
             reader.read_source_states(),

@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from fastapi import Depends, FastAPI
@@ -11,19 +10,15 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from .. import __version__
-from ..archive import ArchiveReader, TopArchiveReader, connect_archive
-from ..backtest.process.runner import BacktestRunner
 from ..routes import health_router, openapi, pages, problems, response_docs, router
-from ..routes.context import RouteState
+from ..routes.context import RouteSettings, open_route_state
+from ..settings import PREFIX as SETTINGS_PREFIX
 from ..settings import Settings
-from ..store import AdminStore, Reader, TopReader, connect
 from . import middleware
 
 VERSION = str(__package__).partition(".")[0]
 PREFIX = f"/{VERSION}"
 LATEST = "/latest"
-ANSWER_SECONDS = 4.0
-"""How long the store may take, before whoever asks is told that it is away."""
 GZIP_FROM = 1000
 """Bytes; below, compressing costs more than it saves."""
 GZIP_LEVEL = 4
@@ -42,30 +37,19 @@ def create_app(
     """
     settings = settings or Settings.load()
 
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[RouteState]:
-        async with (
-            connect(settings.redis_address, f"{VERSION}-api", ANSWER_SECONDS, only_reads=True) as redis,
-            connect(settings.redis_address, f"{VERSION}-api-desk", ANSWER_SECONDS) as writing,
-            connect_archive(settings.archive_address, f"{VERSION}-api", writes=False) as archive,
-        ):
-            yield RouteState(
-                reader=Reader(redis),
-                archive=ArchiveReader(archive),
-                top=TopReader(redis),
-                top_archive=TopArchiveReader(archive),
-                desk=AdminStore(writing),
-                redis_address=settings.redis_address,
-                backtests=BacktestRunner(stopping or asyncio.Event()),
-                clock=clock,
-                interval=settings.interval,
-                is_shared=not settings.api_keys,
-            )
-
+    opened = RouteSettings(
+        redis_address=settings.redis_address,
+        archive_address=settings.archive_address,
+        name=f"{VERSION}-api",
+        interval=settings.interval,
+        is_shared=not settings.api_keys,
+        hidden=SETTINGS_PREFIX,
+        stopping=stopping or asyncio.Event(),
+    )
     app = FastAPI(
         title=f"data-tracker {VERSION}",
         version=__version__,
-        lifespan=lifespan,
+        lifespan=lambda _: open_route_state(opened, clock),
         middleware=_before_routes(settings),
         docs_url=None,
         redoc_url=None,

@@ -1,9 +1,12 @@
 """The only room that speaks Redis: a `Reader` for who asks, a `Writer` for who feeds, `Channels` for who sends."""
 
+from ..keys import KEEP as STATE_KEPT_SECONDS
+from ..keys import LEASE_SECONDS
 from .admin import AdminStore, LimitReached
 from .alert_history import AlertQuery, AlertRecord, HistoryCursor
 from .commands import AlertLimits
 from .connection import LeaseLost, NoAccess, StoreAway, StoreError, Unreadable, connect
+from .data_format import DataFormat, OtherFormat
 from .delivery.channels import ChannelStore
 from .delivery.history import DeadLetter, DeliveryAttempt, DeliveryReader, DeliveryStatus
 from .delivery.outbox import MessageRef, Outbox, OutboxEntry, RetryState
@@ -19,11 +22,14 @@ from .verify import Verifier, VerifyReport
 from .writer import Writer
 
 __all__ = [
+    "LEASE_SECONDS",
+    "STATE_KEPT_SECONDS",
     "AdminStore",
     "AlertLimits",
     "AlertQuery",
     "AlertRecord",
     "ChannelStore",
+    "DataFormat",
     "DeadLetter",
     "DeliveryAttempt",
     "DeliveryReader",
@@ -42,6 +48,7 @@ __all__ = [
     "MinuteRange",
     "NewestSample",
     "NoAccess",
+    "OtherFormat",
     "Outbox",
     "OutboxEntry",
     "QuotaStore",

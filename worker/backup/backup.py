@@ -7,7 +7,7 @@ import os
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO, NamedTuple
@@ -17,7 +17,16 @@ from worker.backup.manifests import ARCHIVE, SNAPSHOT, Manifest
 from worker.embedded.pidlock import AlreadyRunning, lock_pid_file, write_pid
 from worker.embedded.server import SOCKET, is_answering
 from worker.embedded.temporary import LOG, make_log_folder, reach_server, run_server
-from worker.latest import LoadedSnapshot, Settings, SnapshotClient, SnapshotStart, __version__, connect, copies
+from worker.latest import (
+    LoadedSnapshot,
+    Settings,
+    SnapshotClient,
+    SnapshotStart,
+    __version__,
+    connect,
+    copies,
+    format_iso,
+)
 from worker.reporting.steps import CommandRefused, StepProgress
 from worker.reporting.terminal import name_command, print_line
 
@@ -182,7 +191,7 @@ async def _read_back(snapshot: Path, pace: StepProgress) -> LoadedSnapshot:
 
 def report_backup(target: Path, manifest: Manifest, settings: Settings) -> None:
     size = sum(part.size for part in manifest.files.values())
-    tick = "none" if manifest.tick is None else datetime.fromtimestamp(manifest.tick, UTC).isoformat()
+    tick = "none" if manifest.tick is None else format_iso(manifest.tick)
     candles = f", {manifest.archive.candles:,} candles" if manifest.archive else ""
     print_line(f"backed up and read back: newest tick {tick}, {manifest.keys:,} keys{candles}, {size / 1e6:.1f} MB")
     print_line("not included: .env, tracker.toml, and the file that TRACKER_RULES_FILE names")

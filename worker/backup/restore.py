@@ -7,7 +7,6 @@ import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 from worker.backup import manifests
@@ -15,7 +14,7 @@ from worker.backup.manifests import ARCHIVE, SNAPSHOT, UNFINISHED, Manifest
 from worker.embedded.pidlock import AlreadyRunning
 from worker.embedded.server import SOCKET, check_socket_length, is_answering
 from worker.embedded.temporary import LOG, hold_folder, make_log_folder, run_server
-from worker.latest import Settings, SnapshotClient, connect, copies
+from worker.latest import DataFormat, OtherFormat, Settings, SnapshotClient, connect, copies, format_iso
 from worker.reporting.steps import MISUSED, CommandRefused, Seen, StepProgress, report_file_errors
 from worker.reporting.terminal import name_command, print_line
 
@@ -104,12 +103,27 @@ async def build(backup: Path, manifest: Manifest, work: Path, pace: StepProgress
     base = make_log_folder(work)
     copy(backup / SNAPSHOT, base, pace.report_step("copying the snapshot"))
     async with run_server(work, pace.report_step("loading the snapshot")) as address, connect(address, NAME) as redis:
+        try:
+            await DataFormat(redis).check()
+        except OtherFormat as error:
+            raise CommandRefused(describe_format(backup, manifest, error)) from error
         held = await SnapshotClient(redis).read_loaded()
     if (held.keys, held.tick) != (manifest.keys, manifest.tick):
         raise CommandRefused(
             f"the snapshot has {held.keys:,} keys and tick {held.tick}, and should give {manifest.keys:,} keys and "
             f"tick {manifest.tick}: nothing was restored"
         )
+
+
+def describe_format(backup: Path, manifest: Manifest, error: OtherFormat) -> str:
+    """Say that a backup holds data of another format, and how its archive can be used."""
+    archive = shlex.quote(str(backup / ARCHIVE))
+    use = (
+        f"; to start anew with its archive, copy {archive} to archive.db in TRACKER_DATA_DIR"
+        if manifest.archive
+        else ""
+    )
+    return f"{backup} {error.contents}: nothing was restored{use}"
 
 
 def build_archive(backup: Path, manifest: Manifest, staged: Path, pace: StepProgress) -> None:
@@ -147,7 +161,7 @@ def put_in_place(folder: Path, archive: Path | None, staged: Path | None) -> Non
 
 
 def report_restore(manifest: Manifest, settings: Settings) -> None:
-    tick = "none" if manifest.tick is None else datetime.fromtimestamp(manifest.tick, UTC).isoformat()
+    tick = "none" if manifest.tick is None else format_iso(manifest.tick)
     candles = f", {manifest.archive.candles:,} candles" if manifest.archive else ""
     print_line(f"restored and read back: newest tick {tick}, {manifest.keys:,} keys{candles}")
     if not manifest.archive:

@@ -19,9 +19,17 @@ from worker.backup.restore import restore
 from worker.cli import rules
 from worker.cli.archive_parts import open_archiving
 from worker.cli.plan import describe_plan
-from worker.cli.process import exit_with, hold_feeder_lease, read_settings, resolve_typed_path, run_until_done
+from worker.cli.process import (
+    exit_with,
+    hold_feeder_lease,
+    read_settings,
+    resolve_typed_path,
+    run_until_done,
+    wait_for_format,
+)
 from worker.cli.rebuild import rebuild_day
-from worker.cli.times import format_iso, shift_recording
+from worker.cli.reset import reset_data
+from worker.cli.times import shift_recording
 from worker.cli.wiring import (
     LONGEST_TIMEOUT,
     list_addresses,
@@ -38,6 +46,7 @@ from worker.clock.wall import ClockSetBack, WatchedClock
 from worker.delivery.channels import open_channels
 from worker.delivery.test_send import send_test
 from worker.latest import (
+    DataFormat,
     DeliveryReader,
     FutureLists,
     ListStore,
@@ -47,6 +56,7 @@ from worker.latest import (
     Verifier,
     connect,
     connect_archive,
+    format_iso,
 )
 from worker.reporting.progress import show_progress
 from worker.reporting.steps import run_command
@@ -180,6 +190,14 @@ def restore_command(
     raise typer.Exit(run_command(lambda: restore(folder.resolve())))
 
 
+@app.command("reset")
+def reset_command(
+    yes: Annotated[bool, typer.Option("--yes", help="Delete it; else only say how much there is.")] = False,
+) -> None:
+    """Delete the kept day, the alerts and the top lists from Redis. The archive, rules and silences are kept."""
+    run_until_done(reset_data(read_settings(), is_confirmed=yes))
+
+
 @app.command("drop-future")
 def drop_future_command() -> None:
     """Drop what a clock that was ahead has left in the future: samples, alerts, top lists, hours of the archive."""
@@ -206,6 +224,7 @@ async def _top(settings: WorkerSettings, wanted: Sequence[str], clock: WatchedCl
         connect_archive(settings.archive_address, "data-tracker-top", writes=True) as engine,
         open_sessions(settings.proxies, clock) as session_for,
     ):
+        await wait_for_format(DataFormat(redis))
         if wanted and roles.find_obstacle(settings, wanted) is None:
             clock.set_askers([dates.make_asker(session_for(address), address) for address in list_addresses(settings)])
         await wait_until_right(clock)
@@ -220,7 +239,7 @@ async def _sample(settings: WorkerSettings, clock: WatchedClock) -> None:
     timeout = min(LONGEST_TIMEOUT, settings.interval * 0.8)
     async with (
         open_channels(settings) as notifiers,
-        open_store(settings) as store,
+        open_store(settings, wait=True) as store,
         open_sources(settings, timeout, clock) as sources,
         hold_feeder_lease(store, wait=True),
         open_dispatcher(settings, notifiers, clock) as dispatch,
@@ -304,6 +323,7 @@ async def _rebuild(settings: WorkerSettings) -> None:
 
 async def _verify(settings: WorkerSettings, *, repair: bool) -> None:
     async with connect(settings.redis_address, "data-tracker-verify") as redis:
+        await DataFormat(redis).check()
         store = Verifier(redis)
         async with hold_feeder_lease(store, wait=False):
             with show_progress("verifying") as seen:

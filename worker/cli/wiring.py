@@ -7,6 +7,7 @@ from functools import partial
 import structlog
 from aiohttp import ClientSession, ClientTimeout, TCPConnector
 
+from worker.cli.process import wait_for_format
 from worker.clock.wall import WatchedClock
 from worker.delivery.dispatcher import Dispatcher
 from worker.delivery.messages import MessageOptions
@@ -14,7 +15,7 @@ from worker.delivery.notify import sessions
 from worker.delivery.notify.base import Notifier
 from worker.delivery.notify.calls import call_address
 from worker.delivery.notify.sessions import USER_AGENT
-from worker.latest import DAY, AlertLimits, ChannelStore, RuleStore, StateUpdate, Writer, connect
+from worker.latest import DAY, AlertLimits, ChannelStore, DataFormat, RuleStore, StateUpdate, Writer, connect
 from worker.sampling.heartbeat import Heartbeat
 from worker.sampling.rule_provider import RuleProvider
 from worker.settings import WorkerSettings
@@ -41,9 +42,15 @@ LONGEST_TIMEOUT = 30.0
 
 
 @asynccontextmanager
-async def open_store(settings: WorkerSettings, *, send: bool = True) -> AsyncIterator[Writer]:
-    """Return the store; without `send`, alerts are history only."""
+async def open_store(settings: WorkerSettings, *, send: bool = True, wait: bool = False) -> AsyncIterator[Writer]:
+    """
+    Return the store; without `send`, alerts are history only.
+
+    Raises `OtherFormat` where it holds data of another format. `wait` for a Redis that is away, or else raise `StoreAway`.
+    """
     async with connect(settings.redis_address, "data-tracker-worker") as redis:
+        data = DataFormat(redis)
+        await (wait_for_format(data) if wait else data.ensure())
         yield Writer(redis, AlertLimits(keep=settings.alert_days * DAY, send=send))
 
 

@@ -7,12 +7,11 @@ status counts more than the status: an error may come with 200.
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from http import HTTPStatus
 
 from aiohttp import ClientSession
 
-from worker.latest import DAY, MINUTE, PREFIX, PricedCoin, find_month_end
+from worker.latest import DAY, MINUTE, PREFIX, PricedCoin, find_month_end, parse_iso
 from worker.sources.base import SourceRefused, read_retry_after, translate_errors
 from worker.sources.list_provider import (
     KEY_SECONDS,
@@ -106,7 +105,6 @@ def parse_time(written: object) -> int | None:
     if not isinstance(written, str):
         return None
     try:
-        when = datetime.fromisoformat(written)
-        return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp())
-    except (ValueError, OverflowError):
+        return parse_iso(written)
+    except ValueError:
         return None

@@ -120,5 +120,5 @@ async def test_messages_that_are_not_sent_are_listed_with_the_reason(server: str
     await _notify_dead(settings, "phone", 100)
     await _notify_dead(settings, "hook", 100)
 
-    letter = "2021-05-17T14:05:00+00:00 phone spike.A:B.1: 400 no"
+    letter = "2021-05-17T14:05:00Z phone spike.A:B.1: 400 no"
     assert printed() == [letter, letter, "none: every message was sent, or is still tried"]
