@@ -6,7 +6,8 @@ from .commands import AlertLimits
 from .connection import LeaseLost, NoAccess, StoreAway, StoreError, Unreadable, connect
 from .delivery.channels import ChannelStore
 from .delivery.history import DeadLetter, DeliveryAttempt, DeliveryReader, DeliveryStatus
-from .delivery.outbox import MessageRef, Outbox, OutboxEntry, RetryState
+from .delivery.outbox import Outbox, OutboxEntry
+from .delivery.queued_message import NEVER_TRIED, Disposition, OutgoingMessage, QueuedMessage, RetryState
 from .delivery.receipts import Receipt, ReceiptStore
 from .future import DroppedFuture, FutureLists, FutureRemover
 from .kept_day import KeptDay, TooManySamples, read_kept_day
@@ -19,6 +20,7 @@ from .verify import Verifier, VerifyReport
 from .writer import Writer
 
 __all__ = [
+    "NEVER_TRIED",
     "AdminStore",
     "AlertLimits",
     "AlertQuery",
@@ -28,6 +30,7 @@ __all__ = [
     "DeliveryAttempt",
     "DeliveryReader",
     "DeliveryStatus",
+    "Disposition",
     "DroppedFuture",
     "FutureLists",
     "FutureRemover",
@@ -37,13 +40,14 @@ __all__ = [
     "LeaseLost",
     "LimitReached",
     "ListStore",
-    "MessageRef",
     "MetricSummary",
     "MinuteRange",
     "NewestSample",
     "NoAccess",
     "Outbox",
     "OutboxEntry",
+    "OutgoingMessage",
+    "QueuedMessage",
     "QuotaStore",
     "Reader",
     "Receipt",

@@ -22,7 +22,8 @@ from v1 import keys
 from worker.delivery import queue
 from worker.delivery import sender as sender_module
 from worker.delivery.acknowledgements import AcknowledgementPoller
-from worker.delivery.backoff import DEFAULT_BACKOFF, BackoffPolicy, ChannelState, compute_delay, read_channel_state
+from worker.delivery.backoff import DEFAULT_BACKOFF, BackoffPolicy, compute_delay
+from worker.delivery.channel_state import ChannelState, read_channel_state
 from worker.delivery.dispatcher import Dispatcher
 from worker.delivery.messages import MessageOptions
 from worker.delivery.notify import sessions
@@ -33,14 +34,13 @@ from worker.delivery.notify.base import (
     NotifyRefused,
     NotifyUnavailable,
     NotSent,
-    OutgoingMessage,
 )
 from worker.delivery.notify.pushover import PushoverAccount, PushoverNotifier
 from worker.delivery.sender import ChannelSender
-from worker.latest import DAY, HOUR, ChannelStore, DeliveryReader, StoreAway, connect
+from worker.latest import DAY, HOUR, ChannelStore, DeliveryReader, Outbox, OutgoingMessage, StoreAway, connect
 
 ROOT = Path(__file__).resolve().parents[3]
-WORDING = MessageOptions("http://127.0.0.1:8000", 60)
+OPTIONS = MessageOptions("http://127.0.0.1:8000", 60)
 KEEP = 30 * DAY
 NOW = TICK + 1
 
@@ -108,12 +108,14 @@ async def redis(server: str) -> AsyncIterator[Redis]:
         yield client
 
 
-async def begun(redis: Redis, phone: Phone, dice: float = 0.5, pace: BackoffPolicy = DEFAULT_BACKOFF) -> ChannelSender:
+async def begun(
+    redis: Redis, phone: Phone, jitter: float = 0.5, policy: BackoffPolicy = DEFAULT_BACKOFF
+) -> ChannelSender:
     """Return what a new process has."""
     channels = ChannelStore(redis, KEEP)
-    outbox, receipts = channels.open_outbox(phone.name), channels.open_receipts(phone.name)
+    outbox = channels.open_outbox(phone.name)
     delivery = ChannelSender(
-        phone, outbox, receipts, WORDING, pace=pace, clock=phone.clock, sleep=phone.clock.sleep, dice=lambda: dice
+        phone, outbox, OPTIONS, policy=policy, clock=phone.clock, sleep=phone.clock.sleep, jitter=lambda: jitter
     )
     await delivery.open()
     return delivery
@@ -127,7 +129,7 @@ async def delivery(redis: Redis, phone: Phone) -> ChannelSender:
 async def until_quiet(delivery: ChannelSender, clock: Clock, longest: float = 2 * DAY) -> None:
     """Let time pass until nothing is left to do."""
     end = clock.now + longest
-    while len(delivery._tray) and clock.now < end:
+    while len(delivery._queue) and clock.now < end:
         clock.now += max(await delivery.send_due(), 0.001)
 
 
@@ -333,7 +335,7 @@ async def test_an_entry_that_is_no_alert_is_set_aside_and_the_next_go_on(
 
     (dead,) = await DeliveryReader(redis).read_dead_letters("phone")
     assert phone.took == ["A:B"]
-    assert (dead.reason, dead.alerts, dead.written) == ("it cannot be read", [], "{" * 4096)
+    assert (dead.reason, dead.alerts, dead.written) == ("not a valid alert", [], "{" * 4096)
     assert await pending(redis) == 0
 
 
@@ -426,7 +428,7 @@ async def test_after_a_restart_a_message_is_not_tried_before_its_time(
         clock.now += max(await delivery.send_due(), 0.001)
 
     restarted = await begun(redis, phone)
-    await until_quiet(restarted, clock) if len(restarted._tray) else await restarted.send_due()
+    await until_quiet(restarted, clock) if len(restarted._queue) else await restarted.send_due()
     await until_quiet(restarted, clock)
 
     assert phone.asked[-1][0] - phone.asked[-2][0] == pytest.approx(25.0)
@@ -475,7 +477,7 @@ async def test_below_a_tenth_of_the_quota_only_what_is_critical_goes_out_and_one
     assert phone.took == ["A:0", "A:2", "quota", "A:1", "A:3"]
     assert await said(redis, alert("A:1")) == [
         [
-            ("waiting", "kept back: 950 of 10000 messages are left, for what is critical"),
+            ("waiting", "quota low: 950 of 10000 messages left, only critical alerts are sent"),
             ("sent", "taken"),
         ]
     ]
@@ -492,7 +494,9 @@ async def test_what_is_kept_back_for_longer_than_a_day_is_a_dead_letter_at_once(
 
     (dead,) = await DeliveryReader(redis).read_dead_letters("phone")
     assert dead.alerts == [alert("A:1").id]
-    assert dead.reason.startswith("kept back: 950 of 10000 messages are left, for what is critical; given up 0.0 h")
+    assert dead.reason.startswith(
+        "quota low: 950 of 10000 messages left, only critical alerts are sent; given up 0.0 h"
+    )
 
 
 async def test_a_used_up_quota_stops_everything_until_it_begins_anew(
@@ -554,7 +558,7 @@ async def test_what_was_learnt_of_one_token_does_not_hold_for_another(redis: Red
         await mended.send_due()
 
     assert phone.took == ["A:0", "A:1"]
-    assert not mended._standing.is_low(clock())
+    assert not mended._state.is_low(clock())
 
 
 async def test_after_a_restart_a_used_up_quota_is_tried_once_more_for_it_may_be_a_larger_one(
@@ -597,7 +601,7 @@ async def test_it_is_kept_that_a_channel_rests_and_until_when_and_whose_rest_it_
     failures, rests_until, *_ = json.loads(noted or "")
     kept = read_channel_state(noted)
     assert (failures, rests_until) == (int(reason == "500"), until)
-    assert (kept.sender, kept.reason, kept.heard) == ("one", reason, NOW)
+    assert (kept.sender, kept.reason, kept.answered_at) == ("one", reason, NOW)
     assert read_channel_state(noted).refused_until == 0, "a restart is when people mend what was refused"
 
 
@@ -642,15 +646,15 @@ async def test_who_is_stopped_lets_a_message_that_is_on_its_way_arrive(
 async def test_what_was_sent_while_redis_went_away_is_not_sent_again(
     redis: Redis, phone: Phone, delivery: ChannelSender, monkeypatch: pytest.MonkeyPatch
 ):
-    settle, tries = delivery._outbox.record_sent, []
+    record, tries = Outbox.record, []
 
-    async def away(*told):
-        tries.append(told)
+    async def away(*arguments):
+        tries.append(arguments)
         if len(tries) < 4:
             raise StoreAway("Redis is away")
-        await settle(*told)
+        await record(*arguments)
 
-    monkeypatch.setattr(delivery._outbox, "record_sent", away)
+    monkeypatch.setattr(Outbox, "record", away)
     await commit(redis, [alert("A:B")])
 
     await delivery.send_due()
@@ -671,7 +675,7 @@ async def test_no_more_messages_are_held_than_there_is_room_for_and_none_is_forg
 
     for _ in range(60):
         clock.now += max(await delivery.send_due(), 0.001)
-        most = max(most, len(delivery._tray))
+        most = max(most, len(delivery._queue))
 
     assert sorted(phone.took) == sorted(f"A:{number}" for number in range(20))
     assert most <= 4
@@ -697,9 +701,9 @@ async def test_two_connections_carry_two_messages_at_once(redis: Redis, phone: P
 
 
 @pytest.mark.parametrize("failures", [0, 1, 5, 40, 5000])
-@pytest.mark.parametrize("dice", [0.0, 0.999])
-def test_a_delay_is_never_less_than_the_least_nor_more_than_the_most(failures: int, dice: float):
-    assert 5.0 <= compute_delay(failures, 5.0, 300.0, dice) <= 300.0
+@pytest.mark.parametrize("jitter", [0.0, 0.999])
+def test_a_delay_is_never_less_than_the_least_nor_more_than_the_most(failures: int, jitter: float):
+    assert 5.0 <= compute_delay(failures, 5.0, 300.0, jitter) <= 300.0
 
 
 @pytest.mark.parametrize(
@@ -728,7 +732,7 @@ class Hanging(Phone):
 
 @asynccontextmanager
 async def dispatching(redis: Redis, notifiers: Sequence[Phone], clock: Clock) -> AsyncIterator[Dispatcher]:
-    dispatch = Dispatcher(ChannelStore(redis, KEEP), notifiers, WORDING, clock=clock)
+    dispatch = Dispatcher(ChannelStore(redis, KEEP), notifiers, OPTIONS, clock=clock)
     await dispatch.open()
     running = asyncio.create_task(dispatch.run())
     try:
@@ -764,7 +768,7 @@ async def test_the_channels_are_told_to_whoever_makes_rules(redis: Redis, phone:
 
 async def test_without_channels_alerts_are_history_and_nobody_reads_the_outbox(redis: Redis, clock: Clock):
     await commit(redis, [alert()])
-    dispatch = Dispatcher(ChannelStore(redis, KEEP), [], WORDING, clock=clock)
+    dispatch = Dispatcher(ChannelStore(redis, KEEP), [], OPTIONS, clock=clock)
     await dispatch.open()
 
     await dispatch.run()
@@ -779,7 +783,7 @@ async def test_what_a_channel_leaves_behind_when_it_is_taken_away_is_dead_letter
     await commit(redis, [alert("A:B"), alert("C:D"), alert("E:F", channels=("hook",))])
     await delivery.send_due()
 
-    await Dispatcher(ChannelStore(redis, KEEP), [], WORDING, clock=clock).open()
+    await Dispatcher(ChannelStore(redis, KEEP), [], OPTIONS, clock=clock).open()
 
     dead = await DeliveryReader(redis).read_dead_letters("phone")
     assert [each.alerts for each in dead] == [[alert("C:D").id], [alert("A:B").id]]
@@ -800,9 +804,7 @@ async def pushover() -> AsyncIterator[tuple[Server, PushoverNotifier]]:
 
 async def sent_as_emergency(redis: Redis, sender: PushoverNotifier, *alerts) -> AcknowledgementPoller:
     channels = ChannelStore(redis, KEEP)
-    delivery = ChannelSender(
-        sender, channels.open_outbox("pushover"), channels.open_receipts("pushover"), WORDING, clock=lambda: NOW
-    )
+    delivery = ChannelSender(sender, channels.open_outbox("pushover"), OPTIONS, clock=lambda: NOW)
     await delivery.open()
     await commit(redis, alerts)
     for _ in alerts:
@@ -872,9 +874,7 @@ async def test_a_digest_is_repeated_until_the_last_of_its_alerts_is_over(
     answering, sender = pushover
     alerts = [alert(f"A:{number}", severity="critical", group_size=6) for number in range(6)]
     channels = ChannelStore(redis, KEEP)
-    delivery = ChannelSender(
-        sender, channels.open_outbox("pushover"), channels.open_receipts("pushover"), WORDING, clock=lambda: NOW
-    )
+    delivery = ChannelSender(sender, channels.open_outbox("pushover"), OPTIONS, clock=lambda: NOW)
     await delivery.open()
     await commit(redis, alerts, TICK)
     await delivery.send_due()
@@ -899,10 +899,10 @@ async def test_a_receipt_that_could_not_be_cancelled_is_cancelled_later_also_aft
             self.says: list[NotSent] = [NotifyUnavailable("500"), NotifyUnavailable("502")]
             self.cancelled: list[str] = []
 
-        async def acknowledgement(self, _: str):
+        async def read_acknowledgement(self, _: str):
             raise NotifyUnavailable("500")
 
-        async def cancel(self, receipt: str) -> None:
+        async def cancel_receipt(self, receipt: str) -> None:
             if self.says:
                 raise self.says.pop(0)
             self.cancelled.append(receipt)
@@ -945,10 +945,10 @@ async def test_a_receipt_that_nobody_answers_for_is_let_go_after_its_end(redis: 
     class Away:
         name = "phone"
 
-        async def acknowledgement(self, _: str):
+        async def read_acknowledgement(self, _: str):
             raise NotifyUnavailable("500")
 
-        async def cancel(self, _: str) -> None:
+        async def cancel_receipt(self, _: str) -> None:
             raise NotifyUnavailable("500")
 
     receipts = ChannelStore(redis, KEEP).open_receipts("phone")
@@ -1015,14 +1015,12 @@ async def test_killed_again_and_again_nothing_is_lost_and_no_more_comes_twice_th
 async def test_pushover_with_every_fault_gets_every_message_in_the_end(redis: Redis):
     words = islice(cycle(["ok", "500", "reset", "lie", "ok", "429"]), 40)
     answering = Server(words, pause=0.01, wait=0.01)
-    pace = BackoffPolicy(0.01, 0.02, 0.05, 0.02)
+    policy = BackoffPolicy(0.01, 0.02, 0.05, 0.02)
     at = int(time.time())
     async with serving(answering.application()) as base, sessions.make_pushover_session() as session:
         channels = ChannelStore(redis, KEEP)
         phone = PushoverNotifier(session, PushoverAccount(base, TOKEN, USER), time.time)
-        delivery = ChannelSender(
-            phone, channels.open_outbox("pushover"), channels.open_receipts("pushover"), WORDING, pace=pace
-        )
+        delivery = ChannelSender(phone, channels.open_outbox("pushover"), OPTIONS, policy=policy)
         await delivery.open()
         await commit(redis, [alert(f"A:{number}", at=at) for number in range(30)])
         while len(answering.taken) < 30:
@@ -1035,7 +1033,7 @@ async def test_pushover_with_every_fault_gets_every_message_in_the_end(redis: Re
 async def test_a_wait_that_was_noted_by_a_clock_that_was_ahead_is_not_waited_for(
     redis: Redis, phone: Phone, clock: Clock
 ):
-    before = await begun(redis, phone, pace=DEFAULT_BACKOFF._replace(give_up=9 * DAY))
+    before = await begun(redis, phone, policy=DEFAULT_BACKOFF._replace(give_up_after=9 * DAY))
     await commit(redis, [alert("A:B")])
     phone.says = [NotifyLimited("429", wait=3600)]
     clock.now += 3 * DAY

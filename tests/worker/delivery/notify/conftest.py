@@ -8,8 +8,7 @@ from aiohttp import web
 
 from tests.support.alerts import alert
 from tests.support.loopback import serving
-from worker.delivery.notify.base import OutgoingMessage
-from worker.latest import make_link, write_digest, write_single
+from worker.latest import OutgoingMessage, make_link, write_digest, write_single
 
 PAGE = "http://127.0.0.1:8000"
 

@@ -20,10 +20,9 @@ from worker.delivery.notify.base import (
     NotifyRefused,
     NotifyUnavailable,
     NotSent,
-    OutgoingMessage,
 )
-from worker.delivery.notify.pushover import REPEATED_FOR, PushoverAccount, PushoverNotifier
-from worker.latest import MessageText
+from worker.delivery.notify.pushover import EXPIRE_SECONDS, PushoverAccount, PushoverNotifier
+from worker.latest import MessageText, OutgoingMessage
 
 NOW = 1_393_653_000
 RESET = 1_393_653_600
@@ -90,7 +89,7 @@ async def test_an_emergency_is_repeated_and_its_receipt_kept_and_asked_for(serve
     await pushover.cancel_receipt(answer.receipt)
 
     assert server.taken[0]["priority"] == "2"
-    assert answer.until == NOW + REPEATED_FOR
+    assert answer.until == NOW + EXPIRE_SECONDS
     assert before == (None, "", False)
     assert after == (NOW - 5, "uSomebody on phone", False)
     assert server.cancelled == [answer.receipt]
