@@ -40,7 +40,7 @@ _MILLISECONDS = 10**11
 
 
 class PushoverAccount(NamedTuple):
-    """Who sends, and to whom."""
+    """The application that sends, and the user it sends to."""
 
     base: str
     """URL of the API."""
@@ -141,8 +141,8 @@ class PushoverNotifier:
         if response.status == _ACCEPTED and body.get("status") == 1:
             return body
         errors = body.get("errors")
-        said = "; ".join(map(str, errors)) if isinstance(errors, list) and errors else raw
-        answer, quota = f"{response.status} {summarize(said)}".strip(), _read_quota(response.headers)
+        text = "; ".join(map(str, errors)) if isinstance(errors, list) and errors else raw
+        answer, quota = f"{response.status} {summarize(text)}".strip(), _read_quota(response.headers)
         if response.status == _ACCEPTED:  # a success without its document: a gateway's page, or their fault
             raise NotifyUnavailable(answer, quota)
         # By its policy no 4xx is repeated.
@@ -168,8 +168,8 @@ def _parse_object(raw: bytes) -> Mapping[str, Any]:
 
 
 def _read_quota(headers: Mapping[str, str]) -> MessageQuota | None:
-    said = [headers.get(f"X-Limit-App-{part}", "") for part in ("Limit", "Remaining", "Reset")]
-    if not all(number.isascii() and number.isdecimal() and len(number) <= _LONGEST_NUMBER for number in said):
+    numbers = [headers.get(f"X-Limit-App-{part}", "") for part in ("Limit", "Remaining", "Reset")]
+    if not all(number.isascii() and number.isdecimal() and len(number) <= _LONGEST_NUMBER for number in numbers):
         return None
-    limit, remaining, reset = map(int, said)
+    limit, remaining, reset = map(int, numbers)
     return MessageQuota(limit, remaining, reset) if reset < _MILLISECONDS else None

@@ -45,7 +45,7 @@ async def test_a_message_arrives_with_its_text_link_and_id(end: End, base: str):
         (500, NotifyUnavailable),
     ],
 )
-async def test_its_answers_are_told_apart_and_nothing_is_sent_twice(end: End, base: str, status: int, kind: type):
+async def test_each_status_raises_its_own_error_and_nothing_is_sent_twice(end: End, base: str, status: int, kind: type):
     end.says = says(status)
 
     with pytest.raises(kind, match=f"error={status}") as error:
@@ -111,7 +111,7 @@ async def test_a_service_without_titles_gets_it_in_the_body(end: End, base: str)
 
 
 @pytest.mark.parametrize("url", ["nonsense://secret", "tgram://", "json://"])
-def test_a_url_that_it_does_not_understand_is_told_without_its_secrets(url: str):
+def test_the_error_about_an_unknown_url_does_not_contain_its_secrets(url: str):
     with pytest.raises(InvalidNotifyUrl, match=r"^chat: Apprise does not accept this \w+:// URL$") as error:
         AppriseNotifier("chat", url)
 

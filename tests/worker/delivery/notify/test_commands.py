@@ -72,7 +72,7 @@ async def test_a_test_message_goes_through_each_channel_and_its_answer_is_printe
     assert server.taken[0]["title"] == "data-tracker: a test"
 
 
-async def test_one_that_fails_is_told_in_the_providers_words_and_the_others_are_tried_all_the_same(end: End, base: str):
+async def test_a_failure_is_printed_in_the_providers_words_and_the_other_channels_are_tried(end: End, base: str):
     end.says = says(500, "not today")
     async with serving(Pushover().application()) as pushover:
         code, lines, said = await typed(
@@ -91,7 +91,7 @@ async def test_one_that_fails_is_told_in_the_providers_words_and_the_others_are_
     assert "x" * 30 not in "".join(lines) + said
 
 
-async def test_without_a_channel_a_person_is_told_how_to_make_one(printed):
+async def test_without_a_channel_the_command_says_how_to_configure_one(printed):
     with pytest.raises(typer.Exit) as ended:
         await _notify_test(WorkerSettings.load())
 
