@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from tests.support.alerts import TICK, alert, commit, send
 from tests.support.loopback import serving
@@ -662,6 +663,43 @@ async def test_what_was_sent_while_redis_went_away_is_not_sent_again(
     assert len(tries) == 4
     assert phone.took == ["A:B"]
     assert await pending(redis) == 0
+
+
+async def test_a_redis_that_is_away_while_the_outbox_is_read_is_waited_for_and_logged_once(
+    redis: Redis, phone: Phone, delivery: ChannelSender, monkeypatch: pytest.MonkeyPatch
+):
+    read, errors = Outbox.read_entries, [StoreAway("Redis is away")] * 3
+
+    async def away(*arguments):
+        if errors:
+            raise errors.pop()
+        return await read(*arguments)
+
+    monkeypatch.setattr(Outbox, "read_entries", away)
+    await commit(redis, [alert("A:B")])
+
+    with capture_logs() as logs:
+        await delivery.send_due()
+
+    assert phone.took == ["A:B"]
+    assert [each["event"] for each in logs] == ["Redis is away, messages wait"]
+
+
+async def test_a_receipt_is_recorded_in_the_transaction_that_settles_its_message(
+    redis: Redis, phone: Phone, delivery: ChannelSender
+):
+    phone.says = [NotifyAnswer("taken", receipt="r1", until=NOW + 3600.0)]
+    await commit(redis, [alert("A:B")])
+    async with redis.monitor() as monitor:
+        await delivery.send_due()
+        await redis.ping()
+        seen = [(await monitor.next_command())["command"].split()[0]]
+        while seen[-1] != "PING":
+            seen.append((await monitor.next_command())["command"].split()[0])
+
+    assert seen.count("MULTI") == seen.count("EXEC") == 1
+    assert {"XACK", "HDEL", "HSET", "RPUSH"} <= {*seen[seen.index("MULTI") : seen.index("EXEC")]}
+    assert await ChannelStore(redis, KEEP).open_receipts("phone").read_open() != []
 
 
 async def test_no_more_messages_are_held_than_there_is_room_for_and_none_is_forgotten(

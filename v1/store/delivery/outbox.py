@@ -64,7 +64,7 @@ class Outbox:
 
     async def open(self) -> None:
         """Start with what is committed from now on, or where the channel stopped. Call before anything else."""
-        await self._begin("$")
+        await self._create_group("$")
 
     async def read_entries(self, wait: float = 0.0) -> list[OutboxEntry]:
         """
@@ -79,7 +79,7 @@ class Outbox:
             if "NOGROUP" not in str(error):
                 raise
             # The stream was deleted, or has expired. What is in it now was committed after that.
-            await self._begin("0")
+            await self._create_group("0")
             self._newest = "0"
             return []
         if read:
@@ -131,7 +131,7 @@ class Outbox:
             put_receipt(pipe, self.channel, disposition.receipt, self._keep)
         await _run(pipe)
 
-    async def _begin(self, after: str) -> None:
+    async def _create_group(self, after: str) -> None:
         """Create the channel's consumer group, if it does not exist."""
         pipe = self._redis.pipeline(transaction=True)
         pipe.execute_command("XGROUP", "CREATE", keys.OUTBOX, self.channel, after, "MKSTREAM")
