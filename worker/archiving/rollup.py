@@ -1,19 +1,18 @@
-"""Closes hours: reads their samples from the store, makes candles of them, writes those into the archive. When, others say."""
+"""Archives an hour: reads its samples from the store, makes a candle of each metric, writes them into the archive."""
 
 import asyncio
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from worker.archiving.late_hours import LateHours
 from worker.latest import (
     DAY,
     HOUR,
-    ArchiveError,
     ArchiveWriter,
     HourCandle,
     HourSamples,
     Measure,
     Metric,
-    StoreError,
     Writer,
     candles,
     keys,
@@ -44,10 +43,13 @@ class HourlyRollup:
     store's and the archive's; then the hour is not closed, and can be closed by the next try.
     """
 
-    def __init__(self, store: Writer, archive: ArchiveWriter, rules: RollupOptions) -> None:
+    def __init__(
+        self, store: Writer, archive: ArchiveWriter, options: RollupOptions, late_hours: LateHours | None = None
+    ) -> None:
         self._store = store
         self._archive = archive
-        self._rules = rules
+        self._options = options
+        self._late_hours = LateHours() if late_hours is None else late_hours
         self._next: int | None = None
         """The first hour that was not closed yet; `None` until it was looked for."""
         self._newest: int | None = None
@@ -57,7 +59,7 @@ class HourlyRollup:
 
     @property
     def grace(self) -> int:
-        return self._rules.grace
+        return self._options.grace
 
     @property
     def newest(self) -> int | None:
@@ -66,7 +68,7 @@ class HourlyRollup:
 
     def begin_again(self) -> None:
         """
-        Look at every hour again that the store has: the archive may have forgotten what it was told.
+        Look at every hour again that the store has: the archive may have lost some.
 
         After a failover, or a restored backup, it is another database than before.
         """
@@ -79,10 +81,6 @@ class HourlyRollup:
         `also` names metrics beside those that the store lists: its list ends before its last samples do.
         """
         self._next, self._also = keys.find_hour(oldest_tick), also
-
-    def forget(self) -> None:
-        """Close every hour that the store has again: the archive may have lost some."""
-        self._next = None
 
     async def close_until(self, end: int, at: int) -> int:
         """
@@ -98,7 +96,7 @@ class HourlyRollup:
             self._next += HOUR
             closed += 1
         if closed and self._next is not None:
-            # By what was closed, not by a clock that may be ahead: what is let go of does not come back.
+            # By what was closed, not by a clock that may be ahead: what is dropped does not come back.
             await self._tidy(self._next)
         return closed
 
@@ -110,25 +108,21 @@ class HourlyRollup:
         """
         known = await self._archive.read_counts(hour)
         made: list[HourCandle] = []
-        size = max(1, PART * self._rules.interval // HOUR)
+        size = max(1, PART * self._options.interval // HOUR)
         for part in _split(sorted({*self._also, *await self._store.read_metrics()}), size):
             await self._let_a_tick_go_first()
             wanted = await self._find_fuller(part, hour, known, late) if known else part
-            hours = await self._store.read_hour(wanted, hour, self._rules.grace)
-            made += await asyncio.to_thread(_make_candles, wanted, hours, hour, self._rules.interval, at)
+            hours = await self._store.read_hour(wanted, hour, self._options.grace)
+            made += await asyncio.to_thread(_make_candles, wanted, hours, hour, self._options.interval, at)
         return await self._archive.write(made)
 
     async def revise_late(self, at: int) -> int:
         """Close again what late samples were put into since, and return how many candles are new or different."""
         changed = 0
-        for hour in sorted(self._store.late_hours):
-            late = self._store.late_hours.pop(hour)
-            try:
+        for hour in self._late_hours.list_hours():
+            with self._late_hours.take(hour) as metrics:
                 if self._next is not None and hour < self._next:
-                    changed += await self.close_hour(hour, at, late)
-            except (ArchiveError, StoreError):
-                self._store.late_hours.setdefault(hour, set()).update(late)
-                raise
+                    changed += await self.close_hour(hour, at, metrics)
         return changed
 
     async def _find_fuller(
@@ -145,8 +139,8 @@ class HourlyRollup:
 
     async def _tidy(self, at: int) -> None:
         await self._archive.prepare(at)
-        if self._rules.days is not None:
-            before = at // DAY * DAY - self._rules.days * DAY
+        if self._options.days is not None:
+            before = at // DAY * DAY - self._options.days * DAY
             if before != self._trimmed:
                 await self._archive.trim(before)
                 self._trimmed = before

@@ -105,7 +105,9 @@ class DayFiller:
         first = missing[0] - self.interval
         told = await self.source.candles(metric, first - self.source.source.lead, missing[-1])
         made = await asyncio.to_thread(_make_missing, told, held, missing, self.interval)
-        taken = await self.store.insert_samples(metric, made, self.source.name, at, replace=bare)
+        taken = await self.store.insert_samples(
+            metric, made, self.source.name, at, replace=bare, known=None if bare else samples
+        )
         await self.sleep(self.source.source.pace)
         return taken
 

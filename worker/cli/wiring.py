@@ -7,6 +7,7 @@ from functools import partial
 import structlog
 from aiohttp import ClientSession, ClientTimeout, TCPConnector
 
+from worker.archiving.late_hours import LateHours
 from worker.clock.wall import WatchedClock
 from worker.delivery.dispatcher import Dispatcher
 from worker.delivery.messages import MessageOptions
@@ -41,10 +42,13 @@ MOST_PATIENCE = 30.0
 
 
 @asynccontextmanager
-async def open_store(settings: WorkerSettings, *, send: bool = True) -> AsyncIterator[Writer]:
-    """Return the store; without `send`, alerts are history only."""
+async def open_store(
+    settings: WorkerSettings, late_hours: LateHours | None = None, *, send: bool = True
+) -> AsyncIterator[Writer]:
+    """Return the store, which notes `late_hours`; without `send`, alerts are history only."""
+    late = LateHours() if late_hours is None else late_hours
     async with connect(settings.redis_address, "data-tracker-worker") as redis:
-        yield Writer(redis, AlertLimits(keep=settings.alert_days * DAY, send=send))
+        yield Writer(redis, AlertLimits(keep=settings.alert_days * DAY, send=send), note_late_samples=late.add)
 
 
 @asynccontextmanager
