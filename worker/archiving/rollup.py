@@ -25,7 +25,7 @@ KEPT = keys.KEEP
 
 
 class RollupOptions(NamedTuple):
-    """How hours are closed."""
+    """How hours are archived."""
 
     interval: int
     """Seconds between two samples."""
@@ -37,10 +37,10 @@ class RollupOptions(NamedTuple):
 
 class HourlyRollup:
     """
-    Moves hours from the store into the archive, one transaction an hour.
+    Copies hours from the store into the archive, one transaction an hour.
 
-    An hour that is closed again changes nothing, unless its samples have changed. What it raises is the
-    store's and the archive's; then the hour is not closed, and can be closed by the next try.
+    An hour that is archived again changes nothing, unless its samples have changed. Raises `StoreError` and
+    `ArchiveError`; then the hour is not archived, and the next try can do it.
     """
 
     def __init__(
@@ -110,14 +110,14 @@ class HourlyRollup:
         made: list[HourCandle] = []
         size = max(1, PART * self._options.interval // HOUR)
         for part in _split(sorted({*self._also, *await self._store.read_metrics()}), size):
-            await self._let_a_tick_go_first()
+            await self._wait_for_tick()
             wanted = await self._find_fuller(part, hour, known, late) if known else part
             hours = await self._store.read_hour(wanted, hour, self._options.grace)
             made += await asyncio.to_thread(_make_candles, wanted, hours, hour, self._options.interval, at)
         return await self._archive.write(made)
 
     async def revise_late(self, at: int) -> int:
-        """Close again what late samples were put into since, and return how many candles are new or different."""
+        """Archive again the hours that late samples were put into, and return how many candles are new or different."""
         changed = 0
         for hour in self._late_hours.list_hours():
             with self._late_hours.take(hour) as metrics:
@@ -133,7 +133,8 @@ class HourlyRollup:
         found = zip(metrics, held, strict=True)
         return [metric for metric, count in found if count > known.get(metric, 0) or (count and metric in late)]
 
-    async def _let_a_tick_go_first(self) -> None:
+    async def _wait_for_tick(self) -> None:
+        """Return when no tick is being committed: ticks come first."""
         async with self._store.turn:
             pass
 

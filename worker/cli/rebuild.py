@@ -13,7 +13,7 @@ from worker.sources.supervised import SupervisedSource
 
 
 class RebuildResult(NamedTuple):
-    """What came of it."""
+    """How much was added."""
 
     samples: int
     """New in the day."""
@@ -25,8 +25,8 @@ async def rebuild_day(
     sources: Sequence[SupervisedSource], store: Writer, archived: ArchiveParts, interval: int, now: int
 ) -> RebuildResult:
     """
-    Fill the day before `now` from every source's candles, and what they do not know from the archive; close its hours;
-    ask for older ones. Ranks and means follow from it all at the end.
+    Fill the day before `now` from every source's candles, and what they do not have from the archive; archive its hours;
+    fetch older ones. Ranks and means are updated at the end.
     """
     await archived.rollup.close_until(now - archived.rollup.grace, now)
     newest = await store.open()

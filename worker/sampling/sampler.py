@@ -1,4 +1,4 @@
-"""Reads the sources on every tick and commits what they said, until it is stopped. Requests a backfill where samples may be missing."""
+"""Reads the sources on every tick and commits the readings; requests a backfill where samples may be missing."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -156,19 +156,19 @@ class Sampler:
         return True
 
     async def _open(self) -> None:
-        """Learn what the store has: time has passed, and Redis may have come back with less than it had."""
+        """Read what the store has: time has passed, and Redis may have come back with less than it had."""
         before = self._newest
         async with self._store.turn:
             self._newest = await self._store.open() or 0
         if self._newest < before:
-            log.warning("Redis has forgotten ticks", had=before, has=self._newest)
+            log.warning("Redis has lost ticks", had=before, has=self._newest)
         self._buffer.restore_after(after=self._newest)
         await self._rules.read()
         self._report.forget()
         self._may_have_gaps = True
         if self._newest > self._now:
             log.warning(
-                "the store has ticks of the future, and nothing is added until then: was a clock wrong?",
+                "the store has ticks of the future, and nothing is added until then: a clock may have been wrong",
                 newest=self._newest,
                 now=self._now,
             )
@@ -195,7 +195,7 @@ class Sampler:
         lost, self._store.recounted = self._store.recounted, 0
         if lost:
             log.warning(
-                "Redis has lost samples, which are not counted any more: does it drop keys, or did somebody?",
+                "Redis has lost samples, they are filled again; check its maxmemory policy, and who deletes keys",
                 metrics=lost,
             )
             self._may_have_gaps = True
@@ -205,7 +205,7 @@ class Sampler:
         if self._clock is None or self._clock.is_settled or not 0 < self._newest < at - LEAP_SECONDS:
             return False
         if not self._has_logged_leap:
-            log.warning("the day waits: no provider has said yet what time it is", newest=self._newest, now=at)
+            log.warning("the clock is not confirmed yet, nothing is dropped from the day", newest=self._newest, now=at)
             self._has_logged_leap = True
         return True
 

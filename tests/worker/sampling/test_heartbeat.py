@@ -121,9 +121,9 @@ async def test_a_failure_is_logged_once_and_so_is_its_end():
                 clock.now += 60
 
     assert [(each["event"], each.get("reason")) for each in logged] == [
-        ("the heartbeat is not heard", "it said 500"),
-        ("the heartbeat is not heard", "it said 404"),
-        ("the heartbeat is heard again", None),
+        ("the heartbeat fails", "it said 500"),
+        ("the heartbeat fails", "it said 404"),
+        ("the heartbeat works again", None),
     ]
 
 

@@ -489,7 +489,7 @@ async def test_a_redis_that_was_started_again_between_two_ticks_and_has_less_tha
             await sampling.whole(NOON + 120, BTC)
             await settled(fake)
 
-    assert lines.count(("warning", "Redis has forgotten ticks")) == 1
+    assert lines.count(("warning", "Redis has lost ticks")) == 1
 
 
 async def test_filling_that_an_outage_cut_off_goes_on_afterwards(outage: Outage, session: ClientSession):
@@ -615,7 +615,7 @@ async def test_ticks_of_the_future_stand_and_nothing_is_added_before_them(fake: 
             await sampling.beat(NOON + HOUR + 120)
 
     assert [line for line in lines if "future" in line[1]] == [
-        ("warning", "the store has ticks of the future, and nothing is added until then: was a clock wrong?")
+        ("warning", "the store has ticks of the future, and nothing is added until then: a clock may have been wrong")
     ]
     assert (tick, clean) == (NOON + HOUR + 60, True)
     assert max(end for _, _, end in source.candles_asked[:2]) <= NOON + 120
@@ -697,7 +697,7 @@ async def test_redis_killed_and_restarted_while_sampling_every_second_costs_no_t
             ]
         assert await is_clean(redis)
     # On a busy disk it may also forget what it had said yes to.
-    changes = [event for _, event in lines if "Redis" in event and "forgotten" not in event]
+    changes = [event for _, event in lines if "Redis" in event and "lost ticks" not in event]
     assert changes == ["Redis is away, ticks are kept", "Redis is back, ticks are committed"] * 2
 
 
