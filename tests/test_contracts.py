@@ -20,9 +20,6 @@ VIOLATIONS = [
     ("inside a version, imports point down", "v1/routes/__init__.py", "from .. import app"),
     ("inside a version, imports point down", "v1/nowhere.py", "pass"),
     ("inside the worker, imports point down", "worker/tick.py", "from worker.sources import kraken"),
-    ("inside the worker, imports point down", "worker/sampling/sampler.py", "from worker.archiving import archiver"),
-    ("inside the worker, imports point down", "worker/sampling/sampler.py", "from worker.backfill import service"),
-    ("inside the worker, imports point down", "worker/backfill/service.py", "from worker.archiving import health"),
     ("inside the worker, imports point down", "worker/nowhere.py", "pass"),
     ("a version does not know who feeds it", "v1/app.py", "import worker"),
     ("the worker names a version in one place", "worker/tick.py", "from v1.model import Metric"),
@@ -36,6 +33,8 @@ VIOLATIONS = [
     ("one channel knows Apprise", "worker/notify/webhook.py", "import apprise"),
     ("only the archive speaks SQL", "v1/store/reader.py", "from sqlalchemy import text"),
     ("only routes and the application know FastAPI", "v1/store/reader.py", "from fastapi import Depends"),
+    ("inside the worker, imports point down", "worker/sampling/sampler.py", "from worker.archiving import archiver"),
+    ("inside the worker, imports point down", "worker/backfill/service.py", "from worker.sampling import sampler"),
 ]
 
 
