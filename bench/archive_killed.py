@@ -22,8 +22,9 @@ from v1.archive.writer import ArchiveWriter
 from v1.model import DAY, HOUR, MINUTE, Measure, Metric
 from v1.store import Reader, Writer, connect
 from worker.archiving.archiver import Archiver
+from worker.archiving.health import ArchiveHealth
+from worker.archiving.late_hours import LateHours
 from worker.archiving.rollup import HourlyRollup, RollupOptions
-from worker.backfill.from_archive import ArchiveBackfill
 
 METRICS, PAIRS = 100, 50
 Expected = Mapping[Metric, Mapping[int, recounted.Hour]]
@@ -41,9 +42,10 @@ def measure() -> Iterator[Figure]:
 
 
 def _parts(redis: Redis, archive: ArchiveWriter) -> Archiver:
-    store = Writer(redis)
-    closer = HourlyRollup(store, archive, RollupOptions(MINUTE, GRACE))
-    return Archiver(store, archive, closer, ArchiveBackfill(store, archive, MINUTE, 0))
+    late_hours = LateHours()
+    store = Writer(redis, note_late_samples=late_hours.add)
+    rollup = HourlyRollup(store, archive, RollupOptions(MINUTE, GRACE), late_hours)
+    return Archiver(store=store, archive=archive, rollup=rollup, late_hours=late_hours, health=ArchiveHealth())
 
 
 async def close_everything(redis_address: str, address: str) -> None:

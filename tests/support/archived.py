@@ -3,13 +3,18 @@
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
+from redis.asyncio import Redis
+
 from tests.support import recounted
 from tests.support.invented import BTC, NOON, price, volume
 from tests.support.recounted import Known
 from v1 import keys
 from worker.archiving.archiver import Archiver
+from worker.archiving.health import ArchiveHealth
+from worker.archiving.late_hours import LateHours
 from worker.archiving.rollup import HourlyRollup, RollupOptions
 from worker.backfill.from_archive import ArchiveBackfill
+from worker.backfill.service import ArchiveAccess, BackfillService
 from worker.cli.archive_parts import ArchiveParts
 from worker.latest import (
     DAY,
@@ -25,8 +30,17 @@ from worker.latest import (
     connect_archive,
 )
 from worker.sampling.tick import commit_tick
+from worker.sources.supervised import SupervisedSource
+from worker.sources.wishes import SourceReport
 
 GRACE = 90
+
+
+class NoBackfill:
+    """Takes requests, and does nothing."""
+
+    def request(self, source: str | None = None) -> None:
+        pass
 
 
 async def at_once(_seconds: float) -> None:
@@ -38,27 +52,49 @@ class Bench:
 
     def __init__(
         self,
-        store: Writer,
+        redis: Redis,
         archive: ArchiveWriter,
         days: int | None = None,
         backfill: int = 7 * DAY,
         interval: int = MINUTE,
     ) -> None:
-        self.store = store
+        self.late_hours = LateHours()
+        self.store = Writer(redis, note_late_samples=self.late_hours.add)
         self.archive = archive
         self.interval = interval
-        self.closer = HourlyRollup(store, archive, RollupOptions(interval, GRACE, days))
-        self.hindsight = ArchiveBackfill(store, archive, interval, backfill, at_once)
-        self.looked_again = 0
-        self.archiver = Archiver(store, archive, self.closer, self.hindsight, self._look_again)
+        self.health = ArchiveHealth()
+        self.rollup = HourlyRollup(self.store, archive, RollupOptions(interval, GRACE, days), self.late_hours)
+        self.backfill = ArchiveBackfill(self.store, archive, interval, backfill, at_once)
+        self.requests = 0
+        """How often the archiver requested a backfill."""
+        self.archiver = Archiver(
+            store=self.store,
+            archive=archive,
+            rollup=self.rollup,
+            late_hours=self.late_hours,
+            health=self.health,
+            request_backfill=self._request,
+        )
         self.end = NOON
 
-    def _look_again(self) -> None:
-        self.looked_again += 1
+    def _request(self) -> None:
+        self.requests += 1
+
+    def service(self, sources: Sequence[SupervisedSource]) -> BackfillService:
+        """Make the backfill of all of it; the newest tick is its time."""
+        return BackfillService(
+            sources=sources,
+            store=self.store,
+            interval=self.interval,
+            clock=lambda: self.end,
+            report=SourceReport(sources),
+            archive=ArchiveAccess(self.backfill, self.health),
+            sleep=at_once,
+        )
 
     @property
     def parts(self) -> ArchiveParts:
-        return ArchiveParts(self.archive, self.closer, self.hindsight)
+        return ArchiveParts(self.archive, self.rollup, self.backfill)
 
     async def ticks(self, count: int, metrics: Sequence[Metric] = (BTC,), step: int = MINUTE) -> None:
         """Commit so many more ticks, as a live sampler does."""
@@ -86,10 +122,10 @@ class Bench:
 
 @asynccontextmanager
 async def bench(
-    store: Writer, address: str, days: int | None = None, backfill: int = 7 * DAY, interval: int = MINUTE
+    redis: Redis, address: str, days: int | None = None, backfill: int = 7 * DAY, interval: int = MINUTE
 ) -> AsyncIterator[Bench]:
     async with connect_archive(address, "tests", writes=True) as engine:
-        yield Bench(store, ArchiveWriter(engine), days, backfill, interval)
+        yield Bench(redis, ArchiveWriter(engine), days, backfill, interval)
 
 
 def wrong(held: Iterable[HourCandle], expected: Mapping[int, recounted.Hour], until: int) -> list[str]:

@@ -57,11 +57,11 @@ async def test_every_hour_of_a_replay_is_what_the_files_say_and_a_second_one_cha
     server: str, database: str, tmp_path: Path, name: str, pairs: list[str], first: int
 ):
     recording = open_recording(cut(shared("market-data", name), tmp_path, pairs, first))
-    async with connect(server, "tests") as redis, bench(Writer(redis), database) as made:
+    async with connect(server, "tests") as redis, bench(redis, database) as made:
         await made.archive.open()
-        await replay(recording, made.store, MINUTE, unseen, made.closer)
+        await replay(recording, made.store, MINUTE, unseen, made.rollup)
         after_first = await all_hours(made, recording)
-        await replay(recording, Writer(redis), MINUTE, unseen, made.closer)
+        await replay(recording, Writer(redis), MINUTE, unseen, made.rollup)
 
         assert await wrong(made, recording) == []
         assert await all_hours(made, recording) == after_first
@@ -86,7 +86,7 @@ async def test_a_replay_that_is_killed_again_and_again_leaves_every_hour_once(
     assert playing(folder, server, database).wait() == 0
 
     recording = open_recording(folder, "KUCOIN")
-    async with connect(server, "tests") as redis, bench(Writer(redis), database) as made:
+    async with connect(server, "tests") as redis, bench(redis, database) as made:
         assert await wrong(made, recording) == []
 
 

@@ -23,8 +23,7 @@ def rule(**fields: object) -> RuleEngine:
 
 async def sampled_once(fake: Redis, session: ClientSession, rules: RuleEngine, *metrics: Metric) -> None:
     """Sample a minute after noon, with a worker that is stopped then."""
-    sampling = Sampling(session, Writer(fake), [idle(*metrics)])
-    sampling.live.rules = FixedRules(rules)
+    sampling = Sampling(session, Writer(fake), [idle(*metrics)], rules=FixedRules(rules))
     async with sampling.going():
         await sampling.beat(NOON + 60)
 
@@ -35,8 +34,7 @@ async def log(redis: Redis) -> list[tuple[str, str, int]]:
 
 
 async def test_a_rule_that_is_made_while_it_samples_speaks_from_the_next_tick_on(fake: Redis, session: ClientSession):
-    sampling = Sampling(session, Writer(fake), [idle(BTC)])
-    sampling.live.rules = RuleProvider(RuleStore(fake), MINUTE, None)
+    sampling = Sampling(session, Writer(fake), [idle(BTC)], rules=RuleProvider(RuleStore(fake), MINUTE, None))
 
     async with sampling.going():
         await sampling.beat(NOON + 60)
@@ -47,8 +45,7 @@ async def test_a_rule_that_is_made_while_it_samples_speaks_from_the_next_tick_on
 
 
 async def test_an_alert_and_its_message_are_committed_with_the_sample(fake: Redis, session: ClientSession):
-    sampling = Sampling(session, Writer(fake), [idle(BTC, ETH)])
-    sampling.live.rules = FixedRules(rule(kind="threshold", above=0))
+    sampling = Sampling(session, Writer(fake), [idle(BTC, ETH)], rules=FixedRules(rule(kind="threshold", above=0)))
 
     async with sampling.going():
         await sampling.beat(NOON + 60)
@@ -63,8 +60,7 @@ async def test_an_alert_and_its_message_are_committed_with_the_sample(fake: Redi
     ids=lambda asked: str(asked["kind"]),
 )
 async def test_what_is_filled_never_alerts(fake: Redis, session: ClientSession, asked: dict[str, object]):
-    sampling = Sampling(session, Writer(fake), [Invented(BTC)])
-    sampling.live.rules = FixedRules(rule(**asked))
+    sampling = Sampling(session, Writer(fake), [Invented(BTC)], rules=FixedRules(rule(**asked)))
 
     async with sampling.going():
         await sampling.whole(NOON, BTC)
@@ -79,8 +75,7 @@ async def test_an_hour_in_which_the_worker_was_down_is_not_the_silence_of_its_so
     silent = rule(kind="stale", intervals=5, cooldown="1h", resolved=True)
     await sampled_once(fake, session, silent, BTC)
 
-    after = Sampling(session, Writer(fake), [idle(BTC)])
-    after.live.rules = FixedRules(silent)
+    after = Sampling(session, Writer(fake), [idle(BTC)], rules=FixedRules(silent))
     async with after.going(NOON + HOUR):
         await after.beat(NOON + HOUR + 60)
 
@@ -95,8 +90,7 @@ async def test_nor_is_a_first_answer_that_fails_after_it_and_only_as_long_a_sile
 
     source = idle(BTC)
     source.trouble = SourceUnreachable("not up yet")
-    after = Sampling(session, Writer(fake), [source])
-    after.live.rules = FixedRules(silent)
+    after = Sampling(session, Writer(fake), [source], rules=FixedRules(silent))
     async with after.going(NOON + HOUR):
         await after.beat(NOON + HOUR + 60, NOON + HOUR + 120)
         said = await log(fake)
@@ -110,8 +104,7 @@ async def test_nor_is_one_metric_that_is_not_heard_at_once_after_it(fake: Redis,
     silent = rule(kind="stale", intervals=3, cooldown="1h")
     await sampled_once(fake, session, silent, BTC, ETH)
 
-    after = Sampling(session, Writer(fake), [idle(BTC)])
-    after.live.rules = FixedRules(silent)
+    after = Sampling(session, Writer(fake), [idle(BTC)], rules=FixedRules(silent))
     async with after.going(NOON + HOUR):
         await after.beat(NOON + HOUR + 60, NOON + HOUR + 120)
         said = await log(fake)
@@ -122,8 +115,9 @@ async def test_nor_is_one_metric_that_is_not_heard_at_once_after_it(fake: Redis,
 
 
 async def test_whom_a_fill_moves_to_the_top_is_taken_for_who_is_there(fake: Redis, session: ClientSession):
-    sampling = Sampling(session, Writer(fake), [idle(BTC, ETH)])
-    sampling.live.rules = FixedRules(rule(kind="rank", top=1, min_samples=1))
+    sampling = Sampling(
+        session, Writer(fake), [idle(BTC, ETH)], rules=FixedRules(rule(kind="rank", top=1, min_samples=1))
+    )
     store = sampling.live._store
 
     async with sampling.going():
@@ -141,8 +135,9 @@ async def test_whom_a_fill_moves_to_the_top_is_taken_for_who_is_there(fake: Redi
 
 async def test_a_source_that_goes_away_and_comes_back_is_told_twice(fake: Redis, session: ClientSession):
     source = idle(BTC, ETH)
-    sampling = Sampling(session, Writer(fake), [source])
-    sampling.live.rules = FixedRules(rule(kind="stale", intervals=2, cooldown="1h", resolved=True))
+    sampling = Sampling(
+        session, Writer(fake), [source], rules=FixedRules(rule(kind="stale", intervals=2, cooldown="1h", resolved=True))
+    )
 
     async with sampling.going():
         await sampling.beat(NOON + 60)
@@ -169,8 +164,7 @@ class Missing(FixedRules):
 
 
 async def test_no_tick_is_committed_before_the_rules_are_known(fake: Redis, session: ClientSession):
-    sampling = Sampling(session, Writer(fake), [idle(BTC)])
-    sampling.live.rules = Missing(rule(kind="threshold", above=0), failures=3)
+    sampling = Sampling(session, Writer(fake), [idle(BTC)], rules=Missing(rule(kind="threshold", above=0), failures=3))
 
     async with sampling.going():
         await sampling.beat(NOON + 60)
@@ -186,8 +180,7 @@ class Slow(FixedRules):
 
 
 async def test_reading_the_rules_goes_on_beside_asking_and_loses_no_tick(fake: Redis, session: ClientSession):
-    sampling = Sampling(session, Writer(fake), [idle(BTC)])
-    sampling.live.rules = Slow()
+    sampling = Sampling(session, Writer(fake), [idle(BTC)], rules=Slow())
 
     async with sampling.going():
         await sampling.beat(NOON + 60, NOON + 120)

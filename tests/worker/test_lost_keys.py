@@ -100,9 +100,7 @@ async def sampling(request: pytest.FixtureRequest, redis: Redis, session: Client
     await redis.hset(keys.RULES, "r", '{"id":"r","kind":"threshold","above":0,"cooldown":0}')
     await Outbox(redis, CHANNEL, DAY).open()
     await put_top(redis, NOON)
-    made = Sampling(session, store, [idle(BTC, ETH)])
-    made.live.rules = RuleProvider(RuleStore(redis), MINUTE, None)
-    return made
+    return Sampling(session, store, [idle(BTC, ETH)], rules=RuleProvider(RuleStore(redis), MINUTE, None))
 
 
 async def put_top(redis: Redis, at: int) -> None:

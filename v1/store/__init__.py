@@ -9,7 +9,8 @@ from .connection import LeaseLost, NoAccess, StoreAway, StoreError, Unreadable, 
 from .data_format import DataFormat, OtherFormat
 from .delivery.channels import ChannelStore
 from .delivery.history import DeadLetter, DeliveryAttempt, DeliveryReader, DeliveryStatus
-from .delivery.outbox import MessageRef, Outbox, OutboxEntry, RetryState
+from .delivery.outbox import Outbox, OutboxEntry
+from .delivery.queued_message import NEVER_TRIED, Disposition, OutgoingMessage, QueuedMessage, RetryState
 from .delivery.receipts import Receipt, ReceiptStore
 from .future import DroppedFuture, FutureLists, FutureRemover
 from .kept_day import KeptDay, TooManySamples, read_kept_day
@@ -23,6 +24,7 @@ from .writer import Writer
 
 __all__ = [
     "LEASE_SECONDS",
+    "NEVER_TRIED",
     "STATE_KEPT_SECONDS",
     "AdminStore",
     "AlertLimits",
@@ -34,6 +36,7 @@ __all__ = [
     "DeliveryAttempt",
     "DeliveryReader",
     "DeliveryStatus",
+    "Disposition",
     "DroppedFuture",
     "FutureLists",
     "FutureRemover",
@@ -43,7 +46,6 @@ __all__ = [
     "LeaseLost",
     "LimitReached",
     "ListStore",
-    "MessageRef",
     "MetricSummary",
     "MinuteRange",
     "NewestSample",
@@ -51,6 +53,8 @@ __all__ = [
     "OtherFormat",
     "Outbox",
     "OutboxEntry",
+    "OutgoingMessage",
+    "QueuedMessage",
     "QuotaStore",
     "Reader",
     "Receipt",

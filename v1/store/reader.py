@@ -13,7 +13,7 @@ from ..market.metric_state import MetricState
 from ..model import DAY, HOUR, MEASURES, By, Measure, Metric, RankPlace, Sample
 from .connection import StoreAway, StoreError, translate_errors
 from .data_format import DataFormat, OtherFormat
-from .delivery.outbox import ITSELF
+from .delivery.outbox import STATE_FIELD
 from .stored_json import read_dict, read_dicts, read_list, read_tick
 
 
@@ -262,7 +262,7 @@ class Reader:
             kinds = cast("dict[str, str]", await self._redis.hgetall(keys.CHANNELS))
         pipe = self._pipe()
         for name in kinds:
-            pipe.hget(keys.sending(name), ITSELF)
+            pipe.hget(keys.sending(name), STATE_FIELD)
         noted = await self._run(pipe) if kinds else []
         return {name: {"kind": kinds[name], **_rest(written)} for name, written in zip(kinds, noted, strict=True)}
 

@@ -42,6 +42,7 @@ class Writer(LeaseHolder):
         redis: Redis,
         limits: AlertLimits = AlertLimits(),  # noqa: B008  # frozen
         clock: Callable[[], float] = awake_or_not,
+        note_late_samples: Callable[[Metric, Sequence[int]], None] = lambda _metric, _ticks: None,
     ) -> None:
         super().__init__(redis, clock)
         self.turn = asyncio.Lock()
@@ -53,8 +54,8 @@ class Writer(LeaseHolder):
         """What rules look back on, kept between ticks."""
         self.limits = limits
         self.outages = NO_SOURCE_OUTAGES
-        self.late_hours: dict[int, set[Metric]] = {}
-        """Which hours late samples were put into, of which metrics. Who looks after that takes them out."""
+        self._note_late_samples = note_late_samples
+        """Called with the metric and the ticks of late samples that were put in."""
         self.recounted = 0
         """Records that were counted anew because samples were gone that they counted. Who tells of it sets it to 0."""
         self._counting = CountCheck()
@@ -225,20 +226,30 @@ class Writer(LeaseHolder):
         alerts = read_alerts(cast("list[str]", written))
         return Counter(alert["rule"] for alert in alerts if alert["suppressed_by"] is None)
 
-    async def insert_samples(
-        self, metric: Metric, samples: Iterable[Sample], source: str, at: int, *, replace: Container[int] = ()
+    async def insert_samples(  # noqa: PLR0913  # the last two are for whoever has read the day
+        self,
+        metric: Metric,
+        samples: Iterable[Sample],
+        source: str,
+        at: int,
+        *,
+        replace: Container[int] = (),
+        known: Sequence[Sample] | None = None,
     ) -> int:
         """
         Take in samples of the past day, and return how many were new.
 
         A sample that is there already stays, unless its tick is one of `replace`. What lies outside the day that ends
         at the metric's own tick (`at`, where it has none yet) is not taken. One transaction.
+
+        `known` are the samples of the day that ends at `at`, where the caller has read them already and replaces none:
+        the day is then not read again, unless other samples were put in since.
         """
         async with self.turn:
             self._ranges.forget(metric)
             (record,) = await self.read_metric_states([metric])
-            at = record.at if record else at
-            held = {sample.tick: sample for sample in await self.read_samples(metric, at - DAY, at)}
+            read_until, at = at, record.at if record else at
+            held = {sample.tick: sample for sample in await self._read_day(metric, at, read_until, record, known)}
             come = {
                 sample.tick: sample
                 for sample in samples
@@ -256,11 +267,22 @@ class Writer(LeaseHolder):
             await self.check_lease()
             commands.raise_inner_error(await self._run(pipe))
             self.known_metrics.add(metric)
-            for sample in changed:
-                self.late_hours.setdefault(keys.find_hour(sample.tick), set()).add(metric)
+            self._note_late_samples(metric, [sample.tick for sample in changed])
             self.has_late_samples = True
             self._since = at if self._since is None else min(self._since, at)
             return len(changed)
+
+    async def _read_day(
+        self, metric: Metric, at: int, read_until: int, record: MetricState | None, known: Sequence[Sample] | None
+    ) -> Sequence[Sample]:
+        """Return the samples of the day that ends at `at`; only those after `read_until` are read where the rest is `known`."""
+        if known is not None:
+            since = await self.read_samples(metric, read_until, at) if read_until < at else []
+            day = [sample for sample in known if at - DAY < sample.tick <= at] + since
+            # The record counts every sample: where it counts as many, no others were put in.
+            if len(day) == (record.day[0].n if record else 0):
+                return day
+        return await self.read_samples(metric, at - DAY, at)
 
     async def update_rankings(self, at: int) -> None:
         """Rewrite ranks and means from the records, as of tick `at`, which becomes the newest if it is."""

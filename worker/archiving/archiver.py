@@ -1,206 +1,160 @@
 """
-Looks after the archive beside sampling: closes hours when they are due, revises them when late samples came, and
-tries again when the database is away. How an hour is closed is `closing`'s business.
+Keeps the archive up with the store beside sampling: archives hours when they are due, revises them after late samples,
+and tries again when the database is away.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import structlog
 
+from worker.archiving.health import ArchiveHealth
+from worker.archiving.late_hours import LateHours
 from worker.archiving.rollup import HourlyRollup
-from worker.backfill.from_archive import ArchiveBackfill
 from worker.latest import DAY, HOUR, ArchiveError, ArchiveWriter, StoreAway, StoreError, Writer
-from worker.sources.supervised import SupervisedSource
 
 log = structlog.get_logger()
 
-BEATS = 5
+CHECK_SECONDS = 5
 """Seconds between two looks at what is due."""
-SHORTEST_WAIT, LONGEST_WAIT = 5, 60
-"""Seconds between two tries while the database is away, doubled each time."""
 MOST_LATE = 600
 """Seconds that late samples may go on coming before their hours are revised all the same."""
-LOOK_SECONDS = 30
-"""Seconds between two looks whether an archive that is open still takes writes; hours are closed far more rarely."""
-ADVICE = "see whether the database of TRACKER_DATABASE_URL, or the disk of TRACKER_DATA_DIR, takes writes"
-PATIENCE = 30.0
-"""Seconds that the first tick may wait for hours that it would let go of."""
+WRITE_CHECK_SECONDS = 30
+"""Seconds between two checks that an archive that is open still takes writes; hours are archived far more rarely."""
+OPEN_SECONDS = 30.0
+"""Seconds that the first tick may wait for hours that it would drop from the store."""
 
 
 class Archiver:
     """
-    Keeps the archive up with the store, for ever. Whatever is wrong with the database costs sampling nothing: it is
-    told once, kept where the API finds it, and tried again until all that is still in the store is in the archive.
+    Runs for ever. A failing database costs sampling nothing: it is logged once, its state is kept where the API finds
+    it, and it is tried again until all that is still in the store is in the archive.
 
-    `look_again` is called when there may be more to fill: the archive is back, or the store has lost its memory.
+    `request_backfill` is called when samples may be missing: the archive is back, or the store has lost its data.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # all by name
         self,
+        *,
         store: Writer,
         archive: ArchiveWriter,
-        closer: HourlyRollup,
-        hindsight: ArchiveBackfill,
-        look_again: Callable[[], None] = lambda: None,
+        rollup: HourlyRollup,
+        late_hours: LateHours,
+        health: ArchiveHealth,
+        request_backfill: Callable[[], None] = lambda: None,
     ) -> None:
-        self.look_again = look_again
         self._store = store
         self._archive = archive
-        self._closer = closer
-        self._hindsight = hindsight
-        self._is_open = False
-        self._looked_at = 0
+        self._rollup = rollup
+        self._late_hours = late_hours
+        self._health = health
+        self._request_backfill = request_backfill
+        self._checked_at = 0
         """When the archive was last seen to take writes."""
         self._late = 0
         """How much was late at the last look."""
         self._late_since = 0
-        self._reason: str | None = None
-        """Why the archive fails; `None` while it does not."""
-        self._since: int | None = None
-        self._wait = SHORTEST_WAIT
-        self._not_before = 0
         self._refused = ""
-        """What Redis said last instead of an answer."""
-        self._noted: dict[str, Any] | None = None
+        """The last error that Redis answered with."""
+        self._written: dict[str, Any] | None = None
+        """The state that was last written to the store."""
 
     async def open(self, now: int) -> None:
         """
-        Open the archive, and close what the first tick would let go of, before there is one.
+        Open the archive, and archive the hours that the first tick would drop, before there is one.
 
-        An archive that is away, or cannot be used, is told and tried again by `run`: it costs sampling nothing.
+        An archive that is away, or cannot be used, is logged and tried again by `run`: it costs sampling nothing.
         """
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(OPEN_SECONDS):
                 await self._open_archive()
                 tick = await self._store.read_tick()
                 if tick is not None:
-                    self._closer.start_at(tick - DAY + 1, await self._archive.read_metrics(tick - DAY))
-                    await self._closer.close_until(now - DAY + HOUR, now)
+                    self._rollup.start_at(tick - DAY + 1, await self._archive.read_metrics(tick - DAY))
+                    await self._rollup.close_until(now - DAY + HOUR, now)
         except ArchiveError as error:
-            self._handle_failure(now, error)
+            self._health.record_failure(now, error)
         except (StoreError, TimeoutError) as error:
-            log.debug("not all was closed before the first tick", reason=str(error))
+            log.debug("not all hours were archived before the first tick", reason=str(error))
 
-    async def run(self, beats: AsyncIterator[int]) -> None:
-        """Look at every beat whether something is due, for ever."""
-        async for now in beats:
+    async def run(self, instants: AsyncIterator[int]) -> None:
+        """Do what is due at every instant, for ever."""
+        async for now in instants:
             await self.work(now)
 
     async def work(self, now: int) -> None:
         """Do what is due at `now`; never raises because a database is away."""
-        if now < self._not_before:
+        if now < self._health.retry_at:
             return
         try:
-            await self._checked(now)
+            await self._check_archive(now)
             await self._close(now)
             await self._revise(now)
         except ArchiveError as error:
-            self._handle_failure(now, error)
+            self._health.record_failure(now, error)
         except StoreError as error:
-            self._wait_for_store(error)
+            self._log_store_error(error)
             return
         else:
-            self._handle_success(now)
-        await self._note()
+            if self._health.record_success(now):
+                self._request_backfill()
+        await self._write_state()
 
-    async def backfill_after(
-        self, source: SupervisedSource, others: Sequence[SupervisedSource], at: int, is_urgent: Callable[[], bool]
-    ) -> None:
-        """
-        Make good, both ways, what the fill of a source could not: the store from the archive, and the archive from
-        the source. Ends early where `is_urgent` says that there is something to fill again.
-        """
-        if self._reason is not None or not self._is_open:
-            return
-        try:
-            await self._hindsight.backfill(source, others, at, is_urgent)
-        except ArchiveError as error:
-            self._handle_failure(at, error)
-
-    def _wait_for_store(self, error: StoreError) -> None:
-        """Whoever commits tells that Redis is away, but not what is refused to us alone."""
-        tell = log.debug if isinstance(error, StoreAway) or str(error) == self._refused else log.warning
-        tell("nothing is closed while Redis does not answer as it should", reason=str(error))
+    def _log_store_error(self, error: StoreError) -> None:
+        """Log what is refused to the archiver alone; the sampler logs that Redis is away."""
+        write_log = log.debug if isinstance(error, StoreAway) or str(error) == self._refused else log.warning
+        write_log("nothing is archived until Redis answers", reason=str(error))
         self._refused = str(error)
 
     async def _open_archive(self) -> None:
-        if not self._is_open:
+        if not self._health.is_open:
             await self._archive.open()
-            self._is_open = True
-            if self._reason is not None:
-                # What it has taken before it failed it may have lost: a file put back, a standby that lags.
-                self._closer.forget()
+            self._health.is_open = True
+            # What it took before it failed may be lost: a file put back, a standby that lags.
+            self._rollup.begin_again()
 
-    async def _checked(self, now: int) -> None:
-        """Open the archive, or see now and then that it takes writes: an hour is too long to find out that it does not."""
-        if not self._is_open:
+    async def _check_archive(self, now: int) -> None:
+        """Open the archive, or check now and then that it takes writes: an hour is too long to notice that it does not."""
+        if not self._health.is_open:
             await self._open_archive()
-        elif now < self._looked_at + LOOK_SECONDS:
+        elif now < self._checked_at + WRITE_CHECK_SECONDS:
             return
         else:
             await self._archive.check()
-        self._looked_at = now
+        self._checked_at = now
 
     async def _close(self, now: int) -> None:
         tick = await self._store.read_tick()
         if tick is None:
             return
         # An hour is over when its last tick is committed, however late that is, and its grace has passed.
-        closed = await self._closer.close_until(min(tick, now - self._closer.grace), now)
+        closed = await self._rollup.close_until(min(tick, now - self._rollup.grace), now)
         if closed:
-            log.info("hours are closed", hours=closed, newest=self._closer.newest)
+            log.info("hours are archived", hours=closed, newest=self._rollup.newest)
 
     async def _revise(self, now: int) -> None:
-        """Close hours anew that late samples were put into, once no more of them come: a fill takes its time."""
-        before, self._late = self._late, sum(len(metrics) for metrics in self._store.late_hours.values())
+        """Archive hours anew that late samples were put into, once no more of them come: a backfill takes its time."""
+        before, self._late = self._late, len(self._late_hours)
         if not before:
             self._late_since = now
         if not self._late or (self._late != before and now < self._late_since + MOST_LATE):
             return
-        changed = await self._closer.revise_late(now)
+        changed = await self._rollup.revise_late(now)
         self._late = 0
         if changed:
-            log.info("closed hours are revised", candles=changed)
+            log.info("archived hours are revised", candles=changed)
 
-    def _handle_failure(self, now: int, error: ArchiveError) -> None:
-        if self._reason is None:
-            self._since = now
-            log.warning("the archive fails, hours wait in Redis", reason=str(error))
-        elif self._reason != str(error):
-            log.warning("the archive still fails", reason=str(error), since=self._since)
-        self._reason = str(error)
-        self._is_open = False
-        self._closer.begin_again()
-        self._not_before, self._wait = now + self._wait, min(2 * self._wait, LONGEST_WAIT)
-
-    def _handle_success(self, now: int) -> None:
-        self._wait = SHORTEST_WAIT
-        if self._since is None:
-            self._since = now
-        if self._reason is not None:
-            log.info("the archive is back", failed_since=self._since)
-            self._reason, self._since = None, now
-            self.look_again()
-
-    async def _note(self) -> None:
-        """Say how the archive does; where what was said before is gone, so is everything else in Redis."""
-        state = {
-            "state": "ok" if self._reason is None else "failing",
-            "since": self._since,
-            "newest": self._closer.newest,
-            "reason": self._reason,
-            "retry_at": self._not_before if self._reason else None,
-            "advice": ADVICE if self._reason else None,
-        }
+    async def _write_state(self) -> None:
+        """Write how the archive does; where the state written before is gone, so is everything else in Redis."""
+        state = self._health.describe() | {"newest": self._rollup.newest}
         try:
-            if self._noted is not None and await self._store.read_archive_state() is None:
-                log.warning("Redis has lost what it held, the day is filled again")
-                self._noted = None
-                self.look_again()
-            if state != self._noted:
+            if self._written is not None and await self._store.read_archive_state() is None:
+                log.warning("Redis has lost its data, the day is filled again")
+                self._written = None
+                self._request_backfill()
+            if state != self._written:
                 await self._store.write_archive_state(state)
-                self._noted = state
+                self._written = state
         except StoreError as error:
-            log.debug("nothing is noted while the store is away", reason=str(error))
+            log.debug("the archive's state is not written while Redis is away", reason=str(error))

@@ -1,20 +1,19 @@
-"""Closes hours: reads their samples from the store, makes candles of them, writes those into the archive. When, others say."""
+"""Archives an hour: reads its samples from the store, makes a candle of each metric, writes them into the archive."""
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
+from worker.archiving.late_hours import LateHours
 from worker.latest import (
     DAY,
     HOUR,
     STATE_KEPT_SECONDS,
-    ArchiveError,
     ArchiveWriter,
     HourCandle,
     HourSamples,
     Measure,
     Metric,
-    StoreError,
     Writer,
     candles,
     find_hour,
@@ -28,7 +27,7 @@ KEPT = STATE_KEPT_SECONDS
 
 
 class RollupOptions(NamedTuple):
-    """How hours are closed."""
+    """How hours are archived."""
 
     interval: int
     """Seconds between two samples."""
@@ -40,16 +39,19 @@ class RollupOptions(NamedTuple):
 
 class HourlyRollup:
     """
-    Moves hours from the store into the archive, one transaction an hour.
+    Copies hours from the store into the archive, one transaction an hour.
 
-    An hour that is closed again changes nothing, unless its samples have changed. What it raises is the
-    store's and the archive's; then the hour is not closed, and can be closed by the next try.
+    An hour that is archived again changes nothing, unless its samples have changed. Raises `StoreError` and
+    `ArchiveError`; then the hour is not archived, and the next try can do it.
     """
 
-    def __init__(self, store: Writer, archive: ArchiveWriter, rules: RollupOptions) -> None:
+    def __init__(
+        self, store: Writer, archive: ArchiveWriter, options: RollupOptions, late_hours: LateHours | None = None
+    ) -> None:
         self._store = store
         self._archive = archive
-        self._rules = rules
+        self._options = options
+        self._late_hours = LateHours() if late_hours is None else late_hours
         self._next: int | None = None
         """The first hour that was not closed yet; `None` until it was looked for."""
         self._newest: int | None = None
@@ -59,7 +61,7 @@ class HourlyRollup:
 
     @property
     def grace(self) -> int:
-        return self._rules.grace
+        return self._options.grace
 
     @property
     def newest(self) -> int | None:
@@ -68,7 +70,7 @@ class HourlyRollup:
 
     def begin_again(self) -> None:
         """
-        Look at every hour again that the store has: the archive may have forgotten what it was told.
+        Look at every hour again that the store has: the archive may have lost some.
 
         After a failover, or a restored backup, it is another database than before.
         """
@@ -81,10 +83,6 @@ class HourlyRollup:
         `also` names metrics beside those that the store lists: its list ends before its last samples do.
         """
         self._next, self._also = find_hour(oldest_tick), also
-
-    def forget(self) -> None:
-        """Close every hour that the store has again: the archive may have lost some."""
-        self._next = None
 
     async def close_until(self, end: int, at: int) -> int:
         """
@@ -100,7 +98,7 @@ class HourlyRollup:
             self._next += HOUR
             closed += 1
         if closed and self._next is not None:
-            # By what was closed, not by a clock that may be ahead: what is let go of does not come back.
+            # By what was closed, not by a clock that may be ahead: what is dropped does not come back.
             await self._tidy(self._next)
         return closed
 
@@ -112,25 +110,21 @@ class HourlyRollup:
         """
         known = await self._archive.read_counts(hour)
         made: list[HourCandle] = []
-        size = max(1, PART * self._rules.interval // HOUR)
+        size = max(1, PART * self._options.interval // HOUR)
         for part in split_into_chunks(sorted({*self._also, *await self._store.read_metrics()}), size):
-            await self._let_a_tick_go_first()
+            await self._wait_for_tick()
             wanted = await self._find_fuller(part, hour, known, late) if known else part
-            hours = await self._store.read_hour(wanted, hour, self._rules.grace)
-            made += await asyncio.to_thread(_make_candles, wanted, hours, hour, self._rules.interval, at)
+            hours = await self._store.read_hour(wanted, hour, self._options.grace)
+            made += await asyncio.to_thread(_make_candles, wanted, hours, hour, self._options.interval, at)
         return await self._archive.write(made)
 
     async def revise_late(self, at: int) -> int:
-        """Close again what late samples were put into since, and return how many candles are new or different."""
+        """Archive again the hours that late samples were put into, and return how many candles are new or different."""
         changed = 0
-        for hour in sorted(self._store.late_hours):
-            late = self._store.late_hours.pop(hour)
-            try:
+        for hour in self._late_hours.list_hours():
+            with self._late_hours.take(hour) as metrics:
                 if self._next is not None and hour < self._next:
-                    changed += await self.close_hour(hour, at, late)
-            except (ArchiveError, StoreError):
-                self._store.late_hours.setdefault(hour, set()).update(late)
-                raise
+                    changed += await self.close_hour(hour, at, metrics)
         return changed
 
     async def _find_fuller(
@@ -141,14 +135,15 @@ class HourlyRollup:
         found = zip(metrics, held, strict=True)
         return [metric for metric, count in found if count > known.get(metric, 0) or (count and metric in late)]
 
-    async def _let_a_tick_go_first(self) -> None:
+    async def _wait_for_tick(self) -> None:
+        """Return when no tick is being committed: ticks come first."""
         async with self._store.turn:
             pass
 
     async def _tidy(self, at: int) -> None:
         await self._archive.prepare(at)
-        if self._rules.days is not None:
-            before = at // DAY * DAY - self._rules.days * DAY
+        if self._options.days is not None:
+            before = at // DAY * DAY - self._options.days * DAY
             if before != self._trimmed:
                 await self._archive.trim(before)
                 self._trimmed = before

@@ -1,4 +1,4 @@
-"""Fills the holes of the past day from a provider's candles, while live ticks go on. It never alerts."""
+"""Fills the gaps of the past day from a source's candles, while live ticks go on. It raises no alerts."""
 
 import asyncio
 from bisect import bisect_left
@@ -34,17 +34,17 @@ Sleep = Callable[[float], Awaitable[None]]
 SECOND_TRY = 60.0
 """Seconds between the end of a round and the second try of what it could not get."""
 
-LEAVE_SECONDS = 2.0
-"""How long the last ranks may take when it is stopped."""
+STOP_SECONDS = 2.0
+"""How long the last update of the ranks may take when it is stopped."""
 
 
 @dataclass(frozen=True, slots=True)
 class DayFiller:
     """
-    Takes into the store what a source's candles know of the past day and the store does not.
+    Puts the samples of the past day that the store lacks into it, made of a source's candles.
 
-    One call after the other, at the source's pace; where it asks us to stay away, we do. What is
-    there already is never overwritten.
+    One call after the other, at the source's pace; where it asks for a longer wait, it gets that. Samples that are
+    there already are never overwritten.
     """
 
     source: SupervisedSource
@@ -54,10 +54,10 @@ class DayFiller:
 
     async def fill(self, at: int, seen: ProgressCallback) -> int:
         """
-        Fill the day before `at`, and return how many samples came.
+        Fill the day before `at`, and return how many samples were put in.
 
-        A metric whose candles cannot be had costs the others nothing: it is told, and tried once more
-        at the end. Whoever stops it finds ranks that follow from what had come.
+        A metric whose candles cannot be fetched costs the others nothing: it is logged, and tried once more
+        at the end. Where the task is cancelled, the ranks are updated first.
         """
         try:
             taken, failed = await self._round(self.source.given, at, seen)
@@ -67,47 +67,49 @@ class DayFiller:
                 taken += more
         except asyncio.CancelledError:
             with suppress(StoreError, TimeoutError):
-                async with asyncio.timeout(LEAVE_SECONDS):
+                async with asyncio.timeout(STOP_SECONDS):
                     await self.store.update_rankings(at)
             raise
         return taken
 
     async def _round(self, metrics: Sequence[Metric], at: int, seen: ProgressCallback) -> tuple[int, Sequence[Metric]]:
-        """Fill each metric, and return how many samples came and which metrics failed."""
-        taken, failed, told = 0, [], ""
+        """Fill each metric, and return how many samples were put in and which metrics failed."""
+        taken, failed, logged = 0, [], ""
         for done, metric in enumerate(metrics, 1):
             try:
                 taken += await self._fill_one(metric, at)
             except SourceError as error:
                 failed.append(metric)
-                if str(error) != told:
-                    told = str(error)
-                    log.warning("no candles", source=self.source.name, metric=metric, reason=told)
+                if str(error) != logged:
+                    logged = str(error)
+                    log.warning("no candles", source=self.source.name, metric=metric, reason=logged)
                 await self.sleep(_find_wait(error) or self.source.source.pace)
-            if taken and _is_time_to_rank(done):
+            if taken and _should_rank(done):
                 await self.store.update_rankings(at)
             seen(done, len(metrics))
         return taken, failed
 
     async def _fill_one(self, metric: Metric, at: int) -> int:
-        if await self._is_whole(metric, at):
+        if await self._is_complete(metric, at):
             return 0
         samples = await self.store.read_samples(metric, at - DAY, at)
-        bare = {sample.tick for sample in samples if _is_from_archive(sample)}
+        hourly = {sample.tick for sample in samples if _is_from_archive(sample)}
         held = {sample.tick: sample.value(Measure.PRICE) for sample in samples}
         day = range(at - DAY + self.interval, at + 1, self.interval)
-        missing = [tick for tick in day if tick not in held or tick in bare]
+        missing = [tick for tick in day if tick not in held or tick in hourly]
         if not missing:
             return 0
         first = missing[0] - self.interval
-        told = await self.source.fetch_candles(metric, first - self.source.source.lead, missing[-1])
-        made = await asyncio.to_thread(_make_missing, told, held, missing, self.interval)
-        taken = await self.store.insert_samples(metric, made, self.source.name, at, replace=bare)
+        candles = await self.source.fetch_candles(metric, first - self.source.source.lead, missing[-1])
+        made = await asyncio.to_thread(_make_missing, candles, held, missing, self.interval)
+        taken = await self.store.insert_samples(
+            metric, made, self.source.name, at, replace=hourly, known=None if hourly else samples
+        )
         await self.sleep(self.source.source.pace)
         return taken
 
-    async def _is_whole(self, metric: Metric, at: int) -> bool:
-        """Tell from the moments alone, where they can: most metrics miss nothing, and a day is long."""
+    async def _is_complete(self, metric: Metric, at: int) -> bool:
+        """Return whether the day has every sample, by its moments alone: most metrics miss nothing, and a day is long."""
         (record,) = await self.store.read_metric_states([metric])
         if record is None or record.at < at:
             return False
@@ -116,13 +118,13 @@ class DayFiller:
 
 
 def _is_from_archive(sample: Sample) -> bool:
-    """Tell of a sample that it came from the archive while nobody could be asked: an hour's last price, and no more."""
+    """Return whether a sample was restored from the archive: an hour's last price, and no other measure."""
     _, *others = sample.values
     return sample.tick % HOUR == 0 and not any(others)
 
 
 def _make_missing(
-    told: Sequence[Candle], held: Mapping[int, str | None], missing: Sequence[int], interval: int
+    candles: Sequence[Candle], held: Mapping[int, str | None], missing: Sequence[int], interval: int
 ) -> list[Sample]:
     """
     Make the missing samples of candles.
@@ -131,13 +133,13 @@ def _make_missing(
        left out: its volume is in that one already.
     2. Where it is longer, the first and the last sample are left out unless all their minutes came.
     """
-    if not told:
+    if not candles:
         return []
     lacking, span = frozenset(missing), lcm(interval, MINUTE)
-    first, last = told[0].start + span, told[-1].start + MINUTE
+    first, last = candles[0].start + span, candles[-1].start + MINUTE
     made = [
         sample
-        for sample in from_candles.derive_samples(told, interval=interval)
+        for sample in from_candles.derive_samples(candles, interval=interval)
         if first <= sample.tick <= last
         and lacking.issuperset(range(sample.tick - span + interval, sample.tick + 1, interval))
     ]
@@ -145,7 +147,7 @@ def _make_missing(
 
 
 def _with_returns(made: Sequence[Sample], held: Mapping[int, str | None]) -> Iterator[Sample]:
-    """Return each sample with its return since the sample before, made or held, which no candle knows."""
+    """Return each sample with its return since the sample before, made or held, which candles do not have."""
     prices = dict(held) | {sample.tick: sample.value(Measure.PRICE) for sample in made}
     ticks = sorted(prices)
     for sample in made:
@@ -159,8 +161,8 @@ def _with_returns(made: Sequence[Sample], held: Mapping[int, str | None]) -> Ite
         yield sample.replace_value(Measure.INTERVAL_RETURN, since)
 
 
-def _is_time_to_rank(done: int) -> bool:
-    """Return whether to rank half-way: after 1, 2, 4, 8, ... metrics, so that a first day is ranked while it fills."""
+def _should_rank(done: int) -> bool:
+    """Return whether to update the ranks meanwhile: after 1, 2, 4, 8, ... metrics, so that a first day is ranked while it fills."""
     return done.bit_count() == 1
 
 

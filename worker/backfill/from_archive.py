@@ -1,10 +1,9 @@
 """
-Makes good what was missed: the store's day from the archive, and the archive's past from the providers. It runs when
-a source's fill is over, as slowly as the source wants, and never overwrites what is known better.
+Restores the store's day from the archive, and fetches the archive's older hours from the sources. It runs after a
+source's candles were used to fill the day, at the source's pace, and never overwrites data that is more complete.
 
-What the archive gives back to the day is one sample for each hour that has none: at the hour's end, with its close as
-the price and every other measure unknown. So a day that was lost, and that no provider knows by the minute any more, is
-known by the hour.
+The archive restores one sample for each hour of the day that has none: at the hour's end, with its close as the price
+and every other measure unknown. So a day that was lost, and of which no source has minutes any more, has its hours.
 """
 
 import asyncio
@@ -36,30 +35,30 @@ log = structlog.get_logger()
 SOURCE = "archive"
 PART = 250
 PAUSE = 0.05
-"""Seconds between two questions to a source that has no pace: others want to run, too."""
+"""Seconds between two requests to a source that has no pace: other tasks need to run, too."""
 
 
 class BackfillResult(NamedTuple):
-    """What came of it."""
+    """How much was added."""
 
     samples: int
-    """That the archive gave back to the day."""
+    """Put into the day, from the archive."""
     hours: int
-    """That the source gave to the archive."""
+    """Put into the archive, from the source."""
 
 
 @dataclass(frozen=True, slots=True)
 class ArchiveBackfill:
-    """What it raises is the store's and the archive's."""
+    """Raises `StoreError` and `ArchiveError`."""
 
     store: Writer
     archive: ArchiveWriter
     interval: int
     reach: int
-    """Seconds that the providers are asked back; 0: not at all."""
+    """How many seconds back hours are asked for; 0: none are."""
     sleep: Sleep = asyncio.sleep
     asked: dict[Metric, int] = field(default_factory=dict)
-    """Until which hour a metric's source was asked. What it did not know then, it will not know later."""
+    """By metric, until which hour its source was asked. What the source did not have then, it will not have later."""
 
     async def backfill(
         self,
@@ -69,9 +68,10 @@ class ArchiveBackfill:
         is_urgent: Callable[[], bool] = lambda: False,
     ) -> BackfillResult:
         """
-        Make good what the fill of `source` could not, at tick `at`, and return what came of it.
+        Restore from the archive what the candles of `source` did not have, fetch its older hours, and return how much
+        was added; the day ends at tick `at`.
 
-        `others` look after their own metrics. It ends early where `is_urgent` says so.
+        The metrics of `others` are left to them. It ends early where `is_urgent` returns true.
         """
         elsewhere = {metric for other in others for metric in other.given}
         known = await self.archive.read_metrics(at - DAY - HOUR)
@@ -92,7 +92,7 @@ class ArchiveBackfill:
         return BackfillResult(taken, hours)
 
     async def refill_from_archive(self, metrics: Sequence[Metric], at: int) -> int:
-        """Put what the archive knows into hours of the day that have no sample, and return how many samples that made."""
+        """Restore the hours of the day that have no sample, and return how many samples were put in."""
         taken = 0
         for part in split_into_chunks(metrics, PART):
             records = await self.store.read_metric_states(part)
@@ -103,7 +103,7 @@ class ArchiveBackfill:
             ]
             empty = await self._find_empty_hours(lacking, at)
             for metric, hours in empty.items():
-                samples = await self._read_known(metric, hours)
+                samples = await self._read_archived(metric, hours)
                 taken += await self.store.insert_samples(metric, samples, SOURCE, at) if samples else 0
         return taken
 
@@ -116,25 +116,25 @@ class ArchiveBackfill:
                 empty.setdefault(metric, set()).add(hour)
         return empty
 
-    async def _read_known(self, metric: Metric, hours: set[int]) -> list[Sample]:
+    async def _read_archived(self, metric: Metric, hours: set[int]) -> list[Sample]:
         known = await self.archive.read_hours(metric, min(hours), max(hours) + HOUR)
         return [Sample.make(hour.start + HOUR, {Measure.PRICE: hour.close}) for hour in known if hour.start in hours]
 
     async def _fetch_older_hours(self, source: SupervisedSource, metric: Metric, at: int) -> int:
-        """Ask a source for the hours of a metric that nobody else knows, and return how many it knew."""
+        """Fetch the hours of a metric that neither archive nor store have, and return how many the source had."""
         until = at // HOUR * HOUR
         since = max(until - self.reach // HOUR * HOUR, self.asked.get(metric, 0))
         lacking = await self._find_missing_hours(metric, since, until) if since < until else []
         if not lacking:
             return 0
         try:
-            length, told = await source.fetch_hours(metric, lacking[0], lacking[-1] + HOUR)
+            length, fetched = await source.fetch_hours(metric, lacking[0], lacking[-1] + HOUR)
         except SourceError as error:
             log.warning("no older hours", source=source.name, metric=metric, reason=str(error))
             await self.sleep((error.wait if isinstance(error, SourceRefused) else None) or source.source.pace)
             return 0
         by_hour: dict[int, list[Candle]] = {hour: [] for hour in lacking}
-        for candle in told:
+        for candle in fetched:
             by_hour.get(candle.start // HOUR * HOUR, []).append(candle)
         made = [
             candles.make_hour_from_candles(candles.HourSlot(metric, hour, at), some, length, source.name)
@@ -148,9 +148,10 @@ class ArchiveBackfill:
 
     async def _find_missing_hours(self, metric: Metric, since: int, until: int) -> list[int]:
         """
-        Return the hours of which not all is known, neither by the archive nor, soon, from the store.
+        Return the hours that are incomplete in the archive, and will be when the store's samples are archived.
 
-        Better the whole hour without its mean than a part of it with one. What a provider knows less of changes nothing.
+        A whole hour without its mean is better than a part of it with one. Hours of which a source has less change
+        nothing.
         """
         covered = await self.archive.read_coverage(metric, since, until)
         lacking = [hour for hour in range(since, until, HOUR) if covered.get(hour, 0) < HOUR]
@@ -158,7 +159,7 @@ class ArchiveBackfill:
         if not there:
             return lacking
         # Samples are read, not counted: how long one stands for depends on where it lies. It is a day at most, and
-        # only of hours that the archive does not know yet.
+        # only of hours that the archive does not have yet.
         for hour, ticks in await self.store.read_value_seconds(metric, Measure.PRICE, there[0], there[-1] + HOUR):
             covered[hour] = max(covered.get(hour, 0), candles.count_covered_seconds(ticks, self.interval))
         return [hour for hour in lacking if covered.get(hour, 0) < HOUR]

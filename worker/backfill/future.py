@@ -1,4 +1,4 @@
-"""Drops what a clock that was ahead has left in the future, once the clock is known to be right. What that is, the stores know."""
+"""Drops what was written with times of the future while the clock was ahead, once the clock is known to be right."""
 
 import asyncio
 from contextlib import suppress
@@ -32,23 +32,23 @@ async def wait_until_right(clock: WatchedClock) -> None:
 
 
 async def report_clock(store: Writer, clock: WatchedClock) -> None:
-    """Say what is wrong with the clock where the API finds it, for ever."""
-    said: str | None = "not looked at yet"
+    """Write what is wrong with the clock into the store, where the API finds it, for ever."""
+    written: str | None = "not written yet"
     while True:
         clock.changed.clear()
         fault = clock.fault
         try:
-            if fault is not None or said is not None:
+            if fault is not None or written is not None:
                 await store.note_clock(fault)
-                said = fault
+                written = fault
         except StoreAway as error:
-            log.debug("nothing is noted while the store is away", reason=str(error))
+            log.debug("the state of the clock is not written while Redis is away", reason=str(error))
         with suppress(TimeoutError):
             await asyncio.wait_for(clock.changed.wait(), RETRY_SECONDS)
 
 
 async def drop_if_far(settings: WorkerSettings, clock: WatchedClock, archive: ArchiveWriter) -> None:
-    """Drop the future where the newest tick lies far in it and a provider confirms our clock; told, never raised."""
+    """Drop what is later than now where the newest tick is far ahead and a provider confirms the clock; logged, never raised."""
     try:
         async with connect(settings.redis_address, "data-tracker-future") as redis:
             tick = await FutureRemover(redis).read_tick()
@@ -56,20 +56,20 @@ async def drop_if_far(settings: WorkerSettings, clock: WatchedClock, archive: Ar
         if tick is None or tick <= now + max(FUTURE_SECONDS, settings.interval):
             return
         if not clock.is_confirmed:
-            log.warning("the newest tick lies in the future, and no provider says whether that is so", ahead=tick - now)
+            log.warning("the newest tick is in the future, and no provider confirms the clock", ahead=f"{tick - now} s")
             return
-        log.warning("the newest tick lies in the future: a clock was wrong", ahead=f"{tick - now} s")
+        log.warning("the newest tick is in the future: a clock was wrong", ahead=f"{tick - now} s")
         await archive.open()
-        log.warning("the future is dropped", what=await drop_future(settings, now, archive))
+        log.warning("data of the future is dropped", what=await drop_future(settings, now, archive))
     except (StoreError, ArchiveError) as error:
-        log.warning("the future is not dropped", reason=str(error))
+        log.warning("data of the future is not dropped", reason=str(error))
 
 
 async def drop_future(settings: WorkerSettings, now: int, archive: ArchiveWriter) -> str:
     """
-    Drop all that is later than `now`, and return in words what that was. Whoever calls it has the lease.
+    Drop all that is later than `now`, and return in words what that was. The caller holds the lease.
 
-    The archive comes first: by the newest tick, which is set back last, it is seen that there is something to do.
+    The archive comes first: the newest tick, by which the need is seen, is set back last.
     """
     hours = await archive.drop_future(now)
     async with connect_archive(settings.archive_address, "data-tracker-future", writes=True) as engine:
@@ -83,11 +83,11 @@ async def drop_future(settings: WorkerSettings, now: int, archive: ArchiveWriter
 
 
 async def drop_lists_if_far(lists: FutureLists, clock: WatchedClock) -> None:
-    """Drop top lists of the future, likewise: the roles that make them may run in processes of their own."""
+    """Drop top lists of the future in the same way: the roles that make them may run in processes of their own."""
     try:
         now = int(clock.wall())
         if clock.is_settled and await lists.newest() > now + FUTURE_SECONDS:
             dropped = await lists.drop_future(now)
             log.warning("top lists of the future are dropped: a clock was wrong", lists=dropped)
     except StoreError as error:
-        log.warning("top lists of the future are not looked for", reason=str(error))
+        log.warning("top lists of the future are not dropped", reason=str(error))

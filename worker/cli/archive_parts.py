@@ -1,9 +1,10 @@
-"""Puts the archive's parts together, from the settings, for the commands that need them. No work is done here."""
+"""Makes what works on the archive, from the settings, for the commands that need it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
+from worker.archiving.late_hours import LateHours
 from worker.archiving.rollup import HourlyRollup, RollupOptions
 from worker.backfill.from_archive import ArchiveBackfill
 from worker.latest import DAY, ArchiveWriter, Writer, connect_archive
@@ -14,19 +15,23 @@ class ArchiveParts(NamedTuple):
     """What works on one archive and one store."""
 
     archive: ArchiveWriter
-    closer: HourlyRollup
-    hindsight: ArchiveBackfill
+    rollup: HourlyRollup
+    backfill: ArchiveBackfill
 
 
 @asynccontextmanager
-async def open_archiving(settings: WorkerSettings, store: Writer) -> AsyncIterator[ArchiveParts]:
-    """Return the parts; nothing is opened yet, and everything is closed at the end."""
-    rules = RollupOptions(settings.interval, settings.archive_grace, settings.archive_days)
-    # What is asked for must not be let go of at once.
+async def open_archiving(
+    settings: WorkerSettings, store: Writer, late_hours: LateHours | None = None
+) -> AsyncIterator[ArchiveParts]:
+    """Return the parts; nothing is opened yet, and everything is closed at the end. `late_hours` are the store's."""
+    options = RollupOptions(settings.interval, settings.archive_grace, settings.archive_days)
+    # What is asked for must not be dropped at once.
     days = settings.archive_days
-    backfill = settings.archive_backfill if days is None else min(settings.archive_backfill, days * DAY)
+    reach = settings.archive_backfill if days is None else min(settings.archive_backfill, days * DAY)
     async with connect_archive(settings.archive_address, "data-tracker-worker", writes=True) as engine:
         archive = ArchiveWriter(engine)
         yield ArchiveParts(
-            archive, HourlyRollup(store, archive, rules), ArchiveBackfill(store, archive, settings.interval, backfill)
+            archive,
+            HourlyRollup(store, archive, options, late_hours),
+            ArchiveBackfill(store, archive, settings.interval, reach),
         )

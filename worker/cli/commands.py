@@ -12,8 +12,11 @@ from typing import Annotated
 import structlog
 import typer
 
-from worker.archiving.archiver import BEATS, Archiver
+from worker.archiving.archiver import CHECK_SECONDS, Archiver
+from worker.archiving.health import ArchiveHealth
+from worker.archiving.late_hours import LateHours
 from worker.backfill.future import drop_future, drop_if_far, drop_lists_if_far, report_clock, wait_until_right
+from worker.backfill.service import ArchiveAccess, BackfillService
 from worker.backup.backup import back_up
 from worker.backup.restore import restore
 from worker.cli import rules
@@ -66,6 +69,7 @@ from worker.sampling.replay import replay
 from worker.sampling.sampler import Sampler
 from worker.settings import WorkerSettings
 from worker.sources import dates
+from worker.sources.wishes import SourceReport
 from worker.toplist import roles
 
 log = structlog.get_logger()
@@ -236,16 +240,16 @@ async def _top(settings: WorkerSettings, wanted: Sequence[str], clock: WatchedCl
 
 
 async def _sample(settings: WorkerSettings, clock: WatchedClock) -> None:
-    timeout = min(LONGEST_TIMEOUT, settings.interval * 0.8)
+    timeout, late_hours = min(LONGEST_TIMEOUT, settings.interval * 0.8), LateHours()
     async with (
         open_channels(settings) as notifiers,
-        open_store(settings, wait=True) as store,
+        open_store(settings, late_hours, wait=True) as store,
         open_sources(settings, timeout, clock) as sources,
         hold_feeder_lease(store, wait=True),
         open_dispatcher(settings, notifiers, clock) as dispatch,
         open_heartbeat(settings) as heartbeat,
-        open_archiving(settings, store) as archived,
-        open_rule_provider(settings) as rulebook,
+        open_archiving(settings, store, late_hours) as archived,
+        open_rule_provider(settings) as rule_provider,
         asyncio.TaskGroup() as tasks,
     ):
         tasks.create_task(dispatch.run())
@@ -255,13 +259,37 @@ async def _sample(settings: WorkerSettings, clock: WatchedClock) -> None:
         now = int(clock.wall()) // settings.interval * settings.interval
         log.info("sampling", sources=settings.sources, every=f"{settings.interval} s", next="scripts/start-api.sh")
         tasks.create_task(heartbeat.run())
-        live = Sampler(sources, store, settings.interval, committed=heartbeat.notify_committed, clock=clock)
-        live.rules, live.notes.wishes = rulebook, settings.metrics
-        archiver = Archiver(store, *archived, look_again=live.request_backfill)
-        live.after_fill = archiver.backfill_after
+        report, health = SourceReport(sources, settings.metrics), ArchiveHealth()
+        backfill = BackfillService(
+            sources=sources,
+            store=store,
+            interval=settings.interval,
+            clock=clock.wall,
+            report=report,
+            archive=ArchiveAccess(archived.backfill, health),
+        )
+        archiver = Archiver(
+            store=store,
+            archive=archived.archive,
+            rollup=archived.rollup,
+            late_hours=late_hours,
+            health=health,
+            request_backfill=backfill.request,
+        )
+        sampler = Sampler(
+            sources=sources,
+            store=store,
+            interval=settings.interval,
+            rules=rule_provider,
+            report=report,
+            backfill=backfill,
+            committed=heartbeat.notify_committed,
+            clock=clock,
+        )
         await archiver.open(now)
-        tasks.create_task(archiver.run(ticks(BEATS, clock=clock.wall, watch=clock)))
-        await live.run(now, ticks(settings.interval, now, clock.wall, watch=clock))
+        tasks.create_task(archiver.run(ticks(CHECK_SECONDS, clock=clock.wall, watch=clock)))
+        tasks.create_task(backfill.run())
+        await sampler.run(now, ticks(settings.interval, now, clock.wall, watch=clock))
 
 
 async def _replay(settings: WorkerSettings, recording: Recording) -> None:
@@ -280,7 +308,7 @@ async def _replay(settings: WorkerSettings, recording: Recording) -> None:
         )
         began = time.monotonic()
         with show_progress("replaying") as seen:
-            ticks = await replay(recording, store, settings.interval, seen, archived.closer, rulebook.engine)
+            ticks = await replay(recording, store, settings.interval, seen, archived.rollup, rulebook.engine)
         print(f"played {ticks} ticks in {time.monotonic() - began:.1f} s", file=sys.stderr)
     if recording.without:
         print(recording.without, file=sys.stderr)
@@ -304,13 +332,13 @@ async def _drop_future(settings: WorkerSettings) -> None:
 
 
 async def _rebuild(settings: WorkerSettings) -> None:
-    clock = WatchedClock()
+    clock, late_hours = WatchedClock(), LateHours()
     now = int(time.time()) // settings.interval * settings.interval
     async with (
-        open_store(settings) as store,
+        open_store(settings, late_hours) as store,
         open_sources(settings, LONGEST_TIMEOUT, clock) as sources,
         hold_feeder_lease(store, wait=False),
-        open_archiving(settings, store) as archived,
+        open_archiving(settings, store, late_hours) as archived,
     ):
         if not await clock.is_right():
             exit_with(f"nothing is rebuilt: {clock.fault}", 1)

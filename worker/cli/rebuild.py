@@ -7,13 +7,13 @@ from worker.backfill.day import DayFiller
 from worker.cli.archive_parts import ArchiveParts
 from worker.latest import Writer
 from worker.reporting.progress import show_progress
-from worker.sampling.collect import open_up_to
 from worker.sampling.tick import commit_tick
+from worker.sources.ownership import open_up_to
 from worker.sources.supervised import SupervisedSource
 
 
 class RebuildResult(NamedTuple):
-    """What came of it."""
+    """How much was added."""
 
     samples: int
     """New in the day."""
@@ -25,10 +25,10 @@ async def rebuild_day(
     sources: Sequence[SupervisedSource], store: Writer, archived: ArchiveParts, interval: int, now: int
 ) -> RebuildResult:
     """
-    Fill the day before `now` from every source's candles, and what they do not know from the archive; close its hours;
-    ask for older ones. Ranks and means follow from it all at the end.
+    Fill the day before `now` from every source's candles, and what they do not have from the archive; archive its hours;
+    fetch older ones. Ranks and means are updated at the end.
     """
-    await archived.closer.close_until(now - archived.closer.grace, now)
+    await archived.rollup.close_until(now - archived.rollup.grace, now)
     newest = await store.open()
     if newest is None or newest < now:
         await commit_tick(now, {}, store)
@@ -39,8 +39,8 @@ async def rebuild_day(
             samples += await DayFiller(source, store, interval).fill(now, seen)
     for source in sources:
         others = [other for other in sources if other is not source]
-        made = await archived.hindsight.backfill(source, others, now)
+        made = await archived.backfill.backfill(source, others, now)
         samples, hours = samples + made.samples, hours + made.hours
-    hours += await archived.closer.revise_late(now)
+    hours += await archived.rollup.revise_late(now)
     await store.update_rankings(now)
     return RebuildResult(samples, hours)

@@ -7,6 +7,7 @@ from functools import partial
 import structlog
 from aiohttp import ClientSession, ClientTimeout, TCPConnector
 
+from worker.archiving.late_hours import LateHours
 from worker.cli.process import wait_for_format
 from worker.clock.wall import WatchedClock
 from worker.delivery.dispatcher import Dispatcher
@@ -42,16 +43,19 @@ LONGEST_TIMEOUT = 30.0
 
 
 @asynccontextmanager
-async def open_store(settings: WorkerSettings, *, send: bool = True, wait: bool = False) -> AsyncIterator[Writer]:
+async def open_store(
+    settings: WorkerSettings, late_hours: LateHours | None = None, *, send: bool = True, wait: bool = False
+) -> AsyncIterator[Writer]:
     """
-    Return the store; without `send`, alerts are history only.
+    Return the store, which notes `late_hours`; without `send`, alerts are history only.
 
     Raises `OtherFormat` where it holds data of another format. `wait` for a Redis that is away, or else raise `StoreAway`.
     """
+    late = LateHours() if late_hours is None else late_hours
     async with connect(settings.redis_address, "data-tracker-worker") as redis:
         data = DataFormat(redis)
         await (wait_for_format(data) if wait else data.ensure())
-        yield Writer(redis, AlertLimits(keep=settings.alert_days * DAY, send=send))
+        yield Writer(redis, AlertLimits(keep=settings.alert_days * DAY, send=send), note_late_samples=late.add)
 
 
 @asynccontextmanager

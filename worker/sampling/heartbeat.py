@@ -1,6 +1,6 @@
 """
-A dead man's handle: an address that is called while ticks are committed, so that somebody else notices when they
-are not. It only calls; nobody waits for it.
+Calls an address while ticks are committed, so that a monitoring service notices when they are not. Sampling never waits
+for the call.
 """
 
 import asyncio
@@ -13,27 +13,27 @@ import structlog
 log = structlog.get_logger()
 
 EVERY_SECONDS = 55.0
-"""Between two calls, at least: a little less than a minute, so that each of two ticks a minute apart is told."""
+"""Between two calls, at least: a little less than a minute, so that each of two ticks a minute apart is reported."""
 
 Call = Callable[[], Awaitable[str | None]]
-"""Calls the address once; gives why that failed, if it did."""
+"""Calls the address once; returns why that failed, if it did."""
 
 
 class Heartbeat:
-    """Calls after a tick was committed, and not again for a while."""
+    """Calls after a tick was committed, at most once in `EVERY_SECONDS`."""
 
     def __init__(self, call: Call | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._call = call
         self._clock = clock
         self._committed = asyncio.Event()
-        self._trouble: str | None = None
+        self._error: str | None = None
 
     def notify_committed(self) -> None:
-        """Say that a tick was committed. It costs nothing."""
+        """Note that a tick was committed; returns at once."""
         self._committed.set()
 
     async def run(self) -> None:
-        """Call, for ever; at once back where there is nothing to call."""
+        """Call, for ever; returns at once where there is no address."""
         if self._call is None:
             return
         called = -math.inf
@@ -45,12 +45,12 @@ class Heartbeat:
                 called = now
                 self._log_failure(await self._call())
 
-    def _log_failure(self, trouble: str | None) -> None:
+    def _log_failure(self, error: str | None) -> None:
         """Log a failure once, and again when it is another or over."""
-        if trouble == self._trouble:
+        if error == self._error:
             return
-        if trouble is None:
-            log.info("the heartbeat is heard again")
+        if error is None:
+            log.info("the heartbeat works again")
         else:
-            log.warning("the heartbeat is not heard", reason=trouble)
-        self._trouble = trouble
+            log.warning("the heartbeat fails", reason=error)
+        self._error = error

@@ -1,6 +1,5 @@
 """
-Recorded one-minute candles in a folder, read minute by minute over all pairs. It says what is in the
-files and what is wrong with them, and makes nothing of it: see `candles`.
+Reads recorded one-minute candles from a folder, minute by minute over all pairs, and reports what is wrong with them.
 
 One file a pair, `DOGE_BTC.csv.gz` or `DOGE_BTC.csv`, ascending, a minute without a trade may be absent:
 
@@ -8,8 +7,8 @@ One file a pair, `DOGE_BTC.csv.gz` or `DOGE_BTC.csv`, ascending, a minute withou
     1621209600,0.00001106,0.00001108,0.000011,0.00001102,1082374.0
 
 `timestamp` is where the minute starts, unix seconds. Numbers are decimals of zero or more, and stay the
-text they are. What is no candle stops the reading; a candle that cannot be true, such as a row of zeros, is left out
-and counted, as a provider's is.
+text they are. A line that is no candle stops the reading; a candle that cannot be true, such as a row of zeros, is left
+out and counted, as a provider's is.
 """
 
 import gzip
@@ -58,11 +57,11 @@ class Recording:
 
     @property
     def without(self) -> str | None:
-        """Say what is left out; `None` where nothing is."""
+        """Return in words what is left out; `None` where nothing is."""
         if not self.left_out:
             return None
-        said = ", ".join(f"{count:,} with {reason}" for reason, count in sorted(self.left_out.items()))
-        return f"candles that cannot be true are left out: {said}"
+        parts = ", ".join(f"{count:,} with {reason}" for reason, count in sorted(self.left_out.items()))
+        return f"candles that cannot be true are left out: {parts}"
 
     def shift_by(self, by: int) -> "Recording":
         """Return the same recording, later by `by` seconds: a multiple of 60, or ticks would leave the minute."""
@@ -78,7 +77,7 @@ class Recording:
         """
         Return every tick from the first to the last with the candles that end there, also where there are none.
 
-        Reads as it goes, a line of each file at a time. Raises `BadRecording` where a file changed since.
+        Reads as it goes, a line of each file at a time. Raises `InvalidRecording` where a file changed since.
         """
         due = self.first
         with ExitStack() as opened:
@@ -89,8 +88,8 @@ class Recording:
                 due = tick + MINUTE
 
     def _stream(self, metric: Metric) -> Generator[tuple[int, Metric, Candle], None, None]:
-        with closing(read_candles(self.files[metric])) as told:
-            for candle in told:
+        with closing(read_candles(self.files[metric])) as lines:
+            for candle in lines:
                 start = candle.start + self.shift
                 yield start + MINUTE, metric, candle._replace(start=start)
 
@@ -116,7 +115,7 @@ def open_recording(folder: Path, exchange: str | None = None) -> Recording:
 
 def read_candles(path: Path, left_out: Counter[str] | None = None) -> Generator[Candle, None, None]:
     """
-    Return the candles of one file, in order. Raises `BadRecording` at the first line that is not one.
+    Return the candles of one file, in order. Raises `InvalidRecording` at the first line that is not one.
 
     Those that cannot be true are left out, and counted in `left_out` by what is wrong with them.
     """

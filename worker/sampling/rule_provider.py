@@ -1,4 +1,4 @@
-"""The rules in force: those in Redis, of the API and by default, and those of a file. Kept up to date, judged elsewhere."""
+"""Keeps the rules in force up to date: the default ones, those of the API, kept in Redis, and those of a rules file."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
@@ -29,29 +29,29 @@ from worker.latest import (
 
 log = structlog.get_logger()
 
-PATIENCE = 2.0
-"""Seconds that reading the rules may take beside asking the sources; then those known before are used."""
+REFRESH_SECONDS = 2.0
+"""How long reading the rules may take beside reading the sources; then those known before are used."""
 
 
 class RuleSource(Protocol):
-    """Who gives the rules to judge a tick by."""
+    """Provides the rules that a tick is evaluated by."""
 
     @property
     def engine(self) -> RuleEngine:
-        """The rules that are in force now."""
+        """Return the rules in force."""
         ...
 
     async def read(self) -> None:
-        """Learn what is in force. Raises `StoreAway`; then what was known before still is."""
+        """Read which rules are in force. Raises `StoreAway`; then those known before stay in force."""
         ...
 
     async def refresh(self) -> None:
-        """Do so if it can be done quickly; never raises."""
+        """Read them if that can be done quickly; never raises."""
         ...
 
 
 class FixedRules:
-    """The same rules for ever."""
+    """Rules that never change."""
 
     def __init__(self, engine: RuleEngine = NO_RULES) -> None:
         self.engine = engine
@@ -64,7 +64,7 @@ class FixedRules:
 
 
 class RulesFile:
-    """A file of rules: read again when it changes. While it is broken, the rules that were in it before hold."""
+    """A rules file, read again when it changes. While it is invalid, the rules that it held before stay in force."""
 
     def __init__(self, path: Path, interval: int) -> None:
         self._path = path
@@ -73,12 +73,13 @@ class RulesFile:
         self._text: str | InvalidFile = ""
         self._parsed: object = None
         self.rules: dict[str, str] | None = None
-        """As they are kept, by id; `None` while the file has never been right."""
+        """As they are stored, by id; `None` while the file has never been valid."""
         self.problem: str | None = None
+        """What is wrong with the file."""
 
     def read(self, channels: frozenset[str] | None) -> None:
-        """See what the file says now; rules may name `channels`."""
-        self._read()
+        """Read the file if it changed; rules may name `channels`."""
+        self._read_text()
         if self._parsed == (self._text, channels):
             return
         self._parsed = self._text, channels
@@ -92,14 +93,14 @@ class RulesFile:
         self._log_problem(None)
         self.rules = {rule.id: write_rule(rule) for rule in rules}
 
-    def _read(self) -> None:
-        """Read the text, or why it cannot be read, if the file is not what it was."""
+    def _read_text(self) -> None:
+        """Read the text, or why it cannot be read, if the file changed."""
         try:
-            found = self._path.stat()
-            stamp = found.st_mtime_ns, found.st_size, found.st_ino
+            status = self._path.stat()
+            stamp = status.st_mtime_ns, status.st_size, status.st_ino
             if stamp != self._stamp:
-                is_small = found.st_size <= LARGEST_FILE
-                too_large = InvalidFile(f"has {found.st_size} bytes; accepted: {LARGEST_FILE} at most")
+                is_small = status.st_size <= LARGEST_FILE
+                too_large = InvalidFile(f"has {status.st_size} bytes; accepted: {LARGEST_FILE} at most")
                 self._text = self._path.read_text(encoding="utf-8") if is_small else too_large
                 self._stamp = stamp
         except (OSError, UnicodeDecodeError) as error:
@@ -108,76 +109,83 @@ class RulesFile:
     def _log_problem(self, problem: str | None) -> None:
         if problem != self.problem:
             if problem:
-                log.error("the file of rules is wrong, and the rules before hold", reason=problem)
+                log.error("the rules file is invalid, the rules before stay in force", reason=problem)
             else:
-                log.info("the file of rules is right again")
+                log.info("the rules file is valid again")
         self.problem = problem
 
 
 class RuleProvider:
-    """What is in force, as of the last time that it could be read."""
+    """The rules in force, as of the last time that they could be read."""
 
     def __init__(
         self,
-        shelf: RuleStore,
+        store: RuleStore,
         interval: int,
         path: Path | None,
         is_expected: Callable[[StateUpdate], bool] | None = None,
     ) -> None:
-        self._shelf = shelf
+        self._store = store
         self._interval = interval
         self._is_expected = is_expected
-        self.engine = self._engine(DEFAULTS, ())
+        self.engine = self._make_engine(DEFAULTS, ())
         self._file = RulesFile(path, interval) if path else None
         self._written: WrittenRules | None = None
-        self._told: tuple[str, ...] = ()
-        self._trouble = ""
+        self._warned: tuple[str, ...] = ()
+        """The faults of stored rules that were logged last."""
+        self._error = ""
+        """Why the rules could not be read the last time."""
 
     async def read(self) -> None:
-        """Learn what is in force, and say what the file holds where Redis knows otherwise."""
+        """Read which rules are in force, and write the file's rules to Redis where it holds others."""
         try:
             await self._read()
         except StoreAway:
             raise
         except StoreError as error:
-            if str(error) != self._trouble:
-                log.warning("the rules cannot be read, and those known before hold", reason=str(error))
-            self._trouble = str(error)
+            if str(error) != self._error:
+                log.warning("the rules cannot be read, those known before stay in force", reason=str(error))
+            self._error = str(error)
         else:
-            self._trouble = ""
+            self._error = ""
 
     async def _read(self) -> None:
-        shelved = await self._shelf.read_rules()
-        known = shelved.written.file
+        stored = await self._store.read_rules()
+        known = stored.written.file
         file: Mapping[str, str] = {}
         problem = None
         if self._file:
-            self._file.read(shelved.channels)
+            self._file.read(stored.channels)
             file, problem = self._file.rules if self._file.rules is not None else known, self._file.problem
-        if file != known or problem != shelved.problem:
-            await self._shelf.write_file_rules(file, problem)
-        written = shelved.written._replace(file=file)
+        if file != known or problem != stored.problem:
+            await self._store.write_file_rules(file, problem)
+        written = stored.written._replace(file=file)
         if written != self._written:
-            self._settle(written)
+            self._apply(written)
 
     async def refresh(self) -> None:
-        with suppress(StoreError, TimeoutError):  # whoever commits tells that Redis is away
-            async with asyncio.timeout(min(PATIENCE, self._interval / 2)):
+        with suppress(StoreError, TimeoutError):  # the sampler logs that Redis is away
+            async with asyncio.timeout(min(REFRESH_SECONDS, self._interval / 2)):
                 await self.read()
 
-    def _engine(self, rules: Iterable[Rule], silences: Iterable[Silence]) -> RuleEngine:
+    def _make_engine(self, rules: Iterable[Rule], silences: Iterable[Silence]) -> RuleEngine:
         if self._is_expected is None:
             return RuleEngine(rules, silences, self._interval)
         return RuleEngine(rules, silences, self._interval, self._is_expected)
 
-    def _settle(self, written: WrittenRules) -> None:
-        book: RuleSet = read_rule_set(written, self._interval)
-        for line in book.wrong:
-            if line not in self._told:
+    def _apply(self, written: WrittenRules) -> None:
+        rule_set: RuleSet = read_rule_set(written, self._interval)
+        for line in rule_set.wrong:
+            if line not in self._warned:
                 log.warning(line)
-        self._told = book.wrong
-        self.engine = self._engine(book.rules, book.silences.values())
-        enabled = sum(rule.enabled for rule in book.rules)
-        tell = log.debug if self._written is None else log.info
-        tell("rules in force", rules=enabled, switched_off=len(book.rules) - enabled, silences=len(book.silences))
+        self._warned = rule_set.wrong
+        self.engine = self._make_engine(rule_set.rules, rule_set.silences.values())
+        enabled = sum(rule.enabled for rule in rule_set.rules)
+        write_log = log.debug if self._written is None else log.info
+        write_log(
+            "rules in force",
+            rules=enabled,
+            switched_off=len(rule_set.rules) - enabled,
+            silences=len(rule_set.silences),
+        )
         self._written = written

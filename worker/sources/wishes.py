@@ -1,5 +1,6 @@
 """Which wishes nobody fulfils, and what is noted of each source. No network, no store."""
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -42,10 +43,12 @@ class WishedSource(Protocol):
 class SourceReport:
     """What the store is told of the sources: how each does, how far its fill is, and what nobody gives."""
 
-    def __init__(self, sources: Sequence[WishedSource]) -> None:
-        self.wishes: Sequence[str] = ()
-        """What the settings ask for."""
+    def __init__(self, sources: Sequence[WishedSource], wishes: Sequence[str] = ()) -> None:
+        self.changed = asyncio.Event()
+        """Set by whoever changes what is reported; cleared by whoever writes it to the store."""
         self._sources = sources
+        self._wishes = wishes
+        """What the settings ask for."""
         self._unmet: Mapping[str, str] = {}
         self._filling: dict[str, dict[str, int]] = {}
         self._noted: object = None
@@ -69,7 +72,7 @@ class SourceReport:
         told = {
             name: said | {"filling": self._filling.get(name)} for name, said in describe_states(self._sources).items()
         }
-        lacking = find_unmet(self.wishes, self._sources)
+        lacking = find_unmet(self._wishes, self._sources)
         for wish, reason in lacking.items():
             if self._unmet.get(wish) != reason:
                 log.warning("no source gives what is wished for", metric=wish, reason=reason)

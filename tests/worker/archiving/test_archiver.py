@@ -16,21 +16,22 @@ from tests.support.forwarding import forwarding
 from tests.support.invented import BTC, ETH, NOON, price, volume
 from tests.support.postgres import SOCKET
 from v1.archive.engine import GONE
-from worker.archiving.archiver import ADVICE, LOOK_SECONDS
-from worker.latest import DAY, HOUR, MEASURES, MINUTE, Sample, StoreAway, Writer, connect
+from worker.archiving.archiver import WRITE_CHECK_SECONDS
+from worker.archiving.health import ADVICE
+from worker.latest import DAY, HOUR, MEASURES, MINUTE, Sample, StoreAway, connect
 
 
 @pytest.fixture
 async def made(fake: Redis, database: str) -> AsyncIterator[Bench]:
     """A store and an archive on both databases."""
-    async with bench(Writer(fake), database) as opened:
+    async with bench(fake, database) as opened:
         yield opened
 
 
 @pytest.fixture
 async def here(fake: Redis, tmp_path: Path) -> AsyncIterator[Bench]:
     """The same where the database makes no difference."""
-    async with bench(Writer(fake), f"sqlite+aiosqlite:///{tmp_path}/archive.db") as opened:
+    async with bench(fake, f"sqlite+aiosqlite:///{tmp_path}/archive.db") as opened:
         yield opened
 
 
@@ -114,10 +115,10 @@ async def test_closing_everything_again_changes_nothing(made: Bench, database: s
     await made.archiver.work(made.end + GRACE)
     before = await made.hours()
 
-    async with bench(made.store, database) as again:
+    async with bench(made.store._redis, database) as again:
         await again.archiver.work(made.end + GRACE + 60)
         for hour in range(4):
-            assert await again.closer.close_hour(NOON + hour * HOUR, made.end + DAY, [BTC, ETH]) == 0
+            assert await again.rollup.close_hour(NOON + hour * HOUR, made.end + DAY, [BTC, ETH]) == 0
 
     assert await made.hours() == before
 
@@ -150,7 +151,7 @@ async def test_an_hour_whose_day_is_over_keeps_its_candle(here: Bench, tmp_path:
     before = await here.hours()
     here.end += DAY - 2 * HOUR
     await here.ticks(3)
-    async with bench(here.store, f"sqlite+aiosqlite:///{tmp_path}/archive.db") as restarted:
+    async with bench(here.store._redis, f"sqlite+aiosqlite:///{tmp_path}/archive.db") as restarted:
         await restarted.archiver.work(here.end + GRACE)
 
     assert (await here.hours())[0] == before[0]
@@ -177,7 +178,7 @@ async def test_how_the_archive_does_can_be_asked(here: Bench):
 
 
 async def test_hours_older_than_they_shall_be_kept_are_let_go_of(fake: Redis, database: str):
-    async with bench(Writer(fake), database, days=2) as made:
+    async with bench(fake, database, days=2) as made:
         await made.ticks(61)
         await made.archiver.work(made.end + GRACE)
         kept = await made.starts()
@@ -194,7 +195,7 @@ async def test_hours_older_than_they_shall_be_kept_are_let_go_of(fake: Redis, da
 
 async def test_a_database_that_is_away_costs_ticks_nothing_and_afterwards_every_hour_is_there(fake: Redis):
     with postgres.running(postgres.wheel()) as server, capture_logs() as logs:
-        async with bench(Writer(fake), server.address()) as made:
+        async with bench(fake, server.address()) as made:
             await made.ticks(70)
             await made.archiver.work(made.end)
             server.kill()
@@ -214,7 +215,7 @@ async def test_a_database_that_is_away_costs_ticks_nothing_and_afterwards_every_
     assert failing["reason"].startswith("the archive is away: ")
     fine = {"state": "ok", "reason": None, "retry_at": None, "advice": None}
     assert back == fine | {"since": made.end + 120, "newest": NOON + 6 * HOUR}
-    assert made.looked_again == 1
+    assert made.requests == 1
     told = [entry["event"] for entry in logs if entry["log_level"] != "debug"]
     assert told.count("the archive fails, hours wait in Redis") == 1
     assert told.count("the archive is back") == 1
@@ -222,18 +223,18 @@ async def test_a_database_that_is_away_costs_ticks_nothing_and_afterwards_every_
 
 async def test_a_server_that_goes_away_between_two_hours_is_noticed_and_told_before_the_next_is_due(fake: Redis):
     with postgres.running(postgres.wheel()) as server:
-        async with bench(Writer(fake), server.address()) as made:
+        async with bench(fake, server.address()) as made:
             await made.ticks(62)
             await made.archiver.work(made.end)
             server.kill()
-            await made.archiver.work(made.end + LOOK_SECONDS)
+            await made.archiver.work(made.end + WRITE_CHECK_SECONDS)
 
             said = await made.store.read_archive_state()
 
     assert said
-    assert (said["state"], said["since"]) == ("failing", made.end + LOOK_SECONDS)
+    assert (said["state"], said["since"]) == ("failing", made.end + WRITE_CHECK_SECONDS)
     assert said["reason"].startswith("the archive is away: ")
-    assert said["retry_at"] == made.end + LOOK_SECONDS + 5
+    assert said["retry_at"] == made.end + WRITE_CHECK_SECONDS + 5
     assert said["advice"] == ADVICE
 
 
@@ -273,9 +274,9 @@ async def test_a_file_that_is_replaced_by_an_older_one_is_used_and_has_every_hou
     await here.ticks(122)
     await here.archiver.work(here.end)
     archive.unlink()
-    await here.archiver.work(here.end + LOOK_SECONDS)
+    await here.archiver.work(here.end + WRITE_CHECK_SECONDS)
     Path(older).rename(archive)
-    await here.archiver.work(here.end + LOOK_SECONDS + 60)
+    await here.archiver.work(here.end + WRITE_CHECK_SECONDS + 60)
 
     assert await here.starts() == [0, 1]
 
@@ -325,6 +326,8 @@ async def test_at_the_start_an_archive_that_cannot_be_used_is_said_and_costs_sam
         "since": here.end,
         "newest": None,
         "reason": "the archive said: file is not a database",
+        "retry_at": here.end + 15,
+        "advice": ADVICE,
     }
     assert await here.starts() == [0]
 
@@ -333,7 +336,7 @@ async def test_a_database_that_only_reads_since_a_failover_costs_no_hour(fake: R
     with postgres.running(postgres.wheel()) as old, postgres.running(postgres.wheel()) as new:
         async with forwarding(old.folder / SOCKET) as way:
             address = f"postgresql+asyncpg://postgres@127.0.0.1:{way.port}/postgres"
-            async with bench(Writer(fake), address) as made:
+            async with bench(fake, address) as made:
                 await made.ticks(70)
                 await made.archiver.work(made.end)
                 await postgres.told(old, *postgres.READ_ONLY)
@@ -361,7 +364,7 @@ async def test_while_redis_is_away_nothing_is_closed_and_nothing_is_raised(tmp_p
     try:
         async with (
             connect(servers.address(tmp_path), "tests") as redis,
-            bench(Writer(redis), f"sqlite+aiosqlite:///{tmp_path}/archive.db") as made,
+            bench(redis, f"sqlite+aiosqlite:///{tmp_path}/archive.db") as made,
         ):
             await made.ticks(61)
             await made.archiver.work(NOON)
@@ -381,13 +384,13 @@ async def test_while_redis_is_away_nothing_is_closed_and_nothing_is_raised(tmp_p
 async def test_a_redis_that_lost_what_it_held_is_noticed_and_filled_again(here: Bench):
     await here.ticks(61)
     await here.archiver.work(here.end)
-    before = here.looked_again
+    before = here.requests
 
     await lose(here.store)
     await here.archiver.work(here.end + 5)
     await here.archiver.work(here.end + 10)
 
-    assert (before, here.looked_again) == (0, 1)
+    assert (before, here.requests) == (0, 1)
 
 
 async def test_a_tick_never_waits_for_more_than_a_part(here: Bench):

@@ -13,14 +13,14 @@ from tests.support.invented import BTC, ETH, NOON, Invented, price
 from v1.model import By, Candle, Metric
 from worker.backfill.day import DayFiller
 from worker.cli.rebuild import rebuild_day
-from worker.latest import DAY, HOUR, MINUTE, Measure, Verifier, Writer, candles
+from worker.latest import DAY, HOUR, MINUTE, Measure, Verifier, candles
 from worker.sources.base import SourceUnreachable
 from worker.sources.supervised import SupervisedSource
 
 
 @pytest.fixture
 async def here(fake: Redis, tmp_path: Path) -> AsyncIterator[Bench]:
-    async with bench(Writer(fake), f"sqlite+aiosqlite:///{tmp_path}/archive.db") as opened:
+    async with bench(fake, f"sqlite+aiosqlite:///{tmp_path}/archive.db") as opened:
         yield opened
 
 
@@ -60,8 +60,8 @@ async def test_hours_that_only_the_provider_knows_are_asked_for_once(here: Bench
     await here.ticks(61)
     await here.archiver.work(here.end + GRACE)
 
-    first = await here.hindsight.backfill(await watched(session, source), [], here.end)
-    again = await here.hindsight.backfill(await watched(session, source), [], here.end)
+    first = await here.backfill.backfill(await watched(session, source), [], here.end)
+    again = await here.backfill.backfill(await watched(session, source), [], here.end)
 
     assert (first.hours, again.hours) == (7 * 24 - 1, 0)
     assert source.candles_asked == [(BTC, NOON - 167 * HOUR, NOON)]
@@ -75,9 +75,9 @@ async def test_they_are_asked_for_as_far_back_as_is_wished(fake: Redis, tmp_path
     source = Invented(BTC)
     source.keeps = 30 * DAY
     for backfill, expected in ((0, 0), (36 * HOUR, 36)):
-        async with bench(Writer(fake), f"sqlite+aiosqlite:///{tmp_path}/{backfill}.db", backfill=backfill) as here:
+        async with bench(fake, f"sqlite+aiosqlite:///{tmp_path}/{backfill}.db", backfill=backfill) as here:
             await here.archiver.work(NOON)
-            found = await here.hindsight.backfill(await watched(session, source), [], NOON)
+            found = await here.backfill.backfill(await watched(session, source), [], NOON)
 
             assert (found.hours, len(await here.hours())) == (expected, expected)
             await lose(here.store)
@@ -89,8 +89,8 @@ async def test_a_source_that_fails_is_told_and_asked_again_the_next_time(here: B
     source.candle_trouble = {BTC: [SourceUnreachable("gone")]}
     await here.archiver.work(NOON)
     with capture_logs() as logs:
-        first = await here.hindsight.backfill(await watched(session, source), [], NOON)
-        second = await here.hindsight.backfill(await watched(session, source), [], NOON)
+        first = await here.backfill.backfill(await watched(session, source), [], NOON)
+        second = await here.backfill.backfill(await watched(session, source), [], NOON)
 
     assert (first.hours, second.hours) == (168, 168)
     told = [(entry["metric"], entry["reason"]) for entry in logs if entry["event"] == "no older hours"]
@@ -102,8 +102,8 @@ async def test_what_the_provider_does_not_know_is_not_asked_for_again(here: Benc
     source.keeps = 2 * DAY
     await here.archiver.work(NOON)
 
-    first = await here.hindsight.backfill(await watched(session, source), [], NOON)
-    later = await here.hindsight.backfill(await watched(session, source), [], NOON + HOUR)
+    first = await here.backfill.backfill(await watched(session, source), [], NOON)
+    later = await here.backfill.backfill(await watched(session, source), [], NOON + HOUR)
 
     assert (first.hours, later.hours) == (48, 1)
     assert [start for _, start, _ in source.candles_asked] == [NOON - 168 * HOUR, NOON]
@@ -113,7 +113,7 @@ async def test_what_is_urgent_comes_first(here: Bench, session: ClientSession):
     source = Invented(BTC, ETH)
     await here.archiver.work(NOON)
 
-    await here.hindsight.backfill(await watched(session, source), [], NOON, lambda: len(source.candles_asked) == 1)
+    await here.backfill.backfill(await watched(session, source), [], NOON, lambda: len(source.candles_asked) == 1)
 
     assert [metric for metric, _, _ in source.candles_asked] == [BTC]
 
@@ -132,7 +132,7 @@ async def test_an_hour_of_which_a_part_is_missing_is_asked_for_and_a_whole_one_i
     here.end += 2 * DAY
     await here.ticks(1)
 
-    await here.hindsight.backfill(await watched(session, source), [], here.end)
+    await here.backfill.backfill(await watched(session, source), [], here.end)
 
     hours = {hour.start: hour for hour in await here.hours()}
     found = [hours[NOON + place * HOUR] for place in range(3)]
@@ -149,7 +149,7 @@ async def test_the_hour_at_the_edge_of_the_filled_day_is_the_providers_before_an
 
     await rebuild_day([await watched(session, source)], here.store, here.parts, MINUTE, here.end)
     await here.archiver.work(here.end + GRACE)
-    await here.closer.close_hour(NOON, here.end, [BTC])
+    await here.rollup.close_hour(NOON, here.end, [BTC])
 
     hours = {hour.start: hour for hour in await here.hours()}
     edge, whole = hours[NOON], hours[NOON + HOUR]
@@ -168,7 +168,7 @@ async def test_what_a_provider_knows_less_of_stays_as_it_is(here: Bench, session
     here.end = NOON + 2 * DAY + 30 * MINUTE
     await here.ticks(1)
 
-    await here.hindsight.backfill(await watched(session, source), [], here.end)
+    await here.backfill.backfill(await watched(session, source), [], here.end)
 
     first, *_ = await here.hours()
     assert (first.start, first.source, first.samples) == (NOON, "samples", 50)
@@ -180,10 +180,10 @@ async def test_hours_filled_where_minutes_and_intervals_meet_are_whole_and_are_n
 ):
     source = ByTheHour(BTC)
     source.pace = 0
-    async with bench(Writer(fake), f"sqlite+aiosqlite:///{tmp_path}/archive.db", interval=interval) as here:
+    async with bench(fake, f"sqlite+aiosqlite:///{tmp_path}/archive.db", interval=interval) as here:
         await here.archive.open()
         await rebuild_day([await watched(session, source)], here.store, here.parts, interval, NOON)
-        await here.hindsight.backfill(await watched(session, source), [], NOON)
+        await here.backfill.backfill(await watched(session, source), [], NOON)
 
         day = (await here.hours())[-23:]
         assert {(hour.source, hour.coverage) for hour in day} == {("samples", 1.0)}
@@ -194,7 +194,7 @@ async def test_hours_filled_where_minutes_and_intervals_meet_are_whole_and_are_n
 @pytest.fixture
 async def fine(fake: Redis, tmp_path: Path) -> AsyncIterator[Bench]:
     """With a sample every five seconds."""
-    async with bench(Writer(fake), f"sqlite+aiosqlite:///{tmp_path}/archive.db", interval=5) as opened:
+    async with bench(fake, f"sqlite+aiosqlite:///{tmp_path}/archive.db", interval=5) as opened:
         yield opened
 
 
@@ -206,7 +206,7 @@ async def test_at_five_seconds_hours_of_minute_candles_are_whole_and_are_not_ask
     await here.archive.open()
 
     await rebuild_day([await watched(session, source)], here.store, here.parts, here.interval, NOON)
-    await here.hindsight.backfill(await watched(session, source), [], NOON)
+    await here.backfill.backfill(await watched(session, source), [], NOON)
 
     assert source.hours_asked == [(NOON - 168 * HOUR, NOON - 24 * HOUR)]
     assert await here.starts() == list(range(-168, -1))
@@ -225,9 +225,9 @@ async def test_at_five_seconds_an_hour_of_which_a_part_is_missing_is_asked_for_h
     here.end = NOON + HOUR
     await here.ticks(60)
     here.end = NOON + 2 * HOUR
-    here.hindsight.asked[BTC] = NOON
+    here.backfill.asked[BTC] = NOON
 
-    await here.hindsight.backfill(await watched(session, source), [], here.end)
+    await here.backfill.backfill(await watched(session, source), [], here.end)
 
     assert source.hours_asked == [(NOON, NOON + HOUR)]
 
@@ -243,7 +243,7 @@ async def test_a_day_that_was_lost_comes_back_by_the_hour_and_is_ranked(here: Be
     before = await here.hours()
     await lose(here.store)
 
-    taken = await here.hindsight.backfill(await watched(session, source), [], here.end)
+    taken = await here.backfill.backfill(await watched(session, source), [], here.end)
     await here.archiver.work(here.end + 60)
     await here.archiver.work(here.end + 65)
 
@@ -270,7 +270,7 @@ async def test_what_came_back_by_the_hour_gives_way_to_the_minutes_of_a_provider
     await lose(here.store)
     opened = await watched(session, source)
     source.keeps = 0
-    await here.hindsight.backfill(opened, [], here.end)
+    await here.backfill.backfill(opened, [], here.end)
     source.keeps = 2 * DAY
 
     await DayFiller(opened, here.store, MINUTE, _at_once).fill(here.end, lambda *_: None)
@@ -295,7 +295,7 @@ async def test_hours_that_have_samples_stay_as_they_are(here: Bench, session: Cl
     await here.archiver.work(here.end + GRACE)
     await here.archive.write([made(here)._replace(start=NOON + HOUR)])
 
-    await here.hindsight.backfill(await watched(session, source), [], here.end)
+    await here.backfill.backfill(await watched(session, source), [], here.end)
 
     assert [await samples_in(here.store, BTC, NOON + place * HOUR) for place in range(3)] == [30, 1, 60]
     (between,) = await here.store.read_samples(BTC, NOON + HOUR, NOON + 2 * HOUR)
@@ -310,7 +310,7 @@ async def test_a_source_looks_after_its_own_metrics_and_those_of_nobody(here: Be
     await here.archiver.work(here.end + GRACE)
     await lose(here.store)
 
-    await here.hindsight.backfill(await watched(session, one), [await watched(session, other)], here.end)
+    await here.backfill.backfill(await watched(session, one), [await watched(session, other)], here.end)
 
     assert sorted(await here.store.read_metrics()) == [BTC, gone]
 
@@ -324,22 +324,9 @@ async def test_a_provider_that_cannot_be_reached_does_not_keep_the_day_from_comi
     await here.archiver.work(here.end + GRACE)
     await lose(here.store)
 
-    taken = await here.hindsight.backfill(SupervisedSource(source, session, 5), [], here.end)
+    taken = await here.backfill.backfill(SupervisedSource(source, session, 5), [], here.end)
 
     assert taken.samples == 1
-
-
-async def test_while_the_archive_is_away_nothing_is_made_good_and_nothing_is_raised(
-    here: Bench, session: ClientSession, tmp_path: Path
-):
-    (tmp_path / "archive.db").mkdir()
-    await here.archiver.work(NOON)
-
-    await here.archiver.backfill_after(await watched(session, Invented(BTC)), [], NOON, lambda: False)
-    (tmp_path / "archive.db").rmdir()
-    await here.archiver.work(NOON + 60)
-
-    assert here.looked_again == 1, "then there is a fill again, and what comes after it"
 
 
 # ---- the whole of it --------------------------------------------------------------------------------------
@@ -348,7 +335,7 @@ async def test_while_the_archive_is_away_nothing_is_made_good_and_nothing_is_rai
 @pytest.fixture
 async def alone(fake: Redis, tmp_path: Path) -> AsyncIterator[Bench]:
     """Providers are asked for nothing older than the day."""
-    async with bench(Writer(fake), f"sqlite+aiosqlite:///{tmp_path}/archive.db", backfill=0) as opened:
+    async with bench(fake, f"sqlite+aiosqlite:///{tmp_path}/archive.db", backfill=0) as opened:
         yield opened
 
 

@@ -6,9 +6,10 @@ from aiohttp import ClientSession
 from tests.support.invented import BTC, ETH, NOON, XRP, Invented, price
 from worker.backfill.day import DayFiller
 from worker.latest import Metric, Reading, SourceReading, Writer
-from worker.sampling.collect import collect, open_up_to
+from worker.sampling.collect import collect
 from worker.sampling.tick import commit_tick
 from worker.sources.base import SourceUnreachable
+from worker.sources.ownership import open_up_to
 from worker.sources.supervised import SupervisedSource
 
 

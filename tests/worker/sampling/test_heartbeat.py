@@ -10,14 +10,17 @@ from aiohttp import ClientSession, web
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
+from tests.support.archived import NoBackfill
 from tests.support.invented import BTC, NOON, Beats, Invented
 from tests.support.loopback import serving
 from worker.delivery.notify import sessions
 from worker.delivery.notify.calls import call_address
 from worker.latest import MINUTE, Writer
 from worker.sampling.heartbeat import EVERY_SECONDS, Heartbeat
+from worker.sampling.rule_provider import FixedRules
 from worker.sampling.sampler import Sampler
 from worker.sources.supervised import SupervisedSource
+from worker.sources.wishes import SourceReport
 
 
 class Ear:
@@ -118,9 +121,9 @@ async def test_a_failure_is_logged_once_and_so_is_its_end():
                 clock.now += 60
 
     assert [(each["event"], each.get("reason")) for each in logged] == [
-        ("the heartbeat is not heard", "it said 500"),
-        ("the heartbeat is not heard", "it said 404"),
-        ("the heartbeat is heard again", None),
+        ("the heartbeat fails", "it said 500"),
+        ("the heartbeat fails", "it said 404"),
+        ("the heartbeat works again", None),
     ]
 
 
@@ -160,10 +163,14 @@ async def test_the_sampler_tells_of_each_tick_when_it_is_committed_and_not_befor
     told, beats = [], Beats()
     source = Invented(BTC)
     source.keeps = 0
+    watched = [SupervisedSource(source, session, timeout=0.2)]
     live = Sampler(
-        [SupervisedSource(source, session, timeout=0.2)],
-        Writer(fake),
-        MINUTE,
+        sources=watched,
+        store=Writer(fake),
+        interval=MINUTE,
+        rules=FixedRules(),
+        report=SourceReport(watched),
+        backfill=NoBackfill(),
         committed=lambda: told.append(live._newest),
     )
     running = asyncio.create_task(live.run(NOON, aiter(beats)))

@@ -174,7 +174,7 @@ async def test_when_the_file_is_right_again_it_holds_and_nothing_is_wrong_any_mo
         book.write(ABOVE.format(5))
         assert await book.rules() == {"above": "5"}
 
-    assert "the file of rules is right again" in [line["event"] for line in logs]
+    assert "the rules file is valid again" in [line["event"] for line in logs]
     assert await book.redis.exists(keys.RULES_PROBLEM) == 0
 
 
@@ -260,7 +260,7 @@ async def test_while_redis_is_away_the_rules_known_before_are_used(tmp_path):
             assert await book.rules() == {"above": "5"}
 
     async with connect(address, "tests") as redis:
-        book.rulebook._shelf = RuleStore(redis)
+        book.rulebook._store = RuleStore(redis)
         with pytest.raises(StoreAway):
             await book.rulebook.read()
         await book.rulebook.refresh()

@@ -13,13 +13,17 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from tests.support import servers
+from tests.support.archived import NoBackfill
 from tests.support.invented import BTC, ETH, NOON, Beats, Invented, price
+from worker.backfill.service import BackfillService
 from worker.clock.ticks import ticks
 from worker.latest import DAY, HOUR, MINUTE, Measure, Metric, Verifier, Writer, connect
+from worker.sampling.rule_provider import FixedRules, RuleSource
 from worker.sampling.sampler import BEHIND_SECONDS, Sampler
-from worker.sampling.tick_buffer import AT_LEAST
+from worker.sampling.tick_buffer import KEPT_SECONDS
 from worker.sources.base import SourceUnreachable
 from worker.sources.supervised import SupervisedSource
+from worker.sources.wishes import SourceReport
 
 
 async def briefly(_seconds: float) -> None:
@@ -33,20 +37,49 @@ async def until(is_so: Callable[[], object]) -> None:
 
 
 class Sampling:
-    """A live sampler on a store of its own, and what a test asks about it."""
+    """A live sampler and its backfill on a store of its own, and what a test asks about it."""
 
     def __init__(
-        self, session: ClientSession, store: Writer, sources: Sequence[Invented], interval: int = MINUTE
+        self,
+        session: ClientSession,
+        store: Writer,
+        sources: Sequence[Invented],
+        interval: int = MINUTE,
+        *,
+        rules: RuleSource | None = None,
+        wishes: Sequence[str] = (),
     ) -> None:
         self.store = store
         self.beats = Beats()
         self._watched = [SupervisedSource(source, session, timeout=0.2) for source in sources]
-        self.live = Sampler(self._watched, store, interval, briefly)
+        self.report = SourceReport(self._watched, wishes)
+        self.backfill = BackfillService(
+            sources=self._watched,
+            store=store,
+            interval=interval,
+            clock=lambda: self.live._now,
+            report=self.report,
+            sleep=briefly,
+        )
+        self.live = Sampler(
+            sources=self._watched,
+            store=store,
+            interval=interval,
+            rules=rules or FixedRules(),
+            report=self.report,
+            backfill=self.backfill,
+            sleep=briefly,
+        )
+
+    async def run(self, now: int) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.backfill.run())
+            await self.live.run(now, aiter(self.beats))
 
     @asynccontextmanager
     async def going(self, now: int = NOON) -> AsyncIterator[None]:
         """Run it; at the end it is cut off, wherever it is."""
-        running = asyncio.create_task(self.live.run(now, aiter(self.beats)))
+        running = asyncio.create_task(self.run(now))
         try:
             yield
         finally:
@@ -187,8 +220,7 @@ async def test_what_a_provider_does_not_have_is_named_at_start_and_to_whoever_as
 ):
     source = idle(BTC)
     source.missing = {ETH: "invented has no ETHUSD"}
-    sampling = Sampling(session, Writer(fake), [source])
-    sampling.live.notes.wishes = [BTC, ETH]
+    sampling = Sampling(session, Writer(fake), [source], wishes=[BTC, ETH])
 
     with told() as lines:
         async with sampling.going():
@@ -210,7 +242,7 @@ async def test_the_store_is_told_how_each_source_does(fake: Redis, session: Clie
         await sampling.beat(NOON + 60)
         source.trouble = SourceUnreachable("no answer")
         await sampling.beat(NOON + 120)
-        await until(lambda: sampling.live.notes._noted[0]["invented"]["failures"])  # type: ignore[index]  # it was noted
+        await until(lambda: sampling.report._noted[0]["invented"]["failures"])  # type: ignore[index]  # it was noted
 
     said = await sampling.store.read_source_states()
     assert [(name, each["state"], each["since"], each["reason"]) for name, each in said.items()] == [
@@ -349,7 +381,7 @@ class Outage:
         await until(lambda: sampling.live._is_away)
         sampling.beats.beat(*ticks[1:])
         await until(lambda: sampling.live._now == ticks[-1])
-        await until(lambda: len(sampling.live._backlog) >= len(ticks))
+        await until(lambda: len(sampling.live._buffer) >= len(ticks))
 
 
 @pytest.fixture
@@ -457,7 +489,7 @@ async def test_a_redis_that_was_started_again_between_two_ticks_and_has_less_tha
             await sampling.whole(NOON + 120, BTC)
             await settled(fake)
 
-    assert lines.count(("warning", "Redis has forgotten ticks")) == 1
+    assert lines.count(("warning", "Redis has lost ticks")) == 1
 
 
 async def test_filling_that_an_outage_cut_off_goes_on_afterwards(outage: Outage, session: ClientSession):
@@ -479,7 +511,7 @@ async def test_filling_that_an_outage_cut_off_goes_on_afterwards(outage: Outage,
 
 async def test_more_than_the_backlog_holds_is_dropped_oldest_first_and_told(outage: Outage, session: ClientSession):
     sampling = Sampling(session, Writer(outage.redis), [idle(BTC)], interval=300)
-    ticks = range(NOON + 300, NOON + AT_LEAST + 3 * 300, 300)
+    ticks = range(NOON + 300, NOON + KEPT_SECONDS + 3 * 300, 300)
     outage.begins()
 
     with capture_logs() as logs:
@@ -490,7 +522,7 @@ async def test_more_than_the_backlog_holds_is_dropped_oldest_first_and_told(outa
             await sampling.committed(ticks[-1])
             await until(lambda: not sampling.live._is_away)
 
-    assert await sampling.day(end=ticks[-1]) == list(ticks)[-AT_LEAST // 300 :]
+    assert await sampling.day(end=ticks[-1]) == list(ticks)[-KEPT_SECONDS // 300 :]
     assert [entry["dropped"] for entry in logs if "back" in entry["event"]] == [3]
 
 
@@ -535,9 +567,9 @@ async def test_ticks_that_take_longer_than_their_interval_skip_beats_instead_of_
         store.gate.clear()
         sampling.beats.beat(*ticks[1:])
         await until(lambda: sampling.live._now == ticks[-1])
-        waiting = len(sampling.live._backlog)
+        waiting = len(sampling.live._buffer)
         store.gate.set()
-        await until(lambda: not sampling.live._backlog)
+        await until(lambda: not sampling.live._buffer)
         await sampling.beat(ticks[-1] + 1)
 
     assert waiting == BEHIND_SECONDS + 1
@@ -577,13 +609,13 @@ async def test_ticks_of_the_future_stand_and_nothing_is_added_before_them(fake: 
         async with sampling.going(NOON):
             sampling.beats.beat(NOON + 60, NOON + 120)
             await until(lambda: NOON + 120 in source.fetched)
-            await until(lambda: not sampling.live._backlog)
+            await until(lambda: not sampling.live._buffer)
             await until(lambda: source.candles_asked)
             tick, clean = await sampling.store.read_tick(), await is_clean(fake)
             await sampling.beat(NOON + HOUR + 120)
 
     assert [line for line in lines if "future" in line[1]] == [
-        ("warning", "the store has ticks of the future, and nothing is added until then: was a clock wrong?")
+        ("warning", "the store has ticks of the future, and nothing is added until then: a clock may have been wrong")
     ]
     assert (tick, clean) == (NOON + HOUR + 60, True)
     assert max(end for _, _, end in source.candles_asked[:2]) <= NOON + 120
@@ -597,7 +629,7 @@ async def test_a_mistake_of_ours_stops_the_worker_and_is_not_swallowed(fake: Red
     sampling.beats.beat(NOON + 60)
 
     with pytest.raises(BaseExceptionGroup) as raised:
-        await sampling.live.run(NOON, aiter(sampling.beats))
+        await sampling.run(NOON)
 
     assert raised.group_contains(TypeError)
 
@@ -636,7 +668,15 @@ async def test_redis_killed_and_restarted_while_sampling_every_second_costs_no_t
     """The clock is the real one, too. Redis is away for some seconds, twice."""
     source = idle(*[Metric(f"INVENTED:{name}USD") for name in range(20)])
     async with connect(killable.address, "tests") as redis:
-        live = Sampler([SupervisedSource(source, session, 0.8)], Writer(redis), 1)
+        watched = [SupervisedSource(source, session, 0.8)]
+        live = Sampler(
+            sources=watched,
+            store=Writer(redis),
+            interval=1,
+            rules=FixedRules(),
+            report=SourceReport(watched),
+            backfill=NoBackfill(),
+        )
         with told() as lines:
             task = asyncio.create_task(live.run(int(time.time()), ticks(1)))
             for _ in range(2):
@@ -657,7 +697,7 @@ async def test_redis_killed_and_restarted_while_sampling_every_second_costs_no_t
             ]
         assert await is_clean(redis)
     # On a busy disk it may also forget what it had said yes to.
-    changes = [event for _, event in lines if "Redis" in event and "forgotten" not in event]
+    changes = [event for _, event in lines if "Redis" in event and "lost ticks" not in event]
     assert changes == ["Redis is away, ticks are kept", "Redis is back, ticks are committed"] * 2
 
 

@@ -1,5 +1,6 @@
 import random
 import tracemalloc
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 
 from tests.support.invented import BTC, NOON
 from worker.latest import HOUR, Metric, Reading, SourceReading
+from worker.sampling import tick_buffer
 from worker.sampling.tick_buffer import TickBuffer
 
 EVERY_INTERVAL = [seconds for seconds in range(1, HOUR + 1) if HOUR % seconds == 0]
@@ -16,7 +18,7 @@ def heard(price: str) -> dict[Metric, SourceReading]:
     return {BTC: SourceReading(Reading(price), "invented")}
 
 
-def emptied(backlog: TickBuffer) -> list[tuple[int, dict[Metric, SourceReading]]]:
+def emptied(backlog: TickBuffer) -> list[tuple[int, Mapping[Metric, SourceReading]]]:
     """Return all ticks as they would be committed."""
     ticks = []
     while backlog:
@@ -50,9 +52,25 @@ readings = st.builds(
 def test_what_comes_out_is_what_went_in_digit_for_digit(said):
     backlog = TickBuffer(60)
 
-    backlog.add(NOON, said)
+    for minute in range(3):
+        backlog.add(NOON + 60 * minute, said)
 
-    assert backlog.peek() == (NOON, said)
+    assert emptied(backlog) == [(NOON + 60 * minute, said) for minute in range(3)]
+
+
+def test_a_tick_that_is_committed_before_the_second_next_comes_is_never_serialised(monkeypatch: pytest.MonkeyPatch):
+    backlog, packed = TickBuffer(60), list[object]()
+    monkeypatch.setattr(tick_buffer, "_pack", packed.append)
+
+    for minute in range(10):
+        backlog.add(NOON + 60 * minute, said := heard(f"{minute}"))
+        if minute:  # the one before is only committed now
+            backlog.remove(NOON + 60 * (minute - 1))
+        assert backlog.peek()[1] is said
+    backlog.restore_after(after=NOON + 60 * 7)
+
+    assert emptied(backlog) == [(NOON + 60 * 8, heard("8")), (NOON + 60 * 9, heard("9"))]
+    assert packed == []
 
 
 def test_the_oldest_stays_until_it_is_done():
@@ -142,7 +160,8 @@ def test_an_hour_of_ten_thousand_metrics_takes_less_than_40_mb():
         for number in range(10_000)
     }
     backlog = TickBuffer(60)
-    backlog.add(NOON, said)
+    for earlier in (0, 30):  # the oldest and the newest are not packed
+        backlog.add(NOON + earlier, said)
 
     tracemalloc.start()
     for minute in range(1, 6):

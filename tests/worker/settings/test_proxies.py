@@ -168,7 +168,7 @@ async def test_a_webhook_does_not_and_that_is_said(proxy: Proxy):
             assert webhook._session._default_proxy is None
 
     assert [(each["event"], each["channel"]) for each in logs] == [
-        ("a webhook is sent without the proxy, directly", "webhook"),
-        ("Apprise goes by HTTPS_PROXY, not by TRACKER_PROXY", "ntfy"),
+        ("webhook does not use the proxy", "webhook"),
+        ("Apprise uses HTTPS_PROXY, not TRACKER_PROXY", "ntfy"),
     ]
     assert proxy.asked == []

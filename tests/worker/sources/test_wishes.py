@@ -83,8 +83,7 @@ def test_progress_is_news_at_every_whole_percent_and_until_it_is_over():
 
 
 def test_a_wish_that_nobody_gives_is_logged_once_and_noted_until_the_store_forgets():
-    notes = SourceReport([CRYPTOWATCH])
-    notes.wishes = ["BINANCE:*"]
+    notes = SourceReport([CRYPTOWATCH], ["BINANCE:*"])
 
     with capture_logs() as logs:
         first = notes.take_news()
