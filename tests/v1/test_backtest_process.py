@@ -57,7 +57,7 @@ def test_no_setting_and_no_address_is_seen_in_the_list_of_processes(monkeypatch)
 def test_memory_and_time_are_bounded():
     code = (
         "import resource\n"
-        "from v1.backtest_process.__main__ import _bound\n"
+        "from v1.backtest.process.__main__ import _bound\n"
         "from tests.v1.test_backtest_process import JOB\n"
         "_bound(JOB)\n"
         "print(resource.getrlimit(resource.RLIMIT_AS)[0], resource.getrlimit(resource.RLIMIT_CPU)[0])\n"
@@ -85,7 +85,7 @@ def test_what_takes_too_much_memory_is_told_with_the_bound(monkeypatch):
 
 def test_it_gives_way_to_every_other_process():
     code = (
-        "import os\nfrom v1.backtest_process.__main__ import _bound\nfrom tests.v1.test_backtest_process import JOB\n"
+        "import os\nfrom v1.backtest.process.__main__ import _bound\nfrom tests.v1.test_backtest_process import JOB\n"
     )
     run = subprocess.run(
         [sys.executable, "-c", f"{code}_bound(JOB)\nprint(os.nice(0))"],

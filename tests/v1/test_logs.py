@@ -42,8 +42,8 @@ import v1.server.process as main
 
 make = main.create_app
 
-def make_broken(settings):
-    app = make(settings)
+def make_broken(settings, **given):
+    app = make(settings, **given)
 
     async def broken(request):
         key, known, everything = request.headers["authorization"], settings.secrets, settings
@@ -58,7 +58,7 @@ sys.exit(main.main())
 BROKEN_WORKER = """
 import logging, threading
 import structlog
-from worker.process import read_settings, stop
+from worker.cli.process import read_settings
 from worker.settings import WorkerSettings
 
 settings = read_settings()
@@ -66,7 +66,7 @@ secrets, shown = settings.secrets, " ".join(sorted(settings.secrets))
 
 def fail(text):
     local = text
-    raise RuntimeError(f"not foreseen: {local} {settings.heartbeat_url} {[way.url for way in settings.ways]}")
+    raise RuntimeError(f"not foreseen: {local} {settings.heartbeat_url} {[way.url for way in settings.parse_notify_targets]}")
 
 try:
     fail(shown)
@@ -155,7 +155,7 @@ def test_nothing_that_the_worker_logs_or_dies_of_shows_a_secret(tmp_path: Path, 
 
 def test_a_long_event_is_cut_and_still_a_line_of_json(tmp_path: Path):
     code = (
-        "import structlog; from worker.process import read_settings; read_settings();"
+        "import structlog; from worker.cli.process import read_settings; read_settings();"
         "structlog.get_logger().warning('long', reason='x' * 900_000 + 'end')"
     )
     ended = subprocess.run(
