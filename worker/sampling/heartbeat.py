@@ -8,9 +8,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable
 
-import structlog
-
-log = structlog.get_logger()
+from worker.reporting.outage_log import OutageLog
 
 EVERY_SECONDS = 55.0
 """Between two calls, at least: a little less than a minute, so that each of two ticks a minute apart is told."""
@@ -26,7 +24,7 @@ class Heartbeat:
         self._call = call
         self._clock = clock
         self._committed = asyncio.Event()
-        self._trouble: str | None = None
+        self._outage = OutageLog()
 
     def notify_committed(self) -> None:
         """Say that a tick was committed. It costs nothing."""
@@ -47,10 +45,7 @@ class Heartbeat:
 
     def _log_failure(self, trouble: str | None) -> None:
         """Log a failure once, and again when it is another or over."""
-        if trouble == self._trouble:
-            return
         if trouble is None:
-            log.info("the heartbeat is heard again")
+            self._outage.log_recovery("the heartbeat is heard again")
         else:
-            log.warning("the heartbeat is not heard", reason=trouble)
-        self._trouble = trouble
+            self._outage.log_failure("the heartbeat is not heard", trouble)

@@ -26,6 +26,7 @@ from worker.latest import (
     read_rules_file,
     write_rule,
 )
+from worker.reporting.outage_log import OutageLog
 
 log = structlog.get_logger()
 
@@ -131,7 +132,7 @@ class RuleProvider:
         self._file = RulesFile(path, interval) if path else None
         self._written: WrittenRules | None = None
         self._told: tuple[str, ...] = ()
-        self._trouble = ""
+        self._outage = OutageLog()
 
     async def read(self) -> None:
         """Learn what is in force, and say what the file holds where Redis knows otherwise."""
@@ -140,11 +141,9 @@ class RuleProvider:
         except StoreAway:
             raise
         except StoreError as error:
-            if str(error) != self._trouble:
-                log.warning("the rules cannot be read, and those known before hold", reason=str(error))
-            self._trouble = str(error)
+            self._outage.log_failure("the rules cannot be read, and those known before hold", str(error))
         else:
-            self._trouble = ""
+            self._outage.log_recovery()
 
     async def _read(self) -> None:
         shelved = await self._shelf.read_rules()
