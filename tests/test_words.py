@@ -81,7 +81,7 @@ class Module(NamedTuple):
     tree: ast.Module
 
 
-Modules = tuple[Module, ...]
+Modules = Sequence[Module]
 
 
 class Function(NamedTuple):

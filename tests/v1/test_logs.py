@@ -43,8 +43,8 @@ import v1.server.process as main
 
 make = main.create_app
 
-def make_broken(settings, stopping):
-    app = make(settings, stopping=stopping)
+def make_broken(settings, **given):
+    app = make(settings, **given)
 
     async def broken(request):
         key, known, everything = request.headers["authorization"], settings.secrets, settings
@@ -67,7 +67,7 @@ secrets, shown = settings.secrets, " ".join(sorted(settings.secrets))
 
 def fail(text):
     local = text
-    raise RuntimeError(f"not foreseen: {local} {settings.heartbeat_url} {[target.url for target in settings.parse_notify_targets]}")
+    raise RuntimeError(f"not foreseen: {local} {settings.heartbeat_url} {[target.url for target in settings.notify_targets]}")
 
 try:
     fail(shown)

@@ -29,6 +29,7 @@ from worker.latest import (
     configure_logs,
     redact,
 )
+from worker.reporting.outage_log import OutageLog
 from worker.reporting.steps import CommandRefused
 from worker.reporting.terminal import name_command
 from worker.sampling.lease import WAIT_SECONDS, LeaseTaken, hold_lease, take_lease, wait_for_lease
@@ -69,16 +70,14 @@ async def hold_feeder_lease(store: Writer, *, wait: bool) -> AsyncIterator[None]
 
 async def wait_for_format(data: DataFormat) -> None:
     """See, once Redis answers, that what it holds is of our format. Raises `OtherFormat` and `NoAccess`."""
-    told = ""
+    outage = OutageLog()
     while True:
         try:
             return await data.ensure()
         except NoAccess:
             raise
         except StoreError as error:
-            if str(error) != told:
-                told = str(error)
-                log.warning("standing by", reason=told)
+            outage.log_failure("standing by", str(error))
         await asyncio.sleep(WAIT_SECONDS)
 
 

@@ -4,11 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-import structlog
-
 from worker.latest import StoreAway, StoreError
-
-log = structlog.get_logger()
+from worker.reporting.outage_log import OutageLog
 
 AWAY_SECONDS = 1.0
 """Between two tries while Redis does not answer."""
@@ -26,9 +23,8 @@ class RedisRetry:
     """Retries for one task; `channel` names it in log lines."""
 
     def __init__(self, channel: str, sleep: Sleep = asyncio.sleep) -> None:
-        self._channel = channel
         self._sleep = sleep
-        self._told = ""
+        self._outage = OutageLog(channel=channel)
 
     async def retry_until_done(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Call `ask` until Redis answers, and return the answer: a message that was sent must be recorded, or it is sent again."""
@@ -38,11 +34,10 @@ class RedisRetry:
             except StoreError as error:
                 await self.wait(error)
             else:
-                self._told = ""
+                self._outage.log_recovery()
                 return answer
 
     async def wait(self, error: StoreError) -> None:
-        if self._told != (told := f"{describe_trouble(error)}, messages wait"):
-            log.warning(told, channel=self._channel, reason=str(error))
-        self._told = told
+        message = f"{describe_trouble(error)}, messages wait"
+        self._outage.log_failure(message, str(error), kind=message)
         await self._sleep(AWAY_SECONDS)

@@ -8,9 +8,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable
 
-import structlog
-
-log = structlog.get_logger()
+from worker.reporting.outage_log import OutageLog
 
 EVERY_SECONDS = 55.0
 """Between two calls, at least: a little less than a minute, so that each of two ticks a minute apart is reported."""
@@ -26,7 +24,7 @@ class Heartbeat:
         self._call = call
         self._clock = clock
         self._committed = asyncio.Event()
-        self._error: str | None = None
+        self._outage = OutageLog()
 
     def notify_committed(self) -> None:
         """Note that a tick was committed; returns at once."""
@@ -47,10 +45,7 @@ class Heartbeat:
 
     def _log_failure(self, error: str | None) -> None:
         """Log a failure once, and again when it is another or over."""
-        if error == self._error:
-            return
         if error is None:
-            log.info("the heartbeat works again")
+            self._outage.log_recovery("the heartbeat works again")
         else:
-            log.warning("the heartbeat fails", reason=error)
-        self._error = error
+            self._outage.log_failure("the heartbeat fails", error)

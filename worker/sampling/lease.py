@@ -3,11 +3,8 @@
 import asyncio
 from collections.abc import Callable
 
-import structlog
-
 from worker.latest import LEASE_SECONDS, NoAccess, StoreError, Writer
-
-log = structlog.get_logger()
+from worker.reporting.outage_log import OutageLog
 
 RENEWALS = 3
 """How often the lease is renewed while it lasts: two renewals may fail before another worker takes over."""
@@ -39,16 +36,14 @@ async def wait_for_lease(store: Writer, who: str, is_gone: IsGone) -> None:
 
     Raises `NoAccess` where Redis does not let us in: whoever starts a worker with a wrong password is told.
     """
-    told = ""
+    outage = OutageLog()
     while True:
         try:
             return await take_lease(store, who, is_gone)
         except NoAccess:
             raise
         except (LeaseTaken, StoreError) as error:
-            if str(error) != told:
-                told = str(error)
-                log.warning("standing by", reason=told)
+            outage.log_failure("standing by", str(error))
         await asyncio.sleep(WAIT_SECONDS)
 
 

@@ -26,6 +26,7 @@ from worker.latest import (
     read_rules_file,
     write_rule,
 )
+from worker.reporting.outage_log import OutageLog
 
 log = structlog.get_logger()
 
@@ -133,8 +134,7 @@ class RuleProvider:
         self._written: WrittenRules | None = None
         self._warned: tuple[str, ...] = ()
         """The faults of stored rules that were logged last."""
-        self._error = ""
-        """Why the rules could not be read the last time."""
+        self._outage = OutageLog()
 
     async def read(self) -> None:
         """Read which rules are in force, and write the file's rules to Redis where it holds others."""
@@ -143,11 +143,9 @@ class RuleProvider:
         except StoreAway:
             raise
         except StoreError as error:
-            if str(error) != self._error:
-                log.warning("the rules cannot be read, those known before stay in force", reason=str(error))
-            self._error = str(error)
+            self._outage.log_failure("the rules cannot be read, those known before stay in force", str(error))
         else:
-            self._error = ""
+            self._outage.log_recovery()
 
     async def _read(self) -> None:
         stored = await self._store.read_rules()

@@ -26,6 +26,7 @@ from worker.latest import (
     is_list_due,
     merge_lists,
 )
+from worker.reporting.outage_log import OutageLog
 from worker.reporting.redis_retry import describe_trouble
 
 log = structlog.get_logger()
@@ -44,7 +45,7 @@ class TopListMerger:
         self._done: int | None = None
         """The newest minute that is behind us."""
         self._last: TopList | None = None
-        self._trouble = ""
+        self._outage = OutageLog(role=NAME)
 
     async def run(self, now: int, beats: AsyncIterator[int]) -> None:
         """Make the snapshot of minute `now`, and of every one that comes, for ever."""
@@ -60,13 +61,11 @@ class TopListMerger:
                 self._done = minute
             await self._write_state(at)
         except StoreError as error:
-            if self._trouble != (told := f"{describe_trouble(error)}, minutes are made up for later"):
-                log.warning(told, role=NAME, reason=str(error))
-            self._trouble, self._done = told, None
+            message = f"{describe_trouble(error)}, minutes are made up for later"
+            self._outage.log_failure(message, str(error), kind=message)
+            self._done = None
         else:
-            if self._trouble:
-                log.info("Redis is back", role=NAME)
-            self._trouble = ""
+            self._outage.log_recovery("Redis is back")
 
     async def _find_first_minute(self, at: int) -> int:
         """Return the first minute that has to be made."""

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 import structlog
 
 from worker.latest import ListOrigin, ProviderList, QuotaStore, QuotaUsage, StoreError, TopWriter, find_month_end
+from worker.reporting.outage_log import OutageLog
 from worker.reporting.redis_retry import describe_trouble
 from worker.sources.base import InvalidResponse, SourceError, SourceRefused, SourceUnreachable
 from worker.sources.list_provider import CallMeter, Coin, Implausible, ListAnswer, ListLimited, ListProvider, TooFewRows
@@ -76,7 +77,7 @@ class Poller(Generic[Coin]):
         self._top = top
         self._sleep = sleep
         self._is_open = False
-        self._trouble = ""
+        self._outage = OutageLog(role=role.name)
         self._told = _describe_outcome(role.plan.plan_interval, "ok", None)
 
     async def open(self, now: int) -> None:
@@ -111,9 +112,7 @@ class Poller(Generic[Coin]):
         except StoreError as error:
             self._log_away(error)
         else:
-            if self._trouble:
-                log.info("Redis is back", role=self._role.name)
-            self._trouble = ""
+            self._outage.log_recovery("Redis is back")
 
     async def _claim_call(self, at: int) -> tuple[QuotaUsage, bool]:
         """Return what of the plan is used, and whether that is for an asking of ours at this minute."""
@@ -181,9 +180,8 @@ class Poller(Generic[Coin]):
         self._told = told
 
     def _log_away(self, error: StoreError) -> None:
-        if self._trouble != (told := f"{describe_trouble(error)}, nobody is asked"):
-            log.warning(told, role=self._role.name, reason=str(error))
-        self._trouble = told
+        message = f"{describe_trouble(error)}, nobody is asked"
+        self._outage.log_failure(message, str(error), kind=message)
 
 
 def describe_role(plan: QuotaPlan, use: QuotaUsage, at: int) -> Mapping[str, Any]:
