@@ -53,7 +53,7 @@ class Lease:
         return True
 
     async def release(self, name: str) -> None:
-        """Give the lease back, if it is still held under this name."""
+        """Release the lease, if it is still held under this name."""
         with translate_errors():
             if await self._redis.get(keys.LEASE) == name:
                 await self._redis.delete(keys.LEASE)

@@ -161,7 +161,7 @@ class TickUnit:
         behind = reading.list_behind(self._at)
         if behind:
             # Left there by a fill that began ticks ago, or by a worker that was cut off: read as far back as they are.
-            self._session.expect_states_of(min(behind))
+            self._session.note_older_states(min(behind))
             return True
         lost = reading.list_lost(self._session.known_metrics)
         if await self._store.repair.recount_lost(lost, reading.since):

@@ -39,8 +39,8 @@ class WriterSession:
         # A state older than a day counts for nothing, so there is nothing to look for before it.
         return at if self._valid_since is None else min(max(self._valid_since, at - DAY), at)
 
-    def expect_states_of(self, tick: int) -> None:
-        """Expect states as old as a tick at the next read, and do so until the next commit."""
+    def note_older_states(self, tick: int) -> None:
+        """Note that there are states as old as a tick: the reads until the next commit look for them."""
         self._valid_since = tick if self._valid_since is None else min(self._valid_since, tick)
 
     def forget_stateless(self, metrics: Sequence[Metric], prior: Sequence[PriorState]) -> None:
@@ -51,7 +51,7 @@ class WriterSession:
         """Note that samples were inserted into the past of a metric whose state is valid at `at`."""
         self.known_metrics.add(metric)
         self.has_late_samples = True
-        self.expect_states_of(at)
+        self.note_older_states(at)
 
     def advance(self, at: int, updates: Sequence[StateUpdate], evaluation: Evaluation) -> None:
         """Note that a tick was committed."""
