@@ -27,7 +27,7 @@ from v1.archive import connect_archive
 from v1.archive.writer import ArchiveWriter
 from v1.model import DAY, HOUR, MINUTE
 from v1.rules import RuleEngine, parse_rule, parse_silence
-from v1.store import AdminStore, Reader, TopWriter, Writer, connect
+from v1.store import AdminStore, Reader, TickUnit, TopWriter, Writer, connect
 from worker.archiving.rollup import HourlyRollup, RollupOptions
 from worker.backup import manifests
 from worker.sampling.tick import commit_tick
@@ -68,15 +68,28 @@ class Backup(NamedTuple):
     different: int
 
 
+class TimedUnit(TickUnit):
+    """A tick that knows how long its commit took."""
+
+    seconds = 0.0
+
+    async def commit(self, *given: Any, **named: Any) -> None:
+        began = perf_counter()
+        await super().commit(*given, **named)
+        self.seconds = perf_counter() - began
+
+
 class Timed(Writer):
     """A writer that knows how long its commits took."""
 
     seconds: list[float]
 
-    async def commit(self, *given: Any, **named: Any) -> None:
-        began = perf_counter()
-        await super().commit(*given, **named)
-        self.seconds.append(perf_counter() - began)
+    @asynccontextmanager
+    async def open_tick(self, at: int) -> AsyncIterator[TickUnit]:
+        async with self.turn:
+            unit = TimedUnit(at, self)
+            yield unit
+            self.seconds.append(unit.seconds)
 
 
 class Running:
@@ -100,7 +113,7 @@ class Running:
         """Commit a tick, close an hour, say so; the oldest hour there is comes first."""
         at = market.START + self._rounds * MINUTE
         self._clock.now = at + 5.0
-        await self.store.take_or_keep_lease(WHO)
+        await self.store.lease.take_or_keep(WHO)
         if self._rounds:
             await commit_tick(at, market.heard(self._names, self._days, self._rounds - 1), self.store, self._engine)
             await self._look(at)

@@ -112,7 +112,8 @@ async def _latencies(server: servers.Server, ticks: Sequence[Sequence[Alert]]) -
         for alerts in ticks:
             began = time.monotonic()
             committed |= {each.id: began for each in alerts}
-            await store.commit(alerts[0].at, [], judged=Evaluation({}, {"bench": SubjectResult({}, tuple(alerts))}))
+            async with store.open_tick(alerts[0].at) as unit:
+                await unit.commit([], evaluation=Evaluation({}, {"bench": SubjectResult({}, tuple(alerts))}))
             await asyncio.sleep(BETWEEN)
         await _until_taken(pushover, len(committed))
     return [pushover.arrived[message] - began for message, began in committed.items()]

@@ -6,11 +6,12 @@ rounded; every rank. And how long it takes to play 20 pairs over 3 days.
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from fractions import Fraction
 from pathlib import Path
 from time import perf_counter
-from typing import Any, cast
+from typing import cast
 
 import uvloop
 from aiohttp import ClientSession
@@ -20,7 +21,7 @@ from bench.recount import DAY, HOUR, MEASURES, MINUTE, Series, is_nearest, is_ne
 from bench.report import Figure, at_most
 from v1 import keys
 from v1.model import By, Measure, Metric
-from v1.store import Writer
+from v1.store import TickUnit, Writer
 from worker.sampling.recording import open_recording
 from worker.sampling.replay import replay
 
@@ -41,10 +42,12 @@ class Checked(Writer):
     last: int
     tally: Tally
 
-    async def commit(self, at: int, *given: Any, **named: Any) -> None:
-        await super().commit(at, *given, **named)
-        if at == self.last or at // MINUTE % EVERY == 0:
-            await self._recount(at)
+    @asynccontextmanager
+    async def open_tick(self, at: int) -> AsyncIterator[TickUnit]:
+        async with super().open_tick(at) as unit:
+            yield unit
+            if at == self.last or at // MINUTE % EVERY == 0:
+                await self._recount(at)
 
     async def _recount(self, at: int) -> None:
         here = {name: each for name, each in self.series.items() if each.between(at - DAY, at)}

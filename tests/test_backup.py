@@ -26,6 +26,7 @@ from tests.support.archive_hours import hour, opened
 from tests.support.questions import questions
 from tests.support.serving import DAY, HOUR, MINUTE, NOON, Answer, Api, Clock, every_minute, fill, serving
 from tests.support.top_made import made
+from tests.support.units import commit, read_states
 from v1 import __version__
 from v1.archive import ArchiveError, connect_archive
 from v1.archive.toplist import TopArchiveWriter
@@ -259,20 +260,20 @@ async def test_onto_another_disk_the_snapshot_is_copied(data, monkeypatch):
 async def half_a_tick(store: Writer, at: int) -> Callable[[], Awaitable[None]]:
     """Commit the first metric of a tick, as a worker that is slow; return what commits all of it."""
     await store.open()
-    found = await store.read_states(at, METRICS)
+    found = await read_states(store, at, METRICS)
     heard = SourceReading(Reading("5.5"), "kraken")
     steps = [step for step in map(advance, METRICS, repeat(at), repeat(heard), found) if step]
     pipe = store._pipe()
     commands.put_update(pipe, at, steps[0], NOTHING_SAID, AlertLimits())
     await pipe.execute()
-    return partial(store.commit, at, steps)
+    return partial(commit, store, at, steps)
 
 
 async def test_a_snapshot_that_was_cut_inside_a_tick_is_taken_again(data, capsys):
     with servers.running(servers.embedded(), data) as address:
         async with connect(address, "tests") as redis:
             store = Writer(redis)
-            await store.take_or_keep_lease("a worker that runs")
+            await store.lease.take_or_keep("a worker that runs")
             finish = await half_a_tick(store, NOON + 2 * MINUTE)
             backing_up = asyncio.create_task(back_up(data.parent / "saved", NOW))
             await until(lambda: "the snapshot began inside a tick; trying again" in capsys.readouterr().out)

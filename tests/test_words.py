@@ -187,8 +187,6 @@ LEFT_NOUNS: frozenset[str] = frozenset(
         "v1/store/connection.py:readable",
         "v1/store/delivery/receipts.py:ReceiptStore.settled",
         "v1/store/future.py:FutureLists.newest",
-        "v1/store/lease.py:awake_or_not",
-        "v1/store/lookback.py:LookbackQuery.extremes",
         "v1/store/reader.py:Reader.channels",
         "v1/store/reader.py:Reader.clock",
         "v1/store/reader.py:Reader.dead",

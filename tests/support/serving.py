@@ -115,12 +115,13 @@ async def tick(writer: Writer, at: int, prices: Mapping[str, str]) -> None:
     """Commit a tick as the worker does."""
     await writer.open()
     metrics = [Metric(metric) for metric in prices]
-    found = await writer.read_states(at, metrics)
-    steps = [
-        advance(metric, at, SourceReading(Reading(prices[metric]), "tests"), held)
-        for metric, held in zip(metrics, found, strict=True)
-    ]
-    await writer.commit(at, [step for step in steps if step])
+    async with writer.open_tick(at) as unit:
+        states = await unit.read_states(metrics)
+        updates = [
+            advance(metric, at, SourceReading(Reading(prices[metric]), "tests"), state)
+            for metric, state in zip(metrics, states, strict=True)
+        ]
+        await unit.commit([update for update in updates if update])
 
 
 async def fill(writer: Writer, metrics: Mapping[str, Sequence[Sample]], at: int = NOON, source: str = "tests") -> None:

@@ -9,6 +9,7 @@ from playwright.async_api import ConsoleMessage, Page, Route, async_playwright, 
 
 from tests.support import missing
 from tests.support.serving import DAY, MINUTE, NOON, Api, Clock, every_minute, fill, sample, serving, tick
+from tests.support.units import commit
 
 FLAGS = (
     "--headless",
@@ -252,7 +253,7 @@ async def test_a_source_that_fails_from_the_first_day_on_is_said_on_the_page(api
         "reason": "kraken did not answer: no route",
         "advice": "see whether this machine reaches TRACKER_KRAKEN_URL: network, DNS, proxy, firewall",
     }
-    await writer.commit(NOON, [])
+    await commit(writer, NOON)
     await writer.write_source_states(
         {"kraken": failing}, {"KRAKEN:XBTUSD": "kraken's XBTUSD is called KRAKEN:BTCUSD here"}
     )

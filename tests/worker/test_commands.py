@@ -253,7 +253,7 @@ async def test_who_cannot_wait_for_a_redis_that_is_away_says_so_in_one_line_and_
 async def test_who_cannot_wait_for_the_worker_that_feeds_this_redis_says_so_and_exits_1(
     start: Start, address: str, redis: Redis
 ):
-    await Writer(redis).take_or_keep_lease("elsewhere:17:1")
+    await Writer(redis).lease.take_or_keep("elsewhere:17:1")
 
     worker = start("verify", REDIS_URL=address)
 

@@ -1,4 +1,4 @@
-"""The only room that speaks Redis: a `Reader` for who asks, a `Writer` for who feeds, `Channels` for who sends."""
+"""The only package that speaks Redis: `Reader` for who reads, `Writer` for who feeds, `ChannelStore` for who sends."""
 
 from ..keys import KEEP as STATE_KEPT_SECONDS
 from ..keys import LEASE_SECONDS
@@ -14,8 +14,10 @@ from .delivery.queued_message import NEVER_TRIED, Disposition, OutgoingMessage, 
 from .delivery.receipts import Receipt, ReceiptStore
 from .future import DroppedFuture, FutureLists, FutureRemover
 from .kept_day import KeptDay, TooManySamples, read_kept_day
+from .lease import Lease
 from .reader import HourSamples, MetricSummary, NewestSample, Reader
 from .rule_store import RuleStore, StoredRuleSet
+from .tick_unit import TickUnit
 from .toplist.lists import ListStore
 from .toplist.quotas import QuotaStore
 from .toplist.snapshots import MinuteRange, TopReader, TopWriter
@@ -43,6 +45,7 @@ __all__ = [
     "HistoryCursor",
     "HourSamples",
     "KeptDay",
+    "Lease",
     "LeaseLost",
     "LimitReached",
     "ListStore",
@@ -64,6 +67,7 @@ __all__ = [
     "StoreAway",
     "StoreError",
     "StoredRuleSet",
+    "TickUnit",
     "TooManySamples",
     "TopReader",
     "TopWriter",

@@ -1,4 +1,4 @@
-"""What the API may write: rules, silences, and that somebody has acknowledged an alert. It also reads all of these."""
+"""What the API reads and writes: rules, silences, and the acknowledgements of alerts."""
 
 from typing import cast
 
@@ -13,22 +13,22 @@ from .rule_store import RuleStore
 
 MOST_SILENCES = 1000
 KEPT_AFTER = 30 * DAY
-"""Seconds that a silence is kept after its end, so that it can be seen why nobody was told."""
+"""Seconds that a silence is kept after its end, so that it can be seen why no message was sent."""
 
 
 class LimitReached(Exception):
-    """There are as many as are allowed; the message says how many."""
+    """There are as many rules or silences as are allowed; the message says how many."""
 
 
 class AdminStore(AlertReader, RuleStore):
     """Every change is one transaction. Raises `StoreAway` when Redis does not answer; then nothing was changed."""
 
     async def put_rule(self, rule: Rule) -> None:
-        """Write a rule, in place of the one of its id. Raises `TooMany`."""
+        """Write a rule, in place of the one of its id. Raises `LimitReached`."""
         await self._put(keys.RULES, rule.id, write_document(rule), MOST_RULES)
 
     async def delete_rule(self, rule: str) -> None:
-        """Take a rule away; a default one is switched off instead."""
+        """Delete a rule; a default one is switched off instead."""
         known = find_default(rule)
         if known:
             await self._put(keys.RULES, rule, write_document(disable_default(known)), MOST_RULES + 1)
@@ -37,19 +37,19 @@ class AdminStore(AlertReader, RuleStore):
             await self._redis.hdel(keys.RULES, rule)
 
     async def put_silence(self, silence: Silence, now: int) -> None:
-        """Write a silence, and let go of those that ended long ago. Raises `TooMany`."""
+        """Write a silence, and delete those that ended long ago. Raises `LimitReached`."""
         for name, each in read_rule_set((await self.read_rules()).written, 1).silences.items():
             if each.end < now - KEPT_AFTER:
                 await self.delete_silence(name)
         await self._put(keys.SILENCES, silence.id, write_document(silence), MOST_SILENCES)
 
     async def delete_silence(self, silence: str) -> bool:
-        """Take a silence away; return whether it was there."""
+        """Delete a silence; return whether it was there."""
         with translate_errors():
             return bool(await self._redis.hdel(keys.SILENCES, silence))
 
     async def acknowledge(self, alert: str, at: int, by: str, comment: str) -> dict[str, str]:
-        """Note who has acknowledged an alert, and return what is noted: who did so first stays."""
+        """Write who has acknowledged an alert, and return what is written: the first acknowledgement stays."""
         key = keys.alert(alert)
         with translate_errors():
             left = await self._redis.ttl(keys.ALERTS)

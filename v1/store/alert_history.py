@@ -1,4 +1,4 @@
-"""The history of alerts, newest first, and what became of each. Nothing here writes."""
+"""Reads the history of alerts, newest first, with the deliveries and acknowledgements of each."""
 
 import json
 from collections.abc import Sequence
@@ -13,61 +13,61 @@ from .delivery.history import DeliveryAttempt, DeliveryReader
 from .stored_json import read_alerts
 
 MOST_LOOKED_AT = 10_000
-"""Alerts that one question looks at. Where few of them are wanted, the answer goes on after those."""
+"""Alerts that one query reads at most. Where few of them match, the next page begins after those."""
 _BATCH = 1000
 
 
 class HistoryCursor(NamedTuple):
-    """Where a list goes on: behind so many alerts of a tick, newest first."""
+    """Where the next page begins: behind so many alerts of a tick, newest first."""
 
     tick: int
     behind: int
 
 
 class AlertQuery(NamedTuple):
-    """Which alerts are asked for."""
+    """Which alerts to read."""
 
     limit: int
     metric: str = "*"
-    """Pattern, upper case; a source that is silent as a whole, `kraken:*`, is one of `KRAKEN:*`."""
+    """Pattern, in upper case; a source that is silent as a whole, `kraken:*`, is one of `KRAKEN:*`."""
     rule: str | None = None
     since: int = 0
     place: HistoryCursor | None = None
 
 
 class AlertRecord(NamedTuple):
-    """An alert, and what became of it."""
+    """An alert with its deliveries and acknowledgement."""
 
     alert: dict[str, Any]
     """As it was committed, see `rules.Alert`."""
     known: dict[str, str]
-    """`over`: the tick since which it does not hold; `acknowledged`, `by` and `comment`: when, and by whom."""
+    """`ended_at`: the tick since which it does not hold; `acknowledged`, `by` and `comment`: when, and by whom."""
     deliveries: Sequence[DeliveryAttempt]
 
 
 class AlertPage(NamedTuple):
-    """A part of the history."""
+    """One page of the history."""
 
     alerts: Sequence[AlertRecord]
     next: HistoryCursor | None
-    """Where there may be more; `None` at the end."""
+    """Where the next page begins; `None` at the end."""
 
 
 class AlertReader:
-    """Asks Redis about alerts. Raises `StoreAway` when it does not answer."""
+    """Reads alerts. Raises `StoreAway` when Redis does not answer."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
     async def read_alerts(self, wanted: AlertQuery) -> AlertPage:
-        """Return the alerts that are asked for, newest first."""
+        """Return the alerts that match, newest first."""
         found: list[dict[str, Any]] = []
         place = wanted.place
         for _ in range(0, MOST_LOOKED_AT, _BATCH):
-            batch = _with_cursors(await self._batch(wanted.since, place), place)
+            batch = _add_cursors(await self._read_batch(wanted.since, place), place)
             for written, behind in batch:
-                if wanted_alert := _wanted(written, wanted):
-                    found.append(wanted_alert)
+                if alert := _read_if_wanted(written, wanted):
+                    found.append(alert)
                     if len(found) == wanted.limit:
                         return AlertPage(await self._read_records(found), behind)
             if len(batch) < _BATCH:
@@ -85,7 +85,7 @@ class AlertReader:
         found = [each for each in read_alerts(cast("list[str]", written)) if each["id"] == alert]
         return (await self._read_records(found))[0] if found else None
 
-    async def _batch(self, since: int, place: HistoryCursor | None) -> list[tuple[str, float]]:
+    async def _read_batch(self, since: int, place: HistoryCursor | None) -> list[tuple[str, float]]:
         newest, behind = place or ("+inf", 0)
         with translate_errors():
             found = await self._redis.zrange(
@@ -103,8 +103,8 @@ class AlertReader:
         return [AlertRecord(*each) for each in zip(alerts, known, deliveries, strict=True)]
 
 
-def _with_cursors(batch: Sequence[tuple[str, float]], place: HistoryCursor | None) -> list[tuple[str, HistoryCursor]]:
-    """Return each alert with the place behind it."""
+def _add_cursors(batch: Sequence[tuple[str, float]], place: HistoryCursor | None) -> list[tuple[str, HistoryCursor]]:
+    """Return each alert with the cursor behind it."""
     tick, behind = place or (None, 0)
     placed = []
     for written, score in batch:
@@ -114,9 +114,9 @@ def _with_cursors(batch: Sequence[tuple[str, float]], place: HistoryCursor | Non
     return placed
 
 
-def _wanted(written: str, wanted: AlertQuery) -> dict[str, Any] | None:
-    """Read an alert; `None` of one that is not asked for, or cannot be read."""
-    # Most alerts are of another rule; that can be told without reading them.
+def _read_if_wanted(written: str, wanted: AlertQuery) -> dict[str, Any] | None:
+    """Return an alert; `None` where it does not match or cannot be read."""
+    # Most alerts are of another rule, which is seen without parsing them.
     if wanted.rule is not None and f'"rule":{json.dumps(wanted.rule)}' not in written:
         return None
     alert = next(iter(read_alerts([written])), None)

@@ -1,4 +1,4 @@
-"""The commands of each transaction, put into a pipeline that somebody else sends. No answer is read here."""
+"""Puts the commands of each transaction into a pipeline, which the caller sends."""
 
 import json
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -27,7 +27,7 @@ _TOGETHER = 1000
 
 
 class AlertLimits(NamedTuple):
-    """What becomes of alerts."""
+    """How long alerts are kept, and whether they are sent."""
 
     keep: int = 30 * DAY
     """Seconds that alerts and their deliveries are kept."""
@@ -35,8 +35,8 @@ class AlertLimits(NamedTuple):
     """Whether messages are put into the outbox; a replay keeps its alerts and sends none."""
 
 
-def put_update(pipe: Pipeline, at: int, step: StateUpdate, said: SubjectResult, rules: "AlertLimits") -> None:
-    """Put the transaction of one metric: the sample, the trim, the moments, and what the rules say."""
+def put_update(pipe: Pipeline, at: int, step: StateUpdate, result: SubjectResult, limits: AlertLimits) -> None:
+    """Put the transaction of one metric: the sample, the trim, the moments, and what the rules say of it."""
     metric, sample, _, record, found = step
     put = pipe.execute_command
     put("MULTI")
@@ -52,7 +52,7 @@ def put_update(pipe: Pipeline, at: int, step: StateUpdate, said: SubjectResult, 
         put("DEL", keys.moments(metric))
     else:
         put("SET", keys.moments(metric), metric_state.write_state(record), "EX", keys.KEEP)
-    put_alerts(pipe, at, said, rules)
+    put_alerts(pipe, at, result, limits)
     put("EXEC")
 
 
@@ -64,31 +64,31 @@ def _leaving_hours(at: int, found: PriorState) -> list[int]:
     return sorted(hours)
 
 
-def put_alerts(pipe: Pipeline, at: int, said: SubjectResult, limits: "AlertLimits") -> None:
-    """Put what the rules say into the transaction that is open: the alerts, their messages, what is over."""
+def put_alerts(pipe: Pipeline, at: int, result: SubjectResult, limits: AlertLimits) -> None:
+    """Put what the rules say into the open transaction: new alerts, their messages, and which alerts have ended."""
     put = pipe.execute_command
-    for alert in said.alerts:
+    for alert in result.alerts:
         written = json.dumps(alert._asdict(), separators=(",", ":"))
         put("ZADD", keys.ALERTS, at, written)
         if limits.send and alert.suppressed_by is None:
             put("XADD", keys.OUTBOX, "MAXLEN", "~", keys.MOST_IN_OUTBOX, "*", "alert", written)
-    for alert_id in said.over:
+    for alert_id in result.over:
         put("HSET", keys.alert(alert_id), "ended_at", at)
         put("EXPIRE", keys.alert(alert_id), limits.keep)
 
 
-def put_source_states(pipe: Pipeline, at: int, sources: Mapping[str, SubjectResult], limits: "AlertLimits") -> None:
+def put_source_states(pipe: Pipeline, at: int, sources: Mapping[str, SubjectResult], limits: AlertLimits) -> None:
     """Put the transaction of what the rules say of sources as a whole."""
     pipe.execute_command("MULTI")
-    states = {source: write_states(said.states) for source, said in sources.items() if said.states}
+    states = {source: write_states(result.states) for source, result in sources.items() if result.states}
     pipe.execute_command("SET", keys.OUTAGES, json.dumps({"at": at, "sources": states}, separators=(",", ":")))
-    for said in sources.values():
-        put_alerts(pipe, at, said, limits)
+    for result in sources.values():
+        put_alerts(pipe, at, result, limits)
     pipe.execute_command("EXEC")
 
 
-def put_alert_trim(pipe: Pipeline, at: int, limits: "AlertLimits") -> None:
-    """Put the end of what is too old, or too much, and a new end for the rest."""
+def put_alert_trim(pipe: Pipeline, at: int, limits: AlertLimits) -> None:
+    """Put the removal of alerts that are too old or too many, and a new expiry for the rest."""
     pipe.execute_command("ZREMRANGEBYSCORE", keys.ALERTS, "-inf", at - limits.keep)
     pipe.execute_command("ZREMRANGEBYRANK", keys.ALERTS, 0, -keys.MOST_ALERTS - 1)
     pipe.execute_command("EXPIRE", keys.ALERTS, limits.keep)
@@ -98,7 +98,7 @@ def put_alert_trim(pipe: Pipeline, at: int, limits: "AlertLimits") -> None:
 def put_late_samples(
     pipe: Pipeline, metric: Metric, samples: Sequence[Sample], replaced: Container[int], record: MetricState | None
 ) -> None:
-    """Put the transaction that takes late samples in; those at the ticks `replaced` take another's place."""
+    """Put the transaction that inserts late samples; those at the ticks `replaced` take another's place."""
     pipe.execute_command("MULTI")
     by_hour: dict[int, list[Sample]] = {}
     for sample in samples:
@@ -163,6 +163,17 @@ def _rewrite(pipe: Pipeline, lists: Mapping[str, Scores]) -> None:
     pipe.execute_command("EXEC")
 
 
+def put_index(pipe: Pipeline, at: int | None, newest: Mapping[Metric, int]) -> None:
+    """Put the newest ticks of metrics into the index; with `at`, remove those that have left the day by then."""
+    if newest:
+        # Late samples must not make a metric look older than it is.
+        scores = chain.from_iterable((tick, metric) for metric, tick in newest.items())
+        pipe.execute_command("ZADD", keys.METRICS, "GT", *scores)
+    if at is not None:
+        pipe.execute_command("ZREMRANGEBYSCORE", keys.METRICS, "-inf", at - DAY)
+    pipe.execute_command("EXPIRE", keys.METRICS, keys.KEEP_DERIVED)
+
+
 def put_tick(pipe: Pipeline, at: int) -> None:
     pipe.execute_command("SET", keys.FORMAT, keys.FORMAT_NUMBER)
     pipe.execute_command("SET", keys.TICK, at)
@@ -170,7 +181,7 @@ def put_tick(pipe: Pipeline, at: int) -> None:
 
 
 def raise_inner_error(answers: Iterable[Any]) -> None:
-    """Raise the first error from inside a transaction, which Redis hands over as one of its answers."""
+    """Raise the first error from inside a transaction, which Redis returns as one of its answers."""
     with translate_errors():
         for answer in answers:
             if isinstance(answer, list):

@@ -1,7 +1,7 @@
 """
-Looks at a Redis that somebody else configured, and says what its configuration will cost. Changes nothing.
+Checks the configuration of a Redis that somebody else runs, and says what each difference costs. Changes nothing.
 
-`python -m v1.store.doctor` says it of the Redis in the settings.
+`python -m v1.store.config_check` checks the Redis in the settings.
 """
 
 import asyncio
@@ -17,10 +17,10 @@ from .connection import StoreError, connect, translate_errors
 from .pool import read_error_code
 
 OLDEST = (7, 0)
-"""The oldest Redis that our commands and our configuration are tested on."""
+"""The oldest Redis that is tested."""
 
 NOT_FOR_US = frozenset({"NOPERM", "ERR"})
-"""Codes of the answer to a command that our user may not use, or that a provider has taken away."""
+"""Codes of the answer to a command that the user may not use, or that a provider has disabled."""
 
 
 class Requirement(NamedTuple):
@@ -33,16 +33,16 @@ class Requirement(NamedTuple):
 
 
 def is_at_least(least: int) -> Callable[[str], bool]:
-    return lambda said: int(said) >= least
+    return lambda value: int(value) >= least
 
 
-WISHES = (
+REQUIREMENTS = (
     Requirement(
         "maxmemory-policy",
-        lambda said: said == "noeviction",
+        lambda value: value == "noeviction",
         "noeviction",
         "when its memory is full it drops metrics and their history without a word; "
-        "with noeviction the worker is told, keeps its ticks and writes them later",
+        "with noeviction writes fail, and the worker keeps its ticks and writes them later",
     ),
     Requirement(
         "zset-max-listpack-value",
@@ -58,7 +58,7 @@ WISHES = (
     ),
     Requirement(
         "appendonly",
-        lambda said: said == "yes",
+        lambda value: value == "yes",
         "yes",
         "when it stops, every sample since its last snapshot is lost; "
         "the worker fills the gap with what the providers still know",
@@ -67,49 +67,49 @@ WISHES = (
 
 
 async def check_config(address: str) -> list[str]:
-    """Say what is wrong with the server at `address`, a sentence each; nothing where nothing is. Raises `StoreAway`."""
-    async with connect(address, "doctor") as redis:
+    """Return what is wrong with the server at `address`, a sentence each. Raises `StoreAway`."""
+    async with connect(address, "config-check") as redis:
         with translate_errors():
             await redis.ping()
-            return [*await _age(redis), *await _configuration(redis)]
+            return [*await _check_version(redis), *await _check_directives(redis)]
 
 
-async def _age(redis: Redis) -> list[str]:
+async def _check_version(redis: Redis) -> list[str]:
     oldest = ".".join(map(str, OLDEST))
     try:
-        return _too_old(await redis.info("server"))
+        return _check_age(await redis.info("server"))
     except ResponseError as error:
         if read_error_code(error) not in NOT_FOR_US:
             raise
         return [f"its version cannot be read ({error}); {oldest} is the oldest that works"]
 
 
-async def _configuration(redis: Redis) -> list[str]:
+async def _check_directives(redis: Redis) -> list[str]:
     try:
-        return _lacks(cast("dict[str, str]", await redis.config_get(*[wish.directive for wish in WISHES])))
+        return _list_unmet(cast("dict[str, str]", await redis.config_get(*[each.directive for each in REQUIREMENTS])))
     except ResponseError as error:
         if read_error_code(error) not in NOT_FOR_US:
             raise
-        return [f"its configuration cannot be read ({error}); it should say {_all_wishes()}"]
+        return [f"its configuration cannot be read ({error}); it should say {_name_requirements()}"]
 
 
-def _too_old(about: Mapping[str, object]) -> list[str]:
+def _check_age(about: Mapping[str, object]) -> list[str]:
     version = str(about.get("redis_version", "unknown"))
     if version.partition(".")[0].isdecimal() and tuple(map(int, version.split(".")[:2])) >= OLDEST:
         return []
     return [f"its version is {version}, but {'.'.join(map(str, OLDEST))} is the oldest that works"]
 
 
-def _lacks(said: Mapping[str, str]) -> list[str]:
+def _list_unmet(values: Mapping[str, str]) -> list[str]:
     return [
-        f"{wish.directive} is {said[wish.directive]}, and should be {wish.wanted}: {wish.cost}"
-        for wish in WISHES
-        if wish.directive in said and not wish.is_met(said[wish.directive])
+        f"{each.directive} is {values[each.directive]}, and should be {each.wanted}: {each.cost}"
+        for each in REQUIREMENTS
+        if each.directive in values and not each.is_met(values[each.directive])
     ]
 
 
-def _all_wishes() -> str:
-    return ", ".join(f"{wish.directive} {wish.wanted}" for wish in WISHES)
+def _name_requirements() -> str:
+    return ", ".join(f"{each.directive} {each.wanted}" for each in REQUIREMENTS)
 
 
 def _main() -> int:

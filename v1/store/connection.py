@@ -1,11 +1,11 @@
 """
-One way to connect, and our names for what goes wrong. No key, no meaning.
+How to connect to Redis, and the errors that are raised of it.
 
-    StoreError       an answer that nobody foresaw: a key of another type, a command that is not permitted
+    StoreError       an unexpected answer: a key of another type, a command that is not permitted
     ├── StoreAway    no answer, or not now: refused, timed out, loading, read-only, busy, out of memory
     ├── NoAccess     the name or the password is not accepted
     ├── LeaseLost    somebody else feeds this Redis
-    └── Unreadable   what is there is not what the version writes
+    └── Unreadable   a key holds something else than the version writes
 """
 
 import asyncio
@@ -36,7 +36,7 @@ CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 15.0
 """A day's full tick of 30,000 metrics is one pipeline; the first answer of it may take a while."""
 CONNECTIONS = 50
-"""Open at once, at most. Who finds all of them busy waits for one, where redis-py would by default refuse."""
+"""Open at once, at most. Whoever finds all of them busy waits for one; redis-py by default raises."""
 
 _AWAY = (NoConnection, NoAnswer, BusyLoadingError, MaxConnectionsError, OutOfMemoryError, ReadOnlyError)
 _AWAY_CODES = frozenset(
@@ -48,18 +48,18 @@ _AWAY_CODES = frozenset(
 
 
 class StoreError(Exception):
-    """Redis answered, but not what the version needs; the message says what, without a password."""
+    """Redis answered with an error; the message holds it, without a password."""
 
     def __init__(self, message: str = "") -> None:
         super().__init__(redact(message))
 
 
 class StoreAway(StoreError):
-    """Redis does not take or give anything right now. Try again later; nothing was half-written."""
+    """Redis cannot be read or written right now. Try again later; nothing was half-written."""
 
 
 class NoAccess(StoreError):
-    """Redis does not let us in. Waiting mends no password, so whoever starts is told at once."""
+    """Redis does not accept the name or the password. Trying again does not help."""
 
 
 class LeaseLost(StoreError):
@@ -73,11 +73,11 @@ class Unreadable(StoreError):
 @contextmanager
 def translate_errors() -> Iterator[None]:
     """
-    Translate what redis-py raises into our two kinds, once, here.
+    Translate what redis-py raises into the errors of this module.
 
     It also passes on a cancellation that got lost inside: redis-py sends in `asyncio.wait_for`, which up to
-    Python 3.11 swallows one that comes when the sending is just done (mended in 3.12); and it closes the
-    connection of who is cancelled, who may then hear that the server did.
+    Python 3.11 swallows one that comes when the sending is just done (fixed in 3.12); and it closes the
+    connection of who is cancelled, who may then see it as closed by the server.
     """
     cancelled = _cancellations()
     try:

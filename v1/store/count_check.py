@@ -1,6 +1,6 @@
 """
-Holds what records count beside what there is: samples that somebody took away, or that an eviction did, must not be
-counted for ever. Which metrics are looked at, and their counts; what follows from it is the writer's.
+Chooses states whose samples are counted, and compares the counts: samples that were deleted or evicted must not be
+counted for ever.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ class CountCheck:
     Chooses the metrics whose samples are counted at a tick.
 
     Those of which a sample left a window at the tick before and none does now, for it may be gone; and a share of all
-    others, so that each has its turn once an hour.
+    others, so that each is counted once an hour.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class CountCheck:
 
 
 def put_counts(pipe: Pipeline, chosen: Sequence[tuple[Metric, MetricState]]) -> None:
-    """Put what counts the samples of the day of each record."""
+    """Put the commands that count the samples in the day of each state."""
     for metric, record in chosen:
         first, *others = keys.list_hours(record.at - DAY, record.at)
         pipe.execute_command("ZCOUNT", keys.samples(metric, first), f"({record.at - DAY}", record.at)
@@ -61,7 +61,7 @@ def put_counts(pipe: Pipeline, chosen: Sequence[tuple[Metric, MetricState]]) -> 
 def list_wrong(
     chosen: Sequence[tuple[Metric, MetricState]], answers: Sequence[Any]
 ) -> list[tuple[Metric, MetricState]]:
-    """Return those whose record counts something else than the answers to what was put."""
+    """Return those whose state counts something else than the answers to `put_counts`."""
     wrong, each = [], iter(cast("Sequence[int]", answers))
     for metric, record in chosen:
         there = sum(next(each) for _ in keys.list_hours(record.at - DAY, record.at))
@@ -71,7 +71,7 @@ def list_wrong(
 
 
 async def scan_metrics(redis: Redis) -> set[Metric]:
-    """Return every metric that has moments or samples, by looking through all keys."""
+    """Return every metric that has a state or samples, by scanning all keys."""
     found = set()
     for pattern in (keys.moments(Metric("*")), f"{keys.OURS}samples:{{*}}:*"):
         with translate_errors():

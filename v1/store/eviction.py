@@ -1,4 +1,4 @@
-"""The question of a tick: each record, and the samples that leave its windows. One pipeline; writes nothing."""
+"""Reads the state of each metric, and the samples that leave its windows at a tick."""
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -19,13 +19,13 @@ class EvictionQuery:
     """
     What tick `at` moves out of the windows of metrics whose records are valid at `since` or later.
 
-    `put` the commands into a pipeline, run it, and `take` the answers in the same order.
+    Put the commands into a pipeline, send it, and have the answers read in the same order.
     """
 
     def __init__(self, at: int, since: int, metrics: Sequence[Metric]) -> None:
         self.metrics = metrics
         self.unreadable: set[Metric] = set()
-        """Metrics whose record is there and says nothing."""
+        """Metrics with a state that cannot be read."""
         self._at = at
         self._day_hours = keys.list_hours(since - DAY, at - DAY)
         # There is nothing to look for in the hour of a record that is older than an hour.
@@ -49,7 +49,7 @@ class EvictionQuery:
 
     def _read_state(self, metric: Metric, written: str | None, answers: Iterator[list[str]]) -> PriorState:
         record = metric_state.try_read_state(written)
-        leaving_day, leaving_hour = _next(answers, self._day_hours), _next(answers, self._hour_hours)
+        leaving_day, leaving_hour = _read_hours(answers, self._day_hours), _read_hours(answers, self._hour_hours)
         if record is None:
             if written is not None:
                 self.unreadable.add(metric)
@@ -60,6 +60,6 @@ class EvictionQuery:
         return split_into_chunks(self.metrics, _BATCH)
 
 
-def _next(answers: Iterator[list[str]], hours: Sequence[int]) -> list[Sample]:
-    """Take the samples of one metric's next hours from the answers."""
+def _read_hours(answers: Iterator[list[str]], hours: Sequence[int]) -> list[Sample]:
+    """Return the samples of one metric's hours, which are the next answers."""
     return [sample for hour in hours for sample in keys.parse_all(hour, next(answers))]

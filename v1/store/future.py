@@ -1,4 +1,4 @@
-"""Drops what lies in the future: what a worker wrote while its clock was ahead. What is before that instant stays."""
+"""Drops what lies in the future because a worker wrote it while its clock was ahead. All that is older stays."""
 
 import json
 from typing import Any, NamedTuple, cast
@@ -10,10 +10,13 @@ from ..market import metric_state
 from ..market.metric_state import MetricState
 from ..market.ranks import RankInput, rank_all
 from ..model import DAY, HOUR, Metric
-from .binary import execute_binary
-from .binary import read_score as score_of
+from .binary import execute_binary, read_score
 from .connection import translate_errors
+from .data_format import DataFormat
+from .reader import Reader
+from .repair import StateRepair
 from .verify import REPAIR, Verifier
+from .writer import read_outages
 
 _AT_ONCE = 1000
 
@@ -30,22 +33,33 @@ class DroppedFuture(NamedTuple):
         return any(self)
 
 
-class FutureRemover(Verifier):
+class FutureRemover:
     """
-    Whoever calls it holds the lease. Killed on the way, the next call does the rest: the newest tick is set back last.
+    Whoever calls it has the lease. Killed on the way, the next call does the rest: the newest tick is set back last.
 
     What the future pushed out of the day does not come back by this; a fill brings it.
     """
 
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._reader = Reader(redis)
+        self._verifier = Verifier(redis)
+        self._repair = StateRepair(redis)
+
+    async def read_tick(self) -> int | None:
+        """Return the newest committed tick, which may lie in the future."""
+        return await self._reader.read_tick()
+
     async def drop_future(self, now: int) -> DroppedFuture:
         """Drop what is later than `now`: samples, alerts and their messages, top lists; all that follows is recounted."""
-        tick = await self.open()
+        await DataFormat(self._redis).ensure()
+        tick = await self.read_tick()
         samples = await self._drop_samples(now)
         at = await self._recount_all(tick, now)
         alerts = await self._drop_alerts(now)
         lists = await FutureLists(self._redis).drop_future(now)
         with translate_errors():
-            if self.outages.at > now:
+            if (await read_outages(self._redis)).at > now:
                 await self._redis.delete(keys.OUTAGES)
             if tick is not None and tick > now:
                 await (self._redis.set(keys.TICK, at) if at else self._redis.delete(keys.TICK))
@@ -60,38 +74,38 @@ class FutureRemover(Verifier):
         return dropped
 
     async def _recount_all(self, tick: int | None, now: int) -> int:
-        """Set back every record that lies in the future, with all that follows; return the newest tick that is left."""
-        metrics = sorted([metric async for metric in self._list_metrics()])
-        held = {metric: await self._read_state(metric, tick) for metric in metrics}
-        index, at = await self.read_metrics(), 0
-        for metric, record in held.items():
-            newest = max(record.at if record else 0, index.get(metric, 0))
-            at = max(at, await self._newest_left(metric, newest, now))
-        standings, left = [], {}
-        for metric, record in held.items():
-            right = record
-            if record is None or record.at > now:
-                day = await self.read_samples(metric, at - DAY, at)
-                right = metric_state.recount_state(at, day, record, record.source if record else REPAIR)
-                right = right and right._replace(alerting=_keep_past(right, now))
-                await self._put(metric, right)
+        """Set back every state that lies in the future, with all that follows; return the newest tick that is left."""
+        states = {
+            metric: await self._verifier.read_state(metric, tick) for metric in await self._verifier.list_metrics()
+        }
+        index, at = await self._reader.read_metrics(), 0
+        for metric, state in states.items():
+            newest = max(state.at if state else 0, index.get(metric, 0))
+            at = max(at, await self._find_newest_left(metric, newest, now))
+        rank_inputs, left = [], {}
+        for metric, state in states.items():
+            right = state if state and state.at <= now else await self._set_back(metric, state, at, now)
             if right is not None:
                 left[metric] = right.newest
-                standings.append(
-                    RankInput(
-                        metric,
-                        right.day,
-                        metric_state.compute_baseline(right, await self.read_samples(metric, right.at - 1, right.at)),
-                    )
-                )
-        await self._check_lists(rank_all(standings), left, repair=True)
+                newest_samples = await self._reader.read_samples(metric, right.at - 1, right.at)
+                baseline = metric_state.compute_baseline(right, newest_samples)
+                rank_inputs.append(RankInput(metric, right.day, baseline))
+        await self._verifier.check_lists(rank_all(rank_inputs), left, repair=True)
         return at
 
-    async def _newest_left(self, metric: Metric, newest: int, now: int) -> int:
+    async def _set_back(self, metric: Metric, state: MetricState | None, at: int, now: int) -> MetricState | None:
+        """Recount a state as of `at`, and return it; `None` where no sample is left."""
+        samples = await self._reader.read_samples(metric, at - DAY, at)
+        right = metric_state.recount_state(at, samples, state, state.source if state else REPAIR)
+        right = right and right._replace(alerting=_keep_past(right, now))
+        await self._repair.put_state(metric, right)
+        return right
+
+    async def _find_newest_left(self, metric: Metric, newest: int, now: int) -> int:
         """Return the tick of the newest sample that is not in the future; 0 where there is none."""
         if newest <= now:
             return newest
-        samples = await self.read_samples(metric, now - DAY, now)
+        samples = await self._reader.read_samples(metric, now - DAY, now)
         return samples[-1].tick if samples else 0
 
     async def _drop_alerts(self, now: int) -> int:
@@ -102,18 +116,18 @@ class FutureRemover(Verifier):
             for alert in alerts:
                 pipe.execute_command("DEL", keys.alert(alert), keys.deliveries(alert))
             pipe.execute_command("ZREMRANGEBYSCORE", keys.ALERTS, f"({now}", "+inf")
-            await self._put_end_of_messages(pipe, now)
+            await self._put_removal_of_messages(pipe, now)
             await pipe.execute()
         return len(alerts)
 
-    async def _put_end_of_messages(self, pipe: Any, now: int) -> None:
-        """Settle in every channel the messages about the future, so that nobody is told of them."""
+    async def _put_removal_of_messages(self, pipe: Any, now: int) -> None:
+        """Put the removal of the messages about the future, in every channel."""
         if not await self._redis.exists(keys.OUTBOX):
             return
         groups = [group["name"] for group in await self._redis.xinfo_groups(keys.OUTBOX)]
         entries = cast("list[tuple[str, dict[str, str]]]", await self._redis.xrange(keys.OUTBOX))
         for entry, fields in entries:
-            alert = _alert(fields.get("alert", ""))
+            alert = _read_alert(fields.get("alert", ""))
             if alert.get("at", 0) > now:
                 for group in groups:
                     pipe.execute_command("XACK", keys.OUTBOX, group, entry)
@@ -122,7 +136,7 @@ class FutureRemover(Verifier):
 
 
 class FutureLists:
-    """Does the same to top lists, and to the lists of its providers. Nobody needs a lease for that."""
+    """Drops top lists of the future, and the lists of their providers. Nobody needs a lease for that."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -130,10 +144,10 @@ class FutureLists:
     async def newest(self) -> int:
         """Return the minute of the newest list of any kind; 0 where there is none."""
         newest = await execute_binary(self._redis, "ZRANGE", keys.TOP, -1, -1, "WITHSCORES")
-        minutes = [score_of(newest)] if newest else [0]
+        minutes = [read_score(newest)] if newest else [0]
         for key in (keys.PRICES, keys.RANKINGS):
             last = await execute_binary(self._redis, "XREVRANGE", key, "+", "-", "COUNT", 1)
-            minutes += [_minute(last[0][0])] if last else []
+            minutes += [_read_minute(last[0][0])] if last else []
         return max(minutes)
 
     async def drop_future(self, now: int) -> int:
@@ -155,7 +169,7 @@ async def _drop_entries(redis: Redis, key: str, now: int) -> int:
     Deleting them would not do: a stream takes no entry that is older than one it ever had.
     """
     entries = await execute_binary(redis, "XRANGE", key, "-", "+")
-    left = [each for each in entries if _minute(each[0]) <= now]
+    left = [each for each in entries if _read_minute(each[0]) <= now]
     if len(left) == len(entries):
         return 0
     pipe = redis.pipeline(transaction=True)
@@ -170,11 +184,11 @@ async def _drop_entries(redis: Redis, key: str, now: int) -> int:
     return len(entries) - len(left)
 
 
-def _minute(entry: bytes) -> int:
+def _read_minute(entry: bytes) -> int:
     return int(entry.partition(b"-")[0]) // 1000
 
 
-def _alert(written: str) -> dict[str, Any]:
+def _read_alert(written: str) -> dict[str, Any]:
     try:
         found = json.loads(written)
     except ValueError:
@@ -183,7 +197,7 @@ def _alert(written: str) -> dict[str, Any]:
 
 
 def _keep_past(record: MetricState, now: int) -> dict[str, Any]:
-    """Return where each alert rule stands that speaks of no time of the future; the others are at rest again."""
+    """Return the states of the alert rules that name no time of the future; the others begin anew."""
     return {
         rule: state
         for rule, state in record.alerting.items()

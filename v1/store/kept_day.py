@@ -1,4 +1,4 @@
-"""Reads the kept day of many metrics at once, to try rules on it."""
+"""Reads the kept day of many metrics, for a backtest."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -24,7 +24,7 @@ class KeptDay(NamedTuple):
     samples: Mapping[Metric, Sequence[Sample]]
     """Oldest first."""
     sources: Mapping[Metric, str]
-    """Who gave the newest one."""
+    """The source of the newest sample of each metric."""
     until: int
     """The newest tick."""
 
@@ -32,10 +32,10 @@ class KeptDay(NamedTuple):
 async def read_kept_day(
     reader: Reader, is_wanted: Callable[[Metric], bool] = lambda _: True, most: int | None = None
 ) -> KeptDay:
-    """Read the day of every metric that is wanted. Raises `TooMuch` where that is more than `most` samples."""
+    """Return the day of every metric that is wanted. Raises `TooManySamples` where that is more than `most` of them."""
     metrics = [metric for metric in await reader.read_metrics() if is_wanted(metric)]
     records: dict[Metric, MetricState] = {}
-    for batch in split_into_chunks(metrics, _BATCH):  # in between, others get their turn
+    for batch in split_into_chunks(metrics, _BATCH):  # between two batches, other tasks run
         found = zip(batch, await reader.read_metric_states(batch), strict=True)
         records |= {metric: record for metric, record in found if record is not None}
     samples = sum(max(day.n for day in record.day) for record in records.values())

@@ -1,4 +1,4 @@
-"""The right to feed a Redis, as one key in it: taken, kept, taken over, given back. When, the worker decides."""
+"""The lease of a Redis, one key in it: whoever holds it may feed, nobody else. Raises `StoreAway` as every read does."""
 
 import time
 from collections.abc import Callable
@@ -8,71 +8,62 @@ from redis.asyncio.client import Pipeline
 
 from .. import keys
 from .connection import LeaseLost, StoreAway, translate_errors
-from .reader import Reader
 from .transactions import change_watched
 
 
-def awake_or_not() -> float:
+def read_sleepless_clock() -> float:
     """Return the seconds since some moment, by a clock that nobody sets and that goes on while the machine sleeps."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
-class LeaseHolder(Reader):
-    """Who may feed, by a lease that runs out unless it is taken again. Each method raises `StoreAway`."""
+class Lease:
+    """
+    The right to feed one Redis, as one process has it or not. It runs out unless it is taken again in time.
 
-    def __init__(self, redis: Redis, clock: Callable[[], float] = awake_or_not) -> None:
-        super().__init__(redis)
+    A process that never took it may write all the same: it is for whoever starts the process to take it first.
+    """
+
+    def __init__(self, redis: Redis, clock: Callable[[], float] = read_sleepless_clock) -> None:
+        self._redis = redis
         self._clock = clock
-        self._who: str | None = None
-        """Under which name it has the lease; `None` where nobody took one."""
+        self._holder: str | None = None
+        """The name under which we took it; `None` before that."""
         self._until = 0.0
-        """When it surely lasts no longer, by a clock that goes on while the machine sleeps."""
+        """Until when we have it for certain, by `clock`."""
 
-    async def take_or_keep_lease(self, who: str) -> str | None:
-        """Take or keep the right to feed this Redis; where somebody else has it, return that name."""
+    async def take_or_keep(self, name: str) -> str | None:
+        """Take or renew the lease; where somebody else has it, return that name."""
         now = self._clock()
         with translate_errors():
-            while not await self._redis.set(keys.LEASE, who, nx=True, ex=keys.LEASE_SECONDS):
+            while not await self._redis.set(keys.LEASE, name, nx=True, ex=keys.LEASE_SECONDS):
                 holder = await self._redis.get(keys.LEASE)
-                if holder is not None and holder != who:
+                if holder is not None and holder != name:
                     return str(holder)
-                if holder == who and await self._replace_holder(who, who):
+                if holder == name and await self._replace_holder(name, name):
                     break
-        self._who, self._until = who, now + keys.LEASE_SECONDS
+        self._holder, self._until = name, now + keys.LEASE_SECONDS
         return None
 
-    async def take_over_lease(self, who: str, holder: str) -> bool:
-        """Take the right to feed this Redis from a holder that is known to be gone; return whether it worked."""
+    async def take_over(self, name: str, holder: str) -> bool:
+        """Take the lease from a holder that is known to be gone; return whether it was still that holder's."""
         now = self._clock()
-        if not await self._replace_holder(holder, who):
+        if not await self._replace_holder(holder, name):
             return False
-        self._who, self._until = who, now + keys.LEASE_SECONDS
+        self._holder, self._until = name, now + keys.LEASE_SECONDS
         return True
 
-    async def _replace_holder(self, holder: str, who: str) -> bool:
-        """Put a name in place of another; return whether that one was still there."""
-
-        async def decide(pipe: Pipeline) -> bool:
-            if await pipe.get(keys.LEASE) != holder:
-                return False
-            pipe.multi()  # type: ignore[no-untyped-call]  # redis-py forgot to annotate it
-            pipe.set(keys.LEASE, who, ex=keys.LEASE_SECONDS)
-            return True
-
-        return await change_watched(self._redis, keys.LEASE, decide)
-
-    async def release_lease(self, who: str) -> None:
-        """Return the right back, if it is still ours."""
+    async def release(self, name: str) -> None:
+        """Release the lease, if it is still held under this name."""
         with translate_errors():
-            if await self._redis.get(keys.LEASE) == who:
+            if await self._redis.get(keys.LEASE) == name:
                 await self._redis.delete(keys.LEASE)
 
     def check_holder(self, holder: str | None) -> None:
-        """Compare who has the lease now with who took it here. Raises `LeaseLost`."""
-        if self._who is not None and holder not in (None, self._who):
+        """Raise `LeaseLost` where `holder`, just read from Redis, is somebody else than who took the lease here."""
+        if self._holder is not None and holder not in (None, self._holder):
             raise LeaseLost(f"{holder} feeds this Redis now, and only one worker does at a time")
 
-    async def check_lease(self) -> None:
+    async def check(self) -> None:
         """
         See, before something is written, that nobody else can have fed since it was read.
 
@@ -80,11 +71,23 @@ class LeaseHolder(Reader):
         taken again, but somebody may have had it and given it back, so what was read must be read anew.
         """
         now = self._clock()
-        if self._who is None or now < self._until:
+        if self._holder is None or now < self._until:
             return
-        is_still_ours = await self._replace_holder(self._who, self._who)
+        is_still_ours = await self._replace_holder(self._holder, self._holder)
         if is_still_ours:
             self._until = now + keys.LEASE_SECONDS
             return
-        self.check_holder(await self.take_or_keep_lease(self._who))
+        self.check_holder(await self.take_or_keep(self._holder))
         raise StoreAway("the lease ran out between reading and writing; it is taken again")
+
+    async def _replace_holder(self, holder: str, name: str) -> bool:
+        """Put a name in place of another; return whether that one was still there."""
+
+        async def decide(pipe: Pipeline) -> bool:
+            if await pipe.get(keys.LEASE) != holder:
+                return False
+            pipe.multi()  # type: ignore[no-untyped-call]  # redis-py forgot to annotate it
+            pipe.set(keys.LEASE, name, ex=keys.LEASE_SECONDS)
+            return True
+
+        return await change_watched(self._redis, keys.LEASE, decide)

@@ -1,4 +1,4 @@
-"""Reads the samples that alert rules look back on. Puts commands into a pipeline and takes answers; sends nothing."""
+"""Reads the samples that alert rules look back on, by commands in a pipeline that the caller sends."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from ..model import HOUR, Metric, Sample
 
 
 class _HourRead(NamedTuple):
-    """One look into one hour of one metric."""
+    """One read of one hour of one metric."""
 
     place: int
     """Of the metric among those of the tick."""
@@ -26,7 +26,7 @@ class LookbackQuery:
     What the rules look back on at one tick, for each of its metrics.
 
     The first sample of a window nearly always lies in the window's first hour, so only that one is
-    asked for; where it is not there, `lacks` asks for the others. Extremes are kept in `ranges`; their
+    asked for; where it is not there, `is_incomplete` has the others asked for. Extremes are kept in `ranges`; their
     windows are read only where those do not know them.
     """
 
@@ -49,27 +49,27 @@ class LookbackQuery:
         self._samples: dict[int, dict[int, Sample]] = {place: {} for place in self._looks}
 
     def put_commands(self, pipe: Pipeline) -> None:
-        """Put the reads that are due."""
+        """Put the commands that are due."""
         for place, hour, start, is_first_only in self._reads:
             key, limit = keys.samples(self._metrics[place], hour), ("LIMIT", 0, 1) if is_first_only else ()
             pipe.execute_command("ZRANGE", key, start, f"({self._at}", "BYSCORE", *limit)
 
     def read_answers(self, answers: Iterator[list[str]]) -> None:
-        """Take the answers to what was put."""
+        """Read the answers to the commands that were put."""
         for read in self._reads:
             for sample in keys.parse_all(read.hour, next(answers)):
                 self._samples[read.place][sample.tick] = sample
         self._reads = []
 
     def is_incomplete(self, records: Sequence[MetricState | None]) -> bool:
-        """Return whether there is more to put and take, to know the first sample and the extremes of each window."""
+        """Return whether more must be read to know the first sample and the extremes of each window."""
         for place, wanted in self._looks.items():
             record = records[place]
             if record is not None and self._is_behind(place, wanted, record):
                 self._unknown.add(place)
-                self._reads += self._all_of(place, _longest(wanted))
+                self._reads += self._read_all(place, _find_longest(wanted))
             for start in [self._at - seconds for seconds in wanted.first_of]:
-                first, *others = self._hours(start)
+                first, *others = self._list_hours(start)
                 known = self._samples[place]
                 is_known = any(start <= tick <= first + HOUR for tick in known)
                 if not is_known and record is not None and record.newest >= start:
@@ -80,7 +80,7 @@ class LookbackQuery:
         """Return the samples of each metric that has some, by its place, oldest first."""
         return ((place, [sample for _, sample in sorted(known.items())]) for place, known in self._samples.items())
 
-    def extremes(self, records: Sequence[MetricState | None]) -> Iterable[tuple[int, Mapping[Span, WindowRange]]]:
+    def list_extremes(self, records: Sequence[MetricState | None]) -> Iterable[tuple[int, Mapping[Span, WindowRange]]]:
         """Return the extremes of each metric whose rules ask for some, by its place."""
         for place, wanted in self._looks.items():
             record, metric, spans = records[place], self._metrics[place], wanted.extremes_of
@@ -100,18 +100,18 @@ class LookbackQuery:
 
     def _first_reads(self, place: int, wanted: Lookback) -> Iterator[_HourRead]:
         for start in [self._at - seconds for seconds in wanted.first_of]:
-            yield _HourRead(place, self._hours(start)[0], start, is_first_only=True)
-        all_of = max(wanted.all_of, _longest(wanted) if place in self._unknown else 0)
+            yield _HourRead(place, self._list_hours(start)[0], start, is_first_only=True)
+        all_of = max(wanted.all_of, _find_longest(wanted) if place in self._unknown else 0)
         if all_of:
-            yield from self._all_of(place, all_of)
+            yield from self._read_all(place, all_of)
 
-    def _all_of(self, place: int, seconds: int) -> Iterator[_HourRead]:
+    def _read_all(self, place: int, seconds: int) -> Iterator[_HourRead]:
         start = self._at - seconds
-        return (_HourRead(place, hour, start, is_first_only=False) for hour in self._hours(start))
+        return (_HourRead(place, hour, start, is_first_only=False) for hour in self._list_hours(start))
 
-    def _hours(self, start: int) -> Sequence[int]:
+    def _list_hours(self, start: int) -> Sequence[int]:
         return keys.list_hours(start - 1, self._at - 1)
 
 
-def _longest(wanted: Lookback) -> int:
+def _find_longest(wanted: Lookback) -> int:
     return max(seconds for _, seconds in wanted.extremes_of)

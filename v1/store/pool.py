@@ -1,6 +1,5 @@
 """
-Connections that notice when they lead to the wrong server, and a pool that then lets go of all of them. No key, no
-meaning.
+Connections that notice when they lead to the wrong server, and a pool that then closes all of them.
 
 Behind one address the server may change: after a failover the old primary still answers on the connections that were
 open before, and refuses every write for as long as they are kept.
@@ -16,9 +15,9 @@ from redis.exceptions import ResponseError
 OF_THE_CONNECTION = frozenset(
     {"READONLY", "MASTERDOWN", "NOREPLICAS", "UNBLOCKED", "CLUSTERDOWN", "LOADING", "MOVED", "ASK", "REDIRECT"}
 )
-"""Codes of errors that speak of the server at the other end: a new connection may lead to another one."""
+"""Codes of errors that are about the server at the other end: a new connection may lead to another one."""
 NAMED = frozenset({"WRONGTYPE", "NOPERM"})
-"""Codes of errors that speak of a key or a command, and do not name it."""
+"""Codes of errors that are about a key or a command, and do not name it."""
 
 _PIPELINE = re.compile(r"Command # \d+ \(.*\) of pipeline caused error: \(['\"]", re.DOTALL)
 

@@ -1,4 +1,4 @@
-"""What can be asked of the store. Nothing here writes, so whoever holds a `Reader` cannot."""
+"""Reads the store. Nothing here writes, so whoever holds a `Reader` cannot write."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import ceil
@@ -61,10 +61,10 @@ class RankPage(NamedTuple):
 
 class Reader:
     """
-    Asks Redis; every question is at most three round trips.
+    Reads Redis; every method takes at most three round trips.
 
     Each method raises `StoreAway` when Redis does not answer, and `StoreError` when it answers
-    something else. Whoever made the client closes it.
+    with an error. Whoever made the client closes it.
     """
 
     def __init__(self, redis: Redis) -> None:
@@ -110,7 +110,7 @@ class Reader:
             if record is not None
         ]
         spans = {metric: keys.list_hours(record.at - DAY, record.at) for metric, record in held}
-        # Nearly every metric has a whole day, so one hour tells; the others are looked through.
+        # Nearly every metric has a whole day, so its oldest hour has a sample; of the others every hour is read.
         first = await self._read_oldest({metric: hours[:1] for metric, hours in spans.items()})
         first |= await self._read_oldest({metric: hours[1:] for metric, hours in spans.items() if metric not in first})
         return [MetricSummary(metric, record, first[metric]) for metric, record in held if metric in first]
@@ -120,7 +120,7 @@ class Reader:
         pipe = self._pipe()
         for metric, hours in spans.items():
             for hour in hours:
-                # A member tells its tick, so no score is asked for: these may be thousands of answers.
+                # A member holds its tick, so no score is asked for: these may be thousands of answers.
                 pipe.execute_command("ZRANGE", keys.samples(metric, hour), 0, 0)
         answers = iter(await self._run(pipe))
         found = {
@@ -170,13 +170,13 @@ class Reader:
         ]
 
     async def read_archive_state(self) -> dict[str, Any] | None:
-        """Return what the worker last said of the archive."""
+        """Return the state of the archive as the worker last wrote it."""
         with translate_errors():
-            said = await self._redis.get(keys.ARCHIVE)
-        return read_dict(said)
+            written = await self._redis.get(keys.ARCHIVE)
+        return read_dict(written)
 
     async def clock(self) -> str | None:
-        """Return what the worker says is wrong with its clock."""
+        """Return what is wrong with the clock of the worker, as it wrote; `None` where nothing is."""
         with translate_errors():
             return cast("str | None", await self._redis.get(keys.CLOCK))
 
@@ -191,7 +191,7 @@ class Reader:
             return RankPage((), of)
         with translate_errors():
             above = await self._redis.zcount(key, f"({rows[0][1]!r}", "+inf")
-        # A tick may have come in between; nobody is ranked behind the place he stands at.
+        # A tick may have come in between; no metric is ranked behind its place in the list.
         rank = min(above, offset) + 1
         held = await self.read_metric_states([Metric(metric) for metric, _ in rows])
         places = []
@@ -227,7 +227,7 @@ class Reader:
         }
 
     async def eviction(self) -> str | None:
-        """Say that Redis drops keys when its memory is full, if so; `None` also where we may not ask."""
+        """Return a warning where Redis evicts keys when its memory is full; `None` also where `INFO` is not permitted."""
         try:
             with translate_errors():
                 about = await self._redis.info("memory")
@@ -241,33 +241,36 @@ class Reader:
         return f"Redis drops keys when its memory is full: maxmemory-policy is {policy}, and should be noeviction"
 
     async def has_sources(self) -> bool:
-        """Return whether the worker has said something of its sources."""
+        """Return whether the worker has written the states of its sources."""
         with translate_errors():
             return bool(await self._redis.exists(keys.SOURCES))
 
     async def read_source_states(self) -> Mapping[str, dict[str, Any]]:
-        """Return what the worker last said of each source."""
+        """Return the state of each source as the worker last wrote it."""
         with translate_errors():
-            said = await self._redis.hgetall(keys.SOURCES)
-        return read_dicts(cast("dict[str, str]", said))
+            written = await self._redis.hgetall(keys.SOURCES)
+        return read_dicts(cast("dict[str, str]", written))
 
     async def dead(self) -> dict[Metric, str]:
-        """Return the markets that a provider lists and has no price of, each with the source that says so."""
-        said = await self.read_source_states()
-        return {Metric(metric): name for name, state in said.items() for metric in state.get("dead", ())}
+        """Return the markets that a provider lists without a price, each with the name of the source."""
+        states = await self.read_source_states()
+        return {Metric(metric): name for name, state in states.items() for metric in state.get("dead", ())}
 
     async def channels(self) -> dict[str, dict[str, Any]]:
-        """Return the channels that alerts are sent through: what kind each is, its failures in a row, how long it rests."""
+        """Return the channels that alerts are sent through: the kind of each, its failures in a row, until when it pauses."""
         with translate_errors():
             kinds = cast("dict[str, str]", await self._redis.hgetall(keys.CHANNELS))
         pipe = self._pipe()
         for name in kinds:
             pipe.hget(keys.sending(name), STATE_FIELD)
         noted = await self._run(pipe) if kinds else []
-        return {name: {"kind": kinds[name], **_rest(written)} for name, written in zip(kinds, noted, strict=True)}
+        return {
+            name: {"kind": kinds[name], **_read_channel_state(written)}
+            for name, written in zip(kinds, noted, strict=True)
+        }
 
     async def unmet(self) -> dict[str, str]:
-        """Return what the settings ask for and no source gives, with the reason."""
+        """Return the wishes in the settings that no source fulfils, each with the reason."""
         with translate_errors():
             return cast("dict[str, str]", await self._redis.hgetall(keys.WISHES))
 
@@ -291,8 +294,8 @@ class Reader:
             return await pipe.execute()
 
 
-def _rest(written: str | None) -> dict[str, Any]:
-    """Read of what a channel notes of itself how often it failed in a row, and until when it sends nothing."""
+def _read_channel_state(written: str | None) -> dict[str, Any]:
+    """Return how often a channel failed in a row, and until when it sends nothing."""
     failures, until, *_ = read_list(written) or (0, 0.0)
     return {"failures": int(failures), "until": ceil(until)}
 

@@ -1,4 +1,4 @@
-"""Where rules and silences are written: read by whoever judges or shows them; those of the file are put here."""
+"""Reads rules and silences, and writes the rules of the rules file."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -11,23 +11,23 @@ from .connection import translate_errors
 
 
 class StoredRuleSet(NamedTuple):
-    """All that is written about rules."""
+    """The rules and silences, as they are stored."""
 
     written: StoredRules
     channels: frozenset[str] | None
-    """Those that rules may name; `None` where no worker has said."""
+    """Those that rules may name; `None` where no worker has written them."""
     problem: str | None
     """What is wrong with the file of rules."""
 
 
 class RuleStore:
-    """Every question is one round trip. Raises `StoreAway` when Redis does not answer."""
+    """Each method is one round trip. Raises `StoreAway` when Redis does not answer."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
     async def read_rules(self) -> StoredRuleSet:
-        """Return all that is written."""
+        """Return the rules and silences."""
         pipe = self._redis.pipeline(transaction=False)
         for key in (keys.RULES, keys.FILE_RULES, keys.SILENCES, keys.CHANNELS):
             pipe.hgetall(key)
@@ -37,7 +37,7 @@ class RuleStore:
         return StoredRuleSet(StoredRules(api, file, silences), frozenset(channels) if channels else None, problem)
 
     async def write_file_rules(self, rules: Mapping[str, str], problem: str | None) -> None:
-        """Put the rules of the file in place of those before, and say what is wrong with it."""
+        """Write the rules of the file in place of those before, and what is wrong with the file."""
         pipe = self._redis.pipeline(transaction=True)
         pipe.execute_command("DEL", keys.FILE_RULES, keys.RULES_PROBLEM)
         for name, rule in rules.items():

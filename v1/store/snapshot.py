@@ -1,10 +1,9 @@
 """
-Has a Redis save what it holds into a file of its own, and says what one that has loaded such a file holds. Where
-the file goes is not known here.
+Makes a Redis save its snapshot file, and reads what a Redis holds that has loaded one.
 
 A save holds the instant at which it was begun: the server forks there. A tick is many transactions, so that instant
-may lie inside one: some metrics are at it already, and the others before it. Whoever feeds the store would complete
-it; a file never does.
+may lie inside one: some metrics are at it already, and the others before it. A worker would complete
+it; a file stays as it is.
 """
 
 import asyncio
@@ -30,7 +29,7 @@ UNFINISHED_SECONDS = 90.0
 _BATCH = 1000
 
 ProgressCallback = Callable[[int, int], None]
-"""Told how much is done, and of how much."""
+"""Called with how much is done, and of how much."""
 
 
 class SnapshotStart(NamedTuple):
@@ -46,14 +45,14 @@ class LoadedSnapshot(NamedTuple):
     """What a server has loaded."""
 
     keys: int
-    """With those that have run out meanwhile."""
+    """With those that have expired meanwhile."""
     tick: int | None
     is_whole: bool
     """Whether no metric is at a later tick already."""
 
 
 class SnapshotClient:
-    """Asks one server. Each method raises what a `Reader`'s does."""
+    """Talks to one server. Each method raises what a `Reader`'s does."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -67,14 +66,14 @@ class SnapshotClient:
     async def wait_until_idle(self) -> None:
         """Wait until the server writes nothing else: a log anew, or somebody else's save."""
         about = await self._read_persistence()
-        while _is_at_work(about):
+        while _is_busy(about):
             await asyncio.sleep(LOOK_SECONDS)
             about = await self._read_persistence()
 
     async def start_snapshot(self) -> SnapshotStart:
-        """Begin a save, in one round trip where the server is idle, and say what is in it."""
+        """Begin a save, in one round trip where the server is idle, and return what is in it."""
         while True:
-            # One after the other in one packet: the server lets nobody in between.
+            # One after the other in one packet: the server runs no other command in between.
             pipe = self._pipe()
             pipe.info("persistence")
             pipe.info("keyspace")
@@ -83,32 +82,32 @@ class SnapshotClient:
             with translate_errors():
                 about, keyspace, tick, begun = await pipe.execute(raise_on_error=False)
                 if not isinstance(begun, Exception):
-                    return SnapshotStart(_count(keyspace), None if tick is None else int(tick), about["rdb_saves"])
-                if not isinstance(begun, ResponseError) or not _is_at_work(about):
+                    return SnapshotStart(_count_keys(keyspace), None if tick is None else int(tick), about["rdb_saves"])
+                if not isinstance(begun, ResponseError) or not _is_busy(about):
                     raise begun
             await self.wait_until_idle()
 
     async def wait_for_file(self, begun: SnapshotStart, seen: ProgressCallback) -> Path:
-        """Wait for the file, and say where it is. Ask `is_newest` once it is held: another save replaces it."""
+        """Wait for the file, and return its path. Ask `is_newest` once it is open: another save replaces it."""
         about = await self._read_persistence()
         while about["rdb_bgsave_in_progress"]:
             seen(about["current_save_keys_processed"], begun.keys)
             await asyncio.sleep(LOOK_SECONDS)
             about = await self._read_persistence()
         with translate_errors():
-            said = cast("dict[str, str]", await self._redis.config_get("dir", "dbfilename"))
+            directives = cast("dict[str, str]", await self._redis.config_get("dir", "dbfilename"))
         if about["rdb_last_bgsave_status"] != "ok":
             raise StoreError(
-                f"Redis could not write its snapshot into {said['dir']}: is its disk full? Its log says why"
+                f"Redis could not write its snapshot into {directives['dir']}: is its disk full? Its log says why"
             )
-        return Path(said["dir"], said["dbfilename"])
+        return Path(directives["dir"], directives["dbfilename"])
 
     async def is_newest(self, begun: SnapshotStart) -> bool:
         """Return whether no other save was finished since."""
         return bool((await self._read_persistence())["rdb_saves"] == begun.saves + 1)
 
     async def read_loaded(self) -> LoadedSnapshot:
-        """Say what the server holds that has just loaded a save."""
+        """Return what a server holds that has just loaded a snapshot."""
         loaded = await self._read_persistence()
         with translate_errors():
             tick = await self._redis.get(keys.TICK)
@@ -124,7 +123,7 @@ class SnapshotClient:
         """
         Wait for a good instant to save, after a save that was cut inside the tick after `cut`: right after a tick.
 
-        Returns whether there is one to come: where nobody feeds this Redis, the tick stays as it is.
+        Returns whether one came or is to come: where no worker feeds this Redis, the tick stays as it is.
         """
         first = now = await self._read_feed_state()
         waited = 0.0
@@ -148,7 +147,7 @@ class SnapshotClient:
             found = [str(key) async for key in self._redis.scan_iter(match=pattern, count=_BATCH)]
             newest: dict[str, int] = {}
             for some in split_into_chunks(found, _BATCH):
-                newest |= _ticks(some, cast("list[str | None]", await self._redis.mget(some)))
+                newest |= _parse_ticks(some, cast("list[str | None]", await self._redis.mget(some)))
         return newest
 
     def _pipe(self) -> Pipeline:
@@ -164,15 +163,15 @@ class _FeedState(NamedTuple):
     is_fed: bool
 
 
-def _is_at_work(about: Mapping[str, Any]) -> bool:
+def _is_busy(about: Mapping[str, Any]) -> bool:
     return bool(about["rdb_bgsave_in_progress"] or about["aof_rewrite_in_progress"])
 
 
-def _count(keyspace: Mapping[str, Mapping[str, int]]) -> int:
+def _count_keys(keyspace: Mapping[str, Mapping[str, int]]) -> int:
     return sum(each["keys"] for each in keyspace.values())
 
 
-def _ticks(names: Sequence[str], written: Sequence[str | None]) -> dict[str, int]:
+def _parse_ticks(names: Sequence[str], written: Sequence[str | None]) -> dict[str, int]:
     ticks = {}
     for name, each in zip(names, written, strict=True):
         record = metric_state.try_read_state(each)

@@ -1,4 +1,4 @@
-"""Reads what was kept as JSON. What cannot be read counts as lost: whoever wrote it writes it again, or it was nobody of us."""
+"""Reads values stored as JSON. What cannot be read counts as lost: its writer writes it again."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -6,13 +6,13 @@ from typing import Any
 
 
 def read_dict(written: str | bytes | None) -> dict[str, Any] | None:
-    """Return the object that was kept; `None` of nothing, and of what is no JSON object."""
+    """Return the stored object; `None` where nothing is stored, or no JSON object."""
     read = _read(written)
     return read if isinstance(read, dict) else None
 
 
 def read_list(written: str | bytes | None) -> list[Any] | None:
-    """Return the array that was kept; `None` of nothing, and of what is no JSON array."""
+    """Return the stored array; `None` where nothing is stored, or no JSON array."""
     read = _read(written)
     return read if isinstance(read, list) else None
 
@@ -31,7 +31,7 @@ def read_alerts(written: Iterable[str]) -> list[dict[str, Any]]:
 
 
 def read_tick(written: str | bytes | None) -> int | None:
-    """Return the tick that was kept; `None` of nothing, and of what is no number."""
+    """Return the stored tick; `None` where nothing is stored, or no number."""
     return int(written) if written is not None and written.isdigit() else None
 
 

@@ -1,4 +1,4 @@
-"""A change that follows from what a key holds: read, decided, and written only if nobody was quicker. One loop for all."""
+"""Changes a key depending on what it holds, and tries again where another client changed it meanwhile (WATCH)."""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -16,10 +16,10 @@ T = TypeVar("T")
 
 async def change_watched(redis: Redis, key: str, decide: Callable[[Pipeline], Awaitable[T]]) -> T:
     """
-    Have `decide` read, and put what is to be written behind `multi()`; write it, and return what `decide` returned.
+    Have `decide` read the key and put commands behind `multi()`; run them, and return what `decide` returned.
 
-    Whoever else changes `key` in between is noticed, and `decide` is asked again. All of it is translated, also what
-    goes wrong while the watch is taken back. Raises `StoreAway` where the connection breaks.
+    Where another client changes `key` in between, `decide` is called again. Every error is translated, also one
+    that comes while the watch is removed. Raises `StoreAway` where the connection breaks.
     """
     while True:
         with translate_errors():
@@ -31,7 +31,7 @@ async def change_watched(redis: Redis, key: str, decide: Callable[[Pipeline], Aw
                         await pipe.execute()
                     return answer
             except WatchError as error:
-                # redis-py raises the same where the connection broke; then nobody knows what was done.
+                # redis-py raises the same where the connection broke; then it is unknown what was done.
                 broken = error.__context__
                 if isinstance(broken, NoConnection | NoAnswer):
                     raise broken from error

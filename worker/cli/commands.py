@@ -57,6 +57,7 @@ from worker.latest import (
     TopArchiveWriter,
     TopWriter,
     Verifier,
+    Writer,
     connect,
     connect_archive,
     format_iso,
@@ -352,10 +353,9 @@ async def _rebuild(settings: WorkerSettings) -> None:
 async def _verify(settings: WorkerSettings, *, repair: bool) -> None:
     async with connect(settings.redis_address, "data-tracker-verify") as redis:
         await DataFormat(redis).check()
-        store = Verifier(redis)
-        async with hold_feeder_lease(store, wait=False):
+        async with hold_feeder_lease(Writer(redis), wait=False):
             with show_progress("verifying") as seen:
-                report = await store.verify(repair=repair, seen=seen)
+                report = await Verifier(redis).verify(repair=repair, seen=seen)
     print(f"checked {report.metrics} metrics with {report.samples} samples")
     for name in [*report.moments, *report.lists]:
         print(f"{'repaired' if repair else 'differs'}: {name}")

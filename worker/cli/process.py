@@ -54,16 +54,16 @@ RESET = "reset --yes"
 async def hold_feeder_lease(store: Writer, *, wait: bool) -> AsyncIterator[None]:
     """Take the right to feed the store, `wait` for it or else raise `Busy`, and hold it until the end."""
     who = f"{describe_place()}:{os.getpid()}:{time.time_ns()}"
-    await (wait_for_lease if wait else take_lease)(store, who, is_gone)
+    await (wait_for_lease if wait else take_lease)(store.lease, who, is_gone)
     try:
         async with asyncio.TaskGroup() as tasks:
-            holding = tasks.create_task(hold_lease(store, who))
+            holding = tasks.create_task(hold_lease(store.lease, who))
             yield
             holding.cancel()
     finally:
         try:
             async with asyncio.timeout(LEAVE_SECONDS):
-                await store.release_lease(who)
+                await store.lease.release(who)
         except (StoreError, TimeoutError) as error:
             log.warning("the lease runs out by itself", reason=str(error))
 

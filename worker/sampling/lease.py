@@ -1,45 +1,45 @@
-"""The right to feed a Redis: one worker has it, a second stands by. Taking, keeping, waiting; no feeding."""
+"""Takes the lease of a Redis, waits for it, and renews it: one worker feeds, a second stands by."""
 
 import asyncio
 from collections.abc import Callable
 
-from worker.latest import LEASE_SECONDS, NoAccess, StoreError, Writer
+from worker.latest import LEASE_SECONDS, Lease, NoAccess, StoreError
 from worker.reporting.outage_log import OutageLog
 
 RENEWALS = 3
-"""How often the lease is renewed while it lasts: two renewals may fail before another worker takes over."""
+"""How often the lease is renewed in its time: two renewals may fail before another worker takes over."""
 WAIT_SECONDS = 1.0
-"""Between two tries of a start that Redis, or another worker, holds up."""
+"""Between two tries to take the lease at the start."""
 
 IsGone = Callable[[str], bool]
-"""Tells of a holder whether it is known to be dead."""
+"""Returns whether a holder is known to have ended."""
 
 
 class LeaseTaken(Exception):
     """Another worker feeds this Redis; the message names it."""
 
 
-async def take_lease(store: Writer, who: str, is_gone: IsGone) -> None:
-    """Take the lease, also from a holder that is gone. Raises `Busy` or `StoreError`."""
-    holder = await store.take_or_keep_lease(who)
+async def take_lease(lease: Lease, name: str, is_gone: IsGone) -> None:
+    """Take the lease, also from a holder that is gone. Raises `LeaseTaken` or `StoreError`."""
+    holder = await lease.take_or_keep(name)
     if holder is None:
         return
     if not is_gone(holder):
         raise LeaseTaken(f"{holder} feeds this Redis, and only one worker does at a time: stop it first")
-    if not await store.take_over_lease(who, holder):
+    if not await lease.take_over(name, holder):
         raise LeaseTaken(f"another worker took over from {holder}, which is gone")
 
 
-async def wait_for_lease(store: Writer, who: str, is_gone: IsGone) -> None:
+async def wait_for_lease(lease: Lease, name: str, is_gone: IsGone) -> None:
     """
-    Take the lease once Redis answers and nobody else has it: a second worker so stands by for the first.
+    Take the lease once Redis answers and nobody else has it: so a second worker stands by for the first.
 
-    Raises `NoAccess` where Redis does not let us in: whoever starts a worker with a wrong password is told.
+    Raises `NoAccess` where Redis does not accept the password: waiting mends none.
     """
     outage = OutageLog()
     while True:
         try:
-            return await take_lease(store, who, is_gone)
+            return await take_lease(lease, name, is_gone)
         except NoAccess:
             raise
         except (LeaseTaken, StoreError) as error:
@@ -47,13 +47,13 @@ async def wait_for_lease(store: Writer, who: str, is_gone: IsGone) -> None:
         await asyncio.sleep(WAIT_SECONDS)
 
 
-async def hold_lease(store: Writer, who: str) -> None:
-    """Keep the lease, for ever. Raises `Busy` when another worker has it."""
+async def hold_lease(lease: Lease, name: str) -> None:
+    """Renew the lease, for ever. Raises `LeaseTaken` when another worker has it."""
     while True:
         await asyncio.sleep(LEASE_SECONDS / RENEWALS)
         try:
-            holder = await store.take_or_keep_lease(who)
+            holder = await lease.take_or_keep(name)
         except StoreError:
-            continue  # whoever commits tells it
+            continue  # the next commit reports it
         if holder is not None:
             raise LeaseTaken(f"{holder} feeds this Redis now, and only one worker does at a time")

@@ -1,4 +1,4 @@
-"""Plays a recording through the tick, as fast as it goes, and leaves what a live run would have left."""
+"""Commits every tick of a recording, as fast as possible; the store then holds what a live run would have left."""
 
 from collections.abc import Iterator, Mapping
 from math import lcm
@@ -18,7 +18,7 @@ SOURCE = "replay"
 
 
 class HourCloser(Protocol):
-    """Whoever puts hours that are over into the archive."""
+    """What writes hours that are over into the archive."""
 
     @property
     def grace(self) -> int:
@@ -28,18 +28,18 @@ class HourCloser(Protocol):
         """Begin with the hour of a tick."""
 
     async def close_until(self, end: int, at: int) -> int:
-        """Close every hour that was over at `end`, and return how many; `at` is the time for the record."""
+        """Close every hour that was over at `end`, and return how many; `at` is the time that is recorded for it."""
 
 
 class StoreIsPast(Exception):
-    """The store is past the recording already; the message says what to do."""
+    """The newest tick of the store lies past the end of the recording; the message says what to do."""
 
 
 class StoreHasOtherSamples(Exception):
-    """The store is in the middle of the recording, but not by having played it; the message says what to do."""
+    """The newest tick of the store lies in the recording, but its samples differ; the message says what to do."""
 
 
-async def replay(  # noqa: PLR0913, PLR0917  # the last two go on beside it, or do not
+async def replay(  # noqa: PLR0913, PLR0917  # the last two are optional
     recording: Recording,
     store: Writer,
     interval: int,
@@ -53,9 +53,9 @@ async def replay(  # noqa: PLR0913, PLR0917  # the last two go on beside it, or 
     With a `closer`, every hour is closed when the ticks have passed its end and its grace, long before its samples
     leave the store; the hours that are over at the end are closed then.
 
-    Cut off anywhere and started again with the same recording, it goes on where it was. Raises
-    `TooLate` when the store's newest tick lies past the recording's end, and `OtherSamples` when it
-    lies inside and holds something else.
+    Cut off anywhere and started again with the same recording, it continues where it was. Raises
+    `StoreIsPast` when the store's newest tick lies past the recording's end, and `StoreHasOtherSamples`
+    when it lies inside and its samples differ.
     """
     newest = await store.open()
     step = lcm(interval, MINUTE)
@@ -88,12 +88,12 @@ async def _check_was_replayed(at: int, heard: Mapping[Metric, SourceReading], st
         held = await store.read_samples(metric, at - 1, at)
         if [sample.value(Measure.PRICE) for sample in held] != [reading.price]:
             raise StoreHasOtherSamples(
-                f"the store has ticks until {at}, and {metric} of then is not what the recording says: only the very "
-                "same recording, with the same --until, can be gone on with; else play it into another TRACKER_DATA_DIR"
+                f"the store has ticks until {at}, and its sample of {metric} then differs from the recording's: only "
+                "the same recording with the same --until can be continued; play another into another TRACKER_DATA_DIR"
             )
 
 
 def make_recording_ticks(recording: Recording, interval: int) -> Iterator[tuple[int, Mapping[Metric, SourceReading]]]:
-    """Return every tick of a recording, and what was heard then."""
+    """Yield every tick of a recording with its readings."""
     for at, readings in from_candles.derive_market(recording.list_ticks(), interval):
         yield at, {metric: SourceReading(reading, SOURCE) for metric, reading in readings.items()}

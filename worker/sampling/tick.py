@@ -1,16 +1,16 @@
-"""One tick: read what leaves, compute, commit. Where the numbers come from, and when, is not its business."""
+"""One tick, from what the sources gave to the commit."""
 
 import gc
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from worker.latest import (
     NO_RULES,
     Metric,
-    PriorState,
     RuleEngine,
     SourceReading,
     TickContext,
+    TickUnit,
     Writer,
     advance_all,
     attach_states,
@@ -23,39 +23,33 @@ async def commit_tick(
     at: int, heard: Mapping[Metric, SourceReading], store: Writer, rules: RuleEngine = NO_RULES, asked_since: int = 0
 ) -> int:
     """
-    Move every metric on to `at`, those that were heard with a sample, and say what the rules make of it.
+    Advance every metric to `at`, those in `heard` by a sample, evaluate the rules, commit; return how many metrics.
 
-    After the tick `asked_since` sources were asked without a pause. Returns how many metrics moved.
+    At every tick after `asked_since` the sources were asked. What it raises is the store's.
     """
-    async with store.turn:
-        with _collector_paused():
-            return await _commit(at, heard, store, rules, asked_since)
+    async with store.open_tick(at) as unit:
+        with _pause_collector():
+            return await _advance(at, heard, unit, rules, asked_since)
 
 
-async def _commit(
-    at: int, heard: Mapping[Metric, SourceReading], store: Writer, rules: RuleEngine, asked_since: int
+async def _advance(
+    at: int, heard: Mapping[Metric, SourceReading], unit: TickUnit, rules: RuleEngine, asked_since: int
 ) -> int:
-    metrics = sorted(store.known_metrics | heard.keys())
-    found = await store.read_states(at, metrics, rules.make_lookback)
-    steps = advance_all(at, metrics, heard, found)
-    scored = rank_all(collect_rank_inputs(steps))
-    is_steady = at > asked_since and not store.has_late_samples
-    told_before = await _count_messages(at, found, store)
-    judged = rules.evaluate(
-        TickContext(at, steps, scored.list_scores, store.outages, told_before, asked_since, is_steady)
+    metrics = sorted(unit.known_metrics | heard.keys())
+    states = await unit.read_states(metrics, rules.make_lookback)
+    updates = advance_all(at, metrics, heard, states)
+    rankings = rank_all(collect_rank_inputs(updates))
+    messages = await unit.count_messages()
+    is_steady = at > asked_since and not unit.has_late_samples
+    evaluation = rules.evaluate(
+        TickContext(at, updates, rankings.list_scores, unit.outages, messages, asked_since, is_steady)
     )
-    await store.commit(at, attach_states(steps, judged), scored, judged)
-    return len(steps)
-
-
-async def _count_messages(at: int, found: Sequence[PriorState], store: Writer) -> Mapping[str, int]:
-    """Return what the rules told of this tick before it was cut off; asked only if it was."""
-    begun = any(held.record and held.record.at == at for held in found)
-    return await store.count_messages(at) if begun else {}
+    await unit.commit(attach_states(updates, evaluation), rankings, evaluation)
+    return len(updates)
 
 
 @contextmanager
-def _collector_paused() -> Iterator[None]:
+def _pause_collector() -> Iterator[None]:
     """
     Keep the cycle collector off while a tick makes its values.
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.serving import MINUTE, NOON, fill, sample, serving, tick
+from tests.support.units import commit
 from v1 import keys
 from v1.store import connect
 
@@ -86,7 +87,7 @@ async def test_what_is_wished_for_and_nobody_gives_degrades_with_the_reason(api,
 
 
 async def test_ticks_without_any_metric_are_not_ready(api, writer):
-    await writer.commit(NOON, [])
+    await commit(writer, NOON)
 
     answer = await api.get("/health/ready")
 

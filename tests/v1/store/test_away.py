@@ -75,9 +75,9 @@ async def test_where_no_server_is_everybody_is_told_so(tmp_path: Path):
             reader.read_metric_states([BTC]),
             reader.read_newest(BTC),
             reader.read_source_states(),
-            writer.take_or_keep_lease("one"),
-            writer.take_over_lease("one", "two"),
-            writer.release_lease("one"),
+            writer.lease.take_or_keep("one"),
+            writer.lease.take_over("one", "two"),
+            writer.lease.release("one"),
             writer.update_rankings(NOON),
             writer.write_source_states({}),
             commit_tick(NOON, heard(NEXT), writer),
@@ -145,7 +145,7 @@ async def test_a_replica_that_takes_no_writes_is_away(tmp_path: Path):
     with servers.running(servers.embedded(), tmp_path, "--replicaof", "127.0.0.1", "1") as address:
         async with connect(address, "tests") as client:
             with pytest.raises(StoreAway):
-                await Writer(client).take_or_keep_lease("one")
+                await Writer(client).lease.take_or_keep("one")
 
 
 async def test_a_key_of_another_kind_where_a_sample_belongs_is_an_error_and_not_silence(redis: Redis):

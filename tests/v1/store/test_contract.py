@@ -202,7 +202,7 @@ async def test_a_metric_that_stopped_is_ranked_for_a_day_and_leaves_no_key_behin
     await play_both(store, ledger, {NOON + DAY: {BTC: Reading("7")}})
 
     await ledger.look_at(redis)
-    assert set(await store.read_metrics()) == store.known_metrics == {BTC}
+    assert set(await store.read_metrics()) == store.session.known_metrics == {BTC}
     assert not [key for key in await dump(redis) if ETH in key or XRP in key]
 
 
@@ -257,7 +257,7 @@ async def test_an_emptied_redis_is_filled_again_by_the_worker_that_runs(store: W
     await play_both(store, ledger, {NOON + 2 * STEP: {BTC: Reading("7"), ETH: Reading("8")}})
 
     await ledger.look_at(redis)
-    assert store.known_metrics == {BTC, ETH, DOGE}
+    assert store.session.known_metrics == {BTC, ETH, DOGE}
 
 
 async def test_a_redis_emptied_in_an_outage_of_30_hours_is_filled_again(store: Writer, redis: Redis, ledger: Ledger):
@@ -500,7 +500,7 @@ async def test_every_key_has_the_end_that_the_key_table_says(store: Writer, redi
     await play(store, market(3))
     await store.insert_samples(DOGE, [sample(NOON - HOUR, "1")], "candles", NOON)
     await store.update_rankings(NOON)
-    await store.take_or_keep_lease("somebody")
+    await store.lease.take_or_keep("somebody")
     await store.write_source_states({"kraken": {"state": "ok"}})
 
     lives = {key: await redis.ttl(key) async for key in redis.scan_iter()}

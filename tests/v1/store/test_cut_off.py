@@ -1,6 +1,8 @@
 """Killed anywhere: nothing is half-written, and the same tick again completes it, to the byte."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,10 @@ from tests.conftest import emptied
 from tests.support.cutting import CutOff, Proxy, proxying
 from tests.support.ledger import BTC, DOGE, ETH, XRP, dump, heard, play
 from tests.support.serving import HOUR, MINUTE, NOON, sample
+from tests.support.units import read_states
 from v1 import keys
 from v1.model import DAY, Metric, Reading
-from v1.store import StoreAway, Verifier, Writer, connect
+from v1.store import StoreAway, TickUnit, Verifier, Writer, connect
 from worker.sampling.tick import commit_tick
 
 # ETH falls silent, and is over at NOON; DOGE is new at NOON; BTC loses a sample at NOON.
@@ -61,18 +64,22 @@ async def undisturbed(redis: Redis) -> tuple[dict, dict]:
 
 async def cut_tick(proxy: Proxy, after: int) -> bool:
     """Commit the tick through a connection that ends after so many bytes of it; return whether it did."""
+
+    class CutUnit(TickUnit):
+        async def commit(self, *updates, **more):
+            proxy.left = after  # the cut is meant for the commit alone
+            await super().commit(*updates, **more)
+
+    class CutWriter(Writer):
+        @asynccontextmanager
+        async def open_tick(self, at):
+            async with self.turn:
+                yield CutUnit(at, self)
+
     proxy.left = None
     async with connect(proxy.address, "cut", answer_seconds=5) as client:
-        store = Writer(client)
+        store = CutWriter(client)
         await store.open()
-        found = store.read_states
-
-        async def found_then_cut(*asked):
-            answer = await found(*asked)
-            proxy.left = after
-            return answer
-
-        store.read_states = found_then_cut  # type: ignore[method-assign]  # the cut is meant for the commit alone
         try:
             await commit_tick(NOON, TICK, store)
         except StoreAway:
@@ -125,7 +132,7 @@ async def test_a_worker_that_goes_on_after_a_cut_completes_the_tick_itself(redis
             proxy.left = None
             store = Writer(client)
             await store.open()
-            found = await store.read_states(NOON, sorted(store.known_metrics | TICK.keys()))
+            found = await read_states(store, NOON, sorted(store.session.known_metrics | TICK.keys()))
             proxy.left = after
             with pytest.raises(StoreAway):
                 await commit_tick(NOON, TICK, store)
@@ -203,7 +210,7 @@ async def test_a_metric_that_was_over_in_a_cut_off_tick_is_forgotten_and_slows_n
 
     await commit_tick(NOON, TICK, store)
 
-    assert ETH not in store.known_metrics
+    assert ETH not in store.session.known_metrics
     assert ETH not in await store.read_metrics()
     asked = await _commands_of_a_tick(fake, store)
     assert asked <= await _commands_of_a_tick(fake, await _reopened(fake))
@@ -224,6 +231,6 @@ async def _commands_of_a_tick(redis: Redis, store: Writer) -> int:
             return await super()._run(pipe)
 
     counting = Counting(redis)
-    counting.known_metrics, counting._since = set(store.known_metrics), store._since
-    await counting.read_states(NOON + MINUTE, sorted(counting.known_metrics))
+    counting.session = deepcopy(store.session)
+    await read_states(counting, NOON + MINUTE, sorted(counting.session.known_metrics))
     return sum(pipes)

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
+from tests.support.units import read_states
 from v1.market.advance import advance_all
 from v1.market.metric_state import Lookback, SourceReading
 from v1.model import DAY, HOUR, MEASURES, Measure, Metric, Reading, Sample
@@ -23,17 +24,18 @@ LOOK = Lookback(extremes_of=((PRICE, 20 * MINUTE), (PRICE, 2 * HOUR), (VOLUME, H
 async def tick(store: Writer, at: int, prices: dict[Metric, str | None], look: Lookback = LOOK) -> None:
     """Commit a tick; what the store says of the extremes before it is what its samples say."""
     heard = {metric: SourceReading(Reading(price, price), "kraken") for metric, price in prices.items() if price}
-    metrics = sorted(store.known_metrics | heard.keys())
-    found = await store.read_states(at, metrics, lambda _: look)
-    for metric, each in zip(metrics, found, strict=True):
-        samples = await store.read_samples(metric, at - DAY - 1, at - 1)
-        expected = {
-            (index, seconds): extremes
-            for index, seconds in look.extremes_of
-            if (extremes := naive([one for one in samples if one.tick >= at - seconds], index))
-        }
-        assert {span: of(extremes) for span, extremes in each.extremes.items()} == expected
-    await store.commit(at, advance_all(at, metrics, heard, found))
+    async with store.open_tick(at) as unit:
+        metrics = sorted(unit.known_metrics | heard.keys())
+        found = await unit.read_states(metrics, lambda _: look)
+        for metric, each in zip(metrics, found, strict=True):
+            samples = await store.read_samples(metric, at - DAY - 1, at - 1)
+            expected = {
+                (index, seconds): extremes
+                for index, seconds in look.extremes_of
+                if (extremes := naive([one for one in samples if one.tick >= at - seconds], index))
+            }
+            assert {span: of(extremes) for span, extremes in each.extremes.items()} == expected
+        await unit.commit(advance_all(at, metrics, heard, found))
 
 
 def naive(samples: Iterable[Sample], index: int) -> tuple[tuple[int, str], ...]:
@@ -81,10 +83,11 @@ async def test_the_extremes_are_those_of_the_samples_after_gaps_fills_restarts_a
                 look = Lookback(extremes_of=((PRICE, other * 10 * MINUTE),))
         await tick(store, at, {BTC: str(one) if one else None, ETH: str(other)}, look)
         if what == "again":
-            metrics = sorted(store.known_metrics)
-            found = await store.read_states(at, metrics, lambda _: look)  # noqa: B023  # used at once
-            heard = {metric: SourceReading(Reading(str(other)), "kraken") for metric in metrics}
-            await store.commit(at, advance_all(at, metrics, heard, found))
+            async with store.open_tick(at) as unit:
+                metrics = sorted(unit.known_metrics)
+                found = await unit.read_states(metrics, lambda _: look)  # noqa: B023  # used at once
+                heard = {metric: SourceReading(Reading(str(other)), "kraken") for metric in metrics}
+                await unit.commit(advance_all(at, metrics, heard, found))
 
 
 async def test_a_window_is_read_once_and_then_kept(fake, monkeypatch):
@@ -101,14 +104,12 @@ async def test_a_window_is_read_once_and_then_kept(fake, monkeypatch):
         return await run(pipe)
 
     monkeypatch.setattr(store, "_run", counted)
-    # Once an hour it also counts what is there: not now.
-    monkeypatch.setattr(store._counting, "choose", lambda *_: [])
     at = NOON + 90 * MINUTE
-    await store.read_states(at, [BTC])
-    await store.read_states(at, [BTC], lambda _: LOOK)
+    await read_states(store, at, [BTC])
+    await read_states(store, at, [BTC], lambda _: LOOK)
     assert sent[1] == sent[0]
     await store.open()
-    await store.read_states(at, [BTC], lambda _: LOOK)
+    await read_states(store, at, [BTC], lambda _: LOOK)
     assert sent[2] == sent[0] + 3, "an hour and two of samples lie in three sets"
 
 
@@ -118,10 +119,10 @@ async def test_windows_of_every_length_are_read_after_a_restart(redis: Redis, mi
     await store.open()
     for minute in range(0, 1500, 30):
         at = NOON + minute * MINUTE
-        found = await store.read_states(at, [BTC])
-        await store.commit(
-            at, advance_all(at, [BTC], {BTC: SourceReading(Reading(str(1500 - minute)), "kraken")}, found)
-        )
+        async with store.open_tick(at) as unit:
+            found = await unit.read_states([BTC])
+            heard = {BTC: SourceReading(Reading(str(1500 - minute)), "kraken")}
+            await unit.commit(advance_all(at, [BTC], heard, found))
     store = Writer(redis)
     await store.open()
 

@@ -68,7 +68,7 @@ async def forwarder(server: str) -> AsyncIterator[Forwarder]:
 async def test_after_a_failover_the_next_try_reaches_the_new_primary(pair: Pair):
     async with connect(pair.forwarder.address, "tests") as redis:
         store = Writer(redis)
-        await store.take_or_keep_lease("one")
+        await store.lease.take_or_keep("one")
         await store.open()
         await commit_tick(NOON, MARKET, store)
         await asyncio.gather(*[store.read_tick() for _ in range(5)])  # several connections lie open
@@ -193,7 +193,7 @@ async def change(redis: Redis, what: str) -> object:
         return await QuotaStore(redis).update_usage("coinmarketcap", lambda _: None)
     if what == "top":
         return await TopWriter(redis)._add(NOON, b"[1,2]", NOON)
-    return await Writer(redis).take_over_lease("one", "two")
+    return await Writer(redis).lease.take_over("one", "two")
 
 
 @pytest.mark.parametrize("what, asked", MOMENTS)

@@ -4,6 +4,7 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.support.serving import MINUTE, NOON, sample
+from tests.support.units import commit, read_states
 from v1 import keys
 from v1.model import Metric
 from v1.store import StoreAway, StoreError, Writer
@@ -12,106 +13,106 @@ from v1.store import StoreAway, StoreError, Writer
 async def test_the_first_to_ask_has_the_lease_and_the_second_is_told_who_has_it(redis: Redis):
     first, second = Writer(redis), Writer(redis)
 
-    assert await first.take_or_keep_lease("one") is None
-    assert await second.take_or_keep_lease("two") == "one"
+    assert await first.lease.take_or_keep("one") is None
+    assert await second.lease.take_or_keep("two") == "one"
     assert await redis.get(keys.LEASE) == "one"
 
 
 async def test_who_has_the_lease_keeps_it_by_asking_again(redis: Redis):
     store = Writer(redis)
-    await store.take_or_keep_lease("one")
+    await store.lease.take_or_keep("one")
     await redis.expire(keys.LEASE, 1)
 
-    assert await store.take_or_keep_lease("one") is None
+    assert await store.lease.take_or_keep("one") is None
 
     assert await redis.ttl(keys.LEASE) > 10
 
 
 async def test_being_refused_does_not_prolong_anybodys_lease(redis: Redis):
     store = Writer(redis)
-    await store.take_or_keep_lease("one")
+    await store.lease.take_or_keep("one")
     await redis.expire(keys.LEASE, 1)
 
-    assert await store.take_or_keep_lease("two") == "one"
+    assert await store.lease.take_or_keep("two") == "one"
 
     assert await redis.ttl(keys.LEASE) <= 1
 
 
 async def test_a_lease_that_has_run_out_goes_to_the_next_to_ask(redis: Redis):
     store = Writer(redis)
-    await store.take_or_keep_lease("one")
+    await store.lease.take_or_keep("one")
     await redis.pexpire(keys.LEASE, 1)
     while await redis.exists(keys.LEASE):
         pass
 
-    assert await store.take_or_keep_lease("two") is None
-    assert await store.take_or_keep_lease("one") == "two"
+    assert await store.lease.take_or_keep("two") is None
+    assert await store.lease.take_or_keep("one") == "two"
 
 
 async def test_a_lease_can_be_taken_from_a_holder_that_is_gone(redis: Redis):
     store = Writer(redis)
-    await store.take_or_keep_lease("one")
+    await store.lease.take_or_keep("one")
 
-    assert await store.take_over_lease("two", "one")
+    assert await store.lease.take_over("two", "one")
 
-    assert await store.take_or_keep_lease("one") == "two"
-    assert await store.take_or_keep_lease("two") is None
+    assert await store.lease.take_or_keep("one") == "two"
+    assert await store.lease.take_or_keep("two") is None
 
 
 async def test_of_two_that_take_over_from_the_same_holder_only_the_first_does(redis: Redis):
     store = Writer(redis)
-    await store.take_or_keep_lease("one")
+    await store.lease.take_or_keep("one")
 
-    assert await store.take_over_lease("two", "one")
-    assert not await store.take_over_lease("three", "one")
+    assert await store.lease.take_over("two", "one")
+    assert not await store.lease.take_over("three", "one")
 
-    assert await store.take_or_keep_lease("three") == "two"
+    assert await store.lease.take_or_keep("three") == "two"
 
 
 async def test_a_lease_ends_by_itself(redis: Redis):
-    await Writer(redis).take_or_keep_lease("one")
+    await Writer(redis).lease.take_or_keep("one")
     assert 0 < await redis.ttl(keys.LEASE) <= keys.LEASE_SECONDS
 
-    await Writer(redis).take_over_lease("two", "one")
+    await Writer(redis).lease.take_over("two", "one")
     assert 0 < await redis.ttl(keys.LEASE) <= keys.LEASE_SECONDS
 
 
 async def test_a_lease_that_is_given_back_is_free(redis: Redis):
     store = Writer(redis)
-    await store.take_or_keep_lease("one")
+    await store.lease.take_or_keep("one")
 
-    await store.release_lease("one")
+    await store.lease.release("one")
 
-    assert await store.take_or_keep_lease("two") is None
+    assert await store.lease.take_or_keep("two") is None
 
 
 async def test_nobody_gives_back_what_is_not_his(redis: Redis):
     store = Writer(redis)
-    await store.take_or_keep_lease("one")
+    await store.lease.take_or_keep("one")
 
-    await store.release_lease("two")
+    await store.lease.release("two")
 
-    assert await store.take_or_keep_lease("two") == "one"
+    assert await store.lease.take_or_keep("two") == "one"
 
 
 async def test_who_slept_for_longer_than_the_lease_moves_nothing_once_somebody_else_feeds(redis: Redis):
     first, second = Writer(redis), Writer(redis)
-    await first.take_or_keep_lease("one")
+    await first.lease.take_or_keep("one")
     await redis.delete(keys.LEASE)
-    await second.take_or_keep_lease("two")
+    await second.lease.take_or_keep("two")
 
-    assert await second.read_states(NOON, []) == []
+    assert await read_states(second, NOON, []) == []
     with pytest.raises(StoreError, match="two feeds this Redis now"):
-        await first.read_states(NOON, [])
+        await read_states(first, NOON, [])
 
 
 async def overtaken(redis: Redis) -> tuple[Writer, Writer]:
     """Return a writer that slept for as long as its lease lasts, and the one that took the lease meanwhile."""
     now = [float(NOON)]
     first, second = Writer(redis, clock=lambda: now[0]), Writer(redis)
-    await first.take_or_keep_lease("one")
+    await first.lease.take_or_keep("one")
     await redis.delete(keys.LEASE)
-    await second.take_or_keep_lease("two")
+    await second.lease.take_or_keep("two")
     now[0] += keys.LEASE_SECONDS
     return first, second
 
@@ -120,7 +121,7 @@ async def test_who_sleeps_within_a_tick_for_longer_than_the_lease_writes_nothing
     first, _ = await overtaken(redis)
 
     for write in (
-        first.commit(NOON, []),
+        commit(first, NOON),
         first.insert_samples(Metric("KRAKEN:BTCUSD"), [sample(NOON, "1")], "tests", NOON),
         first.update_rankings(NOON),
     ):
@@ -132,32 +133,32 @@ async def test_who_sleeps_within_a_tick_for_longer_than_the_lease_writes_nothing
 
 async def test_who_slept_and_finds_the_lease_free_takes_it_again_and_must_read_anew(redis: Redis):
     first, second = await overtaken(redis)
-    await second.commit(NOON + MINUTE, [])
-    await second.release_lease("two")
+    await commit(second, NOON + MINUTE)
+    await second.lease.release("two")
 
     with pytest.raises(StoreAway, match="between reading and writing"):
-        await first.commit(NOON, [])
+        await commit(first, NOON)
 
     assert await redis.get(keys.LEASE) == "one"
     assert await first.read_tick() == NOON + MINUTE
-    await first.commit(NOON + 2 * MINUTE, [])
+    await commit(first, NOON + 2 * MINUTE)
     assert await first.read_tick() == NOON + 2 * MINUTE
 
 
 async def test_who_slept_and_finds_the_lease_still_his_goes_on(redis: Redis):
     now = [float(NOON)]
     store = Writer(redis, clock=lambda: now[0])
-    await store.take_or_keep_lease("one")
+    await store.lease.take_or_keep("one")
     now[0] += keys.LEASE_SECONDS
 
-    await store.commit(NOON, [])
+    await commit(store, NOON)
 
     assert await store.read_tick() == NOON
 
 
 async def test_a_lease_that_ran_out_and_that_nobody_took_holds_nobody_up(redis: Redis):
     store = Writer(redis)
-    await store.take_or_keep_lease("one")
+    await store.lease.take_or_keep("one")
     await redis.delete(keys.LEASE)
 
-    assert await store.read_states(NOON, []) == []
+    assert await read_states(store, NOON, []) == []

@@ -145,7 +145,7 @@ class Machine(RuleBasedStateMachine):
     def a_cut_whose_tick_is_lost(self, market: dict[Metric, Reading], next_market: dict[Metric, Reading]) -> None:
         self._at += STEP
         self._store.before = "v1:metrics"
-        moved = self._store.known_metrics | market.keys()
+        moved = self._store.session.known_metrics | market.keys()
         try:
             self.do(commit_tick(self._at, heard(market), self._store))
         except StoreAway:

@@ -101,7 +101,7 @@ FLOATS = [
 
 
 async def test_every_float_comes_back_as_it_went(redis: Redis):
-    await Writer(redis)._rewrite(PRICE, [(value, Metric(f"A:{index:02}")) for index, value in enumerate(FLOATS)])
+    await Writer(redis).repair.put_list(PRICE, [(value, Metric(f"A:{index:02}")) for index, value in enumerate(FLOATS)])
 
     ranking = await Reader(redis).read_ranking(Measure.PRICE, By.STDDEV, 0, 100)
 
@@ -112,7 +112,7 @@ async def test_every_float_comes_back_as_it_went(redis: Redis):
 @pytest.mark.parametrize("index", range(len(FLOATS)))
 async def test_a_place_is_found_at_any_float(redis: Redis, index):
     order = sorted(FLOATS, reverse=True)
-    await Writer(redis)._rewrite(PRICE, [(value, Metric(f"A:{each:02}")) for each, value in enumerate(order)])
+    await Writer(redis).repair.put_list(PRICE, [(value, Metric(f"A:{each:02}")) for each, value in enumerate(order)])
 
     assert await Reader(redis).read_place(Metric(f"A:{index:02}"), Measure.PRICE, By.STDDEV) == (
         (f"A:{index:02}", index + 1, order[index], 0),
@@ -123,7 +123,7 @@ async def test_a_place_is_found_at_any_float(redis: Redis, index):
 
 
 async def test_infinity_is_a_place_like_any_other(redis: Redis):
-    await Writer(redis)._rewrite(PRICE, [(math.inf, BTC), (math.inf, ETH), (1.0, XRP)])
+    await Writer(redis).repair.put_list(PRICE, [(math.inf, BTC), (math.inf, ETH), (1.0, XRP)])
 
     ranking = await Reader(redis).read_ranking(Measure.PRICE, By.STDDEV, 0, 100)
     (second,) = (await Reader(redis).read_ranking(Measure.PRICE, By.STDDEV, 1, 1)).places
@@ -155,7 +155,7 @@ async def test_a_long_list_is_put_in_place_whole_and_leaves_nothing_beside_it(re
     await redis.zadd(PRICE, {"A:GONE": 1.0, "A:0001": 5000.0})
     await redis.zadd(keys.staging(PRICE), {"A:OF A KILLED WORKER": 1.0})
 
-    await Writer(redis)._rewrite(PRICE, MANY)
+    await Writer(redis).repair.put_list(PRICE, MANY)
 
     assert dict(await redis.zrange(PRICE, 0, -1, withscores=True)) == {metric: value for value, metric in MANY}
     assert 0 < await redis.ttl(PRICE) <= keys.KEEP_DERIVED
@@ -172,7 +172,7 @@ def in_two(redis: Redis) -> tuple[Pipeline, Pipeline]:
 
 
 async def test_whoever_reads_while_a_long_list_is_written_reads_the_one_before(redis: Redis):
-    await Writer(redis)._rewrite(PRICE, MANY[:-1])
+    await Writer(redis).repair.put_list(PRICE, MANY[:-1])
     most, _ = in_two(redis)
 
     await most.execute()
@@ -193,7 +193,7 @@ async def test_a_list_whose_beginning_was_refused_has_an_end_all_the_same(redis:
 
 async def test_a_server_whose_memory_gets_full_meanwhile_keeps_the_list_that_it_has(server: str):
     async with connect(server, "tests") as redis:
-        await Writer(redis)._rewrite(PRICE, MANY[:-1])
+        await Writer(redis).repair.put_list(PRICE, MANY[:-1])
         most, last = in_two(redis)
         await most.execute()
         await redis.config_set("maxmemory", 1)

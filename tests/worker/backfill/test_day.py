@@ -55,7 +55,7 @@ async def day(store: Writer, metric: Metric = BTC, until: int = NOON) -> dict[in
 async def test_an_empty_day_is_filled_and_everything_follows_from_the_samples(
     redis: Redis, session: ClientSession, pace: Pace
 ):
-    store, source = Verifier(redis), Invented(BTC, ETH)
+    store, source = Writer(redis), Invented(BTC, ETH)
     filler = DayFiller(await opened(source, session), store, 60, pace)
 
     taken = await filler.fill(NOON, unseen)
@@ -67,7 +67,7 @@ async def test_an_empty_day_is_filled_and_everything_follows_from_the_samples(
         assert list(held) == list(TICKS)
         assert all(sample.value(Measure.PRICE) == price(metric, at) for at, sample in held.items())
         assert all(sample.value(Measure.INTERVAL_VOLUME) == volume(at) for at, sample in held.items())
-    assert (await store.verify(repair=False)).is_clean
+    assert (await Verifier(redis).verify(repair=False)).is_clean
 
 
 async def test_only_the_missing_part_is_asked_for(fake: Redis, session: ClientSession, pace: Pace):
@@ -270,7 +270,7 @@ async def test_a_provider_that_asks_us_to_stay_away_is_left_alone_so_long(
 
 
 async def test_live_ticks_go_on_meanwhile_and_nothing_is_lost_or_twice(redis: Redis, session: ClientSession):
-    store, source = Verifier(redis), Invented(BTC, ETH)
+    store, source = Writer(redis), Invented(BTC, ETH)
     ticks = iter(range(NOON + 60, NOON + 3 * 60, 60))
 
     async def tick_meanwhile(_seconds: float) -> None:
@@ -281,13 +281,13 @@ async def test_live_ticks_go_on_meanwhile_and_nothing_is_lost_or_twice(redis: Re
     assert taken == 2 * 1440 - 1  # ETH's day had moved on by a minute when its turn came
     for metric in (BTC, ETH):
         assert list(await day(store, metric, NOON + 120)) == list(range(NOON - DAY + 180, NOON + 121, 60))
-    assert (await store.verify(repair=False)).is_clean
+    assert (await Verifier(redis).verify(repair=False)).is_clean
 
 
 async def test_stopped_in_the_middle_it_leaves_ranks_that_follow_from_what_had_come(
     redis: Redis, session: ClientSession, pace: Pace
 ):
-    store, source = Verifier(redis), Invented(BTC, ETH, XRP)
+    store, source = Writer(redis), Invented(BTC, ETH, XRP)
     filler = DayFiller(await opened(source, session), store, 60, pace)
     halfway = asyncio.Event()
 
@@ -302,7 +302,7 @@ async def test_stopped_in_the_middle_it_leaves_ranks_that_follow_from_what_had_c
         await filling
 
     assert len(await day(store)) == 1440
-    assert (await store.verify(repair=False)).is_clean
+    assert (await Verifier(redis).verify(repair=False)).is_clean
 
 
 async def test_it_says_how_far_it_is(fake: Redis, session: ClientSession, pace: Pace):
@@ -376,13 +376,13 @@ async def test_no_candles_at_all_are_no_failure(fake: Redis, session: ClientSess
 async def test_a_first_day_is_ranked_while_it_fills_and_whole_once_all_is_derived(
     fake: Redis, session: ClientSession, pace: Pace, count: int, ranked: int
 ):
-    store, source = Verifier(fake), Invented(*(BTC, ETH, XRP)[:count])
+    store, source = Writer(fake), Invented(*(BTC, ETH, XRP)[:count])
     await DayFiller(await opened(source, session), store, 60, pace).fill(NOON, unseen)
 
     assert (await store.read_ranking(Measure.PRICE, By.STDDEV, 0, 10)).of == ranked
 
     await store.update_rankings(NOON)
-    assert (await store.verify(repair=False)).is_clean
+    assert (await Verifier(fake).verify(repair=False)).is_clean
     assert (await store.read_tick()) == NOON
 
 

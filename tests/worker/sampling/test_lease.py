@@ -38,36 +38,36 @@ async def until(is_so: Callable[[], object]) -> None:
 
 
 async def test_a_lease_that_nobody_has_is_taken_and_runs_out_by_itself(store: Writer, redis: Redis):
-    await take_lease(store, "me", alive)
+    await take_lease(store.lease, "me", alive)
 
     assert await redis.get(keys.LEASE) == "me"
     assert 0 < await redis.ttl(keys.LEASE) <= LEASE_SECONDS
 
 
 async def test_a_second_worker_is_told_who_has_it(store: Writer):
-    await take_lease(store, "first", alive)
+    await take_lease(store.lease, "first", alive)
 
     with pytest.raises(LeaseTaken, match="first feeds this Redis, and only one worker does at a time: stop it first"):
-        await take_lease(store, "second", alive)
+        await take_lease(store.lease, "second", alive)
 
 
 async def test_from_a_holder_that_is_known_to_be_dead_it_is_taken_at_once(store: Writer, redis: Redis):
-    await take_lease(store, "first", alive)
+    await take_lease(store.lease, "first", alive)
 
-    await take_lease(store, "second", dead)
+    await take_lease(store.lease, "second", dead)
 
     assert await redis.get(keys.LEASE) == "second"
 
 
 async def test_a_second_worker_stands_by_and_takes_over_when_the_first_gives_it_back(store: Writer, redis: Redis):
-    await take_lease(store, "first", alive)
+    await take_lease(store.lease, "first", alive)
     with capture_logs() as logs:
-        waiting = asyncio.create_task(wait_for_lease(store, "second", alive))
+        waiting = asyncio.create_task(wait_for_lease(store.lease, "second", alive))
         await until(lambda: logs)
         await asyncio.sleep(0.05)
         assert not waiting.done()
 
-        await store.release_lease("first")
+        await store.lease.release("first")
         await waiting
 
     assert await redis.get(keys.LEASE) == "second"
@@ -75,8 +75,8 @@ async def test_a_second_worker_stands_by_and_takes_over_when_the_first_gives_it_
 
 
 async def test_and_when_the_lease_of_the_first_runs_out(store: Writer, redis: Redis):
-    await take_lease(store, "first", alive)
-    waiting = asyncio.create_task(wait_for_lease(store, "second", alive))
+    await take_lease(store.lease, "first", alive)
+    waiting = asyncio.create_task(wait_for_lease(store.lease, "second", alive))
 
     await redis.pexpire(keys.LEASE, 1)
     await waiting
@@ -89,7 +89,7 @@ async def test_a_redis_that_is_away_is_waited_for_and_told_once():
     server.connected = False
     async with FakeAsyncRedis(server=server) as redis:
         with capture_logs() as logs:
-            waiting = asyncio.create_task(wait_for_lease(Writer(redis), "me", alive))
+            waiting = asyncio.create_task(wait_for_lease(Writer(redis).lease, "me", alive))
             await until(lambda: logs)
             await asyncio.sleep(0.05)
             server.connected = True
@@ -104,14 +104,14 @@ async def test_who_cannot_wait_is_told_that_redis_is_away():
     server.connected = False
     async with FakeAsyncRedis(server=server) as redis:
         with pytest.raises(StoreAway, match="Redis is away"):
-            await take_lease(Writer(redis), "me", alive)
+            await take_lease(Writer(redis).lease, "me", alive)
 
 
 async def test_holding_renews_it_before_it_runs_out(store: Writer, redis: Redis):
-    await take_lease(store, "me", alive)
+    await take_lease(store.lease, "me", alive)
     await redis.expire(keys.LEASE, 2)
 
-    holding = asyncio.create_task(hold_lease(store, "me"))
+    holding = asyncio.create_task(hold_lease(store.lease, "me"))
     async with asyncio.timeout(10):
         while await redis.ttl(keys.LEASE) <= 2:
             await asyncio.sleep(0.005)
@@ -121,19 +121,19 @@ async def test_holding_renews_it_before_it_runs_out(store: Writer, redis: Redis)
 
 
 async def test_a_holder_whose_lease_another_has_stops(store: Writer):
-    await take_lease(store, "me", alive)
-    await store.take_over_lease("other", "me")
+    await take_lease(store.lease, "me", alive)
+    await store.lease.take_over("other", "me")
 
     with pytest.raises(LeaseTaken, match="other feeds this Redis now"):
-        await hold_lease(store, "me")
+        await hold_lease(store.lease, "me")
 
 
 async def test_holding_outlasts_an_outage_of_redis_and_takes_a_lease_that_ran_out_anew():
     server = FakeServer()
     async with FakeAsyncRedis(server=server, decode_responses=True) as redis:
         store = Writer(redis)
-        await take_lease(store, "me", alive)
-        holding = asyncio.create_task(hold_lease(store, "me"))
+        await take_lease(store.lease, "me", alive)
+        holding = asyncio.create_task(hold_lease(store.lease, "me"))
         server.connected = False
         await asyncio.sleep(0.05)
         server.connected = True
@@ -147,12 +147,12 @@ async def test_holding_outlasts_an_outage_of_redis_and_takes_a_lease_that_ran_ou
 
 
 async def test_only_the_holder_gives_it_back(store: Writer, redis: Redis):
-    await take_lease(store, "first", alive)
+    await take_lease(store.lease, "first", alive)
 
-    await store.release_lease("second")
+    await store.lease.release("second")
     assert await redis.get(keys.LEASE) == "first"
 
-    await store.release_lease("first")
+    await store.lease.release("first")
     assert await redis.get(keys.LEASE) is None
 
 

@@ -534,9 +534,11 @@ class Slow(Writer):
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def commit(self, *arguments, **named) -> None:
-        await self.gate.wait()
-        await super().commit(*arguments, **named)
+    @asynccontextmanager
+    async def open_tick(self, at):
+        async with super().open_tick(at) as unit:
+            await self.gate.wait()
+            yield unit
 
 
 async def test_a_redis_that_hangs_costs_no_tick(fake: Redis, session: ClientSession):

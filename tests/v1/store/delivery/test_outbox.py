@@ -6,6 +6,7 @@ import json
 import pytest
 from redis.asyncio import Redis
 
+from tests.support import units
 from tests.support.alerts import TICK, alert, commit, send
 from v1 import keys
 from v1.model import DAY
@@ -72,10 +73,10 @@ async def test_what_a_tick_says_comes_out_as_it_was_said(redis: Redis, outbox: O
     said = alert(value="1.08e-05", channels=("phone", "hook"))
     store = Writer(redis)
     await store.open()
-    await store.commit(
+    await units.commit(
+        store,
         TICK,
-        [],
-        judged=Evaluation({}, {"kraken": SubjectResult({}, (said, alert("QUIET:X", suppressed_by="mute hours")))}),
+        evaluation=Evaluation({}, {"kraken": SubjectResult({}, (said, alert("QUIET:X", suppressed_by="mute hours")))}),
     )
 
     (entry,) = await outbox.read_entries()

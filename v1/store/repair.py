@@ -1,0 +1,68 @@
+"""
+Rewrites what is derived from samples where it does not follow from them: metric states and sorted lists.
+
+It checks no lease and holds no lock: whoever calls it has both.
+"""
+
+from collections.abc import Sequence
+
+from redis.asyncio import Redis
+
+from .. import keys
+from ..market import metric_state
+from ..market.metric_state import MetricState
+from ..market.ranks import Scores
+from ..model import DAY, Metric
+from . import commands
+from .connection import translate_errors
+from .count_check import list_wrong, put_counts
+from .reader import Reader
+
+
+class StateRepair:
+    """Recounts states from the samples of their day. Each method raises what a `Reader`'s does."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._reader = Reader(redis)
+
+    async def recount_lost(self, metrics: Sequence[Metric], at: int) -> int:
+        """Write the states of metrics that lost theirs anew, as of `at`; return how many had samples for one."""
+        recounted = 0
+        for metric in metrics:
+            samples = await self._reader.read_samples(metric, at - DAY, at)
+            state = metric_state.recount_state(at, samples, None, "")
+            await self.put_state(metric, state)
+            recounted += state is not None
+        return recounted
+
+    async def recount_miscounted(self, chosen: Sequence[tuple[Metric, MetricState]]) -> int:
+        """Recount those of the states that count samples that are gone; return how many were wrong."""
+        pipe = self._redis.pipeline(transaction=False)
+        put_counts(pipe, chosen)
+        with translate_errors():
+            counts = await pipe.execute()
+        recounted = 0
+        for metric, state in list_wrong(chosen, counts):
+            samples = await self._reader.read_samples(metric, state.at - DAY, state.at)
+            right = metric_state.recount_state(state.at, samples, state, state.source)
+            if not metric_state.are_same_states(state, right):
+                await self.put_state(metric, right)
+                recounted += 1
+        return recounted
+
+    async def put_state(self, metric: Metric, state: MetricState | None) -> None:
+        """Put a state in place of the one that is there; `None` removes it."""
+        with translate_errors():
+            if state is None:
+                await self._redis.delete(keys.moments(metric))
+            else:
+                await self._redis.set(keys.moments(metric), metric_state.write_state(state), ex=keys.KEEP)
+
+    async def put_list(self, key: str, scores: Scores) -> None:
+        """Put a sorted list in place of the one that is there."""
+        pipe = self._redis.pipeline(transaction=False)
+        commands.put_list(pipe, key, scores)
+        with translate_errors():
+            answers = await pipe.execute()
+        commands.raise_inner_error(answers)
