@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ ROOMS = {"v1": (16, 43), "worker": (14, 50)}
 
 VERBS = frozenset(
     """
-    accept acknowledge add advance align apply archive ask attach back backfill backtest backup become begin build bound call
+    accept acknowledge add advance align apply archive ask assign attach back backfill backtest backup become begin build bound call
     cancel change check choose claim classify clamp clear clip close collect commit compare compute configure connect convert copy
     count cover create cut decide delete derive describe disable divide draw drop dump encode end ensure evaluate evict
     execute exit expand explain fetch fill finalize find finish fit follow forget format freeze get give group handle
@@ -145,12 +146,7 @@ LEFT_PARTICIPLES: frozenset[str] = frozenset(
         "v1/settings/logs.py:_shortened",
         "v1/store/alert_history.py:_wanted",
         "v1/store/commands.py:_leaving_hours",
-        "v1/store/delivery/receipts.py:ReceiptStore.settled",
         "v1/store/reader.py:Reader.unmet",
-        "worker/archiving/archiver.py:Archiver._checked",
-        "worker/delivery/backoff.py:ChannelState.refused",
-        "worker/delivery/backoff.py:ChannelState.resumed",
-        "worker/sampling/sampler.py:Sampler._telling",
     }
 )
 LEFT_NOUNS: frozenset[str] = frozenset(
@@ -185,7 +181,7 @@ LEFT_NOUNS: frozenset[str] = frozenset(
         "v1/server/middleware.py:route_of",
         "v1/settings/redaction.py:Redaction.for_strangers",
         "v1/store/connection.py:readable",
-        "v1/store/delivery/receipts.py:ReceiptStore.settled",
+        "v1/store/delivery/receipts.py:ReceiptStore.filter_settled",
         "v1/store/future.py:FutureLists.newest",
         "v1/store/reader.py:Reader.channels",
         "v1/store/reader.py:Reader.clock",
@@ -194,11 +190,6 @@ LEFT_NOUNS: frozenset[str] = frozenset(
         "v1/store/reader.py:Reader.ping",
         "v1/store/reader.py:Reader.unmet",
         "worker/archiving/archiver.py:Archiver.work",
-        "worker/delivery/backoff.py:ChannelState.refused",
-        "worker/delivery/backoff.py:ChannelState.resumed",
-        "worker/delivery/backoff.py:ChannelState.with_answer",
-        "worker/delivery/backoff.py:ChannelState.with_failure",
-        "worker/delivery/backoff.py:ChannelState.with_limit",
         "worker/delivery/notify/base.py:fingerprint",
         "worker/delivery/queue.py:DeliveryQueue.hasten",
     }
@@ -231,6 +222,7 @@ LEFT_OPENINGS: frozenset[str] = frozenset(
     {
         "v1/rules/conditions.py",
         "v1/rules/rank_lookup.py",
+        "worker/delivery/decision.py",
     }
 )
 LEFT_RIDDLES: frozenset[str] = frozenset(
@@ -241,14 +233,8 @@ LEFT_RIDDLES: frozenset[str] = frozenset(
         "v1/rules/rules_file.py",
         "v1/server/listener.py",
         "v1/settings/layers.py",
-        "v1/store/delivery/outbox.py",
-        "v1/store/delivery/receipts.py",
         "v1/store/snapshot.py",
         "v1/toplist/quota.py",
-        "worker/delivery/channels.py",
-        "worker/delivery/notify/__init__.py",
-        "worker/delivery/notify/calls.py",
-        "worker/delivery/sender.py",
         "worker/sampling/tick.py",
     }
 )
@@ -258,27 +244,6 @@ LEFT_METAPHORS: frozenset[tuple[str, str]] = frozenset(
         ("v1/routes/context.py", "desk"),
         ("v1/routes/silences.py", "desk"),
         ("v1/routes/top.py", "letter"),
-        ("v1/store/delivery/history.py", "letter"),
-        ("v1/store/delivery/outbox.py", "letter"),
-        ("v1/store/delivery/outbox.py", "parcel"),
-        ("worker/archiving/archiver.py", "hindsight"),
-        ("worker/archiving/archiver.py", "patience"),
-        ("worker/cli/archive_parts.py", "hindsight"),
-        ("worker/cli/rebuild.py", "hindsight"),
-        ("worker/delivery/acknowledgements.py", "patience"),
-        ("worker/delivery/backoff.py", "dice"),
-        ("worker/delivery/dispatcher.py", "parcel"),
-        ("worker/delivery/dispatcher.py", "patience"),
-        ("worker/delivery/notify/apprise.py", "patience"),
-        ("worker/delivery/notify/base.py", "letter"),
-        ("worker/delivery/queue.py", "letter"),
-        ("worker/delivery/queue.py", "patience"),
-        ("worker/delivery/sender.py", "dice"),
-        ("worker/delivery/sender.py", "parcel"),
-        ("worker/delivery/sender.py", "patience"),
-        ("worker/delivery/sender.py", "tray"),
-        ("worker/sampling/rule_provider.py", "patience"),
-        ("worker/sampling/rule_provider.py", "shelf"),
     }
 )
 LEFT_LONG = frozenset({"v1/server/app.py:create_app", "v1/routes/health.py:get_ready"})
@@ -290,21 +255,20 @@ def is_excused(place: str, rules: Iterable[str] = NOT_VERBS) -> bool:
     return any(fnmatchcase(place, rule) for rule in rules)
 
 
-def read_tree(packages: Sequence[str] = PACKAGES) -> Modules:
+def read_tree() -> Modules:
     """Return every module of the packages but migrations, whose names are Alembic's."""
-    paths = (path.relative_to(ROOT) for package in packages for path in sorted((ROOT / package).rglob("*.py")))
-    return [
-        Module(path.as_posix(), ast.parse((ROOT / path).read_text()))
-        for path in paths
-        if "migrations" not in path.parts
-    ]
+    paths = (path.relative_to(ROOT) for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py")))
+    return parse_modules(
+        {path.as_posix(): (ROOT / path).read_text() for path in paths if "migrations" not in path.parts}
+    )
 
 
 def parse_modules(sources: Mapping[str, str]) -> Modules:
-    return [Module(path, ast.parse(source)) for path, source in sources.items()]
+    return tuple(Module(path, ast.parse(source)) for path, source in sources.items())
 
 
-def list_functions(modules: Modules) -> list[Function]:
+@cache
+def list_functions(modules: Modules) -> Sequence[Function]:
     return [each for path, tree in modules for each in _walk_functions(path, tree, (), is_nested=False)]
 
 

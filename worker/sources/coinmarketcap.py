@@ -74,7 +74,7 @@ def make_refusal(heard: HttpReply, at: int) -> SourceRefused:
     """Put an error into words, with how long to stay away."""
     said, code = pick_value(heard.body, "status", "error_message"), pick_value(heard.body, "status", "error_code")
     after = read_retry_after(heard.headers)
-    words = " ".join(str(word) for word in (NAME, "said", heard.status, code) if word is not None)
+    words = " ".join(str(word) for word in (NAME, "answered", heard.status, code) if word is not None)
     what = f"{words}: {str(said)[:LONGEST_WORDS]}" if said else words
     if code == PER_MONTH:
         return ListLimited(what, find_month_end(at) - at)
