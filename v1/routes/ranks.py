@@ -14,7 +14,8 @@ from .context import Context, RouteState
 from .params import ByParam, Format, JsonOrCsvAsked, Limit, MeasureParam, Name, QueryParams, TableAsked
 from .problems import HttpRefusal, refuse_unknown_metric
 from .response_docs import AWAY, NOT_ACCEPTED, UNCHANGED, UNKNOWN
-from .responses import AnswerBody, CsvResponse, choose_format, only_in_csv, quoted, respond_until_next_tick, write_csv
+from .responses import AnswerBody, CsvResponse, choose_format, only_in_csv, respond_until_next_tick
+from .row_encoder import CellKind, Column, JsonFrame, make_encoder
 
 FURTHEST = 1_000_000
 
@@ -57,6 +58,9 @@ class RankRow(BaseModel):
     metric: str
     value: float
     samples: int
+
+
+COLUMNS = [Column(name, CellKind.TEXT if name == "metric" else CellKind.NUMBER) for name in RankRow.model_fields]
 
 
 class RankList(BaseModel):
@@ -141,13 +145,8 @@ async def _ranks(asked: RanksParams, format_: Format, request: Request, context:
     tick, ranking = await asyncio.gather(
         reader.read_tick(), reader.read_ranking(asked.measure, asked.by, asked.offset, asked.limit)
     )
-    rows = [(place.rank, place.metric, place.value, place.samples) for place in ranking.places]
-    if format_ is Format.CSV:
-        how = asked if isinstance(asked, TableAsked) else TableAsked()
-        texts = [(place, quoted(metric), *rest) for place, metric, *rest in rows]
-        body = write_csv(tuple(RankRow.model_fields), texts, how)
-    else:
-        items = [dict(zip(RankRow.model_fields, row, strict=True)) for row in rows]
-        known = {"measure": asked.measure, "by": asked.by, "at": tick, "of": ranking.of, "ranks": items}
-        body = json.dumps(known, separators=(",", ":"))
+    encoder = make_encoder(format_, COLUMNS, asked)
+    rows = encoder.encode([(place.rank, place.metric, place.value, place.samples) for place in ranking.places])
+    known = {"measure": asked.measure, "by": asked.by, "at": tick, "of": ranking.of}
+    body = encoder.frame([rows], JsonFrame(known, "ranks"))
     return respond_until_next_tick(request, context, AnswerBody(body, tick, format_))
