@@ -153,7 +153,7 @@ async def alerts(asked: Annotated[AlertsParams, Query()], request: Request, cont
     """
     since = asked.since.resolve(int(context["clock"]())) if asked.since else 0
     place: Any = asked.cursor
-    page = await context["desk"].read_alerts(AlertQuery(asked.limit, asked.metric.upper(), asked.rule, since, place))
+    page = await context["admin"].read_alerts(AlertQuery(asked.limit, asked.metric.upper(), asked.rule, since, place))
     following = f"{page.next.tick}-{page.next.behind}" if page.next else None
     return respond_until_changed(
         request, exact_json.dumps({"alerts": [*map(_show_alert, page.alerts)], "next": following})
@@ -182,10 +182,10 @@ async def acknowledge(
         seen = AcknowledgeRequest.model_validate(await read_document(request))
     except ValidationError as error:
         raise make_refusal(InvalidDocument(list_faults(error, AcknowledgeRequest))) from error
-    told = await context["desk"].read_alert(id)
+    told = await context["admin"].read_alert(id)
     if told is None:
         raise refuse_unknown_id("alert", id)
-    known = await context["desk"].acknowledge(id, int(context["clock"]()), seen.by, seen.comment)
+    known = await context["admin"].acknowledge(id, int(context["clock"]()), seen.by, seen.comment)
     return respond_changed(exact_json.dumps(_show_alert(told._replace(known=known))))
 
 

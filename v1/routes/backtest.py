@@ -165,7 +165,7 @@ def _read(document: object) -> BacktestRequest:
 
 
 async def _job(asked: BacktestRequest, context: RouteState) -> Job:
-    shelved = await context["desk"].read_rules()
+    shelved = await context["admin"].read_rules()
     interval, now = context["interval"], int(context["clock"]())
     rules = [check_rule(rule, shelved.channels, interval, f"rules.{number}") for number, rule in enumerate(asked.rules)]
     twice = next((rule.id for rule in rules if [each.id for each in rules].count(rule.id) > 1), None)

@@ -17,7 +17,7 @@ class RouteState(TypedDict):
     archive: ArchiveReader
     top: TopReader
     top_archive: TopArchiveReader
-    desk: AdminStore
+    admin: AdminStore
     """Rules, silences and alerts; the one thing here that writes."""
     redis_address: str
     """Where a process of its own finds the store."""

@@ -64,7 +64,7 @@ async def _find_examples(context: RouteState) -> tuple[str, str]:
     try:
         ranking, page = await asyncio.gather(
             context["reader"].read_ranking(Measure.PRICE, By.STDDEV, 0, 1),
-            context["desk"].read_alerts(AlertQuery(1, "*", None, 0, None)),
+            context["admin"].read_alerts(AlertQuery(1, "*", None, 0, None)),
         )
     except StoreError:
         return NO_METRIC, NO_ALERT

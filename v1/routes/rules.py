@@ -146,12 +146,12 @@ async def delete_rule(id: RuleId, _: Annotated[NoParams, Query()], context: Cont
     known = await _read_context(context)
     _find_entry(known.book, id)
     _refuse_file_rule(known.book, id)
-    await context["desk"].delete_rule(id)
+    await context["admin"].delete_rule(id)
     return Response(status_code=HTTPStatus.NO_CONTENT, headers={"Cache-Control": "no-store"})
 
 
 async def _read_context(context: RouteState) -> _RuleContext:
-    shelved, metrics = await asyncio.gather(context["desk"].read_rules(), context["reader"].read_metrics())
+    shelved, metrics = await asyncio.gather(context["admin"].read_rules(), context["reader"].read_metrics())
     interval = context["interval"]
     book = read_rule_set(shelved.written, interval)
     return _RuleContext(book, shelved.channels, shelved.problem, MetricNames([*metrics]), interval)
@@ -179,7 +179,7 @@ def _check_rule(document: object, known: _RuleContext) -> Rule:
 async def _write_rule(new: Rule, known: _RuleContext, context: RouteState, rules_path: str) -> Response:
     is_new = new.id not in known.book.entries
     try:
-        await context["desk"].put_rule(new)
+        await context["admin"].put_rule(new)
     except LimitReached as error:
         raise HttpRefusal(HTTPStatus.CONFLICT, str(error)) from error
     body = exact_json.dumps(_show_rule(RuleEntry(new, Origin.API), known))

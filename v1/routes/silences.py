@@ -83,7 +83,7 @@ _IN_THE_WAY: Responses = {409: {"model": Problem, "description": "There is one o
 )
 async def list_silences(asked: Annotated[SilencesParams, Query()], request: Request, context: Context) -> Response:
     """The silences there are, by id; those that ended are kept for 30 days."""
-    book = read_rule_set((await context["desk"].read_rules()).written, context["interval"])
+    book = read_rule_set((await context["admin"].read_rules()).written, context["interval"])
     found = [silence for name, silence in book.silences.items() if name > asked.cursor]
     page, now = found[: asked.limit], int(context["clock"]())
     body = {
@@ -110,11 +110,11 @@ async def create_silence(_: Annotated[NoParams, Query()], request: Request, cont
     """
     now = int(context["clock"]())
     new = _check_silence(await read_document(request), now)
-    book = read_rule_set((await context["desk"].read_rules()).written, context["interval"])
+    book = read_rule_set((await context["admin"].read_rules()).written, context["interval"])
     if new.id in book.silences:
         raise HttpRefusal(HTTPStatus.CONFLICT, f"there is a silence {new.id!r} already; delete it first")
     try:
-        await context["desk"].put_silence(new, now)
+        await context["admin"].put_silence(new, now)
     except LimitReached as error:
         raise HttpRefusal(HTTPStatus.CONFLICT, str(error)) from error
     return respond_changed(
@@ -135,9 +135,9 @@ async def delete_silence(
     context: Context,
 ) -> Response:
     """The silence is gone from the next tick on."""
-    desk = context["desk"]
-    if not await desk.delete_silence(id):
-        raise refuse_unknown_id("silence", id, [*(await desk.read_rules()).written.silences])
+    admin = context["admin"]
+    if not await admin.delete_silence(id):
+        raise refuse_unknown_id("silence", id, [*(await admin.read_rules()).written.silences])
     return Response(status_code=HTTPStatus.NO_CONTENT, headers={"Cache-Control": "no-store"})
 
 

@@ -1,9 +1,9 @@
-"""The application: what is served where, and who may ask. It makes nothing before it is started."""
+"""The application: routers, middleware, and the connections that live as long as it does."""
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from fastapi import Depends, FastAPI
@@ -22,7 +22,7 @@ VERSION = str(__package__).partition(".")[0]
 PREFIX = f"/{VERSION}"
 LATEST = "/latest"
 ANSWER_SECONDS = 4.0
-"""How long the store may take, before whoever asks is told that it is away."""
+"""Time limit of a question to the store; after it the answer is 503."""
 GZIP_FROM = 1000
 """Bytes; below, compressing costs more than it saves."""
 GZIP_LEVEL = 4
@@ -35,17 +35,35 @@ def create_app(
     stopping: asyncio.Event | None = None,
 ) -> FastAPI:
     """
-    Make the application. `clock` says the time, in unix seconds; it is looked at once a request.
+    Return the application. It connects to nothing before it is started.
 
-    `stopping` is set when the process is told to stop: what takes long is broken off then.
+    `clock` says the time, in unix seconds; it is read once a request. `stopping` is set when the process is told to
+    stop: long work is broken off then.
     """
     settings = settings or Settings.load()
+    app = FastAPI(
+        title=f"data-tracker {VERSION}",
+        version="1.0.0",
+        lifespan=_make_lifespan(settings, clock, stopping or asyncio.Event()),
+        middleware=_list_middleware(settings),
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
+    _include_routers(app, settings)
+    pages.install_pages(app, PREFIX)
+    problems.install_problems(app, clock)
+    return app
 
+
+def _make_lifespan(
+    settings: Settings, clock: Callable[[], float], stopping: asyncio.Event
+) -> Callable[[FastAPI], AbstractAsyncContextManager[RouteState]]:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[RouteState]:
         async with (
             connect(settings.redis_address, f"{VERSION}-api", ANSWER_SECONDS, only_reads=True) as redis,
-            connect(settings.redis_address, f"{VERSION}-api-desk", ANSWER_SECONDS) as writing,
+            connect(settings.redis_address, f"{VERSION}-api-admin", ANSWER_SECONDS) as writing,
             connect_archive(settings.archive_address, f"{VERSION}-api", writes=False) as archive,
         ):
             yield RouteState(
@@ -53,35 +71,26 @@ def create_app(
                 archive=ArchiveReader(archive),
                 top=TopReader(redis),
                 top_archive=TopArchiveReader(archive),
-                desk=AdminStore(writing),
+                admin=AdminStore(writing),
                 redis_address=settings.redis_address,
-                backtests=BacktestRunner(stopping or asyncio.Event()),
+                backtests=BacktestRunner(stopping),
                 clock=clock,
                 interval=settings.interval,
                 is_shared=not settings.api_keys,
             )
 
-    app = FastAPI(
-        title=f"data-tracker {VERSION}",
-        version="1.0.0",
-        lifespan=lifespan,
-        middleware=_before_routes(settings),
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=None,
-    )
-    wanted = response_docs.KEY_WANTED if settings.api_keys else {}
-    once = [Depends(problems.refuse_repeated)]
-    app.include_router(router, prefix=PREFIX, responses=wanted, dependencies=once)
+    return lifespan
+
+
+def _include_routers(app: FastAPI, settings: Settings) -> None:
+    is_guarded = bool(settings.api_keys)
+    no_repeats = [Depends(problems.refuse_repeated)]
+    responses = response_docs.KEY_WANTED if is_guarded else {}
+    app.include_router(router, prefix=PREFIX, responses=responses, dependencies=no_repeats)
     if is_latest():
-        app.include_router(router, prefix=LATEST, include_in_schema=False, dependencies=once)
-    app.include_router(health_router, dependencies=once)
-    app.include_router(
-        openapi.make_openapi_router(app, PREFIX, settings.root_path or "", is_guarded=bool(settings.api_keys))
-    )
-    pages.install_pages(app, PREFIX)
-    problems.install_problems(app, clock)
-    return app
+        app.include_router(router, prefix=LATEST, include_in_schema=False, dependencies=no_repeats)
+    app.include_router(health_router, dependencies=no_repeats)
+    app.include_router(openapi.make_openapi_router(app, PREFIX, settings.root_path or "", is_guarded=is_guarded))
 
 
 def is_latest() -> bool:
@@ -91,7 +100,7 @@ def is_latest() -> bool:
     return not link.is_symlink() or link.resolve() == home
 
 
-def _before_routes(settings: Settings) -> list[Middleware]:
+def _list_middleware(settings: Settings) -> list[Middleware]:
     """Return what every request passes, outermost first."""
     page = settings.public_url
     names = [settings.host, *([page.host] if page and page.host else []), *settings.hosts]
