@@ -12,11 +12,10 @@ from pathlib import Path
 
 from bench import servers
 from bench.report import Figure
-from tests.support.openapi_run import Run, canned_backtests, run_schemathesis
-from tests.support.serving import Clock, every_minute, fill, serving
+from tests.support.openapi_run import Run, canned_backtests, fill_for_run, run_schemathesis
+from tests.support.serving import Clock, serving
 from v1.archive import connect_archive
 from v1.archive.writer import ArchiveWriter
-from v1.store import Writer
 
 EXAMPLES = 100
 """Of each operation in the last phase."""
@@ -43,7 +42,7 @@ async def _run() -> Run:
         async with connect_archive(address, "bench", writes=True) as engine:
             await ArchiveWriter(engine).open()
         async with servers.running(next(iter(servers.binaries()))) as store:
-            await fill(Writer(store.redis), {"KRAKEN:BTCUSD": every_minute([str(minute) for minute in range(1, 91)])})
+            await fill_for_run(store.redis)
             with canned_backtests(here):
                 async with serving(Clock(), store.address, database_url=address) as api:
                     phases = "--phases=examples,coverage,fuzzing"

@@ -210,5 +210,8 @@ def cut_measure(members: Iterable[str], measure: Measure, hour: int = 0) -> list
     Each comes with its tick; without `hour`, with its seconds after the hour.
     """
     place = MEASURES.index(measure) + 1
-    cells = [member[1:-1].split(",", place + 1) for member in members]
-    return [(hour + int(cell[0]), cell[place]) for cell in cells if cell[place] != "null"]
+    return [
+        (hour + int(cell[0]), number)
+        for member in members
+        if (number := (cell := member[1:-1].split(",", place + 1))[place]) != "null"
+    ]

@@ -9,10 +9,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
+from redis.asyncio import Redis
+
+from tests.support.serving import NOON, every_minute, fill
 from v1.backtest.process import runner
 from v1.numbers import exact_json
+from v1.routes.examples import NO_METRIC
 from v1.routes.openapi import EXAMPLES
+from v1.store import TopWriter, Writer
+from v1.toplist.model import ListOrigin, PricedCoin, ProviderList, RankedCoin, merge_lists
 
+TOP_LIST = merge_lists(
+    NOON,
+    ProviderList(ListOrigin("coinmarketcap", NOON, NOON - 3, 300, {}), [PricedCoin(1, "43144.5", NOON - 60)]),
+    ProviderList(ListOrigin("cryptocompare", NOON, None, 540, {}), [RankedCoin(1, "BTC", "Bitcoin", "9876.5")]),
+    60,
+)
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 
 
@@ -22,6 +34,12 @@ class Run(NamedTuple):
     code: int
     """0 where every answer was as the document promises."""
     output: str
+
+
+async def fill_for_run(redis: Redis) -> None:
+    """Put into the store what most requests can be answered from: 90 minutes of the example's metric, and a top list."""
+    await fill(Writer(redis), {NO_METRIC: every_minute([str(minute) for minute in range(1, 91)])})
+    await TopWriter(redis).write_snapshot(TOP_LIST)
 
 
 @contextmanager

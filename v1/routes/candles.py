@@ -14,10 +14,17 @@ from ..market.candles import CandleLength, CandleRow, GapFill, HourCandle, HourS
 from ..model import DAY, HOUR, Metric
 from ..store import Reader
 from .context import Context, RouteState
-from .params import Format, FormatAsked, Name, QueryParams, TableAsked, Time
+from .params import Format, FormatParams, Name, QueryParams, TableParams, Time
 from .problems import Problem, refuse_unknown_metric
 from .response_docs import NOT_ACCEPTED, UNCHANGED, UNKNOWN, Responses
-from .responses import AnswerBody, CsvResponse, NdjsonResponse, choose_format, only_in_csv, respond_until_next_tick
+from .responses import (
+    AnswerBody,
+    CsvResponse,
+    NdjsonResponse,
+    choose_format,
+    refuse_unless_csv,
+    respond_until_next_tick,
+)
 from .row_encoder import CellKind, Column, JsonFrame, Row, make_encoder
 from .time_range import CoarserStep, RangeDefaults, TimeRange, floor_to_tick, refuse_too_many
 
@@ -49,11 +56,11 @@ class CandlesParams(QueryParams):
     ] = GapFill.NONE
 
 
-class CandlesTableAsked(TableAsked, CandlesParams):
+class CandlesTableParams(TableParams, CandlesParams):
     """The same of CSV."""
 
 
-class CandlesInFormatAsked(TableAsked, FormatAsked, CandlesParams):
+class CandlesFormatParams(TableParams, FormatParams, CandlesParams):
     """The same where the format is not known by the path."""
 
 
@@ -73,7 +80,7 @@ class CandleView(BaseModel):
         ),
     ]
     latest: Annotated[float | None, Field(description="The newest price that was known when the candle was made.")]
-    volume: Annotated[float | None, Field(description="Traded, in the base currency; null where nobody said it.")]
+    volume: Annotated[float | None, Field(description="Traded, in the base currency; null where it is not known.")]
     samples: Annotated[int, Field(description="How many prices are behind it.")]
     coverage: Annotated[float, Field(description="The part of its whole time that is known.")]
     mean_coverage: Annotated[float, Field(description="The part of its whole time that `mean` speaks of.")]
@@ -125,7 +132,7 @@ _FAILS = UNKNOWN | NOT_ACCEPTED | _AWAY | UNCHANGED
     responses=_FAILS,
 )
 async def read_candles(
-    metric: Name, asked: Annotated[CandlesInFormatAsked, Query()], request: Request, context: Context
+    metric: Name, params: Annotated[CandlesFormatParams, Query()], request: Request, context: Context
 ) -> Response:
     """
     Open, high, low, close, mean and volume of hours, or of longer stretches, as far back as the archive goes.
@@ -137,9 +144,9 @@ async def read_candles(
 
     `format=csv` or `Accept: text/csv` here is the same as `candles.csv`, and so with `ndjson`.
     """
-    format_ = choose_format(request, asked.format, tuple(Format))
-    only_in_csv(format_, asked, "time", "bom")
-    return await _answered(metric, asked, format_, request, context)
+    format_ = choose_format(request, params.format, tuple(Format))
+    refuse_unless_csv(format_, params, "time", "bom")
+    return await _respond(metric, params, format_, request, context)
 
 
 @router.get(
@@ -150,10 +157,10 @@ async def read_candles(
     responses=_FAILS,
 )
 async def read_candles_csv(
-    metric: Name, asked: Annotated[CandlesTableAsked, Query()], request: Request, context: Context
+    metric: Name, params: Annotated[CandlesTableParams, Query()], request: Request, context: Context
 ) -> Response:
     """The candles of a metric, oldest first, as a table. What is empty is not known."""
-    return await _answered(metric, asked, Format.CSV, request, context)
+    return await _respond(metric, params, Format.CSV, request, context)
 
 
 @router.get(
@@ -164,14 +171,14 @@ async def read_candles_csv(
     responses=_FAILS,
 )
 async def read_candles_ndjson(
-    metric: Name, asked: Annotated[CandlesParams, Query()], request: Request, context: Context
+    metric: Name, params: Annotated[CandlesParams, Query()], request: Request, context: Context
 ) -> Response:
     """The candles of a metric, oldest first, each a JSON document on a line of its own."""
-    return await _answered(metric, asked, Format.NDJSON, request, context)
+    return await _respond(metric, params, Format.NDJSON, request, context)
 
 
-async def _answered(
-    metric: str, asked: CandlesParams, format_: Format, request: Request, context: RouteState
+async def _respond(
+    metric: str, params: CandlesParams, format_: Format, request: Request, context: RouteState
 ) -> Response:
     reader, archive, name = context["reader"], context["archive"], Metric(metric.upper())
     tick, (record,), archived = await asyncio.gather(
@@ -180,30 +187,30 @@ async def _answered(
     if record is None and archived is None:
         raise await refuse_unknown_metric(reader, name, "in the last day or in the archive")
     newest = max(tick or 0, record.newest if record else 0, archived + HOUR if archived is not None else 0)
-    span = _resolve_range(asked, newest, context, request.query_params)
+    span = _resolve_range(params, newest, context, request.query_params)
     day = keys.find_hour(newest - DAY)
     after = day if archived is None else max(archived + HOUR, day)
     running = await _make_running_hours(reader, name, after, span, context["interval"]) if record else []
-    encoder = make_encoder(format_, COLUMNS, asked)
-    if span.length is CandleLength.HOUR and asked.fill is GapFill.NONE:
+    encoder = make_encoder(format_, COLUMNS, params)
+    if span.length is CandleLength.HOUR and params.fill is GapFill.NONE:
         # A year of hours is read in a third of the time where the database writes the rows itself.
         start, end = span.starts.start, _find_archive_end(span, running)
         archive_text = await archive.read_text(name, start, end, encoder.make_row_format([True]))
         rows: Sequence[CandleRow] = [candles.make_row(candles.start_sums(hour)) for hour in running]
     else:
-        archive_text, rows = "", await _read_rows(archive, name, asked.fill, span, running)
+        archive_text, rows = "", await _read_rows(archive, name, params.fill, span, running)
     cells = _make_cells(rows, span.length.seconds, _find_open_start(span, running))
     chunks = [encoder.convert_times(archive_text), encoder.encode(cells)]
-    body = encoder.frame(chunks, JsonFrame(_show_range(name, asked, span), "candles"))
+    body = encoder.frame(chunks, JsonFrame(_show_range(name, params, span), "candles"))
     return respond_until_next_tick(request, context, AnswerBody(body, tick, format_))
 
 
-def _resolve_range(asked: CandlesParams, newest: int, context: RouteState, written: Mapping[str, str]) -> CandleRange:
+def _resolve_range(params: CandlesParams, newest: int, context: RouteState, written: Mapping[str, str]) -> CandleRange:
     """Settle which candles are asked for."""
-    length = asked.interval
+    length = params.interval
     defaults = RangeDefaults(newest - 1, lambda end: length.find_start(end) - (USUAL_CANDLES - 1) * length.seconds)
     now = floor_to_tick(context["clock"](), context["interval"])
-    start, end = TimeRange.resolve((asked.from_, asked.to), now, defaults, written)
+    start, end = TimeRange.resolve((params.from_, params.to), now, defaults, written)
     first = length.find_start(start - 1) + length.seconds
     starts = range(first, length.find_start(end) + 1, length.seconds)
     if len(starts) > MOST_CANDLES:
@@ -269,11 +276,11 @@ def _make_cells(rows: Iterable[CandleRow], length: int, open_start: int) -> list
     ]
 
 
-def _show_range(metric: Metric, asked: CandlesParams, span: CandleRange) -> dict[str, object]:
+def _show_range(metric: Metric, params: CandlesParams, span: CandleRange) -> dict[str, object]:
     return {
         "metric": metric,
         "interval": span.length,
         "from": span.starts.start,
         "to": span.starts[-1] if span.starts else span.starts.start,
-        "fill": asked.fill,
+        "fill": params.fill,
     }

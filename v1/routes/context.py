@@ -1,4 +1,4 @@
-"""What the lifespan hands to every route, and how a route gets hold of it."""
+"""The state that routes share, and the dependency that gives it to a route."""
 
 from collections.abc import Callable
 from typing import Annotated, TypedDict, cast

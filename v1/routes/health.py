@@ -32,7 +32,7 @@ class Filling(BaseModel):
 
 
 class SourceHealth(BaseModel):
-    """How a source does, as the worker last said."""
+    """How a source does, as the worker last reported."""
 
     state: Annotated[str, Field(description="`ok` or `failing`")]
     since: Annotated[int | None, Field(description="The tick since when.")]
@@ -49,7 +49,7 @@ class SourceHealth(BaseModel):
 
 
 class ArchiveHealth(BaseModel):
-    """How the archive does, as the worker last said."""
+    """How the archive does, as the worker last reported."""
 
     state: Annotated[str, Field(description="`ok` or `failing`")]
     since: Annotated[int | None, Field(description="Since when, unix seconds.")]
@@ -68,19 +68,19 @@ class ChannelNow(BaseModel):
 
 
 class TopRoleHealth(BaseModel):
-    """How a role of the top list does, as it last said. What does not concern it is null."""
+    """How a role of the top list does, as it last reported. Fields that do not apply to it are null."""
 
     state: Annotated[str, Field(description="`ok`, `off`, `waiting`, `late`, `failing`, `slowed` or `stopped`")]
     reason: str | None
-    at: Annotated[int | None, Field(description="When it said so.")]
-    source: Annotated[str | None, Field(description="Whom it asks.")]
+    at: Annotated[int | None, Field(description="When it reported that.")]
+    source: Annotated[str | None, Field(description="The provider that it asks.")]
     interval: Annotated[int | None, Field(description="Seconds between two lists, as what is left of the plan allows.")]
     planned: Annotated[int | None, Field(description="Seconds between two lists, as the whole plan allows.")]
     used: Annotated[int | None, Field(description="What of the plan is used this month.")]
     limit: Annotated[int | None, Field(description="What of the plan may be used in a month.")]
     unit: Annotated[str | None, Field(description="`credits` or `calls`.")]
     resets: Annotated[int | None, Field(description="When the next month begins.")]
-    until: Annotated[int | None, Field(description="It asks nobody before.")]
+    until: Annotated[int | None, Field(description="It sends no request before that.")]
     list_at: Annotated[int | None, Field(description="The minute of its newest list.")]
     age: Annotated[int | None, Field(description="Seconds since then.")]
     faults: Annotated[dict[str, int] | None, Field(description="Lists that did not come this month, by reason.")]
@@ -100,7 +100,7 @@ class Readiness(BaseModel):
     store: Annotated[str, Field(description="`ok`, or why it does not answer.")]
     tick: TickHealth
     sources: dict[str, SourceHealth]
-    archive: Annotated[ArchiveHealth | None, Field(description="null before the worker has said anything of it.")]
+    archive: Annotated[ArchiveHealth | None, Field(description="null before the worker's first report of it.")]
     wishes: Annotated[dict[str, str], Field(description="What `TRACKER_METRICS` names and no source gives, and why.")]
     channels: Annotated[dict[str, ChannelNow], Field(description="The channels that alerts are sent through.")]
     top: Annotated[dict[str, TopRoleHealth], Field(description="The roles that make the top list, by name.")]
@@ -110,7 +110,7 @@ class Readiness(BaseModel):
     "/health/live", summary="Does it run", operation_id="check_live", response_model=Liveness, responses=NOT_ACCEPTED
 )
 async def get_live(_: Annotated[NoParams, Query()]) -> Response:
-    """Whether the process runs. Asks nobody else."""
+    """Whether the process runs. Nothing else is checked."""
     return _answer(HTTPStatus.OK, {"status": "live"})
 
 
@@ -126,7 +126,7 @@ async def get_ready(_: Annotated[NoParams, Query()], context: Context) -> Respon
     Whether answers can be relied on.
 
     `ready`: the store answers and ticks are committed. `degraded`: so it is, but a source, the archive, a channel
-    or the file of rules is failing, or nobody gives what is wished for.
+    or the file of rules is failing, or no source has what `TRACKER_METRICS` names.
     `unready`, with 503: the store is away, the newest tick is more than three intervals old or in the
     future, or the worker's clock cannot be relied on.
     """
@@ -212,18 +212,18 @@ def _show_facts(facts: _Facts, now: int, interval: int) -> dict[str, Any]:
     }
 
 
-def _show_source(said: dict[str, Any]) -> dict[str, Any]:
+def _show_source(state: dict[str, Any]) -> dict[str, Any]:
     return {
-        "state": said.get("state", "unknown"),
-        "since": said.get("since"),
-        "reason": _redact_text(said.get("reason")),
-        "retry_at": said.get("retry_at"),
-        "advice": said.get("advice"),
-        "metrics": said.get("metrics", 0),
-        "dead": len(said.get("dead", ())),
-        "missing": said.get("missing", {}),
-        "filling": said.get("filling"),
-        "rejects": said.get("rejects", {}),
+        "state": state.get("state", "unknown"),
+        "since": state.get("since"),
+        "reason": _redact_text(state.get("reason")),
+        "retry_at": state.get("retry_at"),
+        "advice": state.get("advice"),
+        "metrics": state.get("metrics", 0),
+        "dead": len(state.get("dead", ())),
+        "missing": state.get("missing", {}),
+        "filling": state.get("filling"),
+        "rejects": state.get("rejects", {}),
     }
 
 
@@ -231,14 +231,14 @@ def _find_future(at: int, now: int) -> int | None:
     return at if at > now else None
 
 
-def _show_role(said: dict[str, Any], now: int) -> dict[str, Any]:
-    listed = said.get("list_at")
-    known = {"state": "unknown"} | said | {"age": None if listed is None else now - listed}
+def _show_role(state: dict[str, Any], now: int) -> dict[str, Any]:
+    listed = state.get("list_at")
+    known = {"state": "unknown"} | state | {"age": None if listed is None else now - listed}
     return {name: _redact_text(known.get(name)) for name in TopRoleHealth.model_fields}
 
 
-def _redact_text(said: Any) -> Any:
-    return redact.for_strangers(said) if isinstance(said, str) else said
+def _redact_text(value: Any) -> Any:
+    return redact.for_strangers(value) if isinstance(value, str) else value
 
 
 def _answer(status: HTTPStatus, known: dict[str, Any]) -> Response:

@@ -14,7 +14,7 @@ from ..market.series import Aggregation, SeriesFill, SeriesQuery, find_step_end,
 from ..model import DAY, Measure, Metric
 from .candles import MOST_CANDLES
 from .context import Context, RouteState
-from .params import Format, FormatAsked, MeasureParam, Name, QueryParams, Step, TableAsked, Time
+from .params import Format, FormatParams, MeasureParam, Name, QueryParams, Step, TableParams, Time
 from .problems import refuse_fields, refuse_unknown_metric
 from .response_docs import AWAY, NOT_ACCEPTED, UNCHANGED, UNKNOWN
 from .responses import (
@@ -22,7 +22,7 @@ from .responses import (
     CsvResponse,
     NdjsonResponse,
     choose_format,
-    only_in_csv,
+    refuse_unless_csv,
     respond_until_next_tick,
 )
 from .row_encoder import CellKind, Column, JsonFrame, make_encoder
@@ -58,11 +58,11 @@ class HistoryParams(QueryParams):
     ] = SeriesFill.NONE
 
 
-class HistoryTableAsked(TableAsked, HistoryParams):
+class HistoryTableParams(TableParams, HistoryParams):
     """The same of CSV."""
 
 
-class HistoryInFormatAsked(TableAsked, FormatAsked, HistoryParams):
+class HistoryFormatParams(TableParams, FormatParams, HistoryParams):
     """The same where the format is not known by the path."""
 
 
@@ -102,7 +102,7 @@ _FAILS = UNKNOWN | NOT_ACCEPTED | AWAY | UNCHANGED
     responses=_FAILS,
 )
 async def get_history(
-    metric: Name, asked: Annotated[HistoryInFormatAsked, Query()], request: Request, context: Context
+    metric: Name, params: Annotated[HistoryFormatParams, Query()], request: Request, context: Context
 ) -> Response:
     """
     The samples of a metric, oldest first; without parameters, every price of the last 24 hours, 10,000 at most.
@@ -116,9 +116,9 @@ async def get_history(
 
     `format=csv` or `Accept: text/csv` here is the same as `history.csv`, and so with `ndjson`.
     """
-    format_ = choose_format(request, asked.format, tuple(Format))
-    only_in_csv(format_, asked, "time", "bom")
-    return await _answered(metric, asked, format_, request, context)
+    format_ = choose_format(request, params.format, tuple(Format))
+    refuse_unless_csv(format_, params, "time", "bom")
+    return await _respond(metric, params, format_, request, context)
 
 
 @router.get(
@@ -129,10 +129,10 @@ async def get_history(
     responses=_FAILS,
 )
 async def history_csv(
-    metric: Name, asked: Annotated[HistoryTableAsked, Query()], request: Request, context: Context
+    metric: Name, params: Annotated[HistoryTableParams, Query()], request: Request, context: Context
 ) -> Response:
     """The samples of a metric, oldest first, as a table of `tick` and the measure. What is empty is not known."""
-    return await _answered(metric, asked, Format.CSV, request, context)
+    return await _respond(metric, params, Format.CSV, request, context)
 
 
 @router.get(
@@ -143,24 +143,24 @@ async def history_csv(
     responses=_FAILS,
 )
 async def history_ndjson(
-    metric: Name, asked: Annotated[HistoryParams, Query()], request: Request, context: Context
+    metric: Name, params: Annotated[HistoryParams, Query()], request: Request, context: Context
 ) -> Response:
     """The samples of a metric, oldest first, each a JSON document on a line of its own: `tick` and `value`."""
-    return await _answered(metric, asked, Format.NDJSON, request, context)
+    return await _respond(metric, params, Format.NDJSON, request, context)
 
 
-async def _answered(
-    metric: str, asked: HistoryParams, format_: Format, request: Request, context: RouteState
+async def _respond(
+    metric: str, params: HistoryParams, format_: Format, request: Request, context: RouteState
 ) -> Response:
     reader, name = context["reader"], Metric(metric.upper())
     tick, (record,) = await asyncio.gather(reader.read_tick(), reader.read_metric_states([name]))
     if record is None:
         raise await refuse_unknown_metric(reader, name)
     newest = max(tick or 0, record.newest)
-    query = _make_query(name, asked, newest, context, request.query_params)
+    query = _make_query(name, params, newest, context, request.query_params)
     series = await query_series(reader, query)
     older = _find_older(request, query)
-    encoder = make_encoder(format_, _list_columns(format_, asked.measure), asked, is_array=True)
+    encoder = make_encoder(format_, _list_columns(format_, params.measure), params, is_array=True)
     body = encoder.frame([encoder.encode(series.points)], JsonFrame(_show_query(query, older, series.hourly), "points"))
     answer = respond_until_next_tick(request, context, AnswerBody(body, newest, format_))
     if older:
@@ -173,29 +173,29 @@ def _list_columns(format_: Format, measure: Measure) -> Sequence[Column]:
 
 
 def _make_query(
-    metric: Metric, asked: HistoryParams, newest: int, context: RouteState, written: Mapping[str, str]
+    metric: Metric, params: HistoryParams, newest: int, context: RouteState, written: Mapping[str, str]
 ) -> SeriesQuery:
     interval = context["interval"]
-    step, now = asked.step or interval, floor_to_tick(context["clock"](), interval)
+    step, now = params.step or interval, floor_to_tick(context["clock"](), interval)
     if step % interval:
         raise refuse_fields(("step", written["step"], f"a multiple of the interval, {interval} seconds"))
     latest = now if is_ahead(newest, now, interval) else newest
     defaults = RangeDefaults(latest, lambda end: end - min(DAY, MOST_POINTS * step) + step)
-    start, end = TimeRange.resolve((asked.from_, asked.to), now, defaults, written)
+    start, end = TimeRange.resolve((params.from_, params.to), now, defaults, written)
     if (end - start) // step >= MOST_POINTS:
         coarser = find_step_end((end - start) // MOST_POINTS + 1, interval)
         wider = CoarserStep("step", step, f"{coarser} seconds or more" if coarser <= DAY else "")
         raise refuse_too_many(f"{MOST_POINTS:,} points at most", end - (MOST_POINTS - 1) * step, wider, written)
     return SeriesQuery(
         metric=metric,
-        measure=asked.measure,
+        measure=params.measure,
         start=start,
         end=end,
         newest=newest,
         interval=interval,
-        step=asked.step,
-        agg=asked.agg,
-        fill=asked.fill,
+        step=params.step,
+        agg=params.agg,
+        fill=params.fill,
     )
 
 

@@ -1,4 +1,4 @@
-"""How an answer is written: its format, and how long it can be kept, since most change once a tick."""
+"""Responses: the choice of a format, ETags, and how long an answer may be cached; most change once a tick."""
 
 from collections.abc import Sequence
 from hashlib import blake2b
@@ -103,11 +103,11 @@ def _matches_tag(if_none_match: str, tag: str) -> bool:
     return "*" in tags or tag.removeprefix("W/") in tags
 
 
-def only_in_csv(format_: Format, asked: BaseModel, *names: str) -> None:
-    """Refuse fields of a question that say how CSV is written, where something else is. Raises `Refused`."""
+def refuse_unless_csv(format_: Format, params: BaseModel, *names: str) -> None:
+    """Refuse fields of a question that say how CSV is written, where something else is. Raises `HttpRefusal`."""
     if format_ is not Format.CSV:
         given = [
-            (name, getattr(asked, name), "only with format=csv") for name in names if name in asked.model_fields_set
+            (name, getattr(params, name), "only with format=csv") for name in names if name in params.model_fields_set
         ]
         if given:
             raise refuse_fields(*given)

@@ -14,11 +14,11 @@ from enum import Enum, auto
 from typing import Any, ClassVar, NamedTuple
 
 from ..archive import RowFormat
-from ..numbers import exact_json
-from .params import Format, QueryParams, TableAsked, TimeFormat
+from .params import Format, QueryParams, TableParams, TimeFormat
 
 BYTE_ORDER_MARK = "\ufeff"
 _NULL = "null"
+_dump = json.JSONEncoder(separators=(",", ":")).encode
 _FORMULA = (*"=+-@＝＋－＠", "\t", "\r", "\n")
 """What a spreadsheet takes for the beginning of a formula, also in the full width of East Asian writing."""
 
@@ -64,7 +64,7 @@ class RowEncoder(ABC):
     between: ClassVar[str]
     """What stands between two rows."""
 
-    def __init__(self, columns: Sequence[Column], table: TableAsked) -> None:
+    def __init__(self, columns: Sequence[Column], table: TableParams) -> None:
         self.columns = columns
         self._table = table
 
@@ -89,31 +89,35 @@ class RowEncoder(ABC):
 
         The last columns have the same cell in every row, one of `constants`; the database does not read them.
         """
-        texts = self.list_texts()
-        free = len(self.columns) - len(constants)
-        ends = [
-            f"{text}{self._write_column([cell], column.kind)[0]}"
-            for text, cell, column in zip(texts[free:-1], constants, self.columns[free:], strict=True)
-        ]
+        texts, kinds = self.list_texts(), [column.kind for column in self.columns]
+        free = len(kinds) - len(constants)
+        writers = [self.get_cell_writer(kind) or str for kind in kinds[free:]]
+        ends = [f"{text}{write(cell)}" for text, cell, write in zip(texts[free:-1], constants, writers, strict=True)]
         return RowFormat([*texts[:free], "".join([*ends, texts[-1]])], self.nothing, self.between)
 
     def encode(self, rows: Iterable[Row]) -> str:
         """Return rows, one after the other, with what stands between them."""
+        nothing = self.nothing
+        cells = [nothing if cell is None else cell for row in self._convert(rows) for cell in row]
+        # One pattern for all rows is filled in two thirds of the time that one for each row takes.
         pattern = "%s".join([text.replace("%", "%%") for text in self.list_texts()])
-        columns = zip(*rows, strict=True)
-        written = [self._write_column(cells, kind) for cells, (_, kind, _) in zip(columns, self.columns, strict=False)]
-        return self.between.join(map(pattern.__mod__, zip(*written, strict=True)))
+        return self.between.join([pattern] * (len(cells) // len(self.columns))) % tuple(cells)
 
     def convert_times(self, text: str) -> str:
         """Return rows that a database wrote, which knows only unix seconds, with the times that are asked for."""
         return text
 
-    def _write_column(self, cells: Sequence[object], kind: CellKind) -> Sequence[object]:
-        # A day or a year of rows is written column by column: most columns are taken as they are.
-        write = self.get_cell_writer(kind)
-        if write is not None:
-            return [self.nothing if cell is None else write(cell) for cell in cells]
-        return [self.nothing if cell is None else cell for cell in cells] if None in cells else cells
+    def _convert(self, rows: Iterable[Row]) -> Iterable[Row]:
+        """Return rows with the cells written that are not written as they are, column by column."""
+        writers = [self.get_cell_writer(column.kind) for column in self.columns]
+        if not any(writers):
+            return rows
+        columns = zip(zip(*rows, strict=True), writers, strict=False)  # no columns, of no rows
+        return zip(*[cells if write is None else _write_known(write, cells) for cells, write in columns], strict=True)
+
+
+def _write_known(write: CellWriter, cells: Iterable[object]) -> list[object]:
+    return [None if cell is None else write(cell) for cell in cells]
 
 
 class NdjsonEncoder(RowEncoder):
@@ -139,8 +143,8 @@ class JsonEncoder(NdjsonEncoder):
     between = ","
 
     def _frame(self, chunks: Sequence[str], frame: JsonFrame) -> str:
-        opened = exact_json.dumps(frame.fields)[:-1]
-        closed = f",{exact_json.dumps(frame.last_fields)[1:]}" if frame.last_fields else "}"
+        opened = _dump(frame.fields)[:-1]
+        closed = f",{_dump(frame.last_fields)[1:]}" if frame.last_fields else "}"
         return f'{opened},"{frame.rows}":[{self.between.join(chunks)}]{closed}'
 
 
@@ -187,14 +191,14 @@ _ENCODERS: dict[Format, type[RowEncoder]] = {
 
 
 def make_encoder(
-    format_: Format, columns: Sequence[Column], asked: QueryParams, *, is_array: bool = False
+    format_: Format, columns: Sequence[Column], params: QueryParams, *, is_array: bool = False
 ) -> RowEncoder:
     """
-    Return the encoder of a format. `asked` are the parameters of the query, which may say how CSV is written;
+    Return the encoder of a format. `params` are the parameters of the query, which may say how CSV is written;
     `is_array`: JSON has each row as a list, without the names of its columns.
     """
     encoder = JsonArrayEncoder if is_array and format_ is Format.JSON else _ENCODERS[format_]
-    return encoder(columns, asked if isinstance(asked, TableAsked) else TableAsked())
+    return encoder(columns, params if isinstance(params, TableParams) else TableParams())
 
 
 def format_iso(at: int) -> str:

@@ -47,10 +47,10 @@ def make_request_schema(schema: Schema) -> Schema:
 
     Generated clients take a field with a `default` for one that is always there, and want it to be given.
     """
-    return schema | {"properties": {name: _in_words(field) for name, field in schema["properties"].items()}}
+    return schema | {"properties": {name: _describe_default(field) for name, field in schema["properties"].items()}}
 
 
-def _in_words(field: Schema) -> Schema:
+def _describe_default(field: Schema) -> Schema:
     default = field.get("default")
     told = {key: value for key, value in field.items() if key != "default"}
     if default in (None, "", []):

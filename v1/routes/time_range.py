@@ -1,4 +1,4 @@
-"""The first and the last second that a query asks for, settled against the clock and against what there is."""
+"""Time ranges of queries: resolved against the clock and the data that exists, with the refusals of those too long."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple

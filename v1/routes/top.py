@@ -1,4 +1,4 @@
-"""The top list: the largest cryptocurrencies with their prices, now or at a minute. How it is made is not our business."""
+"""The top list: the largest cryptocurrencies with their prices, now or at a minute of the past."""
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -13,10 +13,10 @@ from ..model import MINUTE
 from ..settings import PREFIX
 from ..toplist.model import ListOrigin, TopCoin, TopList, find_reach, is_late_list
 from .context import Context, RouteState
-from .params import Format, JsonOrCsvAsked, QueryParams, TableAsked, Time
+from .params import Format, JsonOrCsvParams, QueryParams, TableParams, Time
 from .problems import RETRY_SECONDS, FieldProblem, HttpRefusal, Problem, refuse_fields
 from .response_docs import NOT_ACCEPTED, UNCHANGED, Responses
-from .responses import AnswerBody, CsvResponse, choose_format, only_in_csv, respond_until_next_tick
+from .responses import AnswerBody, CsvResponse, choose_format, refuse_unless_csv, respond_until_next_tick
 from .row_encoder import CellKind, Column, JsonFrame, RowEncoder, make_encoder
 
 MOST_COINS = 5000
@@ -53,7 +53,7 @@ class TopParams(QueryParams):
     ] = None
 
 
-class ColumnsAsked(TableAsked):
+class ColumnsParams(TableParams):
     """How the CSV is written."""
 
     columns: Annotated[
@@ -73,11 +73,11 @@ class ColumnsAsked(TableAsked):
     ] = None
 
 
-class TopTableAsked(ColumnsAsked, TopParams):
+class TopTableParams(ColumnsParams, TopParams):
     """The same of CSV."""
 
 
-class TopInFormatAsked(ColumnsAsked, JsonOrCsvAsked, TopParams):
+class TopFormatParams(ColumnsParams, JsonOrCsvParams, TopParams):
     """The same where the format is not known by the path."""
 
 
@@ -132,7 +132,7 @@ _FAILS: Responses = {
     response_model=TopView,
     responses=_FAILS,
 )
-async def get_top(asked: Annotated[TopInFormatAsked, Query()], request: Request, context: Context) -> Response:
+async def get_top(params: Annotated[TopFormatParams, Query()], request: Request, context: Context) -> Response:
     """
     The largest cryptocurrencies by 24 h volume with their USD price, now or at a time of the past.
 
@@ -142,9 +142,9 @@ async def get_top(asked: Annotated[TopInFormatAsked, Query()], request: Request,
 
     `format=csv` or `Accept: text/csv` here is the same as `top.csv`.
     """
-    format_ = choose_format(request, Format(asked.format) if asked.format else None, (Format.JSON, Format.CSV))
-    only_in_csv(format_, asked, "columns", "time", "bom")
-    return await _answered(asked, format_, request, context)
+    format_ = choose_format(request, Format(params.format) if params.format else None, (Format.JSON, Format.CSV))
+    refuse_unless_csv(format_, params, "columns", "time", "bom")
+    return await _respond(params, format_, request, context)
 
 
 @router.get(
@@ -154,23 +154,23 @@ async def get_top(asked: Annotated[TopInFormatAsked, Query()], request: Request,
     response_class=CsvResponse,
     responses=_FAILS,
 )
-async def top_csv(asked: Annotated[TopTableAsked, Query()], request: Request, context: Context) -> Response:
+async def top_csv(params: Annotated[TopTableParams, Query()], request: Request, context: Context) -> Response:
     """The largest cryptocurrencies, as a table. Texts stand in quotation marks, and what is empty is not known."""
-    return await _answered(asked, Format.CSV, request, context)
+    return await _respond(params, Format.CSV, request, context)
 
 
-async def _answered(asked: TopParams, format_: Format, request: Request, context: RouteState) -> Response:
+async def _respond(params: TopParams, format_: Format, request: Request, context: RouteState) -> Response:
     now = int(context["clock"]())
-    at = now if asked.datetime is None else asked.datetime.resolve(now)
-    encoder = make_encoder(format_, _list_columns(asked, format_), asked)
-    snapshot = await _snapshot(context, at // MINUTE * MINUTE)
-    body, identity = _encode(snapshot, snapshot.coins[: asked.limit], at, encoder)
+    at = now if params.datetime is None else params.datetime.resolve(now)
+    encoder = make_encoder(format_, _list_columns(params, format_), params)
+    snapshot = await _read_snapshot(context, at // MINUTE * MINUTE)
+    body, identity = _encode(snapshot, snapshot.coins[: params.limit], at, encoder)
     # A list of the past does not change, but with "now" in its question it is another one in a minute.
-    fresh = snapshot.at if asked.datetime is None else now // MINUTE * MINUTE
+    fresh = snapshot.at if params.datetime is None else now // MINUTE * MINUTE
     return respond_until_next_tick(request, context, AnswerBody(body, fresh, format_, identity, MINUTE))
 
 
-async def _snapshot(context: RouteState, minute: int) -> TopList:
+async def _read_snapshot(context: RouteState, minute: int) -> TopList:
     reader = context["top"]
     found = await reader.read_snapshot(minute)
     if found is not None and minute - found.at <= find_reach(found):
@@ -180,7 +180,7 @@ async def _snapshot(context: RouteState, minute: int) -> TopList:
         kept = await context["top_archive"].read_top_list(minute)
         hours = None if kept else await context["top_archive"].read_top_range()
     except ArchiveError:
-        kept = hours = None  # nothing is kept yet, or nobody can tell: what Redis has is told all the same
+        kept = hours = None  # nothing is archived yet, or the archive is away: Redis alone is used
     if kept is not None and (found is None or kept.at > found.at):
         return kept
     if span is None and hours is None:
@@ -188,27 +188,27 @@ async def _snapshot(context: RouteState, minute: int) -> TopList:
     there = [f"minutes from {span.oldest} to {span.newest}"] if span else []
     there += [f"full hours from {hours.oldest} to {hours.newest}"] if hours else []
     near = [str(at) for at in (found and found.at, await reader.find_next_minute(minute)) if at is not None]
-    told = f"{' and '.join(there)}{'; nearest: ' if near else ''}{' and '.join(near)}"
-    wrong = FieldProblem(field="datetime", value=str(minute), accepted=told)
-    raise HttpRefusal(HTTPStatus.NOT_FOUND, f"no top list of {minute}: there are lists of {told}", [wrong])
+    existing = f"{' and '.join(there)}{'; nearest: ' if near else ''}{' and '.join(near)}"
+    wrong = FieldProblem(field="datetime", value=str(minute), accepted=existing)
+    raise HttpRefusal(HTTPStatus.NOT_FOUND, f"no top list of {minute}: there are lists of {existing}", [wrong])
 
 
 def _explain_missing(roles: Mapping[str, Mapping[str, Any]]) -> HttpRefusal:
     """Say why there is no list at all."""
-    off = [str(said["reason"]) for said in roles.values() if said.get("state") == "off"]
+    off = [str(state["reason"]) for state in roles.values() if state.get("state") == "off"]
     if off or not roles:
         why = off[0] if off else f"the worker makes it where {' and '.join(SETTINGS)} are set"
         return HttpRefusal(HTTPStatus.SERVICE_UNAVAILABLE, f"there is no top list: {why}")
-    doing = "; ".join(f"{role}: {said.get('reason') or said.get('state')}" for role, said in roles.items())
+    doing = "; ".join(f"{role}: {state.get('reason') or state.get('state')}" for role, state in roles.items())
     detail = f"the first top list is not there yet ({doing}); ask again in {RETRY_SECONDS} seconds"
     return HttpRefusal(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": str(RETRY_SECONDS)})
 
 
-def _list_columns(asked: TopParams, format_: Format) -> Sequence[Column]:
+def _list_columns(params: TopParams, format_: Format) -> Sequence[Column]:
     """Return the columns of an answer: those that are asked for, of JSON all."""
     if format_ is not Format.CSV:
         return [COLUMNS[name] for name in TopCoin._fields]
-    named = asked.columns if isinstance(asked, ColumnsAsked) else None
+    named = params.columns if isinstance(params, ColumnsParams) else None
     if named is None:
         return [COLUMNS[name] for name in USUAL_COLUMNS]
     names = [name.strip() for name in named.split(",")]
@@ -222,14 +222,15 @@ def _encode(snapshot: TopList, coins: Sequence[TopCoin], at: int, encoder: RowEn
     head = {"at": snapshot.at, "of": len(snapshot.coins), "unpriced": snapshot.count_unpriced}
     rows = encoder.encode(zip(*[map(attrgetter(column.name), coins) for column in encoder.columns], strict=True))
     parts = {
-        name: _part(about, at, snapshot) for name, about in (("prices", snapshot.prices), ("ranks", snapshot.ranks))
+        name: _describe_part(about, at, snapshot)
+        for name, about in (("prices", snapshot.prices), ("ranks", snapshot.ranks))
     }
     ageless = {name: part | {"age": None} for name, part in parts.items()}
     body, identity = (encoder.frame([rows], JsonFrame(head, "coins", each)) for each in (parts, ageless))
     return body, identity
 
 
-def _part(about: ListOrigin, at: int, snapshot: TopList) -> dict[str, Any]:
+def _describe_part(about: ListOrigin, at: int, snapshot: TopList) -> dict[str, Any]:
     return {
         "source": about.source,
         "at": about.at,
@@ -237,5 +238,5 @@ def _part(about: ListOrigin, at: int, snapshot: TopList) -> dict[str, Any]:
         "age": at - about.at,
         "interval": about.interval,
         "late": is_late_list(about, at, snapshot.margin),
-        "left_out": about.left_out,
+        "left_out": dict(about.left_out),
     }

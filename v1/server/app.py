@@ -106,11 +106,11 @@ def _list_middleware(settings: Settings) -> list[Middleware]:
     names = [settings.host, *([page.host] if page and page.host else []), *settings.hosts]
     where = str(page).partition("://")[2].partition("/")[0].lower() if page else None
     chain = [
-        Middleware(middleware.Hardened),
+        Middleware(middleware.SecurityHeaders),
         Middleware(middleware.RootPath, root_path=settings.root_path or ""),
-        Middleware(middleware.Hosts, names=names, own=settings.hosts, page=where),
-        Middleware(middleware.HeadGuard),
-        Middleware(middleware.Codings, minimum_size=GZIP_FROM, level=GZIP_LEVEL),
+        Middleware(middleware.HostGuard, names=names, own=settings.hosts, page=where),
+        Middleware(middleware.HeadAsGet),
+        Middleware(middleware.Compression, minimum_size=GZIP_FROM, level=GZIP_LEVEL),
     ]
     if settings.cors_origins:
         # Before the keys: a browser asks whether it may ask, and sends no key with that.

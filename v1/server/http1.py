@@ -1,5 +1,5 @@
 """
-Hypercorn's HTTP/1.1 without the ways out of it: no HTTP/2 in clear text, no WebSocket.
+Hypercorn's HTTP/1.1, without the upgrades to HTTP/2 in clear text and to WebSocket.
 
 A request reaches the application when all of it is here, so that nothing behind waits for a slow client; what is
 too large, too slow or no HTTP is answered here, with a problem document.
@@ -154,7 +154,7 @@ class _Stream(HTTPStream):
             await super().handle(request)
             await self.app_put({"type": "http.request", "body": bytes(self._body), "more_body": False})
         elif isinstance(event, StreamClosed) and self._request:
-            # The client has gone before its request was whole: there is nobody to answer and nothing to do.
+            # The client has gone before its request was whole: there is no answer to send.
             self.closed, self.state = True, ASGIHTTPState.CLOSED
         else:
             await super().handle(event)
