@@ -1,4 +1,4 @@
-"""`python -m bench [name...]`: measure all that the README claims, or what is named. No measurement is made here."""
+"""`python -m bench [name...]`: measure all that docs/measurements.md claims, or what is named. No measurement is made here."""
 
 import argparse
 import signal
@@ -30,7 +30,7 @@ RESULTS = Path(__file__).with_name("results.md")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser("scripts/bench.sh", description="Measure what the README claims.")
+    parser = argparse.ArgumentParser("scripts/bench.sh", description="Measure what docs/measurements.md claims.")
     parser.add_argument("names", nargs="*", metavar="name", help=f"any of: {', '.join(NAMES)}; without a name all")
     parser.add_argument("--append", action="store_true", help=f"put the tables at the end of {RESULTS.name}, too")
     given = parser.parse_args()

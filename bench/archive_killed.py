@@ -54,12 +54,12 @@ async def close_everything(redis_address: str, address: str) -> None:
 
 
 async def _archiver_killed(kind: str, address: str) -> Figure:
-    dice, tally = Random(1), Counter[str]()
+    rng, tally = Random(1), Counter[str]()
     async with servers.running(next(servers.binaries())) as server, opened(address) as archive:
         expected = await _filled(server.redis)
         while tally["killed"] < KILLED:
             await archive.trim(2**40)
-            while tally["killed"] < KILLED and await _is_cut_off(server.address, address, dice):
+            while tally["killed"] < KILLED and await _is_cut_off(server.address, address, rng):
                 tally["killed"] += 1
                 await _whole_or_not_there(archive, tally)
             await _compared(archive, expected, tally, at_the_end=False)
@@ -68,7 +68,7 @@ async def _archiver_killed(kind: str, address: str) -> Figure:
     return _figure(f"the archiver killed {KILLED} times while closing hours of {METRICS} metrics", kind, tally)
 
 
-async def _is_cut_off(redis_address: str, address: str, dice: Random) -> bool:
+async def _is_cut_off(redis_address: str, address: str, rng: Random) -> bool:
     """Run the archiver in a process of its own, and kill it; return whether it was at work then."""
     process = await asyncio.create_subprocess_exec(
         *processes.command("bench.archive_killed", redis_address, address),
@@ -79,7 +79,7 @@ async def _is_cut_off(redis_address: str, address: str, dice: Random) -> bool:
     assert process.stdout
     await process.stdout.readline()
     try:
-        async with asyncio.timeout(dice.uniform(0.1, 1.5)):
+        async with asyncio.timeout(rng.uniform(0.1, 1.5)):
             await process.wait()
     except TimeoutError:
         process.kill()
@@ -89,7 +89,7 @@ async def _is_cut_off(redis_address: str, address: str, dice: Random) -> bool:
 
 
 async def _server_killed(server: postgres.Server) -> Figure:
-    dice, tally = Random(2), Counter[str]()
+    rng, tally = Random(2), Counter[str]()
     async with (
         servers.running(next(servers.binaries())) as redis,
         opened(server.address()) as archive,
@@ -98,7 +98,7 @@ async def _server_killed(server: postgres.Server) -> Figure:
         archiver, now = _parts(redis.redis, archive), NOW
         looking = asyncio.create_task(archiver.work(now))
         while tally["killed"] < SERVER_KILLED:
-            await asyncio.sleep(dice.uniform(0.05, 0.6))
+            await asyncio.sleep(rng.uniform(0.05, 0.6))
             server.kill()
             tally["killed"] += 1
             await looking

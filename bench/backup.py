@@ -22,7 +22,7 @@ from bench.report import Figure, beside
 from tests.support import servers
 from tests.support.questions import questions
 from tests.support.serving import Api, Clock, serving
-from tests.v1.routes.test_top import made
+from tests.support.top_made import made
 from v1.archive import connect_archive
 from v1.archive.writer import ArchiveWriter
 from v1.model import DAY, HOUR, MINUTE
@@ -197,7 +197,7 @@ async def _backed_up(running: Running, data: Path, target: Path) -> Backup:
         print(f"differs: {question}")
     first = next(iter(running.known.values()))
     moved = sum(wanted[question] != first[question] for question in wanted)
-    return Backup(seconds, took, said.count("cut inside a tick"), slowest, len(wanted), moved, len(different))
+    return Backup(seconds, took, said.count("began inside a tick"), slowest, len(wanted), moved, len(different))
 
 
 async def _script(name: str, folder: Path, data: Path) -> tuple[str, float]:

@@ -121,18 +121,18 @@ async def _latencies(server: servers.Server, ticks: Sequence[Sequence[Alert]]) -
 async def _chaos(server: servers.Server) -> Chaos:
     faults = cycle(FAULTS)
     script = chain.from_iterable(chain(["ok"] * OKS, [next(faults)]) for _ in iter(int, 1))
-    pushover, dice = Pushover(script, pause=SCALED_PAUSE, wait=1.0), random.Random(1)
+    pushover, rng = Pushover(script, pause=SCALED_PAUSE, wait=1.0), random.Random(1)
     pushover.refuses = "REFUSED:"
     pushover.remaining = pushover.limit = 10 * MANY
     await ChannelStore(server.redis, 30 * DAY).open_outbox("pushover").open()
     alerts = [*_alerts(MANY - REFUSED), *_alerts(REFUSED, "REFUSED")]
-    dice.shuffle(alerts)
+    rng.shuffle(alerts)
     await commit(server.redis, alerts)
     began, lives = time.monotonic(), []
     async with serving(pushover.application()) as base:
         for _ in range(KILLS):
             async with _sender(server.address, base, SCALED_PAUSE):
-                await asyncio.sleep(dice.uniform(0.1, 2.5))
+                await asyncio.sleep(rng.uniform(0.1, 2.5))
             await asyncio.sleep(HANDLED)
             pushover.killed()
             lives.append(len(pushover.taken))

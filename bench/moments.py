@@ -117,9 +117,9 @@ def _at_once(moments: Any, numbers: Sequence[Any]) -> Any:
 
 def _cases() -> list[tuple[str, list[str]]]:
     """Return series of some days, made the same at every call."""
-    dice = Random(1)
-    flat = [f"{46572.17 + dice.randint(-2, 2) / 100:.2f}" for _ in range(LONG)]
-    volume = [f"{30_000_000_000 + dice.gauss(0, 100):.4f}" for _ in range(LONG)]
+    rng = Random(1)
+    flat = [f"{46572.17 + rng.randint(-2, 2) / 100:.2f}" for _ in range(LONG)]
+    volume = [f"{30_000_000_000 + rng.gauss(0, 100):.4f}" for _ in range(LONG)]
     spiked = [*flat]
     spiked[LONG // 2] = "1000000000.00"
     return [

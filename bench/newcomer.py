@@ -23,7 +23,7 @@ from tests.support.servers import free_port
 METRICS = ("SIMULATED:BTCUSD", "SIMULATED:ETHUSD", "SIMULATED:XRPUSD")
 """An exchange has outages; not all of these on one day."""
 SAMPLES = 1440
-PATIENCE = 300
+UP_SECONDS = 300
 NOT_THEIRS = ("TRACKER_", "PYTHON", "VENV", "VIRTUAL_ENV")
 """How variables begin that a newcomer does not have."""
 
@@ -44,7 +44,7 @@ def _until_full_day(clone: Path) -> float:
     began = time.monotonic()
     with _started(clone, port) as (process, log):
         while not any(_samples(port, metric) >= SAMPLES for metric in METRICS):
-            if process.poll() is not None or time.monotonic() - began > PATIENCE:
+            if process.poll() is not None or time.monotonic() - began > UP_SECONDS:
                 raise RuntimeError(f"no full day: {log.read_text()}")
             time.sleep(0.05)
         return time.monotonic() - began

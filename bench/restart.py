@@ -25,7 +25,7 @@ from v1.model import HOUR, MINUTE
 METRICS = 10_000
 FILL_SECONDS = 40
 """More than putting the day there takes; it must be there when the minute that it ends with begins."""
-PATIENCE = 300
+UP_SECONDS = 300
 
 
 Started = AbstractContextManager[Popen[str]]
@@ -92,7 +92,7 @@ async def _started(start: Callable[..., Started], redis: Redis, interval: int) -
 
 async def _when(worker: Popen[str], happened: Callable[[], Awaitable[bool]]) -> float:
     """Return when something happened: at the latest a hundredth of a second before it is seen."""
-    deadline = time.time() + PATIENCE
+    deadline = time.time() + UP_SECONDS
     while not await happened():
         if worker.poll() is not None or time.time() > deadline:
             raise TimeoutError

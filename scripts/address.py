@@ -32,12 +32,12 @@ class ApiAddress:
             match await self._ask(f"/{self._version}/ranks?limit=1"):
                 case {"ranks": [{"metric": metric}, *_]}:
                     return f"/{self._version}/metrics/{metric}/history?measure=price"
-            if is_hopeless(await self.health()):
+            if is_hopeless(await self.fetch_health()):
                 break
             await asyncio.sleep(0.1)
         return f"/{self._version}/metrics"
 
-    async def health(self) -> Mapping[str, Any] | None:
+    async def fetch_health(self) -> Mapping[str, Any] | None:
         """Return what `/health/ready` says, ready or not; `None` where it does not answer."""
         try:
             async with self._session.get(self.base + "/health/ready") as answer:

@@ -3,4 +3,4 @@
 # What is in FOLDER at the end was read back; scripts/restore.sh takes it from there.
 usage='FOLDER' options='' fewest=1 most=1
 . "$(dirname "$(readlink -f "$0")")/environment.sh"
-exec "$python" -m worker.backup.backup --typed-in "$there" "$@"
+exec "$python" -m worker --typed-in "$there" backup "$@"

@@ -1,5 +1,5 @@
 #!/bin/sh -e
-# Measure what the README claims: all of it, or what is named.
+# Measure what docs/measurements.md claims: all of it, or what is named.
 #   NAME is one of:
 #     moments memory tick replays killed restart newcomer delivery archive archive_killed backup alerts toplist
 #   --append    put the tables at the end of bench/results.md, too

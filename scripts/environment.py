@@ -41,7 +41,7 @@ def lock_environment(lock: int) -> None:
 
 def is_ready(folder: Path, requirements: str) -> bool:
     stamp = folder / requirements
-    return stamp.exists() and stamp.read_bytes() == Path(requirements).read_bytes() and python_of(folder).exists()
+    return stamp.exists() and stamp.read_bytes() == Path(requirements).read_bytes() and find_python(folder).exists()
 
 
 def make(folder: Path, requirements: str) -> None:
@@ -51,7 +51,7 @@ def make(folder: Path, requirements: str) -> None:
     (folder / UNFINISHED).touch()
     for stamp in (RUNTIME, DEVELOPMENT):
         (folder / stamp).unlink(missing_ok=True)
-    if not (folder / "pyvenv.cfg").exists() or not python_of(folder).exists():
+    if not (folder / "pyvenv.cfg").exists() or not find_python(folder).exists():
         venv.create(folder)
     # The installer of this Python may be years old. It is needed once, so it stays outside.
     with tempfile.TemporaryDirectory(prefix="data-tracker-") as tools:
@@ -71,13 +71,13 @@ def prepare(folder: Path) -> None:
     unfinished = (folder / UNFINISHED).exists()
     if any(folder.iterdir()) and not unfinished and not (folder / "pyvenv.cfg").exists():
         sys.exit(f"VENV: {folder} is neither empty nor a Python environment; name another place")
-    if unfinished or not python_of(folder).exists():
+    if unfinished or not find_python(folder).exists():
         clear(folder)
-    elif subprocess.run([python_of(folder), "-c", NEW_ENOUGH], check=False).returncode:
+    elif subprocess.run([find_python(folder), "-c", NEW_ENOUGH], check=False).returncode:
         sys.exit(f"the environment in {folder} holds a Python before 3.11; remove it, or name another place as VENV")
 
 
-def python_of(folder: Path) -> Path:
+def find_python(folder: Path) -> Path:
     return folder / "bin" / "python"
 
 
@@ -94,14 +94,14 @@ def drop_installers(folder: Path, tools: Path, requirements: str) -> None:
     installed = {path.name.partition("-")[0] for path in folder.glob("lib/python*/site-packages/*.dist-info")}
     old = [name for name in INSTALLERS if name in installed - locked]
     if old:
-        command = [str(python_of(tools)), "-m", "pip", "--python", str(folder), "uninstall", "--quiet", "--yes", *old]
+        command = [str(find_python(tools)), "-m", "pip", "--python", str(folder), "uninstall", "--quiet", "--yes", *old]
         subprocess.run(command, check=True)
 
 
 def install(folder: Path, tools: Path, requirements: Path) -> None:
     """Install what the lock names, whole and checked by its hashes, and show how far it is."""
     command = [
-        str(python_of(tools)),
+        str(find_python(tools)),
         "-m",
         "pip",
         "--python",

@@ -1,4 +1,4 @@
-"""One part of the tracker as a process: started, watched, stopped. What it does is not our business."""
+"""One part of the tracker as a process: starts it, waits for its end, stops it."""
 
 import asyncio
 import os
@@ -54,12 +54,12 @@ class Part:
     def log(self) -> Path:
         return self._log
 
-    async def ended(self) -> int:
+    async def wait_for_end(self) -> int:
         """Wait for its end, and return its exit code; below zero, the signal that ended it."""
         return await self._process.wait()
 
     async def stop(self) -> None:
-        """Ask it to end, and wait. Cancelled, or out of patience: kill it."""
+        """Ask it to end, and wait. Kill it after `STOP_SECONDS`, or when cancelled."""
         if self._process.returncode is not None:
             return
         print_line(f"stopping the {self.name}")

@@ -1,6 +1,6 @@
 """
-Starts a part again when it ends, as a service manager would: after growing waits, in words, and not for ever. What is
-wrong from the start, as a setting, is not tried again. How a process is started and stopped is not known here.
+Restarts a part when it ends, as a service manager would: after growing delays, and only so many times. A part that
+fails at its very start, as one with a wrong setting does, is not restarted.
 """
 
 import asyncio
@@ -59,7 +59,7 @@ class SupervisedPart:
     async def watch(self) -> None:
         """Start it again whenever it ends. Raises `Fell` when that is of no use: whoever stops it cancels this first."""
         while True:
-            code = await self._part.ended()
+            code = await self._part.wait_for_end()
             await self._start_again(code, time.monotonic() - self._began)
 
     async def stop(self) -> None:

@@ -4,6 +4,10 @@
 #     --only ROLES   does part of it: sampling, pricing, ranking, merging
 #   replay FOLDER    plays recorded candles through the same tick
 #   rebuild          fills the past day anew from the exchanges and the archive
+#   drop-future      drops what a clock that was ahead has left in the future
+#   backup FOLDER    backs up the embedded database and the SQLite archive
+#   restore FOLDER   restores a backup into a TRACKER_DATA_DIR without a database
+#   reset            deletes the kept day and the alerts; rules and the archive are kept
 #   verify           recomputes what is derived, and mends what differs
 #   notify           test: sends a test message through each channel; dead: lists what was not sent
 #   rules            backtest FILE: says what rules would have sent; test FILE: runs rule tests

@@ -25,7 +25,7 @@ from scripts.watching import Health, HealthWatch, compute_percent
 from worker.embedded import server
 from worker.embedded.pidlock import AlreadyRunning, lock_pid_file, read_holder, write_pid
 from worker.latest import PREFIX, WITHOUT_FILES, InvalidSettings, list_written, name_file_setting
-from worker.reporting.terminal import print_line, typed_as
+from worker.reporting.terminal import get_typed_name, print_line
 from worker.settings import WorkerSettings
 
 DEMO = Path("data/demo")
@@ -51,12 +51,12 @@ class CannotRunHere(Exception):
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        typed_as("scripts/start.sh"), description="Start the database, the worker and the API."
+        get_typed_name("scripts/start.sh"), description="Start the database, the worker and the API."
     )
     parser.add_argument("--demo", action="store_true", help=f"a simulated market in {DEMO}: no network, no keys")
     demo = parser.parse_args().demo
     try:
-        if demo and (ignored := ignored_by_the_demo()):
+        if demo and (ignored := list_ignored_settings()):
             print_line(
                 f"the demo does not use {', '.join(ignored)}: it has its own market, database and rules, and sends nothing"
             )
@@ -94,7 +94,7 @@ def read_settings(demo: bool) -> WorkerSettings:
     return WorkerSettings.load()
 
 
-def ignored_by_the_demo() -> list[str]:
+def list_ignored_settings() -> list[str]:
     """Return the names of what is set and would have another effect without `--demo`. Raises `WrongSettings`."""
     taken = {*DEMO_TAKES, *map(name_file_setting, DEMO_TAKES)}
     return sorted(
@@ -185,10 +185,10 @@ async def start_all(settings: WorkerSettings, version: str, running: AsyncExitSt
             await wait_until(address.is_live, START_SECONDS, api)
             print_line("waiting for the first samples")
             question = await address.find_example()
-            health, watch_over = await address.health(), HealthWatch()
+            health, watch_over = await address.fetch_health(), HealthWatch()
             print_line(describe(settings, address, question, health))
             watch_over.keep(health or {"reasons": []})
-            await watch_over.run(address.health)
+            await watch_over.run(address.fetch_health)
 
 
 def describe(settings: WorkerSettings, address: ApiAddress, question: str, health: Health | None) -> str:

@@ -25,7 +25,8 @@ from tests.support import servers
 from tests.support.archive_hours import hour, opened
 from tests.support.questions import questions
 from tests.support.serving import DAY, HOUR, MINUTE, NOON, Answer, Api, Clock, every_minute, fill, serving
-from tests.v1.routes.test_top import made
+from tests.support.top_made import made
+from v1 import __version__
 from v1.archive import ArchiveError, connect_archive
 from v1.archive.toplist import TopArchiveWriter
 from v1.archive.writer import ArchiveWriter
@@ -185,7 +186,7 @@ async def test_the_manifest_says_what_is_in_it(data):
     said = json.loads((target / "manifest.json").read_text())
     rows = said["archive"]["rows"]
     assert sorted(path.name for path in target.iterdir()) == ["archive.db", "manifest.json", "redis.rdb"]
-    assert (said["product"], said["version"], said["feeds"]) == ("data-tracker", "1.0.0", "v1")
+    assert (said["product"], said["version"], said["feeds"]) == ("data-tracker", __version__, "v1")
     assert (said["made"], said["tick"]) == ("2021-05-17T12:00:00+00:00", NOON + MINUTE)
     assert said["server"].startswith("Valkey ")
     assert said["keys"] > 3 * 24
@@ -274,7 +275,7 @@ async def test_a_snapshot_that_was_cut_inside_a_tick_is_taken_again(data, capsys
             await store.take_or_keep_lease("a worker that runs")
             finish = await half_a_tick(store, NOON + 2 * MINUTE)
             backing_up = asyncio.create_task(back_up(data.parent / "saved", NOW))
-            await until(lambda: "the snapshot was cut inside a tick; taking it again" in capsys.readouterr().out)
+            await until(lambda: "the snapshot began inside a tick; trying again" in capsys.readouterr().out)
 
             await finish()
             await backing_up
@@ -293,7 +294,7 @@ async def test_a_tick_that_a_killed_worker_left_half_done_is_backed_up_so_and_fi
 
     restored = empty(monkeypatch, data)
     await restore(data.parent / "saved")
-    assert "nobody finishes that tick" in capsys.readouterr().out
+    assert "no process completes that tick" in capsys.readouterr().out
     with servers.running(servers.embedded(), restored) as address:
         async with connect(address, "tests") as redis:
             store = Writer(redis)
@@ -352,7 +353,7 @@ async def test_a_redis_of_ones_own_is_left_to_its_own_means(saved, data, monkeyp
     assert (tried.returncode, tried.stdout) == (2, "")
     assert tried.stderr == (
         "TRACKER_REDIS_URL is set, and this is for the embedded database: "
-        "see the section Backup in README.md for a Redis of your own\n"
+        "see docs/how-to/backup-and-restore.md for a Redis of your own\n"
     )
     assert tried.stderr == await refusal(restore(saved)) + "\n"
     assert sorted(path.name for path in data.parent.iterdir()) == ["data", "saved"]
@@ -377,7 +378,7 @@ async def test_a_place_that_is_taken_is_left_alone(data):
     assert await refusal(back_up(file / "below", NOW)) == f"{file}/below.unfinished cannot be used: Not a directory"
     place.rename(data.parent / "new.unfinished")
     said = await refusal(back_up(data.parent / "new", NOW))
-    assert said == f"{data.parent}/new.unfinished holds what is no backup's (thesis.txt): name another folder"
+    assert said == f"{data.parent}/new.unfinished holds files that no backup has (thesis.txt): name another folder"
 
 
 async def test_where_there_is_no_database_there_is_nothing_to_back_up(data, monkeypatch):
@@ -536,10 +537,10 @@ def flipped(path: Path) -> None:
         pytest.param(lambda saved: flipped(saved / "manifest.json"), "manifest.json is damaged: ", id="manifest"),
         pytest.param(lambda saved: changed(saved, files={}), "files must be redis.rdb and archive.db", id="no files"),
         pytest.param(lambda saved: changed(saved, format=2), "manifest.json has format 2, and this", id="format"),
-        pytest.param(lambda saved: changed(saved, feeds="v2"), "holds data of v2, and this code feeds v1", id="v2"),
+        pytest.param(lambda saved: changed(saved, feeds="v2"), "holds data of v2, and this worker feeds v1", id="v2"),
         pytest.param(
             lambda saved: changed(saved, archive={"revision": "0003", "candles": 1, "rows": {}}, version="1.7.0"),
-            "schema '0003', which this code does not know: restore it with data-tracker 1.7.0 or later",
+            "schema '0003', which this version does not know: restore it with data-tracker 1.7.0 or later",
             id="schema",
         ),
         pytest.param(lambda saved: changed(saved, keys=7), "and should give 7 keys and tick", id="other keys"),
@@ -565,6 +566,23 @@ async def test_a_snapshot_that_the_server_cannot_load_is_refused_with_its_words(
     changed(saved, **said)
 
     assert "the embedded server cannot load it; its last words: " in await refusal(restore(saved))
+    assert not (data.with_name("restored") / temporary.LOG).exists()
+
+
+async def test_a_backup_of_data_in_another_format_is_refused_and_its_archive_is_named(data, monkeypatch):
+    with servers.running(servers.embedded(), data) as address:
+        async with connect(address, "tests") as redis:
+            await redis.set("v1:format", "0")
+    backup = data.with_name("saved")
+    await back_up(backup, NOW)
+    empty(monkeypatch, data)
+
+    said = await refusal(restore(backup))
+
+    assert said == (
+        f"{backup} holds data of format 0, and this data-tracker expects format 1: nothing was restored; to start anew "
+        f"with its archive, copy {backup / 'archive.db'} to archive.db in TRACKER_DATA_DIR"
+    )
     assert not (data.with_name("restored") / temporary.LOG).exists()
 
 
@@ -662,7 +680,7 @@ async def test_a_backup_that_is_ended_leaves_no_folder_that_looks_like_one(data,
     if word is signal.SIGKILL:
         assert "there is no manifest.json in it" in await refusal(restore(unfinished))
     else:
-        assert said == b"stopped; nothing is left of it\n"
+        assert said == b"stopped; unfinished files are removed\n"
         assert not unfinished.exists()
     await until(lambda: not running_in(data.parent))
     await back_up(target, NOW)

@@ -11,6 +11,7 @@ import shlex
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import time
 import urllib.request
 import zipfile
@@ -25,12 +26,13 @@ from redis.exceptions import ConnectionError as NoConnection
 from sqlalchemy import make_url
 
 from tests.support import servers
-from v1 import keys
+from v1 import __version__, keys
 from v1.settings import Settings
 from v1.store import config_check, connect
 from worker.settings import WorkerSettings
 
 ROOT = Path(__file__).resolve().parents[1]
+NEWEST = (ROOT / "latest").resolve().name
 DOCKERFILE = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text())
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
@@ -164,7 +166,7 @@ def test_a_settings_file_rules_and_secrets_are_found_in_the_folder_that_is_mount
 
 def test_the_page_about_containers_names_every_variable_of_the_compose_file():
     text = (ROOT / "docker-compose.yml").read_text()
-    page = (ROOT / "deploy" / "README.md").read_text()
+    page = (ROOT / "docs" / "how-to" / "containers.md").read_text()
 
     names = {name for name in re.findall(r"\$\{(\w+)", text) if not name.startswith("TRACKER_")}
 
@@ -214,9 +216,39 @@ def test_the_wheel_holds_the_version_and_the_worker_and_no_latest(wheel: Path):
     with zipfile.ZipFile(wheel) as packed:
         names = packed.namelist()
 
-    assert {name.split("/")[0] for name in names} == {"v1", "worker", "data_tracker-1.0.0.dist-info"}
+    assert {name.split("/")[0] for name in names} == {"v1", "worker", f"data_tracker-{__version__}.dist-info"}
     here = {str(path.relative_to(ROOT)) for room in ("v1", "worker") for path in (ROOT / room).rglob("*.py")}
     assert here <= set(names)
+
+
+@pytest.mark.parametrize("packed", ["wheel", "sdist"])
+def test_what_is_installed_holds_all_that_a_command_needs(packed: str, request: pytest.FixtureRequest):
+    names = names_in(request.getfixturevalue(packed))
+    needed = ["worker/backup/backup.py", "worker/backup/restore.py", "worker/embedded/redis.conf"]
+    needed += [str(path.relative_to(ROOT)) for path in (ROOT / NEWEST / "page").rglob("*.*")]
+    needed += [str(path.relative_to(ROOT)) for path in (ROOT / NEWEST / "archive" / "migrations").rglob("*.py")]
+
+    assert set(needed) - names == set()
+    assert any("/page/" in name for name in needed)
+    assert any("/versions/" in name for name in needed)
+    assert not any(name.startswith("latest") for name in names)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("command", ["backup", "restore"])
+def test_the_image_has_the_commands_for_backups(installed: Path, tmp_path: Path, command: str):
+    environment = environment_of(installed, {"TRACKER_DATA_DIR": str(tmp_path / "data")})
+
+    helped, tried = [
+        subprocess.run(
+            ["python", "-m", "worker", command, word], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        for word in ("--help", "saved")
+    ]
+
+    assert helped.stdout.startswith(f"Usage: python -m worker {command} [OPTIONS] {{FOLDER}}\n")
+    assert tried.returncode in {1, 2}
+    assert re.fullmatch("there is no database in .+: nothing to back up|.+saved is no backup: .+", tried.stderr.strip())
 
 
 @pytest.mark.timeout(300)
@@ -278,6 +310,27 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         capture_output=True,
     )
     return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sdist")
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", folder],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    return next(folder.glob("*.tar.gz"))
+
+
+def names_in(package: Path) -> set[str]:
+    """Return the names of the files in a wheel, or in a source archive without its first folder."""
+    if package.suffix == ".whl":
+        with zipfile.ZipFile(package) as packed:
+            return set(packed.namelist())
+    with tarfile.open(package) as packed:
+        return {name.partition("/")[2] for name in packed.getnames()}
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from worker.latest import Writer
 
 ROOT = Path(__file__).resolve().parents[1]
 NEWEST = (ROOT / "latest").resolve().name
+VERSIONS = sorted(path.parent.name for path in ROOT.glob("v[0-9]*/model.py"))
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 
@@ -68,4 +69,4 @@ def test_a_copy_of_a_version_stands_on_its_own(tmp_path: Path):
 def test_no_tool_meets_the_same_files_twice():
     assert "latest" in PYPROJECT["tool"]["pytest"]["ini_options"]["norecursedirs"]
     assert PYPROJECT["tool"]["mypy"]["exclude"] == "^latest/"
-    assert PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == [NEWEST, "worker"]
+    assert PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == [*VERSIONS, "worker"]

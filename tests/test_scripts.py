@@ -25,7 +25,7 @@ from redis import Redis
 import worker.cli.commands as worker
 from bench.__main__ import NAMES
 from scripts import environment
-from scripts.supervisor import ignored_by_the_demo, read_settings
+from scripts.supervisor import list_ignored_settings, read_settings
 from tests.support import missing, postgres, servers
 from worker.embedded.pidlock import AlreadyRunning, lock_pid_file, read_holder, stop_holder, write_pid
 from worker.embedded.server import is_answering
@@ -316,7 +316,7 @@ def test_the_demo_takes_nothing_from_the_settings_but_where_it_listens_and_to_wh
     }
 
     with mock.patch.dict(os.environ, ours | secrets, clear=True):
-        ignored = ignored_by_the_demo()
+        ignored = list_ignored_settings()
         settings = read_settings(demo=True)
 
     assert ignored == [
@@ -517,7 +517,9 @@ def test_every_script_says_at_once_how_it_is_used_by_the_name_that_was_typed(clo
     assert not none.exists()
 
 
-@pytest.mark.parametrize("script", [name for name in TYPED if name not in ("run-tests.sh", "start-worker.sh")])
+@pytest.mark.parametrize(
+    "script", [name for name in TYPED if name not in ("run-tests.sh", "coverage.sh", "start-worker.sh")]
+)
 def test_an_unknown_option_is_told_before_anything_is_installed(clone: Clone, script: str):
     tried = clone.run(script, "--nonsense", VENV=str(clone.folder / "none"), PYTHON="false")
 
@@ -554,7 +556,7 @@ def test_the_help_of_the_worker_names_all_of_its_commands_and_each_has_its_own_b
     wrong = clone.run("start-worker.sh", "--nonsense")
     early = clone.run("start-worker.sh", "replay", "--help", VENV=str(clone.folder / "none"), PYTHON="false")
 
-    assert set(re.findall(r"^  (\w+) ", helped, re.MULTILINE)) == set(command.commands)
+    assert set(re.findall(r"^  ([\w-]+) ", helped, re.MULTILINE)) == set(command.commands)
     assert own.stdout.startswith(f"Usage: {name} replay ")
     assert wrong.returncode == 2
     assert f"Usage: {name}" in wrong.stderr

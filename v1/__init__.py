@@ -7,6 +7,8 @@ once the version is released. It is imported by its own name only.
 
 from pathlib import Path
 
+__version__ = "1.0.0"
+
 # `latest` is a link to this folder. Imported through it, every class would exist twice
 # and `except` would miss its own exceptions, so that is refused here.
 _home = Path(__file__).resolve().parent.name

@@ -8,6 +8,7 @@ Every key version 1 owns in Redis. No other module spells one.
     v1:rank:<measure>:<by>        zset    deviation or coefficient: metric   rewritten each tick, 24 h after the last
     v1:mean:<measure>             zset    hour mean: metric                  rewritten each tick, 24 h after the last
     v1:next:{<one of these>}      zset    what is to take its place          while it is written, at most 24 h
+    v1:format                     string  number of the format of all this   for ever
     v1:tick                       string  newest committed tick              for ever
     v1:sources                    hash    source: how it does, JSON          for ever
     v1:wishes                     hash    wish that no source gives: why     for ever
@@ -54,10 +55,13 @@ lies in it.
 from collections.abc import Iterable, Sequence
 
 from .model import DAY, HOUR, MEASURES, By, Measure, Metric, Sample
+from .model import find_hour as find_hour  # noqa: PLC0414  # keys of samples are named by it
+from .model import list_hours as list_hours  # noqa: PLC0414
 
 # The version's own name, so that a copy of this folder (v2) cannot write into our keys.
 OURS = f"{__package__}:"
 
+FORMAT = f"{OURS}format"
 METRICS = f"{OURS}metrics"
 TICK = f"{OURS}tick"
 TICKS = f"{OURS}ticks"
@@ -79,8 +83,13 @@ RANKINGS = f"{OURS}rankings"
 TOP = f"{OURS}top"
 TOP_ROLES = f"{OURS}top:roles"
 
+FORMAT_NUMBER = 1
+"""Goes up with every change of the table above, or of what a key holds, that code of before or after would misread."""
+TRACES = (METRICS, TICK, TOP_ROLES)
+"""Of these, each worker that has written anything leaves one."""
+
 PERMANENT = frozenset(
-    {TICK, SOURCES, WISHES, ARCHIVE, RULES, FILE_RULES, RULES_PROBLEM, SILENCES, OUTAGES, CHANNELS, TOP_ROLES}
+    {FORMAT, TICK, SOURCES, WISHES, ARCHIVE, RULES, FILE_RULES, RULES_PROBLEM, SILENCES, OUTAGES, CHANNELS, TOP_ROLES}
 )
 """The keys without an end: few, small, and of fixed number."""
 
@@ -161,16 +170,6 @@ def top_coins(minute: int) -> str:
 
 def budget(provider: str) -> str:
     return f"{OURS}budget:{provider}"
-
-
-def find_hour(tick: int) -> int:
-    """Return the hour whose set holds `tick`: hours are open at their start, closed at their end."""
-    return (tick - 1) // HOUR * HOUR
-
-
-def list_hours(after: int, until: int) -> range:
-    """Return the hours that may hold a tick in (after, until], oldest first."""
-    return range(find_hour(after + 1), find_hour(until) + 1, HOUR)
 
 
 def write_member(sample: Sample) -> str:

@@ -5,8 +5,9 @@ Numbers are decimal text throughout, digit for digit as the provider sent them; 
 that nobody said a number. Times are unix seconds, UTC.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import NamedTuple, NewType
+from typing import NamedTuple, NewType, Self
 
 Metric = NewType("Metric", str)
 """One market, `EXCHANGE:PAIR`, upper case: `KRAKEN:BTCUSD`."""
@@ -14,6 +15,16 @@ Metric = NewType("Metric", str)
 MINUTE = 60
 HOUR = 3600
 DAY = 86400
+
+
+def find_hour(tick: int) -> int:
+    """Return the hour whose set holds `tick`: hours are open at their start, closed at their end."""
+    return (tick - 1) // HOUR * HOUR
+
+
+def list_hours(after: int, until: int) -> range:
+    """Return the hours that may hold a tick in (after, until], oldest first."""
+    return range(find_hour(after + 1), find_hour(until) + 1, HOUR)
 
 
 class Measure(StrEnum):
@@ -53,8 +64,18 @@ class Sample(NamedTuple):
     values: tuple[str | None, ...]
     """One decimal text per measure, in the order of `MEASURES`."""
 
+    @classmethod
+    def make(cls, tick: int, values: Mapping[Measure, str | None]) -> Self:
+        """Return a sample of which `values` are known."""
+        return cls(tick, tuple([values.get(measure) for measure in MEASURES]))
+
     def value(self, measure: Measure) -> str | None:
         return self.values[MEASURES.index(measure)]
+
+    def replace_value(self, measure: Measure, value: str | None) -> Self:
+        """Return the sample with another number of one measure."""
+        place = MEASURES.index(measure)
+        return self._replace(values=(*self.values[:place], value, *self.values[place + 1 :]))
 
 
 class Reading(NamedTuple):

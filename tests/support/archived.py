@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from tests.support import recounted
 from tests.support.invented import BTC, NOON, price, volume
 from tests.support.recounted import Known
+from v1 import keys
 from worker.archiving.archiver import Archiver
 from worker.archiving.rollup import HourlyRollup, RollupOptions
 from worker.backfill.from_archive import ArchiveBackfill
@@ -22,7 +23,6 @@ from worker.latest import (
     SourceReading,
     Writer,
     connect_archive,
-    keys,
 )
 from worker.sampling.tick import commit_tick
 

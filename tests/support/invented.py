@@ -79,7 +79,7 @@ class Invented:
     def reading(self, metric: Metric, at: int) -> Reading:
         return Reading(price(metric, at), interval_volume=volume(at), provider_time=at)
 
-    async def candles(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:  # noqa: ARG002  # the contract's
+    async def fetch_candles(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:  # noqa: ARG002  # the contract's
         self.candles_asked.append((metric, start, end))
         await self._answer()
         if self.candle_trouble.get(metric):

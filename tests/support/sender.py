@@ -15,14 +15,17 @@ from worker.latest import DAY, ChannelStore, connect
 
 
 async def send(address: str, base: str, pause: float) -> None:
-    scale = pause / DEFAULT_BACKOFF.pause
-    pace = BackoffPolicy(
-        pause, DEFAULT_BACKOFF.rest * scale, DEFAULT_BACKOFF.longest * scale, DEFAULT_BACKOFF.limited * scale
+    scale = pause / DEFAULT_BACKOFF.min_delay
+    policy = BackoffPolicy(
+        pause,
+        DEFAULT_BACKOFF.max_channel_delay * scale,
+        DEFAULT_BACKOFF.max_message_delay * scale,
+        DEFAULT_BACKOFF.limited_delay * scale,
     )
     async with connect(address, "sender") as redis, sessions.make_pushover_session(answer_seconds=6 * pause) as session:
         pushover = PushoverNotifier(session, PushoverAccount(base, TOKEN, USER), time.time)
         dispatch = Dispatcher(
-            ChannelStore(redis, 30 * DAY), [pushover], MessageOptions("http://127.0.0.1:8000", 60), pace
+            ChannelStore(redis, 30 * DAY), [pushover], MessageOptions("http://127.0.0.1:8000", 60), policy
         )
         await dispatch.open()
         sys.stdout.write("sending\n")

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple, cast
 from aiohttp import ClientSession
 from hypercorn.typing import Framework
 
-from v1.__main__ import listen
 from v1.market.metric_state import SourceReading, advance
 from v1.model import MEASURES, Metric, Reading, Sample
 from v1.server import serve
 from v1.server.app import create_app
 from v1.server.configuration import make_limits, make_server_config
+from v1.server.process import listen
 from v1.settings import Settings
 from v1.store import Writer
 

@@ -114,7 +114,7 @@ def test_an_ordinary_sample_fits_the_packed_list_that_we_configure(length):
     )
 
     assert len(written) <= length // 2
-    assert f"zset-max-listpack-value {length}" in (ROOT / "scripts" / "redis.conf").read_text()
+    assert f"zset-max-listpack-value {length}" in (ROOT / "worker" / "embedded" / "redis.conf").read_text()
 
 
 def test_few_keys_have_no_end():

@@ -25,6 +25,7 @@ SECRETS = {
     "REDIS_URL": "redis://:Zq7redis%40pass%2Fword@cache.internal:6379/0",
     "DATABASE_URL": "postgresql+asyncpg://me:Zq7data@base@base.internal/archive?password=Zq7other0password",
     "CRYPTOWATCH_API_KEY": "Zq7cryptowatch0Zq7",
+    "PROXY": "http://me:Zq7proxy0pass0Zq7@proxy.internal:3128",
     "PUSHOVER_TOKEN": "Zq7pushover0token0Zq7aaaaaaaaa",
     "PUSHOVER_USER": "Zq7pushover0user00Zq7aaaaaaaaa",
     "NOTIFY": "mailto://me:Zq7mail0pass@example.org, webhook+https://hooks.example.org/Zq7hook0path",
@@ -38,12 +39,12 @@ HIDDEN = "Zq7"
 
 BROKEN_API = """
 import sys
-import v1.__main__ as main
+import v1.server.process as main
 
 make = main.create_app
 
-def make_broken(settings):
-    app = make(settings)
+def make_broken(settings, stopping):
+    app = make(settings, stopping=stopping)
 
     async def broken(request):
         key, known, everything = request.headers["authorization"], settings.secrets, settings
@@ -58,7 +59,7 @@ sys.exit(main.main())
 BROKEN_WORKER = """
 import logging, threading
 import structlog
-from worker.process import read_settings, stop
+from worker.cli.process import read_settings
 from worker.settings import WorkerSettings
 
 settings = read_settings()
@@ -66,7 +67,7 @@ secrets, shown = settings.secrets, " ".join(sorted(settings.secrets))
 
 def fail(text):
     local = text
-    raise RuntimeError(f"not foreseen: {local} {settings.heartbeat_url} {[way.url for way in settings.ways]}")
+    raise RuntimeError(f"not foreseen: {local} {settings.heartbeat_url} {[target.url for target in settings.parse_notify_targets]}")
 
 try:
     fail(shown)
@@ -155,7 +156,7 @@ def test_nothing_that_the_worker_logs_or_dies_of_shows_a_secret(tmp_path: Path, 
 
 def test_a_long_event_is_cut_and_still_a_line_of_json(tmp_path: Path):
     code = (
-        "import structlog; from worker.process import read_settings; read_settings();"
+        "import structlog; from worker.cli.process import read_settings; read_settings();"
         "structlog.get_logger().warning('long', reason='x' * 900_000 + 'end')"
     )
     ended = subprocess.run(

@@ -17,9 +17,10 @@ from tests.support import servers
 from tests.support.loopback import providers, serving
 from tests.support.shared import shared
 from tests.worker.sampling.test_replay import write
+from v1 import keys
 from worker.cli.commands import app
 from worker.cli.times import shift_recording
-from worker.latest import Metric, Reader, Reading, SourceReading, Verifier, Writer, connect, keys
+from worker.latest import Metric, Reader, Reading, SourceReading, Verifier, Writer, connect
 from worker.sampling.recording import open_recording
 from worker.sampling.replay import replay
 from worker.sampling.tick import commit_tick
@@ -261,6 +262,40 @@ async def test_who_cannot_wait_for_the_worker_that_feeds_this_redis_says_so_and_
     assert await redis.get(keys.LEASE) == "elsewhere:17:1"
 
 
+async def test_data_of_another_format_is_refused_in_one_line_that_says_how_to_start_anew(
+    start: Start, address: str, redis: Redis
+):
+    await redis.set(keys.TICK, "1621252800")
+
+    worker = start(REDIS_URL=address, SOURCES="simulated")
+
+    assert await worker.ended() == 1
+    (line,) = [each for each in worker.said.splitlines() if "format" in each]
+    assert line == (
+        f"{address} holds data without a format number, and this data-tracker expects format {keys.FORMAT_NUMBER}: to "
+        "start anew, run scripts/start-worker.sh reset --yes, which deletes the kept day and the alerts; the rules and "
+        "the archive are kept, and the next start fills the day again"
+    )
+    assert await redis.keys("*") == [keys.TICK]
+
+
+async def test_reset_deletes_the_day_and_keeps_the_rules(start: Start, address: str, redis: Redis):
+    await redis.set(keys.TICK, "1621252800")
+    await redis.hset(keys.RULES, "r", "{}")
+
+    asked = start("reset", REDIS_URL=address)
+    assert await asked.ended() == 2
+    assert asked.said == "1 keys would be deleted, and nothing was: to delete them, add --yes\n"
+    assert await redis.get(keys.TICK) == "1621252800"
+
+    done = start("reset", "--yes", REDIS_URL=address)
+    assert await done.ended() == 0
+    assert done.printed == (
+        "deleted 1 keys; the archive, rules and silences are kept\nnext: scripts/start.sh, which fills the day again\n"
+    )
+    assert await redis.keys("*") == [keys.RULES]
+
+
 async def test_a_replay_until_now_ends_at_the_newest_tick_and_says_what_to_do_next(
     start: Start, folder: Path, address: str, redis: Redis
 ):
@@ -439,16 +474,15 @@ async def test_a_redis_that_hangs_does_not_keep_it_from_stopping(start: Start, l
         server.wait()
 
 
-async def test_what_redis_says_no_to_ends_it_with_one_line_and_exit_1(start: Start, live: dict[str, str], redis: Redis):
-    """It comes out of groups in groups of errors, and is one line all the same."""
+async def test_what_redis_says_no_to_is_said_and_waited_for(start: Start, live: dict[str, str], redis: Redis):
     await redis.rpush(keys.TICK, "not a tick")
+    worker = start(**live)
+    await worker.says("WRONGTYPE")
 
-    worker = start(**live | {"LOG_LEVEL": "error"})
-
-    assert await worker.ended() == 1
-    (line,) = worker.said.splitlines()
-    assert line.startswith("Redis said: WRONGTYPE ")
     await redis.delete(keys.TICK)
+
+    await eventually(lambda: redis.get(keys.TICK), worker)
+    assert worker.process.poll() is None
 
 
 async def test_a_worker_whose_lease_was_taken_stops_and_says_by_whom(start: Start, live: dict[str, str], redis: Redis):

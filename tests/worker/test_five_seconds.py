@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from tests.support import naive
 from tests.support.serving import Clock, serving
+from v1 import keys
 from v1.store import AdminStore, AlertQuery
 from worker.archiving.rollup import HourlyRollup, RollupOptions
 from worker.latest import (
@@ -28,7 +29,6 @@ from worker.latest import (
     Writer,
     connect,
     connect_archive,
-    keys,
 )
 from worker.sampling.tick import commit_tick
 

@@ -16,7 +16,7 @@ def source() -> Invented:
 
 @pytest.fixture
 def watched(source: Invented, session: ClientSession) -> SupervisedSource:
-    return SupervisedSource(source, session, patience=5)
+    return SupervisedSource(source, session, timeout=5)
 
 
 def told(logs) -> list[str]:
@@ -84,7 +84,7 @@ async def test_a_wait_that_is_asked_for_when_asked_what_is_new_is_kept(source: I
 
 async def test_no_question_is_left_when_its_session_is_closed(source: Invented):
     async with ClientSession() as session:
-        with supervise([(source, session)], patience=5) as (watched,):
+        with supervise([(source, session)], timeout=5) as (watched,):
             await watched.read(NOON)
             source.gate.clear()
             source.opened = 0
@@ -197,7 +197,7 @@ async def test_one_that_asks_us_to_stay_away_is_left_alone_so_long(source: Inven
     assert source.opened == 2
     assert source.fetched == [NOON + 180, NOON + 240]
     assert came == [False, False, True, True]
-    assert logs[0]["reason"] == "invented said 429; it asks us to stay away for 150 s"
+    assert logs[0]["reason"] == "invented said 429; retry after 150 s"
 
 
 async def test_the_wait_begins_with_the_answer_and_not_with_the_tick(source: Invented, watched: SupervisedSource):
@@ -233,8 +233,8 @@ async def test_an_opening_that_fails_is_tried_again_at_the_next_tick(source: Inv
     assert source.opened == 3
 
 
-async def test_an_answer_that_does_not_come_ends_with_our_patience(source: Invented, session: ClientSession):
-    watched = SupervisedSource(source, session, patience=0.05)
+async def test_an_answer_that_does_not_come_ends_at_our_timeout(source: Invented, session: ClientSession):
+    watched = SupervisedSource(source, session, timeout=0.05)
     await watched.open(NOON)
     source.gate.clear()
 
@@ -245,7 +245,7 @@ async def test_an_answer_that_does_not_come_ends_with_our_patience(source: Inven
 
 
 async def test_opening_holds_up_nobody_longer_than_that_and_goes_on_meanwhile(source: Invented, session: ClientSession):
-    watched = SupervisedSource(source, session, patience=0.05)
+    watched = SupervisedSource(source, session, timeout=0.05)
     source.gate.clear()
 
     await watched.open(NOON)
@@ -258,8 +258,8 @@ async def test_opening_holds_up_nobody_longer_than_that_and_goes_on_meanwhile(so
     assert source.opened == 1
 
 
-async def test_an_opening_that_fails_after_our_patience_is_tried_again(source: Invented, session: ClientSession):
-    watched = SupervisedSource(source, session, patience=0.05)
+async def test_an_opening_that_fails_after_our_timeout_is_tried_again(source: Invented, session: ClientSession):
+    watched = SupervisedSource(source, session, timeout=0.05)
     source.gate.clear()
     await watched.open(NOON)
     source.trouble = SourceUnreachable("no answer")

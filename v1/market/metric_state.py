@@ -67,6 +67,10 @@ class MetricState(NamedTuple):
     alerting: Mapping[str, Sequence[object]] = {}
     """Where each alert rule stands, as `rules` writes it; a rule that is at rest has no entry."""
 
+    def count_day(self, measure: Measure) -> int:
+        """Return how many numbers of a measure the day holds."""
+        return self.day[MEASURES.index(measure)].n
+
 
 def write_state(record: MetricState) -> str:
     """Return the record as it is kept."""

@@ -7,11 +7,10 @@ from typing import Annotated, NamedTuple
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from .. import keys
 from ..archive import ArchiveReader
 from ..market import candles
 from ..market.candles import CandleLength, CandleRow, GapFill, HourCandle, HourSlot
-from ..model import DAY, HOUR, Metric
+from ..model import DAY, HOUR, Metric, find_hour
 from ..store import Reader
 from .context import Context, RouteState
 from .params import Format, FormatParams, Name, QueryParams, TableParams, Time
@@ -188,7 +187,7 @@ async def _respond(
         raise await refuse_unknown_metric(reader, name, "in the last day or in the archive")
     newest = max(tick or 0, record.newest if record else 0, archived + HOUR if archived is not None else 0)
     span = _resolve_range(params, newest, context, request.query_params)
-    day = keys.find_hour(newest - DAY)
+    day = find_hour(newest - DAY)
     after = day if archived is None else max(archived + HOUR, day)
     running = await _make_running_hours(reader, name, after, span, context["interval"]) if record else []
     encoder = make_encoder(format_, COLUMNS, params)
@@ -224,7 +223,7 @@ async def _make_running_hours(
     reader: Reader, metric: Metric, after: int, span: CandleRange, interval: int
 ) -> list[HourCandle]:
     """Make the hours of the range that are not archived yet of their samples."""
-    first, last = max(after, span.starts.start), min(keys.find_hour(span.newest), span.until - HOUR)
+    first, last = max(after, span.starts.start), min(find_hour(span.newest), span.until - HOUR)
     made = []
     for hour in range(first, last + 1, HOUR):
         samples = await reader.read_samples(metric, hour, hour + HOUR)
@@ -257,7 +256,7 @@ async def _read_rows(
     if gaps is GapFill.NONE:
         return rows
     before = await archive.read_close_before(metric, since) if gaps is GapFill.PREVIOUS else None
-    last = span.length.find_start(keys.find_hour(span.newest))
+    last = span.length.find_start(find_hour(span.newest))
     return candles.fill_gaps(rows, range(since, min(span.until, last + 1), span.length.seconds), gaps, before)
 
 

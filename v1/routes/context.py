@@ -1,13 +1,33 @@
 """The state that routes share, and the dependency that gives it to a route."""
 
-from collections.abc import Callable
-from typing import Annotated, TypedDict, cast
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Annotated, NamedTuple, TypedDict, cast
 
 from fastapi import Depends, Request
 
-from ..archive import ArchiveReader, TopArchiveReader
+from ..archive import ArchiveReader, TopArchiveReader, connect_archive
 from ..backtest.process.runner import BacktestRunner
-from ..store import AdminStore, Reader, TopReader
+from ..store import AdminStore, Reader, TopReader, connect
+
+ANSWER_SECONDS = 4.0
+"""Time limit of a question to the store; after it the answer is 503."""
+
+
+class RouteSettings(NamedTuple):
+    """What the state of the routes is opened with."""
+
+    redis_address: str
+    archive_address: str
+    name: str
+    """How the connections are called where a server lists them."""
+    interval: int
+    is_shared: bool
+    hidden: str
+    """How the names of our settings begin in the environment: a backtest's process gets none of them."""
+    stopping: asyncio.Event
+    """Set when the process is told to stop."""
 
 
 class RouteState(TypedDict):
@@ -29,6 +49,29 @@ class RouteState(TypedDict):
     """Seconds between two ticks."""
     is_shared: bool
     """Whether everybody gets the same answers, so that a cache in front may keep them for all."""
+
+
+@asynccontextmanager
+async def open_route_state(settings: RouteSettings, clock: Callable[[], float]) -> AsyncIterator[RouteState]:
+    """Return what routes use, over connections that are closed at the end."""
+    redis_address, name = settings.redis_address, settings.name
+    async with (
+        connect(redis_address, name, ANSWER_SECONDS, only_reads=True) as redis,
+        connect(redis_address, f"{name}-admin", ANSWER_SECONDS) as writing,
+        connect_archive(settings.archive_address, name, writes=False) as archive,
+    ):
+        yield RouteState(
+            reader=Reader(redis),
+            archive=ArchiveReader(archive),
+            top=TopReader(redis),
+            top_archive=TopArchiveReader(archive),
+            admin=AdminStore(writing),
+            redis_address=redis_address,
+            backtests=BacktestRunner(settings.stopping, settings.hidden),
+            clock=clock,
+            interval=settings.interval,
+            is_shared=settings.is_shared,
+        )
 
 
 def _read_route_state(request: Request) -> RouteState:

@@ -97,7 +97,7 @@ class TickHealth(BaseModel):
 class Readiness(BaseModel):
     status: Health
     reasons: Annotated[list[str], Field(description="Everything that is not as it should be.")]
-    store: Annotated[str, Field(description="`ok`, or why it does not answer.")]
+    store: Annotated[str, Field(description="`ok`, or why it cannot be read.")]
     tick: TickHealth
     sources: dict[str, SourceHealth]
     archive: Annotated[ArchiveHealth | None, Field(description="null before the worker's first report of it.")]
@@ -128,7 +128,7 @@ async def get_ready(_: Annotated[NoParams, Query()], context: Context) -> Respon
     `ready`: the store answers and ticks are committed. `degraded`: so it is, but a source, the archive, a channel
     or the file of rules is failing, or no source has what `TRACKER_METRICS` names.
     `unready`, with 503: the store is away, the newest tick is more than three intervals old or in the
-    future, or the worker's clock cannot be relied on.
+    future, the worker's clock cannot be relied on, or the data has another format.
     """
     now = int(context["clock"]())
     try:
@@ -169,6 +169,7 @@ _NO_FACTS = _Facts(None, {}, None, None, {}, None, None, {}, {}, is_empty=True)
 
 async def _read_facts(context: RouteState) -> _Facts:
     reader = context["reader"]
+    await reader.check_format()
     tick, sources, archive, rules, top = await asyncio.gather(
         reader.read_tick(),
         reader.read_source_states(),

@@ -51,7 +51,7 @@ def make_openapi_router(app: FastAPI, prefix: str, root_path: str, *, is_guarded
         """The description of this API, for machines."""
         if not made:
             servers = {"servers": [{"url": root_path}]} if root_path else {}
-            made.append(exact_json.dumps(_make_document(app, prefix, is_guarded=is_guarded) | servers))
+            made.append(exact_json.dumps(make_document(app, prefix, is_guarded=is_guarded) | servers))
         metric, alert = await _find_examples(context)
         body = made[0].replace(EXAMPLE_METRIC, _escape(metric)).replace(EXAMPLE_ALERT, _escape(alert))
         return Response(body, media_type="application/json")
@@ -76,7 +76,8 @@ def _escape(name: str) -> str:
     return json.dumps(name)[1:-1]
 
 
-def _make_document(app: FastAPI, prefix: str, *, is_guarded: bool) -> dict[str, Any]:
+def make_document(app: FastAPI, prefix: str, *, is_guarded: bool) -> dict[str, Any]:
+    """Return the document of `app`, whose routes are below `prefix`; `is_guarded`: requests need a key."""
     whole = get_openapi(title=app.title, version=app.version, description=ABOUT.strip(), routes=app.routes)
     whole["webhooks"] = describe_webhooks()
     whole["components"]["schemas"] |= COMPONENTS

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
@@ -14,6 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from ..model import DAY, HOUR, MINUTE, By, Measure
+from ..numbers.times import parse_iso
 from .examples import EXAMPLE_METRIC
 
 UNITS = {"": 1, "s": 1, "m": MINUTE, "h": HOUR, "d": DAY}
@@ -127,9 +127,8 @@ def _parse_time_text(written: str, accepted: str, *, is_past: bool) -> TimeParam
 def _parse_iso(text: str, accepted: str) -> int:
     try:
         # In a query an unescaped + arrives as a space: 2021-05-18T02:00:00+02:00.
-        at = datetime.fromisoformat(_SPACED_ZONE.sub(r"\1+\2", text))
-        seconds = int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
-    except (ValueError, OverflowError) as error:
+        seconds = parse_iso(_SPACED_ZONE.sub(r"\1+\2", text))
+    except ValueError as error:
         raise _make_error(accepted) from error
     if seconds < 0:
         raise _make_error(f"{accepted}; not before 1970")

@@ -2,27 +2,23 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from fastapi import Depends, FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from ..archive import ArchiveReader, TopArchiveReader, connect_archive
-from ..backtest.process.runner import BacktestRunner
+from .. import __version__
 from ..routes import health_router, openapi, pages, problems, response_docs, router
-from ..routes.context import RouteState
+from ..routes.context import RouteSettings, open_route_state
+from ..settings import PREFIX as SETTINGS_PREFIX
 from ..settings import Settings
-from ..store import AdminStore, Reader, TopReader, connect
 from . import middleware
 
 VERSION = str(__package__).partition(".")[0]
 PREFIX = f"/{VERSION}"
 LATEST = "/latest"
-ANSWER_SECONDS = 4.0
-"""Time limit of a question to the store; after it the answer is 503."""
 GZIP_FROM = 1000
 """Bytes; below, compressing costs more than it saves."""
 GZIP_LEVEL = 4
@@ -41,10 +37,19 @@ def create_app(
     stop: long work is broken off then.
     """
     settings = settings or Settings.load()
+    route_settings = RouteSettings(
+        redis_address=settings.redis_address,
+        archive_address=settings.archive_address,
+        name=f"{VERSION}-api",
+        interval=settings.interval,
+        is_shared=not settings.api_keys,
+        hidden=SETTINGS_PREFIX,
+        stopping=stopping or asyncio.Event(),
+    )
     app = FastAPI(
         title=f"data-tracker {VERSION}",
-        version="1.0.0",
-        lifespan=_make_lifespan(settings, clock, stopping or asyncio.Event()),
+        version=__version__,
+        lifespan=lambda _: open_route_state(route_settings, clock),
         middleware=_list_middleware(settings),
         docs_url=None,
         redoc_url=None,
@@ -54,32 +59,6 @@ def create_app(
     pages.install_pages(app, PREFIX)
     problems.install_problems(app, clock)
     return app
-
-
-def _make_lifespan(
-    settings: Settings, clock: Callable[[], float], stopping: asyncio.Event
-) -> Callable[[FastAPI], AbstractAsyncContextManager[RouteState]]:
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[RouteState]:
-        async with (
-            connect(settings.redis_address, f"{VERSION}-api", ANSWER_SECONDS, only_reads=True) as redis,
-            connect(settings.redis_address, f"{VERSION}-api-admin", ANSWER_SECONDS) as writing,
-            connect_archive(settings.archive_address, f"{VERSION}-api", writes=False) as archive,
-        ):
-            yield RouteState(
-                reader=Reader(redis),
-                archive=ArchiveReader(archive),
-                top=TopReader(redis),
-                top_archive=TopArchiveReader(archive),
-                admin=AdminStore(writing),
-                redis_address=settings.redis_address,
-                backtests=BacktestRunner(stopping),
-                clock=clock,
-                interval=settings.interval,
-                is_shared=not settings.api_keys,
-            )
-
-    return lifespan
 
 
 def _include_routers(app: FastAPI, settings: Settings) -> None:

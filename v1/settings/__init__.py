@@ -56,7 +56,9 @@ split_words = checks.split_words
 class Settings(BaseSettings):
     """`TRACKER_BIND=127.0.0.1:9000 scripts/start-api.sh`: from the environment, `.env`, or `tracker.toml`."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="ignore", frozen=True, use_attribute_docstrings=True
+    )
     secret_names: ClassVar[frozenset[str]] = frozenset({"api_keys", "database_url", "redis_url"})
     """Settings that hold something secret, or may. `TRACKER_<NAME>_FILE` names a file that each is read from."""
 

@@ -1,12 +1,16 @@
 """The only room that speaks Redis: a `Reader` for who asks, a `Writer` for who feeds, `Channels` for who sends."""
 
+from ..keys import KEEP as STATE_KEPT_SECONDS
+from ..keys import LEASE_SECONDS
 from .admin import AdminStore, LimitReached
 from .alert_history import AlertQuery, AlertRecord, HistoryCursor
 from .commands import AlertLimits
 from .connection import LeaseLost, NoAccess, StoreAway, StoreError, Unreadable, connect
+from .data_format import DataFormat, OtherFormat
 from .delivery.channels import ChannelStore
 from .delivery.history import DeadLetter, DeliveryAttempt, DeliveryReader, DeliveryStatus
-from .delivery.outbox import MessageRef, Outbox, OutboxEntry, RetryState
+from .delivery.outbox import Outbox, OutboxEntry
+from .delivery.queued_message import NEVER_TRIED, Disposition, OutgoingMessage, QueuedMessage, RetryState
 from .delivery.receipts import Receipt, ReceiptStore
 from .future import DroppedFuture, FutureLists, FutureRemover
 from .kept_day import KeptDay, TooManySamples, read_kept_day
@@ -19,15 +23,20 @@ from .verify import Verifier, VerifyReport
 from .writer import Writer
 
 __all__ = [
+    "LEASE_SECONDS",
+    "NEVER_TRIED",
+    "STATE_KEPT_SECONDS",
     "AdminStore",
     "AlertLimits",
     "AlertQuery",
     "AlertRecord",
     "ChannelStore",
+    "DataFormat",
     "DeadLetter",
     "DeliveryAttempt",
     "DeliveryReader",
     "DeliveryStatus",
+    "Disposition",
     "DroppedFuture",
     "FutureLists",
     "FutureRemover",
@@ -37,13 +46,15 @@ __all__ = [
     "LeaseLost",
     "LimitReached",
     "ListStore",
-    "MessageRef",
     "MetricSummary",
     "MinuteRange",
     "NewestSample",
     "NoAccess",
+    "OtherFormat",
     "Outbox",
     "OutboxEntry",
+    "OutgoingMessage",
+    "QueuedMessage",
     "QuotaStore",
     "Reader",
     "Receipt",

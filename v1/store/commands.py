@@ -164,6 +164,7 @@ def _rewrite(pipe: Pipeline, lists: Mapping[str, Scores]) -> None:
 
 
 def put_tick(pipe: Pipeline, at: int) -> None:
+    pipe.execute_command("SET", keys.FORMAT, keys.FORMAT_NUMBER)
     pipe.execute_command("SET", keys.TICK, at)
     pipe.execute_command("PUBLISH", keys.TICKS, at)
 

@@ -9,6 +9,7 @@ from .. import keys
 from ..market import metric_state
 from ..market.metric_state import PriorState
 from ..model import DAY, HOUR, Metric, Sample
+from ..numbers.chunks import split_into_chunks
 
 _BATCH = 500
 """Metrics per MGET: few commands for the client, and none that keeps Redis from answering others."""
@@ -56,7 +57,7 @@ class EvictionQuery:
         return PriorState(record, leaving_day, [sample for sample in leaving_hour if sample.tick >= record.at - HOUR])
 
     def _batches(self) -> Iterator[Sequence[Metric]]:
-        return (self.metrics[start : start + _BATCH] for start in range(0, len(self.metrics), _BATCH))
+        return split_into_chunks(self.metrics, _BATCH)
 
 
 def _next(answers: Iterator[list[str]], hours: Sequence[int]) -> list[Sample]:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from ..market.metric_state import MetricState
 from ..model import DAY, Metric, Sample
+from ..numbers.chunks import split_into_chunks
 from .reader import Reader
 
 _BATCH = 500
@@ -34,8 +35,7 @@ async def read_kept_day(
     """Read the day of every metric that is wanted. Raises `TooMuch` where that is more than `most` samples."""
     metrics = [metric for metric in await reader.read_metrics() if is_wanted(metric)]
     records: dict[Metric, MetricState] = {}
-    for start in range(0, len(metrics), _BATCH):  # in between, others get their turn
-        batch = metrics[start : start + _BATCH]
+    for batch in split_into_chunks(metrics, _BATCH):  # in between, others get their turn
         found = zip(batch, await reader.read_metric_states(batch), strict=True)
         records |= {metric: record for metric, record in found if record is not None}
     samples = sum(max(day.n for day in record.day) for record in records.values())

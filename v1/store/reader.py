@@ -14,7 +14,8 @@ from ..market.metric_state import MetricState
 from ..market.series import SampleColumn
 from ..model import DAY, HOUR, MEASURES, By, Measure, Metric, RankPlace, Sample
 from .connection import StoreAway, StoreError, translate_errors
-from .delivery.outbox import ITSELF
+from .data_format import DataFormat, OtherFormat
+from .delivery.outbox import STATE_FIELD
 from .stored_json import read_dict, read_dicts, read_list, read_tick
 
 
@@ -41,6 +42,15 @@ class HourSamples(NamedTuple):
     """Oldest first."""
     after: str | None
     """The newest one of the seconds after the hour that were asked for, too."""
+
+    def list_values(self, measure: Measure) -> list[tuple[int, str]]:
+        """Return the known numbers of one measure, each with its seconds after the hour."""
+        return keys.cut_measure(self.members, measure)
+
+    def find_value_after(self, measure: Measure) -> str | None:
+        """Return the number of one measure just after the hour, if it is known."""
+        found = keys.cut_measure([self.after], measure) if self.after else []
+        return found[0][1] if found else None
 
 
 class RankPage(NamedTuple):
@@ -136,6 +146,13 @@ class Reader:
             [*chain.from_iterable([keys.cut_measure(members, measure, hour) for hour, members in hours])],
             [hour + HOUR for hour, members in hours if measure is Measure.PRICE and keys.is_hourly_only(members)],
         )
+
+    async def read_value_seconds(
+        self, metric: Metric, measure: Measure, after: int, until: int
+    ) -> list[tuple[int, list[int]]]:
+        """Return each hour, and the seconds after it at which a number of a measure is known."""
+        hours = await self.read_members(metric, after, until)
+        return [(hour, [seconds for seconds, _ in keys.cut_measure(members, measure)]) for hour, members in hours]
 
     async def read_samples(self, metric: Metric, after: int, until: int) -> list[Sample]:
         """Return the samples with after < tick <= until, oldest first."""
@@ -255,7 +272,7 @@ class Reader:
             kinds = cast("dict[str, str]", await self._redis.hgetall(keys.CHANNELS))
         pipe = self._pipe()
         for name in kinds:
-            pipe.hget(keys.sending(name), ITSELF)
+            pipe.hget(keys.sending(name), STATE_FIELD)
         noted = await self._run(pipe) if kinds else []
         return {name: {"kind": kinds[name], **_rest(written)} for name, written in zip(kinds, noted, strict=True)}
 
@@ -268,6 +285,13 @@ class Reader:
         """Return whether no metric has a sample in the last day."""
         with translate_errors():
             return not await self._redis.exists(keys.METRICS)
+
+    async def check_format(self) -> None:
+        """Raise `StoreError` where the data has another format."""
+        try:
+            await DataFormat(self._redis).check()
+        except OtherFormat as error:
+            raise StoreError(f"Redis {error.contents}") from error
 
     def _pipe(self) -> Pipeline:
         return self._redis.pipeline(transaction=False)

@@ -19,6 +19,7 @@ from redis.exceptions import ResponseError
 from .. import keys
 from ..market import metric_state
 from ..model import Metric
+from ..numbers.chunks import split_into_chunks
 from .connection import StoreError, translate_errors
 
 LOOK_SECONDS = 0.02
@@ -146,7 +147,7 @@ class SnapshotClient:
         with translate_errors():
             found = [str(key) async for key in self._redis.scan_iter(match=pattern, count=_BATCH)]
             newest: dict[str, int] = {}
-            for some in _batches(found):
+            for some in split_into_chunks(found, _BATCH):
                 newest |= _ticks(some, cast("list[str | None]", await self._redis.mget(some)))
         return newest
 
@@ -169,10 +170,6 @@ def _is_at_work(about: Mapping[str, Any]) -> bool:
 
 def _count(keyspace: Mapping[str, Mapping[str, int]]) -> int:
     return sum(each["keys"] for each in keyspace.values())
-
-
-def _batches(found: Sequence[str]) -> list[Sequence[str]]:
-    return [found[start : start + _BATCH] for start in range(0, len(found), _BATCH)]
 
 
 def _ticks(names: Sequence[str], written: Sequence[str | None]) -> dict[str, int]:

@@ -22,6 +22,7 @@ from . import commands
 from .commands import AlertLimits
 from .connection import translate_errors
 from .count_check import CountCheck, list_wrong, put_counts, scan_metrics
+from .data_format import DataFormat
 from .eviction import EvictionQuery
 from .lease import LeaseHolder, awake_or_not
 from .lookback import LookbackQuery
@@ -63,7 +64,12 @@ class Writer(LeaseHolder):
         """Whether late samples were put in since the last tick that was committed."""
 
     async def open(self) -> int | None:
-        """Learn what is there already, and return the newest committed tick. Call before anything else."""
+        """
+        Learn what is there already, and return the newest committed tick. Call before anything else.
+
+        Raises `OtherFormat` where the data has another format.
+        """
+        await DataFormat(self._redis).ensure()
         self._ranges.clear()
         self.known_metrics, tick = set(await self.read_metrics()), await self.read_tick()
         if tick is not None and not self.known_metrics:

@@ -1,12 +1,13 @@
 """Closes hours: reads their samples from the store, makes candles of them, writes those into the archive. When, others say."""
 
 import asyncio
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from worker.latest import (
     DAY,
     HOUR,
+    STATE_KEPT_SECONDS,
     ArchiveError,
     ArchiveWriter,
     HourCandle,
@@ -16,12 +17,13 @@ from worker.latest import (
     StoreError,
     Writer,
     candles,
-    keys,
+    find_hour,
+    split_into_chunks,
 )
 
 PART = 15_000
 """Samples that are read at once: a few hundredths of a second of computing."""
-KEPT = keys.KEEP
+KEPT = STATE_KEPT_SECONDS
 """Seconds after its last sample that an hour may still be in the store."""
 
 
@@ -78,7 +80,7 @@ class HourlyRollup:
 
         `also` names metrics beside those that the store lists: its list ends before its last samples do.
         """
-        self._next, self._also = keys.find_hour(oldest_tick), also
+        self._next, self._also = find_hour(oldest_tick), also
 
     def forget(self) -> None:
         """Close every hour that the store has again: the archive may have lost some."""
@@ -111,7 +113,7 @@ class HourlyRollup:
         known = await self._archive.read_counts(hour)
         made: list[HourCandle] = []
         size = max(1, PART * self._rules.interval // HOUR)
-        for part in _split(sorted({*self._also, *await self._store.read_metrics()}), size):
+        for part in split_into_chunks(sorted({*self._also, *await self._store.read_metrics()}), size):
             await self._let_a_tick_go_first()
             wanted = await self._find_fuller(part, hour, known, late) if known else part
             hours = await self._store.read_hour(wanted, hour, self._rules.grace)
@@ -152,20 +154,16 @@ class HourlyRollup:
                 self._trimmed = before
 
 
-def _split(metrics: Sequence[Metric], size: int) -> Iterator[Sequence[Metric]]:
-    return (metrics[start : start + size] for start in range(0, len(metrics), size))
-
-
 def _make_candles(
     metrics: Sequence[Metric], hours: Sequence[HourSamples], start: int, interval: int, at: int
 ) -> list[HourCandle]:
     made = [
         candles.make_hour_from_prices(
             candles.HourSlot(metric, start, at),
-            keys.cut_measure(hour.members, Measure.PRICE),
-            [volume for _, volume in keys.cut_measure(hour.members, Measure.INTERVAL_VOLUME)],
+            hour.list_values(Measure.PRICE),
+            [volume for _, volume in hour.list_values(Measure.INTERVAL_VOLUME)],
             interval,
-            next((price for _, price in keys.cut_measure([hour.after], Measure.PRICE)), None) if hour.after else None,
+            hour.find_value_after(Measure.PRICE),
         )
         for metric, hour in zip(metrics, hours, strict=True)
     ]

@@ -12,7 +12,6 @@ import structlog
 from worker.latest import (
     DAY,
     HOUR,
-    MEASURES,
     MINUTE,
     Candle,
     Measure,
@@ -31,8 +30,6 @@ from worker.sources.supervised import SupervisedSource
 log = structlog.get_logger()
 
 Sleep = Callable[[float], Awaitable[None]]
-
-_RETURN = MEASURES.index(Measure.INTERVAL_RETURN)
 
 SECOND_TRY = 60.0
 """Seconds between the end of a round and the second try of what it could not get."""
@@ -103,7 +100,7 @@ class DayFiller:
         if not missing:
             return 0
         first = missing[0] - self.interval
-        told = await self.source.candles(metric, first - self.source.source.lead, missing[-1])
+        told = await self.source.fetch_candles(metric, first - self.source.source.lead, missing[-1])
         made = await asyncio.to_thread(_make_missing, told, held, missing, self.interval)
         taken = await self.store.insert_samples(metric, made, self.source.name, at, replace=bare)
         await self.sleep(self.source.source.pace)
@@ -159,7 +156,7 @@ def _with_returns(made: Sequence[Sample], held: Mapping[int, str | None]) -> Ite
             yield sample
             continue
         since = metric_state.compute_interval_return(decimals.parse_decimal(price), decimals.parse_decimal(before))
-        yield sample._replace(values=(*sample.values[:_RETURN], since, *sample.values[_RETURN + 1 :]))
+        yield sample.replace_value(Measure.INTERVAL_RETURN, since)
 
 
 def _is_time_to_rank(done: int) -> bool:

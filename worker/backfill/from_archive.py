@@ -8,14 +8,26 @@ known by the hour.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import structlog
 
 from worker.backfill.day import Sleep
-from worker.latest import DAY, HOUR, MEASURES, ArchiveWriter, Candle, Measure, Metric, Sample, Writer, candles, keys
+from worker.latest import (
+    DAY,
+    HOUR,
+    ArchiveWriter,
+    Candle,
+    Measure,
+    Metric,
+    Sample,
+    Writer,
+    candles,
+    find_hour,
+    split_into_chunks,
+)
 from worker.sources.base import SourceError, SourceRefused
 from worker.sources.supervised import SupervisedSource
 
@@ -25,7 +37,6 @@ SOURCE = "archive"
 PART = 250
 PAUSE = 0.05
 """Seconds between two questions to a source that has no pace: others want to run, too."""
-_PRICE = MEASURES.index(Measure.PRICE)
 
 
 class BackfillResult(NamedTuple):
@@ -83,12 +94,12 @@ class ArchiveBackfill:
     async def refill_from_archive(self, metrics: Sequence[Metric], at: int) -> int:
         """Put what the archive knows into hours of the day that have no sample, and return how many samples that made."""
         taken = 0
-        for part in _split(metrics):
+        for part in split_into_chunks(metrics, PART):
             records = await self.store.read_metric_states(part)
             lacking = [
                 metric
                 for metric, record in zip(part, records, strict=True)
-                if record is None or record.at < at or record.day[_PRICE].n < DAY // self.interval
+                if record is None or record.at < at or record.count_day(Measure.PRICE) < DAY // self.interval
             ]
             empty = await self._find_empty_hours(lacking, at)
             for metric, hours in empty.items():
@@ -107,13 +118,7 @@ class ArchiveBackfill:
 
     async def _read_known(self, metric: Metric, hours: set[int]) -> list[Sample]:
         known = await self.archive.read_hours(metric, min(hours), max(hours) + HOUR)
-        return [
-            Sample(
-                hour.start + HOUR, tuple([hour.close if place == _PRICE else None for place in range(len(MEASURES))])
-            )
-            for hour in known
-            if hour.start in hours
-        ]
+        return [Sample.make(hour.start + HOUR, {Measure.PRICE: hour.close}) for hour in known if hour.start in hours]
 
     async def _fetch_older_hours(self, source: SupervisedSource, metric: Metric, at: int) -> int:
         """Ask a source for the hours of a metric that nobody else knows, and return how many it knew."""
@@ -123,7 +128,7 @@ class ArchiveBackfill:
         if not lacking:
             return 0
         try:
-            length, told = await source.hours(metric, lacking[0], lacking[-1] + HOUR)
+            length, told = await source.fetch_hours(metric, lacking[0], lacking[-1] + HOUR)
         except SourceError as error:
             log.warning("no older hours", source=source.name, metric=metric, reason=str(error))
             await self.sleep((error.wait if isinstance(error, SourceRefused) else None) or source.source.pace)
@@ -154,16 +159,11 @@ class ArchiveBackfill:
             return lacking
         # Samples are read, not counted: how long one stands for depends on where it lies. It is a day at most, and
         # only of hours that the archive does not know yet.
-        for hour, members in await self.store.read_members(metric, there[0], there[-1] + HOUR):
-            ticks = [seconds for seconds, _ in keys.cut_measure(members, Measure.PRICE)]
+        for hour, ticks in await self.store.read_value_seconds(metric, Measure.PRICE, there[0], there[-1] + HOUR):
             covered[hour] = max(covered.get(hour, 0), candles.count_covered_seconds(ticks, self.interval))
         return [hour for hour in lacking if covered.get(hour, 0) < HOUR]
 
 
 def _list_ended_hours(at: int) -> range:
     """Return the hours of the day before `at` that are over."""
-    return range(keys.find_hour(at - DAY + 1), at - HOUR + 1, HOUR)
-
-
-def _split(metrics: Sequence[Metric]) -> Iterator[Sequence[Metric]]:
-    return (metrics[start : start + PART] for start in range(0, len(metrics), PART))
+    return range(find_hour(at - DAY + 1), at - HOUR + 1, HOUR)

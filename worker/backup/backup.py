@@ -1,43 +1,48 @@
 """
-Backs up what the embedded default keeps: a snapshot of Redis and a copy of the SQLite archive, both of one instant,
-each read back before it counts. It takes them while everything runs; where nothing does, the embedded server runs for
-as long as it takes.
+Backs up the embedded database and the SQLite archive: a snapshot and a copy of the same instant, both read back before
+the backup counts. Works while everything runs; where nothing runs, the embedded server is started for the backup.
 """
 
-import argparse
 import os
 import shlex
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO, NamedTuple
 
 from worker.backup import manifests
-from worker.backup.manifests import ARCHIVE, SNAPSHOT, ArchiveContents, Manifest
+from worker.backup.manifests import ARCHIVE, SNAPSHOT, Manifest
 from worker.embedded.pidlock import AlreadyRunning, lock_pid_file, write_pid
 from worker.embedded.server import SOCKET, is_answering
 from worker.embedded.temporary import LOG, make_log_folder, reach_server, run_server
-from worker.latest import LoadedSnapshot, Settings, SnapshotClient, SnapshotStart, connect, copies
-from worker.reporting.steps import CommandRefused, StepProgress, run_command
-from worker.reporting.terminal import print_line, typed_as
+from worker.latest import (
+    LoadedSnapshot,
+    Settings,
+    SnapshotClient,
+    SnapshotStart,
+    __version__,
+    connect,
+    copies,
+    format_iso,
+)
+from worker.reporting.steps import CommandRefused, StepProgress
+from worker.reporting.terminal import name_command, print_line
 
 TRIES = 5
 NAME = "data-tracker-backup"
 
 
 class TornBackup(Exception):
-    """What was taken does not belong together, as can happen while everything runs; the message says why."""
+    """Snapshot and archive are not of one instant, as can happen while everything runs; the message says why."""
 
 
 class SnapshotInsideTick(TornBackup):
-    """The snapshot was begun while a tick was committed."""
+    """The snapshot began while a tick was committed."""
 
     def __init__(self, after: int | None) -> None:
-        super().__init__("the snapshot was cut inside a tick")
+        super().__init__("the snapshot began inside a tick")
         self.after = after
 
 
@@ -50,18 +55,8 @@ class BackupContents(NamedTuple):
     server: str
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        typed_as("scripts/backup.sh"), description="Back up the embedded database and the archive."
-    )
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help="where to; it must not be there yet, or be empty")
-    parser.add_argument("--typed-in", type=Path, default=Path(), help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    now = datetime.fromtimestamp(int(time.time()), UTC)
-    return run_command(lambda: back_up((given.typed_in / given.folder).resolve(), now))
-
-
 async def back_up(target: Path, now: datetime) -> None:
+    """Make a backup in `target`. Raises `CommandRefused`."""
     settings = manifests.read_embedded_settings()
     folder, archive = settings.data_dir.absolute(), copies.find_archive_file(settings.archive_address)
     check_what_there_is(folder, archive)
@@ -73,13 +68,13 @@ async def back_up(target: Path, now: datetime) -> None:
         manifest = Manifest(
             product="data-tracker",
             format=manifests.FORMAT,
-            version=manifests.read_product_version(),
+            version=__version__,
             feeds=manifests.find_version_fed(),
             made=now.isoformat(),
             server=taken.server,
             tick=taken.held.tick,
             keys=taken.held.keys,
-            archive=ArchiveContents.of(taken.contents) if taken.contents else None,
+            archive=manifests.describe_archive(taken.contents) if taken.contents else None,
             files={
                 name: manifests.measure_file(unfinished / name, pace.report_step(f"measuring {name}")) for name in names
             },
@@ -109,7 +104,7 @@ def lock_backup(folder: Path) -> Iterator[None]:
 
 
 async def take_whole(folder: Path, archive: Path | None, to: Path, pace: StepProgress) -> BackupContents:
-    """Take both until they belong together. Raises `Refused` where they never do."""
+    """Take snapshot and archive until both are of one instant. Raises `CommandRefused` after `TRIES`."""
     async with (
         reach_server(folder, pace.report_step("the database reads its log")) as address,
         connect(address, NAME) as redis,
@@ -119,17 +114,17 @@ async def take_whole(folder: Path, archive: Path | None, to: Path, pace: StepPro
             try:
                 return await _take(saver, archive, to, pace, goes_on=goes_on)
             except SnapshotInsideTick as torn:
-                print_line(f"  {torn}; taking it again when that is over")
+                print_line(f"  {torn}; trying again when the tick is complete")
                 goes_on = await saver.wait_for_next_tick(torn.after)
                 if not goes_on:
                     print_line(
-                        "  nobody finishes that tick; it is taken as it is, and the worker's next start finishes it"
+                        "  no process completes that tick: it is backed up as it is, and the worker completes it when it starts"
                     )
             except TornBackup as torn:
-                print_line(f"  {torn}; taking it again")
+                print_line(f"  {torn}; trying again")
                 if number == TRIES:
                     raise CommandRefused(f"{torn}, {TRIES} times in a row; try again when less is written") from torn
-    raise CommandRefused(f"the snapshot was cut inside a tick, {TRIES} times in a row; try again when less is written")
+    raise CommandRefused(f"the snapshot began inside a tick, {TRIES} times in a row; try again when less is written")
 
 
 async def _take(
@@ -158,16 +153,16 @@ async def _take(
 
 
 async def _keep(saver: SnapshotClient, begun: SnapshotStart, to: Path, pace: StepProgress) -> None:
-    """Take hold of the very file that was begun."""
+    """Wait for the file of this very snapshot, and keep it."""
     saved = await saver.wait_for_file(begun, pace.report_step("the snapshot is written"))
     with saved.open("rb") as file:
         if not await saver.is_newest(begun):
-            raise TornBackup("somebody else had a snapshot written, too")
+            raise TornBackup("another process wrote a snapshot at the same time")
         keep_file(saved, file, to, pace)
 
 
 def keep_file(path: Path, file: BinaryIO, to: Path, pace: StepProgress) -> None:
-    """Return an open file another name, or copy it where that cannot be: onto another disk. The first name is let go of."""
+    """Move an open file to another name: by a hard link, or by copying where that fails, as onto another disk."""
     to.unlink(missing_ok=True)
     try:
         os.link(path, to)
@@ -186,7 +181,7 @@ def keep_file(path: Path, file: BinaryIO, to: Path, pace: StepProgress) -> None:
 
 
 async def _read_back(snapshot: Path, pace: StepProgress) -> LoadedSnapshot:
-    """Load it as a restore would, and say what is in it."""
+    """Load the snapshot as a restore does, and return what it holds."""
     with TemporaryDirectory(prefix="data-tracker-") as here:
         make_log_folder(Path(here)).symlink_to(snapshot)
         seen = pace.report_step("reading the snapshot back")
@@ -196,7 +191,7 @@ async def _read_back(snapshot: Path, pace: StepProgress) -> LoadedSnapshot:
 
 def report_backup(target: Path, manifest: Manifest, settings: Settings) -> None:
     size = sum(part.size for part in manifest.files.values())
-    tick = "none" if manifest.tick is None else datetime.fromtimestamp(manifest.tick, UTC).isoformat()
+    tick = "none" if manifest.tick is None else format_iso(manifest.tick)
     candles = f", {manifest.archive.candles:,} candles" if manifest.archive else ""
     print_line(f"backed up and read back: newest tick {tick}, {manifest.keys:,} keys{candles}, {size / 1e6:.1f} MB")
     print_line("not included: .env, tracker.toml, and the file that TRACKER_RULES_FILE names")
@@ -204,8 +199,4 @@ def report_backup(target: Path, manifest: Manifest, settings: Settings) -> None:
         file = shlex.quote(f"{target / 'archive.dump'}")
         dump = copies.format_tool_command("pg_dump", settings.archive_address)
         print_line(f"nor the archive, which is in PostgreSQL; back it up now: {dump} --format=custom --file={file}")
-    print_line(f"next, should you need it: scripts/restore.sh {shlex.quote(str(target))}")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    print_line(f"next, should you need it: {name_command('restore')} {shlex.quote(str(target))}")

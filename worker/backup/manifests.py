@@ -1,6 +1,5 @@
 """
-What a backup is: a folder with these files, that is there as a whole or not at all. How they come to be is not known
-here.
+A backup: a folder with these files, which appears whole or not at all. Reads, checks and writes its manifest.
 
     manifest.json   what is in the others
     redis.rdb       a snapshot of Redis
@@ -9,7 +8,6 @@ here.
 
 import hashlib
 import os
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,19 +24,18 @@ MANIFEST = "manifest.json"
 SNAPSHOT: Final = "redis.rdb"
 ARCHIVE: Final = "archive.db"
 UNFINISHED = ".unfinished"
-"""What the name of a folder ends with while it is filled, and if that was cut off."""
+"""The end of the name of a folder that is not complete."""
 MAKING = "made-by.pid"
 OURS = (MANIFEST, SNAPSHOT, ARCHIVE, f"{ARCHIVE}-journal", MAKING)
 FORMAT = 1
 PIECE = 1 << 22
-PROJECT = Path(__file__).resolve().parents[2] / "pyproject.toml"
 
-Said = TypeVar("Said", bound=BaseModel)
+Document = TypeVar("Document", bound=BaseModel)
 Count = Annotated[int, Field(ge=0)]
 
 
 class BackupFile(BaseModel):
-    """A file."""
+    """A file of a backup."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -57,13 +54,9 @@ class ArchiveContents(BaseModel):
     rows: dict[str, Count]
     """By table."""
 
-    @classmethod
-    def of(cls, contents: copies.Contents) -> "ArchiveContents":
-        return cls(revision=contents.schema, candles=contents.candles, rows=dict(contents.rows))
-
 
 class ManifestHead(BaseModel):
-    """What every manifest says, whatever else there is to read in it."""
+    """The fields of a manifest that every format has."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -79,14 +72,14 @@ class Manifest(ManifestHead):
     feeds: str
     """The version whose data it is: `v1`."""
     made: str
-    """When, ISO 8601."""
+    """When the backup was made, ISO 8601."""
     server: str
     """Kind and version of the Redis."""
     tick: int | None
-    """The newest one."""
+    """The newest tick, unix seconds."""
     keys: Count
     archive: ArchiveContents | None
-    """Nothing where it is not in the backup, but in PostgreSQL."""
+    """`None` where the archive is in PostgreSQL, and so not in the backup."""
     files: dict[Name, BackupFile]
 
     @model_validator(mode="after")
@@ -97,18 +90,22 @@ class Manifest(ManifestHead):
         return self
 
 
+def describe_archive(contents: copies.Contents) -> ArchiveContents:
+    return ArchiveContents(revision=contents.schema, candles=contents.candles, rows=dict(contents.rows))
+
+
 def list_names(*, has_archive: bool) -> list[Name]:
     """Return the names of the files beside the manifest."""
     return [SNAPSHOT, ARCHIVE] if has_archive else [SNAPSHOT]
 
 
 def read_embedded_settings() -> Settings:
-    """Read the settings; raises `Refused` where Redis is not the embedded one."""
+    """Read the settings; raises `CommandRefused` where Redis is not the embedded one."""
     settings = Settings.load()
     if settings.redis_url:
         raise CommandRefused(
             "TRACKER_REDIS_URL is set, and this is for the embedded database: "
-            "see the section Backup in README.md for a Redis of your own",
+            "see docs/how-to/backup-and-restore.md for a Redis of your own",
             MISUSED,
         )
     return settings
@@ -118,13 +115,9 @@ def find_version_fed() -> str:
     return Settings.__module__.partition(".")[0]
 
 
-def read_product_version() -> str:
-    return str(tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]["version"])
-
-
 @contextmanager
 def open_unfinished(target: Path) -> Iterator[Path]:
-    """Return a folder to fill, which becomes `target` at the end; after an error there is none."""
+    """Yield a folder to fill, which is renamed to `target` at the end, and removed after an error."""
     _check_is_free(target)
     unfinished = target.with_name(target.name + UNFINISHED)
     with report_file_errors(target):
@@ -157,18 +150,18 @@ def _claim(unfinished: Path) -> int:
     others = sorted(path.name for path in unfinished.iterdir() if path.name not in OURS)
     if others:
         raise CommandRefused(
-            f"{unfinished} holds what is no backup's ({', '.join(others)}): name another folder", MISUSED
+            f"{unfinished} holds files that no backup has ({', '.join(others)}): name another folder", MISUSED
         )
     try:
         claimed = lock_pid_file(unfinished / MAKING)
     except AlreadyRunning as error:
-        raise CommandRefused(f"process {error.process} is filling {unfinished} just now") from error
+        raise CommandRefused(f"process {error.process} is writing to {unfinished}") from error
     write_pid(claimed, os.getpid())
     return claimed
 
 
 def _clear(unfinished: Path) -> None:
-    """Take away what was put there, now or by one that was killed."""
+    """Remove the files of a backup, of this run or of one that was killed."""
     for name in OURS:
         if name != MAKING:
             (unfinished / name).unlink(missing_ok=True)
@@ -181,7 +174,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def measure_file(path: Path, seen: Seen) -> BackupFile:
-    """Measure a file that is on the disk."""
+    """Sync a file to disk, and return its size and checksum."""
     sync_to_disk(path)
     digest, done, size = hashlib.sha256(), 0, path.stat().st_size
     with path.open("rb") as file:
@@ -193,7 +186,7 @@ def measure_file(path: Path, seen: Seen) -> BackupFile:
 
 
 def sync_to_disk(path: Path) -> None:
-    """See that what was written is on the disk: the bytes of a file, the names in a folder."""
+    """Flush to disk what was written: the bytes of a file, the names in a folder."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -202,23 +195,25 @@ def sync_to_disk(path: Path) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read what a backup says of itself; raises `Refused` where this code cannot use it."""
+    """Read the manifest of a backup; raises `CommandRefused` where this version cannot restore it."""
     path = folder / MANIFEST
     held = _parse(path, ManifestHead).format
     if held != FORMAT:
-        raise CommandRefused(f"{path} has format {held}, and this code knows {FORMAT}: restore it with newer code")
+        raise CommandRefused(
+            f"{path} has format {held}, and this version reads {FORMAT}: restore it with a newer version"
+        )
     manifest = _parse(path, Manifest)
     if manifest.feeds != find_version_fed():
-        raise CommandRefused(f"{folder} holds data of {manifest.feeds}, and this code feeds {find_version_fed()}")
+        raise CommandRefused(f"{folder} holds data of {manifest.feeds}, and this worker feeds {find_version_fed()}")
     if manifest.archive and not copies.is_known_schema(manifest.archive.revision):
         raise CommandRefused(
-            f"{folder} holds an archive with schema {manifest.archive.revision!r}, which this code does not know: "
+            f"{folder} holds an archive with schema {manifest.archive.revision!r}, which this version does not know: "
             f"restore it with data-tracker {manifest.version} or later"
         )
     return manifest
 
 
-def _parse(path: Path, kind: type[Said]) -> Said:
+def _parse(path: Path, kind: type[Document]) -> Document:
     try:
         return kind.model_validate_json(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -230,7 +225,7 @@ def _parse(path: Path, kind: type[Said]) -> Said:
 
 
 def check_files(folder: Path, files: Mapping[Name, BackupFile], seen: Seen) -> None:
-    """See that the files are those of the manifest; raises `Refused`."""
+    """Check that the files are those of the manifest; raises `CommandRefused`."""
     for name, wanted in files.items():
         path = folder / name
         if not path.is_file():

@@ -1,43 +1,31 @@
 """
-Restores a backup into a data directory that holds no database: checked before it is touched, built beside, read back
-by the server as it will be started, and only then put in place.
+Restores a backup into a data directory that holds no database: checks the backup, builds the files beside, loads them
+with the embedded server, and only then puts them in place.
 """
 
-import argparse
 import shlex
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 from worker.backup import manifests
-from worker.backup.manifests import ARCHIVE, SNAPSHOT, UNFINISHED, ArchiveContents, Manifest
+from worker.backup.manifests import ARCHIVE, SNAPSHOT, UNFINISHED, Manifest
 from worker.embedded.pidlock import AlreadyRunning
 from worker.embedded.server import SOCKET, check_socket_length, is_answering
 from worker.embedded.temporary import LOG, hold_folder, make_log_folder, run_server
-from worker.latest import Settings, SnapshotClient, connect, copies
-from worker.reporting.steps import MISUSED, CommandRefused, Seen, StepProgress, report_file_errors, run_command
-from worker.reporting.terminal import print_line, typed_as
+from worker.latest import DataFormat, OtherFormat, Settings, SnapshotClient, connect, copies, format_iso
+from worker.reporting.steps import MISUSED, CommandRefused, Seen, StepProgress, report_file_errors
+from worker.reporting.terminal import name_command, print_line
 
 NAME = "data-tracker-restore"
 BUILDING = f"restore{UNFINISHED}"
 HELD = (LOG, "appendonly.aof", "dump.rdb")
-"""What a Redis may have left in its folder."""
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        typed_as("scripts/restore.sh"), description="Restore what scripts/backup.sh has made."
-    )
-    parser.add_argument("folder", metavar="FOLDER", type=Path, help="the backup")
-    parser.add_argument("--typed-in", type=Path, default=Path(), help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    return run_command(lambda: restore((given.typed_in / given.folder).resolve()))
+"""The files of a Redis in its folder."""
 
 
 async def restore(backup: Path) -> None:
+    """Restore a backup into the data directory of the settings. Raises `CommandRefused`."""
     settings = manifests.read_embedded_settings()
     folder, archive, pace = (
         settings.data_dir.absolute(),
@@ -94,7 +82,7 @@ def describe_move(path: Path) -> str:
 
 @contextmanager
 def open_building(work: Path, archive: Path | None) -> Iterator[Path | None]:
-    """Return the place where the archive is built; whatever was built and not put in place is gone at the end."""
+    """Yield the path where the archive is built; remove at the end what was not put in place."""
     staged = archive.with_name(archive.name + UNFINISHED) if archive else None
 
     def clear() -> None:
@@ -111,30 +99,45 @@ def open_building(work: Path, archive: Path | None) -> Iterator[Path | None]:
 
 
 async def build(backup: Path, manifest: Manifest, work: Path, pace: StepProgress) -> None:
-    """Make a folder from which the server, as we ship it, loads the snapshot; let it do so."""
+    """Build a folder from which the embedded server loads the snapshot, and check what it loads."""
     base = make_log_folder(work)
     copy(backup / SNAPSHOT, base, pace.report_step("copying the snapshot"))
     async with run_server(work, pace.report_step("loading the snapshot")) as address, connect(address, NAME) as redis:
+        try:
+            await DataFormat(redis).check()
+        except OtherFormat as error:
+            raise CommandRefused(describe_format(backup, manifest, error)) from error
         held = await SnapshotClient(redis).read_loaded()
     if (held.keys, held.tick) != (manifest.keys, manifest.tick):
         raise CommandRefused(
-            f"the snapshot gives {held.keys:,} keys and tick {held.tick}, and should give {manifest.keys:,} keys and "
+            f"the snapshot has {held.keys:,} keys and tick {held.tick}, and should give {manifest.keys:,} keys and "
             f"tick {manifest.tick}: nothing was restored"
         )
+
+
+def describe_format(backup: Path, manifest: Manifest, error: OtherFormat) -> str:
+    """Say that a backup holds data of another format, and how its archive can be used."""
+    archive = shlex.quote(str(backup / ARCHIVE))
+    use = (
+        f"; to start anew with its archive, copy {archive} to archive.db in TRACKER_DATA_DIR"
+        if manifest.archive
+        else ""
+    )
+    return f"{backup} {error.contents}: nothing was restored{use}"
 
 
 def build_archive(backup: Path, manifest: Manifest, staged: Path, pace: StepProgress) -> None:
     staged.parent.mkdir(parents=True, exist_ok=True)
     copy(backup / ARCHIVE, staged, pace.report_step("copying the archive"))
     if (
-        ArchiveContents.of(copies.read_copy(staged, pace.report_step("looking through the archive")))
+        manifests.describe_archive(copies.read_copy(staged, pace.report_step("reading the archive")))
         != manifest.archive
     ):
         raise CommandRefused(f"{backup / ARCHIVE} does not hold what the manifest says: nothing was restored")
 
 
 def copy(source: Path, to: Path, seen: Seen) -> None:
-    """Copy a file, onto the disk."""
+    """Copy a file, and sync the copy to disk."""
     size = source.stat().st_size
     with source.open("rb") as file, to.open("wb") as copied:
         while piece := file.read(manifests.PIECE):
@@ -144,7 +147,7 @@ def copy(source: Path, to: Path, seen: Seen) -> None:
 
 
 def put_in_place(folder: Path, archive: Path | None, staged: Path | None) -> None:
-    """Put both where they are looked for. The archive first: a Redis that begins empty is filled again from it."""
+    """Put both in place, the archive first: a Redis that begins empty is filled again from it."""
     if archive and staged:
         staged.rename(archive)
         manifests.sync_to_disk(archive.parent)
@@ -158,14 +161,10 @@ def put_in_place(folder: Path, archive: Path | None, staged: Path | None) -> Non
 
 
 def report_restore(manifest: Manifest, settings: Settings) -> None:
-    tick = "none" if manifest.tick is None else datetime.fromtimestamp(manifest.tick, UTC).isoformat()
+    tick = "none" if manifest.tick is None else format_iso(manifest.tick)
     candles = f", {manifest.archive.candles:,} candles" if manifest.archive else ""
     print_line(f"restored and read back: newest tick {tick}, {manifest.keys:,} keys{candles}")
     if not manifest.archive:
         load = copies.format_tool_command("pg_restore", settings.archive_address)
         print_line(f"the archive is in PostgreSQL; where it is lost, too: {load} --clean --if-exists archive.dump")
-    print_line("next: scripts/start.sh")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    print_line(f"next: {name_command('start')}")

@@ -5,6 +5,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -13,14 +14,24 @@ import typer
 
 from worker.archiving.archiver import BEATS, Archiver
 from worker.backfill.future import drop_future, drop_if_far, drop_lists_if_far, report_clock, wait_until_right
+from worker.backup.backup import back_up
+from worker.backup.restore import restore
 from worker.cli import rules
 from worker.cli.archive_parts import open_archiving
 from worker.cli.plan import describe_plan
-from worker.cli.process import exit_with, hold_feeder_lease, read_settings, resolve_typed_path, run_until_done
+from worker.cli.process import (
+    exit_with,
+    hold_feeder_lease,
+    read_settings,
+    resolve_typed_path,
+    run_until_done,
+    wait_for_format,
+)
 from worker.cli.rebuild import rebuild_day
-from worker.cli.times import format_iso, shift_recording
+from worker.cli.reset import reset_data
+from worker.cli.times import shift_recording
 from worker.cli.wiring import (
-    MOST_PATIENCE,
+    LONGEST_TIMEOUT,
     list_addresses,
     make_listers,
     open_dispatcher,
@@ -35,6 +46,7 @@ from worker.clock.wall import ClockSetBack, WatchedClock
 from worker.delivery.channels import open_channels
 from worker.delivery.test_send import send_test
 from worker.latest import (
+    DataFormat,
     DeliveryReader,
     FutureLists,
     ListStore,
@@ -44,8 +56,11 @@ from worker.latest import (
     Verifier,
     connect,
     connect_archive,
+    format_iso,
 )
 from worker.reporting.progress import show_progress
+from worker.reporting.steps import run_command
+from worker.reporting.terminal import TYPED
 from worker.sampling.recording import InvalidRecording, Recording, open_recording
 from worker.sampling.replay import replay
 from worker.sampling.sampler import Sampler
@@ -60,8 +75,6 @@ notify = typer.Typer(help="Try the channels that alerts are sent through, and se
 app.add_typer(notify, name="notify", no_args_is_help=True)
 app.add_typer(rules.app, name="rules", no_args_is_help=True)
 
-TYPED = "DATA_TRACKER_TYPED"
-"""Set by the script that was typed, to its name: what the help calls us."""
 SAMPLING = "sampling"
 ROLES = (SAMPLING, *roles.NAMES)
 
@@ -155,6 +168,36 @@ def rebuild_command() -> None:
     run_until_done(_rebuild(read_settings()))
 
 
+@app.command("backup")
+def backup_command(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER", callback=resolve_typed_path, help="Where to; it must not be there yet, or be empty."
+        ),
+    ],
+) -> None:
+    """Back up the embedded database and the SQLite archive, while everything runs or nothing does."""
+    now = datetime.fromtimestamp(int(time.time()), UTC)
+    raise typer.Exit(run_command(lambda: back_up(folder.resolve(), now)))
+
+
+@app.command("restore")
+def restore_command(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", callback=resolve_typed_path, help="The backup.")],
+) -> None:
+    """Restore a backup into a TRACKER_DATA_DIR that holds no database."""
+    raise typer.Exit(run_command(lambda: restore(folder.resolve())))
+
+
+@app.command("reset")
+def reset_command(
+    yes: Annotated[bool, typer.Option("--yes", help="Delete it; else only say how much there is.")] = False,
+) -> None:
+    """Delete the kept day, the alerts and the top lists from Redis. The archive, rules and silences are kept."""
+    run_until_done(reset_data(read_settings(), is_confirmed=yes))
+
+
 @app.command("drop-future")
 def drop_future_command() -> None:
     """Drop what a clock that was ahead has left in the future: samples, alerts, top lists, hours of the archive."""
@@ -181,6 +224,7 @@ async def _top(settings: WorkerSettings, wanted: Sequence[str], clock: WatchedCl
         connect_archive(settings.archive_address, "data-tracker-top", writes=True) as engine,
         open_sessions(settings.proxies, clock) as session_for,
     ):
+        await wait_for_format(DataFormat(redis))
         if wanted and roles.find_obstacle(settings, wanted) is None:
             clock.set_askers([dates.make_asker(session_for(address), address) for address in list_addresses(settings)])
         await wait_until_right(clock)
@@ -192,11 +236,11 @@ async def _top(settings: WorkerSettings, wanted: Sequence[str], clock: WatchedCl
 
 
 async def _sample(settings: WorkerSettings, clock: WatchedClock) -> None:
-    patience = min(MOST_PATIENCE, settings.interval * 0.8)
+    timeout = min(LONGEST_TIMEOUT, settings.interval * 0.8)
     async with (
         open_channels(settings) as notifiers,
-        open_store(settings) as store,
-        open_sources(settings, patience, clock) as sources,
+        open_store(settings, wait=True) as store,
+        open_sources(settings, timeout, clock) as sources,
         hold_feeder_lease(store, wait=True),
         open_dispatcher(settings, notifiers, clock) as dispatch,
         open_heartbeat(settings) as heartbeat,
@@ -248,7 +292,7 @@ async def _drop_future(settings: WorkerSettings) -> None:
     clock = WatchedClock()
     async with (
         open_store(settings) as store,
-        open_sources(settings, MOST_PATIENCE, clock),
+        open_sources(settings, LONGEST_TIMEOUT, clock),
         hold_feeder_lease(store, wait=False),
         open_archiving(settings, store) as archived,
     ):
@@ -264,7 +308,7 @@ async def _rebuild(settings: WorkerSettings) -> None:
     now = int(time.time()) // settings.interval * settings.interval
     async with (
         open_store(settings) as store,
-        open_sources(settings, MOST_PATIENCE, clock) as sources,
+        open_sources(settings, LONGEST_TIMEOUT, clock) as sources,
         hold_feeder_lease(store, wait=False),
         open_archiving(settings, store) as archived,
     ):
@@ -279,6 +323,7 @@ async def _rebuild(settings: WorkerSettings) -> None:
 
 async def _verify(settings: WorkerSettings, *, repair: bool) -> None:
     async with connect(settings.redis_address, "data-tracker-verify") as redis:
+        await DataFormat(redis).check()
         store = Verifier(redis)
         async with hold_feeder_lease(store, wait=False):
             with show_progress("verifying") as seen:
@@ -307,10 +352,10 @@ async def _notify_dead(settings: WorkerSettings, channel: str | None, limit: int
     async with connect(settings.redis_address, "data-tracker-notify") as redis:
         delivered = DeliveryReader(redis)
         names = [channel] if channel else sorted(await delivered.read_channels())
-        letters = [(name, dead) for name in names for dead in await delivered.read_dead_letters(name, limit)]
-    for name, dead in letters:
+        unsent = [(name, dead) for name in names for dead in await delivered.read_dead_letters(name, limit)]
+    for name, dead in unsent:
         print(f"{format_iso(int(dead.at))} {name} {dead.message}: {dead.reason}")
-    if not letters:
+    if not unsent:
         print("none: every message was sent, or is still tried")
 
 

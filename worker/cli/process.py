@@ -18,8 +18,20 @@ import typer
 import uvloop
 
 from worker.delivery.channels import InvalidNotifyUrl
-from worker.latest import ArchiveError, InvalidSettings, StoreError, Writer, configure_logs, redact
-from worker.sampling.lease import LeaseTaken, hold_lease, take_lease, wait_for_lease
+from worker.latest import (
+    ArchiveError,
+    DataFormat,
+    InvalidSettings,
+    NoAccess,
+    OtherFormat,
+    StoreError,
+    Writer,
+    configure_logs,
+    redact,
+)
+from worker.reporting.steps import CommandRefused
+from worker.reporting.terminal import name_command
+from worker.sampling.lease import WAIT_SECONDS, LeaseTaken, hold_lease, take_lease, wait_for_lease
 from worker.sampling.recording import InvalidRecording
 from worker.sampling.replay import StoreHasOtherSamples, StoreIsPast
 from worker.settings import WorkerSettings
@@ -28,8 +40,13 @@ log = structlog.get_logger()
 
 LEAVE_SECONDS = 2.0
 """How long giving the lease back may take at the end; it runs out by itself."""
-SAID = (StoreError, ArchiveError, InvalidNotifyUrl, LeaseTaken, StoreIsPast, StoreHasOtherSamples, InvalidRecording)
+SAID = (
+    *(StoreError, ArchiveError, OtherFormat, InvalidNotifyUrl, LeaseTaken),
+    *(StoreIsPast, StoreHasOtherSamples, InvalidRecording, CommandRefused),
+)
 """What can go wrong without being our mistake: a line for people, and no stack trace."""
+RESET = "reset --yes"
+"""The command that deletes data of another format."""
 
 
 @asynccontextmanager
@@ -48,6 +65,21 @@ async def hold_feeder_lease(store: Writer, *, wait: bool) -> AsyncIterator[None]
                 await store.release_lease(who)
         except (StoreError, TimeoutError) as error:
             log.warning("the lease runs out by itself", reason=str(error))
+
+
+async def wait_for_format(data: DataFormat) -> None:
+    """See, once Redis answers, that what it holds is of our format. Raises `OtherFormat` and `NoAccess`."""
+    told = ""
+    while True:
+        try:
+            return await data.ensure()
+        except NoAccess:
+            raise
+        except StoreError as error:
+            if str(error) != told:
+                told = str(error)
+                log.warning("standing by", reason=told)
+        await asyncio.sleep(WAIT_SECONDS)
 
 
 def describe_place() -> str:
@@ -96,9 +128,18 @@ def run_until_done(work: Coroutine[Any, Any, None]) -> None:
     try:
         uvloop.run(_until_signalled(work))
     except* SAID as errors:
-        said += [str(error) for error in _list_leaves(errors)]
+        said += [_describe_error(error) for error in _list_leaves(errors)]
     if said:
         exit_with("\n".join(dict.fromkeys(said)), 1)
+
+
+def _describe_error(error: Exception) -> str:
+    if not isinstance(error, OtherFormat):
+        return str(error)
+    return (
+        f"{error}: to start anew, run {name_command('scripts/start-worker.sh')} {RESET}, which deletes the kept day and the "
+        "alerts; the rules and the archive are kept, and the next start fills the day again"
+    )
 
 
 def _list_leaves(errors: BaseExceptionGroup[Exception]) -> Iterator[Exception]:

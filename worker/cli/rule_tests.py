@@ -1,5 +1,5 @@
 """
-Unit tests of rules, in TOML: series of samples in, expected alerts out. Pure; files and output are not known here.
+Unit tests of rules, in TOML: series of samples in, expected alerts out. Pure: reads no file and prints nothing.
 
     rules_file = "rules.toml"           beside this file; or [[rules]] right here, or both
     interval = "1m"                     between two samples; a minute where it is not given
@@ -60,14 +60,14 @@ _SHAPE = "samples with blanks between: 100, 100x60, 100+2x10, _ or _x5"
 _SERIES = [measure for measure in Measure if measure is not Measure.INTERVAL_RETURN]
 
 
-def _bounded(value: Decimal | int) -> Decimal | int:
+def _check_number(value: Decimal | int) -> Decimal | int:
     """Refuse what no number of an alert can be, and what would be rounded to more places than arithmetic takes."""
     if not decimals.is_number(f"{value}") or Decimal(value).as_tuple().exponent < _FINEST:  # type: ignore[operator]  # finite
         raise ValueError("a decimal number of 60 digits at most, 30 of them behind the point")
     return value
 
 
-Given = Annotated[Decimal | int, AfterValidator(_bounded)]
+Given = Annotated[Decimal | int, AfterValidator(_check_number)]
 """A number of an alert."""
 
 
@@ -106,24 +106,24 @@ class RuleTest(BaseModel):
     expected: list[ExpectedAlert] = []
 
     @model_validator(mode="after")
-    def _is_about_something(self) -> "RuleTest":
+    def _check_series(self) -> "RuleTest":
         if bool(self.metric and self.series) == bool(self.metrics):
             raise ValueError("metric: one, with a series of each measure, or several as `metrics`")
         return self
 
     @field_validator("start")
     @classmethod
-    def _is_in_our_time(cls, value: datetime) -> datetime:
+    def _check_start(cls, value: datetime) -> datetime:
         if not FIRST_YEAR <= value.year <= LAST_YEAR:
             raise ValueError(f"a time from {FIRST_YEAR} to {LAST_YEAR}")
         return value
 
     @property
-    def list_series(self) -> Mapping[str, Mapping[str, str]]:
+    def all_series(self) -> Mapping[str, Mapping[str, str]]:
         return self.metrics or {str(self.metric): self.series}
 
     @property
-    def find_first_tick(self) -> int:
+    def first_tick(self) -> int:
         return int((self.start if self.start.tzinfo else self.start.replace(tzinfo=UTC)).timestamp())
 
 
@@ -175,7 +175,7 @@ def read_suite(text: str) -> RuleTestSuite:
 
 def run_test(case: RuleTest, rules: Sequence[Rule], interval: int) -> RuleTestResult:
     """Run one test. Raises `WrongFile` where its series cannot be read."""
-    first = case.find_first_tick // interval * interval
+    first = case.first_tick // interval * interval
     said = [*play(_make_ticks(case, first, interval), BacktestInput(rules, (), interval)).alerts]
     missing = []
     for expected in case.expected:
@@ -190,7 +190,7 @@ def run_test(case: RuleTest, rules: Sequence[Rule], interval: int) -> RuleTestRe
 def _make_ticks(case: RuleTest, first: int, interval: int) -> Iterator[Tick]:
     series = {
         Metric(metric): {_measure(case, name): _expand_samples(case, written) for name, written in measures.items()}
-        for metric, measures in case.list_series.items()
+        for metric, measures in case.all_series.items()
     }
     longest = max((len(samples) for measures in series.values() for samples in measures.values()), default=0)
     for number in range(longest):

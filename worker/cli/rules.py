@@ -37,7 +37,7 @@ File = Annotated[
 When = "Unix seconds or ISO 8601."
 
 
-@app.command()
+@app.command("backtest")
 def backtest_command(  # noqa: PLR0913, PLR0917  # one for each option
     file: File,
     recording: Annotated[
@@ -72,7 +72,7 @@ def backtest_command(  # noqa: PLR0913, PLR0917  # one for each option
     _print_report(found, rules, as_json=as_json)
 
 
-@app.command()
+@app.command("test")
 def test_command(
     file: Annotated[
         Path, typer.Argument(callback=resolve_typed_path, help="A file of tests, in TOML.", show_default=False)

@@ -1,10 +1,9 @@
 """Times as people write and read them on the command line."""
 
 import time
-from datetime import UTC, datetime
 from math import lcm
 
-from worker.latest import MINUTE
+from worker.latest import MINUTE, parse_iso
 from worker.sampling.recording import Recording
 
 TEN_DIGITS = 10**10
@@ -24,18 +23,9 @@ def parse_instant(text: str, option: str = "--until") -> int:
     if text == "now":
         return int(time.time())
     try:
-        instant = int(text) if text.isdecimal() else _parse_timestamp(text)
-    except (ValueError, OverflowError) as error:
+        instant = int(text) if text.isdecimal() else parse_iso(text)
+    except ValueError as error:
         raise ValueError(f"{option}: {text!r} is not a time: now, unix seconds or ISO 8601 are") from error
     if not 0 < instant < TEN_DIGITS:
         raise ValueError(f"{option}: {text!r} is not a time from 1970 to 2286")
     return instant
-
-
-def _parse_timestamp(text: str) -> int:
-    when = datetime.fromisoformat(text)
-    return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp())
-
-
-def format_iso(tick: int) -> str:
-    return datetime.fromtimestamp(tick, UTC).isoformat()

@@ -7,13 +7,15 @@ from functools import partial
 import structlog
 from aiohttp import ClientSession, ClientTimeout, TCPConnector
 
+from worker.cli.process import wait_for_format
 from worker.clock.wall import WatchedClock
 from worker.delivery.dispatcher import Dispatcher
 from worker.delivery.messages import MessageOptions
 from worker.delivery.notify import sessions
 from worker.delivery.notify.base import Notifier
 from worker.delivery.notify.calls import call_address
-from worker.latest import DAY, AlertLimits, ChannelStore, RuleStore, StateUpdate, Writer, connect
+from worker.delivery.notify.sessions import USER_AGENT
+from worker.latest import DAY, AlertLimits, ChannelStore, DataFormat, RuleStore, StateUpdate, Writer, connect
 from worker.sampling.heartbeat import Heartbeat
 from worker.sampling.rule_provider import RuleProvider
 from worker.settings import WorkerSettings
@@ -33,17 +35,22 @@ from worker.toplist import pricing, roles
 log = structlog.get_logger()
 
 SessionFor = Callable[[str], ClientSession]
-"""Gives the session for an address; whoever opened it closes it."""
+"""Returns the session for an address; whoever opened it closes it."""
 
-USER_AGENT = "data-tracker/1.0"
-MOST_PATIENCE = 30.0
+LONGEST_TIMEOUT = 30.0
 """Seconds that a source may take for an answer, however long the interval is."""
 
 
 @asynccontextmanager
-async def open_store(settings: WorkerSettings, *, send: bool = True) -> AsyncIterator[Writer]:
-    """Return the store; without `send`, alerts are history only."""
+async def open_store(settings: WorkerSettings, *, send: bool = True, wait: bool = False) -> AsyncIterator[Writer]:
+    """
+    Return the store; without `send`, alerts are history only.
+
+    Raises `OtherFormat` where it holds data of another format. `wait` for a Redis that is away, or else raise `StoreAway`.
+    """
     async with connect(settings.redis_address, "data-tracker-worker") as redis:
+        data = DataFormat(redis)
+        await (wait_for_format(data) if wait else data.ensure())
         yield Writer(redis, AlertLimits(keep=settings.alert_days * DAY, send=send))
 
 
@@ -92,9 +99,9 @@ async def open_heartbeat(settings: WorkerSettings) -> AsyncIterator[Heartbeat]:
 
 @asynccontextmanager
 async def open_sessions(proxies: ProxySettings, clock: WatchedClock) -> AsyncIterator[SessionFor]:
-    """Return what gives the session for an address: one for each proxy, all of which tell the clock what providers say."""
+    """Return the function that finds the session for an address: one session for each proxy; each reports the `Date` of every answer to the clock."""
     made: dict[str | None, ClientSession] = {}
-    for name in proxies.list_unusable:
+    for name in proxies.unusable:
         log.warning("a proxy of the environment is not used: only http:// and https:// are known", variable=name)
 
     def session_for(address: str) -> ClientSession:
@@ -112,35 +119,31 @@ async def open_sessions(proxies: ProxySettings, clock: WatchedClock) -> AsyncIte
 
 def _session(proxy: str | None, clock: WatchedClock) -> ClientSession:
     return ClientSession(
-        timeout=ClientTimeout(total=MOST_PATIENCE, connect=10),
+        timeout=ClientTimeout(total=LONGEST_TIMEOUT, connect=10),
         headers={"User-Agent": USER_AGENT},
         connector=TCPConnector(limit_per_host=4),
-        trace_configs=[dates.make_date_trace(clock.hear)],
+        trace_configs=[dates.make_date_trace(clock.note_date)],
         proxy=proxy,
     )
 
 
 @asynccontextmanager
 async def open_sources(
-    settings: WorkerSettings, patience: float, clock: WatchedClock
+    settings: WorkerSettings, limit: float, clock: WatchedClock
 ) -> AsyncIterator[list[SupervisedSource]]:
     """Return the sources, each looked after; nothing is asked yet, and nothing is left unanswered at the end."""
-    known = addresses(settings)
+    known = list_source_addresses(settings)
     async with open_sessions(settings.proxies, clock) as session_for:
         clock.set_askers([dates.make_asker(session_for(address), address) for address in known.values()])
         made = [(source, session_for(known.get(source.name, ""))) for source in make_sources(settings)]
-        with supervise(made, patience) as sources:
+        with supervise(made, limit) as sources:
             yield sources
 
 
-def addresses(settings: WorkerSettings) -> dict[str, str]:
+def list_source_addresses(settings: WorkerSettings) -> dict[str, str]:
     """Return where the providers that are sampled are asked, by source; what is simulated is asked nowhere."""
-    known = {
-        "kraken": settings.kraken_url,
-        "binance": settings.binance_url,
-        "cryptowatch": settings.cryptowatch_url,
-    }
-    return {name: str(address) for name in settings.sources if (address := known.get(name)) is not None}
+    known = {name: getattr(settings, f"{name}_url", None) for name in settings.sources}
+    return {name: str(address) for name, address in known.items() if address is not None}
 
 
 def list_addresses(settings: WorkerSettings) -> list[str]:

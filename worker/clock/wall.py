@@ -36,7 +36,7 @@ ASKING_SECONDS = 5.0
 LARGEST_AGE = 86_400
 
 Ask = Callable[[], Awaitable[object]]
-"""Asks one provider for anything; what its answer says of the time is handed to `Clock.hear`."""
+"""Asks one provider for anything; what its answer says of the time is handed to `WatchedClock.note_date`."""
 
 
 class ClockSetBack(Exception):
@@ -100,7 +100,7 @@ class WatchedClock:
         told = max(self._told.values(), key=lambda each: each.at, default=None)
         return even + told.offset if self.fault and told else wall
 
-    def hear(self, host: str, date: str | None, age: str | None = None) -> None:
+    def note_date(self, host: str, date: str | None, age: str | None = None) -> None:
         """Take in the `Date` of an answer that has just come, and its `Age` where a cache had it."""
         try:
             said = parsedate_to_datetime(date or "").timestamp()

@@ -1,4 +1,4 @@
-"""Asks a provider which of its urgent messages somebody has acknowledged, and stops those that are elsewhere, or over."""
+"""Polls a provider for who acknowledged its urgent messages, and cancels those that are acknowledged elsewhere, or over."""
 
 import asyncio
 import time
@@ -13,15 +13,15 @@ from worker.reporting.redis_retry import RedisRetry, Sleep
 log = structlog.get_logger()
 
 EVERY_SECONDS = 5.0
-"""Between two questions, whatever they are about: Pushover asks for no more."""
+"""Between two requests: Pushover asks for no more."""
 GRACE_SECONDS = 60.0
-"""After a receipt's end it is asked about once more, for clocks differ."""
+"""How long after its end a receipt is still polled, for clocks differ."""
 
 
 class AcknowledgementPoller:
     """
-    One channel's. A message that is acknowledged to us is not repeated any more, and the other way round; nor is one
-    whose alerts are all over, or told again by a later message.
+    Polls one channel's receipts. An acknowledgement at the provider is recorded; a message whose alerts are all over,
+    or acknowledged here, is cancelled at the provider.
     """
 
     def __init__(
@@ -35,47 +35,47 @@ class AcknowledgementPoller:
         self._receipts = receipts
         self._clock = clock
         self._sleep = sleep
-        self._patience = RedisRetry(notifier.name, sleep)
-        self._asked: dict[str, float] = {}
-        """When each receipt was asked about last."""
+        self._retry = RedisRetry(notifier.name, sleep)
+        self._polled: dict[str, float] = {}
+        """When each receipt was polled last."""
 
     async def run(self) -> None:
-        """Ask, for ever."""
+        """Poll, forever."""
         while True:
             try:
                 await self.poll_next()
             except StoreError as error:
-                await self._patience.wait(error)
+                await self._retry.wait(error)
             await self._sleep(EVERY_SECONDS)
 
     async def poll_next(self) -> None:
         """
-        Cancel what nobody need acknowledge any more, and ask about the receipt that was not asked about for longest.
+        Cancel what nobody need acknowledge any more, and poll the receipt that was not polled for longest.
 
         Raises `StoreError`.
         """
         receipts = await self._receipts.read_open()
-        self._asked = {receipt.id: self._asked.get(receipt.id, 0.0) for receipt in receipts}
-        settled = await self._receipts.settled(self._by_turns(receipts)) if receipts else []
+        self._polled = {receipt.id: self._polled.get(receipt.id, 0.0) for receipt in receipts}
+        settled = await self._receipts.filter_settled(self._sort_by_poll(receipts)) if receipts else []
         for receipt in settled:
-            if not await self._is_answered(receipt, self._cancel):
+            if not await self._ask(receipt, self._cancel):
                 return
-        for receipt in [each for each in self._by_turns(receipts) if each not in settled][:1]:
-            await self._is_answered(receipt, self._ask)
+        for receipt in [each for each in self._sort_by_poll(receipts) if each not in settled][:1]:
+            await self._ask(receipt, self._poll)
 
-    def _by_turns(self, receipts: Sequence[Receipt]) -> list[Receipt]:
-        return sorted(receipts, key=lambda receipt: self._asked[receipt.id])
+    def _sort_by_poll(self, receipts: Sequence[Receipt]) -> list[Receipt]:
+        return sorted(receipts, key=lambda receipt: self._polled[receipt.id])
 
-    async def _is_answered(self, receipt: Receipt, ask: Callable[[Receipt], Awaitable[None]]) -> bool:
-        """Ask the provider, and return whether it answered; where it did not, it is asked again until the receipt's end."""
-        self._asked[receipt.id] = self._clock()
+    async def _ask(self, receipt: Receipt, request: Callable[[Receipt], Awaitable[None]]) -> bool:
+        """Make a request about a receipt; return whether the provider answered. If not, it is repeated until the receipt's end."""
+        self._polled[receipt.id] = self._clock()
         try:
-            await ask(receipt)
+            await request(receipt)
         except NotifyRefused as error:
-            log.warning("a receipt is refused", channel=self._notifier.name, answer=str(error))
+            log.warning("receipt refused", channel=self._notifier.name, answer=str(error))
             await self._receipts.close(receipt)
         except NotSent as error:
-            log.debug("no answer about a receipt", channel=self._notifier.name, reason=str(error))
+            log.debug("no answer about a receipt, retrying", channel=self._notifier.name, reason=str(error))
             if self._clock() > receipt.until + GRACE_SECONDS:
                 await self._receipts.close(receipt)
             return False
@@ -84,12 +84,12 @@ class AcknowledgementPoller:
     async def _cancel(self, receipt: Receipt) -> None:
         await self._notifier.cancel_receipt(receipt.id)
         await self._receipts.close(receipt)
-        log.info("an urgent message is not repeated any more", channel=self._notifier.name, alerts=receipt.alerts)
+        log.info("urgent message cancelled", channel=self._notifier.name, alerts=receipt.alerts)
 
-    async def _ask(self, receipt: Receipt) -> None:
-        said = await self._notifier.read_acknowledgement(receipt.id)
-        if said.at is not None:
-            by = f"{self._notifier.name}: {said.by}" if said.by else self._notifier.name
-            await self._receipts.acknowledge(receipt, said.at, by)
-        elif said.is_over or self._clock() > receipt.until + GRACE_SECONDS:
+    async def _poll(self, receipt: Receipt) -> None:
+        state = await self._notifier.read_acknowledgement(receipt.id)
+        if state.at is not None:
+            by = f"{self._notifier.name}: {state.by}" if state.by else self._notifier.name
+            await self._receipts.acknowledge(receipt, state.at, by)
+        elif state.is_over or self._clock() > receipt.until + GRACE_SECONDS:
             await self._receipts.close(receipt)

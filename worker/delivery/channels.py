@@ -1,4 +1,4 @@
-"""Makes the channels that the settings name, with the connections they need. What goes through them is not known here."""
+"""Opens the channels that the settings name, with the connections they need."""
 
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -20,26 +20,28 @@ __all__ = ["InvalidNotifyUrl", "open_channels"]
 
 @asynccontextmanager
 async def open_channels(settings: WorkerSettings) -> AsyncIterator[Sequence[Notifier]]:
-    """Return the channels, open until the end. Raises `WrongUrl`."""
+    """Return the channels, open until the end. Raises `InvalidNotifyUrl`."""
     async with AsyncExitStack() as stack:
-        made: list[Notifier] = []
+        notifiers: list[Notifier] = []
         if settings.pushover_token and settings.pushover_user:
-            made.append(await _open_pushover(settings, stack))
-        made += [
-            await _open_webhook(way, settings, stack) if way.is_webhook else AppriseNotifier(way.name, way.url)
-            for way in settings.parse_notify_targets
+            notifiers.append(await _open_pushover(settings, stack))
+        notifiers += [
+            await _open_webhook(target, settings, stack)
+            if target.is_webhook
+            else AppriseNotifier(target.name, target.url)
+            for target in settings.notify_targets
         ]
-        _tell_of_the_proxy(settings)
-        yield made
+        _warn_about_proxy(settings)
+        yield notifiers
 
 
-def _tell_of_the_proxy(settings: WorkerSettings) -> None:
-    """Say which channels a proxy is not for: a webhook's guard must see the address that it connects to."""
-    for way in settings.parse_notify_targets:
-        if way.is_webhook and settings.proxies.find_proxy(way.url.removeprefix(WEBHOOK)):
-            log.warning("a webhook is sent without the proxy, directly", channel=way.name)
-        elif not way.is_webhook and settings.proxy is not None:
-            log.warning("Apprise goes by HTTPS_PROXY, not by TRACKER_PROXY", channel=way.name)
+def _warn_about_proxy(settings: WorkerSettings) -> None:
+    """Warn of channels that do not use the proxy: a webhook must check the address that it connects to."""
+    for target in settings.notify_targets:
+        if target.is_webhook and settings.proxies.find_proxy(target.url.removeprefix(WEBHOOK)):
+            log.warning("webhook does not use the proxy", channel=target.name)
+        elif not target.is_webhook and settings.proxy is not None:
+            log.warning("Apprise uses HTTPS_PROXY, not TRACKER_PROXY", channel=target.name)
 
 
 async def _open_pushover(settings: WorkerSettings, stack: AsyncExitStack) -> PushoverNotifier:
@@ -60,10 +62,10 @@ async def _open_pushover(settings: WorkerSettings, stack: AsyncExitStack) -> Pus
     )
 
 
-async def _open_webhook(way: NotifyTarget, settings: WorkerSettings, stack: AsyncExitStack) -> WebhookNotifier:
+async def _open_webhook(target: NotifyTarget, settings: WorkerSettings, stack: AsyncExitStack) -> WebhookNotifier:
     secret = settings.webhook_secret
-    target = WebhookTarget(
-        way.url.removeprefix(WEBHOOK), secret.get_secret_value() if secret else "", settings.webhook_private
+    webhook = WebhookTarget(
+        target.url.removeprefix(WEBHOOK), secret.get_secret_value() if secret else "", settings.webhook_private
     )
-    session = await stack.enter_async_context(sessions.make_webhook_session(private=target.private))
-    return WebhookNotifier(way.name, session, target, time.time)
+    session = await stack.enter_async_context(sessions.make_webhook_session(private=webhook.private))
+    return WebhookNotifier(target.name, session, webhook, time.time)

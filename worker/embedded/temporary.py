@@ -1,6 +1,6 @@
 """
-The embedded server for a while: on some folder, on a socket that nobody else knows, gone at the latest when we are.
-What is in it is not known here.
+Runs the embedded server for as long as a command needs it, on a private socket; it ends with this process at the
+latest.
 """
 
 import asyncio

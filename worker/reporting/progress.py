@@ -1,4 +1,4 @@
-"""Shows how far a long job is: a bar for people at a terminal, a log line now and then for everybody else."""
+"""Shows the progress of a long job: a bar at a terminal, a log line every few seconds elsewhere."""
 
 import sys
 import time
@@ -12,14 +12,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 log = structlog.get_logger()
 
 ProgressCallback = Callable[[int, int], None]
-"""Told how much is done, and of how much."""
+"""Takes how much is done, and of how much."""
 
 QUIET_SECONDS = 5.0
 
 
 @contextmanager
 def show_progress(job: str) -> Iterator[ProgressCallback]:
-    """Return the function to tell; the bar, or the last line, says how it ended."""
+    """Yield the callback that takes the progress of `job`."""
     if not sys.stderr.isatty():
         yield _lines(job)
         return
@@ -32,10 +32,10 @@ def show_progress(job: str) -> Iterator[ProgressCallback]:
 def _lines(job: str) -> ProgressCallback:
     said = time.monotonic()
 
-    def seen(done: int, of: int) -> None:
+    def log_progress(done: int, of: int) -> None:
         nonlocal said
         if time.monotonic() - said >= QUIET_SECONDS:
             said = time.monotonic()
             log.info(job, done=done, of=of)
 
-    return seen
+    return log_progress

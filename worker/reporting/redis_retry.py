@@ -1,4 +1,4 @@
-"""Waits for a Redis that is away, or refuses, and says so once. What is written, and when it is too late, is not known here."""
+"""Retries a command until Redis answers, and logs each kind of failure once."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,19 +11,19 @@ from worker.latest import StoreAway, StoreError
 log = structlog.get_logger()
 
 AWAY_SECONDS = 1.0
-"""Between two tries while Redis is away."""
+"""Between two tries while Redis does not answer."""
 
 T = TypeVar("T")
 Sleep = Callable[[float], Awaitable[None]]
 
 
-def trouble(error: StoreError) -> str:
-    """Return in a few words what is wrong with Redis: whoever waits for it says it when it begins, and when it changes."""
+def describe_trouble(error: StoreError) -> str:
+    """Return in a few words what is wrong with Redis, for a log line when it begins and when it changes."""
     return "Redis is away" if isinstance(error, StoreAway) else "Redis answers with an error"
 
 
 class RedisRetry:
-    """One task's, named by the channel that it works for."""
+    """Retries for one task; `channel` names it in log lines."""
 
     def __init__(self, channel: str, sleep: Sleep = asyncio.sleep) -> None:
         self._channel = channel
@@ -31,7 +31,7 @@ class RedisRetry:
         self._told = ""
 
     async def retry_until_done(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Ask until Redis answers: what was sent must not be sent again because it could not be written down."""
+        """Call `ask` until Redis answers, and return the answer: a message that was sent must be recorded, or it is sent again."""
         while True:
             try:
                 answer = await ask()
@@ -42,7 +42,7 @@ class RedisRetry:
                 return answer
 
     async def wait(self, error: StoreError) -> None:
-        if self._told != (told := f"{trouble(error)}, messages wait"):
+        if self._told != (told := f"{describe_trouble(error)}, messages wait"):
             log.warning(told, channel=self._channel, reason=str(error))
         self._told = told
         await self._sleep(AWAY_SECONDS)

@@ -1,4 +1,4 @@
-"""What backing up and restoring say alike: how far they are, why not, and how they end. Neither is done here."""
+"""Progress lines, errors and exit codes of commands that run to an end, as backup and restore do."""
 
 import asyncio
 import os
@@ -15,15 +15,15 @@ from worker.latest import ArchiveError, InvalidSettings, StoreError
 from worker.reporting.terminal import print_line
 
 QUIET_SECONDS = 2.0
-"""What takes no longer is not told."""
+"""Steps that take less are not reported."""
 FAILED, MISUSED = 1, 2
-"""Exit codes: it does not work here and now; what was typed or set cannot be meant."""
+"""Exit codes: it failed; an argument or a setting is not accepted."""
 
 Seen = Callable[[int, int], None]
 
 
 class CommandRefused(Exception):
-    """It is not done; the message says why and what would help."""
+    """The command stops; the message says why, and what would help."""
 
     def __init__(self, words: str, code: int = FAILED) -> None:
         super().__init__(words)
@@ -31,16 +31,16 @@ class CommandRefused(Exception):
 
 
 class StepProgress:
-    """Says how far a long step is, every two seconds."""
+    """Prints the progress of a long step, every two seconds."""
 
     def __init__(self) -> None:
         self._said = time.monotonic()
 
     def report_step(self, step: str) -> Seen:
-        """Return the function that is told how much of a step is done; of a step that nobody can measure, 0 of 0."""
-        return partial(self._seen, step)
+        """Return the callback that takes how much of the step is done, and of how much; 0 of 0 where that is not known."""
+        return partial(self._report, step)
 
-    def _seen(self, step: str, done: int, of: int) -> None:
+    def _report(self, step: str, done: int, of: int) -> None:
         task = asyncio.current_task()
         if task and task.cancelling():
             raise asyncio.CancelledError  # a long step may have nothing to await
@@ -51,7 +51,7 @@ class StepProgress:
 
 @contextmanager
 def report_file_errors(folder: Path) -> Iterator[None]:
-    """Say of what goes wrong with a file in a folder, in one line, what it is."""
+    """Turn an `OSError` into a `CommandRefused` of one line, which names the file."""
     try:
         yield
     except OSError as error:
@@ -59,7 +59,7 @@ def report_file_errors(folder: Path) -> Iterator[None]:
 
 
 def run_command(work: Callable[[], Coroutine[Any, Any, None]]) -> int:
-    """Do it, and return the exit code. Told to stop, it cleans up first."""
+    """Run a command, and return its exit code. SIGINT, SIGTERM and SIGHUP cancel it, so that it cleans up first."""
     # In the background of a shell it would be ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for word in (signal.SIGTERM, signal.SIGHUP):
@@ -68,7 +68,7 @@ def run_command(work: Callable[[], Coroutine[Any, Any, None]]) -> int:
     try:
         asyncio.run(work())
     except KeyboardInterrupt:
-        return _fail("stopped; nothing is left of it", FAILED)
+        return _fail("stopped; unfinished files are removed", FAILED)
     except CommandRefused as error:
         return _fail(str(error), error.code)
     except InvalidSettings as error:

@@ -9,7 +9,7 @@ from worker.backfill.day import DayFiller, Sleep
 from worker.clock.wall import WatchedClock
 from worker.latest import HOUR, LeaseLost, StoreError, Writer
 from worker.reporting.progress import ProgressCallback, show_progress
-from worker.reporting.redis_retry import trouble
+from worker.reporting.redis_retry import describe_trouble
 from worker.sampling.collect import collect, open_up_to
 from worker.sampling.rule_provider import FixedRules, RuleSource
 from worker.sampling.tick import commit_tick
@@ -136,7 +136,7 @@ class Sampler:
         except LeaseLost:
             raise
         except StoreError as error:
-            if self._told != (told := f"{trouble(error)}, ticks are kept"):
+            if self._told != (told := f"{describe_trouble(error)}, ticks are kept"):
                 log.warning(told, reason=str(error), newest=self._newest)
             self._told = told
             self._is_away, self._is_caught_up = True, False

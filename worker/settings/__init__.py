@@ -67,7 +67,7 @@ class WorkerSettings(Settings):
     }
 
     sources: Annotated[WordList, Field(min_length=1)] = ("kraken",)
-    """Who is asked, commas between; where two have a metric, the first one gives it."""
+    """Who is asked, commas between; where two have a metric, the first one gives it, and what that one does not say is missing."""
     metrics: Annotated[WordList, Field(min_length=1)] = ("KRAKEN:BTCUSD", "KRAKEN:ETHUSD", "KRAKEN:XRPUSD")
     """What is sampled, commas between: `KRAKEN:BTCUSD`, all of an exchange `KRAKEN:*`, or everything `*`."""
     kraken_url: AnyHttpUrl = AnyHttpUrl("https://api.kraken.com")
@@ -144,7 +144,7 @@ class WorkerSettings(Settings):
 
     @field_validator("archive_backfill", mode="before")
     @classmethod
-    def _is_a_length(cls, value: object) -> object:
+    def _parse_length(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
         found = _LENGTH.fullmatch(value.strip())
@@ -157,7 +157,7 @@ class WorkerSettings(Settings):
         "coinmarketcap_api_key", "cryptocompare_api_key", "cryptowatch_api_key", "pushover_token", "pushover_user"
     )
     @classmethod
-    def _is_a_key(cls, value: SecretStr | None) -> SecretStr | None:
+    def _check_key(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None:
             check_key(value.get_secret_value())
         return value
@@ -169,7 +169,7 @@ class WorkerSettings(Settings):
 
     @field_validator("sources")
     @classmethod
-    def _are_known(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_sources(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for name in value:
             if name not in SOURCES:
                 near = get_close_matches(name, SOURCES, 1)
@@ -179,7 +179,7 @@ class WorkerSettings(Settings):
 
     @field_validator("metrics")
     @classmethod
-    def _are_metrics(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_metrics(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         wishes = tuple(wish.upper() for wish in value)
         for wish in wishes:
             exchange, colon, pair = wish.partition(":")
@@ -192,7 +192,7 @@ class WorkerSettings(Settings):
         return wishes
 
     @model_validator(mode="after")
-    def _cryptowatch_has_an_address(self) -> Self:
+    def _check_cryptowatch_url(self) -> Self:
         if "cryptowatch" in self.sources and self.cryptowatch_url is None:
             raise ValueError(
                 f"{PREFIX}CRYPTOWATCH_URL is missing: Cryptowatch closed in 2023, name a server that answers like it"
@@ -200,7 +200,7 @@ class WorkerSettings(Settings):
         return self
 
     @model_validator(mode="after")
-    def _some_source_may_give_each_metric(self) -> Self:
+    def _check_metrics_have_a_source(self) -> Self:
         # What cryptowatch has is known when it is asked. Metrics that nobody set stop no role that does not need them.
         if "cryptowatch" in self.sources or "metrics" not in self.model_fields_set:
             return self
@@ -215,28 +215,28 @@ class WorkerSettings(Settings):
         return self
 
     @model_validator(mode="after")
-    def _is_a_proxy(self) -> Self:
+    def _check_proxy(self) -> Self:
         # Said here, and not by a field: there may be a password in it.
         if self.proxy is not None and not is_proxy(self.proxy.get_secret_value()):
             raise ValueError(f"{PREFIX}PROXY must be http://host:port, or http://user:password@host:port")
         return self
 
     @model_validator(mode="after")
-    def _channels_can_be_reached(self) -> Self:
+    def _check_channels(self) -> Self:
         # Said here, and not by a field: what a field says of a wrong value shows it, and these are secret.
         if (self.pushover_token is None) != (self.pushover_user is None):
             raise ValueError(f"{PREFIX}PUSHOVER_TOKEN and {PREFIX}PUSHOVER_USER go together, and one is missing")
         secret = self.webhook_secret.get_secret_value() if self.webhook_secret else ""
-        if any(way.is_webhook for way in self.parse_notify_targets) and len(secret) < SHORTEST_SECRET:
+        if any(way.is_webhook for way in self.notify_targets) and len(secret) < SHORTEST_SECRET:
             raise ValueError(f"{PREFIX}WEBHOOK_SECRET must have {SHORTEST_SECRET} characters or more, to sign webhooks")
-        names = [*([PUSHOVER] if self.pushover_token else []), *(way.name for way in self.parse_notify_targets)]
+        names = [*([PUSHOVER] if self.pushover_token else []), *(way.name for way in self.notify_targets)]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice:
             raise ValueError(f"{PREFIX}NOTIFY: two channels are called {twice!r}; give one a name: other={twice}://...")
         return self
 
     @property
-    def parse_notify_targets(self) -> tuple[NotifyTarget, ...]:
+    def notify_targets(self) -> tuple[NotifyTarget, ...]:
         """What `notify` names. Raises `ValueError`."""
         given = self.notify.get_secret_value().strip() if self.notify else ""
         return (
@@ -246,9 +246,7 @@ class WorkerSettings(Settings):
     @property
     def secrets(self) -> frozenset[str]:
         """Every text in here that nobody may see; of addresses that are called with a secret in them, all of it."""
-        urls = [way.url for way in self.parse_notify_targets] + (
-            [str(self.heartbeat_url)] if self.heartbeat_url else []
-        )
+        urls = [way.url for way in self.notify_targets] + ([str(self.heartbeat_url)] if self.heartbeat_url else [])
         return super().secrets | {part for url in urls for part in find_secret_parts(url)}
 
     @property
@@ -262,7 +260,7 @@ class WorkerSettings(Settings):
         return str(self.public_url or f"http://{self.bind}")
 
 
-def named(kind: type[WorkerSettings]) -> set[str]:
+def list_written_names(kind: type[WorkerSettings]) -> set[str]:
     """Return the names of all settings that are written anywhere, without their prefix and in small letters."""
     return {name for _, given in list_written(kind) for name in given}
 
@@ -270,7 +268,7 @@ def named(kind: type[WorkerSettings]) -> set[str]:
 def _find_misspelt(kind: type[WorkerSettings]) -> list[str]:
     """Say which names are nobody's. The worker reads every setting there is, so it is the one to tell."""
     try:
-        names = named(kind)
+        names = list_written_names(kind)
     except InvalidSettings:  # Said already, of the file.
         return []
     known = {*kind.model_fields, *map(name_file_setting, kind.secret_names)}

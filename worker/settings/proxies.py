@@ -41,7 +41,7 @@ class ProxySettings(NamedTuple):
         return proxy if urlsplit(proxy).scheme in SCHEMES else None
 
     @property
-    def list_unusable(self) -> list[str]:
+    def unusable(self) -> list[str]:
         """Name the variables whose proxy is of a kind that we do not speak, as socks5."""
         return [
             f"{scheme.upper()}_PROXY"

@@ -1,11 +1,11 @@
 """
-What a source is, what it raises, and how it reads JSON without losing a digit. No provider here.
+What a source is, which errors it raises, and how it reads JSON without losing a digit.
 
     SourceError
-    ├── Unreachable   no answer: refused, reset, timed out
-    ├── Refused       an answer that says no: 4xx, 5xx, an error inside a 200, a rate limit
-    │   └── RequestRefused  it is what was asked for that is refused; another question may be taken
-    └── Nonsense      an answer that cannot be read
+    ├── SourceUnreachable   no answer: connection refused or reset, timeout
+    ├── SourceRefused       an error answer: 4xx, 5xx, an error inside a 200, a rate limit
+    │   └── RequestRefused  this request is refused; another one may be answered
+    └── InvalidResponse     an answer that cannot be read
 """
 
 import json
@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from aiohttp import (
     ClientError,
@@ -49,7 +49,10 @@ _BROKEN = re.compile(r"Can not decode content-encoding: (\w+)")
 
 
 class SourceError(Exception):
-    """A source did not give its numbers; the message says why, in words for the log, and shows no secret of ours."""
+    """A source failed. The message says why, in words for the log, and holds no secret."""
+
+    kind: ClassVar[str] = "failed"
+    """The kind of failure in a word or two, for a count by reason."""
 
     def __init__(self, message: str = "") -> None:
         # A provider may echo the request, and so a key.
@@ -57,11 +60,15 @@ class SourceError(Exception):
 
 
 class SourceUnreachable(SourceError):
-    """No answer: refused, reset, timed out."""
+    """No answer: connection refused or reset, timeout."""
+
+    kind = "no answer"
 
 
 class SourceRefused(SourceError):
-    """An answer that says no. `wait` is how long the provider asks us to stay away, in seconds."""
+    """An error answer. `wait` is how many seconds the provider asks us to wait, `None` where it does not say."""
+
+    kind = "refused"
 
     def __init__(self, message: str, wait: float | None = None) -> None:
         super().__init__(message)
@@ -69,25 +76,27 @@ class SourceRefused(SourceError):
 
 
 class RequestRefused(SourceRefused):
-    """What was asked for is refused, as one wrong name of many can cause; another question may be taken."""
+    """This request is refused, as one wrong name of many can cause; another request may be answered."""
 
 
 class InvalidResponse(SourceError):
     """An answer that cannot be read."""
 
+    kind = "invalid response"
+
 
 class Source(Protocol):
     """
-    A place that can be asked for its numbers.
+    A provider of market data.
 
-    It asks over a session that it is handed and does not own. It never retries, sleeps or logs:
-    its caller knows what a failure costs.
+    It sends requests over a session that its caller owns. It never retries, sleeps or logs: its caller decides what a
+    failure costs.
     """
 
     name: str
     """As in `TRACKER_SOURCES`: `kraken`."""
     pace: float
-    """Seconds to leave between two calls of `candles`, so that we stay welcome."""
+    """Seconds between two calls of `fetch_candles`, so that the provider does not limit them."""
 
     lead: int
     """Seconds of candles to ask for before the first that is missing, so that 24 h volume and change can
@@ -95,10 +104,10 @@ class Source(Protocol):
 
     async def open(self, session: ClientSession) -> Mapping[Metric, str]:
         """
-        Learn what the provider has, and settle which of the wished metrics this source will give.
+        Fetch which markets the provider has, and choose those of the configured metrics.
 
-        Called once before anything else, and again after it raised `SourceError`. Returns the wished
-        metrics that the provider does not have, each with the reason.
+        Called before anything else, and again after it raised `SourceError`. Returns the configured metrics that
+        the provider does not have, each with the reason.
         """
         ...
 
@@ -109,14 +118,14 @@ class Source(Protocol):
 
     async def fetch(self, session: ClientSession, at: int) -> Mapping[Metric, Reading]:
         """
-        Ask once for the numbers of tick `at` and give every reading that is one.
+        Ask once for the numbers of tick `at`, and return every valid reading.
 
         A metric whose market is dead or whose numbers cannot be read is left out and counted in
-        `rejects`; the others are given. Raises `SourceError` when nothing could be learnt.
+        `rejects`; the others are returned. Raises `SourceError` where there is no usable answer.
         """
         ...
 
-    async def candles(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
+    async def fetch_candles(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
         """
         Return the finished one-minute candles with start <= candle.start < end, oldest first.
 
@@ -134,8 +143,8 @@ class Source(Protocol):
 class Hourly(Protocol):
     """A source that also has candles of an hour, which reach back further than its minutes, or cost less."""
 
-    async def hours(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
-        """Return the finished one-hour candles with start <= candle.start < end, as `candles` gives those of a minute."""
+    async def fetch_hours(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
+        """Return the finished one-hour candles with start <= candle.start < end, as `fetch_candles` gives those of a minute."""
         ...
 
 
@@ -151,22 +160,26 @@ class NamesDead(Protocol):
 
 @contextmanager
 def translate_errors(name: str) -> Iterator[None]:
-    """Translate what aiohttp and a parser raise into our three kinds, once, here."""
+    """Raise one of the three kinds of `SourceError` instead of what aiohttp or a parser raises."""
     try:
         yield
     except (ContentTypeError, KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError) as error:
         # aiohttp files an HTML page with a 200 under ClientResponseError, so this comes first.
-        raise InvalidResponse(f"{name} sent something else: {_describe(error)}") from error
+        raise InvalidResponse(f"{name} sent an unexpected answer: {_describe(error)}") from error
     except ClientHttpProxyError as error:
-        raise SourceUnreachable(f"{name} was not reached: the proxy said {error.status}") from error
+        raise SourceUnreachable(f"{name} was not reached: the proxy answered {error.status}") from error
     except ClientResponseError as error:
         if error.headers is None:
             # Nobody said the status that aiohttp gives to what it cannot read.
-            raise InvalidResponse(_unread(name, error.message)) from error
-        raise refused(error.status, f"{name} said {error.status}", retry_after(error.headers)) from error
+            raise InvalidResponse(_describe_unreadable(name, error.message)) from error
+        raise classify_refusal(
+            error.status, f"{name} answered {error.status}", read_retry_after(error.headers)
+        ) from error
     except ClientPayloadError as error:
         if broken := _BROKEN.search(str(error)):
-            raise InvalidResponse(f"{name} sent what is not {broken[1]}, although it says so") from error
+            raise InvalidResponse(
+                f"{name} sent an answer that is not {broken[1]}, although its header says so"
+            ) from error
         raise SourceUnreachable(f"{name} did not answer: {_describe(error)}") from error
     except (ClientError, TimeoutError, OSError) as error:
         raise SourceUnreachable(f"{name} did not answer: {_describe(error)}") from error
@@ -177,39 +190,39 @@ def _describe(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
-def _unread(name: str, message: str) -> str:
+def _describe_unreadable(name: str, message: str) -> str:
     packed = _NOT_ASKED_FOR.search(message)
     if packed:
         return f"{name} answered in encoding {packed[1]}, which was not asked for"
-    return f"{name} sent what is no answer: {' '.join(message.split())[:LONGEST_WORDS]}"
+    return f"{name} sent what is not HTTP: {' '.join(message.split())[:LONGEST_WORDS]}"
 
 
-def refused(status: int, message: str, wait: float | None = None) -> SourceRefused:
-    """Make of an error's status what it says: of the request, or of whoever asks."""
+def classify_refusal(status: int, message: str, wait: float | None = None) -> SourceRefused:
+    """Return `RequestRefused` where the status is about this request, else `SourceRefused`."""
     return RequestRefused(message) if wait is None and status in OF_THE_REQUEST else SourceRefused(message, wait)
 
 
-def retry_after(headers: Mapping[str, str]) -> int | None:
-    """Return the seconds that an answer asks us to stay away, which it may also say as a date; bounded."""
+def read_retry_after(headers: Mapping[str, str]) -> int | None:
+    """Return the seconds of `Retry-After`, which may be a number or a date; at least 1, at most `LONGEST_WAIT`."""
     after = headers.get("Retry-After", "").strip()
     if after.isascii() and after.isdecimal():
-        return bounded(int(after[:LONGEST_SECONDS]))
-    until = date(after)
-    return None if until is None else bounded(until - said_at(headers))
+        return clamp_wait(int(after[:LONGEST_SECONDS]))
+    until = parse_date(after)
+    return None if until is None else clamp_wait(until - read_answer_time(headers))
 
 
-def bounded(seconds: float) -> int:
-    """Return a wait that a provider can mean: one that is over stays one of a second, none is longer than a ban."""
+def clamp_wait(seconds: float) -> int:
+    """Return a wait of whole seconds, at least 1 and at most `LONGEST_WAIT`."""
     return int(min(max(seconds, 1), LONGEST_WAIT))
 
 
-def said_at(headers: Mapping[str, str]) -> float:
-    """Return when an answer was made, by the clock of whoever made it; ours only where it does not say."""
-    said = date(headers.get("Date", ""))
+def read_answer_time(headers: Mapping[str, str]) -> float:
+    """Return when an answer was made by its `Date`, or by the own clock where it has none; unix seconds."""
+    said = parse_date(headers.get("Date", ""))
     return time.time() if said is None else said
 
 
-def date(written: str) -> float | None:
+def parse_date(written: str) -> float | None:
     """Return the unix time of an HTTP date; `None` of what is none."""
     try:
         return parsedate_to_datetime(written).timestamp()
@@ -223,7 +236,7 @@ def parse_exact_json(body: str | bytes) -> Any:
 
 
 async def read_exact_json(response: ClientResponse) -> Any:
-    """Read the body of an answer with `exact`; raises what `told_apart` knows."""
+    """Read the body of an answer with `parse_exact_json`; raises what `translate_errors` translates."""
     response.raise_for_status()
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in KNOWN_ENCODINGS:
@@ -236,7 +249,7 @@ async def read_exact_json(response: ClientResponse) -> Any:
 
 
 async def read_error_json(response: ClientResponse) -> Any:
-    """Read what an error says of itself; `None` where it is a gateway's page."""
+    """Read the body of an error; `None` where it is no JSON, as a gateway's page."""
     try:
         return parse_exact_json(await response.read())
     except ValueError:

@@ -22,13 +22,13 @@ from worker.sources.base import (
     RequestRefused,
     SourceError,
     SourceRefused,
-    bounded,
+    clamp_wait,
+    classify_refusal,
     make_wish_filter,
+    read_answer_time,
     read_error_json,
     read_exact_json,
-    refused,
-    retry_after,
-    said_at,
+    read_retry_after,
     translate_errors,
 )
 from worker.sources.candle_rows import CandleColumns, parse_finished
@@ -37,10 +37,10 @@ from worker.sources.row_fields import (
     match_symbols,
     parse_amount,
     parse_change,
+    parse_market_price,
     parse_rows,
     parse_whole,
     pick_value,
-    price_of,
 )
 
 NAME, EXCHANGE = "binance", "BINANCE"
@@ -140,10 +140,10 @@ class BinanceSource:
         traded = await self._read_traded(session, at, readings)
         return {metric: reading._replace(interval_volume=traded.get(metric)) for metric, reading in readings.items()}
 
-    async def candles(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
+    async def fetch_candles(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
         return await self._candles(session, metric, start, end, MINUTE)
 
-    async def hours(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
+    async def fetch_hours(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
         return await self._candles(session, metric, start, end, HOUR)
 
     async def _candles(
@@ -230,7 +230,7 @@ class BinanceSource:
                     return await asking
         except SourceError as error:
             # The prices are here already; this costs only the interval volumes, and the next tick if we must wait.
-            self._rejects[f"no interval volume ({type(error).__name__})"] += len(metrics)
+            self._rejects[f"no interval volume ({error.kind})"] += len(metrics)
             if isinstance(error, SourceRefused) and error.wait is not None:
                 self._away = at + int(error.wait)
             return {}
@@ -242,32 +242,32 @@ class BinanceSource:
                 is_error = response.status >= HTTPStatus.BAD_REQUEST
                 body = await (read_error_json if is_error else read_exact_json)(response)
             if is_error or pick_value(body, "code") is not None:
-                after = retry_after(response.headers)
+                after = read_retry_after(response.headers)
                 asked = f"{path} of {query['symbol']}" if "symbol" in query else path
-                raise make_refusal(response.status, body, after, asked, said_at(response.headers))
+                raise make_refusal(response.status, body, after, asked, read_answer_time(response.headers))
             return body
 
 
 def make_refusal(status: int, body: Any, after: int | None, asked: str, now: float = 0.0) -> SourceRefused:
     """Put an error into words; `now` is the provider's time, against which it says until when a ban lasts."""
     code, said = pick_value(body, "code"), pick_value(body, "msg")
-    message = f"{NAME} said {status} to {asked}{f': {said} ({code})' if code else ''}"
+    message = f"{NAME} answered {status} to {asked}{f': {said} ({code})' if code else ''}"
     if code == INVALID_SYMBOL:
         return UnknownPair(message)
     if after is None:
-        after = banned_for(said, now)
+        after = read_ban(said, now)
     if after is None and (status in WAITS or code == TOO_MANY):
         after = WAITS.get(status, WAITS[HTTPStatus.TOO_MANY_REQUESTS])
-    return refused(status, message, after)
+    return classify_refusal(status, message, after)
 
 
-def banned_for(said: object, now: float) -> int | None:
+def read_ban(said: object, now: float) -> int | None:
     """Return the seconds that a ban lasts: "IP banned until 1795812064784", in milliseconds or seconds; bounded."""
     until = _BANNED_UNTIL.search(said) if isinstance(said, str) else None
     if not until:
         return None
     at = int(until[1])
-    return bounded(at / MS - now if at >= MILLISECONDS else at - now)
+    return clamp_wait(at / MS - now if at >= MILLISECONDS else at - now)
 
 
 def parse_markets(body: Any) -> BinanceMarkets:
@@ -298,7 +298,7 @@ def parse_tickers(
     """
     readings: dict[Metric, Reading] = {}
     for metric, row in match_symbols(body, names, rejects):
-        last = price_of(metric, pick_value(row, "lastPrice"), rejects, dead)
+        last = parse_market_price(metric, pick_value(row, "lastPrice"), rejects, dead)
         if last is not None:
             readings[metric] = Reading(
                 last,

@@ -7,13 +7,12 @@ status counts more than the status: an error may come with 200.
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from http import HTTPStatus
 
 from aiohttp import ClientSession
 
-from worker.latest import DAY, MINUTE, PREFIX, PricedCoin, find_month_end
-from worker.sources.base import SourceRefused, retry_after, translate_errors
+from worker.latest import DAY, MINUTE, PREFIX, PricedCoin, find_month_end, parse_iso
+from worker.sources.base import SourceRefused, read_retry_after, translate_errors
 from worker.sources.list_provider import (
     KEY_SECONDS,
     KEY_STATUSES,
@@ -74,7 +73,7 @@ def parse_listings(heard: HttpReply, at: int, meter: CallMeter, size: int) -> Li
 def make_refusal(heard: HttpReply, at: int) -> SourceRefused:
     """Put an error into words, with how long to stay away."""
     said, code = pick_value(heard.body, "status", "error_message"), pick_value(heard.body, "status", "error_code")
-    after = retry_after(heard.headers)
+    after = read_retry_after(heard.headers)
     words = " ".join(str(word) for word in (NAME, "said", heard.status, code) if word is not None)
     what = f"{words}: {str(said)[:LONGEST_WORDS]}" if said else words
     if code == PER_MONTH:
@@ -106,7 +105,6 @@ def parse_time(written: object) -> int | None:
     if not isinstance(written, str):
         return None
     try:
-        when = datetime.fromisoformat(written)
-        return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp())
-    except (ValueError, OverflowError):
+        return parse_iso(written)
+    except ValueError:
         return None

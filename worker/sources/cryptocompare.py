@@ -15,7 +15,7 @@ from typing import Any
 from aiohttp import ClientSession
 
 from worker.latest import DAY, HOUR, MINUTE, PREFIX, RankedCoin, find_month_end
-from worker.sources.base import SourceRefused, retry_after, translate_errors
+from worker.sources.base import SourceRefused, read_retry_after, translate_errors
 from worker.sources.list_provider import (
     KEY_SECONDS,
     KEY_STATUSES,
@@ -102,7 +102,7 @@ def make_refusal(heard: HttpReply, error: object, at: int) -> SourceRefused:
     """Put an error into words, with how long to stay away."""
     kind = pick_value(error, "type") or pick_value(error, "Type")
     said = str(pick_value(error, "message") or pick_value(error, "Message") or "")[:LONGEST_WORDS]
-    what = f"{NAME} said {heard.status}{f': {said}' if said else ''}"
+    what = f"{NAME} answered {heard.status}{f': {said}' if said else ''}"
     seconds = compute_wait(heard.headers, error, at)
     if heard.status == HTTPStatus.TOO_MANY_REQUESTS or kind == OVER_LIMIT:
         return ListLimited(what, max(MINUTE, seconds or 0))
@@ -190,7 +190,7 @@ def compute_wait(headers: Mapping[str, str], error: object, at: int) -> int | No
         used, allowed = parse_whole(pick_value(made, name)), parse_whole(pick_value(most, name))
         if used is not None and allowed is not None and used >= allowed:
             waits.append(_count_seconds_left(window, at))
-    after = retry_after(headers)
+    after = read_retry_after(headers)
     return max([*waits, *([] if after is None else [after])], default=None)
 
 

@@ -20,12 +20,20 @@ from worker.sources.base import (
     parse_number,
     read_error_json,
     read_exact_json,
-    retry_after,
+    read_retry_after,
     translate_errors,
 )
 from worker.sources.candle_rows import CandleColumns, parse_finished
 from worker.sources.pair_names import UnknownPair, find_missing, find_pair, name_metric, suggest_nearest
-from worker.sources.row_fields import is_less, is_zero, parse_amount, parse_change, parse_rows, pick_value, price_of
+from worker.sources.row_fields import (
+    is_less,
+    is_zero,
+    parse_amount,
+    parse_change,
+    parse_market_price,
+    parse_rows,
+    pick_value,
+)
 
 NAME = "cryptowatch"
 COLUMNS = CandleColumns(time=0, open=1, high=2, low=3, close=4, volume=5, start=lambda closes: closes - MINUTE)
@@ -108,10 +116,10 @@ class CryptowatchSource:
         self._dead = dead
         return readings
 
-    async def candles(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
+    async def fetch_candles(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
         return await self._candles(session, metric, start, end, MINUTE)
 
-    async def hours(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
+    async def fetch_hours(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
         return await self._candles(session, metric, start, end, HOUR)
 
     async def _candles(
@@ -149,7 +157,7 @@ class CryptowatchSource:
         async with session.get(f"{self._base}/{path}", params=query, headers=self._headers) as response:
             is_error = response.status >= HTTPStatus.BAD_REQUEST
             body = await (read_error_json if is_error else read_exact_json)(response)
-            after = retry_after(response.headers)
+            after = read_retry_after(response.headers)
         self._is_spent = is_allowance_spent(pick_value(body, "allowance"))
         said = pick_value(body, "error")
         if is_error or said is not None:
@@ -162,7 +170,7 @@ class CryptowatchSource:
 
 def make_refusal(status: int, said: object, after: int | None, path: str) -> SourceRefused:
     """Put an error into words."""
-    message = f"{NAME} said {status} to {path}{f': {said}' if said else ''}"
+    message = f"{NAME} answered {status} to {path}{f': {said}' if said else ''}"
     if status == HTTPStatus.NOT_FOUND:
         return UnknownPair(message)
     if after is None and (status == HTTPStatus.TOO_MANY_REQUESTS or said == "Out of allowance"):
@@ -180,7 +188,7 @@ def is_allowance_spent(allowance: object) -> bool:
 
 
 def parse_markets(summaries: Mapping[str, object]) -> dict[str, dict[Metric, str]]:
-    """Give, by exchange, every metric and its name in the summaries: `kraken:btcusd`."""
+    """Return, by exchange, every metric and its name in the summaries: `kraken:btcusd`."""
     known: dict[str, dict[Metric, str]] = defaultdict(dict)
     for key in summaries:
         exchange, _, pair = key.partition(":")
@@ -203,15 +211,15 @@ def parse_summaries(
             rejects["not in the answer"] += 1
             continue
         row = summaries[key]
-        last = price_of(metric, pick_value(row, "price", "last"), rejects, dead)
+        last = parse_market_price(metric, pick_value(row, "price", "last"), rejects, dead)
         if last is not None:
             fraction = parse_change(pick_value(row, "price", "change", "percentage"), "change_percentage", rejects)
             absolute = parse_change(pick_value(row, "price", "change", "absolute"), "change_absolute", rejects)
-            readings[metric] = Reading(last, _volume(row, rejects), to_percent(fraction), absolute)
+            readings[metric] = Reading(last, _volume(row, rejects), convert_to_percent(fraction), absolute)
     return readings
 
 
-def to_percent(fraction: str | None) -> str | None:
+def convert_to_percent(fraction: str | None) -> str | None:
     """Make percent of a fraction by moving the point; `None` where that takes more digits than are kept."""
     return None if fraction is None else parse_number(decimals.shift_point(fraction, 2))
 

@@ -8,19 +8,19 @@ from aiohttp import ClientSession, TraceConfig, TraceRequestEndParams
 
 from worker.clock.wall import Ask
 
-Hear = Callable[[str, str | None, str | None], None]
+NoteDate = Callable[[str, str | None, str | None], None]
 """Takes a host, the `Date` of its answer and, where a cache had that, its `Age`."""
 
 
-def make_date_trace(hear: Hear) -> TraceConfig:
+def make_date_trace(note_date: NoteDate) -> TraceConfig:
     """Return what tells of every answer of a session, the good ones and the others."""
 
-    async def heard(_session: ClientSession, _context: SimpleNamespace, params: TraceRequestEndParams) -> None:
+    async def note_answer(_session: ClientSession, _context: SimpleNamespace, params: TraceRequestEndParams) -> None:
         headers = params.response.headers
-        hear(params.url.host or "", headers.get("Date"), headers.get("Age"))
+        note_date(params.url.host or "", headers.get("Date"), headers.get("Age"))
 
     trace = TraceConfig()
-    trace.on_request_end.append(heard)
+    trace.on_request_end.append(note_answer)
     return trace
 
 

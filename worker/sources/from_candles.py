@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from math import lcm
 
-from worker.latest import DAY, MEASURES, MINUTE, Candle, Measure, Metric, Reading, Sample, decimals, metric_state
+from worker.latest import DAY, MINUTE, Candle, Measure, Metric, Reading, Sample, decimals, metric_state
 
 Number = decimals.Number
 
@@ -150,7 +150,7 @@ def derive_samples(candles: Iterable[Candle], before_price: str | None = None, i
             Measure.INTERVAL_VOLUME: reading.interval_volume,
             Measure.INTERVAL_RETURN: None if before is None else metric_state.compute_interval_return(price, before),
         }
-        made.append(Sample(tick, tuple([values[measure] for measure in MEASURES])))
+        made.append(Sample.make(tick, values))
         before = price
     return made
 

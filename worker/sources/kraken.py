@@ -19,13 +19,13 @@ from worker.sources.base import (
     SourceRefused,
     make_wish_filter,
     read_exact_json,
-    retry_after,
+    read_retry_after,
     translate_errors,
 )
 from worker.sources.candle_rows import CandleColumns, parse_finished
 from worker.sources.daily_counter import DailyCounters
 from worker.sources.pair_names import UnknownPair, find_missing, find_pair, name_metric
-from worker.sources.row_fields import parse_amount, parse_rows, parse_whole, pick_value, price_of
+from worker.sources.row_fields import parse_amount, parse_market_price, parse_rows, parse_whole, pick_value
 
 NAME, EXCHANGE = "kraken", "KRAKEN"
 OURS = {"XBT": "BTC", "XDG": "DOGE"}
@@ -123,10 +123,10 @@ class KrakenSource:
             for metric, ticker in tickers.items()
         }
 
-    async def candles(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
+    async def fetch_candles(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
         return await self._candles(session, metric, start, end, MINUTE)
 
-    async def hours(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
+    async def fetch_hours(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
         return await self._candles(session, metric, start, end, HOUR)
 
     async def _candles(
@@ -156,9 +156,9 @@ class KrakenSource:
         with translate_errors(NAME):
             async with session.get(f"{self._base}/0/public/{method}", params=query) as response:
                 if response.status == HTTPStatus.TOO_MANY_REQUESTS:
-                    after = retry_after(response.headers)
+                    after = read_retry_after(response.headers)
                     raise SourceRefused(
-                        f"{NAME} said {response.status}", self._longer_wait() if after is None else after
+                        f"{NAME} answered {response.status}", self._longer_wait() if after is None else after
                     )
                 body = await read_exact_json(response)
             said = join_errors(pick_value(body, "error"))
@@ -168,7 +168,7 @@ class KrakenSource:
             return body["result"], response.headers.get("Last-Modified", "")
 
     def _refusal(self, said: str, asked: str) -> SourceRefused:
-        message = f"{NAME} said {said!r} to {asked}"
+        message = f"{NAME} answered {said!r} to {asked}"
         if "Unknown asset pair" in said:
             return UnknownPair(message)
         if "Temporary lockout" in said:
@@ -229,7 +229,7 @@ def parse_tickers(
         if metric not in absent:
             continue
         absent.remove(metric)
-        last = price_of(metric, pick_value(row, "c", 0), rejects, dead)
+        last = parse_market_price(metric, pick_value(row, "c", 0), rejects, dead)
         if last is not None:
             # `v` is [since midnight UTC, last 24 hours].
             volume = parse_amount(pick_value(row, "v", 1), "volume", rejects)

@@ -102,14 +102,14 @@ def count_calls(name: str, meter: CallMeter) -> ClientMiddlewareType:
     here that is the end of it.
     """
 
-    async def counted(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    async def count_call(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
         meter.calls += 1
         try:
             return await handler(request)
         except (ClientOSError, ServerDisconnectedError) as error:
             raise SourceUnreachable(f"{name} did not answer: {error}") from error
 
-    return counted
+    return count_call
 
 
 class ListAnswer(NamedTuple, Generic[Coin_co]):

@@ -50,7 +50,7 @@ def parse_price(value: object, rejects: Counter[str]) -> str | None:
     return text
 
 
-def price_of(metric: Metric, value: object, rejects: Counter[str], dead: set[Metric] | None) -> str | None:
+def parse_market_price(metric: Metric, value: object, rejects: Counter[str], dead: set[Metric] | None) -> str | None:
     """Return the price of a market as `price` does; one whose price is 0 is added to `dead`."""
     text = parse_price(value, rejects)
     written = parse_number(value) if text is None and dead is not None else None

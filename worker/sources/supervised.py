@@ -33,11 +33,11 @@ class SupervisedSource:
     """
     Decides what a source's failure costs: its own numbers of that tick, and one line in the log.
 
-    It asks over `session`, which it does not own. `patience` is how long anything may hold up its
+    It asks over `session`, which it does not own. `timeout` is how long anything may hold up its
     callers, in seconds: a tick must be over before the next, whatever one source does.
     """
 
-    def __init__(self, source: Source, session: ClientSession, patience: float) -> None:
+    def __init__(self, source: Source, session: ClientSession, timeout: float) -> None:
         self.source = source
         self.missing: Mapping[Metric, str] = {}
         """The metrics that were wished for and that the source does not have, with the reason."""
@@ -46,7 +46,7 @@ class SupervisedSource:
         self.owned: frozenset[Metric] | None = None
         """Those of its metrics that it gives and no other source does; `None` until that is settled."""
         self._session = session
-        self._patience = patience
+        self._timeout = timeout
         self._opening: asyncio.Task[None] | None = None
         self._asking_anew: asyncio.Task[None] | None = None
         self._asked_at: int | None = None
@@ -85,7 +85,7 @@ class SupervisedSource:
         if at < self._stay_away_until:
             return {}
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._timeout):
                 await self._open()
                 readings = await self.source.fetch(self._session, at)
         except (SourceError, TimeoutError) as error:
@@ -100,20 +100,20 @@ class SupervisedSource:
         if at < self._stay_away_until:
             return
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._timeout):
                 await self._open()
         except (SourceError, TimeoutError) as error:
             self._handle_failure(at, error)
 
-    async def candles(self, metric: Metric, start: int, end: int) -> Sequence[Candle]:
-        """Return what the source's `candles` gives; raises `SourceError`."""
-        return await self.source.candles(self._session, metric, start, end)
+    async def fetch_candles(self, metric: Metric, start: int, end: int) -> Sequence[Candle]:
+        """Return what the source's `fetch_candles` gives; raises `SourceError`."""
+        return await self.source.fetch_candles(self._session, metric, start, end)
 
-    async def hours(self, metric: Metric, start: int, end: int) -> tuple[int, Sequence[Candle]]:
+    async def fetch_hours(self, metric: Metric, start: int, end: int) -> tuple[int, Sequence[Candle]]:
         """Return candles of whole hours, and how long each is: an hour if the source has such; raises `SourceError`."""
         if isinstance(self.source, Hourly):
-            return HOUR, await self.source.hours(self._session, metric, start, end)
-        return MINUTE, await self.source.candles(self._session, metric, start, end)
+            return HOUR, await self.source.fetch_hours(self._session, metric, start, end)
+        return MINUTE, await self.source.fetch_candles(self._session, metric, start, end)
 
     def describe_state(self) -> dict[str, Any]:
         """Say how the source does, for whoever asks the API."""
@@ -142,7 +142,7 @@ class SupervisedSource:
                 task.cancel()
 
     async def _open(self) -> None:
-        """Wait until the source is open. That goes on where it outlasts the patience of a caller."""
+        """Wait until the source is open. That goes on where it outlasts the timeout of a caller."""
         if self._opening is None:
             self._opening = asyncio.create_task(self._learn())
         try:
@@ -183,11 +183,11 @@ class SupervisedSource:
         self.is_known = True
 
     def _handle_failure(self, at: int, error: Exception) -> None:
-        reason = str(error) or f"{self.name} took longer than {self._patience:g} s"
+        reason = str(error) or f"{self.name} took longer than {self._timeout:g} s"
         if isinstance(error, SourceRefused) and error.wait:
-            # The answer may have taken all of our patience, and the wait begins with the answer.
-            self._stay_away_until = at + self._patience + min(error.wait, LONGEST_WAIT)
-            reason = f"{reason}; it asks us to stay away for {error.wait:g} s"
+            # The answer may have taken all of our timeout, and the wait begins with the answer.
+            self._stay_away_until = at + self._timeout + min(error.wait, LONGEST_WAIT)
+            reason = f"{reason}; retry after {error.wait:g} s"
         self._failures += 1
         if self._reason is None:
             self._failing_since = at
@@ -218,9 +218,9 @@ def _advice(name: str, error: Exception) -> str:
 
 
 @contextmanager
-def supervise(sources: Iterable[tuple[Source, ClientSession]], patience: float) -> Iterator[list[SupervisedSource]]:
+def supervise(sources: Iterable[tuple[Source, ClientSession]], timeout: float) -> Iterator[list[SupervisedSource]]:
     """Have someone look after each source and its session, and leave none of them with a question at the end."""
-    watched = [SupervisedSource(source, session, patience) for source, session in sources]
+    watched = [SupervisedSource(source, session, timeout) for source, session in sources]
     try:
         yield watched
     finally:

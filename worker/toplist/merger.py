@@ -26,7 +26,7 @@ from worker.latest import (
     is_list_due,
     merge_lists,
 )
-from worker.reporting.redis_retry import trouble
+from worker.reporting.redis_retry import describe_trouble
 
 log = structlog.get_logger()
 
@@ -60,7 +60,7 @@ class TopListMerger:
                 self._done = minute
             await self._write_state(at)
         except StoreError as error:
-            if self._trouble != (told := f"{trouble(error)}, minutes are made up for later"):
+            if self._trouble != (told := f"{describe_trouble(error)}, minutes are made up for later"):
                 log.warning(told, role=NAME, reason=str(error))
             self._trouble, self._done = told, None
         else:

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 import structlog
 
 from worker.latest import ListOrigin, ProviderList, QuotaStore, QuotaUsage, StoreError, TopWriter, find_month_end
-from worker.reporting.redis_retry import trouble
+from worker.reporting.redis_retry import describe_trouble
 from worker.sources.base import InvalidResponse, SourceError, SourceRefused, SourceUnreachable
 from worker.sources.list_provider import CallMeter, Coin, Implausible, ListAnswer, ListLimited, ListProvider, TooFewRows
 from worker.toplist import plausible
@@ -32,7 +32,7 @@ from worker.toplist.quota_plan import (
 
 log = structlog.get_logger()
 
-PATIENCE = 50.0
+LIST_SECONDS = 50.0
 """Seconds that a whole list may take: the next minute must find its role free."""
 TRIES = 30
 """How often a list is offered to a Redis that is away, before it is given up."""
@@ -60,9 +60,9 @@ class PollerRole(Generic[Coin]):
     plan: QuotaPlan
     put: Callable[[ProviderList[Coin]], Awaitable[bool]]
     newest: Callable[[int], Awaitable[ProviderList[Coin] | None]]
-    """Gives the newest list up to a minute."""
+    """Returns the newest list up to a minute."""
     other: Callable[[int], Awaitable[ProviderList[Any] | None]]
-    """Gives the newest list of the other provider up to a minute."""
+    """Returns the newest list of the other provider up to a minute."""
     is_dated: bool
     """Whether the provider says when its lists were made."""
 
@@ -132,7 +132,7 @@ class Poller(Generic[Coin]):
         plan, reserved, meter = self._role.plan, compute_cost(self._role.plan, use), CallMeter()
         every = compute_interval(plan, use, at) or plan.plan_interval or 0
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(LIST_SECONDS):
                 answer = await self._role.lister.fetch_list(at, meter)
             listing = _make_list(self._role.lister.name, at, every, answer)
             await self._see_that_it_can_be_true(listing)
@@ -181,7 +181,7 @@ class Poller(Generic[Coin]):
         self._told = told
 
     def _log_away(self, error: StoreError) -> None:
-        if self._trouble != (told := f"{trouble(error)}, nobody is asked"):
+        if self._trouble != (told := f"{describe_trouble(error)}, nobody is asked"):
             log.warning(told, role=self._role.name, reason=str(error))
         self._trouble = told
 
@@ -231,5 +231,5 @@ def _make_list(name: str, at: int, every: int, answer: ListAnswer[Coin]) -> Prov
 
 def _make_failure(meter: CallMeter, error: Exception, name: str) -> CallOutcome:
     fault = next((words for kind, words in FAULTS.items() if isinstance(error, kind)), FAULTS[SourceUnreachable])
-    reason = str(error) or f"{name} took longer than {PATIENCE:g} s"
+    reason = str(error) or f"{name} took longer than {LIST_SECONDS:g} s"
     return CallOutcome(meter.charged, meter.remaining, fault, reason, getattr(error, "wait", None) or 0)

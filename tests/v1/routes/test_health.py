@@ -178,6 +178,17 @@ async def test_without_a_store_the_process_lives_and_says_what_is_wrong(clock, t
     assert ready.json["store"].startswith("Redis is away")
 
 
+async def test_data_of_another_format_makes_it_unready(api, writer, server):
+    await tick(writer, NOON, {"KRAKEN:BTCUSD": "1"})
+    async with connect(server, "tests") as redis:
+        await redis.set("v1:format", "0")
+
+        answer = await api.get("/health/ready")
+
+    assert (answer.status, answer.json["status"]) == (503, "unready")
+    assert answer.json["store"] == "Redis holds data of format 0, and this data-tracker expects format 1"
+
+
 async def test_a_redis_that_drops_keys_when_it_is_full_is_told(api, writer, server):
     await tick(writer, NOON, {"KRAKEN:BTCUSD": "1"})
     await writer.write_source_states({})

@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # i
 
 from tests.support.openapi_run import canned_backtests, fill_for_run, run_schemathesis
 from tests.support.serving import NOON, every_minute, fill, serving
-from tests.v1.routes.test_top import made
+from tests.support.top_made import made
 from v1.market.metric_state import SourceReading
 from v1.model import Metric, Reading
 from v1.rules import RuleEngine, parse_rule

@@ -3,12 +3,14 @@
 import csv
 import gzip
 import io
+import json
 
 import pytest
 from aiohttp import ClientSession
 
 from tests.support.serving import HOUR, MINUTE, NOON, every_minute, fill, sample, serving, tick
 from v1.routes.row_encoder import quote_text
+from v1.store import Reader
 
 ONCE_A_TICK = [
     "/v1/metrics",
@@ -141,8 +143,12 @@ async def test_a_method_that_is_not_served_is_a_problem_document_and_names_the_r
     assert answer.json["detail"] == "DELETE is not accepted here; accepted: GET"
 
 
-async def test_an_error_of_ours_keeps_its_inside_to_the_log(api, hour, caplog):
-    await hour._redis.set("v1:moments:{KRAKEN:BTCUSD}", "[nonsense", ex=60)
+@pytest.mark.usefixtures("hour")
+async def test_an_error_of_ours_keeps_its_inside_to_the_log(api, caplog, monkeypatch):
+    async def fail(*_):
+        json.loads("[nonsense")
+
+    monkeypatch.setattr(Reader, "read_newest", fail)
 
     answer = await api.get("/v1/metrics/KRAKEN:BTCUSD")
 

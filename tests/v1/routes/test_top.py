@@ -8,29 +8,16 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.support.serving import DAY, HOUR, NOON, Api, Clock, serving
+from tests.support.top_made import made
 from v1.archive import connect_archive
 from v1.archive.toplist import TopArchiveWriter
 from v1.store import TopWriter, connect
-from v1.toplist.model import ListOrigin, PricedCoin, ProviderList, RankedCoin, TopList, merge_lists
-
-PRICES = [PricedCoin(1, "56507.38254720854", NOON - 58), PricedCoin(5994, "1.1e-05", NOON - 60)]
-RANKS = [
-    RankedCoin(1, "BTC", "Bitcoin", "68130148004.21379"),
-    RankedCoin(5994, "SHIB", "SHIBA INU", "1.5E+9"),
-    RankedCoin(None, "=2+5", "@evil, Inc.", "7"),
-]
 
 
 @pytest.fixture
 async def top(server: str) -> AsyncIterator[TopWriter]:
     async with connect(server, "tests") as redis:
         yield TopWriter(redis)
-
-
-def made(at: int, prices_at: int | None = None, ranks_at: int | None = None) -> TopList:
-    prices = ProviderList(ListOrigin("coinmarketcap", prices_at or at, at - 3, 300, {"dead market": 2}), PRICES)
-    ranks = ProviderList(ListOrigin("cryptocompare", ranks_at or at, None, 540, {}), RANKS)
-    return merge_lists(at, prices, ranks, 60)
 
 
 async def put(top: TopWriter, at: int = NOON, **parts: int) -> None:

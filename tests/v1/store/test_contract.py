@@ -492,6 +492,9 @@ LIVES = {
 }
 
 
+ETERNAL = {keys.FORMAT, keys.TICK, keys.SOURCES}
+
+
 async def test_every_key_has_the_end_that_the_key_table_says(store: Writer, redis: Redis):
     await store.open()
     await play(store, market(3))
@@ -502,7 +505,7 @@ async def test_every_key_has_the_end_that_the_key_table_says(store: Writer, redi
 
     lives = {key: await redis.ttl(key) async for key in redis.scan_iter()}
 
-    assert {key for key, seconds in lives.items() if seconds == -1} == {keys.TICK, keys.SOURCES} <= keys.PERMANENT
+    assert {key for key, seconds in lives.items() if seconds == -1} == ETERNAL <= keys.PERMANENT
     for key, seconds in LIVES.items():
         assert seconds - 60 <= lives[key] <= seconds
     assert 49 * HOUR - 60 <= lives[keys.samples(DOGE, keys.find_hour(NOON - HOUR))] <= 49 * HOUR

@@ -37,7 +37,7 @@ def unseen(_done: int, _of: int) -> None:
 
 
 async def opened(source: Invented, session: ClientSession) -> SupervisedSource:
-    watched = SupervisedSource(source, session, patience=5)
+    watched = SupervisedSource(source, session, timeout=5)
     await watched.open(NOON)
     return watched
 

@@ -31,7 +31,7 @@ class ByTheHour(Invented):
         super().__init__(*metrics)
         self.hours_asked: list[tuple[int, int]] = []
 
-    async def hours(self, _session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
+    async def fetch_hours(self, _session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
         self.hours_asked.append((start, end))
         prices = [(opens, price(metric, opens + HOUR)) for opens in range(start, end, HOUR)]
         return [Candle(opens, close, close, close, close, "1.5") for opens, close in prices]

@@ -80,8 +80,8 @@ def test_what_is_missing_and_what_is_too_much_is_told_side_by_side():
     assert said == [
         "FAILED  it",
         "expected and not said:  at 1m, above, value 11",
-        "said and not expected:  at 0m, above, metric A:B, event firing, value 11, rank 1",
-        "said and not expected:  at 2m, above, metric A:B, event firing, value 12, rank 1",
+        "said and not expected:  at 0m, above, metric A:B, event firing, value 11, ratio 10.0, rank 1",
+        "said and not expected:  at 2m, above, metric A:B, event firing, value 12, ratio 20.0, rank 1",
     ]
 
 

@@ -39,7 +39,9 @@ class World:
         off = self.off[host]
         if off is None:
             raise ConnectionError(host)
-        self.clock.hear(host, formatdate(self.real + off - (age or 0), usegmt=True), None if age is None else str(age))
+        self.clock.note_date(
+            host, formatdate(self.real + off - (age or 0), usegmt=True), None if age is None else str(age)
+        )
 
     def passes(self, seconds: float) -> None:
         self.real += seconds
@@ -182,7 +184,7 @@ async def test_an_answer_to_what_was_asked_at_a_tick_can_be_the_first_that_tells
 async def test_a_date_that_cannot_be_read_says_nothing(date: str | None):
     clock = WatchedClock()
 
-    clock.hear("kraken", date, "much")
+    clock.note_date("kraken", date, "much")
 
     assert await clock.is_right()
 

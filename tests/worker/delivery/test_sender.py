@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from tests.support.alerts import TICK, alert, commit, send
 from tests.support.loopback import serving
@@ -22,7 +23,8 @@ from v1 import keys
 from worker.delivery import queue
 from worker.delivery import sender as sender_module
 from worker.delivery.acknowledgements import AcknowledgementPoller
-from worker.delivery.backoff import DEFAULT_BACKOFF, BackoffPolicy, ChannelState, compute_delay, read_channel_state
+from worker.delivery.backoff import DEFAULT_BACKOFF, BackoffPolicy, compute_delay
+from worker.delivery.channel_state import ChannelState, read_channel_state
 from worker.delivery.dispatcher import Dispatcher
 from worker.delivery.messages import MessageOptions
 from worker.delivery.notify import sessions
@@ -33,20 +35,19 @@ from worker.delivery.notify.base import (
     NotifyRefused,
     NotifyUnavailable,
     NotSent,
-    OutgoingMessage,
 )
 from worker.delivery.notify.pushover import PushoverAccount, PushoverNotifier
 from worker.delivery.sender import ChannelSender
-from worker.latest import DAY, HOUR, ChannelStore, DeliveryReader, StoreAway, connect
+from worker.latest import DAY, HOUR, ChannelStore, DeliveryReader, Outbox, OutgoingMessage, StoreAway, connect
 
 ROOT = Path(__file__).resolve().parents[3]
-WORDING = MessageOptions("http://127.0.0.1:8000", 60)
+OPTIONS = MessageOptions("http://127.0.0.1:8000", 60)
 KEEP = 30 * DAY
 NOW = TICK + 1
 
 
 class Clock:
-    """Says the time that it was told; sleeping moves it."""
+    """A clock that a test sets; sleeping moves it."""
 
     def __init__(self, now: float = NOW) -> None:
         self.now = now
@@ -59,7 +60,7 @@ class Clock:
 
 
 class Phone:
-    """A channel that keeps what it is sent, and answers what it is told: an `Answer`, or what it raises."""
+    """A channel that keeps what it is sent; a test sets its answers, each a `NotifyAnswer` or what it raises."""
 
     kind = "phone"
     connections = 1
@@ -108,12 +109,14 @@ async def redis(server: str) -> AsyncIterator[Redis]:
         yield client
 
 
-async def begun(redis: Redis, phone: Phone, dice: float = 0.5, pace: BackoffPolicy = DEFAULT_BACKOFF) -> ChannelSender:
+async def start_sender(
+    redis: Redis, phone: Phone, jitter: float = 0.5, policy: BackoffPolicy = DEFAULT_BACKOFF
+) -> ChannelSender:
     """Return what a new process has."""
     channels = ChannelStore(redis, KEEP)
-    outbox, receipts = channels.open_outbox(phone.name), channels.open_receipts(phone.name)
+    outbox = channels.open_outbox(phone.name)
     delivery = ChannelSender(
-        phone, outbox, receipts, WORDING, pace=pace, clock=phone.clock, sleep=phone.clock.sleep, dice=lambda: dice
+        phone, outbox, OPTIONS, policy=policy, clock=phone.clock, sleep=phone.clock.sleep, jitter=lambda: jitter
     )
     await delivery.open()
     return delivery
@@ -121,13 +124,13 @@ async def begun(redis: Redis, phone: Phone, dice: float = 0.5, pace: BackoffPoli
 
 @pytest.fixture
 async def delivery(redis: Redis, phone: Phone) -> ChannelSender:
-    return await begun(redis, phone)
+    return await start_sender(redis, phone)
 
 
 async def until_quiet(delivery: ChannelSender, clock: Clock, longest: float = 2 * DAY) -> None:
     """Let time pass until nothing is left to do."""
     end = clock.now + longest
-    while len(delivery._tray) and clock.now < end:
+    while len(delivery._queue) and clock.now < end:
         clock.now += max(await delivery.send_due(), 0.001)
 
 
@@ -137,7 +140,7 @@ def long_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sender_module, "IDLE_SECONDS", 60.0)
 
 
-async def said(redis: Redis, *alerts) -> list[list[tuple[str, str]]]:
+async def read_attempts(redis: Redis, *alerts) -> list[list[tuple[str, str]]]:
     found = await DeliveryReader(redis).read_deliveries([each.id for each in alerts])
     return [[(attempt.status, attempt.answer) for attempt in attempts] for attempts in found]
 
@@ -151,11 +154,11 @@ async def test_an_alert_is_sent_once_and_settled(redis: Redis, phone: Phone, del
 
     wait = await delivery.send_due()
     await delivery.send_due()
-    await (await begun(redis, phone)).send_due()
+    await (await start_sender(redis, phone)).send_due()
 
     assert phone.took == ["A:B"]
     assert wait > 1
-    assert await said(redis, alert("A:B")) == [[("sent", "taken")]]
+    assert await read_attempts(redis, alert("A:B")) == [[("sent", "taken")]]
     assert await pending(redis) == 0
 
 
@@ -171,7 +174,7 @@ async def test_a_failed_message_is_sent_again_with_growing_pauses_and_the_same_i
     pauses = [round(later - before, 2) for (before, _), (later, _) in zip(phone.asked, phone.asked[1:], strict=False)]
     assert pauses == [7.5, 10.0, 15.0]
     assert {message for _, message in phone.asked} == {alert("A:B").id}
-    assert await said(redis, alert("A:B")) == [
+    assert await read_attempts(redis, alert("A:B")) == [
         [("failed", "500"), ("failed", "no answer"), ("failed", "502"), ("sent", "taken")]
     ]
 
@@ -187,7 +190,7 @@ async def test_a_day_after_its_alert_a_message_is_given_up(
     await until_quiet(delivery, clock)
 
     (dead,) = await DeliveryReader(redis).read_dead_letters("phone")
-    (attempts,) = await said(redis, alert("A:B"))
+    (attempts,) = await read_attempts(redis, alert("A:B"))
     assert len(phone.asked) < 500
     assert all(later - before >= 5 for (before, _), (later, _) in zip(phone.asked, phone.asked[1:], strict=False))
     assert TICK + DAY - 600 < phone.asked[-1][0] < TICK + DAY
@@ -248,12 +251,12 @@ async def test_a_refused_message_is_never_sent_again_and_the_next_goes_on(
     await commit(redis, [alert("A:B"), alert("C:D")])
     await delivery.send_due()
     await until_quiet(delivery, clock)
-    await (await begun(redis, phone)).send_due()
+    await (await start_sender(redis, phone)).send_due()
 
     (dead,) = await DeliveryReader(redis).read_dead_letters("phone")
     assert [message for _, message in phone.asked] == [alert("A:B").id, alert("C:D").id]
     assert (dead.message, dead.reason) == (alert("A:B").id, "400 message cannot be blank")
-    assert await said(redis, alert("A:B"), alert("C:D")) == [
+    assert await read_attempts(redis, alert("A:B"), alert("C:D")) == [
         [("refused", "400 message cannot be blank")],
         [("sent", "taken")],
     ]
@@ -274,7 +277,7 @@ async def test_wrong_credentials_cost_a_message_now_and_then_and_make_no_storm(
 
     assert len(phone.asked) == len({message for _, message in phone.asked}) < 25
     phone.always = lambda _: NotifyAnswer("taken")
-    mended = await begun(redis, phone)
+    mended = await start_sender(redis, phone)
     await mended.send_due()
     assert len(phone.messages) == 1
 
@@ -287,7 +290,7 @@ async def test_who_asks_us_to_wait_is_not_asked_before_and_it_is_no_failure_of_t
     await delivery.send_due()
     clock.now += 899
     await delivery.send_due()
-    await (await begun(redis, phone)).send_due()
+    await (await start_sender(redis, phone)).send_due()
     before = len(phone.asked)
     clock.now += 2
 
@@ -297,7 +300,7 @@ async def test_who_asks_us_to_wait_is_not_asked_before_and_it_is_no_failure_of_t
     assert before == 1
     assert phone.took == ["A:B"]
     assert tries == {}
-    assert (await said(redis, alert("A:B")))[0] == [("waiting", "429"), ("sent", "taken")]
+    assert (await read_attempts(redis, alert("A:B")))[0] == [("waiting", "429"), ("sent", "taken")]
 
 
 async def test_a_limit_without_an_end_is_waited_for_all_the_same(
@@ -323,7 +326,7 @@ async def test_what_is_older_than_a_day_is_not_sent_any_more(redis: Redis, phone
     assert dead.reason == "too old; given up 24.0 h after its tick, after 0 failures"
 
 
-async def test_an_entry_that_is_no_alert_is_set_aside_and_the_next_go_on(
+async def test_an_entry_that_is_not_an_alert_is_a_dead_letter_and_the_next_are_sent(
     redis: Redis, phone: Phone, delivery: ChannelSender
 ):
     await send(redis, "{" * 10_000)
@@ -333,7 +336,7 @@ async def test_an_entry_that_is_no_alert_is_set_aside_and_the_next_go_on(
 
     (dead,) = await DeliveryReader(redis).read_dead_letters("phone")
     assert phone.took == ["A:B"]
-    assert (dead.reason, dead.alerts, dead.written) == ("it cannot be read", [], "{" * 4096)
+    assert (dead.reason, dead.alerts, dead.written) == ("not a valid alert", [], "{" * 4096)
     assert await pending(redis) == 0
 
 
@@ -347,7 +350,7 @@ async def test_only_the_channels_that_a_rule_names_get_its_alerts(redis: Redis, 
 
     assert phone.took == ["A:ALL", "A:MINE"]
     assert await pending(redis) == 0
-    assert await said(redis, alert("A:NOT")) == [[]]
+    assert await read_attempts(redis, alert("A:NOT")) == [[]]
 
 
 async def test_five_alerts_of_a_rule_at_a_tick_are_five_messages_and_six_are_one(
@@ -365,7 +368,7 @@ async def test_five_alerts_of_a_rule_at_a_tick_are_five_messages_and_six_are_one
         f"six.digest.{TICK}",
     ]
     assert phone.messages[-1].text.title.startswith("6 metrics ")
-    assert await said(redis, *six) == [[("sent", "taken")]] * 6
+    assert await read_attempts(redis, *six) == [[("sent", "taken")]] * 6
     assert (await DeliveryReader(redis).read_deliveries([six[3].id]))[0][0].message == f"six.digest.{TICK}"
     assert await pending(redis) == 0
 
@@ -408,12 +411,12 @@ async def test_a_digest_is_the_same_after_a_restart_in_its_middle(
     await delivery.send_due()
     clock.now += 60
 
-    restarted = await begun(redis, phone)
+    restarted = await start_sender(redis, phone)
     await restarted.send_due()
 
     assert [message for _, message in phone.asked] == [f"spike.digest.{TICK}"] * 2
     assert len(phone.messages[0].alerts) == 9
-    assert [attempts[0][0] for attempts in await said(redis, *phone.messages[0].alerts)] == ["failed"] * 9
+    assert [attempts[0][0] for attempts in await read_attempts(redis, *phone.messages[0].alerts)] == ["failed"] * 9
 
 
 async def test_after_a_restart_a_message_is_not_tried_before_its_time(
@@ -425,8 +428,8 @@ async def test_after_a_restart_a_message_is_not_tried_before_its_time(
     while len(phone.asked) < 4:
         clock.now += max(await delivery.send_due(), 0.001)
 
-    restarted = await begun(redis, phone)
-    await until_quiet(restarted, clock) if len(restarted._tray) else await restarted.send_due()
+    restarted = await start_sender(redis, phone)
+    await until_quiet(restarted, clock) if len(restarted._queue) else await restarted.send_due()
     await until_quiet(restarted, clock)
 
     assert phone.asked[-1][0] - phone.asked[-2][0] == pytest.approx(25.0)
@@ -460,7 +463,7 @@ async def test_below_a_tenth_of_the_quota_only_what_is_critical_goes_out_and_one
     await commit(redis, [alert("A:1"), alert("A:2", severity="critical"), alert("A:3", severity="info")])
     for _ in range(6):
         await delivery.send_due()
-    restarted = await begun(redis, phone)
+    restarted = await start_sender(redis, phone)
     for _ in range(3):
         await restarted.send_due()
     while_low = list(phone.messages)
@@ -473,15 +476,15 @@ async def test_below_a_tenth_of_the_quota_only_what_is_critical_goes_out_and_one
     assert notice.text.title == "phone: 950 of 10000 messages left"
     assert notice.text.body == "Only critical alerts are sent through phone until 2021-05-17 19:05 UTC."
     assert phone.took == ["A:0", "A:2", "quota", "A:1", "A:3"]
-    assert await said(redis, alert("A:1")) == [
+    assert await read_attempts(redis, alert("A:1")) == [
         [
-            ("waiting", "kept back: 950 of 10000 messages are left, for what is critical"),
+            ("waiting", "quota low: 950 of 10000 messages left, only critical alerts are sent"),
             ("sent", "taken"),
         ]
     ]
 
 
-async def test_what_is_kept_back_for_longer_than_a_day_is_a_dead_letter_at_once(
+async def test_what_would_wait_for_the_quota_longer_than_a_day_is_a_dead_letter_at_once(
     redis: Redis, phone: Phone, delivery: ChannelSender
 ):
     phone.says = [NotifyAnswer("taken", MessageQuota(10_000, 950, NOW + 10 * DAY))]
@@ -492,7 +495,9 @@ async def test_what_is_kept_back_for_longer_than_a_day_is_a_dead_letter_at_once(
 
     (dead,) = await DeliveryReader(redis).read_dead_letters("phone")
     assert dead.alerts == [alert("A:1").id]
-    assert dead.reason.startswith("kept back: 950 of 10000 messages are left, for what is critical; given up 0.0 h")
+    assert dead.reason.startswith(
+        "quota low: 950 of 10000 messages left, only critical alerts are sent; given up 0.0 h"
+    )
 
 
 async def test_a_used_up_quota_stops_everything_until_it_begins_anew(
@@ -501,7 +506,7 @@ async def test_a_used_up_quota_stops_everything_until_it_begins_anew(
     phone.says = [NotifyLimited("429", MessageQuota(10_000, 0, NOW + HOUR), wait=HOUR)]
     await commit(redis, [alert("A:0", severity="critical"), alert("A:1", severity="critical")])
     await delivery.send_due()
-    restarted = await begun(redis, phone)
+    restarted = await start_sender(redis, phone)
     await restarted.send_due()
     before = len(phone.asked)
 
@@ -516,9 +521,9 @@ MONTH = MessageQuota(10_000, 0, NOW + 20 * DAY)
 EXCEEDED = "429 application has exceeded"
 
 
-async def used_up(redis: Redis, phone: Phone, *alerts) -> ChannelSender:
+async def exhaust_quota(redis: Redis, phone: Phone, *alerts) -> ChannelSender:
     """Return a channel whose quota of the month is used up, after its first message."""
-    delivery = await begun(redis, phone)
+    delivery = await start_sender(redis, phone)
     phone.says = [NotifyLimited(EXCEEDED, MONTH, 20.0 * DAY)]
     await commit(redis, alerts)
     for _ in range(3):
@@ -530,8 +535,8 @@ async def test_a_message_that_meets_a_used_up_quota_is_held_as_long_as_any_other
     redis: Redis, phone: Phone, clock: Clock
 ):
     critical = alert("A:B", severity="critical")
-    delivery = await used_up(redis, phone, critical)
-    assert await said(redis, critical) == [[("waiting", EXCEEDED)]]
+    delivery = await exhaust_quota(redis, phone, critical)
+    assert await read_attempts(redis, critical) == [[("waiting", EXCEEDED)]]
     clock.now += DAY - 10
     await delivery.send_due()
     before = await DeliveryReader(redis).read_dead_letters("phone")
@@ -545,27 +550,27 @@ async def test_a_message_that_meets_a_used_up_quota_is_held_as_long_as_any_other
 
 
 async def test_what_was_learnt_of_one_token_does_not_hold_for_another(redis: Redis, phone: Phone, clock: Clock):
-    await used_up(redis, phone, alert("A:0", severity="critical"), alert("A:1"))
+    await exhaust_quota(redis, phone, alert("A:0", severity="critical"), alert("A:1"))
     clock.now += 5
     phone.fingerprint = "another"
 
-    mended = await begun(redis, phone)
+    mended = await start_sender(redis, phone)
     for _ in range(4):
         await mended.send_due()
 
     assert phone.took == ["A:0", "A:1"]
-    assert not mended._standing.is_low(clock())
+    assert not mended._state.is_low(clock())
 
 
 async def test_after_a_restart_a_used_up_quota_is_tried_once_more_for_it_may_be_a_larger_one(
     redis: Redis, phone: Phone, clock: Clock
 ):
-    await used_up(redis, phone, alert("A:0", severity="critical"), alert("A:1"))
+    await exhaust_quota(redis, phone, alert("A:0", severity="critical"), alert("A:1"))
     phone.says = [NotifyLimited(EXCEEDED, MONTH, 20.0 * DAY)]
     asked = []
     for pause in (5, 60, 5, 60):
         clock.now += pause
-        restarted = await begun(redis, phone)
+        restarted = await start_sender(redis, phone)
         for _ in range(4):
             await restarted.send_due()
         asked.append(len(phone.asked))
@@ -597,15 +602,15 @@ async def test_it_is_kept_that_a_channel_rests_and_until_when_and_whose_rest_it_
     failures, rests_until, *_ = json.loads(noted or "")
     kept = read_channel_state(noted)
     assert (failures, rests_until) == (int(reason == "500"), until)
-    assert (kept.sender, kept.reason, kept.heard) == ("one", reason, NOW)
+    assert (kept.sender, kept.reason, kept.answered_at) == ("one", reason, NOW)
     assert read_channel_state(noted).refused_until == 0, "a restart is when people mend what was refused"
 
 
 async def test_a_start_notes_at_once_that_the_channel_does_not_rest_any_more(redis: Redis, phone: Phone, clock: Clock):
-    await used_up(redis, phone, alert("A:0"))
+    await exhaust_quota(redis, phone, alert("A:0"))
     clock.now += 100
 
-    await begun(redis, phone)
+    await start_sender(redis, phone)
 
     _, noted = await ChannelStore(redis, KEEP).open_outbox("phone").read_retries()
     assert json.loads(noted or "")[1] < clock.now
@@ -642,15 +647,15 @@ async def test_who_is_stopped_lets_a_message_that_is_on_its_way_arrive(
 async def test_what_was_sent_while_redis_went_away_is_not_sent_again(
     redis: Redis, phone: Phone, delivery: ChannelSender, monkeypatch: pytest.MonkeyPatch
 ):
-    settle, tries = delivery._outbox.record_sent, []
+    record, tries = Outbox.record, []
 
-    async def away(*told):
-        tries.append(told)
+    async def away(*arguments):
+        tries.append(arguments)
         if len(tries) < 4:
             raise StoreAway("Redis is away")
-        await settle(*told)
+        await record(*arguments)
 
-    monkeypatch.setattr(delivery._outbox, "record_sent", away)
+    monkeypatch.setattr(Outbox, "record", away)
     await commit(redis, [alert("A:B")])
 
     await delivery.send_due()
@@ -658,6 +663,43 @@ async def test_what_was_sent_while_redis_went_away_is_not_sent_again(
     assert len(tries) == 4
     assert phone.took == ["A:B"]
     assert await pending(redis) == 0
+
+
+async def test_a_redis_that_is_away_while_the_outbox_is_read_is_waited_for_and_logged_once(
+    redis: Redis, phone: Phone, delivery: ChannelSender, monkeypatch: pytest.MonkeyPatch
+):
+    read, errors = Outbox.read_entries, [StoreAway("Redis is away")] * 3
+
+    async def away(*arguments):
+        if errors:
+            raise errors.pop()
+        return await read(*arguments)
+
+    monkeypatch.setattr(Outbox, "read_entries", away)
+    await commit(redis, [alert("A:B")])
+
+    with capture_logs() as logs:
+        await delivery.send_due()
+
+    assert phone.took == ["A:B"]
+    assert [each["event"] for each in logs] == ["Redis is away, messages wait"]
+
+
+async def test_a_receipt_is_recorded_in_the_transaction_that_settles_its_message(
+    redis: Redis, phone: Phone, delivery: ChannelSender
+):
+    phone.says = [NotifyAnswer("taken", receipt="r1", until=NOW + 3600.0)]
+    await commit(redis, [alert("A:B")])
+    async with redis.monitor() as monitor:
+        await delivery.send_due()
+        await redis.ping()
+        seen = [(await monitor.next_command())["command"].split()[0]]
+        while seen[-1] != "PING":
+            seen.append((await monitor.next_command())["command"].split()[0])
+
+    assert seen.count("MULTI") == seen.count("EXEC") == 1
+    assert {"XACK", "HDEL", "HSET", "RPUSH"} <= {*seen[seen.index("MULTI") : seen.index("EXEC")]}
+    assert await ChannelStore(redis, KEEP).open_receipts("phone").read_open() != []
 
 
 async def test_no_more_messages_are_held_than_there_is_room_for_and_none_is_forgotten(
@@ -671,7 +713,7 @@ async def test_no_more_messages_are_held_than_there_is_room_for_and_none_is_forg
 
     for _ in range(60):
         clock.now += max(await delivery.send_due(), 0.001)
-        most = max(most, len(delivery._tray))
+        most = max(most, len(delivery._queue))
 
     assert sorted(phone.took) == sorted(f"A:{number}" for number in range(20))
     assert most <= 4
@@ -697,9 +739,9 @@ async def test_two_connections_carry_two_messages_at_once(redis: Redis, phone: P
 
 
 @pytest.mark.parametrize("failures", [0, 1, 5, 40, 5000])
-@pytest.mark.parametrize("dice", [0.0, 0.999])
-def test_a_delay_is_never_less_than_the_least_nor_more_than_the_most(failures: int, dice: float):
-    assert 5.0 <= compute_delay(failures, 5.0, 300.0, dice) <= 300.0
+@pytest.mark.parametrize("jitter", [0.0, 0.999])
+def test_a_delay_is_never_less_than_the_least_nor_more_than_the_most(failures: int, jitter: float):
+    assert 5.0 <= compute_delay(failures, 5.0, 300.0, jitter) <= 300.0
 
 
 @pytest.mark.parametrize(
@@ -728,7 +770,7 @@ class Hanging(Phone):
 
 @asynccontextmanager
 async def dispatching(redis: Redis, notifiers: Sequence[Phone], clock: Clock) -> AsyncIterator[Dispatcher]:
-    dispatch = Dispatcher(ChannelStore(redis, KEEP), notifiers, WORDING, clock=clock)
+    dispatch = Dispatcher(ChannelStore(redis, KEEP), notifiers, OPTIONS, clock=clock)
     await dispatch.open()
     running = asyncio.create_task(dispatch.run())
     try:
@@ -757,14 +799,14 @@ async def test_a_channel_that_hangs_delays_no_other(redis: Redis, phone: Phone, 
         assert await pending(redis, "hanging") > 0
 
 
-async def test_the_channels_are_told_to_whoever_makes_rules(redis: Redis, phone: Phone, clock: Clock):
+async def test_the_configured_channels_are_recorded(redis: Redis, phone: Phone, clock: Clock):
     async with dispatching(redis, [phone, Phone(clock, "hook")], clock):
         assert await DeliveryReader(redis).read_channels() == {"phone": "phone", "hook": "phone"}
 
 
 async def test_without_channels_alerts_are_history_and_nobody_reads_the_outbox(redis: Redis, clock: Clock):
     await commit(redis, [alert()])
-    dispatch = Dispatcher(ChannelStore(redis, KEEP), [], WORDING, clock=clock)
+    dispatch = Dispatcher(ChannelStore(redis, KEEP), [], OPTIONS, clock=clock)
     await dispatch.open()
 
     await dispatch.run()
@@ -779,13 +821,13 @@ async def test_what_a_channel_leaves_behind_when_it_is_taken_away_is_dead_letter
     await commit(redis, [alert("A:B"), alert("C:D"), alert("E:F", channels=("hook",))])
     await delivery.send_due()
 
-    await Dispatcher(ChannelStore(redis, KEEP), [], WORDING, clock=clock).open()
+    await Dispatcher(ChannelStore(redis, KEEP), [], OPTIONS, clock=clock).open()
 
     dead = await DeliveryReader(redis).read_dead_letters("phone")
     assert [each.alerts for each in dead] == [[alert("C:D").id], [alert("A:B").id]]
     assert {each.reason for each in dead} == {"the channel is not configured any more"}
     assert await redis.xinfo_groups(keys.OUTBOX) == []
-    assert (await said(redis, alert("A:B")))[0][-1][0] == "given up"
+    assert (await read_attempts(redis, alert("A:B")))[0][-1][0] == "given up"
 
 
 # ---- receipts
@@ -798,11 +840,9 @@ async def pushover() -> AsyncIterator[tuple[Server, PushoverNotifier]]:
         yield answering, PushoverNotifier(session, PushoverAccount(base, TOKEN, USER), time.time, emergency=True)
 
 
-async def sent_as_emergency(redis: Redis, sender: PushoverNotifier, *alerts) -> AcknowledgementPoller:
+async def send_as_emergency(redis: Redis, sender: PushoverNotifier, *alerts) -> AcknowledgementPoller:
     channels = ChannelStore(redis, KEEP)
-    delivery = ChannelSender(
-        sender, channels.open_outbox("pushover"), channels.open_receipts("pushover"), WORDING, clock=lambda: NOW
-    )
+    delivery = ChannelSender(sender, channels.open_outbox("pushover"), OPTIONS, clock=lambda: NOW)
     await delivery.open()
     await commit(redis, alerts)
     for _ in alerts:
@@ -812,7 +852,7 @@ async def sent_as_emergency(redis: Redis, sender: PushoverNotifier, *alerts) -> 
 
 async def test_who_acknowledges_on_the_phone_is_written_down(redis: Redis, pushover: tuple[Server, PushoverNotifier]):
     answering, sender = pushover
-    asking = await sent_as_emergency(redis, sender, alert("A:B", severity="critical"))
+    asking = await send_as_emergency(redis, sender, alert("A:B", severity="critical"))
     await asking.poll_next()
     answering.acknowledge(next(iter(answering.receipts)), NOW + 60, "uSomebody", "phone")
 
@@ -830,7 +870,7 @@ async def test_what_is_acknowledged_elsewhere_is_not_repeated_any_more(
     redis: Redis, pushover: tuple[Server, PushoverNotifier]
 ):
     answering, sender = pushover
-    asking = await sent_as_emergency(redis, sender, alert("A:B", severity="critical"))
+    asking = await send_as_emergency(redis, sender, alert("A:B", severity="critical"))
     await redis.hset(keys.alert(alert("A:B").id), mapping={"acknowledged": NOW, "by": "the page"})
     await redis.expire(keys.alert(alert("A:B").id), 60)
 
@@ -841,7 +881,7 @@ async def test_what_is_acknowledged_elsewhere_is_not_repeated_any_more(
     assert answering.polled == []
 
 
-def over(redis: Redis, *alerts):
+def end_alerts(redis: Redis, *alerts):
     async def put() -> None:
         for each in alerts:
             await redis.hset(keys.alert(each.id), "ended_at", NOW + 60)
@@ -853,8 +893,8 @@ def over(redis: Redis, *alerts):
 async def test_what_is_over_is_not_repeated_any_more(redis: Redis, pushover: tuple[Server, PushoverNotifier]):
     answering, sender = pushover
     alerts = [alert(f"A:{number}", severity="critical") for number in range(3)]
-    await sent_as_emergency(redis, sender, *alerts)
-    await over(redis, alerts[0], alerts[2])
+    await send_as_emergency(redis, sender, *alerts)
+    await end_alerts(redis, alerts[0], alerts[2])
 
     asking = AcknowledgementPoller(sender, ChannelStore(redis, KEEP).open_receipts("pushover"))
     await asking.poll_next()
@@ -872,17 +912,15 @@ async def test_a_digest_is_repeated_until_the_last_of_its_alerts_is_over(
     answering, sender = pushover
     alerts = [alert(f"A:{number}", severity="critical", group_size=6) for number in range(6)]
     channels = ChannelStore(redis, KEEP)
-    delivery = ChannelSender(
-        sender, channels.open_outbox("pushover"), channels.open_receipts("pushover"), WORDING, clock=lambda: NOW
-    )
+    delivery = ChannelSender(sender, channels.open_outbox("pushover"), OPTIONS, clock=lambda: NOW)
     await delivery.open()
     await commit(redis, alerts, TICK)
     await delivery.send_due()
     asking = AcknowledgementPoller(sender, channels.open_receipts("pushover"))
-    await over(redis, *alerts[1:])
+    await end_alerts(redis, *alerts[1:])
     await asking.poll_next()
     before = list(answering.cancelled)
-    await over(redis, alerts[0])
+    await end_alerts(redis, alerts[0])
 
     await asking.poll_next()
 
@@ -899,16 +937,16 @@ async def test_a_receipt_that_could_not_be_cancelled_is_cancelled_later_also_aft
             self.says: list[NotSent] = [NotifyUnavailable("500"), NotifyUnavailable("502")]
             self.cancelled: list[str] = []
 
-        async def acknowledgement(self, _: str):
+        async def read_acknowledgement(self, _: str):
             raise NotifyUnavailable("500")
 
-        async def cancel(self, receipt: str) -> None:
+        async def cancel_receipt(self, receipt: str) -> None:
             if self.says:
                 raise self.says.pop(0)
             self.cancelled.append(receipt)
 
     receipts, failing = ChannelStore(redis, KEEP).open_receipts("phone"), Failing()
-    delivery = await begun(redis, phone)
+    delivery = await start_sender(redis, phone)
     phone.says = [
         NotifyAnswer("taken", receipt="r1", until=NOW + 3600.0),
         NotifyAnswer("taken", receipt="r2", until=NOW + 3600.0),
@@ -916,7 +954,7 @@ async def test_a_receipt_that_could_not_be_cancelled_is_cancelled_later_also_aft
     await commit(redis, [alert("A:B"), alert("C:D")])
     await delivery.send_due()
     await delivery.send_due()
-    await over(redis, alert("A:B"), alert("C:D"))
+    await end_alerts(redis, alert("A:B"), alert("C:D"))
 
     for _ in range(3):
         await AcknowledgementPoller(failing, receipts, phone.clock).poll_next()
@@ -929,7 +967,7 @@ async def test_receipts_take_turns_and_those_that_are_over_are_not_asked_for(
     redis: Redis, pushover: tuple[Server, PushoverNotifier]
 ):
     answering, sender = pushover
-    asking = await sent_as_emergency(redis, sender, *[alert(f"A:{number}", severity="critical") for number in range(3)])
+    asking = await send_as_emergency(redis, sender, *[alert(f"A:{number}", severity="critical") for number in range(3)])
     one, two, _ = answering.receipts
     answering.receipts[one]["expired"] = 1
     del answering.receipts[two]
@@ -941,20 +979,20 @@ async def test_receipts_take_turns_and_those_that_are_over_are_not_asked_for(
     assert len(await ChannelStore(redis, KEEP).open_receipts("pushover").read_open()) == 1
 
 
-async def test_a_receipt_that_nobody_answers_for_is_let_go_after_its_end(redis: Redis, phone: Phone):
+async def test_a_receipt_without_an_answer_is_closed_after_its_end(redis: Redis, phone: Phone):
     class Away:
         name = "phone"
 
-        async def acknowledgement(self, _: str):
+        async def read_acknowledgement(self, _: str):
             raise NotifyUnavailable("500")
 
-        async def cancel(self, _: str) -> None:
+        async def cancel_receipt(self, _: str) -> None:
             raise NotifyUnavailable("500")
 
     receipts = ChannelStore(redis, KEEP).open_receipts("phone")
     phone.says = [NotifyAnswer("taken", receipt="r1", until=NOW + 3600.0)]
     await commit(redis, [alert("A:B")])
-    delivery = await begun(redis, phone)
+    delivery = await start_sender(redis, phone)
     await commit(redis, [alert("C:D")])
     await delivery.send_due()
     asking = AcknowledgementPoller(Away(), receipts, phone.clock)
@@ -990,7 +1028,7 @@ async def test_killed_again_and_again_nothing_is_lost_and_no_more_comes_twice_th
     """Of a Pushover that fails in every way, by a sender that is killed -9 twice at any moment."""
     faults = cycle(["500", "reset", "hang", "lie"])
     script = chain.from_iterable(["ok"] * 7 + [next(faults)] for _ in iter(int, 1))
-    answering, dice = Server(script, pause=0.02), random.Random(7)
+    answering, random_pause = Server(script, pause=0.02), random.Random(7)
     at = int(time.time())
     alerts = [alert(f"A:{number:03}", at=at) for number in range(100)]
     await ChannelStore(redis, KEEP).open_outbox("pushover").open()
@@ -998,7 +1036,7 @@ async def test_killed_again_and_again_nothing_is_lost_and_no_more_comes_twice_th
     async with serving(answering.application()) as base:
         for _ in range(2):
             async with sender(server, base, 0.02):
-                await asyncio.sleep(dice.uniform(0.02, 0.15))
+                await asyncio.sleep(random_pause.uniform(0.02, 0.15))
             answering.killed()
         async with sender(server, base, 0.02):
             await until(lambda: len({*answering.ids}) == 100, 30)
@@ -1009,20 +1047,18 @@ async def test_killed_again_and_again_nothing_is_lost_and_no_more_comes_twice_th
     assert len(answering.ids) - 100 <= 2
     assert answering.broken == []
     assert {"500", "reset", "hang", "lie"} <= answering.answers.keys()
-    assert [attempts[-1][0] for attempts in await said(redis, *alerts)] == ["sent"] * 100
+    assert [attempts[-1][0] for attempts in await read_attempts(redis, *alerts)] == ["sent"] * 100
 
 
 async def test_pushover_with_every_fault_gets_every_message_in_the_end(redis: Redis):
     words = islice(cycle(["ok", "500", "reset", "lie", "ok", "429"]), 40)
     answering = Server(words, pause=0.01, wait=0.01)
-    pace = BackoffPolicy(0.01, 0.02, 0.05, 0.02)
+    policy = BackoffPolicy(0.01, 0.02, 0.05, 0.02)
     at = int(time.time())
     async with serving(answering.application()) as base, sessions.make_pushover_session() as session:
         channels = ChannelStore(redis, KEEP)
         phone = PushoverNotifier(session, PushoverAccount(base, TOKEN, USER), time.time)
-        delivery = ChannelSender(
-            phone, channels.open_outbox("pushover"), channels.open_receipts("pushover"), WORDING, pace=pace
-        )
+        delivery = ChannelSender(phone, channels.open_outbox("pushover"), OPTIONS, policy=policy)
         await delivery.open()
         await commit(redis, [alert(f"A:{number}", at=at) for number in range(30)])
         while len(answering.taken) < 30:
@@ -1035,14 +1071,14 @@ async def test_pushover_with_every_fault_gets_every_message_in_the_end(redis: Re
 async def test_a_wait_that_was_noted_by_a_clock_that_was_ahead_is_not_waited_for(
     redis: Redis, phone: Phone, clock: Clock
 ):
-    before = await begun(redis, phone, pace=DEFAULT_BACKOFF._replace(give_up=9 * DAY))
+    before = await start_sender(redis, phone, policy=DEFAULT_BACKOFF._replace(give_up_after=9 * DAY))
     await commit(redis, [alert("A:B")])
     phone.says = [NotifyLimited("429", wait=3600)]
     clock.now += 3 * DAY
     await before.send_due()
     clock.now -= 3 * DAY
 
-    again = await begun(redis, phone)
+    again = await start_sender(redis, phone)
     await again.send_due()
 
     assert [message.alerts for message in phone.messages] == [(alert("A:B"),)]

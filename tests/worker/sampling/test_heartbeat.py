@@ -161,7 +161,7 @@ async def test_the_sampler_tells_of_each_tick_when_it_is_committed_and_not_befor
     source = Invented(BTC)
     source.keeps = 0
     live = Sampler(
-        [SupervisedSource(source, session, patience=0.2)],
+        [SupervisedSource(source, session, timeout=0.2)],
         Writer(fake),
         MINUTE,
         committed=lambda: told.append(live._newest),

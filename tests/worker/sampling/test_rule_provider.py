@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from tests.support import servers
 from v1 import keys
+from v1.market.metric_state import advance
 from v1.rules.rule_set import disable_default, find_default, write_document
 from worker.cli.wiring import make_expectation
 from worker.latest import (
@@ -21,7 +22,6 @@ from worker.latest import (
     StoreAway,
     TickContext,
     Writer,
-    advance,
     connect,
 )
 from worker.sampling.rule_provider import FixedRules, RuleProvider

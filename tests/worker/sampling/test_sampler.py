@@ -40,7 +40,7 @@ class Sampling:
     ) -> None:
         self.store = store
         self.beats = Beats()
-        self._watched = [SupervisedSource(source, session, patience=0.2) for source in sources]
+        self._watched = [SupervisedSource(source, session, timeout=0.2) for source in sources]
         self.live = Sampler(self._watched, store, interval, briefly)
 
     @asynccontextmanager

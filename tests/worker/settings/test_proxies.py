@@ -48,7 +48,7 @@ def test_an_address_is_reached_through_the_proxy_that_is_meant_for_it(given, env
 
 
 def test_a_proxy_of_the_environment_that_cannot_be_used_is_named():
-    assert ProxySettings(None, {"all": "socks5://q:2", "https": "http://q:2", "no": "a"}).list_unusable == ["ALL_PROXY"]
+    assert ProxySettings(None, {"all": "socks5://q:2", "https": "http://q:2", "no": "a"}).unusable == ["ALL_PROXY"]
 
 
 def test_what_is_shown_of_a_proxy_is_no_secret():
@@ -129,7 +129,7 @@ async def test_a_proxy_that_says_no_is_told_as_that_and_not_as_the_providers_wor
         async with open_sources(known, 5, WatchedClock()) as (source,):
             await source.open(0)
 
-    assert source.describe_state()["reason"] == "kraken was not reached: the proxy said 407"
+    assert source.describe_state()["reason"] == "kraken was not reached: the proxy answered 407"
     assert PASSWORD not in repr((logs, source.describe_state()))
 
 
@@ -168,7 +168,7 @@ async def test_a_webhook_does_not_and_that_is_said(proxy: Proxy):
             assert webhook._session._default_proxy is None
 
     assert [(each["event"], each["channel"]) for each in logs] == [
-        ("a webhook is sent without the proxy, directly", "webhook"),
-        ("Apprise goes by HTTPS_PROXY, not by TRACKER_PROXY", "ntfy"),
+        ("webhook does not use the proxy", "webhook"),
+        ("Apprise uses HTTPS_PROXY, not TRACKER_PROXY", "ntfy"),
     ]
     assert proxy.asked == []

@@ -180,7 +180,7 @@ async def test_the_interval_volume_is_what_was_traded_since_the_last_tick(
     exactly = (await source.fetch(session, MORNING))[BTC].interval_volume
     clock.now = MORNING + 0.5
     later = (await source.fetch(session, MORNING))[BTC].interval_volume
-    candle = (await source.candles(session, BTC, MORNING - MINUTE, MORNING))[0]
+    candle = (await source.fetch_candles(session, BTC, MORNING - MINUTE, MORNING))[0]
 
     assert exactly == candle.volume
     assert later is not None
@@ -220,7 +220,7 @@ async def test_an_interval_that_is_no_whole_minute_is_added_up_by_the_second(
     ]
 
     assert asked(app, WINDOW) == []
-    candles = await source.candles(session, BTC, MORNING - 180, MORNING)
+    candles = await source.fetch_candles(session, BTC, MORNING - 180, MORNING)
     assert sum(Decimal(volume or "NaN") for volume in traded) == sum(Decimal(candle.volume) for candle in candles)
 
 
@@ -246,8 +246,8 @@ async def test_where_a_second_is_missing_the_volume_is_unknown(app: web.Applicat
 async def test_seconds_that_never_come_cost_no_price_though_little_time_is_left(
     app: web.Application, base: str, session: ClientSession
 ):
-    patience = 0.8
-    watched = SupervisedSource(await opened(base, session, interval=1), session, patience)
+    timeout = 0.8
+    watched = SupervisedSource(await opened(base, session, interval=1), session, timeout)
     app[FAULTS][KLINES] = hang()
 
     readings = await watched.read(MORNING)
@@ -269,11 +269,11 @@ def test_the_seconds_of_as_many_metrics_are_asked_for_as_the_weight_allows(inter
 @pytest.mark.parametrize(
     "fault, kind",
     [
-        (says({"code": -1003, "msg": "Too much request weight used"}, 429), "Refused"),
-        (page(503), "Refused"),
-        (page(), "Nonsense"),
-        (says({"unexpected": 1}), "Nonsense"),
-        (reset(), "Unreachable"),
+        (says({"code": -1003, "msg": "Too much request weight used"}, 429), "refused"),
+        (page(503), "refused"),
+        (page(), "invalid response"),
+        (says({"unexpected": 1}), "invalid response"),
+        (reset(), "no answer"),
     ],
 )
 async def test_a_failing_window_costs_only_the_interval_volume(
@@ -329,7 +329,9 @@ async def test_a_refusal_tells_what_binance_said(app: web.Application, base: str
     source = await opened(base, session)
     app[FAULTS][DAY_PATH] = says({"code": -1003, "msg": "Way too much request weight used"}, 418, Retry_After="300")
 
-    with pytest.raises(SourceRefused, match="binance said 418 to ticker/24hr: Way too much request weight") as caught:
+    with pytest.raises(
+        SourceRefused, match="binance answered 418 to ticker/24hr: Way too much request weight"
+    ) as caught:
         await source.fetch(session, MORNING)
 
     assert caught.value.wait == 300
@@ -348,9 +350,9 @@ async def test_a_symbol_that_binance_does_not_know_is_named(app: web.Application
     app[FAULTS][KLINES] = says({"code": -1121, "msg": "Invalid symbol."}, 400)
 
     with pytest.raises(UnknownPair, match="klines of BTCUSDT: Invalid symbol"):
-        await source.candles(session, BTC, MORNING - HOUR, MORNING)
+        await source.fetch_candles(session, BTC, MORNING - HOUR, MORNING)
     with pytest.raises(UnknownPair, match="BINANCE:FOO"):
-        await source.candles(session, Metric("BINANCE:FOO"), MORNING - HOUR, MORNING)
+        await source.fetch_candles(session, Metric("BINANCE:FOO"), MORNING - HOUR, MORNING)
 
 
 async def test_a_window_that_never_comes_costs_no_price(
@@ -361,7 +363,7 @@ async def test_a_window_that_never_comes_costs_no_price(
     app[FAULTS][WINDOW] = hang()
 
     assert (await source.fetch(session, MORNING)).keys() == {BTC}
-    assert source.rejects == {"no interval volume (Unreachable)": 1}
+    assert source.rejects == {"no interval volume (no answer)": 1}
 
 
 # ---- candles ---------------------------------------------------------------------------------------------
@@ -370,7 +372,7 @@ async def test_a_window_that_never_comes_costs_no_price(
 async def test_a_day_of_candles_is_whole_in_two_calls(app: web.Application, base: str, session: ClientSession):
     source = await opened(base, session)
 
-    candles = await source.candles(session, BTC, MORNING - DAY, MORNING)
+    candles = await source.fetch_candles(session, BTC, MORNING - DAY, MORNING)
 
     assert [candle.start for candle in candles] == list(range(MORNING - DAY, MORNING, MINUTE))
     assert len(asked(app, KLINES)) == 2
@@ -380,6 +382,6 @@ async def test_the_candle_that_is_still_running_is_left_out(clock: Clock, base: 
     source = await opened(base, session)
     clock.now = MORNING + 30
 
-    candles = await source.candles(session, BTC, MORNING - HOUR, MORNING + 30)
+    candles = await source.fetch_candles(session, BTC, MORNING - HOUR, MORNING + 30)
 
     assert candles[-1].start == MORNING - MINUTE

@@ -17,11 +17,11 @@ from worker.sources.candle_rows import parse_finished
 from worker.sources.cryptowatch import (
     COLUMNS,
     CryptowatchSource,
+    convert_to_percent,
     is_allowance_spent,
     make_refusal,
     parse_markets,
     parse_summaries,
-    to_percent,
 )
 from worker.sources.pair_names import UnknownPair
 
@@ -111,7 +111,7 @@ def test_exponents_are_kept_as_they_were_sent():
     ],
 )
 def test_percent_moves_the_point_and_no_digit(fraction: str | None, expected: str | None):
-    assert to_percent(fraction) == expected
+    assert convert_to_percent(fraction) == expected
 
 
 def test_volume_is_in_the_base_currency_also_where_contracts_are_counted():
@@ -259,7 +259,7 @@ async def test_the_key_travels_in_its_header_and_not_in_messages(
     source = await opened(base, session, api_key="SECRET")
     app[FAULTS][SUMMARIES] = page()
 
-    with pytest.raises(InvalidResponse, match="cryptowatch sent something else") as caught:
+    with pytest.raises(InvalidResponse, match="cryptowatch sent an unexpected answer") as caught:
         await source.fetch(session, MORNING)
 
     assert app[ASKED][0].headers["X-CW-API-Key"] == "SECRET"
@@ -294,7 +294,7 @@ async def test_it_stops_asking_before_the_allowance_is_used_up(clock: Clock, ses
         await source.fetch(session, MORNING)
 
         with pytest.raises(SourceRefused, match="allowance") as of_a_candle:
-            await source.candles(session, BTC, MORNING - HOUR, MORNING)
+            await source.fetch_candles(session, BTC, MORNING - HOUR, MORNING)
         with pytest.raises(SourceRefused, match="allowance") as of_a_tick:
             await source.fetch(session, MORNING + MINUTE)
 
@@ -348,9 +348,9 @@ async def test_a_market_that_cryptowatch_does_not_know_is_named(
     app[FAULTS][OHLC] = says({"error": "Instrument not found", "allowance": {"cost": 0.015, "remaining": 9}}, 404)
 
     with pytest.raises(UnknownPair, match="kraken/btcusd/ohlc: Instrument not found"):
-        await source.candles(session, BTC, MORNING - HOUR, MORNING)
+        await source.fetch_candles(session, BTC, MORNING - HOUR, MORNING)
     with pytest.raises(UnknownPair, match="KRAKEN:FOO"):
-        await source.candles(session, Metric("KRAKEN:FOO"), MORNING - HOUR, MORNING)
+        await source.fetch_candles(session, Metric("KRAKEN:FOO"), MORNING - HOUR, MORNING)
 
 
 async def test_an_error_inside_a_200_is_a_refusal(app: web.Application, base: str, session: ClientSession):
@@ -369,7 +369,7 @@ async def test_a_day_of_candles_lacks_only_minutes_without_a_trade(
 ):
     source = await opened(base, session)
 
-    candles = await source.candles(session, BTC, MORNING - DAY, MORNING)
+    candles = await source.fetch_candles(session, BTC, MORNING - DAY, MORNING)
 
     starts = [candle.start for candle in candles]
     assert starts == sorted(set(starts))
@@ -383,7 +383,7 @@ async def test_the_candle_that_is_still_running_is_left_out(clock: Clock, base: 
     source = await opened(base, session)
     clock.now = MORNING + 30
 
-    candles = await source.candles(session, BTC, MORNING - HOUR, MORNING + 30)
+    candles = await source.fetch_candles(session, BTC, MORNING - HOUR, MORNING + 30)
 
     assert candles[-1].start == MORNING - MINUTE
 
@@ -392,4 +392,4 @@ async def test_a_market_without_candles_has_none(app: web.Application, base: str
     source = await opened(base, session)
     app[FAULTS][OHLC] = says({"result": {"60": None}})
 
-    assert await source.candles(session, BTC, MORNING - HOUR, MORNING) == []
+    assert await source.fetch_candles(session, BTC, MORNING - HOUR, MORNING) == []

@@ -111,7 +111,7 @@ async def test_a_failure_is_of_one_of_three_kinds_and_names_who_failed(
     for ask in (
         lambda: case.make(base).open(asking),
         lambda: source.fetch(asking, MORNING),
-        lambda: source.candles(asking, case.metric, MORNING - HOUR, MORNING),
+        lambda: source.fetch_candles(asking, case.metric, MORNING - HOUR, MORNING),
     ):
         with pytest.raises(kind, match=source.name) as caught:
             await ask()

@@ -29,7 +29,7 @@ each_source = pytest.mark.parametrize("make, metric", MAKERS, ids=["kraken", "bi
 async def hours(source: Source, session: ClientSession, metric: Metric, start: int, end: int) -> list[Candle]:
     await source.open(session)
     assert isinstance(source, Hourly)
-    return [*await source.hours(session, metric, start, end)]
+    return [*await source.fetch_hours(session, metric, start, end)]
 
 
 @each_source
@@ -38,7 +38,7 @@ async def test_an_hour_is_what_its_minutes_come_to(base: str, session: ClientSes
     start = HOUR_OF_MORNING - 2 * HOUR
 
     (hour,) = await hours(source, session, metric, start, start + HOUR)
-    minutes = await source.candles(session, metric, start, start + HOUR)
+    minutes = await source.fetch_candles(session, metric, start, start + HOUR)
 
     assert hour.start == start
     assert (hour.open, hour.close) == (minutes[0].open, minutes[-1].close)
@@ -78,7 +78,7 @@ async def test_a_source_without_hours_is_asked_for_its_minutes(session: ClientSe
     watched = SupervisedSource(SimulatedSource(["SIMULATED:BTCUSD"]), session, 5)
     await watched.open(int(clock()))
 
-    length, candles = await watched.hours(watched.metrics[0], HOUR_OF_MORNING - HOUR, HOUR_OF_MORNING)
+    length, candles = await watched.fetch_hours(watched.metrics[0], HOUR_OF_MORNING - HOUR, HOUR_OF_MORNING)
 
     assert (length, len(candles)) == (MINUTE, 60)
 
@@ -87,6 +87,6 @@ async def test_a_source_with_hours_is_asked_for_those(base: str, session: Client
     watched = SupervisedSource(KrakenSource(base, ["KRAKEN:BTCUSD"], MINUTE), session, 5)
     await watched.open(MORNING)
 
-    length, candles = await watched.hours(watched.metrics[0], HOUR_OF_MORNING - 3 * HOUR, HOUR_OF_MORNING)
+    length, candles = await watched.fetch_hours(watched.metrics[0], HOUR_OF_MORNING - 3 * HOUR, HOUR_OF_MORNING)
 
     assert (length, len(candles)) == (HOUR, 3)

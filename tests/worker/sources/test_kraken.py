@@ -327,14 +327,14 @@ async def test_a_pair_that_kraken_does_not_know_is_named(app: web.Application, b
     app[FAULTS]["/0/public/OHLC"] = says({"error": ["EQuery:Unknown asset pair"]})
 
     with pytest.raises(UnknownPair, match="XXBTZUSD"):
-        await source.candles(session, BTC, MORNING - HOUR, MORNING)
+        await source.fetch_candles(session, BTC, MORNING - HOUR, MORNING)
 
 
 async def test_candles_of_a_metric_that_is_not_given_are_refused(base: str, session: ClientSession):
     source = await opened(base, session)
 
     with pytest.raises(UnknownPair, match="KRAKEN:FOOUSD"):
-        await source.candles(session, Metric("KRAKEN:FOOUSD"), MORNING - HOUR, MORNING)
+        await source.fetch_candles(session, Metric("KRAKEN:FOOUSD"), MORNING - HOUR, MORNING)
 
 
 # ---- candles ---------------------------------------------------------------------------------------------
@@ -343,7 +343,7 @@ async def test_candles_of_a_metric_that_is_not_given_are_refused(base: str, sess
 async def test_candles_are_those_of_the_time_asked_for(base: str, session: ClientSession):
     source = await opened(base, session)
 
-    candles = await source.candles(session, BTC, MORNING - HOUR, MORNING - 30 * MINUTE)
+    candles = await source.fetch_candles(session, BTC, MORNING - HOUR, MORNING - 30 * MINUTE)
 
     assert [candle.start for candle in candles] == list(range(MORNING - HOUR, MORNING - 30 * MINUTE, MINUTE))
 
@@ -352,7 +352,7 @@ async def test_a_day_of_candles_is_the_half_that_kraken_keeps(clock: Clock, base
     source = await opened(base, session)
     clock.now = MORNING + 30
 
-    candles = await source.candles(session, BTC, MORNING - DAY, MORNING + MINUTE)
+    candles = await source.fetch_candles(session, BTC, MORNING - DAY, MORNING + MINUTE)
 
     assert len(candles) == 720
     assert candles[-1].start == MORNING - MINUTE
@@ -367,7 +367,7 @@ async def test_the_interval_volume_is_the_volume_of_the_minutes_candle(clock: Cl
     clock.now = MORNING + MINUTE
 
     readings = await source.fetch(session, MORNING + MINUTE)
-    candle = (await source.candles(session, BTC, MORNING, MORNING + MINUTE))[0]
+    candle = (await source.fetch_candles(session, BTC, MORNING, MORNING + MINUTE))[0]
 
     assert readings[BTC].interval_volume == candle.volume
     assert all(reading.interval_volume is not None for reading in readings.values())

@@ -288,7 +288,7 @@ async def test_what_coinmarketcap_refuses_says_how_long_to_stay_away(
     providers.app[FAULTS][LISTINGS] = says(refused(code), status or own_status)
     meter = CallMeter()
 
-    with pytest.raises(SourceRefused, match=f"coinmarketcap said {status or own_status} {code}: no") as caught:
+    with pytest.raises(SourceRefused, match=f"coinmarketcap answered {status or own_status} {code}: no") as caught:
         await CoinMarketCap(session, base, "key", 200).fetch_list(NOON, meter)
 
     assert (type(caught.value), caught.value.wait) == (kind, wait)

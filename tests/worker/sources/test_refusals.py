@@ -10,7 +10,7 @@ from tests.support.loopback import ASKED, FAULTS
 from tests.support.loopback.faults import Fault, says
 from tests.worker.sources.conftest import MORNING
 from worker.latest import DAY, MINUTE, Metric
-from worker.sources.base import LONGEST_WAIT, InvalidResponse, RequestRefused, SourceRefused, retry_after
+from worker.sources.base import LONGEST_WAIT, InvalidResponse, RequestRefused, SourceRefused, read_retry_after
 from worker.sources.binance import BinanceSource, make_refusal
 from worker.sources.kraken import KrakenSource
 
@@ -174,7 +174,7 @@ async def test_a_ban_is_measured_by_the_clock_of_whoever_says_it(
     ],
 )
 def test_how_long_to_stay_away_may_be_seconds_or_a_date_and_is_bounded(after: str, wait: int | None):
-    assert retry_after({"Retry-After": after, "Date": formatdate(NOW, usegmt=True)}) == wait
+    assert read_retry_after({"Retry-After": after, "Date": formatdate(NOW, usegmt=True)}) == wait
 
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "snappy"])
@@ -205,7 +205,7 @@ async def test_an_answer_that_is_not_packed_as_it_says_is_named(
 
     app[FAULTS][TICKER] = packed
 
-    with pytest.raises(InvalidResponse, match="kraken sent what is not gzip"):
+    with pytest.raises(InvalidResponse, match="kraken sent an answer that is not gzip"):
         await source.fetch(session, MORNING)
 
 
@@ -219,5 +219,5 @@ async def test_what_is_no_answer_of_http_is_not_called_a_status(session: ClientS
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        with pytest.raises(InvalidResponse, match="kraken sent what is no answer"):
+        with pytest.raises(InvalidResponse, match="kraken sent what is not HTTP"):
             await KrakenSource(f"http://127.0.0.1:{port}", ("KRAKEN:BTCUSD",), MINUTE).open(session)

@@ -96,7 +96,7 @@ async def test_a_restart_agrees_with_what_was_said_before_in_whatever_order_it_i
     ticks = range(MIDNIGHT - 600, MIDNIGHT + 601, MINUTE)
     first = await heard(await opened(session), session, ticks)
     again = await opened(session, "SIMULATED:ETHUSD", BTC, "*")
-    await again.candles(session, ETH, NOON, NOON + DAY)
+    await again.fetch_candles(session, ETH, NOON, NOON + DAY)
 
     backwards = await heard(again, session, ticks[::-1])
 
@@ -129,7 +129,7 @@ async def test_live_readings_are_what_the_candles_say(session, interval):
     live = await heard(source, session, ticks)
 
     for metric in some:
-        told = await source.candles(session, metric, ticks[0] - interval - source.lead, ticks[-1])
+        told = await source.fetch_candles(session, metric, ticks[0] - interval - source.lead, ticks[-1])
         filled = {tick: reading for tick, reading in derive_readings(told, interval) if tick in ticks}
         assert filled == {tick: said[metric] for tick, said in live.items() if metric in said}
 
@@ -141,7 +141,7 @@ async def test_live_readings_are_what_the_candles_say_also_when_listed_and_delis
         for moment in (listed, listed + DAY, listed + LIFE):
             near = moment // interval * interval
             ticks = range(near - 2 * interval, near + 3 * interval, interval)
-            told = await source.candles(session, metric, ticks[0] - interval - source.lead, ticks[-1])
+            told = await source.fetch_candles(session, metric, ticks[0] - interval - source.lead, ticks[-1])
             filled = {tick: reading for tick, reading in derive_readings(told, interval) if tick in ticks}
             pair = source._market.all[metric]
             said = {tick: source._market.make_reading(pair, tick, interval) for tick in ticks}
@@ -155,7 +155,7 @@ async def test_live_readings_are_what_the_candles_say_also_through_outages(sessi
         ticks = range(midnight + outage.start * 60 - 300, midnight + outage.stop * 60 + 300, 60)
         # As of a day later the outage is where the change starts from.
         for moment in (ticks, range(ticks.start + DAY, ticks.stop + DAY, 60)):
-            told = await source.candles(session, metric, moment[0] - MINUTE - source.lead, moment[-1])
+            told = await source.fetch_candles(session, metric, moment[0] - MINUTE - source.lead, moment[-1])
             filled = {tick: reading for tick, reading in derive_readings(told) if tick in moment}
             pair = source._market.all[metric]
             said = {tick: source._market.make_reading(pair, tick, MINUTE) for tick in moment}
@@ -170,7 +170,7 @@ async def test_an_outage_costs_a_metric_its_readings_and_is_counted(session):
     start = NOON // DAY * DAY + outage.start * MINUTE
 
     before, first = [await source.fetch(session, tick) for tick in (start, start + MINUTE)]
-    told = await source.candles(session, metric, start, start + len(outage) * MINUTE)
+    told = await source.fetch_candles(session, metric, start, start + len(outage) * MINUTE)
 
     assert (metric in before, metric in first, told) == (True, False, [])
     assert source.rejects["not trading"] > 0
@@ -180,8 +180,8 @@ async def test_a_metric_is_listed_trades_and_is_delisted(session):
     metric, listed = next(iter(mayflies(SimulatedSource(())).items()))
     source = await opened(session, metric)
 
-    first = await source.candles(session, metric, listed - DAY, listed + 600)
-    last = await source.candles(session, metric, listed + LIFE - 600, listed + LIFE + DAY)
+    first = await source.fetch_candles(session, metric, listed - DAY, listed + 600)
+    last = await source.fetch_candles(session, metric, listed + LIFE - 600, listed + LIFE + DAY)
     said = [
         (await source.fetch(session, tick)).get(metric)
         for tick in (listed, listed + MINUTE, listed + MINUTE + DAY, listed + LIFE + MINUTE)
@@ -211,7 +211,7 @@ async def test_candles_hang_together(session):
     source = await opened(session)
 
     for metric in list(source.metrics)[::20]:
-        told = await source.candles(session, metric, MIDNIGHT - 6 * HOUR, MIDNIGHT + 6 * HOUR)
+        told = await source.fetch_candles(session, metric, MIDNIGHT - 6 * HOUR, MIDNIGHT + 6 * HOUR)
         for before, candle in pairwise(told):
             opened_at, high, low, close, volume = map(Fraction, candle[1:])
             assert candle.open == before.close
@@ -223,8 +223,8 @@ async def test_candles_hang_together(session):
 async def test_candles_are_those_that_start_in_the_span_that_is_asked_for(session):
     source = await opened(session)
 
-    told = await source.candles(session, BTC, MIDNIGHT - 121, MIDNIGHT + 61)
-    none = await source.candles(session, BTC, MIDNIGHT, MIDNIGHT)
+    told = await source.fetch_candles(session, BTC, MIDNIGHT - 121, MIDNIGHT + 61)
+    none = await source.fetch_candles(session, BTC, MIDNIGHT, MIDNIGHT)
 
     assert [candle.start for candle in told] == [MIDNIGHT + 60 * minute for minute in (-2, -1, 0, 1)]
     assert none == []
@@ -234,7 +234,7 @@ async def test_candles_of_a_metric_that_it_does_not_give_are_refused(session):
     source = await opened(session, BTC)
 
     with pytest.raises(UnknownPair, match="simulated does not give SIMULATED:ETHUSD"):
-        await source.candles(session, ETH, NOON, NOON + HOUR)
+        await source.fetch_candles(session, ETH, NOON, NOON + HOUR)
 
 
 @pytest.mark.parametrize("asset", ["market", "BTC", "EUR", "DOGE"])
@@ -254,7 +254,7 @@ async def test_below_a_minute_prices_lie_between_and_volumes_add_up_to_the_candl
     live = await heard(source, session, range(MIDNIGHT - 60 + interval, MIDNIGHT + 61, interval))
 
     for metric in (BTC, DOGE):
-        for candle in await source.candles(session, metric, MIDNIGHT - 60, MIDNIGHT + 60):
+        for candle in await source.fetch_candles(session, metric, MIDNIGHT - 60, MIDNIGHT + 60):
             inside = [live[tick][metric] for tick in range(candle.start + interval, candle.start + 61, interval)]
             at_end = (await minute_source.fetch(session, candle.start + 60))[metric]
             assert sum(Fraction(str(each.interval_volume)) for each in inside) == Fraction(candle.volume)
@@ -264,7 +264,7 @@ async def test_below_a_minute_prices_lie_between_and_volumes_add_up_to_the_candl
 
 async def test_markets_move_together_and_are_not_the_same(session):
     source = await opened(session)
-    told = {metric: await source.candles(session, metric, NOON - 4 * DAY, NOON) for metric in (BTC, ETH, DOGE)}
+    told = {metric: await source.fetch_candles(session, metric, NOON - 4 * DAY, NOON) for metric in (BTC, ETH, DOGE)}
     closes = {metric: {each.start: float(each.close) for each in candles} for metric, candles in told.items()}
     # Every half hour, where none of them had an outage.
     starts = sorted(set.intersection(*map(set, closes.values())) & {*range(NOON - 4 * DAY, NOON, 1800)})
@@ -281,7 +281,7 @@ async def test_a_day_moves_and_bursts_like_a_recorded_one(session):
     source = await opened(session)
 
     for metric in (BTC, ETH, DOGE):
-        day = derive_samples(await source.candles(session, metric, NOON - DAY, NOON))
+        day = derive_samples(await source.fetch_candles(session, metric, NOON - DAY, NOON))
         moves = [abs(float(sample.value(Measure.INTERVAL_RETURN) or 0)) for sample in day]
         volumes = [float(sample.value(Measure.INTERVAL_VOLUME) or 0) for sample in day]
         bursts = [volumes[at] > 3 * sum(volumes[at - 60 : at]) / 60 for at in range(60, len(volumes))]

@@ -104,7 +104,7 @@ async def test_while_a_provider_fails_its_last_good_list_stays_and_its_age_is_to
     fault: Fault,
     kind: str,
 ):
-    monkeypatch.setattr(poller, "PATIENCE", 0.25 if kind == "no answer" else 50)
+    monkeypatch.setattr(poller, "LIST_SECONDS", 0.25 if kind == "no answer" else 50)
     roles = Roles(base, session, stores, clock)
     await roles.pass_minute()
     providers.app[FAULTS][path] = fault

@@ -10,7 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from ...rules import InvalidDocument
-from ...settings import PREFIX
 from ...store import StoreAway
 from .job import ExitCode, Job, accept_less, write_job
 
@@ -40,10 +39,16 @@ class BacktestFailed(Exception):
 
 
 class BacktestRunner:
-    """Runs backtests for one API process. `stopping` is set when that is about to end."""
+    """
+    Runs backtests for one API process.
 
-    def __init__(self, stopping: asyncio.Event, command: Sequence[str] | None = None) -> None:
+    `stopping` is set when that is about to end. No variable of the environment whose name begins with `hidden` is
+    handed on: settings, and the secrets among them.
+    """
+
+    def __init__(self, stopping: asyncio.Event, hidden: str, command: Sequence[str] | None = None) -> None:
         self._stopping = stopping
+        self._hidden = hidden
         self._command = command
         self._running = 0
 
@@ -63,7 +68,7 @@ class BacktestRunner:
             self._running -= 1
 
     async def _run_or_leave(self, job: Job, leave: Callable[[], Awaitable[None]]) -> bytes:
-        work = asyncio.ensure_future(_answer(self._command or COMMAND, job))
+        work = asyncio.ensure_future(_answer(self._command or COMMAND, make_environment(self._hidden), job))
         gone, stopping = asyncio.ensure_future(leave()), asyncio.ensure_future(self._stopping.wait())
         try:
             await asyncio.wait(
@@ -84,10 +89,10 @@ class BacktestRunner:
             await asyncio.gather(work, gone, stopping, return_exceptions=True)
 
 
-async def _answer(command: Sequence[str], job: Job) -> bytes:
+async def _answer(command: Sequence[str], environment: dict[str, str], job: Job) -> bytes:
     # A session of its own: an interrupt typed at a terminal is ours to deal with.
     process = await create_subprocess_exec(
-        *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=_environment(), start_new_session=True
+        *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment, start_new_session=True
     )
     try:
         said, told = await _told(process, job)
@@ -116,7 +121,7 @@ async def _told(process: Process, job: Job) -> tuple[bytes, bytes]:
     return said, told
 
 
-def _environment() -> dict[str, str]:
-    """Return what the process needs of our environment; settings, and the secrets among them, are none of it."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+def make_environment(hidden: str) -> dict[str, str]:
+    """Return our environment without the variables whose names begin with `hidden`."""
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
     return ours | {"PYTHONPATH": str(_ROOT)}

@@ -1,4 +1,4 @@
-"""Which channels there are, and what of the outbox none of them needs any more."""
+"""Records which channels are configured, and trims from the outbox what all of them have settled."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,17 +25,17 @@ class ChannelStore:
         return ReceiptStore(self._redis, channel, self._keep)
 
     async def set_channels(self, channels: Mapping[str, str]) -> list[str]:
-        """Say which channels there are now, each with its kind; return those that there are no more."""
+        """Record the configured channels, each with its kind; return those that are not configured any more."""
         pipe = self._redis.pipeline(transaction=True)
         pipe.execute_command("DEL", keys.CHANNELS)
         for name, kind in channels.items():
             pipe.execute_command("HSET", keys.CHANNELS, name, kind)
         with translate_errors():
             await pipe.execute()
-        return sorted(group["name"] for group in await self._groups() if group["name"] not in channels)
+        return sorted(group["name"] for group in await self._read_groups() if group["name"] not in channels)
 
     async def drop_channel(self, channel: str) -> None:
-        """Forget a channel that there is no more."""
+        """Delete what is kept of a channel that is not configured any more."""
         pipe = self._redis.pipeline(transaction=True)
         pipe.execute_command("XGROUP", "DESTROY", keys.OUTBOX, channel)
         pipe.execute_command("DEL", keys.sending(channel), keys.receipts(channel))
@@ -43,32 +43,32 @@ class ChannelStore:
             await pipe.execute()
 
     async def trim_outbox(self) -> None:
-        """Take out of the outbox what every channel has settled."""
-        needed = [await self._oldest_needed(group) for group in await self._groups()]
+        """Remove from the outbox what every channel has settled."""
+        needed = [await self._find_oldest_needed(group) for group in await self._read_groups()]
         if needed:
             with translate_errors():
-                await self._redis.xtrim(keys.OUTBOX, minid=_id(min(needed)), approximate=False)
+                await self._redis.xtrim(keys.OUTBOX, minid=_write_id(min(needed)), approximate=False)
 
-    async def _oldest_needed(self, group: Mapping[str, Any]) -> tuple[int, int]:
+    async def _find_oldest_needed(self, group: Mapping[str, Any]) -> tuple[int, int]:
         if group["pending"]:
             with translate_errors():
                 pending: Any = await self._redis.xpending_range(keys.OUTBOX, group["name"], "-", "+", 1)
             if pending:
-                return _parts(pending[0]["message_id"])
-        milliseconds, sequence = _parts(group["last-delivered-id"])
+                return _split_id(pending[0]["message_id"])
+        milliseconds, sequence = _split_id(group["last-delivered-id"])
         return milliseconds, sequence + 1
 
-    async def _groups(self) -> list[dict[str, Any]]:
+    async def _read_groups(self) -> list[dict[str, Any]]:
         with translate_errors():
             if not await self._redis.exists(keys.OUTBOX):
                 return []
             return await self._redis.xinfo_groups(keys.OUTBOX)
 
 
-def _parts(entry: str) -> tuple[int, int]:
+def _split_id(entry: str) -> tuple[int, int]:
     milliseconds, _, sequence = entry.partition("-")
     return int(milliseconds), int(sequence or 0)
 
 
-def _id(parts: tuple[int, int]) -> str:
+def _write_id(parts: tuple[int, int]) -> str:
     return f"{parts[0]}-{parts[1]}"

@@ -1,4 +1,4 @@
-"""What became of messages, for whoever asks: channels, attempts, dead letters. Nothing here writes."""
+"""Reads what became of messages: channels, attempts, dead letters."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -23,6 +23,13 @@ class DeliveryStatus(StrEnum):
     """The answer was no, and it is not sent again."""
     GIVEN_UP = "given up"
     """It was too late, and it is not sent again."""
+    DROPPED = "dropped"
+    """It was about the channel itself, and is not true any more. Never of an alert."""
+
+    @property
+    def is_dead(self) -> bool:
+        """Return whether the message goes to the dead letters."""
+        return self in (DeliveryStatus.REFUSED, DeliveryStatus.GIVEN_UP)
 
 
 class DeliveryAttempt(NamedTuple):
@@ -49,12 +56,12 @@ class DeadLetter(NamedTuple):
     """Ids of the alerts in it; none where they could not be read."""
     reason: str
     written: str
-    """What was in the outbox; of a digest, the first of it."""
+    """What was in the outbox, shortened; of a digest, its first entry."""
 
 
 class DeliveryReader:
     """
-    Asks Redis what became of messages; every question is one round trip.
+    Reads what became of messages, one round trip each.
 
     Each method raises `StoreAway` when Redis does not answer.
     """
@@ -74,24 +81,24 @@ class DeliveryReader:
             pipe.lrange(keys.deliveries(alert), 0, -1)
         with translate_errors():
             found = await pipe.execute()
-        return [[attempt for each in written if (attempt := _attempt(each))] for written in found]
+        return [[attempt for each in written if (attempt := _read_attempt(each))] for written in found]
 
     async def read_dead_letters(self, channel: str, limit: int = 100) -> list[DeadLetter]:
         """Return the newest messages that a channel does not send any more, newest first."""
         with translate_errors():
             found = await self._redis.xrevrange(keys.dead(channel), count=limit)
-        letters = cast("list[tuple[str, dict[str, Any]]]", found)
-        return [dead for entry, fields in letters if (dead := _read_dead_letter(entry, fields))]
+        entries = cast("list[tuple[str, dict[str, Any]]]", found)
+        return [dead for entry, fields in entries if (dead := _read_dead_letter(entry, fields))]
 
 
-def _attempt(written: str) -> DeliveryAttempt | None:
-    """Read an attempt; `None` of what is something else."""
+def _read_attempt(written: str) -> DeliveryAttempt | None:
+    """Return the attempt; `None` where the text is not one."""
     fields = read_dict(written)
     return DeliveryAttempt(**fields) if fields is not None and fields.keys() == set(DeliveryAttempt._fields) else None
 
 
 def _read_dead_letter(entry: str, fields: dict[str, Any]) -> DeadLetter | None:
-    """Read a dead letter; `None` of what is something else."""
+    """Return the dead letter; `None` where the fields are not those of one."""
     try:
         alerts = read_list(fields["alerts"]) or []
         return DeadLetter(entry, float(fields["at"]), fields["message"], alerts, fields["reason"], fields["written"])

@@ -1,10 +1,9 @@
 """
-One channel's end of the outbox: alerts as they were committed, until it is known what became of each. Redis
-alone: what a message says, and how it is sent, is not known here.
+One channel's end of the outbox: hands over alerts as they were committed, and records what became of each message.
 
-Each channel is a consumer group of the stream `v1:outbox`, so that a slow one holds up no other. An entry is
-its channel's until it is acknowledged, in the transaction that records what became of it. What was read and
-not settled is read again after a restart, and how often it was tried is remembered beside it.
+Each channel is a consumer group of the stream `v1:outbox`, so that a slow one delays no other. An entry stays
+pending until it is acknowledged, in the transaction that records what became of it. What was read and not settled
+is read again after a restart; how often it was tried is kept in `v1:sending:<channel>`.
 """
 
 import json
@@ -23,18 +22,22 @@ from ...rules import Alert
 from ..connection import StoreError, translate_errors
 from ..stored_json import read_list, read_tick
 from .history import DeliveryAttempt
+from .queued_message import Disposition, QueuedMessage, RetryState
+from .receipts import put_receipt
 
 CONSUMER = "worker"
-"""There is one worker at a time, so who reads now is who has read before."""
+"""The same name after a restart, for only one worker runs at a time: what it read before is pending for it."""
+LONGEST_WRITTEN = 4096
+"""Characters of an entry that a dead letter keeps."""
+STATE_FIELD = "*"
+"""Field of the channel's state, beside one for each message; no message has this id."""
 _BATCH = 500
-ITSELF = "*"
-"""Field of what a channel notes of itself, beside those of messages; no message is called so."""
 _TEN_DIGITS = 10**10
 _ALERT = TypeAdapter(Alert)
 
 
 class OutboxEntry(NamedTuple):
-    """One alert on its way."""
+    """One alert as it is in the outbox."""
 
     id: str
     alert: Alert | None
@@ -42,30 +45,12 @@ class OutboxEntry(NamedTuple):
     written: str
 
 
-class RetryState(NamedTuple):
-    """How a message stands that could not be sent yet."""
-
-    failed: int
-    next: float
-    """It is not tried before; unix seconds."""
-
-
-class MessageRef(NamedTuple):
-    """A message, as far as the store must know it."""
-
-    id: str
-    entries: Sequence[str]
-    """Ids of the entries that it settles."""
-    alerts: Sequence[str]
-    """Ids of the alerts in it."""
-
-
 class Outbox:
     """
-    Hands over what one channel has to send, and records what came of it.
+    Hands over what one channel has to send, and records what became of it.
 
-    `keep` is how long traces of it are kept, in seconds. Each method raises `StoreAway`; then nothing
-    was written, or all of it was, and the same call can be made again.
+    `keep` is how long that is kept, in seconds. Each method raises `StoreAway`; then nothing was written, or all of
+    it, and the same call can be made again.
     """
 
     def __init__(self, redis: Redis, channel: str, keep: int) -> None:
@@ -73,19 +58,19 @@ class Outbox:
         self._redis = redis
         self._keep = keep
         self._newest = "0"
-        """The newest entry that was handed over."""
-        self._looks_back = True
-        """Whether some may have been read and not handed over: before a restart, or in an answer that was lost."""
+        """Id of the newest entry that was returned."""
+        self._reads_pending = True
+        """Whether some may be pending that were not returned: read before a restart, or in a reply that was lost."""
 
     async def open(self) -> None:
-        """Begin with what comes from now on, or go on where the channel was left. Call before anything else."""
-        await self._begin("$")
+        """Start with what is committed from now on, or where the channel stopped. Call before anything else."""
+        await self._create_group("$")
 
     async def read_entries(self, wait: float = 0.0) -> list[OutboxEntry]:
         """
-        Return the next entries in order; `wait` seconds for the first, where there is none.
+        Return the next entries in order; where there is none, wait up to `wait` seconds for one.
 
-        After a restart, those come first that were taken before and not settled.
+        After a restart, those that were read before and not settled come first.
         """
         try:
             with translate_errors():
@@ -93,8 +78,8 @@ class Outbox:
         except StoreError as error:
             if "NOGROUP" not in str(error):
                 raise
-            # The stream was lost, or came to its end. What is in it now came after that.
-            await self._begin("0")
+            # The stream was deleted, or has expired. What is in it now was committed after that.
+            await self._create_group("0")
             self._newest = "0"
             return []
         if read:
@@ -107,16 +92,16 @@ class Outbox:
             return read_tick(await self._redis.get(keys.TICK)) or 0
 
     async def read_retries(self) -> tuple[dict[str, RetryState], str | None]:
-        """Return how each message stands that could not be sent yet, and what the channel noted of itself."""
+        """Return the retry state of each message that could not be sent yet, and the channel's state, as recorded."""
         with translate_errors():
             found = cast("dict[str, str]", await self._redis.hgetall(keys.sending(self.channel)))
-        itself = found.pop(ITSELF, None)
+        state = found.pop(STATE_FIELD, None)
         read = {message: read_list(written) for message, written in found.items()}
         return {
             message: RetryState(*each)
             for message, each in read.items()
             if each and len(each) == len(RetryState._fields)
-        }, itself
+        }, state
 
     async def skip_entries(self, entries: Sequence[str]) -> None:
         """Settle entries that are not for this channel."""
@@ -124,46 +109,31 @@ class Outbox:
             with translate_errors():
                 await self._redis.xack(keys.OUTBOX, self.channel, *entries)
 
-    async def save_channel_state(self, itself: str) -> None:
-        """Keep what the channel notes of itself."""
-        pipe = self._transaction()
-        self._put_notes(pipe, {ITSELF: itself})
+    async def save_state(self, state: str) -> None:
+        """Keep the channel's state."""
+        pipe = self._redis.pipeline(transaction=True)
+        self._put_sending(pipe, {STATE_FIELD: state})
         await _run(pipe)
 
-    async def record_postponed(
-        self, parcel: MessageRef, attempt: DeliveryAttempt, tries: RetryState, itself: str
-    ) -> None:
-        """Record an attempt after which the message is still to be sent."""
-        pipe = self._transaction()
-        self._put_notes(pipe, {parcel.id: json.dumps(tries), ITSELF: itself})
-        self._put_attempt(pipe, parcel.alerts, attempt)
+    async def record(self, message: QueuedMessage, disposition: Disposition, state: str, at: float) -> None:
+        """Record in one transaction what became of a message at the time `at`, and the channel's state after it."""
+        pipe = self._redis.pipeline(transaction=True)
+        attempt = DeliveryAttempt(round(at, 3), self.channel, disposition.status, disposition.answer, message.id)
+        if disposition.retry:
+            self._put_sending(pipe, {message.id: json.dumps(disposition.retry), STATE_FIELD: state})
+        else:
+            self._put_settled(pipe, message)
+            self._put_sending(pipe, {STATE_FIELD: state})
+        self._put_attempt(pipe, message.alerts, attempt)
+        if disposition.status.is_dead:
+            self._put_dead_letter(pipe, message, attempt)
+        if disposition.receipt:
+            put_receipt(pipe, self.channel, disposition.receipt, self._keep)
         await _run(pipe)
 
-    async def record_sent(self, parcel: MessageRef, attempt: DeliveryAttempt, itself: str) -> None:
-        """Record the attempt that sent the message."""
-        pipe = self._transaction()
-        self._put_settled(pipe, parcel, attempt, itself)
-        await _run(pipe)
-
-    async def record_dead(self, parcel: MessageRef, attempt: DeliveryAttempt, written: str, itself: str) -> None:
-        """Put a message that is not sent, now or ever, among the dead letters; the attempt says why."""
-        pipe = self._transaction()
-        self._put_settled(pipe, parcel, attempt, itself)
-        letter = {
-            "message": parcel.id,
-            "at": attempt.at,
-            "alerts": json.dumps(parcel.alerts),
-            "reason": attempt.answer,
-            "written": written,
-        }
-        key = keys.dead(self.channel)
-        pipe.execute_command("XADD", key, "MAXLEN", "~", keys.MOST_DEAD, "*", *chain.from_iterable(letter.items()))
-        pipe.execute_command("EXPIRE", key, self._keep)
-        await _run(pipe)
-
-    async def _begin(self, after: str) -> None:
-        """Make the channel's group, if it is not there."""
-        pipe = self._transaction()
+    async def _create_group(self, after: str) -> None:
+        """Create the channel's consumer group, if it does not exist."""
+        pipe = self._redis.pipeline(transaction=True)
         pipe.execute_command("XGROUP", "CREATE", keys.OUTBOX, self.channel, after, "MKSTREAM")
         pipe.execute_command("EXPIRE", keys.OUTBOX, self._keep)
         with translate_errors():
@@ -172,37 +142,32 @@ class Outbox:
                 raise made
 
     async def _read(self, wait: float) -> list[tuple[str, dict[str, str]]]:
-        if self._looks_back:
+        if self._reads_pending:
             read = await self._group_read(self._newest, None)
             if read:
                 return read
-        self._looks_back = True  # until the answer is here
+        self._reads_pending = True  # until the reply is here
         read = await self._group_read(">", max(1, round(wait * 1000)) if wait > 0 else None)
-        self._looks_back = False
+        self._reads_pending = False
         return read
 
     async def _group_read(self, after: str, block: int | None) -> list[tuple[str, dict[str, str]]]:
         answer: Any = await self._redis.xreadgroup(
             self.channel, CONSUMER, {keys.OUTBOX: after}, count=_BATCH, block=block
         )
-        # Of protocol 3 a mapping of streams to lists of lists, of protocol 2 a list of pairs.
+        # In RESP3 a mapping of streams to lists of lists, in RESP2 a list of pairs.
         if isinstance(answer, dict):
             return [*chain.from_iterable(chain.from_iterable(answer.values()))]
         return [*chain.from_iterable(entries for _, entries in answer or ())]
 
-    def _transaction(self) -> Pipeline:
-        return self._redis.pipeline(transaction=True)
+    def _put_settled(self, pipe: Pipeline, message: QueuedMessage) -> None:
+        if message.entries:
+            pipe.execute_command("XACK", keys.OUTBOX, self.channel, *message.entries)
+        pipe.execute_command("HDEL", keys.sending(self.channel), message.id)
 
-    def _put_settled(self, pipe: Pipeline, parcel: MessageRef, attempt: DeliveryAttempt, itself: str) -> None:
-        if parcel.entries:
-            pipe.execute_command("XACK", keys.OUTBOX, self.channel, *parcel.entries)
-        pipe.execute_command("HDEL", keys.sending(self.channel), parcel.id)
-        self._put_notes(pipe, {ITSELF: itself})
-        self._put_attempt(pipe, parcel.alerts, attempt)
-
-    def _put_notes(self, pipe: Pipeline, notes: Mapping[str, str]) -> None:
+    def _put_sending(self, pipe: Pipeline, fields: Mapping[str, str]) -> None:
         key = keys.sending(self.channel)
-        pipe.execute_command("HSET", key, *chain.from_iterable(notes.items()))
+        pipe.execute_command("HSET", key, *chain.from_iterable(fields.items()))
         pipe.execute_command("EXPIRE", key, self._keep)
 
     def _put_attempt(self, pipe: Pipeline, alerts: Sequence[str], attempt: DeliveryAttempt) -> None:
@@ -212,6 +177,18 @@ class Outbox:
             pipe.execute_command("RPUSH", key, written)
             pipe.execute_command("LTRIM", key, -keys.MOST_ATTEMPTS, -1)
             pipe.execute_command("EXPIRE", key, self._keep)
+
+    def _put_dead_letter(self, pipe: Pipeline, message: QueuedMessage, attempt: DeliveryAttempt) -> None:
+        fields = {
+            "message": message.id,
+            "at": attempt.at,
+            "alerts": json.dumps(message.alerts),
+            "reason": attempt.answer,
+            "written": message.written[:LONGEST_WRITTEN],
+        }
+        key = keys.dead(self.channel)
+        pipe.execute_command("XADD", key, "MAXLEN", "~", keys.MOST_DEAD, "*", *chain.from_iterable(fields.items()))
+        pipe.execute_command("EXPIRE", key, self._keep)
 
 
 async def _run(pipe: Pipeline) -> None:

@@ -1,10 +1,11 @@
-"""Receipts of messages that somebody must acknowledge, and who did. How a provider is asked is not known here."""
+"""Receipts of messages that somebody must acknowledge, and who acknowledged the alerts in them."""
 
 import json
 from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 
 from ... import keys
 from ..connection import translate_errors
@@ -26,6 +27,13 @@ _KEPT = ("alerts", "until")
 """What is kept of a receipt, in this order, beside its id."""
 
 
+def put_receipt(pipe: Pipeline, channel: str, receipt: Receipt, keep: int) -> None:
+    """Add to a transaction that a receipt is open, and kept for `keep` seconds."""
+    key = keys.receipts(channel)
+    pipe.execute_command("HSET", key, receipt.id, json.dumps([receipt.alerts, receipt.until]))
+    pipe.execute_command("EXPIRE", key, keep)
+
+
 class ReceiptStore:
     """One channel's open receipts. `keep` is how long they, and acknowledgements, are kept, in seconds."""
 
@@ -34,16 +42,8 @@ class ReceiptStore:
         self._redis = redis
         self._keep = keep
 
-    async def add(self, receipt: Receipt) -> None:
-        pipe = self._redis.pipeline(transaction=True)
-        key = keys.receipts(self.channel)
-        pipe.execute_command("HSET", key, receipt.id, json.dumps([receipt.alerts, receipt.until]))
-        pipe.execute_command("EXPIRE", key, self._keep)
-        with translate_errors():
-            await pipe.execute()
-
     async def read_open(self) -> list[Receipt]:
-        """Return the receipts that nobody has acknowledged yet, those that end first in front."""
+        """Return the receipts that are still open, ordered by when they end."""
         with translate_errors():
             found = cast("dict[str, str]", await self._redis.hgetall(keys.receipts(self.channel)))
         read = {receipt: read_list(written) for receipt, written in found.items()}
@@ -51,24 +51,24 @@ class ReceiptStore:
         return sorted(receipts, key=lambda receipt: (receipt.until, receipt.id))
 
     async def close(self, receipt: Receipt) -> None:
-        """Ask no more about a message."""
+        """Forget a receipt: the provider is not asked about it any more."""
         with translate_errors():
             await self._redis.hdel(keys.receipts(self.channel), receipt.id)
 
-    async def settled(self, receipts: Sequence[Receipt]) -> list[Receipt]:
-        """Return those of which every alert is acknowledged, in whatever way, or over."""
+    async def filter_settled(self, receipts: Sequence[Receipt]) -> list[Receipt]:
+        """Return those whose alerts are each acknowledged, in whatever way, or over."""
         pipe = self._redis.pipeline(transaction=False)
         for receipt in receipts:
             for alert in receipt.alerts:
                 pipe.hmget(keys.alert(alert), "acknowledged", "ended_at")
         with translate_errors():
             found = iter(await pipe.execute())
-        # Every alert is looked at: of one that were left out, the next receipt would get the answer.
+        # A list, not a generator that `all` stops early: every reply must be taken, or the next receipt would get it.
         are_settled = [[any(next(found)) for _ in receipt.alerts] for receipt in receipts]
         return [receipt for receipt, settled in zip(receipts, are_settled, strict=True) if all(settled)]
 
     async def acknowledge(self, receipt: Receipt, at: int, by: str) -> None:
-        """Note that somebody has acknowledged the alerts, and ask no more; who did so first stays."""
+        """Record who acknowledged the alerts, unless somebody did before, and forget the receipt."""
         pipe = self._redis.pipeline(transaction=True)
         for alert in receipt.alerts:
             pipe.execute_command("HSETNX", keys.alert(alert), "acknowledged", at)

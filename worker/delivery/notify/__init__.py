@@ -1,1 +1,1 @@
-"""Ways to a person: one file a channel. When a message is sent, and what a failure costs, is not known here."""
+"""Channels to users: one file for each kind."""

@@ -1,4 +1,4 @@
-"""Keeps requests inside the internet: names are resolved once, checked, and connected to as they were checked."""
+"""Keeps requests out of private networks: a name is resolved once, checked, and the checked address is connected to."""
 
 import asyncio
 import socket
@@ -6,8 +6,8 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-_TRANSLATED = IPv6Network("64:ff9b::/96")
-"""Addresses of version 4 behind a translator: the last 32 bits (RFC 6052)."""
+_NAT64 = IPv6Network("64:ff9b::/96")
+"""NAT64: the last 32 bits are an IPv4 address (RFC 6052)."""
 
 
 class PrivateAddress(OSError):
@@ -15,7 +15,7 @@ class PrivateAddress(OSError):
 
 
 class PublicResolver(AbstractResolver):
-    """Resolves names; raises `Private` where one of the addresses is not on the internet."""
+    """Resolves names; raises `PrivateAddress` where one of the addresses is not on the internet."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
@@ -37,18 +37,18 @@ class PublicResolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no resources are held."""
 
 
 def check_address(host: str, address: str) -> None:
-    """Raise `Private` where an address is not on the internet."""
+    """Raise `PrivateAddress` where an address is not public."""
     if not is_public(address):
         named = address if host == address else f"{host} is {address}, which"
         raise PrivateAddress(f"{named} is not on the internet")
 
 
 def check_literal(host: str) -> None:
-    """Check a host that is an address already, which nobody resolves; raises `Private`."""
+    """Check a host that is an address, which is not resolved. Raises `PrivateAddress`."""
     try:
         ip_address(host)
     except ValueError:
@@ -57,11 +57,11 @@ def check_literal(host: str) -> None:
 
 
 def is_public(address: str) -> bool:
-    """Return whether an address is one of the internet's, however it is wrapped."""
+    """Return whether an address is public, also where it is an IPv4 address embedded in an IPv6 one."""
     ip: IPv4Address | IPv6Address = ip_address(address.partition("%")[0])
     if isinstance(ip, IPv6Address):
         inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo or (None, None))[1]
-        if ip in _TRANSLATED:
+        if ip in _NAT64:
             inner = IPv4Address(int(ip) & 0xFFFFFFFF)
         ip = inner or ip
     return ip.is_global and not ip.is_multicast

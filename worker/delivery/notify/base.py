@@ -1,14 +1,14 @@
 """
-What a channel is, what it is handed, and what it raises. No provider here.
+What a channel is, what it answers, and what it raises.
 
     NotSent
-    ├── Refused       the answer is no: the same request must never be made again
-    └── Unavailable   no answer, or one that is not about the message: it may be sent again
-        └── Limited   too much for now: it may be sent again after a while
+    ├── NotifyRefused       the message is refused: the same request must never be made again
+    └── NotifyUnavailable   no answer, or one that is not about the message: it may be sent again
+        └── NotifyLimited   rate limited: it may be sent again after a while
 """
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from aiohttp import ClientError, InvalidURL
 
-from worker.latest import Alert, MessageText, Severity, redact
+from worker.latest import OutgoingMessage, redact
 
 ANSWER_SECONDS = 30.0
 """How long a channel may take to answer."""
@@ -25,45 +25,27 @@ LONGEST_ANSWER = 300
 _CLIENT_ERRORS = range(400, 500)
 _TOO_MANY = 429
 _ROUNDS, _BYTES = 50_000, 8
-"""Of a fingerprint; it is made once a channel and start."""
-_WRONG_PLACE = frozenset({401, 403, 404, 405, 410})
-"""Refusals that are about the channel, and not about the message: the next one would fare no better."""
-
-
-class OutgoingMessage(NamedTuple):
-    """What is sent: the same, with the same id, however often it is."""
-
-    id: str
-    text: MessageText
-    severity: str
-    at: int
-    """The tick that it is about, unix seconds."""
-    link: str
-    """Where the live page shows it."""
-    alerts: Sequence[Alert] = ()
-    """What it is about; more than one in a digest, none in a message about the channel itself."""
-
-    @property
-    def is_urgent(self) -> bool:
-        return self.severity == Severity.CRITICAL
+"""Of a fingerprint; it is computed once for each channel and start."""
+_CHANNEL_STATUSES = frozenset({401, 403, 404, 405, 410})
+"""Refusals that are about the channel, not about the message: the next one would be refused, too."""
 
 
 class MessageQuota(NamedTuple):
-    """What a provider lets us send."""
+    """How many messages a provider accepts."""
 
     limit: int
     remaining: int
     reset: float
-    """When it begins anew, unix seconds."""
+    """When it is reset, unix seconds."""
 
 
 class NotifyAnswer(NamedTuple):
-    """What a provider said to a message that it took."""
+    """A provider's answer to a message that it accepted."""
 
     text: str
     quota: MessageQuota | None = None
     receipt: str | None = None
-    """Where the provider says whether somebody has acknowledged the message."""
+    """Id by which the provider is asked whether somebody has acknowledged the message."""
     until: float = 0.0
     """The provider repeats the message no longer than that, if it does; unix seconds."""
 
@@ -77,7 +59,7 @@ class NotSent(Exception):
 
 
 class NotifyRefused(NotSent):
-    """The answer is no. `for_all`: it is about the channel (its credentials, its address), not about the message."""
+    """The message is refused. `for_all`: it is about the channel (its credentials, its address), not about the message."""
 
     def __init__(self, answer: str, quota: MessageQuota | None = None, *, for_all: bool = False) -> None:
         super().__init__(answer, quota)
@@ -89,7 +71,7 @@ class NotifyUnavailable(NotSent):
 
 
 class NotifyLimited(NotifyUnavailable):
-    """The provider takes no more for now. `wait` is how long it asks us to stay away, in seconds."""
+    """Rate limited. `wait` is how long the provider asks us to wait, in seconds."""
 
     def __init__(self, answer: str, quota: MessageQuota | None = None, wait: float | None = None) -> None:
         super().__init__(answer, quota)
@@ -98,20 +80,19 @@ class NotifyLimited(NotifyUnavailable):
 
 class Notifier(Protocol):
     """
-    A way to a person. It asks a provider once; it never retries, sleeps or logs: its caller knows what a
-    failure costs.
+    One channel. It makes one request for a message; retries, pauses and logs are its caller's.
     """
 
     name: str
-    """As rules name it in `channels`."""
+    """As in the field `channels` of rules."""
     kind: str
     """What it is: `pushover`, `webhook`, or the scheme of an Apprise URL."""
     connections: int
-    """How many messages may be on their way at once."""
+    """How many messages may be sent at once."""
 
     @property
     def fingerprint(self) -> str:
-        """Who sends, and where to, as `fingerprint` writes it: what a provider says holds for that one alone."""
+        """Who sends, and where to, as `fingerprint` returns it: a provider's quota and pauses hold for that one alone."""
         ...
 
     async def send(self, message: OutgoingMessage) -> NotifyAnswer:
@@ -120,7 +101,7 @@ class Notifier(Protocol):
 
 
 class AcknowledgementState(NamedTuple):
-    """What a provider says of a message that somebody must acknowledge."""
+    """How a message stands that somebody must acknowledge."""
 
     at: int | None
     """When somebody did; `None` where nobody has."""
@@ -136,7 +117,7 @@ class AcknowledgingNotifier(Protocol):
     name: str
 
     async def read_acknowledgement(self, receipt: str) -> AcknowledgementState:
-        """Ask about a receipt. Raises `NotSent`."""
+        """Return how a receipt stands. Raises `NotSent`."""
         ...
 
     async def cancel_receipt(self, receipt: str) -> None:
@@ -145,7 +126,7 @@ class AcknowledgingNotifier(Protocol):
 
 
 def fingerprint(*secrets: str) -> str:
-    """Return what tells senders apart and betrays none, also where a secret is weak: it is slow to make."""
+    """Return an id of a sender that does not reveal its secrets: a slow hash, so that weak ones cannot be guessed from it."""
     return hashlib.pbkdf2_hmac("sha256", "\0".join(secrets).encode(), b"data-tracker", _ROUNDS, _BYTES).hex()
 
 
@@ -156,17 +137,17 @@ def make_error(
     now: float,
     again: Collection[int] = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY),
 ) -> NotSent:
-    """Tell what an HTTP status means that is not a yes; `again` are client errors that ask for another try."""
+    """Return what an HTTP status other than success means; `again` are client errors that may be retried."""
     wait = parse_retry_after(headers, now)
     if status == _TOO_MANY:
         return NotifyLimited(answer, wait=wait)
     if status in _CLIENT_ERRORS and status not in again:
-        return NotifyRefused(answer, for_all=status in _WRONG_PLACE)
+        return NotifyRefused(answer, for_all=status in _CHANNEL_STATUSES)
     return NotifyUnavailable(answer) if wait is None else NotifyLimited(answer, wait=wait)
 
 
 def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Return the seconds that an answer asks us to stay away (RFC 9110: seconds, or a date)."""
+    """Return the seconds that an answer asks us to wait (`Retry-After` of RFC 9110: seconds, or a date)."""
     after = headers.get("Retry-After", "").strip()
     if after.isascii() and after.isdecimal():
         return float(after)
@@ -177,23 +158,25 @@ def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:
 
 
 def summarize(body: str | bytes) -> str:
-    """Return the beginning of an answer on one line, fit for a terminal and a log, without secrets of ours."""
-    # Before it is cut: half of a key would not be known for one.
+    """Return the beginning of an answer on one line, printable, without secrets of ours."""
+    # Before it is cut: half of a key would not be recognised.
     text = redact(body.decode("utf-8", "replace") if isinstance(body, bytes) else body)
-    line = " ".join("".join(letter if letter.isprintable() else " " for letter in text[: 4 * LONGEST_ANSWER]).split())
+    line = " ".join(
+        "".join(character if character.isprintable() else " " for character in text[: 4 * LONGEST_ANSWER]).split()
+    )
     return line[:LONGEST_ANSWER]
 
 
 @contextmanager
 def translate_errors(name: str) -> Iterator[None]:
-    """Translate what aiohttp raises, once, here."""
+    """Translate what aiohttp raises into `NotSent`."""
     try:
         yield
     except InvalidURL as error:
-        raise NotifyRefused(f"{name} has an address that is none", for_all=True) from error
+        raise NotifyRefused(f"{name} has an invalid address", for_all=True) from error
     except TimeoutError as error:
         raise NotifyUnavailable(f"{name} did not answer in time") from error
     except (ClientError, OSError) as error:
         # Not `repr`: aiohttp's names the request's headers, and so a key.
-        said = f"{type(error).__name__}: {error}".removesuffix(": ")
-        raise NotifyUnavailable(f"{name} did not answer: {summarize(said)}") from error
+        reason = f"{type(error).__name__}: {error}".removesuffix(": ")
+        raise NotifyUnavailable(f"{name} did not answer: {summarize(reason)}") from error

@@ -1,6 +1,6 @@
 """
-Pushover, by its policy: a 4xx is never repeated, at most two connections, receipts asked about every five
-seconds at most. How long to wait after a failure is its caller's business.
+Sends through Pushover, by its policy (https://pushover.net/api#friendly): a request that was answered with 4xx is never
+repeated, at most two connections are open, and receipts are polled every five seconds at most.
 """
 
 import json
@@ -17,34 +17,33 @@ from worker.delivery.notify.base import (
     NotifyRefused,
     NotifyUnavailable,
     NotSent,
-    OutgoingMessage,
     fingerprint,
     make_error,
     summarize,
     translate_errors,
 )
-from worker.latest import Severity, fit_body, shorten
+from worker.latest import OutgoingMessage, Severity, fit_body, shorten
 
 TITLE, BODY, LINK = 250, 1024, 512
-"""Characters that Pushover takes; bytes do not count."""
-REPEATED_EVERY = 60
+"""Limits of Pushover, in characters, not bytes."""
+REPEAT_SECONDS = 60
 """Seconds between two repeats of an emergency."""
-REPEATED_FOR = 3600
+EXPIRE_SECONDS = 3600
 MOST_CONNECTIONS = 2
 _PRIORITIES = {Severity.INFO.value: -1, Severity.WARNING.value: 0, Severity.CRITICAL.value: 1}
 _EMERGENCY = 2
-_TAKEN = 200
+_ACCEPTED = 200
 _LONGEST_NUMBER = 15
-"""Digits of a quota's numbers: of more than 4,300 Python makes none."""
+"""Digits of a quota's numbers: `int` refuses more than 4,300."""
 _MILLISECONDS = 10**11
-"""No time in seconds is so large: who says so means something else, or nothing."""
+"""No time in seconds is so large; it may be one in milliseconds."""
 
 
 class PushoverAccount(NamedTuple):
-    """Who sends, and to whom."""
+    """The application that sends, and the user it sends to."""
 
     base: str
-    """Where Pushover, or what answers like it, is asked."""
+    """URL of the API."""
     token: str
     """The application's."""
     user: str
@@ -55,8 +54,8 @@ class PushoverNotifier:
     """
     One user, or group, of one application.
 
-    `session` must not open more than `MOST_CONNECTIONS` to Pushover, and is its owner's to close.
-    `emergency`: what is critical is repeated until somebody acknowledges it.
+    `session` must not open more than `MOST_CONNECTIONS` to Pushover; its owner closes it.
+    `emergency`: Pushover repeats critical messages until somebody acknowledges them.
     """
 
     name = kind = "pushover"
@@ -94,7 +93,7 @@ class PushoverNotifier:
             f"200 request {summarize(str(body.get('request', '')))}{left}",
             quota,
             receipt if isinstance(receipt, str) and receipt.isalnum() else None,
-            self._clock() + REPEATED_FOR,
+            self._clock() + EXPIRE_SECONDS,
         )
 
     async def read_acknowledgement(self, receipt: str) -> AcknowledgementState:
@@ -128,31 +127,31 @@ class PushoverNotifier:
             "timestamp": str(message.at),
             "priority": str(_PRIORITIES.get(message.severity, 0)),
         }
-        # A link that was cut would lead nowhere.
+        # A link that was cut would not work.
         if 0 < len(message.link) <= LINK:
             form |= {"url": message.link, "url_title": "Show it"}
         if message.is_urgent and self._emergency:
-            form |= {"priority": str(_EMERGENCY), "retry": str(REPEATED_EVERY), "expire": str(REPEATED_FOR)}
+            form |= {"priority": str(_EMERGENCY), "retry": str(REPEAT_SECONDS), "expire": str(EXPIRE_SECONDS)}
         return form
 
     async def _read_answer(self, response: ClientResponse) -> Mapping[str, Any]:
-        """Read a yes; raises what any other answer means."""
+        """Return the document of a success; raises what any other answer means."""
         raw = await response.read()
-        body = _object(raw)
-        if response.status == _TAKEN and body.get("status") == 1:
+        body = _parse_object(raw)
+        if response.status == _ACCEPTED and body.get("status") == 1:
             return body
         errors = body.get("errors")
-        said = "; ".join(map(str, errors)) if isinstance(errors, list) and errors else raw
-        answer, quota = f"{response.status} {summarize(said)}".strip(), _read_quota(response.headers)
-        if response.status == _TAKEN:  # a yes that says no: a gateway's page, or a fault of theirs
+        text = "; ".join(map(str, errors)) if isinstance(errors, list) and errors else raw
+        answer, quota = f"{response.status} {summarize(text)}".strip(), _read_quota(response.headers)
+        if response.status == _ACCEPTED:  # a success without its document: a gateway's page, or their fault
             raise NotifyUnavailable(answer, quota)
-        # Its policy: never a 4xx again.
+        # By its policy no 4xx is repeated.
         error = make_error(response.status, answer, response.headers, self._clock(), again=())
         error.quota = quota
-        raise self._make_error(error, body)
+        raise self._add_details(error, body)
 
-    def _make_error(self, error: NotSent, body: Mapping[str, Any]) -> NotSent:
-        """Say more than the status does: whose fault a refusal is, and how long a quota is used up."""
+    def _add_details(self, error: NotSent, body: Mapping[str, Any]) -> NotSent:
+        """Add to an error what the document says: whether it is about the account, and how long a quota is used up."""
         if isinstance(error, NotifyRefused) and "invalid" in (body.get("token"), body.get("user")):
             error.for_all = True
         if isinstance(error, NotifyLimited) and error.wait is None and error.quota:
@@ -160,7 +159,7 @@ class PushoverNotifier:
         return error
 
 
-def _object(raw: bytes) -> Mapping[str, Any]:
+def _parse_object(raw: bytes) -> Mapping[str, Any]:
     try:
         body = json.loads(raw)
     except (ValueError, RecursionError):
@@ -169,8 +168,8 @@ def _object(raw: bytes) -> Mapping[str, Any]:
 
 
 def _read_quota(headers: Mapping[str, str]) -> MessageQuota | None:
-    said = [headers.get(f"X-Limit-App-{part}", "") for part in ("Limit", "Remaining", "Reset")]
-    if not all(number.isascii() and number.isdecimal() and len(number) <= _LONGEST_NUMBER for number in said):
+    numbers = [headers.get(f"X-Limit-App-{part}", "") for part in ("Limit", "Remaining", "Reset")]
+    if not all(number.isascii() and number.isdecimal() and len(number) <= _LONGEST_NUMBER for number in numbers):
         return None
-    limit, remaining, reset = map(int, said)
+    limit, remaining, reset = map(int, numbers)
     return MessageQuota(limit, remaining, reset) if reset < _MILLISECONDS else None

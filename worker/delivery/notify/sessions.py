@@ -1,12 +1,13 @@
-"""HTTP sessions as channels need them: no cookies, no proxy that was not named, no more connections than are welcome."""
+"""Makes HTTP sessions for channels: without cookies, without a proxy unless one is set, with few connections."""
 
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 
 from worker.delivery.notify.addresses import PublicResolver
 from worker.delivery.notify.base import ANSWER_SECONDS
 from worker.delivery.notify.pushover import MOST_CONNECTIONS
+from worker.latest import __version__
 
-USER_AGENT = "data-tracker/1.0"
+USER_AGENT = f"data-tracker/{__version__}"
 CONNECT_SECONDS = 10.0
 
 
@@ -15,10 +16,10 @@ def make_pushover_session(answer_seconds: float = ANSWER_SECONDS, proxy: str | N
 
 
 def make_webhook_session(*, private: bool, answer_seconds: float = ANSWER_SECONDS) -> ClientSession:
-    """Make a session that goes only to addresses of the internet, unless `private` ones are allowed: never by a proxy, which nobody could keep inside."""
+    """Return a session that connects to public addresses only, unless `private` ones are allowed. It uses no proxy, which could connect anywhere."""
     if private:
         return _make_session(TCPConnector(), answer_seconds)
-    # Resolved anew for each connection, by a resolver that checks: no answer is used that was not checked.
+    # Without the cache every connection is resolved, and so checked.
     return _make_session(TCPConnector(resolver=PublicResolver(), use_dns_cache=False), answer_seconds)
 
 

@@ -1,10 +1,9 @@
 """
-Webhooks: a JSON document, signed, posted to an address of the user's. It never reaches a private network
-unless that is allowed.
+Sends a signed JSON document to a URL of the user's, in a private network only where that is allowed.
 
 The receiver checks that `X-Tracker-Signature` is `sha256=` and the hexadecimal HMAC-SHA256, with the secret, of
-`X-Tracker-Timestamp`, a point, and the body as it came; that the timestamp is not old; and, as a message may
-come twice, whether it knows the `id` already.
+`X-Tracker-Timestamp`, a full stop, and the body as received; that the timestamp is recent; and, as a message may be
+delivered twice, whether it has seen the `id` before.
 """
 
 import hashlib
@@ -21,36 +20,35 @@ from worker.delivery.notify.base import (
     NotifyAnswer,
     NotifyRefused,
     NotSent,
-    OutgoingMessage,
     fingerprint,
     make_error,
     summarize,
     translate_errors,
 )
-from worker.latest import Alert, exact_json
+from worker.latest import Alert, OutgoingMessage, exact_json
 
 MOST_ALERTS = 100
-"""Alerts of a digest that are in the document whole, the strongest."""
+"""Alerts of a digest that the document describes, the strongest."""
 _MOST_HOPS = 3
-_TAKEN = range(200, 300)
+_SUCCESS = range(200, 300)
 _SAME_REQUEST = frozenset({307, 308})
-"""Redirects that keep the method and the body; the others would turn it into a question."""
+"""Redirects that keep the method and the body; the others would change it to GET."""
 
 
 class WebhookTarget(NamedTuple):
-    """Where a webhook goes."""
+    """Where a webhook is sent, and how it is signed."""
 
     address: str
     secret: str
-    """What both ends know, and nobody else."""
+    """The key of the signature."""
     private: bool = False
-    """Whether it may be an address that is not on the internet."""
+    """Whether the address may be in a private network."""
 
 
 class WebhookNotifier:
     """
-    One address. `session` resolves names as `PublicOnly` does, unless private addresses are allowed; it is
-    its owner's to close.
+    One address. `session` must resolve names with `PublicResolver`, unless private addresses are allowed; its owner
+    closes it.
     """
 
     kind = "webhook"
@@ -79,7 +77,7 @@ class WebhookNotifier:
                 async with self._session.post(address, data=body, headers=headers, allow_redirects=False) as response:
                     if response.status not in _SAME_REQUEST:
                         return await self._read_answer(response)
-                    address = self._next(address, response)
+                    address = self._follow(address, response)
         raise NotifyRefused(f"{self.name} redirects more than {_MOST_HOPS} times", for_all=True)
 
     def _headers(self, body: bytes) -> dict[str, str]:
@@ -91,21 +89,21 @@ class WebhookNotifier:
         }
 
     async def _read_answer(self, response: ClientResponse) -> NotifyAnswer:
-        said = f"{response.status} {summarize(await response.content.read(4096))}".strip()
-        if response.status in _TAKEN:
-            return NotifyAnswer(said)
-        raise self._make_error(response, said)
+        answer = f"{response.status} {summarize(await response.content.read(4096))}".strip()
+        if response.status in _SUCCESS:
+            return NotifyAnswer(answer)
+        raise self._make_error(response, answer)
 
-    def _make_error(self, response: ClientResponse, said: str) -> NotSent:
+    def _make_error(self, response: ClientResponse, answer: str) -> NotSent:
         if 300 <= response.status < 400:  # noqa: PLR2004  # all redirects
-            return NotifyRefused(f"{said}: redirects in a way that loses the message", for_all=True)
-        return make_error(response.status, said, response.headers, self._clock())
+            return NotifyRefused(f"{answer}: redirects with a status that drops the body", for_all=True)
+        return make_error(response.status, answer, response.headers, self._clock())
 
-    def _next(self, address: URL, response: ClientResponse) -> URL:
+    def _follow(self, address: URL, response: ClientResponse) -> URL:
         try:
             target = address.join(URL(response.headers.get("Location", "")))
         except ValueError as error:
-            raise NotifyRefused(f"{self.name} redirects to no address", for_all=True) from error
+            raise NotifyRefused(f"{self.name} redirects to an invalid address", for_all=True) from error
         if target.scheme not in ("http", "https") or (address.scheme == "https" and target.scheme == "http"):
             raise NotifyRefused(f"{self.name} redirects from {address.scheme} to {target.scheme}", for_all=True)
         return target
@@ -113,7 +111,7 @@ class WebhookNotifier:
 
 @contextmanager
 def _translate_private() -> Iterator[None]:
-    """Translate an address that is not on the internet, which aiohttp may have wrapped."""
+    """Translate `PrivateAddress`, which aiohttp may have wrapped, into `NotifyRefused`."""
     try:
         yield
     except (PrivateAddress, ClientConnectorError) as error:
@@ -124,12 +122,12 @@ def _translate_private() -> Iterator[None]:
 
 
 def sign(secret: bytes, timestamp: str, body: bytes) -> str:
-    """Sign a body and the time it is sent at."""
+    """Return the signature of a body and the time it is sent at."""
     return f"sha256={hmac.new(secret, timestamp.encode() + b'.' + body, hashlib.sha256).hexdigest()}"
 
 
 def make_document(message: OutgoingMessage) -> Mapping[str, Any]:
-    """Return the document. Keys are only ever added; `alert` is null in a digest and in a test, `digest` else."""
+    """Return the document. Keys may be added, never removed; `alert` is null in a digest and in a test, `digest` otherwise."""
     alerts = [_describe_alert(alert) for alert in message.alerts[:MOST_ALERTS]]
     is_digest = len(message.alerts) > 1
     return {
@@ -145,8 +143,8 @@ def make_document(message: OutgoingMessage) -> Mapping[str, Any]:
 
 
 def _describe_alert(alert: Alert) -> Mapping[str, Any]:
-    told = ("id", "rule", "name", "kind", "severity", "event", "metric", "measure", "at", "value", "mean", "ratio")
-    counted = ("samples", "since", "rank", "of", "reference", "reference_kind")
-    document = {field: getattr(alert, field) for field in (*told, *counted)}
-    # Numbers like the others, with the digits that were received: as in the answers of the API.
+    identity = ("id", "rule", "name", "kind", "severity", "event", "metric", "measure", "at", "value", "mean", "ratio")
+    numbers = ("samples", "since", "rank", "of", "reference", "reference_kind")
+    document = {field: getattr(alert, field) for field in (*identity, *numbers)}
+    # As JSON numbers, with the digits that were received, as in the answers of the API.
     return document | {name: exact_json.digits(document[name]) for name in ("value", "reference")}

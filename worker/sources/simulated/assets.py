@@ -6,7 +6,7 @@ Any instant can be asked for without walking there. An asset's price at midnight
 lattices of 1, 2, 4, ... 256 days, summed, which wanders like a walk but stays near its level for ever.
 Between two midnights lies a Brownian bridge of 1440 steps, made when first asked for. Part of it is the
 market's, which all assets share, each by its beta. Steps grow with the asset's activity, which is calm
-or busy by the hour and now and then bursts. All dice are read off a hash (SHAKE-128), so they fall the
+or busy by the hour and now and then bursts. All noise is read off a hash (SHAKE-128), so it falls the
 same on every machine.
 """
 
@@ -130,10 +130,10 @@ class SimulatedAssets:
         """Return the bursts that are felt in a day: its own, and those of the evening before."""
         once, twice = (245, 255) if asset == MARKET else (150, 230)
         for offset in (-1, 0):
-            dice = self.draw_bytes("burst", asset, day + offset, 16)
-            for first in range(1, 1 + 5 * ((dice[0] > once) + (dice[0] > twice)), 5):
-                start = int.from_bytes(dice[first : first + 2]) * MINUTES >> 16
-                height, fade, jump = dice[first + 2 : first + 5]
+            noise = self.draw_bytes("burst", asset, day + offset, 16)
+            for first in range(1, 1 + 5 * ((noise[0] > once) + (noise[0] > twice)), 5):
+                start = int.from_bytes(noise[first : first + 2]) * MINUTES >> 16
+                height, fade, jump = noise[first + 2 : first + 5]
                 yield _Burst(offset * MINUTES + start, 4 + 40 * (height / 255) ** 3, 3 + fade / 10, BELL[jump])
 
 

@@ -66,24 +66,24 @@ class SimulatedPair(NamedTuple):
         return self.listed is None or (at - self.listed) % CYCLE < LIFE
 
 
-def list_pairs(dice: Callable[[str, str, int, int], bytes]) -> Iterator[SimulatedPair]:
+def list_pairs(draw_bytes: Callable[[str, str, int, int], bytes]) -> Iterator[SimulatedPair]:
     """Return all pairs, those of the largest assets first."""
     names = list(ASSETS)
     for place, base in enumerate(names):
         size = max(1, place - names.index("USDT"))
         for quote in QUOTES:
             if place > names.index(quote) and ASSETS[base] / ASSETS[quote] >= _LOWEST_PRICE:
-                yield _pair(base, quote, size, dice("pair", base + quote, 0, 5))
+                yield _pair(base, quote, size, draw_bytes("pair", base + quote, 0, 5))
 
 
-def _pair(base: str, quote: str, size: int, dice: bytes) -> SimulatedPair:
+def _pair(base: str, quote: str, size: int, noise: bytes) -> SimulatedPair:
     level = ASSETS[base] / ASSETS[quote]
     # Five digits or more. A few markets have a tick size that makes steps of the price, as real ones do.
-    price_places = max(2, 4 - floor(log10(level))) - sum(dice[0] < odds for odds in _COARSE)
+    price_places = max(2, 4 - floor(log10(level))) - sum(noise[0] < odds for odds in _COARSE)
     volume_places = min(8, max(0, 4 + floor(log10(ASSETS[base]))))
-    turnover = _LARGEST_TURNOVER * QUOTES[quote] / size**2 * 2 ** ((dice[1] - 128) / 64) * MINUTE / DAY
+    turnover = _LARGEST_TURNOVER * QUOTES[quote] / size**2 * 2 ** ((noise[1] - 128) / 64) * MINUTE / DAY
     idle = next(idle for least, idle in _IDLE.items() if turnover >= least)
-    is_mayfly = size > _LARGE and dice[2] < _MAYFLY
+    is_mayfly = size > _LARGE and noise[2] < _MAYFLY
     return SimulatedPair(
         Metric(f"{EXCHANGE}:{base}{quote}"),
         base,
@@ -94,5 +94,5 @@ def _pair(base: str, quote: str, size: int, dice: bytes) -> SimulatedPair:
         turnover / ASSETS[base] * 10**volume_places,
         idle,
         _BOUNCE[idle],
-        int.from_bytes(dice[3:5]) * CYCLE // 2**16 // MINUTE * MINUTE if is_mayfly else None,
+        int.from_bytes(noise[3:5]) * CYCLE // 2**16 // MINUTE * MINUTE if is_mayfly else None,
     )

@@ -99,26 +99,26 @@ class SimulatedPairs:
         pair = self.all[metric]
         base, quote = self._assets.walk(pair.base, day), self._assets.walk(pair.quote, day)
         outage = self._outage(metric, day)
-        dice = self._assets.draw_bytes("minutes", metric, day, 4 * MINUTES)
-        volumes = _volumes(pair, base, dice[:MINUTES], outage)
-        closes = _closes(pair, base, quote, dice[MINUTES : 2 * MINUTES])
+        noise = self._assets.draw_bytes("minutes", metric, day, 4 * MINUTES)
+        volumes = _volumes(pair, base, noise[:MINUTES], outage)
+        closes = _closes(pair, base, quote, noise[MINUTES : 2 * MINUTES])
         for minute, volume in enumerate(volumes):
             if not volume:
                 closes[minute + 1] = closes[minute]
-        return PairDay(array("q", closes), array("q", accumulate(volumes, initial=0)), dice[2 * MINUTES :], outage)
+        return PairDay(array("q", closes), array("q", accumulate(volumes, initial=0)), noise[2 * MINUTES :], outage)
 
     def _outage(self, metric: Metric, day: int) -> range:
         """Return the minutes of the day in which the pair is not heard of; never near midnight."""
-        dice = self._assets.draw_bytes("outage", metric, day, 4)
-        if dice[0] >= _OUTAGE:
+        noise = self._assets.draw_bytes("outage", metric, day, 4)
+        if noise[0] >= _OUTAGE:
             return range(0)
-        start = 30 + int.from_bytes(dice[1:3]) * (MINUTES - 120) // 2**16
-        return range(start, start + 5 + dice[3] // 4)
+        start = 30 + int.from_bytes(noise[1:3]) * (MINUTES - 120) // 2**16
+        return range(start, start + 5 + noise[3] // 4)
 
 
-def _volumes(pair: SimulatedPair, base: AssetWalk, dice: bytes, outage: range) -> list[int]:
+def _volumes(pair: SimulatedPair, base: AssetWalk, noise: bytes, outage: range) -> list[int]:
     amounts = _amounts(pair.idle)
-    volumes = [int(pair.rate * busy * amounts[byte]) for busy, byte in zip(base.activity, dice, strict=True)]
+    volumes = [int(pair.rate * busy * amounts[byte]) for busy, byte in zip(base.activity, noise, strict=True)]
     for minute in outage:
         volumes[minute] = 0
     # Midnight's price follows from the assets alone, so that yesterday ends where today starts: that is a trade.
@@ -126,9 +126,9 @@ def _volumes(pair: SimulatedPair, base: AssetWalk, dice: bytes, outage: range) -
     return volumes
 
 
-def _closes(pair: SimulatedPair, base: AssetWalk, quote: AssetWalk, dice: bytes) -> list[int]:
+def _closes(pair: SimulatedPair, base: AssetWalk, quote: AssetWalk, noise: bytes) -> list[int]:
     logs = [above - below for above, below in zip(base.logs, quote.logs, strict=True)]
-    for minute, byte in enumerate(dice[1:], 1):
+    for minute, byte in enumerate(noise[1:], 1):
         logs[minute] += pair.bounce * BELL[byte]
     scale = pair.level * 10**pair.price_places
     return [max(1, int(scale * exp(log_price) + 0.5)) for log_price in logs]

@@ -17,7 +17,7 @@ NAME = "simulated"
 
 class SimulatedSource:
     """
-    A source that is never away and asks nobody. It has no clock: `candles` of the future are given, too.
+    A source that is never away and asks nobody. It has no clock: `fetch_candles` of the future are given, too.
 
     A pair that is not listed yet, or not any more, is among `metrics` and gives no readings.
     """
@@ -65,7 +65,7 @@ class SimulatedSource:
             for metric in self.metrics[at % HOUR // self._interval :: ticks]:
                 self._market.day(metric, at // DAY + 1)
 
-    async def candles(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:  # noqa: ARG002  # the contract's
+    async def fetch_candles(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:  # noqa: ARG002  # the contract's
         # Nothing here waits, so a caller that asks for many pairs would keep everybody else from running.
         await asyncio.sleep(0)
         if metric not in self._pairs:

@@ -93,10 +93,10 @@ class SimulatedCoins:
 
     def _make_nodes(self, what: str, symbol: str, day: int, length: int) -> list[float]:
         """Return a day's numbers, and the first one of the next day."""
-        dice = self._assets.draw_bytes(what, symbol, day, DAY // length) + self._assets.draw_bytes(
+        noise = self._assets.draw_bytes(what, symbol, day, DAY // length) + self._assets.draw_bytes(
             what, symbol, day + 1, 1
         )
-        return [BELL[byte] for byte in dice]
+        return [BELL[byte] for byte in noise]
 
     def _coins(self) -> Iterator[SimulatedCoin]:
         known = [name for name in ASSETS if name not in NOT_COINS]

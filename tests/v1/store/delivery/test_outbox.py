@@ -10,13 +10,17 @@ from tests.support.alerts import TICK, alert, commit, send
 from v1 import keys
 from v1.model import DAY
 from v1.rules import Evaluation, SubjectResult
+from v1.rules.message_text import MessageText
 from v1.store import (
     ChannelStore,
     DeliveryAttempt,
     DeliveryReader,
     DeliveryStatus,
-    MessageRef,
+    Disposition,
     Outbox,
+    OutboxEntry,
+    OutgoingMessage,
+    QueuedMessage,
     Receipt,
     RetryState,
     StoreAway,
@@ -25,7 +29,12 @@ from v1.store import (
 )
 
 KEEP = 30 * DAY
-SENT = DeliveryAttempt(TICK + 0.5, "phone", DeliveryStatus.SENT, "200", "m")
+AT = TICK + 0.5
+SENT = Disposition(DeliveryStatus.SENT, "200")
+
+
+def failed(answer: str, count: int, next_try: float) -> Disposition:
+    return Disposition(DeliveryStatus.FAILED, answer, RetryState(count, next_try))
 
 
 @pytest.fixture
@@ -42,8 +51,17 @@ async def again(redis: Redis, channel: str = "phone") -> Outbox:
     return opened
 
 
-def parcel(*entries):
-    return MessageRef(entries[0].alert.id, [each.id for each in entries], [each.alert.id for each in entries])
+def queued(*entries: OutboxEntry) -> QueuedMessage:
+    alerts = [each.alert for each in entries]
+    message = OutgoingMessage(alerts[0].id, MessageText("", "", ""), "info", TICK, "", alerts)
+    return QueuedMessage(message, [each.id for each in entries], entries[0].written)
+
+
+def receipted(receipt: Receipt) -> Disposition:
+    return SENT._replace(receipt=receipt)
+
+
+NO_ENTRIES = QueuedMessage(OutgoingMessage("m", MessageText("", "", ""), "info", TICK, ""))
 
 
 async def metrics(outbox):
@@ -89,7 +107,7 @@ async def test_what_was_taken_and_not_settled_comes_again_after_a_restart_and_th
 ):
     await commit(redis, [alert(f"A:{number}") for number in range(3)])
     taken = await outbox.read_entries()
-    await outbox.record_sent(parcel(taken[1]), SENT, "")
+    await outbox.record(queued(taken[1]), SENT, "", AT)
     await commit(redis, [alert("A:3")])
 
     restarted = await again(redis)
@@ -198,11 +216,14 @@ async def test_an_entry_that_was_trimmed_before_it_was_settled_is_handed_out_wit
 async def test_every_attempt_is_kept_with_each_alert_in_order(redis: Redis, outbox: Outbox):
     await commit(redis, [alert("A:B"), alert("C:D")])
     entries = await outbox.read_entries()
-    failed = SENT._replace(status=DeliveryStatus.FAILED, answer="500 größer")
-    await outbox.record_postponed(parcel(*entries), failed, RetryState(1, TICK + 9.5), "")
-    await outbox.record_sent(parcel(*entries), SENT, "")
+    await outbox.record(queued(*entries), failed("500 größer", 1, TICK + 9.5), "", AT)
+    await outbox.record(queued(*entries), SENT, "", AT)
 
-    assert await DeliveryReader(redis).read_deliveries(["spike.A:B.1621260300", "nobody"]) == [[failed, SENT], []]
+    attempts = [
+        DeliveryAttempt(AT, "phone", "failed", "500 größer", "spike.A:B.1621260300"),
+        DeliveryAttempt(AT, "phone", "sent", "200", "spike.A:B.1621260300"),
+    ]
+    assert await DeliveryReader(redis).read_deliveries(["spike.A:B.1621260300", "nobody"]) == [attempts, []]
     assert await redis.ttl(keys.deliveries(alert("C:D").id)) > KEEP - 60
 
 
@@ -213,8 +234,7 @@ async def test_only_so_many_attempts_are_kept_of_an_alert(
     await commit(redis, [alert()])
     entries = await outbox.read_entries()
     for number in range(4):
-        failed = SENT._replace(answer=str(number))
-        await outbox.record_postponed(parcel(*entries), failed, RetryState(number, 0.0), "")
+        await outbox.record(queued(*entries), failed(str(number), number, 0.0), "", AT)
 
     (kept,) = await DeliveryReader(redis).read_deliveries([alert().id])
 
@@ -224,9 +244,9 @@ async def test_only_so_many_attempts_are_kept_of_an_alert(
 async def test_how_often_a_message_was_tried_and_when_it_is_again_outlives_the_process(redis: Redis, outbox: Outbox):
     await commit(redis, [alert("A:B"), alert("C:D")])
     one, two = await outbox.read_entries()
-    await outbox.record_postponed(parcel(one), SENT, RetryState(3, TICK + 60.5), '{"mine": 1}')
-    await outbox.record_postponed(parcel(two), SENT, RetryState(1, TICK + 5.0), '{"mine": 2}')
-    await outbox.record_sent(parcel(two), SENT, '{"mine": 3}')
+    await outbox.record(queued(one), failed("500", 3, TICK + 60.5), '{"mine": 1}', AT)
+    await outbox.record(queued(two), failed("500", 1, TICK + 5.0), '{"mine": 2}', AT)
+    await outbox.record(queued(two), SENT, '{"mine": 3}', AT)
 
     tries, itself = await (await again(redis)).read_retries()
 
@@ -237,14 +257,14 @@ async def test_how_often_a_message_was_tried_and_when_it_is_again_outlives_the_p
 async def test_a_dead_letter_says_what_why_and_when_and_is_not_handed_out_again(redis: Redis, outbox: Outbox):
     await commit(redis, [alert("A:B")])
     (entry,) = await outbox.read_entries()
-    refused = SENT._replace(status=DeliveryStatus.REFUSED, answer="400 no")
-    await outbox.record_dead(parcel(entry), refused, entry.written, "")
+    await outbox.record(queued(entry), Disposition(DeliveryStatus.REFUSED, "400 no"), "", AT)
 
     (dead,) = await DeliveryReader(redis).read_dead_letters("phone")
 
     assert dead[1:] == (TICK + 0.5, entry.alert.id, [entry.alert.id], "400 no", entry.written)
     assert await metrics(await again(redis)) == []
-    assert await DeliveryReader(redis).read_deliveries([entry.alert.id]) == [[refused]]
+    (attempts,) = await DeliveryReader(redis).read_deliveries([entry.alert.id])
+    assert attempts == [DeliveryAttempt(AT, "phone", "refused", "400 no", entry.alert.id)]
 
 
 async def test_the_channels_that_there_are_can_be_asked_for(redis: Redis):
@@ -258,7 +278,7 @@ async def test_the_channels_that_there_are_can_be_asked_for(redis: Redis):
 
 async def test_a_channel_that_there_is_no_more_is_named_until_it_is_dropped(redis: Redis, outbox: Outbox):
     channels = ChannelStore(redis, KEEP)
-    await outbox.record_postponed(MessageRef("m", [], []), SENT, RetryState(1, 0.0), "")
+    await outbox.record(NO_ENTRIES, failed("500", 1, 0.0), "", AT)
 
     assert await channels.set_channels({"hook": "webhook"}) == ["phone"]
     await channels.drop_channel("phone")
@@ -272,7 +292,7 @@ async def test_only_what_every_channel_has_settled_is_trimmed(redis: Redis, outb
     await commit(redis, [alert(f"A:{number}") for number in range(5)])
     taken = await outbox.read_entries()
     for entry in taken[:4]:
-        await outbox.record_sent(parcel(entry), SENT, "")
+        await outbox.record(queued(entry), SENT, "", AT)
     await channels.trim_outbox()
     untouched = await redis.xlen(keys.OUTBOX)
     taken = await hook.read_entries()
@@ -291,19 +311,19 @@ async def test_trimming_what_is_not_there_does_nothing(redis: Redis):
     assert await redis.exists(keys.OUTBOX) == 0
 
 
-async def test_who_acknowledges_first_is_kept_and_the_receipt_is_not_asked_for_again(redis: Redis):
+async def test_who_acknowledges_first_is_kept_and_the_receipt_is_not_asked_for_again(redis: Redis, outbox: Outbox):
     receipts = ChannelStore(redis, KEEP).open_receipts("phone")
     receipt, other = Receipt("r1", ["a", "b"], TICK + 3600.0), Receipt("r2", ["a"], TICK + 60.0)
-    await receipts.add(receipt)
-    await receipts.add(other)
+    await outbox.record(NO_ENTRIES, receipted(receipt), "", AT)
+    await outbox.record(NO_ENTRIES, receipted(other), "", AT)
 
-    before = await receipts.read_open(), await receipts.settled([other, receipt])
+    before = await receipts.read_open(), await receipts.filter_settled([other, receipt])
     await receipts.acknowledge(receipt, TICK + 30, "somebody")
     await receipts.acknowledge(other, TICK + 40, "somebody else")
 
     assert before == ([other, receipt], [])
     assert await receipts.read_open() == []
-    assert await receipts.settled([other, receipt]) == [other, receipt]
+    assert await receipts.filter_settled([other, receipt]) == [other, receipt]
     assert await redis.hgetall(keys.alert("a")) == {"acknowledged": str(TICK + 30), "by": "somebody"}
 
 
@@ -315,6 +335,6 @@ async def test_a_receipt_is_settled_when_each_of_its_alerts_is_over_or_acknowled
     for name, field in (("b", "ended_at"), ("c", "by"), ("a", "acknowledged")):
         await redis.hset(keys.alert(name), field, TICK)
         await redis.expire(keys.alert(name), 60)
-        seen.append(await receipts.settled([both, one, none]))
+        seen.append(await receipts.filter_settled([both, one, none]))
 
     assert seen == [[], [], [both, one]]

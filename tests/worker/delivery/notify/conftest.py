@@ -1,4 +1,4 @@
-"""What tests of channels may ask for: an end that answers as it is told, and what it was asked."""
+"""Fixtures for tests of channels: a server whose answers a test sets, and which keeps its requests."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -8,14 +8,13 @@ from aiohttp import web
 
 from tests.support.alerts import alert
 from tests.support.loopback import serving
-from worker.delivery.notify.base import OutgoingMessage
-from worker.latest import make_link, write_digest, write_single
+from worker.latest import OutgoingMessage, make_link, write_digest, write_single
 
 PAGE = "http://127.0.0.1:8000"
 
 
 class End:
-    """What a channel leads to: it keeps what it is sent, and answers what `says` makes of it."""
+    """The server that a channel sends to: it keeps the requests, and answers what `says` returns."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[web.BaseRequest, bytes]] = []
@@ -47,9 +46,10 @@ async def base(end: End) -> AsyncIterator[str]:
         yield address
 
 
-def message(**said) -> OutgoingMessage:
-    told = alert(**said)
-    return OutgoingMessage(told.id, write_single(told, 60), told.severity, told.at, make_link(PAGE, told), (told,))
+def message(**fields) -> OutgoingMessage:
+    about = alert(**fields)
+    text = write_single(about, 60)
+    return OutgoingMessage(about.id, text, about.severity, about.at, make_link(PAGE, about), (about,))
 
 
 def many(count: int) -> OutgoingMessage:

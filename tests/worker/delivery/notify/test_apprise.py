@@ -9,12 +9,12 @@ from aiohttp import web
 
 from tests.worker.delivery.notify.conftest import End, message, says
 from worker.delivery.notify.apprise import AppriseNotifier, InvalidNotifyUrl
-from worker.delivery.notify.base import NotifyLimited, NotifyRefused, NotifyUnavailable, OutgoingMessage
-from worker.latest import MessageText
+from worker.delivery.notify.base import NotifyLimited, NotifyRefused, NotifyUnavailable
+from worker.latest import MessageText, OutgoingMessage
 
 
-def to(base: str, query: str = "", patience: float = 10.0) -> AppriseNotifier:
-    return AppriseNotifier("json", base.replace("http://", "json://") + f"/in{query}", patience)
+def to(base: str, query: str = "", timeout: float = 10.0) -> AppriseNotifier:
+    return AppriseNotifier("json", base.replace("http://", "json://") + f"/in{query}", timeout)
 
 
 async def test_a_message_arrives_with_its_text_link_and_id(end: End, base: str):
@@ -24,7 +24,7 @@ async def test_a_message_arrives_with_its_text_link_and_id(end: End, base: str):
 
     document = json.loads(end.asked[0][1])
     assert (channel.kind, channel.connections) == ("json", 1)
-    assert answer.text == "taken"
+    assert answer.text == "accepted"
     assert document["title"] == "KRAKEN:BTCUSD price is 3.4 x its hour mean"
     assert document["message"].splitlines() == [
         "421.0 = 3.4 x the mean 123.8 of 58 samples 13:05-14:04 UTC; price rank 3 of 310",
@@ -45,7 +45,7 @@ async def test_a_message_arrives_with_its_text_link_and_id(end: End, base: str):
         (500, NotifyUnavailable),
     ],
 )
-async def test_its_answers_are_told_apart_and_nothing_is_sent_twice(end: End, base: str, status: int, kind: type):
+async def test_each_status_raises_its_own_error_and_nothing_is_sent_twice(end: End, base: str, status: int, kind: type):
     end.says = says(status)
 
     with pytest.raises(kind, match=f"error={status}") as error:
@@ -68,11 +68,11 @@ async def test_while_it_hangs_the_loop_goes_on_and_no_second_message_is_begun(en
         return web.Response()
 
     end.says = hangs
-    channel = to(base, patience=0.1)
+    channel = to(base, timeout=0.1)
 
     with pytest.raises(NotifyUnavailable, match=r"json did not answer in 0\.1 s"):
         await channel.send(message())
-    with pytest.raises(NotifyUnavailable, match="json is still busy with the message before"):
+    with pytest.raises(NotifyUnavailable, match="json is still sending the message before"):
         await channel.send(message())
     over.set()
     while channel._busy.is_alive():
@@ -111,8 +111,8 @@ async def test_a_service_without_titles_gets_it_in_the_body(end: End, base: str)
 
 
 @pytest.mark.parametrize("url", ["nonsense://secret", "tgram://", "json://"])
-def test_a_url_that_it_does_not_understand_is_told_without_its_secrets(url: str):
-    with pytest.raises(InvalidNotifyUrl, match=r"^chat: Apprise cannot make anything of this \w+:// URL$") as error:
+def test_the_error_about_an_unknown_url_does_not_contain_its_secrets(url: str):
+    with pytest.raises(InvalidNotifyUrl, match=r"^chat: Apprise does not accept this \w+:// URL$") as error:
         AppriseNotifier("chat", url)
 
     assert "secret" not in str(error.value)

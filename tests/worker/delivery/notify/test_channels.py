@@ -56,7 +56,7 @@ async def test_each_has_the_name_of_its_kind_or_the_one_it_is_given(monkeypatch:
         ("webhook", "webhook"),
         ("bot", "webhook"),
     ]
-    assert [way.url for way in settings.parse_notify_targets][1] == "json://127.0.0.1/?a=1,2"
+    assert [way.url for way in settings.notify_targets][1] == "json://127.0.0.1/?a=1,2"
 
 
 async def test_how_many_messages_are_on_their_way_is_the_users_choice(monkeypatch: pytest.MonkeyPatch):
@@ -98,7 +98,7 @@ async def test_how_many_messages_are_on_their_way_is_the_users_choice(monkeypatc
         ),
     ],
 )
-def test_what_cannot_be_meant_is_told_in_one_line_that_shows_no_secret(
+def test_invalid_settings_are_one_line_that_shows_no_secret(
     monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], line: str
 ):
     assert refused(monkeypatch, **environment) == line
@@ -107,7 +107,7 @@ def test_what_cannot_be_meant_is_told_in_one_line_that_shows_no_secret(
 async def test_a_url_that_apprise_does_not_know_stops_the_start(monkeypatch: pytest.MonkeyPatch):
     settings = load(monkeypatch, NOTIFY=f"chat=nonsense://{SECRET}")
 
-    with pytest.raises(InvalidNotifyUrl, match="chat: Apprise cannot make anything of this nonsense:// URL") as error:
+    with pytest.raises(InvalidNotifyUrl, match="chat: Apprise does not accept this nonsense:// URL") as error:
         await made(settings)
 
     assert SECRET not in str(error.value)

@@ -12,9 +12,10 @@ from tests.support.alerts import TICK, alert, commit
 from tests.support.loopback import serving
 from tests.support.loopback.pushover import TOKEN, USER, Pushover
 from tests.worker.delivery.notify.conftest import End, says
-from v1.store import DeliveryAttempt, DeliveryStatus, MessageRef, Outbox, connect
+from v1.store import DeliveryStatus, Disposition, Outbox, connect
 from worker.cli.commands import _notify_dead, _notify_test
 from worker.delivery.channels import InvalidNotifyUrl
+from worker.delivery.messages import MessageOptions, make_message
 from worker.settings import WorkerSettings
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -66,12 +67,12 @@ async def test_a_test_message_goes_through_each_channel_and_its_answer_is_printe
     lines = printed()
     assert lines[0].startswith("pushover: sent: 200 request ")
     assert lines[0].endswith(", 7495 of 10000 messages left")
-    assert lines[1:] == ["desk: sent: taken", "webhook: sent: 200 fine"]
+    assert lines[1:] == ["desk: sent: accepted", "webhook: sent: 200 fine"]
     assert len(end.asked) == 2
     assert server.taken[0]["title"] == "data-tracker: a test"
 
 
-async def test_one_that_fails_is_told_in_the_providers_words_and_the_others_are_tried_all_the_same(end: End, base: str):
+async def test_a_failure_is_printed_in_the_providers_words_and_the_other_channels_are_tried(end: End, base: str):
     end.says = says(500, "not today")
     async with serving(Pushover().application()) as pushover:
         code, lines, said = await typed(
@@ -90,7 +91,7 @@ async def test_one_that_fails_is_told_in_the_providers_words_and_the_others_are_
     assert "x" * 30 not in "".join(lines) + said
 
 
-async def test_without_a_channel_a_person_is_told_how_to_make_one(printed):
+async def test_without_a_channel_the_command_says_how_to_configure_one(printed):
     with pytest.raises(typer.Exit) as ended:
         await _notify_test(WorkerSettings.load())
 
@@ -99,7 +100,7 @@ async def test_without_a_channel_a_person_is_told_how_to_make_one(printed):
 
 
 async def test_a_url_that_means_nothing_stops_it(printed):
-    with pytest.raises(InvalidNotifyUrl, match="chat: Apprise cannot make anything of this nonsense:// URL"):
+    with pytest.raises(InvalidNotifyUrl, match="chat: Apprise does not accept this nonsense:// URL"):
         await _notify_test(WorkerSettings.load(notify="chat=nonsense://secret"))
 
     assert printed() == []
@@ -112,13 +113,13 @@ async def test_messages_that_are_not_sent_are_listed_with_the_reason(server: str
         await outbox.open()
         await commit(redis, [alert("A:B")])
         (entry,) = await outbox.read_entries()
-        attempt = DeliveryAttempt(TICK + 0.5, "phone", DeliveryStatus.REFUSED, "400 no", "m")
-        await outbox.record_dead(MessageRef("spike.A:B.1", [entry.id], ["a"]), attempt, entry.written, "")
+        queued = make_message(entry, entry.alert, MessageOptions("", 60))
+        await outbox.record(queued, Disposition(DeliveryStatus.REFUSED, "400 no"), "", TICK + 0.5)
     settings = WorkerSettings.load(redis_url=server)
 
     await _notify_dead(settings, None, 100)
     await _notify_dead(settings, "phone", 100)
     await _notify_dead(settings, "hook", 100)
 
-    letter = "2021-05-17T14:05:00+00:00 phone spike.A:B.1: 400 no"
-    assert printed() == [letter, letter, "none: every message was sent, or is still tried"]
+    line = f"2021-05-17T14:05:00Z phone {alert('A:B').id}: 400 no"
+    assert printed() == [line, line, "none: every message was sent, or is still tried"]

@@ -1,4 +1,4 @@
-"""Pushover: what it is sent is as it wants it, whatever the alert; what it answers is told apart."""
+"""Pushover: what it is sent is as it wants it, whatever the alert; each of its answers is recognised."""
 
 import asyncio
 import json
@@ -20,10 +20,9 @@ from worker.delivery.notify.base import (
     NotifyRefused,
     NotifyUnavailable,
     NotSent,
-    OutgoingMessage,
 )
-from worker.delivery.notify.pushover import REPEATED_FOR, PushoverAccount, PushoverNotifier
-from worker.latest import MessageText
+from worker.delivery.notify.pushover import EXPIRE_SECONDS, PushoverAccount, PushoverNotifier
+from worker.latest import MessageText, OutgoingMessage
 
 NOW = 1_393_653_000
 RESET = 1_393_653_600
@@ -41,8 +40,8 @@ async def pushover(server: Server):
 
 
 @pytest.fixture
-async def told(base: str):
-    """A client of an end that answers as it is told."""
+async def client(base: str):
+    """A client of the server whose answers a test sets."""
     async with sessions.make_pushover_session(answer_seconds=0.2) as session:
         yield PushoverNotifier(session, PushoverAccount(f"{base}/", TOKEN, USER), lambda: NOW)
 
@@ -90,7 +89,7 @@ async def test_an_emergency_is_repeated_and_its_receipt_kept_and_asked_for(serve
     await pushover.cancel_receipt(answer.receipt)
 
     assert server.taken[0]["priority"] == "2"
-    assert answer.until == NOW + REPEATED_FOR
+    assert answer.until == NOW + EXPIRE_SECONDS
     assert before == (None, "", False)
     assert after == (NOW - 5, "uSomebody on phone", False)
     assert server.cancelled == [answer.receipt]
@@ -140,12 +139,12 @@ async def test_a_message_that_it_cannot_take_concerns_itself_alone(pushover: Pus
 
 
 @pytest.mark.parametrize("place", range(9))
-async def test_recorded_answers_are_understood(end: End, told: PushoverNotifier, place: int):
+async def test_recorded_answers_are_understood(end: End, client: PushoverNotifier, place: int):
     recorded = json.loads(shared("recorded", "pushover", "bodies.json").read_text())[place]
     end.says = says(recorded["http"] or 400, json.dumps(recorded["body"]))
 
     answer: BaseException | NotifyAnswer
-    (answer,) = await asyncio.gather(told.send(message()), return_exceptions=True)
+    (answer,) = await asyncio.gather(client.send(message()), return_exceptions=True)
 
     if recorded["body"]["status"] == 1:
         assert answer.text == f"200 request {recorded['body']['request']}"
@@ -155,12 +154,12 @@ async def test_recorded_answers_are_understood(end: End, told: PushoverNotifier,
         assert answer.for_all
 
 
-async def test_a_used_up_quota_says_until_when(end: End, told: PushoverNotifier):
+async def test_a_used_up_quota_says_until_when(end: End, client: PushoverNotifier):
     quota = {"X_Limit_App_Limit": "10000", "X_Limit_App_Remaining": "0", "X_Limit_App_Reset": str(RESET)}
     end.says = says(429, '{"status": 0, "errors": ["application reached monthly message limit"]}', **quota)
 
     with pytest.raises(NotifyLimited, match="429 application reached monthly message limit") as error:
-        await told.send(message())
+        await client.send(message())
 
     assert error.value.wait == RESET - NOW
     assert error.value.quota == MessageQuota(10_000, 0, RESET)
@@ -177,11 +176,11 @@ async def test_a_used_up_quota_says_until_when(end: End, told: PushoverNotifier)
         ({}, None),
     ],
 )
-async def test_retry_after_is_read_as_seconds_or_a_date(end: End, told: PushoverNotifier, header, wait):
+async def test_retry_after_is_read_as_seconds_or_a_date(end: End, client: PushoverNotifier, header, wait):
     end.says = says(429, **header)
 
     with pytest.raises(NotifyLimited) as error:
-        await told.send(message())
+        await client.send(message())
 
     assert error.value.wait == wait
 
@@ -199,28 +198,28 @@ async def test_retry_after_is_read_as_seconds_or_a_date(end: End, told: Pushover
     ],
 )
 async def test_what_is_not_about_the_message_may_be_sent_again(
-    end: End, told: PushoverNotifier, status: int, text: str, words: str
+    end: End, client: PushoverNotifier, status: int, text: str, words: str
 ):
     end.says = says(status, text, Location="http://127.0.0.1:1/")
 
     with pytest.raises(NotifyUnavailable) as error:
-        await told.send(message())
+        await client.send(message())
 
     assert str(error.value) == words
     assert not isinstance(error.value, NotifyLimited)
     assert len(end.asked) == 1
 
 
-async def test_a_busy_gateway_that_says_how_long_is_left_alone_for_that_long(end: End, told: PushoverNotifier):
+async def test_a_busy_gateway_that_says_how_long_is_left_alone_for_that_long(end: End, client: PushoverNotifier):
     end.says = says(503, "", Retry_After="30")
 
     with pytest.raises(NotifyLimited) as error:
-        await told.send(message())
+        await client.send(message())
 
     assert error.value.wait == 30
 
 
-async def test_silence_and_broken_connections_are_no_answer(end: End, told: PushoverNotifier):
+async def test_silence_and_broken_connections_are_no_answer(end: End, client: PushoverNotifier):
     async def hangs(_: web.BaseRequest) -> web.StreamResponse:
         await asyncio.sleep(60)
         return web.Response()
@@ -231,10 +230,10 @@ async def test_silence_and_broken_connections_are_no_answer(end: End, told: Push
 
     end.says = hangs
     with pytest.raises(NotifyUnavailable, match=r"^Pushover did not answer in time$"):
-        await told.send(message())
+        await client.send(message())
     end.says = breaks
     with pytest.raises(NotifyUnavailable, match=r"^Pushover did not answer: "):
-        await told.send(message())
+        await client.send(message())
 
 
 async def test_nobody_there_is_no_answer_and_names_no_secret():
@@ -256,26 +255,26 @@ async def test_it_never_has_more_than_two_connections(server: Server, pushover: 
     assert server.broken == []
 
 
-async def test_a_quota_that_begins_anew_in_milliseconds_is_none(end: End, told: PushoverNotifier):
+async def test_a_quota_that_begins_anew_in_milliseconds_is_none(end: End, client: PushoverNotifier):
     quota = {"X_Limit_App_Limit": "10000", "X_Limit_App_Remaining": "5", "X_Limit_App_Reset": str(RESET * 1000)}
     end.says = says(200, '{"status": 1}', **quota)
 
-    assert (await told.send(message())).quota is None
+    assert (await client.send(message())).quota is None
 
 
-async def test_a_quota_of_5000_digits_is_none(end: End, told: PushoverNotifier):
+async def test_a_quota_of_5000_digits_is_none(end: End, client: PushoverNotifier):
     quota = {"X_Limit_App_Limit": "10000", "X_Limit_App_Remaining": "9" * 5000, "X_Limit_App_Reset": str(RESET)}
     end.says = says(200, '{"status": 1}', **quota)
 
-    assert (await told.send(message())).quota is None
+    assert (await client.send(message())).quota is None
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, f'{{"status": {"9" * 5000}}}'], ids=["too deep", "too long"])
-async def test_a_document_that_python_does_not_read_is_no_answer(end: End, told: PushoverNotifier, text: str):
+async def test_a_document_that_python_does_not_read_is_no_answer(end: End, client: PushoverNotifier, text: str):
     end.says = says(200, text)
 
     with pytest.raises(NotifyUnavailable):
-        await told.send(message())
+        await client.send(message())
 
 
 def test_another_token_is_another_sender_and_neither_is_betrayed():

@@ -12,6 +12,7 @@ import pytest
 from v1.backtest.process import __main__ as process
 from v1.backtest.process import runner
 from v1.backtest.process.job import ExitCode, Job, read_job, write_job
+from v1.settings import PREFIX
 from v1.store import StoreAway
 
 JOB = Job("unix:///nowhere/redis.sock", [{"id": "r", "kind": "stale"}], 60, None, None, True, 10, [], 100, 1.0, 2**30)
@@ -27,11 +28,11 @@ def test_a_job_is_read_as_it_was_written():
 
 async def test_a_store_that_is_away_is_away_for_the_process_too():
     with pytest.raises(StoreAway, match="is away"):
-        await runner.BacktestRunner(asyncio.Event()).run(JOB, stays)
+        await runner.BacktestRunner(asyncio.Event(), PREFIX).run(JOB, stays)
 
 
 def test_a_process_ends_with_whoever_started_it():
-    started = subprocess.Popen(runner.COMMAND, stdin=subprocess.PIPE, env=runner._environment())
+    started = subprocess.Popen(runner.COMMAND, stdin=subprocess.PIPE, env=runner.make_environment(PREFIX))
     # It reads its job, and then waits for a store that never answers.
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"redis://127.0.0.1:{silent.getsockname()[1]}"
@@ -48,22 +49,24 @@ def test_a_process_ends_with_whoever_started_it():
 def test_no_setting_and_no_address_is_seen_in_the_list_of_processes(monkeypatch):
     monkeypatch.setenv("TRACKER_API_KEYS", "secret")
 
-    assert "secret" not in str([*runner.COMMAND, runner._environment()])
-    assert not [name for name in runner._environment() if name.startswith("TRACKER_")]
+    assert "secret" not in str([*runner.COMMAND, runner.make_environment(PREFIX)])
+    assert not [name for name in runner.make_environment(PREFIX) if name.startswith("TRACKER_")]
     assert "redis" not in str(runner.COMMAND)
 
 
 def test_memory_and_time_are_bounded():
     code = (
         "import resource\n"
-        "from v1.backtest_process.__main__ import _bound\n"
-        "from tests.v1.test_backtest_process import JOB\n"
+        "from v1.backtest.process.__main__ import _bound\n"
+        "from tests.v1.backtest.test_process import JOB\n"
         "_bound(JOB)\n"
         "print(resource.getrlimit(resource.RLIMIT_AS)[0], resource.getrlimit(resource.RLIMIT_CPU)[0])\n"
         "try:\n    bytes(2**31)\nexcept MemoryError:\n    print('refused')\n"
     )
 
-    run = subprocess.run([sys.executable, "-c", code], env=runner._environment(), capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=runner.make_environment(PREFIX), capture_output=True, text=True
+    )
 
     assert run.stdout.split() == [str(JOB.most_bytes), "6", "refused"], run.stderr
 
@@ -82,11 +85,11 @@ def test_what_takes_too_much_memory_is_told_with_the_bound(monkeypatch):
 
 def test_it_gives_way_to_every_other_process():
     code = (
-        "import os\nfrom v1.backtest_process.__main__ import _bound\nfrom tests.v1.test_backtest_process import JOB\n"
+        "import os\nfrom v1.backtest.process.__main__ import _bound\nfrom tests.v1.backtest.test_process import JOB\n"
     )
     run = subprocess.run(
         [sys.executable, "-c", f"{code}_bound(JOB)\nprint(os.nice(0))"],
-        env=runner._environment(),
+        env=runner.make_environment(PREFIX),
         capture_output=True,
         text=True,
     )

@@ -216,6 +216,7 @@ def test_a_secret_is_used_without_the_blanks_and_line_ends_around_it(
         "database_url": "sqlite+aiosqlite:////a.db",
         "heartbeat_url": "https://example.org/1",
         "notify": "json://example.org",
+        "proxy": "http://proxy.example.org:3128",
         "redis_url": "redis://h:6379/0",
     }.get(name, "0123456789abcdef")
     for other, usual in PUSHOVER.items():

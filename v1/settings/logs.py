@@ -1,7 +1,7 @@
 """
-How the processes log: one event a line, for people or for machines. Set up once, by a composition root.
+Configures the log of a process, as its settings say: one event a line, for people or as JSON.
 
-Whatever is logged passes the redaction and has an end: no line shows a secret of the settings, and no text from
+Whatever is logged is redacted and cut to a bounded length: no line shows a secret of the settings, and no text from
 outside fills the disk.
 """
 
@@ -15,8 +15,8 @@ from typing import Any, TextIO
 
 import structlog
 
-from .settings import Settings
-from .settings.redaction import redact
+from . import Settings
+from .redaction import redact
 
 LONGEST = 16_000
 """Characters of one event, with its traceback. Of a longer one the beginning and the end are kept."""
