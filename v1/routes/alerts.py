@@ -144,7 +144,7 @@ _UNKNOWN: Responses = {404: {"model": Problem, "description": "There is no such 
     response_model=AlertList,
     responses=NOT_ACCEPTED | AWAY | UNCHANGED,
 )
-async def alerts(params: Annotated[AlertsParams, Query()], request: Request, context: Context) -> Response:
+async def list_alerts(params: Annotated[AlertsParams, Query()], request: Request, context: Context) -> Response:
     """
     What the rules said, newest first, with every attempt to send it.
 

@@ -128,7 +128,7 @@ async def get_history(
     response_class=CsvResponse,
     responses=_FAILS,
 )
-async def history_csv(
+async def get_history_csv(
     metric: Name, params: Annotated[HistoryTableParams, Query()], request: Request, context: Context
 ) -> Response:
     """The samples of a metric, oldest first, as a table of `tick` and the measure. What is empty is not known."""
@@ -142,7 +142,7 @@ async def history_csv(
     response_class=NdjsonResponse,
     responses=_FAILS,
 )
-async def history_ndjson(
+async def get_history_ndjson(
     metric: Name, params: Annotated[HistoryParams, Query()], request: Request, context: Context
 ) -> Response:
     """The samples of a metric, oldest first, each a JSON document on a line of its own: `tick` and `value`."""

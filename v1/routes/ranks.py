@@ -137,7 +137,7 @@ async def list_ranks(params: Annotated[RanksFormatParams, Query()], request: Req
     response_class=CsvResponse,
     responses=NOT_ACCEPTED | AWAY | UNCHANGED,
 )
-async def ranks_csv(params: Annotated[RanksTableParams, Query()], request: Request, context: Context) -> Response:
+async def list_ranks_csv(params: Annotated[RanksTableParams, Query()], request: Request, context: Context) -> Response:
     """All metrics by how much a measure moved over the last 24 hours, as a table; it has no times."""
     return await _respond(params, Format.CSV, request, context)
 

@@ -58,7 +58,7 @@ def _describe_default(field: Schema) -> Schema:
     return told | {"description": f"{told.get('description', '')} Without it: {json.dumps(default)}.".strip()}
 
 
-def _new_rules() -> dict[str, Schema]:
+def _list_new_rule_schemas() -> dict[str, Schema]:
     """Return the schema of each kind of rule, as it is sent to us, by name."""
     whole = add_model_schema(Rule)
     made = {}
@@ -90,7 +90,7 @@ def _thresholds(whole: Schema) -> dict[str, Schema]:
     return made
 
 
-def _shown_rules() -> dict[str, Schema]:
+def _list_rule_schemas() -> dict[str, Schema]:
     """Return the schema of each kind of rule, as it is answered, by name."""
     whole = add_model_schema(Rule)
     made = {}
@@ -171,7 +171,7 @@ def _union(schemas: Mapping[str, Schema]) -> list[Schema]:
     return [add_schema(name, schema) for name, schema in schemas.items()]
 
 
-_NEW, _SHOWN = _new_rules(), _shown_rules()
+_NEW, _SHOWN = _list_new_rule_schemas(), _list_rule_schemas()
 add_schema("Mute", make_request_schema(add_model_schema(MuteHours)))
 NEW_RULE = add_schema("NewRule", {"anyOf": _union(_NEW), "description": "A rule to be, with the fields of its kind."})
 RULE = add_schema(

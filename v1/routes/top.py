@@ -34,7 +34,7 @@ COLUMNS = {
     )
 }
 """The columns that there are, by name, and what CSV calls them."""
-MOST_LETTERS = 200
+MOST_CHARACTERS = 200
 _COLUMN = f"({'|'.join(COLUMNS)})"
 USUAL_COLUMNS = ("rank", "symbol", "price_usd")
 SETTINGS = (f"{PREFIX}COINMARKETCAP_API_KEY", f"{PREFIX}CRYPTOCOMPARE_API_KEY")
@@ -58,12 +58,12 @@ class ColumnsParams(TableParams):
 
     columns: Annotated[
         str | None,
-        Field(max_length=MOST_LETTERS),
+        Field(max_length=MOST_CHARACTERS),
         WithJsonSchema(
             {
                 "type": "string",
                 "pattern": f"^ *{_COLUMN} *(, *{_COLUMN} *)*$",
-                "maxLength": MOST_LETTERS,
+                "maxLength": MOST_CHARACTERS,
                 "examples": ["rank,symbol,name,price_usd"],
             }
         ),
@@ -154,7 +154,7 @@ async def get_top(params: Annotated[TopFormatParams, Query()], request: Request,
     response_class=CsvResponse,
     responses=_FAILS,
 )
-async def top_csv(params: Annotated[TopTableParams, Query()], request: Request, context: Context) -> Response:
+async def get_top_csv(params: Annotated[TopTableParams, Query()], request: Request, context: Context) -> Response:
     """The largest cryptocurrencies, as a table. Texts stand in quotation marks, and what is empty is not known."""
     return await _respond(params, Format.CSV, request, context)
 

@@ -68,7 +68,7 @@ class Http1(H11Protocol):
         if self.connection.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             self.has_refused = True
             body = b"" if self._method == b"HEAD" else make_problem_body(status, detail, self._path)
-            headers = [*refusal_headers(body), *self.config.response_headers("h11")]
+            headers = [*list_refusal_headers(body), *self.config.response_headers("h11")]
             await self._send_h11_event(_response(status, headers))
             await self._send_h11_event(h11.Data(data=body))
             await self._send_h11_event(h11.EndOfMessage())
@@ -167,7 +167,7 @@ def make_problem_body(status: HTTPStatus, detail: str, path: str = "") -> bytes:
     return written.encode(errors="backslashreplace")
 
 
-def refusal_headers(body: bytes) -> list[tuple[bytes, bytes]]:
+def list_refusal_headers(body: bytes) -> list[tuple[bytes, bytes]]:
     return [
         (b"content-type", b"application/problem+json"),
         (b"content-length", str(len(body)).encode()),

@@ -16,7 +16,7 @@ from hypercorn.typing import ConnectionState, Framework
 from hypercorn.utils import wrap_app
 
 from .connection import MOST_READ, ClientConnection, ConnectionPhase
-from .http1 import ServerContext, make_problem_body, refusal_headers
+from .http1 import ServerContext, list_refusal_headers, make_problem_body
 from .limits import ConnectionLimits, identify_client
 
 WARN_SECONDS = 60.0
@@ -136,7 +136,7 @@ class _ConnectionRegistry:
 def _refuse_connection(writer: asyncio.StreamWriter) -> None:
     status = HTTPStatus.SERVICE_UNAVAILABLE
     body = make_problem_body(status, "there are too many connections; close some, or ask again")
-    headers = [*refusal_headers(body), (b"retry-after", str(RETRY_SECONDS).encode())]
+    headers = [*list_refusal_headers(body), (b"retry-after", str(RETRY_SECONDS).encode())]
     head = b"".join(b"%s: %s\r\n" % header for header in headers)
     writer.write(b"HTTP/1.1 %d %s\r\n%s\r\n%s" % (status, status.phrase.encode(), head, body))
     writer.close()
