@@ -24,6 +24,7 @@ NAMES = (
     "backup",
     "alerts",
     "toplist",
+    "contract",
 )
 RESULTS = Path(__file__).with_name("results.md")
 

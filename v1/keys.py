@@ -52,7 +52,7 @@ named by its first second and holds the ticks in (hour, hour + 3600]: those whos
 lies in it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from .model import DAY, HOUR, MEASURES, By, Measure, Metric, Sample
 from .model import find_hour as find_hour  # noqa: PLC0414  # keys of samples are named by it
@@ -117,6 +117,10 @@ KEEP_NAMES = 26 * HOUR
 """Seconds that the names of a day's coins live after its last top list; that one lives an hour less."""
 KEEP_BUDGET = 32 * DAY
 """Seconds that the use of a provider's plan is remembered: longer than any month that it is counted by."""
+
+
+_PRICE_ONLY = f"{',null' * (len(MEASURES) - 1)}]"
+"""How a sample ends of which nothing but the price is known."""
 
 
 def samples(metric: Metric, hour: int) -> str:
@@ -193,11 +197,20 @@ def is_sample(written: str) -> bool:
     return written.count(",") == len(MEASURES) and written[1:].partition(",")[0].isdecimal()
 
 
-def cut_measure(members: Iterable[str], measure: Measure) -> list[tuple[int, str]]:
+def is_hourly_only(members: Sequence[str]) -> bool:
+    """Return whether all that is known of an hour is one price at its end, as the archive gives it."""
+    return len(members) == 1 and members[0].startswith(f"[{HOUR},") and members[0].endswith(_PRICE_ONLY)
+
+
+def cut_measure(members: Iterable[str], measure: Measure, hour: int = 0) -> list[tuple[int, str]]:
     """
-    Cut the known numbers of one measure out of samples as they are written, each with its seconds after the hour,
-    without reading the others.
+    Cut the known numbers of one measure out of samples as they are written, without reading the others.
+
+    Each comes with its tick; without `hour`, with its seconds after the hour.
     """
     place = MEASURES.index(measure) + 1
-    cells = [member[1:-1].split(",", place + 1) for member in members]
-    return [(int(cell[0]), cell[place]) for cell in cells if cell[place] != "null"]
+    return [
+        (hour + int(cell[0]), number)
+        for member in members
+        if (number := (cell := member[1:-1].split(",", place + 1))[place]) != "null"
+    ]

@@ -9,7 +9,7 @@ The hour [H, H + 3600) is made of the samples with a tick in (H, H + 3600]: thos
     total         the exact sum of the prices, with the places of the finest
     mean          total / samples, rounded half to even, once, at `MEAN_PLACES` more places than the finest price has
     latest        the newest price that was known when the hour closed, its grace included
-    volume        the exact sum of `interval_volume`; none where nobody said one
+    volume        the exact sum of `interval_volume`; none where no sample has one
     samples       how many prices there are
     covered       seconds of the hour that they speak of, see `covered`: of what was sampled, samples x interval
     coverage      covered / 3600

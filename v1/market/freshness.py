@@ -1,4 +1,4 @@
-"""Tells fresh from stale, of one metric and of the whole. Pure: the time is an argument."""
+"""Judges how fresh the samples of a metric are, and the health of the whole system. Pure: the time is an argument."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -13,9 +13,9 @@ LATE_INTERVALS = 3
 LATE_SECONDS = 10
 """At a sample a second, clocks that differ a little must not make everything late."""
 SILENT_SECONDS = 240
-"""Every minute a role of the top list says something, save while it waits for late lists."""
+"""A role of the top list reports every minute, except while it waits for late lists."""
 FORGOTTEN_SECONDS = 25 * HOUR
-"""Who was silent for so long was not cut off but given up: nothing of what it made is left."""
+"""A role that reported nothing for so long is not failing but no longer in use: nothing that it made is left."""
 ENOUGH = 30
 """So many equal prices of an hour are no coincidence in a market that trades; or half of all, where there are fewer."""
 
@@ -50,7 +50,7 @@ class Health(StrEnum):
 
 
 def judge_freshness(record: MetricState, tick: int | None, now: int, interval: int) -> Freshness:
-    """Judge a metric by the newest committed tick, and that one by the clock: a worker that stopped commits none."""
+    """Return the state of a metric: its newest sample against the newest tick, and that tick against the clock."""
     newest_tick = max(tick or 0, record.newest)
     if is_ahead(newest_tick, now, interval):
         return Freshness.STALE
@@ -77,21 +77,21 @@ def is_ahead(tick: int, now: int, interval: int) -> bool:
 
 
 def describe_toplist_faults(top: Mapping[str, Mapping[str, Any]], now: int) -> list[str]:
-    """Say what is not as it should be with the roles that make the top list; one that is off is none of that."""
+    """Return a reason for every fault of the roles that make the top list; a role that is off has none."""
     found = []
-    for role, said in top.items():
-        if said.get("state") in (None, "off"):
+    for role, state in top.items():
+        if state.get("state") in (None, "off"):
             continue
-        silent = now - int(said.get("at") or 0)
+        silent = now - int(state.get("at") or 0)
         if silent > FORGOTTEN_SECONDS:
             continue
         if -silent > SILENT_SECONDS:
             found.append(f"top list: what {role} said lies {-silent} s in the future: a clock is, or was, wrong")
             continue
-        if silent > SILENT_SECONDS + int(said.get("margin") or 0):
+        if silent > SILENT_SECONDS + int(state.get("margin") or 0):
             found.append(f"top list: {role} has said nothing for {silent} s: is it running?")
-        elif said["state"] != "ok":
-            found.append(f"top list: {role} is {said['state']}: {said.get('reason') or 'it does not say why'}")
+        elif state["state"] != "ok":
+            found.append(f"top list: {role} is {state['state']}: {state.get('reason') or 'it does not say why'}")
     return found
 
 
@@ -102,10 +102,12 @@ def judge_health(
     sources: Mapping[str, Mapping[str, Any]],
     archive: Mapping[str, Any] | None = None,
 ) -> tuple[Health, list[str]]:
-    """Judge the whole, with a reason for everything that is not as it should be."""
-    failing = [_failing_source(name, said, now) for name, said in sources.items() if said.get("state") != "ok"]
+    """Return the status of the whole system, with a reason for everything that is wrong."""
+    failing = [
+        _describe_failing_source(name, state, now) for name, state in sources.items() if state.get("state") != "ok"
+    ]
     if archive and archive.get("state") != "ok":
-        failing.append(_failing_archive(archive, now))
+        failing.append(_describe_failing_archive(archive, now))
     if tick is None:
         return Health.UNREADY, ["there was no tick yet: is the worker running?", *failing]
     if is_ahead(tick, now, interval):
@@ -116,23 +118,23 @@ def judge_health(
     return (Health.DEGRADED if failing else Health.READY), failing
 
 
-def lacks(unmet: Mapping[str, str], *, is_empty: bool) -> list[str]:
-    """Return a reason for every wish that no source fulfils, and one where no metric has a sample at all."""
+def list_missing(unmet: Mapping[str, str], *, is_empty: bool) -> list[str]:
+    """Return a reason for every entry of `TRACKER_METRICS` that no source fulfils, and one where no metric has a sample at all."""
     found = [f"nothing is sampled as {wish}: {reason}; change TRACKER_METRICS" for wish, reason in unmet.items()]
     return [*found, "no metric has a sample of the last day"] if is_empty else found
 
 
-def resting(channels: Mapping[str, Mapping[str, Any]], now: int) -> list[str]:
+def list_paused_channels(channels: Mapping[str, Mapping[str, Any]], now: int) -> list[str]:
     """Return a reason for every channel that sends nothing until some time to come."""
     return [
-        f"alerts wait: channel {name} sends nothing until {moment(said['until'])}{_after(said['failures'])}"
-        for name, said in channels.items()
-        if said["until"] > now
+        f"alerts wait: channel {name} sends nothing until {format_utc(state['until'])}{_after(state['failures'])}"
+        for name, state in channels.items()
+        if state["until"] > now
     ]
 
 
-def moment(at: float) -> str:
-    """Write a time for people: `2021-05-17 12:00:05 UTC`."""
+def format_utc(at: float) -> str:
+    """Return a time for people to read: `2021-05-17 12:00:05 UTC`."""
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
@@ -140,20 +142,20 @@ def _after(failures: int) -> str:
     return f", after {failures} failures in a row" if failures else ""
 
 
-def _failing_source(name: str, said: Mapping[str, Any], now: int) -> str:
-    retry = said.get("retry_at") or 0
-    following = f"it is asked again at {moment(retry)}" if retry > now else "it is asked again at the next tick"
-    return _told(f"{name} is failing", said, following)
+def _describe_failing_source(name: str, state: Mapping[str, Any], now: int) -> str:
+    retry = state.get("retry_at") or 0
+    following = f"it is asked again at {format_utc(retry)}" if retry > now else "it is asked again at the next tick"
+    return _describe_failure(f"{name} is failing", state, following)
 
 
-def _failing_archive(said: Mapping[str, Any], now: int) -> str:
-    retry = said.get("retry_at") or 0
-    following = f"it is tried again at {moment(retry)}" if retry > now else "it is tried again within a minute"
-    return _told("hours are not archived", said, following)
+def _describe_failing_archive(state: Mapping[str, Any], now: int) -> str:
+    retry = state.get("retry_at") or 0
+    following = f"it is tried again at {format_utc(retry)}" if retry > now else "it is tried again within a minute"
+    return _describe_failure("hours are not archived", state, following)
 
 
-def _told(what: str, said: Mapping[str, Any], following: str) -> str:
-    """Write what fails, since when, why, what is tried next, and what somebody can do."""
-    since = f" since {moment(said['since'])}" if said.get("since") is not None else ""
-    why = said.get("reason") or "it is not said why"
-    return "; ".join(filter(None, [f"{what}{since}: {why}", following, said.get("advice")]))
+def _describe_failure(what: str, state: Mapping[str, Any], following: str) -> str:
+    """Return what fails, since when, why, what is tried next, and what somebody can do."""
+    since = f" since {format_utc(state['since'])}" if state.get("since") is not None else ""
+    why = state.get("reason") or "it is not said why"
+    return "; ".join(filter(None, [f"{what}{since}: {why}", following, state.get("advice")]))

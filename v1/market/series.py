@@ -1,5 +1,7 @@
 """
-Makes points out of samples: grouped into steps, and filled where wanted. Pure: no clock, no network, no Redis.
+The series of one measure: points made of samples, grouped into steps, and filled on request.
+
+Samples are read through a `ColumnReader`; everything else is pure.
 
 A step of the series is (end - step, end], named by its end, and ends are multiples of the step; so a
 point speaks of the time before it, as a sample does. What a point says does not depend on the range
@@ -13,9 +15,9 @@ from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
 from itertools import groupby, pairwise
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from ..model import DAY
+from ..model import DAY, Measure, Metric
 from ..numbers.decimals import parse_decimal
 from ..numbers.moments import count_moments, round_mean_of
 
@@ -46,6 +48,55 @@ class SeriesFill(StrEnum):
     """On the straight line between both neighbours; null at the ends."""
 
 
+class SampleColumn(NamedTuple):
+    """The known numbers of one measure in some stretch of time."""
+
+    samples: Sequence[Known]
+    """Oldest first."""
+    hourly: Sequence[int]
+    """The ticks of the samples that are all that is known of their hour: the archive gave them."""
+
+
+class ColumnReader(Protocol):
+    """Where samples are read."""
+
+    async def read_column(self, metric: Metric, measure: Measure, after: int, until: int) -> SampleColumn:
+        """Return what is known of after < tick <= until."""
+
+
+class SeriesQuery(NamedTuple):
+    """Which series is asked for. Times are in unix seconds."""
+
+    metric: Metric
+    measure: Measure
+    start: int
+    """The first tick."""
+    end: int
+    """The last tick."""
+    newest: int
+    """The newest tick that is committed."""
+    interval: int
+    """Seconds between two samples."""
+    step: int | None = None
+    """Seconds between two points; without it, every sample is one."""
+    agg: Aggregation = Aggregation.LAST
+    fill: SeriesFill = SeriesFill.NONE
+
+    @property
+    def grid_step(self) -> int:
+        """Seconds between two points, or two samples."""
+        return self.step or self.interval
+
+
+class Series(NamedTuple):
+    """What a query came to."""
+
+    points: Sequence[Point]
+    """Oldest first."""
+    hourly: Sequence[int]
+    """The ticks of the range that are all that is known of their hour."""
+
+
 class StepGrid(NamedTuple):
     """Which points a series has: every multiple of `step` from `first` to `last`, both included."""
 
@@ -56,6 +107,28 @@ class StepGrid(NamedTuple):
     @property
     def list_ticks(self) -> range:
         return range(self.first, self.last + 1, self.step)
+
+
+async def query_series(reader: ColumnReader, query: SeriesQuery) -> Series:
+    """Return the points of a series: those of the kept day whose tick lies in the range."""
+    if query.step is None and query.fill is SeriesFill.NONE:
+        after, until = max(query.start - 1, query.newest - DAY), min(query.end, query.newest)
+        return Series(*await reader.read_column(query.metric, query.measure, after, until))
+    day = make_kept_grid(query.newest, query.grid_step)
+    part = clip_grid(day, query.start, query.end)
+    if not part.list_ticks:
+        return Series((), ())
+    # A gap is filled from both its sides, and they may lie outside of the part.
+    grid = part if query.fill in (SeriesFill.NONE, SeriesFill.NULL) else day
+    after, until = grid.first - grid.step, min(grid.last, query.newest)
+    column = await reader.read_column(query.metric, query.measure, after, until)
+    points = group_by_step(column.samples, grid.step, query.agg if query.step else Aggregation.LAST)
+    if query.fill is not SeriesFill.NONE:
+        points = fill_points(points, grid, query.fill)
+    return Series(
+        [point for point in points if part.first <= point[0] <= part.last],
+        [tick for tick in column.hourly if part.first <= tick <= part.last],
+    )
 
 
 def find_step_end(tick: int, step: int) -> int:

@@ -1,4 +1,4 @@
-"""HTTP: one module per subject, each thin over the store's `Reader`. What a number means is decided elsewhere."""
+"""HTTP: one module per subject, each a thin layer over the store's `Reader` and the archive's."""
 
 from fastapi import APIRouter
 

@@ -1,4 +1,4 @@
-"""The history of alerts: what was said, to whom it was sent with what result, and who has seen it."""
+"""The history of alerts: what rules reported, each attempt to send it, and who acknowledged it."""
 
 import re
 from typing import Annotated, Any
@@ -60,7 +60,7 @@ class DeliveryView(BaseModel):
     at: Annotated[float, Field(description="Unix seconds.")]
     channel: str
     status: Annotated[str, Field(description="`sent`, `failed`, `waiting`, `refused` or `given up`.")]
-    answer: Annotated[str, Field(description="What the provider said, or why it was not asked.")]
+    answer: Annotated[str, Field(description="What the provider said, or why it was not params.")]
     message: Annotated[str, Field(description="Id of the message: the alert's, or that of the digest it was in.")]
 
 
@@ -144,16 +144,18 @@ _UNKNOWN: Responses = {404: {"model": Problem, "description": "There is no such 
     response_model=AlertList,
     responses=NOT_ACCEPTED | AWAY | UNCHANGED,
 )
-async def alerts(asked: Annotated[AlertsParams, Query()], request: Request, context: Context) -> Response:
+async def list_alerts(params: Annotated[AlertsParams, Query()], request: Request, context: Context) -> Response:
     """
     What the rules said, newest first, with every attempt to send it.
 
     An answer may hold less than `limit`, even nothing, and have a `next` all the same: then none of the
     alerts that were looked at is of those that are asked for, and there are more.
     """
-    since = asked.since.resolve(int(context["clock"]())) if asked.since else 0
-    place: Any = asked.cursor
-    page = await context["desk"].read_alerts(AlertQuery(asked.limit, asked.metric.upper(), asked.rule, since, place))
+    since = params.since.resolve(int(context["clock"]())) if params.since else 0
+    place: Any = params.cursor
+    page = await context["admin"].read_alerts(
+        AlertQuery(params.limit, params.metric.upper(), params.rule, since, place)
+    )
     following = f"{page.next.tick}-{page.next.behind}" if page.next else None
     return respond_until_changed(
         request, exact_json.dumps({"alerts": [*map(_show_alert, page.alerts)], "next": following})
@@ -182,10 +184,10 @@ async def acknowledge(
         seen = AcknowledgeRequest.model_validate(await read_document(request))
     except ValidationError as error:
         raise make_refusal(InvalidDocument(list_faults(error, AcknowledgeRequest))) from error
-    told = await context["desk"].read_alert(id)
+    told = await context["admin"].read_alert(id)
     if told is None:
         raise refuse_unknown_id("alert", id)
-    known = await context["desk"].acknowledge(id, int(context["clock"]()), seen.by, seen.comment)
+    known = await context["admin"].acknowledge(id, int(context["clock"]()), seen.by, seen.comment)
     return respond_changed(exact_json.dumps(_show_alert(told._replace(known=known))))
 
 

@@ -1,4 +1,4 @@
-"""Trying rules on the kept day before they are made: what they would have said, how often, and how sensitive they are."""
+"""Backtests of rules over the kept day: the alerts they would have raised, how many, and how sensitive they are."""
 
 from functools import partial
 from http import HTTPStatus
@@ -165,9 +165,9 @@ def _read(document: object) -> BacktestRequest:
 
 
 async def _job(asked: BacktestRequest, context: RouteState) -> Job:
-    shelved = await context["desk"].read_rules()
+    stored = await context["admin"].read_rules()
     interval, now = context["interval"], int(context["clock"]())
-    rules = [check_rule(rule, shelved.channels, interval, f"rules.{number}") for number, rule in enumerate(asked.rules)]
+    rules = [check_rule(rule, stored.channels, interval, f"rules.{number}") for number, rule in enumerate(asked.rules)]
     twice = next((rule.id for rule in rules if [each.id for each in rules].count(rule.id) > 1), None)
     if twice:
         raise refuse_fields(("rules", twice, "rules with an id of their own"))

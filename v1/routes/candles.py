@@ -1,36 +1,35 @@
 """Candles of one metric, as far back as the archive goes: JSON, CSV or NDJSON, digits as received."""
 
 import asyncio
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
-from ..archive import ArchiveReader, RowFormat
+from ..archive import ArchiveReader
 from ..market import candles
 from ..market.candles import CandleLength, CandleRow, GapFill, HourCandle, HourSlot
 from ..model import DAY, HOUR, Metric, find_hour
 from ..store import Reader
 from .context import Context, RouteState
-from .params import Format, FormatAsked, Name, QueryParams, TableAsked, Time, TimeFormat
-from .problems import HttpRefusal, Problem, refuse_fields, refuse_unknown_metric
+from .params import Format, FormatParams, Name, QueryParams, TableParams, Time
+from .problems import Problem, refuse_unknown_metric
 from .response_docs import NOT_ACCEPTED, UNCHANGED, UNKNOWN, Responses
 from .responses import (
     AnswerBody,
     CsvResponse,
     NdjsonResponse,
     choose_format,
-    iso,
-    mark,
-    only_in_csv,
+    refuse_unless_csv,
     respond_until_next_tick,
 )
+from .row_encoder import CellKind, Column, JsonFrame, Row, make_encoder
+from .time_range import CoarserStep, RangeDefaults, TimeRange, floor_to_tick, refuse_too_many
 
 MOST_CANDLES = 10_000
 USUAL_CANDLES = 200
-_NULL = "null"
+_KINDS = {"start": CellKind.TIME, "complete": CellKind.FLAG, "closed": CellKind.FLAG}
 
 router = APIRouter(tags=["metrics"])
 
@@ -56,11 +55,11 @@ class CandlesParams(QueryParams):
     ] = GapFill.NONE
 
 
-class CandlesTableAsked(TableAsked, CandlesParams):
+class CandlesTableParams(TableParams, CandlesParams):
     """The same of CSV."""
 
 
-class CandlesInFormatAsked(TableAsked, FormatAsked, CandlesParams):
+class CandlesFormatParams(TableParams, FormatParams, CandlesParams):
     """The same where the format is not known by the path."""
 
 
@@ -80,7 +79,7 @@ class CandleView(BaseModel):
         ),
     ]
     latest: Annotated[float | None, Field(description="The newest price that was known when the candle was made.")]
-    volume: Annotated[float | None, Field(description="Traded, in the base currency; null where nobody said it.")]
+    volume: Annotated[float | None, Field(description="Traded, in the base currency; null where it is not known.")]
     samples: Annotated[int, Field(description="How many prices are behind it.")]
     coverage: Annotated[float, Field(description="The part of its whole time that is known.")]
     mean_coverage: Annotated[float, Field(description="The part of its whole time that `mean` speaks of.")]
@@ -98,6 +97,10 @@ class CandleList(BaseModel):
     to: Annotated[int, Field(description="The start of the last one.")]
     fill: GapFill
     candles: list[CandleView]
+
+
+COLUMNS = [Column(name, _KINDS.get(name, CellKind.NUMBER)) for name in CandleView.model_fields]
+_COVERED = CandleRow._fields.index("covered")
 
 
 class CandleRange(NamedTuple):
@@ -128,7 +131,7 @@ _FAILS = UNKNOWN | NOT_ACCEPTED | _AWAY | UNCHANGED
     responses=_FAILS,
 )
 async def read_candles(
-    metric: Name, asked: Annotated[CandlesInFormatAsked, Query()], request: Request, context: Context
+    metric: Name, params: Annotated[CandlesFormatParams, Query()], request: Request, context: Context
 ) -> Response:
     """
     Open, high, low, close, mean and volume of hours, or of longer stretches, as far back as the archive goes.
@@ -140,9 +143,9 @@ async def read_candles(
 
     `format=csv` or `Accept: text/csv` here is the same as `candles.csv`, and so with `ndjson`.
     """
-    format_ = choose_format(request, asked.format, tuple(Format))
-    only_in_csv(format_, asked, "time", "bom")
-    return await _answered(metric, asked, format_, request, context)
+    format_ = choose_format(request, params.format, tuple(Format))
+    refuse_unless_csv(format_, params, "time", "bom")
+    return await _respond(metric, params, format_, request, context)
 
 
 @router.get(
@@ -153,10 +156,10 @@ async def read_candles(
     responses=_FAILS,
 )
 async def read_candles_csv(
-    metric: Name, asked: Annotated[CandlesTableAsked, Query()], request: Request, context: Context
+    metric: Name, params: Annotated[CandlesTableParams, Query()], request: Request, context: Context
 ) -> Response:
     """The candles of a metric, oldest first, as a table. What is empty is not known."""
-    return await _answered(metric, asked, Format.CSV, request, context)
+    return await _respond(metric, params, Format.CSV, request, context)
 
 
 @router.get(
@@ -167,71 +170,59 @@ async def read_candles_csv(
     responses=_FAILS,
 )
 async def read_candles_ndjson(
-    metric: Name, asked: Annotated[CandlesParams, Query()], request: Request, context: Context
+    metric: Name, params: Annotated[CandlesParams, Query()], request: Request, context: Context
 ) -> Response:
     """The candles of a metric, oldest first, each a JSON document on a line of its own."""
-    return await _answered(metric, asked, Format.NDJSON, request, context)
+    return await _respond(metric, params, Format.NDJSON, request, context)
 
 
-async def _answered(
-    metric: str, asked: CandlesParams, format_: Format, request: Request, context: RouteState
+async def _respond(
+    metric: str, params: CandlesParams, format_: Format, request: Request, context: RouteState
 ) -> Response:
     reader, archive, name = context["reader"], context["archive"], Metric(metric.upper())
-    tick, (record,), kept = await asyncio.gather(
+    tick, (record,), archived = await asyncio.gather(
         reader.read_tick(), reader.read_metric_states([name]), archive.read_newest_hour(name)
     )
-    if record is None and kept is None:
+    if record is None and archived is None:
         raise await refuse_unknown_metric(reader, name, "in the last day or in the archive")
-    newest = max(tick or 0, record.newest if record else 0, kept + HOUR if kept is not None else 0)
-    span = _resolve_range(asked, newest, context, request.query_params)
-    after = find_hour(newest - DAY) if kept is None else max(kept + HOUR, find_hour(newest - DAY))
+    newest = max(tick or 0, record.newest if record else 0, archived + HOUR if archived is not None else 0)
+    span = _resolve_range(params, newest, context, request.query_params)
+    day = find_hour(newest - DAY)
+    after = day if archived is None else max(archived + HOUR, day)
     running = await _make_running_hours(reader, name, after, span, context["interval"]) if record else []
-    if span.length is CandleLength.HOUR and asked.fill is GapFill.NONE:
-        kept_lines = await archive.read_text(name, span.starts.start, _until(span, running), _make_row_format(format_))
-        bars: Sequence[CandleRow] = [candles.make_row(candles.start_sums(hour)) for hour in running]
+    encoder = make_encoder(format_, COLUMNS, params)
+    if span.length is CandleLength.HOUR and params.fill is GapFill.NONE:
+        # A year of hours is read in a third of the time where the database writes the rows itself.
+        start, end = span.starts.start, _find_archive_end(span, running)
+        archive_text = await archive.read_text(name, start, end, encoder.make_row_format([True]))
+        rows: Sequence[CandleRow] = [candles.make_row(candles.start_sums(hour)) for hour in running]
     else:
-        kept_lines, bars = "", await _read_rows(archive, name, asked.fill, span, running)
-    open_since = span.length.find_start(running[0].start) if running else span.until
-    closed_until = min(open_since, newest - span.length.seconds + 1)
-    lines = [_line(bar, span.length.seconds, format_, is_closed=bar.start < closed_until) for bar in bars]
-    body = _body(name, asked, span, [*filter(None, [kept_lines]), *lines], format_)
+        archive_text, rows = "", await _read_rows(archive, name, params.fill, span, running)
+    cells = _make_cells(rows, span.length.seconds, _find_open_start(span, running))
+    chunks = [encoder.convert_times(archive_text), encoder.encode(cells)]
+    body = encoder.frame(chunks, JsonFrame(_show_range(name, params, span), "candles"))
     return respond_until_next_tick(request, context, AnswerBody(body, tick, format_))
 
 
-def _resolve_range(asked: CandlesParams, newest: int, context: RouteState, said: Mapping[str, str]) -> CandleRange:
-    """Settle which candles are asked for. Times from now are whole ticks, so that answers change with them."""
-    length, interval = asked.interval, context["interval"]
-    now = int(context["clock"]()) // interval * interval
-    start = asked.from_.resolve(now) if asked.from_ else None
-    end = asked.to.resolve(now) if asked.to else max(newest - 1, start or 0)
-    if start is None:
-        start = max(0, length.find_start(end) - (USUAL_CANDLES - 1) * length.seconds)
-    if start > end:
-        raise refuse_fields(
-            ("from", said.get("from", start), f"a time that is not after `to`, {end}"),
-            ("to", said.get("to", end), f"a time that is not before `from`, {start}"),
-        )
+def _resolve_range(params: CandlesParams, newest: int, context: RouteState, written: Mapping[str, str]) -> CandleRange:
+    """Settle which candles are asked for."""
+    length = params.interval
+    defaults = RangeDefaults(newest - 1, lambda end: length.find_start(end) - (USUAL_CANDLES - 1) * length.seconds)
+    now = floor_to_tick(context["clock"](), context["interval"])
+    start, end = TimeRange.resolve((params.from_, params.to), now, defaults, written)
     first = length.find_start(start - 1) + length.seconds
     starts = range(first, length.find_start(end) + 1, length.seconds)
     if len(starts) > MOST_CANDLES:
-        raise _refuse_too_many(starts, length, said)
+        longer = [each for each in CandleLength if len(starts) * length.seconds <= MOST_CANDLES * each.seconds]
+        coarser = CoarserStep("interval", length, " or ".join(longer))
+        raise refuse_too_many(f"{MOST_CANDLES:,} candles at most", starts[-MOST_CANDLES], coarser, written)
     return CandleRange(length, starts, newest)
-
-
-def _refuse_too_many(starts: range, length: CandleLength, said: Mapping[str, str]) -> HttpRefusal:
-    """Refuse a range, with the latest beginning and, where there is one, the length that would do."""
-    most = f"{MOST_CANDLES:,} candles at most"
-    wrong: list[tuple[str, object, str]] = [("from", said["from"], f"{starts[-MOST_CANDLES]} or later: {most}")]
-    longer = [each for each in CandleLength if len(starts) * length.seconds <= MOST_CANDLES * each.seconds]
-    if longer:
-        wrong.append(("interval", said.get("interval", length), f"{' or '.join(longer)}: {most}"))
-    return refuse_fields(*wrong)
 
 
 async def _make_running_hours(
     reader: Reader, metric: Metric, after: int, span: CandleRange, interval: int
 ) -> list[HourCandle]:
-    """Make the hours that are not kept yet of their samples, those that were asked for."""
+    """Make the hours of the range that are not archived yet of their samples."""
     first, last = max(after, span.starts.start), min(find_hour(span.newest), span.until - HOUR)
     made = []
     for hour in range(first, last + 1, HOUR):
@@ -240,73 +231,55 @@ async def _make_running_hours(
     return [hour._replace(revision=0) for hour in made if hour]
 
 
-def _until(span: CandleRange, running: Sequence[HourCandle]) -> int:
+def _find_archive_end(span: CandleRange, running: Sequence[HourCandle]) -> int:
     """Return where the hours end that the archive is asked for."""
     return running[0].start if running else span.until
+
+
+def _find_open_start(span: CandleRange, running: Sequence[HourCandle]) -> int:
+    """Return the first second of which no candle is closed that starts then or later."""
+    open_since = span.length.find_start(running[0].start) if running else span.until
+    return min(open_since, span.newest - span.length.seconds + 1)
 
 
 async def _read_rows(
     archive: ArchiveReader, metric: Metric, gaps: GapFill, span: CandleRange, running: Sequence[HourCandle]
 ) -> Sequence[CandleRow]:
-    """Return the candles that there are, the database's with what is running added to them, and fill the gaps."""
-    since, until = span.starts.start, _until(span, running)
+    """Return the archive's candles with the running hours added to them, and fill the gaps."""
+    since, until = span.starts.start, _find_archive_end(span, running)
     added = [candles.start_sums(hour) for hour in running]
     if span.length is CandleLength.HOUR:
-        bars = [*await archive.read_rows(metric, since, until), *map(candles.make_row, added)]
+        rows = [*await archive.read_rows(metric, since, until), *map(candles.make_row, added)]
     else:
-        kept = await archive.read_sums(metric, span.length, since, until)
-        bars = [candles.make_row(sums) for sums in candles.group_hours([*kept, *added], span.length)]
+        archived = await archive.read_sums(metric, span.length, since, until)
+        rows = [candles.make_row(sums) for sums in candles.group_hours([*archived, *added], span.length)]
     if gaps is GapFill.NONE:
-        return bars
+        return rows
     before = await archive.read_close_before(metric, since) if gaps is GapFill.PREVIOUS else None
     last = span.length.find_start(find_hour(span.newest))
-    return candles.fill_gaps(bars, range(since, min(span.until, last + 1), span.length.seconds), gaps, before)
+    return candles.fill_gaps(rows, range(since, min(span.until, last + 1), span.length.seconds), gaps, before)
 
 
-# ---- how it is written: by the database where it can, by us where not, and both alike ----------------------
+def _make_cells(rows: Iterable[CandleRow], length: int, open_start: int) -> list[Row]:
+    """Return the cells of `COLUMNS`, of candles of `length` seconds."""
+    return [
+        (
+            *row[:_COVERED],
+            row.covered / length,
+            row.averaged / length,
+            row.revision,
+            row.start < open_start and row.covered == length,
+            row.start < open_start,
+        )
+        for row in rows
+    ]
 
 
-def _make_row_format(format_: Format, *, is_closed: bool = True) -> RowFormat:
-    closed = _said(is_closed)
-    if format_ is Format.CSV:
-        return RowFormat(["", *[","] * len(CandleRow._fields), f",{closed}"], "", "\n")
-    first, *others, last = CandleView.model_fields
-    texts = [f'{{"{first}":', *[f',"{name}":' for name in others], f',"{last}":{closed}}}']
-    return RowFormat(texts, _NULL, "," if format_ is Format.JSON else "\n")
-
-
-def _line(bar: CandleRow, length: int, format_: Format, *, is_closed: bool) -> str:
-    texts, nothing, _ = _make_row_format(format_, is_closed=is_closed)
-    is_complete = is_closed and bar.covered == length
-    cells = [*bar[:9], bar.covered / length, bar.averaged / length, bar.revision, _said(is_complete)]
-    parts = [f"{text}{nothing if cell is None else cell}" for text, cell in zip(texts, cells, strict=False)]
-    return "".join([*parts, texts[-1]])
-
-
-def _said(is_so: bool) -> str:
-    return "true" if is_so else "false"
-
-
-def _csv(asked: CandlesParams, lines: Sequence[str]) -> str:
-    how = asked if isinstance(asked, TableAsked) else TableAsked()
-    if how.time is TimeFormat.ISO:
-        # The database writes many lines as one text; each begins with the candle's start.
-        cut = [line.partition(",") for line in "\n".join(lines).split("\n") if line]
-        lines = [f"{iso(int(start))},{rest}" for start, _, rest in cut]
-    return "\n".join([f"{mark(how)}{','.join(CandleView.model_fields)}", *lines, ""])
-
-
-def _body(metric: Metric, asked: CandlesParams, span: CandleRange, lines: Sequence[str], format_: Format) -> str:
-    if format_ is Format.CSV:
-        return _csv(asked, lines)
-    if format_ is Format.NDJSON:
-        return "\n".join([*lines, ""]) if lines else ""
-    head = {
+def _show_range(metric: Metric, params: CandlesParams, span: CandleRange) -> dict[str, object]:
+    return {
         "metric": metric,
         "interval": span.length,
         "from": span.starts.start,
         "to": span.starts[-1] if span.starts else span.starts.start,
-        "fill": asked.fill,
+        "fill": params.fill,
     }
-    opened = json.dumps(head, separators=(",", ":"))[:-1]
-    return f'{opened},"candles":[{",".join(lines)}]}}'

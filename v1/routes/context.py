@@ -1,4 +1,4 @@
-"""What the lifespan hands to every route, and how a route gets hold of it."""
+"""The state that routes share, and the dependency that gives it to a route."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -37,7 +37,7 @@ class RouteState(TypedDict):
     archive: ArchiveReader
     top: TopReader
     top_archive: TopArchiveReader
-    desk: AdminStore
+    admin: AdminStore
     """Rules, silences and alerts; the one thing here that writes."""
     redis_address: str
     """Where a process of its own finds the store."""
@@ -65,7 +65,7 @@ async def open_route_state(settings: RouteSettings, clock: Callable[[], float]) 
             archive=ArchiveReader(archive),
             top=TopReader(redis),
             top_archive=TopArchiveReader(archive),
-            desk=AdminStore(writing),
+            admin=AdminStore(writing),
             redis_address=redis_address,
             backtests=BacktestRunner(settings.stopping, settings.hidden),
             clock=clock,

@@ -1,4 +1,4 @@
-"""What the documentation proposes to send. It works as it is: a metric and an alert that are there stand in for two names."""
+"""Examples of requests in the OpenAPI document. Two names in them are replaced by a metric and an alert that exist."""
 
 from typing import Any
 

@@ -1,17 +1,18 @@
 """Whether the process runs, and whether its answers can be relied on; both with reasons, and without a key."""
 
 import asyncio
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
-from ..market.freshness import Health, describe_toplist_faults, judge_health, lacks, resting
+from ..market.freshness import Health, describe_toplist_faults, judge_health, list_missing, list_paused_channels
 from ..numbers import exact_json
 from ..settings.redaction import redact
 from ..store import StoreError
-from .context import Context
+from .context import Context, RouteState
 from .params import NoParams
 from .problems import RETRY_SECONDS
 from .response_docs import NOT_ACCEPTED
@@ -31,7 +32,7 @@ class Filling(BaseModel):
 
 
 class SourceHealth(BaseModel):
-    """How a source does, as the worker last said."""
+    """How a source does, as the worker last reported."""
 
     state: Annotated[str, Field(description="`ok` or `failing`")]
     since: Annotated[int | None, Field(description="The tick since when.")]
@@ -48,7 +49,7 @@ class SourceHealth(BaseModel):
 
 
 class ArchiveHealth(BaseModel):
-    """How the archive does, as the worker last said."""
+    """How the archive does, as the worker last reported."""
 
     state: Annotated[str, Field(description="`ok` or `failing`")]
     since: Annotated[int | None, Field(description="Since when, unix seconds.")]
@@ -67,19 +68,19 @@ class ChannelNow(BaseModel):
 
 
 class TopRoleHealth(BaseModel):
-    """How a role of the top list does, as it last said. What does not concern it is null."""
+    """How a role of the top list does, as it last reported. Fields that do not apply to it are null."""
 
     state: Annotated[str, Field(description="`ok`, `off`, `waiting`, `late`, `failing`, `slowed` or `stopped`")]
     reason: str | None
-    at: Annotated[int | None, Field(description="When it said so.")]
-    source: Annotated[str | None, Field(description="Whom it asks.")]
+    at: Annotated[int | None, Field(description="When it reported that.")]
+    source: Annotated[str | None, Field(description="The provider that it asks.")]
     interval: Annotated[int | None, Field(description="Seconds between two lists, as what is left of the plan allows.")]
     planned: Annotated[int | None, Field(description="Seconds between two lists, as the whole plan allows.")]
     used: Annotated[int | None, Field(description="What of the plan is used this month.")]
     limit: Annotated[int | None, Field(description="What of the plan may be used in a month.")]
     unit: Annotated[str | None, Field(description="`credits` or `calls`.")]
     resets: Annotated[int | None, Field(description="When the next month begins.")]
-    until: Annotated[int | None, Field(description="It asks nobody before.")]
+    until: Annotated[int | None, Field(description="It sends no request before that.")]
     list_at: Annotated[int | None, Field(description="The minute of its newest list.")]
     age: Annotated[int | None, Field(description="Seconds since then.")]
     faults: Annotated[dict[str, int] | None, Field(description="Lists that did not come this month, by reason.")]
@@ -99,7 +100,7 @@ class Readiness(BaseModel):
     store: Annotated[str, Field(description="`ok`, or why it cannot be read.")]
     tick: TickHealth
     sources: dict[str, SourceHealth]
-    archive: Annotated[ArchiveHealth | None, Field(description="null before the worker has said anything of it.")]
+    archive: Annotated[ArchiveHealth | None, Field(description="null before the worker's first report of it.")]
     wishes: Annotated[dict[str, str], Field(description="What `TRACKER_METRICS` names and no source gives, and why.")]
     channels: Annotated[dict[str, ChannelNow], Field(description="The channels that alerts are sent through.")]
     top: Annotated[dict[str, TopRoleHealth], Field(description="The roles that make the top list, by name.")]
@@ -109,7 +110,7 @@ class Readiness(BaseModel):
     "/health/live", summary="Does it run", operation_id="check_live", response_model=Liveness, responses=NOT_ACCEPTED
 )
 async def get_live(_: Annotated[NoParams, Query()]) -> Response:
-    """Whether the process runs. Asks nobody else."""
+    """Whether the process runs. Nothing else is checked."""
     return _answer(HTTPStatus.OK, {"status": "live"})
 
 
@@ -125,78 +126,120 @@ async def get_ready(_: Annotated[NoParams, Query()], context: Context) -> Respon
     Whether answers can be relied on.
 
     `ready`: the store answers and ticks are committed. `degraded`: so it is, but a source, the archive, a channel
-    or the file of rules is failing, or nobody gives what is wished for.
+    or the file of rules is failing, or no source has what `TRACKER_METRICS` names.
     `unready`, with 503: the store is away, the newest tick is more than three intervals old or in the
     future, the worker's clock cannot be relied on, or the data has another format.
     """
-    reader, interval, now = context["reader"], context["interval"], int(context["clock"]())
+    now = int(context["clock"]())
     try:
-        await reader.check_format()
-        tick, sources, archive, shelved, top = await asyncio.gather(
-            reader.read_tick(),
-            reader.read_source_states(),
-            reader.read_archive_state(),
-            context["desk"].read_rules(),
-            context["top"].read_role_states(),
-        )
-        clock, eviction, unmet, channels, is_empty = await asyncio.gather(
-            reader.clock(), reader.eviction(), reader.unmet(), reader.channels(), reader.is_empty()
-        )
+        facts = await _read_facts(context)
     except StoreError as error:
-        # This is answered without a key, and where Redis is concerns nobody who has none.
-        status, reasons, store = Health.UNREADY, [str(error)], redact.for_strangers(str(error))
-        tick, sources, archive, top, unmet, channels = None, {}, None, {}, {}, {}
+        # Answered without a key: the address of Redis is kept from whoever has none.
+        facts, store = _NO_FACTS, redact.for_strangers(str(error))
+        status, reasons = Health.UNREADY, [str(error)]
     else:
         store = "ok"
-        status, reasons = judge_health(tick, now, interval, sources, archive)
-        wrong = [f"the file of rules is wrong: {shelved.problem}"] if shelved.problem else []
-        lacking = lacks(unmet, is_empty=is_empty and tick is not None)
-        dropping = [eviction] if eviction else []
-        reasons = [*reasons, *lacking, *wrong, *resting(channels, now), *describe_toplist_faults(top, now), *dropping]
-        if clock is not None:
-            status, reasons = Health.UNREADY, [f"nothing is sampled: {clock}", *reasons]
-        status = Health.DEGRADED if status is Health.READY and reasons else status
+        status, reasons = _judge(facts, now, context["interval"])
     known = {
         "status": status,
         "reasons": [redact.for_strangers(reason) for reason in reasons],
         "store": store,
-        "tick": {"at": tick, "age": None if tick is None else now - tick, "interval": interval},
-        "sources": {name: _source(said) for name, said in sources.items()},
-        "archive": archive and {name: _public(archive.get(name)) for name in ArchiveHealth.model_fields},
-        "wishes": unmet,
-        "channels": {name: said | {"until": _coming(said["until"], now)} for name, said in channels.items()},
-        "top": {role: _role(said, now) for role, said in sorted(top.items())},
+        **_show_facts(facts, now, context["interval"]),
     }
     return _answer(HTTPStatus.SERVICE_UNAVAILABLE if status is Health.UNREADY else HTTPStatus.OK, known)
 
 
-def _source(said: dict[str, Any]) -> dict[str, Any]:
+class _Facts(NamedTuple):
+    """What the store says of the worker and of itself."""
+
+    tick: int | None
+    sources: Mapping[str, dict[str, Any]]
+    archive: dict[str, Any] | None
+    rules_problem: str | None
+    top: Mapping[str, dict[str, Any]]
+    clock: str | None
+    eviction: str | None
+    unmet: Mapping[str, str]
+    channels: Mapping[str, dict[str, Any]]
+    is_empty: bool
+
+
+_NO_FACTS = _Facts(None, {}, None, None, {}, None, None, {}, {}, is_empty=True)
+
+
+async def _read_facts(context: RouteState) -> _Facts:
+    reader = context["reader"]
+    await reader.check_format()
+    tick, sources, archive, rules, top = await asyncio.gather(
+        reader.read_tick(),
+        reader.read_source_states(),
+        reader.read_archive_state(),
+        context["admin"].read_rules(),
+        context["top"].read_role_states(),
+    )
+    clock, eviction, unmet, channels, is_empty = await asyncio.gather(
+        reader.clock(), reader.eviction(), reader.unmet(), reader.channels(), reader.is_empty()
+    )
+    return _Facts(tick, sources, archive, rules.problem, top, clock, eviction, unmet, channels, is_empty)
+
+
+def _judge(facts: _Facts, now: int, interval: int) -> tuple[Health, list[str]]:
+    """Return the status, and a reason for everything that is not as it should be."""
+    status, reasons = judge_health(facts.tick, now, interval, facts.sources, facts.archive)
+    reasons = [
+        *reasons,
+        *list_missing(facts.unmet, is_empty=facts.is_empty and facts.tick is not None),
+        *([f"the file of rules is wrong: {facts.rules_problem}"] if facts.rules_problem else []),
+        *list_paused_channels(facts.channels, now),
+        *describe_toplist_faults(facts.top, now),
+        *([facts.eviction] if facts.eviction else []),
+    ]
+    if facts.clock is not None:
+        return Health.UNREADY, [f"nothing is sampled: {facts.clock}", *reasons]
+    return (Health.DEGRADED if status is Health.READY and reasons else status), reasons
+
+
+def _show_facts(facts: _Facts, now: int, interval: int) -> dict[str, Any]:
+    tick, archive = facts.tick, facts.archive
     return {
-        "state": said.get("state", "unknown"),
-        "since": said.get("since"),
-        "reason": _public(said.get("reason")),
-        "retry_at": said.get("retry_at"),
-        "advice": said.get("advice"),
-        "metrics": said.get("metrics", 0),
-        "dead": len(said.get("dead", ())),
-        "missing": said.get("missing", {}),
-        "filling": said.get("filling"),
-        "rejects": said.get("rejects", {}),
+        "tick": {"at": tick, "age": None if tick is None else now - tick, "interval": interval},
+        "sources": {name: _show_source(state) for name, state in facts.sources.items()},
+        "archive": archive and {name: _redact_text(archive.get(name)) for name in ArchiveHealth.model_fields},
+        "wishes": facts.unmet,
+        "channels": {
+            name: state | {"until": _find_future(state["until"], now)} for name, state in facts.channels.items()
+        },
+        "top": {role: _show_role(state, now) for role, state in sorted(facts.top.items())},
     }
 
 
-def _coming(at: int, now: int) -> int | None:
+def _show_source(state: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "state": state.get("state", "unknown"),
+        "since": state.get("since"),
+        "reason": _redact_text(state.get("reason")),
+        "retry_at": state.get("retry_at"),
+        "advice": state.get("advice"),
+        "metrics": state.get("metrics", 0),
+        "dead": len(state.get("dead", ())),
+        "missing": state.get("missing", {}),
+        "filling": state.get("filling"),
+        "rejects": state.get("rejects", {}),
+    }
+
+
+def _find_future(at: int, now: int) -> int | None:
     return at if at > now else None
 
 
-def _role(said: dict[str, Any], now: int) -> dict[str, Any]:
-    listed = said.get("list_at")
-    known = {"state": "unknown"} | said | {"age": None if listed is None else now - listed}
-    return {name: _public(known.get(name)) for name in TopRoleHealth.model_fields}
+def _show_role(state: dict[str, Any], now: int) -> dict[str, Any]:
+    listed = state.get("list_at")
+    known = {"state": "unknown"} | state | {"age": None if listed is None else now - listed}
+    return {name: _redact_text(known.get(name)) for name in TopRoleHealth.model_fields}
 
 
-def _public(said: Any) -> Any:
-    return redact.for_strangers(said) if isinstance(said, str) else said
+def _redact_text(value: Any) -> Any:
+    return redact.for_strangers(value) if isinstance(value, str) else value
 
 
 def _answer(status: HTTPStatus, known: dict[str, Any]) -> Response:

@@ -1,9 +1,8 @@
 """The samples of one metric as a series: JSON, CSV or NDJSON, digits as received."""
 
 import asyncio
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
@@ -11,39 +10,25 @@ from pydantic import BaseModel, Field
 
 from ..market.candles import CandleLength
 from ..market.freshness import is_ahead
-from ..market.series import (
-    Aggregation,
-    Known,
-    Point,
-    SeriesFill,
-    clip_grid,
-    fill_points,
-    find_step_end,
-    group_by_step,
-    make_kept_grid,
-)
-from ..model import DAY, HOUR, MEASURES, Measure, Metric
-from ..store import Reader
+from ..market.series import Aggregation, SeriesFill, SeriesQuery, find_step_end, make_kept_grid, query_series
+from ..model import DAY, Measure, Metric
 from .candles import MOST_CANDLES
 from .context import Context, RouteState
-from .params import Format, FormatAsked, MeasureParam, Name, QueryParams, Step, TableAsked, Time
-from .problems import HttpRefusal, refuse_fields, refuse_unknown_metric
+from .params import Format, FormatParams, MeasureParam, Name, QueryParams, Step, TableParams, Time
+from .problems import refuse_fields, refuse_unknown_metric
 from .response_docs import AWAY, NOT_ACCEPTED, UNCHANGED, UNKNOWN
 from .responses import (
     AnswerBody,
     CsvResponse,
     NdjsonResponse,
     choose_format,
-    only_in_csv,
+    refuse_unless_csv,
     respond_until_next_tick,
-    times,
-    write_csv,
 )
+from .row_encoder import CellKind, Column, JsonFrame, make_encoder
+from .time_range import CoarserStep, RangeDefaults, TimeRange, floor_to_tick, refuse_too_many
 
 MOST_POINTS = 10_000
-_NULL = "null"
-_PRICE_ONLY = f"{f',{_NULL}' * (len(MEASURES) - 1)}]"
-"""How a sample ends of which nothing but the price is known."""
 
 router = APIRouter(tags=["metrics"])
 
@@ -73,11 +58,11 @@ class HistoryParams(QueryParams):
     ] = SeriesFill.NONE
 
 
-class HistoryTableAsked(TableAsked, HistoryParams):
+class HistoryTableParams(TableParams, HistoryParams):
     """The same of CSV."""
 
 
-class HistoryInFormatAsked(TableAsked, FormatAsked, HistoryParams):
+class HistoryFormatParams(TableParams, FormatParams, HistoryParams):
     """The same where the format is not known by the path."""
 
 
@@ -106,22 +91,6 @@ class HistoryView(BaseModel):
     points: list[tuple[int, float | None]]
 
 
-class SeriesQuery(NamedTuple):
-    """What was asked for, settled against what there is."""
-
-    asked: HistoryParams
-    start: int
-    """The first and the last tick that were asked for, unix seconds."""
-    end: int
-    newest: int
-    """The newest tick there is."""
-    interval: int
-
-    @property
-    def step(self) -> int:
-        return self.asked.step or self.interval
-
-
 _FAILS = UNKNOWN | NOT_ACCEPTED | AWAY | UNCHANGED
 
 
@@ -133,7 +102,7 @@ _FAILS = UNKNOWN | NOT_ACCEPTED | AWAY | UNCHANGED
     responses=_FAILS,
 )
 async def get_history(
-    metric: Name, asked: Annotated[HistoryInFormatAsked, Query()], request: Request, context: Context
+    metric: Name, params: Annotated[HistoryFormatParams, Query()], request: Request, context: Context
 ) -> Response:
     """
     The samples of a metric, oldest first; without parameters, every price of the last 24 hours, 10,000 at most.
@@ -147,9 +116,9 @@ async def get_history(
 
     `format=csv` or `Accept: text/csv` here is the same as `history.csv`, and so with `ndjson`.
     """
-    format_ = choose_format(request, asked.format, tuple(Format))
-    only_in_csv(format_, asked, "time", "bom")
-    return await _answered(metric, asked, format_, request, context)
+    format_ = choose_format(request, params.format, tuple(Format))
+    refuse_unless_csv(format_, params, "time", "bom")
+    return await _respond(metric, params, format_, request, context)
 
 
 @router.get(
@@ -159,11 +128,11 @@ async def get_history(
     response_class=CsvResponse,
     responses=_FAILS,
 )
-async def history_csv(
-    metric: Name, asked: Annotated[HistoryTableAsked, Query()], request: Request, context: Context
+async def get_history_csv(
+    metric: Name, params: Annotated[HistoryTableParams, Query()], request: Request, context: Context
 ) -> Response:
     """The samples of a metric, oldest first, as a table of `tick` and the measure. What is empty is not known."""
-    return await _answered(metric, asked, Format.CSV, request, context)
+    return await _respond(metric, params, Format.CSV, request, context)
 
 
 @router.get(
@@ -173,142 +142,88 @@ async def history_csv(
     response_class=NdjsonResponse,
     responses=_FAILS,
 )
-async def history_ndjson(
-    metric: Name, asked: Annotated[HistoryParams, Query()], request: Request, context: Context
+async def get_history_ndjson(
+    metric: Name, params: Annotated[HistoryParams, Query()], request: Request, context: Context
 ) -> Response:
     """The samples of a metric, oldest first, each a JSON document on a line of its own: `tick` and `value`."""
-    return await _answered(metric, asked, Format.NDJSON, request, context)
+    return await _respond(metric, params, Format.NDJSON, request, context)
 
 
-async def _answered(
-    metric: str, asked: HistoryParams, format_: Format, request: Request, context: RouteState
+async def _respond(
+    metric: str, params: HistoryParams, format_: Format, request: Request, context: RouteState
 ) -> Response:
     reader, name = context["reader"], Metric(metric.upper())
     tick, (record,) = await asyncio.gather(reader.read_tick(), reader.read_metric_states([name]))
     if record is None:
         raise await refuse_unknown_metric(reader, name)
     newest = max(tick or 0, record.newest)
-    series = _resolve_range(asked, newest, context["interval"], int(context["clock"]()), request.query_params)
-    points, hourly = await _read_points(reader, name, series)
-    older = _find_older(request, name, series)
-    if format_ is Format.JSON:
-        body = _json(name, series, points, older, hourly)
-    elif format_ is Format.CSV:
-        body = _csv(asked, points)
-    else:
-        body = "".join([f'{{"tick":{at},"value":{_NULL if value is None else value}}}\n' for at, value in points])
+    query = _make_query(name, params, newest, context, request.query_params)
+    series = await query_series(reader, query)
+    older = _find_older(request, query)
+    encoder = make_encoder(format_, _list_columns(format_, params.measure), params, is_array=True)
+    body = encoder.frame([encoder.encode(series.points)], JsonFrame(_show_query(query, older, series.hourly), "points"))
     answer = respond_until_next_tick(request, context, AnswerBody(body, newest, format_))
     if older:
         answer.headers["Link"] = f'<{older}>; rel="prev-archive"'
     return answer
 
 
-def _csv(asked: HistoryParams, points: Sequence[Point]) -> str:
-    how = asked if isinstance(asked, TableAsked) else TableAsked()
-    ticks, values = [point[0] for point in points], [point[1] for point in points]
-    return write_csv(("tick", asked.measure), zip(times(ticks, how), values, strict=True), how)
+def _list_columns(format_: Format, measure: Measure) -> Sequence[Column]:
+    return Column("tick", CellKind.TIME), Column(measure if format_ is Format.CSV else "value")
 
 
-def _find_older(request: Request, metric: Metric, series: SeriesQuery) -> str | None:
-    """Say where to ask for what was asked for here, and lies before the kept day."""
-    kept_after = series.newest - DAY
-    if series.start > kept_after:
+def _make_query(
+    metric: Metric, params: HistoryParams, newest: int, context: RouteState, written: Mapping[str, str]
+) -> SeriesQuery:
+    interval = context["interval"]
+    step, now = params.step or interval, floor_to_tick(context["clock"](), interval)
+    if step % interval:
+        raise refuse_fields(("step", written["step"], f"a multiple of the interval, {interval} seconds"))
+    latest = now if is_ahead(newest, now, interval) else newest
+    defaults = RangeDefaults(latest, lambda end: end - min(DAY, MOST_POINTS * step) + step)
+    start, end = TimeRange.resolve((params.from_, params.to), now, defaults, written)
+    if (end - start) // step >= MOST_POINTS:
+        coarser = find_step_end((end - start) // MOST_POINTS + 1, interval)
+        wider = CoarserStep("step", step, f"{coarser} seconds or more" if coarser <= DAY else "")
+        raise refuse_too_many(f"{MOST_POINTS:,} points at most", end - (MOST_POINTS - 1) * step, wider, written)
+    return SeriesQuery(
+        metric=metric,
+        measure=params.measure,
+        start=start,
+        end=end,
+        newest=newest,
+        interval=interval,
+        step=params.step,
+        agg=params.agg,
+        fill=params.fill,
+    )
+
+
+def _find_older(request: Request, query: SeriesQuery) -> str | None:
+    """Return where to ask for the part of the range that lies before the kept day."""
+    kept_after = query.newest - DAY
+    if query.start > kept_after:
         return None
-    until = min(series.end, kept_after)
+    until = min(query.end, kept_after)
     length = next(
         each
         for each in CandleLength
-        if (until - series.start) // each.seconds < MOST_CANDLES or each is CandleLength.WEEK
+        if (until - query.start) // each.seconds < MOST_CANDLES or each is CandleLength.WEEK
     )
     base = request.url.path.partition("/metrics/")[0]
-    return f"{base}/metrics/{quote(metric, safe=':')}/candles?interval={length}&from={series.start}&to={until}"
+    return f"{base}/metrics/{quote(query.metric, safe=':')}/candles?interval={length}&from={query.start}&to={until}"
 
 
-def _resolve_range(asked: HistoryParams, newest: int, interval: int, now: int, said: Mapping[str, str]) -> SeriesQuery:
-    """Settle where the series begins and ends. Times from now are whole ticks, so that answers change with them."""
-    step = asked.step or interval
-    if step % interval:
-        raise refuse_fields(("step", said["step"], f"a multiple of the interval, {interval} seconds"))
-    now = now // interval * interval
-    start = asked.from_.resolve(now) if asked.from_ else None
-    latest = now if is_ahead(newest, now, interval) else newest
-    end = asked.to.resolve(now) if asked.to else max(latest, start or 0)
-    if start is None:
-        start = max(0, end - min(DAY, MOST_POINTS * step) + step)
-    if start > end:
-        raise refuse_fields(
-            ("from", said.get("from", start), f"a time that is not after `to`, {end}"),
-            ("to", said.get("to", end), f"a time that is not before `from`, {start}"),
-        )
-    if (end - start) // step >= MOST_POINTS:
-        raise _refuse_too_many(start, end, step, interval, said)
-    return SeriesQuery(asked, start, end, newest, interval)
-
-
-def _refuse_too_many(start: int, end: int, step: int, interval: int, said: Mapping[str, str]) -> HttpRefusal:
-    """Refuse a range, with the latest beginning and, where there is one, the step that would do."""
-    most = f"{MOST_POINTS:,} points at most"
-    coarser = find_step_end((end - start) // MOST_POINTS + 1, interval)
-    wrong: list[tuple[str, object, str]] = [
-        ("from", said["from"], f"{end - (MOST_POINTS - 1) * step} or later: {most}")
-    ]
-    if coarser <= DAY:
-        wrong.append(("step", said.get("step", step), f"{coarser} seconds or more: {most}"))
-    return refuse_fields(*wrong)
-
-
-async def _read_points(reader: Reader, metric: Metric, series: SeriesQuery) -> tuple[Sequence[Point], Sequence[int]]:
-    """Return the points, and which ticks of the range are all that is known of their hour."""
-    asked, start, end, newest, _ = series
-    if asked.step is None and asked.fill is SeriesFill.NONE:
-        hours = await reader.read_members(metric, max(start - 1, newest - DAY), min(end, newest))
-        return _read_column(hours, asked.measure), _hourly(hours, asked.measure)
-    day = make_kept_grid(newest, series.step)
-    part = clip_grid(day, start, end)
-    # A gap is filled from both its sides, and they may lie outside of the part.
-    read = part if asked.fill in (SeriesFill.NONE, SeriesFill.NULL) else day
-    hours = await reader.read_members(metric, read.first - read.step, min(read.last, newest)) if part.list_ticks else []
-    points = group_by_step(_read_column(hours, asked.measure), read.step, asked.agg if asked.step else Aggregation.LAST)
-    if asked.fill is not SeriesFill.NONE:
-        points = fill_points(points, read, asked.fill)
-    kept_points = [point for point in points if part.first <= point[0] <= part.last]
-    return kept_points, [at for at in _hourly(hours, asked.measure) if part.first <= at <= part.last]
-
-
-def _hourly(hours: Iterable[tuple[int, Sequence[str]]], measure: Measure) -> list[int]:
-    """Return the ends of the hours that the archive gave: their last price, and no other sample or measure."""
-    if measure is not Measure.PRICE:
-        return []
-    return [
-        hour + HOUR
-        for hour, members in hours
-        if len(members) == 1 and members[0].startswith(f"[{HOUR},") and members[0].endswith(_PRICE_ONLY)
-    ]
-
-
-def _read_column(hours: Iterable[tuple[int, Iterable[str]]], measure: Measure) -> list[Known]:
-    """Cut one measure out of samples as they are kept, without reading a number of it."""
-    column = MEASURES.index(measure) + 1
-    cells = [(hour, member[1:-1].split(",", column + 1)) for hour, members in hours for member in members]
-    return [(hour + int(cell[0]), cell[column]) for hour, cell in cells if cell[column] != _NULL]
-
-
-def _json(
-    metric: Metric, series: SeriesQuery, points: Iterable[Point], older: str | None, hourly: Sequence[int]
-) -> str:
-    asked, start, end, newest, _ = series
-    head = {
-        "metric": metric,
-        "measure": asked.measure,
-        "from": start,
-        "to": end,
-        "kept_from": max(start, make_kept_grid(newest, series.step).first),
+def _show_query(query: SeriesQuery, older: str | None, hourly: Sequence[int]) -> dict[str, object]:
+    return {
+        "metric": query.metric,
+        "measure": query.measure,
+        "from": query.start,
+        "to": query.end,
+        "kept_from": max(query.start, make_kept_grid(query.newest, query.grid_step).first),
         "older": older,
-        "step": asked.step,
-        "agg": asked.agg,
-        "fill": asked.fill,
+        "step": query.step,
+        "agg": query.agg,
+        "fill": query.fill,
         "hourly": hourly,
     }
-    written = ",".join([f"[{tick},{_NULL if value is None else value}]" for tick, value in points])
-    opened = json.dumps(head, separators=(",", ":"))[:-1]
-    return f'{opened},"points":[{written}]}}'

@@ -1,4 +1,4 @@
-"""How many metrics a pattern matches now. A pattern nearly always ends with its only `*`, and that is counted quickly."""
+"""Counts the metrics that a pattern matches; fast for patterns whose only wildcard is a `*` at the end."""
 
 from bisect import bisect_left
 from collections.abc import Sequence

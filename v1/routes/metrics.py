@@ -1,4 +1,4 @@
-"""Which metrics there are, and what is known of one right now."""
+"""The list of metrics, and the current state of one."""
 
 import asyncio
 import json
@@ -94,7 +94,7 @@ class MetricDetail(BaseModel):
     response_model=MetricList,
     responses=NOT_ACCEPTED | AWAY | UNCHANGED,
 )
-async def list_metrics(asked: Annotated[MetricsParams, Query()], request: Request, context: Context) -> Response:
+async def list_metrics(params: Annotated[MetricsParams, Query()], request: Request, context: Context) -> Response:
     """
     The metrics there are, by name.
 
@@ -104,8 +104,8 @@ async def list_metrics(asked: Annotated[MetricsParams, Query()], request: Reques
     """
     reader, interval, now = context["reader"], context["interval"], int(context["clock"]())
     tick, names, dead = await asyncio.gather(reader.read_tick(), reader.read_metrics(), reader.dead())
-    found = [name for name in sorted(names | dead) if name > asked.cursor and asked.q.upper() in name]
-    page = found[: asked.limit]
+    found = [name for name in sorted(names | dead) if name > params.cursor and params.q.upper() in name]
+    page = found[: params.limit]
     listed = {each.metric: each for each in await reader.read_summaries(page)}
     items = [
         _item(listed[name], _or_dead(judge_freshness(listed[name].record, tick, now, interval), name in dead))

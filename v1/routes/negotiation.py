@@ -1,4 +1,4 @@
-"""What a client would take, as its `Accept...` headers weigh it (RFC 9110). What there is, is not known here."""
+"""Content negotiation: the weights in a client's `Accept` and `Accept-Encoding` headers (RFC 9110)."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document: what routes say of themselves, errors as they are sent, and answers that were really given."""
+"""The OpenAPI document: made of the routes' own descriptions, with recorded answers as examples."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from .examples import EXAMPLE_ALERT, EXAMPLE_METRIC, NO_ALERT, NO_METRIC
 from .problems import MEDIA_TYPE as PROBLEM
 from .problems import OPEN
 from .schemas import COMPONENTS
-from .webhook import webhooks
+from .webhook import describe_webhooks
 
 EXAMPLES = Path(__file__).with_name("examples.json")
 """Answers to recorded data; a test asks for all of them again, and compares."""
@@ -41,7 +41,7 @@ def make_openapi_router(app: FastAPI, prefix: str, root_path: str, *, is_guarded
     """
     Serve the document of `app`; it is made when it is first asked for.
 
-    `root_path` is the path that a proxy serves all of it below; `is_guarded`: nobody is answered without a key.
+    `root_path` is the path that a proxy serves all of it below; `is_guarded`: requests need a key.
     """
     made: list[str] = []
     routes = APIRouter(include_in_schema=False)
@@ -64,7 +64,7 @@ async def _find_examples(context: RouteState) -> tuple[str, str]:
     try:
         ranking, page = await asyncio.gather(
             context["reader"].read_ranking(Measure.PRICE, By.STDDEV, 0, 1),
-            context["desk"].read_alerts(AlertQuery(1, "*", None, 0, None)),
+            context["admin"].read_alerts(AlertQuery(1, "*", None, 0, None)),
         )
     except StoreError:
         return NO_METRIC, NO_ALERT
@@ -77,27 +77,27 @@ def _escape(name: str) -> str:
 
 
 def make_document(app: FastAPI, prefix: str, *, is_guarded: bool) -> dict[str, Any]:
-    """Return the document of `app`, whose routes are below `prefix`; `is_guarded`: nobody is answered without a key."""
+    """Return the document of `app`, whose routes are below `prefix`; `is_guarded`: requests need a key."""
     whole = get_openapi(title=app.title, version=app.version, description=ABOUT.strip(), routes=app.routes)
-    whole["webhooks"] = webhooks()
+    whole["webhooks"] = describe_webhooks()
     whole["components"]["schemas"] |= COMPONENTS
     examples: Any = exact_json.loads(EXAMPLES.read_text()) if EXAMPLES.exists() else {}
-    for operation, status, response in _responses(whole, prefix):
+    for operation, status, response in _iterate_responses(whole, prefix):
         content = response.get("content", {})
         for media_type in [*content]:
             if content[media_type].get("schema", {}).get("$ref", "").endswith("/Problem"):
                 content[PROBLEM] = content.pop(media_type)
         for media_type, example in examples.get(operation, {}).get(status, {}).items():
             content[media_type]["example"] = example
-    for path, described in _operations(whole):
+    for path, described in _iterate_operations(whole):
         _settle_parameters(described, has_formats=f"{path}.csv" in whole["paths"])
     if is_guarded:
         _add_security(whole)
-    _prune(whole)
+    _prune_schemas(whole)
     return whole
 
 
-def _prune(whole: dict[str, Any]) -> None:
+def _prune_schemas(whole: dict[str, Any]) -> None:
     """Leave out schemas that nothing refers to: of parameters that the document does not have."""
     schemas = whole["components"]["schemas"]
     rest = json.dumps({name: part for name, part in whole.items() if name != "components"})
@@ -109,7 +109,7 @@ def _prune(whole: dict[str, Any]) -> None:
     whole["components"]["schemas"] = {name: schema for name, schema in schemas.items() if name in known}
 
 
-def _operations(whole: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _iterate_operations(whole: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for path, operations in whole["paths"].items():
         for operation in operations.values():
             yield path, operation
@@ -122,16 +122,16 @@ def _settle_parameters(operation: dict[str, Any], *, has_formats: bool) -> None:
     Of what `has_formats` this operation answers JSON, and the others have operations of their own, so that
     a client that is generated knows what it gets.
     """
-    told = [
+    shown = [
         parameter
         for parameter in operation.get("parameters", ())
         if not (has_formats and parameter["name"] in _OF_FORMATS)
     ]
-    for parameter in told:
+    for parameter in shown:
         if examples := parameter["schema"].pop("examples", None):
             parameter["example"] = examples[0]
-    if told:
-        operation["parameters"] = told
+    if shown:
+        operation["parameters"] = shown
 
 
 def _add_security(whole: dict[str, Any]) -> None:
@@ -142,12 +142,12 @@ def _add_security(whole: dict[str, Any]) -> None:
         "basic": {"type": "http", "scheme": "basic", "description": "The key as the password, with any name."},
     }
     whole["security"] = [{"bearer": []}, {"header": []}, {"basic": []}]
-    for path, operation in _operations(whole):
+    for path, operation in _iterate_operations(whole):
         if path.startswith(OPEN):
             operation["security"] = []
 
 
-def _responses(whole: dict[str, Any], prefix: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def _iterate_responses(whole: dict[str, Any], prefix: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Return every answer, by its operation (`/rules`; of other methods than GET `POST /rules`) and its status."""
     for path, operations in whole["paths"].items():
         for method, operation in operations.items():

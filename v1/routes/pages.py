@@ -1,4 +1,4 @@
-"""The pages for people: documentation and live page, with everything they need from this process, no CDN."""
+"""The pages for people: API documentation and live page, with all their files served by this process, no CDN."""
 
 from pathlib import Path
 
@@ -17,16 +17,16 @@ ICON = "page/icon.svg"
 REDOC_LOGO = "https://cdn.redoc.ly/redoc/logo-mini.svg"
 """ReDoc loads its maker's logo from the internet, and has no option against it."""
 
-PAGE_MAY = (
+PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
 )
-DOCUMENTATION_MAY = (
+DOCUMENTATION_POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; base-uri 'none'; "
     "form-action 'self'; frame-ancestors 'none'"
 )
-"""Both keep the browser from asking anybody else, whatever a script of theirs would like."""
+"""Both keep the browser from asking anybody else, whatever their scripts try."""
 
 
 def install_pages(app: FastAPI, prefix: str) -> None:
@@ -36,7 +36,7 @@ def install_pages(app: FastAPI, prefix: str) -> None:
 
     @routes.get("/")
     async def page() -> Response:
-        return _page(index, PAGE_MAY)
+        return _respond_with_page(index, PAGE_POLICY)
 
     @routes.get("/docs")
     async def docs() -> Response:
@@ -47,7 +47,7 @@ def install_pages(app: FastAPI, prefix: str) -> None:
             swagger_css_url="docs/parts/swagger-ui.css",
             swagger_favicon_url=ICON,
         )
-        return _page(swagger.body, DOCUMENTATION_MAY)
+        return _respond_with_page(swagger.body, DOCUMENTATION_POLICY)
 
     @routes.get("/redoc")
     async def redoc() -> Response:
@@ -58,7 +58,7 @@ def install_pages(app: FastAPI, prefix: str) -> None:
             redoc_favicon_url=ICON,
             with_google_fonts=False,
         )
-        return _page(page.body, DOCUMENTATION_MAY)
+        return _respond_with_page(page.body, DOCUMENTATION_POLICY)
 
     @routes.get("/redoc/redoc.standalone.js")
     async def redoc_script() -> Response:
@@ -70,8 +70,8 @@ def install_pages(app: FastAPI, prefix: str) -> None:
     app.mount("/page", StaticFiles(directory=PAGE))
 
 
-def _page(html: str | bytes | memoryview, may: str) -> Response:
+def _respond_with_page(html: str | bytes | memoryview, policy: str) -> Response:
     return HTMLResponse(
         bytes(html) if isinstance(html, memoryview) else html,
-        headers={"Content-Security-Policy": may, "X-Content-Type-Options": "nosniff"},
+        headers={"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"},
     )

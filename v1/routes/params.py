@@ -1,4 +1,4 @@
-"""What can be asked for: the base of every query, times and steps, and in words what a field accepts."""
+"""Query parameters: the models that routes share, the parsing of times and steps, and what a field accepts in words."""
 
 import re
 from collections.abc import Mapping
@@ -58,7 +58,7 @@ class TimeFormat(StrEnum):
     ISO = "iso"
 
 
-class TableAsked(QueryParams):
+class TableParams(QueryParams):
     """How CSV is written."""
 
     time: Annotated[
@@ -70,14 +70,14 @@ class TableAsked(QueryParams):
     ] = False
 
 
-class FormatAsked(QueryParams):
+class FormatParams(QueryParams):
     """In which format; each has an operation of its own, too, and in the OpenAPI document that alone."""
 
     format: Annotated[Format | None, Field(description="Without it, as the header `Accept` says; else JSON.")] = None
 
 
-class JsonOrCsvAsked(QueryParams):
-    """In which of two formats; as `FormatAsked`."""
+class JsonOrCsvParams(QueryParams):
+    """In which of two formats; as `FormatParams`."""
 
     format: Annotated[
         Literal["json", "csv"] | None,
@@ -99,39 +99,39 @@ class TimeParam:
 
 def parse_time(written: object) -> TimeParam:
     """Read a time of the past, or an absolute one."""
-    return _moment(str(written), TIME_ACCEPTED, is_past=True)
+    return _parse_time_text(str(written), TIME_ACCEPTED, is_past=True)
 
 
-def any_moment(written: object) -> TimeParam:
+def parse_any_time(written: object) -> TimeParam:
     """Read a time of the past or the future."""
-    return _moment(str(written), ANY_TIME_ACCEPTED, is_past=False)
+    return _parse_time_text(str(written), ANY_TIME_ACCEPTED, is_past=False)
 
 
-def _moment(written: str, accepted: str, *, is_past: bool) -> TimeParam:
+def _parse_time_text(written: str, accepted: str, *, is_past: bool) -> TimeParam:
     text = written.strip()
     if _SECONDS.fullmatch(text):
         seconds = int(text.partition(".")[0])
         if seconds >= MILLISECONDS:
-            raise _not_accepted(f"{accepted}; this looks like milliseconds")
+            raise _make_error(f"{accepted}; this looks like milliseconds")
         return TimeParam(seconds, is_from_now=False)
     if text.lower() == "now":
         return TimeParam(0, is_from_now=True)
     away = _FROM_NOW.fullmatch(text) or _FROM_NOW.fullmatch(written.rstrip())
     if away and away[1] != "-" and is_past:
-        raise _not_accepted(f"{accepted}; a time from now on is not accepted here")
+        raise _make_error(f"{accepted}; a time from now on is not accepted here")
     if away:
         return TimeParam(int(away[2]) * UNITS[away[3]] * (-1 if away[1] == "-" else 1), is_from_now=True)
-    return TimeParam(_iso(text, accepted), is_from_now=False)
+    return TimeParam(_parse_iso(text, accepted), is_from_now=False)
 
 
-def _iso(text: str, accepted: str) -> int:
+def _parse_iso(text: str, accepted: str) -> int:
     try:
         # In a query an unescaped + arrives as a space: 2021-05-18T02:00:00+02:00.
         seconds = parse_iso(_SPACED_ZONE.sub(r"\1+\2", text))
     except ValueError as error:
-        raise _not_accepted(accepted) from error
+        raise _make_error(accepted) from error
     if seconds < 0:
-        raise _not_accepted(f"{accepted}; not before 1970")
+        raise _make_error(f"{accepted}; not before 1970")
     return seconds
 
 
@@ -140,11 +140,11 @@ def parse_step(written: object) -> int:
     found = _LENGTH.fullmatch(str(written).strip())
     seconds = int(found[1]) * UNITS[found[2]] if found else 0
     if not 0 < seconds <= DAY:
-        raise _not_accepted(STEP_ACCEPTED)
+        raise _make_error(STEP_ACCEPTED)
     return seconds
 
 
-def _not_accepted(accepted: str) -> PydanticCustomError:
+def _make_error(accepted: str) -> PydanticCustomError:
     return PydanticCustomError("not_accepted", "{accepted}", {"accepted": accepted})
 
 
@@ -169,7 +169,7 @@ _STEP_SCHEMA = {
 }
 
 Time = Annotated[TimeParam, PlainValidator(parse_time), WithJsonSchema(TIME_SCHEMA)]
-AnyTime = Annotated[TimeParam, PlainValidator(any_moment), WithJsonSchema(ANY_TIME_SCHEMA)]
+AnyTime = Annotated[TimeParam, PlainValidator(parse_any_time), WithJsonSchema(ANY_TIME_SCHEMA)]
 """Of the past or the future."""
 Step = Annotated[int, PlainValidator(parse_step), WithJsonSchema(_STEP_SCHEMA)]
 Name = Annotated[str, Path(description="`EXCHANGE:PAIR`, in whatever case.", examples=[EXAMPLE_METRIC])]
@@ -178,20 +178,20 @@ MeasureParam = Annotated[Measure, Field(description="Which of the numbers of a s
 ByParam = Annotated[By, Field(description="`stddev` in the measure's own unit, or `cv`, divided by the mean.")]
 
 
-def describe_accepted(error: Mapping[str, Any], asked: type[BaseModel]) -> str:
+def describe_accepted(error: Mapping[str, Any], params: type[BaseModel]) -> str:
     """Say what would be accepted in place of what `error`, one of pydantic's, is about."""
-    told = error.get("ctx", {})
+    context = error.get("ctx", {})
     if error["type"] == "extra_forbidden":
-        names = ", ".join(field.alias or name for name, field in asked.model_fields.items())
+        names = ", ".join(field.alias or name for name, field in params.model_fields.items())
         return f"the parameters {names}" if names else "no parameters"
-    for name, field in asked.model_fields.items():
-        if error["loc"][-1] in (name, field.alias) and (bounds := _bounds(field)):
+    for name, field in params.model_fields.items():
+        if error["loc"][-1] in (name, field.alias) and (bounds := _describe_bounds(field)):
             return bounds
     # pydantic puts the words of a list into quotation marks.
-    return str(told.get("accepted") or told.get("expected", "").replace("'", "") or error["msg"])
+    return str(context.get("accepted") or context.get("expected", "").replace("'", "") or error["msg"])
 
 
-def _bounds(field: FieldInfo) -> str | None:
+def _describe_bounds(field: FieldInfo) -> str | None:
     least = [bound.ge for bound in field.metadata if isinstance(bound, Ge)]
     most = [bound.le for bound in field.metadata if isinstance(bound, Le)]
     return f"a whole number from {least[0]} to {most[0]}" if least and most else None

@@ -1,7 +1,7 @@
 """
 Errors as problem documents (RFC 9457) that name the field, the value, and what would be accepted.
 
-    Refused         raised by routes: what was asked cannot be answered, and why
+    HttpRefusal     raised by routes: why a request cannot be answered
     StoreError      503 with Retry-After: Redis is away or answers something unforeseen, ask again
     ArchiveError    the same of the archive
     anything else   500 without its inside, which goes to the log
@@ -85,26 +85,26 @@ def refuse_fields(*wrongs: tuple[str, object, str]) -> HttpRefusal:
 
 async def refuse_unknown_metric(reader: Reader, metric: str, where: str = "in the last day") -> HttpRefusal:
     """Refuse a metric without samples: it is dead, or nobody gives it, or its name is wrong; with the nearest names."""
-    nearest, asked = suggest_names(metric, [*await reader.read_metrics()]), shorten(metric)
+    nearest, written = suggest_names(metric, [*await reader.read_metrics()]), shorten(metric)
     dead, unmet = await reader.dead(), await reader.unmet()
-    why = f"no metric {asked!r} has a sample {where}"
+    why = f"no metric {written!r} has a sample {where}"
     if metric in dead:
-        why = f"the market {asked!r} is dead: {dead[Metric(metric)]} lists it and has no price of it, so {why}"
+        why = f"the market {written!r} is dead: {dead[Metric(metric)]} lists it and has no price of it, so {why}"
     elif metric in unmet:
         why = f"{why}, although it is wished for: {unmet[metric]}"
     detail = f"{why}; nearest: {nearest or 'there is no metric at all'}"
-    return HttpRefusal(HTTPStatus.NOT_FOUND, detail, [FieldProblem(field="metric", value=asked, accepted=nearest)])
+    return HttpRefusal(HTTPStatus.NOT_FOUND, detail, [FieldProblem(field="metric", value=written, accepted=nearest)])
 
 
-def refuse_unknown_id(what: str, asked: str, names: Sequence[str] = ()) -> HttpRefusal:
+def refuse_unknown_id(what: str, name: str, names: Sequence[str] = ()) -> HttpRefusal:
     """Refuse what is asked for by its id and is not there."""
-    nearest, asked = suggest_names(asked, names), shorten(asked)
-    detail = f"there is no {what} {asked!r}{f'; nearest: {nearest}' if nearest else ''}"
-    return HttpRefusal(HTTPStatus.NOT_FOUND, detail, [FieldProblem(field="id", value=asked, accepted=nearest)])
+    nearest, written = suggest_names(name, names), shorten(name)
+    detail = f"there is no {what} {written!r}{f'; nearest: {nearest}' if nearest else ''}"
+    return HttpRefusal(HTTPStatus.NOT_FOUND, detail, [FieldProblem(field="id", value=written, accepted=nearest)])
 
 
-def suggest_names(asked: str, names: Sequence[str]) -> str:
-    return ", ".join(name for name, _, _ in process.extract(shorten(asked), names, limit=3))
+def suggest_names(name: str, names: Sequence[str]) -> str:
+    return ", ".join(name for name, _, _ in process.extract(shorten(name), names, limit=3))
 
 
 def make_problem(
@@ -132,15 +132,15 @@ def install_problems(app: FastAPI, clock: Callable[[], float]) -> None:
     app.add_exception_handler(HttpRefusal, _handle_refused)
     app.add_exception_handler(RequestValidationError, _handle_invalid)
     app.add_exception_handler(HTTPException, _handle_http)
-    app.add_exception_handler(ClientDisconnect, _left)
+    app.add_exception_handler(ClientDisconnect, _handle_disconnect)
     app.add_exception_handler(Exception, _handle_unexpected)
 
 
 class _AwayHandler:
     """Answers 503, and warns once a minute: an outage under load must not fill the disk with one line."""
 
-    def __init__(self, said: str, clock: Callable[[], float]) -> None:
-        self._said = said
+    def __init__(self, problem: str, clock: Callable[[], float]) -> None:
+        self._problem = problem
         self._clock = clock
         self._warned: float | None = None
 
@@ -148,8 +148,8 @@ class _AwayHandler:
         now = self._clock()
         if self._warned is None or now - self._warned >= WARN_SECONDS:
             self._warned = now
-            log.warning(self._said, reason=str(error))
-        detail = f"{self._said}; ask again in {RETRY_SECONDS} seconds"
+            log.warning(self._problem, reason=str(error))
+        detail = f"{self._problem}; ask again in {RETRY_SECONDS} seconds"
         headers = {"Retry-After": str(RETRY_SECONDS)}
         return make_problem(request.url.path, HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=headers)
 
@@ -164,34 +164,34 @@ async def refuse_repeated(request: Request) -> None:
     query = request.query_params
     if len(query.multi_items()) == len(query):
         return
-    fields = {field.alias or name: field for name, field in _asked(request).model_fields.items()}
+    fields = {field.alias or name: field for name, field in _find_params(request).model_fields.items()}
     lists = {name for name, field in fields.items() if get_origin(field.annotation) in (list, tuple)}
     repeated = {name: query.getlist(name) for name in query if name not in lists}
     if wrongs := [(name, ", ".join(given), "it once") for name, given in repeated.items() if len(given) > 1]:
         raise refuse_fields(*wrongs)
 
 
-def _asked(request: Request) -> type[BaseModel]:
-    """Return the parameters of the route that was asked."""
+def _find_params(request: Request) -> type[BaseModel]:
+    """Return the parameters of the route of a request."""
     queries = request.scope["route"].dependant.query_params
-    asked: type[BaseModel] = queries[0].field_info.annotation if queries else NoParams
-    return asked
+    params: type[BaseModel] = queries[0].field_info.annotation if queries else NoParams
+    return params
 
 
 async def _handle_invalid(request: Request, error: Exception) -> Response:
-    asked = _asked(request)
+    params = _find_params(request)
     return await _handle_refused(
         request,
         refuse_fields(
             *[
-                (str(each["loc"][-1]), each.get("input"), describe_accepted(each, asked))
+                (str(each["loc"][-1]), each.get("input"), describe_accepted(each, params))
                 for each in cast("RequestValidationError", error).errors()
             ]
         ),
     )
 
 
-async def _left(request: Request, _: Exception) -> Response:
+async def _handle_disconnect(request: Request, _: Exception) -> Response:
     # Nobody hears it: who has left is no error of ours, and nothing to log.
     return make_problem(request.url.path, HTTPStatus.BAD_REQUEST, "the connection ended before the document did")
 
@@ -203,14 +203,14 @@ async def _handle_http(request: Request, error: Exception) -> Response:
         case HTTPStatus.NOT_FOUND:
             detail = "nothing is served here; /docs lists what is"
         case HTTPStatus.METHOD_NOT_ALLOWED:
-            headers["Allow"] = ", ".join(_methods(request))
+            headers["Allow"] = ", ".join(_list_methods(request))
             detail = f"{request.method} is not accepted here; accepted: {headers['Allow']}"
         case _:
             detail = str(refused.detail)
     return make_problem(request.url.path, status, detail, headers=headers)
 
 
-def _methods(request: Request) -> list[str]:
+def _list_methods(request: Request) -> list[str]:
     """Return the methods that are accepted here; each is a route of its own, and Starlette tells but the first."""
     routes = [route for route in request.app.routes if not isinstance(route, Mount)]
     accepted = [

@@ -1,4 +1,4 @@
-"""Who moves most: all ranks, and the rank of one metric."""
+"""Ranks: metrics ordered by how much they moved, and the rank of one metric."""
 
 import asyncio
 import json
@@ -11,10 +11,11 @@ from pydantic import BaseModel, Field
 from ..model import By, Measure, Metric
 from ..store import Reader
 from .context import Context, RouteState
-from .params import ByParam, Format, JsonOrCsvAsked, Limit, MeasureParam, Name, QueryParams, TableAsked
+from .params import ByParam, Format, JsonOrCsvParams, Limit, MeasureParam, Name, QueryParams, TableParams
 from .problems import HttpRefusal, refuse_unknown_metric
 from .response_docs import AWAY, NOT_ACCEPTED, UNCHANGED, UNKNOWN
-from .responses import AnswerBody, CsvResponse, choose_format, only_in_csv, quoted, respond_until_next_tick, write_csv
+from .responses import AnswerBody, CsvResponse, choose_format, refuse_unless_csv, respond_until_next_tick
+from .row_encoder import CellKind, Column, JsonFrame, make_encoder
 
 FURTHEST = 1_000_000
 
@@ -31,11 +32,11 @@ class RanksParams(RankParams):
     offset: Annotated[int, Field(ge=0, le=FURTHEST, description="How many of the first to leave out.")] = 0
 
 
-class RanksTableAsked(TableAsked, RanksParams):
+class RanksTableParams(TableParams, RanksParams):
     """The same of CSV."""
 
 
-class RanksInFormatAsked(TableAsked, JsonOrCsvAsked, RanksParams):
+class RanksFormatParams(TableParams, JsonOrCsvParams, RanksParams):
     """The same where the format is not known by the path."""
 
 
@@ -59,6 +60,9 @@ class RankRow(BaseModel):
     samples: int
 
 
+COLUMNS = [Column(name, CellKind.TEXT if name == "metric" else CellKind.NUMBER) for name in RankRow.model_fields]
+
+
 class RankList(BaseModel):
     """Metrics by how much they move, those that move most first."""
 
@@ -76,17 +80,19 @@ class RankList(BaseModel):
     response_model=RankView,
     responses=UNKNOWN | NOT_ACCEPTED | AWAY | UNCHANGED,
 )
-async def get_rank(metric: Name, asked: Annotated[RankParams, Query()], request: Request, context: Context) -> Response:
+async def get_rank(
+    metric: Name, params: Annotated[RankParams, Query()], request: Request, context: Context
+) -> Response:
     """The place of one metric among all by how much a measure moved over the last 24 hours."""
     reader, name = context["reader"], Metric(metric.upper())
-    tick, found = await asyncio.gather(reader.read_tick(), reader.read_place(name, asked.measure, asked.by))
+    tick, found = await asyncio.gather(reader.read_tick(), reader.read_place(name, params.measure, params.by))
     if found is None:
-        raise await _refuse_unranked(reader, name, asked)
+        raise await _refuse_unranked(reader, name, params)
     place, of = found
     answer = {
         "metric": name,
-        "measure": asked.measure,
-        "by": asked.by,
+        "measure": params.measure,
+        "by": params.by,
         "rank": place.rank,
         "of": of,
         "value": place.value,
@@ -96,14 +102,14 @@ async def get_rank(metric: Name, asked: Annotated[RankParams, Query()], request:
     return respond_until_next_tick(request, context, AnswerBody(json.dumps(answer, separators=(",", ":")), tick))
 
 
-async def _refuse_unranked(reader: Reader, metric: Metric, asked: RankParams) -> HttpRefusal:
+async def _refuse_unranked(reader: Reader, metric: Metric, params: RankParams) -> HttpRefusal:
     (record,) = await reader.read_metric_states([metric])
     if record is None:
         return await refuse_unknown_metric(reader, metric)
-    reason = f"the last day holds no number of its {asked.measure}"
-    if asked.by is By.CV:
+    reason = f"the last day holds no number of its {params.measure}"
+    if params.by is By.CV:
         reason += ", or their mean is zero and has no coefficient of variation"
-    return HttpRefusal(HTTPStatus.NOT_FOUND, f"{metric} has no rank by {asked.by} of {asked.measure}: {reason}")
+    return HttpRefusal(HTTPStatus.NOT_FOUND, f"{metric} has no rank by {params.by} of {params.measure}: {reason}")
 
 
 @router.get(
@@ -113,15 +119,15 @@ async def _refuse_unranked(reader: Reader, metric: Metric, asked: RankParams) ->
     response_model=RankList,
     responses=NOT_ACCEPTED | AWAY | UNCHANGED,
 )
-async def list_ranks(asked: Annotated[RanksInFormatAsked, Query()], request: Request, context: Context) -> Response:
+async def list_ranks(params: Annotated[RanksFormatParams, Query()], request: Request, context: Context) -> Response:
     """
     All metrics by how much a measure moved over the last 24 hours, those that moved most first.
 
     `format=csv` or `Accept: text/csv` here is the same as `ranks.csv`.
     """
-    format_ = choose_format(request, Format(asked.format) if asked.format else None, (Format.JSON, Format.CSV))
-    only_in_csv(format_, asked, "time", "bom")
-    return await _ranks(asked, format_, request, context)
+    format_ = choose_format(request, Format(params.format) if params.format else None, (Format.JSON, Format.CSV))
+    refuse_unless_csv(format_, params, "time", "bom")
+    return await _respond(params, format_, request, context)
 
 
 @router.get(
@@ -131,23 +137,18 @@ async def list_ranks(asked: Annotated[RanksInFormatAsked, Query()], request: Req
     response_class=CsvResponse,
     responses=NOT_ACCEPTED | AWAY | UNCHANGED,
 )
-async def ranks_csv(asked: Annotated[RanksTableAsked, Query()], request: Request, context: Context) -> Response:
+async def list_ranks_csv(params: Annotated[RanksTableParams, Query()], request: Request, context: Context) -> Response:
     """All metrics by how much a measure moved over the last 24 hours, as a table; it has no times."""
-    return await _ranks(asked, Format.CSV, request, context)
+    return await _respond(params, Format.CSV, request, context)
 
 
-async def _ranks(asked: RanksParams, format_: Format, request: Request, context: RouteState) -> Response:
+async def _respond(params: RanksParams, format_: Format, request: Request, context: RouteState) -> Response:
     reader = context["reader"]
     tick, ranking = await asyncio.gather(
-        reader.read_tick(), reader.read_ranking(asked.measure, asked.by, asked.offset, asked.limit)
+        reader.read_tick(), reader.read_ranking(params.measure, params.by, params.offset, params.limit)
     )
-    rows = [(place.rank, place.metric, place.value, place.samples) for place in ranking.places]
-    if format_ is Format.CSV:
-        how = asked if isinstance(asked, TableAsked) else TableAsked()
-        texts = [(place, quoted(metric), *rest) for place, metric, *rest in rows]
-        body = write_csv(tuple(RankRow.model_fields), texts, how)
-    else:
-        items = [dict(zip(RankRow.model_fields, row, strict=True)) for row in rows]
-        known = {"measure": asked.measure, "by": asked.by, "at": tick, "of": ranking.of, "ranks": items}
-        body = json.dumps(known, separators=(",", ":"))
+    encoder = make_encoder(format_, COLUMNS, params)
+    rows = encoder.encode([(place.rank, place.metric, place.value, place.samples) for place in ranking.places])
+    known = {"measure": params.measure, "by": params.by, "at": tick, "of": ranking.of}
+    body = encoder.frame([rows], JsonFrame(known, "ranks"))
     return respond_until_next_tick(request, context, AnswerBody(body, tick, format_))

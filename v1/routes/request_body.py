@@ -1,4 +1,4 @@
-"""What is sent to us: documents in JSON, read once and within bounds, and how they are described."""
+"""Request bodies: JSON read once, within limits, and how the OpenAPI document describes it."""
 
 import json
 from collections.abc import Mapping
@@ -41,12 +41,12 @@ async def read_document(request: Request) -> Any:
         if len(body) > LARGEST:
             raise HttpRefusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a document has {LARGEST} bytes at most")
     try:
-        return json.loads(body.decode(), parse_float=decimals.exact, parse_constant=_no_number)
+        return json.loads(body.decode(), parse_float=decimals.exact, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise refuse_fields((WHOLE, body[:50].decode(errors="replace"), f"JSON: {error}")) from error
 
 
-def _no_number(name: str) -> None:
+def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no number")
 
 

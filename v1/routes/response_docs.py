@@ -1,4 +1,4 @@
-"""Answers that many routes have, as they say it of themselves in the OpenAPI document."""
+"""Responses that many routes share, as the OpenAPI document describes them."""
 
 from typing import Any
 

@@ -1,7 +1,6 @@
-"""How an answer is written: its format, and how long it can be kept, since most change once a tick."""
+"""Responses: the choice of a format, ETags, and how long an answer may be cached; most change once a tick."""
 
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from hashlib import blake2b
 from http import HTTPStatus
 from math import ceil
@@ -12,7 +11,7 @@ from pydantic import BaseModel
 
 from .context import RouteState
 from .negotiation import parse_weights
-from .params import Format, TableAsked, TimeFormat
+from .params import Format
 from .problems import refuse_fields
 
 MEDIA_TYPES = {
@@ -35,10 +34,6 @@ class NdjsonResponse(Response):
 
 
 _FORMATS = {"application/json": Format.JSON, "text/csv": Format.CSV, "application/x-ndjson": Format.NDJSON}
-_FORMULA = (*"=+-@＝＋－＠", "\t", "\r", "\n")
-"""What a spreadsheet takes for the beginning of a formula, also in the full width of East Asian writing."""
-_MARK = "\ufeff"
-"""The byte order mark."""
 
 
 def choose_format(request: Request, format_: Format | None, offered: Sequence[Format]) -> Format:
@@ -108,40 +103,11 @@ def _matches_tag(if_none_match: str, tag: str) -> bool:
     return "*" in tags or tag.removeprefix("W/") in tags
 
 
-def write_csv(header: Sequence[str], rows: Iterable[Sequence[object]], asked: TableAsked) -> str:
-    """Write CSV of numbers as they are, nothing for `None`, and texts that `quoted` has made."""
-    lines = [",".join(["" if cell is None else str(cell) for cell in row]) for row in rows]
-    return "\n".join([f"{mark(asked)}{','.join(header)}", *lines, ""])
-
-
-def mark(asked: TableAsked) -> str:
-    return _MARK if asked.bom else ""
-
-
-def times(column: Iterable[int | None], asked: TableAsked) -> Iterable[object]:
-    """Return times as they are asked for: unix seconds, or ISO 8601 in UTC."""
-    return map(iso, column) if asked.time is TimeFormat.ISO else column
-
-
-def iso(at: int | None) -> str | None:
-    return None if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def quoted(text: str) -> str:
-    """
-    Return a text for CSV: always in quotation marks, so that `NA` or `1E5` can be told from nothing and a number.
-
-    Where a spreadsheet would take it for a formula, an apostrophe comes before it. Not for numbers: those may be negative.
-    """
-    harmless = f"'{text}" if text.startswith(_FORMULA) else text
-    return '"' + harmless.replace('"', '""') + '"'
-
-
-def only_in_csv(format_: Format, asked: BaseModel, *names: str) -> None:
-    """Refuse fields of a question that say how CSV is written, where something else is. Raises `Refused`."""
+def refuse_unless_csv(format_: Format, params: BaseModel, *names: str) -> None:
+    """Refuse fields of a question that say how CSV is written, where something else is. Raises `HttpRefusal`."""
     if format_ is not Format.CSV:
         given = [
-            (name, getattr(asked, name), "only with format=csv") for name in names if name in asked.model_fields_set
+            (name, getattr(params, name), "only with format=csv") for name in names if name in params.model_fields_set
         ]
         if given:
             raise refuse_fields(*given)

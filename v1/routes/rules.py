@@ -1,4 +1,4 @@
-"""Alert rules: those that there are, and changing those of the API. When a rule holds is decided elsewhere."""
+"""Alert rules: list them, and create, replace and delete those of the API."""
 
 import asyncio
 from collections.abc import Mapping
@@ -49,7 +49,7 @@ class RulesParams(QueryParams):
 class _RuleContext(NamedTuple):
     """What is known while a question about rules is answered."""
 
-    book: RuleSet
+    rule_set: RuleSet
     channels: frozenset[str] | None
     problem: str | None
     names: MetricNames
@@ -72,15 +72,15 @@ _WRITTEN = NOT_READ | NOT_ACCEPTED | _IN_THE_WAY | AWAY
 @router.get(
     "/rules", summary="List the rules", operation_id="list_rules", responses=_LIST | NOT_ACCEPTED | AWAY | UNCHANGED
 )
-async def list_rules(asked: Annotated[RulesParams, Query()], request: Request, context: Context) -> Response:
+async def list_rules(params: Annotated[RulesParams, Query()], request: Request, context: Context) -> Response:
     """
     The rules there are, by id: those that are there by default, those of this API, and those of the file.
 
     One of the file comes before one of this API, and that before a default one of the same id.
     """
     known = await _read_context(context)
-    found = [entry for name, entry in known.book.entries.items() if name > asked.cursor]
-    page = found[: asked.limit]
+    found = [entry for name, entry in known.rule_set.entries.items() if name > params.cursor]
+    page = found[: params.limit]
     body = {
         "rules": [_show_rule(entry, known) for entry in page],
         "problem": known.problem,
@@ -98,7 +98,7 @@ async def list_rules(asked: Annotated[RulesParams, Query()], request: Request, c
 async def get_rule(id: ShownId, _: Annotated[NoParams, Query()], request: Request, context: Context) -> Response:  # noqa: A002
     """A rule as it is in force."""
     known = await _read_context(context)
-    return respond_until_changed(request, exact_json.dumps(_show_rule(_find_entry(known.book, id), known)))
+    return respond_until_changed(request, exact_json.dumps(_show_rule(_find_entry(known.rule_set, id), known)))
 
 
 @router.post(
@@ -113,7 +113,7 @@ async def create_rule(_: Annotated[NoParams, Query()], request: Request, context
     """A new rule. It is judged from the next tick on. A pattern that matches nothing yet is accepted, and marked so."""
     known = await _read_context(context)
     new = _check_rule(await read_document(request), known)
-    if new.id in known.book.entries:
+    if new.id in known.rule_set.entries:
         raise HttpRefusal(HTTPStatus.CONFLICT, f"there is a rule {new.id!r} already; PUT changes it")
     return await _write_rule(new, known, context, request.url.path)
 
@@ -144,17 +144,17 @@ async def put_rule(id: RuleId, _: Annotated[NoParams, Query()], request: Request
 async def delete_rule(id: RuleId, _: Annotated[NoParams, Query()], context: Context) -> Response:  # noqa: A002
     """The rule is gone from the next tick on. A default one is not `enabled` any more instead; PUT brings it back."""
     known = await _read_context(context)
-    _find_entry(known.book, id)
-    _refuse_file_rule(known.book, id)
-    await context["desk"].delete_rule(id)
+    _find_entry(known.rule_set, id)
+    _refuse_file_rule(known.rule_set, id)
+    await context["admin"].delete_rule(id)
     return Response(status_code=HTTPStatus.NO_CONTENT, headers={"Cache-Control": "no-store"})
 
 
 async def _read_context(context: RouteState) -> _RuleContext:
-    shelved, metrics = await asyncio.gather(context["desk"].read_rules(), context["reader"].read_metrics())
+    stored, metrics = await asyncio.gather(context["admin"].read_rules(), context["reader"].read_metrics())
     interval = context["interval"]
-    book = read_rule_set(shelved.written, interval)
-    return _RuleContext(book, shelved.channels, shelved.problem, MetricNames([*metrics]), interval)
+    rule_set = read_rule_set(stored.written, interval)
+    return _RuleContext(rule_set, stored.channels, stored.problem, MetricNames([*metrics]), interval)
 
 
 def check_rule(document: object, channels: frozenset[str] | None, interval: int, where: str = "") -> Rule:
@@ -172,14 +172,14 @@ def check_rule(document: object, channels: frozenset[str] | None, interval: int,
 
 def _check_rule(document: object, known: _RuleContext) -> Rule:
     made = check_rule(document, known.channels, known.interval)
-    _refuse_file_rule(known.book, made.id)
+    _refuse_file_rule(known.rule_set, made.id)
     return made
 
 
 async def _write_rule(new: Rule, known: _RuleContext, context: RouteState, rules_path: str) -> Response:
-    is_new = new.id not in known.book.entries
+    is_new = new.id not in known.rule_set.entries
     try:
-        await context["desk"].put_rule(new)
+        await context["admin"].put_rule(new)
     except LimitReached as error:
         raise HttpRefusal(HTTPStatus.CONFLICT, str(error)) from error
     body = exact_json.dumps(_show_rule(RuleEntry(new, Origin.API), known))
@@ -188,15 +188,15 @@ async def _write_rule(new: Rule, known: _RuleContext, context: RouteState, rules
     return respond_changed(body, HTTPStatus.CREATED, Location=f"{rules_path}/{new.id}")
 
 
-def _find_entry(book: RuleSet, rule_id: str) -> RuleEntry:
-    found = book.entries.get(rule_id)
+def _find_entry(rule_set: RuleSet, rule_id: str) -> RuleEntry:
+    found = rule_set.entries.get(rule_id)
     if found is None:
-        raise refuse_unknown_id("rule", rule_id, [*book.entries])
+        raise refuse_unknown_id("rule", rule_id, [*rule_set.entries])
     return found
 
 
-def _refuse_file_rule(book: RuleSet, rule_id: str) -> None:
-    found = book.entries.get(rule_id)
+def _refuse_file_rule(rule_set: RuleSet, rule_id: str) -> None:
+    found = rule_set.entries.get(rule_id)
     if found and found.origin is Origin.FILE:
         raise HttpRefusal(HTTPStatus.CONFLICT, f"the rule {rule_id!r} is one of the file of rules; change it there")
 
@@ -207,10 +207,12 @@ def _show_rule(entry: RuleEntry, known: _RuleContext) -> dict[str, object]:
         name: exact_json.digits(value) for name, value in fields.items() if name in DECIMALS and isinstance(value, str)
     }
     matches = known.names.matches(entry.rule.metrics)
-    return fields | numbers | {"origin": entry.origin, "matches": matches, "note": _note(entry.rule, matches, known)}
+    return (
+        fields | numbers | {"origin": entry.origin, "matches": matches, "note": _make_note(entry.rule, matches, known)}
+    )
 
 
-def _note(shown: Rule, matches: int, known: _RuleContext) -> str | None:
+def _make_note(shown: Rule, matches: int, known: _RuleContext) -> str | None:
     fault = explain_never_fires(shown, known.interval)
     if fault:
         return f"it can never fire: {fault[0]}: accepted: {fault[2]}"

@@ -47,10 +47,10 @@ def make_request_schema(schema: Schema) -> Schema:
 
     Generated clients take a field with a `default` for one that is always there, and want it to be given.
     """
-    return schema | {"properties": {name: _in_words(field) for name, field in schema["properties"].items()}}
+    return schema | {"properties": {name: _describe_default(field) for name, field in schema["properties"].items()}}
 
 
-def _in_words(field: Schema) -> Schema:
+def _describe_default(field: Schema) -> Schema:
     default = field.get("default")
     told = {key: value for key, value in field.items() if key != "default"}
     if default in (None, "", []):
@@ -58,7 +58,7 @@ def _in_words(field: Schema) -> Schema:
     return told | {"description": f"{told.get('description', '')} Without it: {json.dumps(default)}.".strip()}
 
 
-def _new_rules() -> dict[str, Schema]:
+def _list_new_rule_schemas() -> dict[str, Schema]:
     """Return the schema of each kind of rule, as it is sent to us, by name."""
     whole = add_model_schema(Rule)
     made = {}
@@ -90,7 +90,7 @@ def _thresholds(whole: Schema) -> dict[str, Schema]:
     return made
 
 
-def _shown_rules() -> dict[str, Schema]:
+def _list_rule_schemas() -> dict[str, Schema]:
     """Return the schema of each kind of rule, as it is answered, by name."""
     whole = add_model_schema(Rule)
     made = {}
@@ -171,7 +171,7 @@ def _union(schemas: Mapping[str, Schema]) -> list[Schema]:
     return [add_schema(name, schema) for name, schema in schemas.items()]
 
 
-_NEW, _SHOWN = _new_rules(), _shown_rules()
+_NEW, _SHOWN = _list_new_rule_schemas(), _list_rule_schemas()
 add_schema("Mute", make_request_schema(add_model_schema(MuteHours)))
 NEW_RULE = add_schema("NewRule", {"anyOf": _union(_NEW), "description": "A rule to be, with the fields of its kind."})
 RULE = add_schema(

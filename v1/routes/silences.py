@@ -1,4 +1,4 @@
-"""Silences: no message about some metrics for a while. Alerts are recorded all the same."""
+"""Silences: no messages about some metrics for a time. Their alerts are still recorded."""
 
 from http import HTTPStatus
 from secrets import token_hex
@@ -13,7 +13,7 @@ from ..rules.rule_set import read_rule_set
 from ..store import LimitReached
 from .context import Context
 from .examples import EXAMPLE_SILENCE
-from .params import ANY_TIME_SCHEMA, Limit, NoParams, QueryParams, any_moment
+from .params import ANY_TIME_SCHEMA, Limit, NoParams, QueryParams, parse_any_time
 from .problems import HttpRefusal, Problem, refuse_fields, refuse_unknown_id
 from .request_body import NOT_READ, describe_body, make_refusal, read_document
 from .response_docs import AWAY, NOT_ACCEPTED, UNCHANGED, Responses
@@ -81,11 +81,11 @@ _IN_THE_WAY: Responses = {409: {"model": Problem, "description": "There is one o
     response_model=SilenceList,
     responses=NOT_ACCEPTED | AWAY | UNCHANGED,
 )
-async def list_silences(asked: Annotated[SilencesParams, Query()], request: Request, context: Context) -> Response:
+async def list_silences(params: Annotated[SilencesParams, Query()], request: Request, context: Context) -> Response:
     """The silences there are, by id; those that ended are kept for 30 days."""
-    book = read_rule_set((await context["desk"].read_rules()).written, context["interval"])
-    found = [silence for name, silence in book.silences.items() if name > asked.cursor]
-    page, now = found[: asked.limit], int(context["clock"]())
+    rule_set = read_rule_set((await context["admin"].read_rules()).written, context["interval"])
+    found = [silence for name, silence in rule_set.silences.items() if name > params.cursor]
+    page, now = found[: params.limit], int(context["clock"]())
     body = {
         "silences": [_show_silence(silence, now) for silence in page],
         "next": page[-1].id if len(found) > len(page) else None,
@@ -110,11 +110,11 @@ async def create_silence(_: Annotated[NoParams, Query()], request: Request, cont
     """
     now = int(context["clock"]())
     new = _check_silence(await read_document(request), now)
-    book = read_rule_set((await context["desk"].read_rules()).written, context["interval"])
-    if new.id in book.silences:
+    rule_set = read_rule_set((await context["admin"].read_rules()).written, context["interval"])
+    if new.id in rule_set.silences:
         raise HttpRefusal(HTTPStatus.CONFLICT, f"there is a silence {new.id!r} already; delete it first")
     try:
-        await context["desk"].put_silence(new, now)
+        await context["admin"].put_silence(new, now)
     except LimitReached as error:
         raise HttpRefusal(HTTPStatus.CONFLICT, str(error)) from error
     return respond_changed(
@@ -135,9 +135,9 @@ async def delete_silence(
     context: Context,
 ) -> Response:
     """The silence is gone from the next tick on."""
-    desk = context["desk"]
-    if not await desk.delete_silence(id):
-        raise refuse_unknown_id("silence", id, [*(await desk.read_rules()).written.silences])
+    admin = context["admin"]
+    if not await admin.delete_silence(id):
+        raise refuse_unknown_id("silence", id, [*(await admin.read_rules()).written.silences])
     return Response(status_code=HTTPStatus.NO_CONTENT, headers={"Cache-Control": "no-store"})
 
 
@@ -159,7 +159,7 @@ def _check_silence(document: object, now: int) -> Silence:
 
 def _parse_instant(name: str, written: object, now: int) -> int:
     try:
-        return any_moment(written).resolve(now)
+        return parse_any_time(written).resolve(now)
     except ValueError as error:
         raise refuse_fields((name, written, str(error))) from error
 

@@ -1,7 +1,6 @@
-"""The top list: the largest cryptocurrencies with their prices, now or at a minute. How it is made is not our business."""
+"""The top list: the largest cryptocurrencies with their prices, now or at a minute of the past."""
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from operator import attrgetter
 from typing import Annotated, Any
@@ -11,40 +10,32 @@ from pydantic import BaseModel, Field, WithJsonSchema
 
 from ..archive import ArchiveError
 from ..model import MINUTE
-from ..numbers.exact_json import dumps
 from ..settings import PREFIX
 from ..toplist.model import ListOrigin, TopCoin, TopList, find_reach, is_late_list
 from .context import Context, RouteState
-from .params import Format, JsonOrCsvAsked, QueryParams, TableAsked, Time
+from .params import Format, JsonOrCsvParams, QueryParams, TableParams, Time
 from .problems import RETRY_SECONDS, FieldProblem, HttpRefusal, Problem, refuse_fields
 from .response_docs import NOT_ACCEPTED, UNCHANGED, Responses
-from .responses import (
-    AnswerBody,
-    CsvResponse,
-    choose_format,
-    only_in_csv,
-    quoted,
-    respond_until_next_tick,
-    times,
-    write_csv,
-)
+from .responses import AnswerBody, CsvResponse, choose_format, refuse_unless_csv, respond_until_next_tick
+from .row_encoder import CellKind, Column, JsonFrame, RowEncoder, make_encoder
 
 MOST_COINS = 5000
 COLUMNS = {
-    "rank": "Rank",
-    "symbol": "Symbol",
-    "price_usd": "Price USD",
-    "id": "Id",
-    "name": "Name",
-    "volume_24h_usd": "Volume 24h USD",
-    "price_time": "Price Time",
-    "volume_time": "Volume Time",
+    column.name: column
+    for column in (
+        Column("rank", title="Rank"),
+        Column("symbol", CellKind.TEXT, "Symbol"),
+        Column("price_usd", title="Price USD"),
+        Column("id", title="Id"),
+        Column("name", CellKind.TEXT, "Name"),
+        Column("volume_24h_usd", title="Volume 24h USD"),
+        Column("price_time", CellKind.TIME, "Price Time"),
+        Column("volume_time", CellKind.TIME, "Volume Time"),
+    )
 }
-"""The columns that there are, and what CSV calls them."""
-MOST_LETTERS = 200
+"""The columns that there are, by name, and what CSV calls them."""
+MOST_CHARACTERS = 200
 _COLUMN = f"({'|'.join(COLUMNS)})"
-TEXTS = ("symbol", "name")
-TIMES = ("price_time", "volume_time")
 USUAL_COLUMNS = ("rank", "symbol", "price_usd")
 SETTINGS = (f"{PREFIX}COINMARKETCAP_API_KEY", f"{PREFIX}CRYPTOCOMPARE_API_KEY")
 
@@ -62,17 +53,17 @@ class TopParams(QueryParams):
     ] = None
 
 
-class ColumnsAsked(TableAsked):
+class ColumnsParams(TableParams):
     """How the CSV is written."""
 
     columns: Annotated[
         str | None,
-        Field(max_length=MOST_LETTERS),
+        Field(max_length=MOST_CHARACTERS),
         WithJsonSchema(
             {
                 "type": "string",
                 "pattern": f"^ *{_COLUMN} *(, *{_COLUMN} *)*$",
-                "maxLength": MOST_LETTERS,
+                "maxLength": MOST_CHARACTERS,
                 "examples": ["rank,symbol,name,price_usd"],
             }
         ),
@@ -82,11 +73,11 @@ class ColumnsAsked(TableAsked):
     ] = None
 
 
-class TopTableAsked(ColumnsAsked, TopParams):
+class TopTableParams(ColumnsParams, TopParams):
     """The same of CSV."""
 
 
-class TopInFormatAsked(ColumnsAsked, JsonOrCsvAsked, TopParams):
+class TopFormatParams(ColumnsParams, JsonOrCsvParams, TopParams):
     """The same where the format is not known by the path."""
 
 
@@ -121,7 +112,7 @@ class TopView(BaseModel):
     at: Annotated[int, Field(description="The minute.")]
     of: Annotated[int, Field(description="How many coins the whole list has.")]
     unpriced: Annotated[int, Field(description="How many of them have no price.")]
-    coins: list[TopCoin]
+    coins: list[TopCoinView]
     prices: TopPartView
     ranks: TopPartView
 
@@ -141,7 +132,7 @@ _FAILS: Responses = {
     response_model=TopView,
     responses=_FAILS,
 )
-async def get_top(asked: Annotated[TopInFormatAsked, Query()], request: Request, context: Context) -> Response:
+async def get_top(params: Annotated[TopFormatParams, Query()], request: Request, context: Context) -> Response:
     """
     The largest cryptocurrencies by 24 h volume with their USD price, now or at a time of the past.
 
@@ -151,9 +142,9 @@ async def get_top(asked: Annotated[TopInFormatAsked, Query()], request: Request,
 
     `format=csv` or `Accept: text/csv` here is the same as `top.csv`.
     """
-    format_ = choose_format(request, Format(asked.format) if asked.format else None, (Format.JSON, Format.CSV))
-    only_in_csv(format_, asked, "columns", "time", "bom")
-    return await _answered(asked, format_, request, context)
+    format_ = choose_format(request, Format(params.format) if params.format else None, (Format.JSON, Format.CSV))
+    refuse_unless_csv(format_, params, "columns", "time", "bom")
+    return await _respond(params, format_, request, context)
 
 
 @router.get(
@@ -163,28 +154,23 @@ async def get_top(asked: Annotated[TopInFormatAsked, Query()], request: Request,
     response_class=CsvResponse,
     responses=_FAILS,
 )
-async def top_csv(asked: Annotated[TopTableAsked, Query()], request: Request, context: Context) -> Response:
+async def get_top_csv(params: Annotated[TopTableParams, Query()], request: Request, context: Context) -> Response:
     """The largest cryptocurrencies, as a table. Texts stand in quotation marks, and what is empty is not known."""
-    return await _answered(asked, Format.CSV, request, context)
+    return await _respond(params, Format.CSV, request, context)
 
 
-async def _answered(asked: TopParams, format_: Format, request: Request, context: RouteState) -> Response:
+async def _respond(params: TopParams, format_: Format, request: Request, context: RouteState) -> Response:
     now = int(context["clock"]())
-    at = now if asked.datetime is None else asked.datetime.resolve(now)
-    how = asked if isinstance(asked, ColumnsAsked) else ColumnsAsked()
-    columns = _columns(how.columns)
-    snapshot = await _snapshot(context, at // MINUTE * MINUTE)
-    coins = snapshot.coins[: asked.limit]
-    if format_ is Format.CSV:
-        body, identity = _csv(coins, columns, how), None
-    else:
-        body, identity = _json(snapshot, coins, at)
+    at = now if params.datetime is None else params.datetime.resolve(now)
+    encoder = make_encoder(format_, _list_columns(params, format_), params)
+    snapshot = await _read_snapshot(context, at // MINUTE * MINUTE)
+    body, identity = _encode(snapshot, snapshot.coins[: params.limit], at, encoder)
     # A list of the past does not change, but with "now" in its question it is another one in a minute.
-    fresh = snapshot.at if asked.datetime is None else now // MINUTE * MINUTE
+    fresh = snapshot.at if params.datetime is None else now // MINUTE * MINUTE
     return respond_until_next_tick(request, context, AnswerBody(body, fresh, format_, identity, MINUTE))
 
 
-async def _snapshot(context: RouteState, minute: int) -> TopList:
+async def _read_snapshot(context: RouteState, minute: int) -> TopList:
     reader = context["top"]
     found = await reader.read_snapshot(minute)
     if found is not None and minute - found.at <= find_reach(found):
@@ -194,7 +180,7 @@ async def _snapshot(context: RouteState, minute: int) -> TopList:
         kept = await context["top_archive"].read_top_list(minute)
         hours = None if kept else await context["top_archive"].read_top_range()
     except ArchiveError:
-        kept = hours = None  # nothing is kept yet, or nobody can tell: what Redis has is told all the same
+        kept = hours = None  # nothing is archived yet, or the archive is away: Redis alone is used
     if kept is not None and (found is None or kept.at > found.at):
         return kept
     if span is None and hours is None:
@@ -202,66 +188,49 @@ async def _snapshot(context: RouteState, minute: int) -> TopList:
     there = [f"minutes from {span.oldest} to {span.newest}"] if span else []
     there += [f"full hours from {hours.oldest} to {hours.newest}"] if hours else []
     near = [str(at) for at in (found and found.at, await reader.find_next_minute(minute)) if at is not None]
-    told = f"{' and '.join(there)}{'; nearest: ' if near else ''}{' and '.join(near)}"
-    wrong = FieldProblem(field="datetime", value=str(minute), accepted=told)
-    raise HttpRefusal(HTTPStatus.NOT_FOUND, f"no top list of {minute}: there are lists of {told}", [wrong])
+    existing = f"{' and '.join(there)}{'; nearest: ' if near else ''}{' and '.join(near)}"
+    wrong = FieldProblem(field="datetime", value=str(minute), accepted=existing)
+    raise HttpRefusal(HTTPStatus.NOT_FOUND, f"no top list of {minute}: there are lists of {existing}", [wrong])
 
 
 def _explain_missing(roles: Mapping[str, Mapping[str, Any]]) -> HttpRefusal:
     """Say why there is no list at all."""
-    off = [str(said["reason"]) for said in roles.values() if said.get("state") == "off"]
+    off = [str(state["reason"]) for state in roles.values() if state.get("state") == "off"]
     if off or not roles:
         why = off[0] if off else f"the worker makes it where {' and '.join(SETTINGS)} are set"
         return HttpRefusal(HTTPStatus.SERVICE_UNAVAILABLE, f"there is no top list: {why}")
-    doing = "; ".join(f"{role}: {said.get('reason') or said.get('state')}" for role, said in roles.items())
+    doing = "; ".join(f"{role}: {state.get('reason') or state.get('state')}" for role, state in roles.items())
     detail = f"the first top list is not there yet ({doing}); ask again in {RETRY_SECONDS} seconds"
     return HttpRefusal(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers={"Retry-After": str(RETRY_SECONDS)})
 
 
-def _columns(named: str | None) -> Sequence[str]:
+def _list_columns(params: TopParams, format_: Format) -> Sequence[Column]:
+    """Return the columns of an answer: those that are asked for, of JSON all."""
+    if format_ is not Format.CSV:
+        return [COLUMNS[name] for name in TopCoin._fields]
+    named = params.columns if isinstance(params, ColumnsParams) else None
     if named is None:
-        return USUAL_COLUMNS
-    columns = [name.strip() for name in named.split(",")]
-    if not columns or any(name not in COLUMNS for name in columns):
+        return [COLUMNS[name] for name in USUAL_COLUMNS]
+    names = [name.strip() for name in named.split(",")]
+    if any(name not in COLUMNS for name in names):
         raise refuse_fields(("columns", named, f"any of {', '.join(COLUMNS)}, with commas between"))
-    return columns
+    return [COLUMNS[name] for name in names]
 
 
-def _csv(coins: Sequence[TopCoin], columns: Sequence[str], how: TableAsked) -> str:
-    cells: list[Iterable[object]] = []
-    for name in columns:
-        column = map(attrgetter(name), coins)
-        is_time = name in TIMES
-        cells.append(map(quoted, column) if name in TEXTS else times(column, how) if is_time else column)
-    return write_csv([COLUMNS[name] for name in columns], zip(*cells, strict=True), how)
-
-
-def _json(snapshot: TopList, coins: Sequence[TopCoin], at: int) -> tuple[str, str]:
-    """Write a snapshot as of `at`, and beside it what stands for it in a tag: the same without the ages."""
-    head = dumps({"at": snapshot.at, "of": len(snapshot.coins), "unpriced": snapshot.count_unpriced})[:-1]
-    # Written by hand: of 5000 coins the way through `dumps` would take ten times as long.
-    rows = f"[{','.join([_write_coin(coin) for coin in coins])}]"
+def _encode(snapshot: TopList, coins: Sequence[TopCoin], at: int, encoder: RowEncoder) -> tuple[str, str]:
+    """Return an answer as of `at`, and beside it what stands for it in a tag: the same without the ages."""
+    head = {"at": snapshot.at, "of": len(snapshot.coins), "unpriced": snapshot.count_unpriced}
+    rows = encoder.encode(zip(*[map(attrgetter(column.name), coins) for column in encoder.columns], strict=True))
     parts = {
-        name: _part(about, at, snapshot) for name, about in (("prices", snapshot.prices), ("ranks", snapshot.ranks))
+        name: _describe_part(about, at, snapshot)
+        for name, about in (("prices", snapshot.prices), ("ranks", snapshot.ranks))
     }
     ageless = {name: part | {"age": None} for name, part in parts.items()}
-    body, identity = (f'{head},"coins":{rows},{dumps(each)[1:]}' for each in (parts, ageless))
+    body, identity = (encoder.frame([rows], JsonFrame(head, "coins", each)) for each in (parts, ageless))
     return body, identity
 
 
-def _write_coin(coin: TopCoin) -> str:
-    return (
-        f'{{"rank":{coin.rank},"id":{_number(coin.id)},"symbol":{json.dumps(coin.symbol)},"name":{json.dumps(coin.name)},'
-        f'"price_usd":{_number(coin.price_usd)},"volume_24h_usd":{coin.volume_24h_usd},'
-        f'"price_time":{_number(coin.price_time)},"volume_time":{coin.volume_time}}}'
-    )
-
-
-def _number(number: object) -> object:
-    return "null" if number is None else number
-
-
-def _part(about: ListOrigin, at: int, snapshot: TopList) -> dict[str, Any]:
+def _describe_part(about: ListOrigin, at: int, snapshot: TopList) -> dict[str, Any]:
     return {
         "source": about.source,
         "at": about.at,
@@ -269,5 +238,5 @@ def _part(about: ListOrigin, at: int, snapshot: TopList) -> dict[str, Any]:
         "age": at - about.at,
         "interval": about.interval,
         "late": is_late_list(about, at, snapshot.margin),
-        "left_out": about.left_out,
+        "left_out": dict(about.left_out),
     }

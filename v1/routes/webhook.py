@@ -1,4 +1,4 @@
-"""What a webhook is sent, described as the API's own answers are; `worker` sends it."""
+"""The message that `worker` sends to a webhook, as the OpenAPI document describes it."""
 
 from typing import Annotated, Any
 
@@ -32,7 +32,7 @@ class WebhookMessage(BaseModel):
     digest: WebhookDigest | None
 
 
-def webhooks() -> dict[str, Any]:
+def describe_webhooks() -> dict[str, Any]:
     """Return the webhooks of the OpenAPI document."""
     body = add_schema("WebhookMessage", add_model_schema(WebhookMessage))
     return {
@@ -47,8 +47,8 @@ def webhooks() -> dict[str, Any]:
                     "that the provider sent, as in the answers of the API."
                 ),
                 "parameters": [
-                    _header("X-Tracker-Timestamp", "^[0-9]{1,12}$", "When it was sent, unix seconds."),
-                    _header(
+                    _describe_header("X-Tracker-Timestamp", "^[0-9]{1,12}$", "When it was sent, unix seconds."),
+                    _describe_header(
                         "X-Tracker-Signature",
                         _SIGNATURE,
                         "`sha256=` and the HMAC-SHA256, in hexadecimal, of the timestamp, a full stop and the body, "
@@ -67,6 +67,6 @@ def webhooks() -> dict[str, Any]:
     }
 
 
-def _header(name: str, pattern: str, description: str) -> Schema:
+def _describe_header(name: str, pattern: str, description: str) -> Schema:
     schema = {"type": "string", "pattern": pattern}
     return {"name": name, "in": "header", "required": True, "description": description, "schema": schema}

@@ -1,9 +1,12 @@
 """
-How connections are served: HTTP/1.1 by Hypercorn's protocol, within bounds of number, time and size. No route here.
+The HTTP server: HTTP/1.1 by Hypercorn's protocol, with limits of number, time and size.
 
-    server      accepts, counts, stops
-    connection  one client's: what it may wait for, and how long
-    http1       Hypercorn's HTTP/1.1 without the ways out of it
+    app            the application: routers, middleware, lifespan
+    listener       accepts connections, counts them, stops
+    connection     one client's connection and its timeouts
+    http1          Hypercorn's HTTP/1.1, without HTTP/2 and WebSocket
+    middleware     what every request passes
+    limits         the limits, and the configuration made of the settings
 
 HTTP/2 is spoken by a proxy in front, to browsers; to us it speaks HTTP/1.1.
 """

@@ -1,4 +1,4 @@
-"""The application: what is served where, and who may ask. It makes nothing before it is started."""
+"""The application: routers, middleware, and the connections that live as long as it does."""
 
 import asyncio
 import time
@@ -31,13 +31,13 @@ def create_app(
     stopping: asyncio.Event | None = None,
 ) -> FastAPI:
     """
-    Make the application. `clock` says the time, in unix seconds; it is looked at once a request.
+    Return the application. It connects to nothing before it is started.
 
-    `stopping` is set when the process is told to stop: what takes long is broken off then.
+    `clock` says the time, in unix seconds; it is read once a request. `stopping` is set when the process is told to
+    stop: long work is broken off then.
     """
     settings = settings or Settings.load()
-
-    opened = RouteSettings(
+    route_settings = RouteSettings(
         redis_address=settings.redis_address,
         archive_address=settings.archive_address,
         name=f"{VERSION}-api",
@@ -49,24 +49,27 @@ def create_app(
     app = FastAPI(
         title=f"data-tracker {VERSION}",
         version=__version__,
-        lifespan=lambda _: open_route_state(opened, clock),
-        middleware=_before_routes(settings),
+        lifespan=lambda _: open_route_state(route_settings, clock),
+        middleware=_list_middleware(settings),
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
     )
-    wanted = response_docs.KEY_WANTED if settings.api_keys else {}
-    once = [Depends(problems.refuse_repeated)]
-    app.include_router(router, prefix=PREFIX, responses=wanted, dependencies=once)
-    if is_latest():
-        app.include_router(router, prefix=LATEST, include_in_schema=False, dependencies=once)
-    app.include_router(health_router, dependencies=once)
-    app.include_router(
-        openapi.make_openapi_router(app, PREFIX, settings.root_path or "", is_guarded=bool(settings.api_keys))
-    )
+    _include_routers(app, settings)
     pages.install_pages(app, PREFIX)
     problems.install_problems(app, clock)
     return app
+
+
+def _include_routers(app: FastAPI, settings: Settings) -> None:
+    is_guarded = bool(settings.api_keys)
+    no_repeats = [Depends(problems.refuse_repeated)]
+    responses = response_docs.KEY_WANTED if is_guarded else {}
+    app.include_router(router, prefix=PREFIX, responses=responses, dependencies=no_repeats)
+    if is_latest():
+        app.include_router(router, prefix=LATEST, include_in_schema=False, dependencies=no_repeats)
+    app.include_router(health_router, dependencies=no_repeats)
+    app.include_router(openapi.make_openapi_router(app, PREFIX, settings.root_path or "", is_guarded=is_guarded))
 
 
 def is_latest() -> bool:
@@ -76,17 +79,17 @@ def is_latest() -> bool:
     return not link.is_symlink() or link.resolve() == home
 
 
-def _before_routes(settings: Settings) -> list[Middleware]:
+def _list_middleware(settings: Settings) -> list[Middleware]:
     """Return what every request passes, outermost first."""
     page = settings.public_url
     names = [settings.host, *([page.host] if page and page.host else []), *settings.hosts]
     where = str(page).partition("://")[2].partition("/")[0].lower() if page else None
     chain = [
-        Middleware(middleware.Hardened),
+        Middleware(middleware.SecurityHeaders),
         Middleware(middleware.RootPath, root_path=settings.root_path or ""),
-        Middleware(middleware.Hosts, names=names, own=settings.hosts, page=where),
-        Middleware(middleware.HeadGuard),
-        Middleware(middleware.Codings, minimum_size=GZIP_FROM, level=GZIP_LEVEL),
+        Middleware(middleware.HostGuard, names=names, own=settings.hosts, page=where),
+        Middleware(middleware.HeadAsGet),
+        Middleware(middleware.Compression, minimum_size=GZIP_FROM, level=GZIP_LEVEL),
     ]
     if settings.cors_origins:
         # Before the keys: a browser asks whether it may ask, and sends no key with that.

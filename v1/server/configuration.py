@@ -1,4 +1,4 @@
-"""What the settings make of the server: its bounds, and what Hypercorn's part of it is told."""
+"""The server's configuration, made of the settings: limits of connections, and Hypercorn's own."""
 
 import logging
 
@@ -11,11 +11,11 @@ from .limits import ConnectionLimits, count_connections
 BACKLOG = 1024
 """Connections that may wait to be taken."""
 GRACE_SECONDS = 5.0
-"""How long a request that is being answered may take to end, once told to stop."""
+"""How long a request in progress may take after the order to stop."""
 
 
 def make_limits(settings: Settings) -> ConnectionLimits:
-    """Return the bounds that the settings set, within what this process may open."""
+    """Return the limits of the settings, within the file descriptors that this process may open."""
     return ConnectionLimits(
         connections=count_connections(settings.connections),
         client_connections=settings.client_connections,
@@ -27,12 +27,12 @@ def make_limits(settings: Settings) -> ConnectionLimits:
 
 
 def make_server_config() -> Config:
-    """Return what Hypercorn's part of the server is told."""
+    """Return Hypercorn's configuration."""
     config = Config()
     config.backlog = BACKLOG
     config.graceful_timeout = GRACE_SECONDS
     config.include_server_header = False
     config.errorlog = logging.getLogger("hypercorn.error")
-    # It says at "info" where it runs, which has been said.
+    # At level "info" it logs its address, which is logged already.
     config.errorlog.setLevel(logging.WARNING)
     return config

@@ -1,5 +1,5 @@
 """
-Hypercorn's HTTP/1.1 without the ways out of it: no HTTP/2 in clear text, no WebSocket.
+Hypercorn's HTTP/1.1, without the upgrades to HTTP/2 in clear text and to WebSocket.
 
 A request reaches the application when all of it is here, so that nothing behind waits for a slow client; what is
 too large, too slow or no HTTP is answered here, with a problem document.
@@ -68,7 +68,7 @@ class Http1(H11Protocol):
         if self.connection.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             self.has_refused = True
             body = b"" if self._method == b"HEAD" else make_problem_body(status, detail, self._path)
-            headers = [*refusal_headers(body), *self.config.response_headers("h11")]
+            headers = [*list_refusal_headers(body), *self.config.response_headers("h11")]
             await self._send_h11_event(_response(status, headers))
             await self._send_h11_event(h11.Data(data=body))
             await self._send_h11_event(h11.EndOfMessage())
@@ -154,7 +154,7 @@ class _Stream(HTTPStream):
             await super().handle(request)
             await self.app_put({"type": "http.request", "body": bytes(self._body), "more_body": False})
         elif isinstance(event, StreamClosed) and self._request:
-            # The client has gone before its request was whole: there is nobody to answer and nothing to do.
+            # The client has gone before its request was whole: there is no answer to send.
             self.closed, self.state = True, ASGIHTTPState.CLOSED
         else:
             await super().handle(event)
@@ -167,7 +167,7 @@ def make_problem_body(status: HTTPStatus, detail: str, path: str = "") -> bytes:
     return written.encode(errors="backslashreplace")
 
 
-def refusal_headers(body: bytes) -> list[tuple[bytes, bytes]]:
+def list_refusal_headers(body: bytes) -> list[tuple[bytes, bytes]]:
     return [
         (b"content-type", b"application/problem+json"),
         (b"content-length", str(len(body)).encode()),

@@ -1,4 +1,4 @@
-"""What connections may cost: how many, how long, how large."""
+"""Limits of connections: their number, how long they may take, how large requests may be."""
 
 import resource
 from ipaddress import IPv6Address, ip_address
@@ -27,13 +27,13 @@ class ConnectionLimits(NamedTuple):
 
 
 def count_connections(wished: int) -> int:
-    """Return how many connections the file descriptors of this process allow, `wished` at most."""
+    """Return how many connections the file descriptors of this process allow, at most `wished`."""
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return wished if allowed == resource.RLIM_INFINITY else max(1, min(wished, allowed - KEPT_BACK))
 
 
 def identify_client(host: str) -> str:
-    """Return whom an address stands for: itself; of IPv6 its network, for a client has all of that."""
+    """Return what identifies a client by its address: the address, or of IPv6 its /64 network, which one client has whole."""
     try:
         address = ip_address(host.partition("%")[0])
     except ValueError:

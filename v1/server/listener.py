@@ -1,4 +1,4 @@
-"""Accepts connections within the limits, and stops when told to. What a request is, is not known here."""
+"""The server: accepts connections within the limits, and stops gracefully."""
 
 import asyncio
 import math
@@ -16,11 +16,11 @@ from hypercorn.typing import ConnectionState, Framework
 from hypercorn.utils import wrap_app
 
 from .connection import MOST_READ, ClientConnection, ConnectionPhase
-from .http1 import ServerContext, make_problem_body, refusal_headers
+from .http1 import ServerContext, list_refusal_headers, make_problem_body
 from .limits import ConnectionLimits, identify_client
 
 WARN_SECONDS = 60.0
-"""Between two lines that say that a limit is reached: who reaches it does so again and again."""
+"""Between two log lines about a limit that is reached: it is often reached again at once."""
 RETRY_SECONDS = 1
 
 log = structlog.get_logger()
@@ -37,12 +37,12 @@ async def serve(
     context = WorkerContext(None)
     config.h11_max_incomplete_size = limits.head
     async with _lifespan(app, config) as state:
-        doorman = _ConnectionRegistry(ServerContext(wrap_app(app, 0, "asgi"), config, context, state), limits)
-        server = await asyncio.start_server(doorman.accept, sock=listener, backlog=config.backlog, limit=MOST_READ)
+        registry = _ConnectionRegistry(ServerContext(wrap_app(app, 0, "asgi"), config, context, state), limits)
+        server = await asyncio.start_server(registry.accept, sock=listener, backlog=config.backlog, limit=MOST_READ)
         await stop()
         await context.terminated.set()
         server.close()
-        await doorman.finish(config.graceful_timeout)
+        await registry.finish(config.graceful_timeout)
 
 
 @asynccontextmanager
@@ -61,7 +61,7 @@ async def _lifespan(app: Framework, config: Config) -> AsyncIterator[ConnectionS
 
 
 class _ConnectionRegistry:
-    """Knows every connection. Where there are too many, the one that has waited longest makes room for the next."""
+    """Every open connection. Where there are too many, the one that was idle longest is closed for the next."""
 
     def __init__(self, served: ServerContext, limits: ConnectionLimits) -> None:
         self._served = served
@@ -74,7 +74,7 @@ class _ConnectionRegistry:
         connection = ClientConnection(self._served, self._limits, reader, writer)
         client = identify_client(connection.client[0]) if connection.client else ""
         if not self._find_room(client):
-            _turn_away(writer)
+            _refuse_connection(writer)
             return
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  # asyncio accepts each connection in a task
@@ -91,7 +91,7 @@ class _ConnectionRegistry:
             self._forget(connection, client)
 
     async def finish(self, seconds: float) -> None:
-        """End what asks nothing or has not asked yet, and the rest when it is answered, or after some seconds."""
+        """Close idle connections now, and the others when they are answered, or after some seconds."""
         for connection in self._tasks:
             connection.close_when_idle()
         if tasks := [*self._tasks.values()]:
@@ -104,10 +104,10 @@ class _ConnectionRegistry:
         """Return whether there is room for one more of a client, after making it if there was none."""
         its_own, limits = self._by_client.get(client, ()), self._limits
         if len(its_own) >= limits.client_connections:
-            self._warn("a client has as many connections as it may", client=client, most=limits.client_connections)
+            self._warn("connection limit of a client reached", client=client, most=limits.client_connections)
             return self._make_room(its_own)
         if len(self._tasks) >= limits.connections:
-            self._warn("there are as many connections as there may be", client=client, most=limits.connections)
+            self._warn("connection limit reached", client=client, most=limits.connections)
             return self._make_room(self._tasks)
         return True
 
@@ -133,10 +133,10 @@ class _ConnectionRegistry:
             log.warning(event, **details)
 
 
-def _turn_away(writer: asyncio.StreamWriter) -> None:
+def _refuse_connection(writer: asyncio.StreamWriter) -> None:
     status = HTTPStatus.SERVICE_UNAVAILABLE
     body = make_problem_body(status, "there are too many connections; close some, or ask again")
-    headers = [*refusal_headers(body), (b"retry-after", str(RETRY_SECONDS).encode())]
+    headers = [*list_refusal_headers(body), (b"retry-after", str(RETRY_SECONDS).encode())]
     head = b"".join(b"%s: %s\r\n" % header for header in headers)
     writer.write(b"HTTP/1.1 %d %s\r\n%s\r\n%s" % (status, status.phrase.encode(), head, body))
     writer.close()

@@ -1,12 +1,13 @@
 """
-What stands before every route, plain ASGI and no route here. Outermost first, as the application puts them:
+The middleware of every route, plain ASGI. Outermost first:
 
-    Hardened   headers of every answer: who may show it in a frame, and that its type is what it says
-    Hosts      whom is asked for (421), and from which page something is changed (403)
-    Head       HEAD as GET
-    Codings    gzip for who takes it (406 for who takes nothing)
-    CORS       Starlette's, where the settings name origins
-    Keys       who asks (401)
+    SecurityHeaders  headers of every answer: no frames, no guessing of types
+    RootPath         the path below which a proxy serves everything
+    HostGuard        the `Host` header (421), and the `Origin` of what changes something (403)
+    HeadAsGet        HEAD, answered as GET without the body
+    Compression      gzip (406 where a client accepts neither that nor plain)
+    CORS             Starlette's, where the settings name origins
+    KeyGuard         API keys (401)
 """
 
 from base64 import b64decode
@@ -40,26 +41,26 @@ _HARDENED = [
 ]
 
 
-class Hardened:
-    """Puts on every answer what keeps other pages from using it against its reader; a page's own policy stays."""
+class SecurityHeaders:
+    """Adds the security headers to every answer; a policy that an answer sets itself stays."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def hardened(message: Message) -> None:
+        async def send_hardened(message: Message) -> None:
             if message["type"] == "http.response.start":
                 named = {name.lower() for name, _ in message["headers"]}
                 added = [header for header in _HARDENED if header[0] not in named]
                 message = {**message, "headers": [*message["headers"], *added]}
             await send(message)
 
-        await self._app(scope, receive, hardened if scope["type"] == "http" else send)
+        await self._app(scope, receive, send_hardened if scope["type"] == "http" else send)
 
 
-class Hosts:
+class HostGuard:
     """
-    Answers only who asks for us by a name of ours, and changes nothing for the pages of others.
+    Refuses requests for a host that is not ours, and changes that a page of another origin asks for.
 
     A page of a stranger can make its own name lead to this machine: its browser would then take us for that page's
     own server. An address in numbers is nobody's name, so each of them may be asked for.
@@ -81,25 +82,25 @@ class Hosts:
         if scope["type"] == "http":
             headers = Headers(scope=scope)
             host, origin = headers.get("host"), headers.get("origin")
-            detail = self._wrong_host(host)
+            detail = self._explain_wrong_host(host)
             if detail is None and origin is not None and scope["method"] not in HARMLESS:
-                status, detail = HTTPStatus.FORBIDDEN, self._wrong_origin(origin, host)
+                status, detail = HTTPStatus.FORBIDDEN, self._explain_wrong_origin(origin, host)
         if detail is None:
             await self._app(scope, receive, send)
         else:
             await make_problem(scope["path"], status, detail)(scope, receive, send)
 
-    def _wrong_host(self, host: str | None) -> str | None:
+    def _explain_wrong_host(self, host: str | None) -> str | None:
         # Only HTTP/1.0 may leave it out, and no browser does.
-        if host is None or self._is_ours(_name(host)):
+        if host is None or self._is_ours(_parse_host(host)):
             return None
         accepted = f"accepted: {self._accepted}; more in TRACKER_HOSTS"
         return f"host: {host[:100]!r} is not accepted; {accepted}"
 
-    def _wrong_origin(self, origin: str, host: str | None) -> str | None:
+    def _explain_wrong_origin(self, origin: str, host: str | None) -> str | None:
         found = _ORIGIN.fullmatch(origin.lower())
         where = found[1] if found else ""
-        if where and (where in ((host or "").lower(), self._page) or _name(where) in self._own):
+        if where and (where in ((host or "").lower(), self._page) or _parse_host(where) in self._own):
             return None
         accepted = f"pages of {host} and of what TRACKER_PUBLIC_URL and TRACKER_HOSTS name"
         return f"origin: {origin[:100]!r} may not change anything here; accepted: {accepted}"
@@ -114,8 +115,8 @@ class Hosts:
         return True
 
 
-def _name(authority: str) -> str:
-    """Return the host of `host:port`; nothing of what is none."""
+def _parse_host(authority: str) -> str:
+    """Return the host of `host:port`; an empty text where it is not that."""
     found = _AUTHORITY.fullmatch(authority)
     return found[1].strip("[]").rstrip(".").lower() if found else ""
 
@@ -137,49 +138,49 @@ class RootPath:
             await self._app(scope, receive, send)
             return
 
-        async def relative(message: Message) -> None:
+        async def send_relative(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(raw=message["headers"])
                 if location := headers.get("location"):
-                    headers["location"] = _without_host(location)
+                    headers["location"] = _drop_host(location)
                     message = {**message, "headers": headers.raw}
             await send(message)
 
         path = scope["path"]
         if path != self._root_path and not path.startswith(f"{self._root_path}/"):
             path = self._root_path + path
-        await self._app({**scope, "path": path, "root_path": self._root_path}, receive, relative)
+        await self._app({**scope, "path": path, "root_path": self._root_path}, receive, send_relative)
 
 
-def _without_host(location: str) -> str:
+def _drop_host(location: str) -> str:
     """Return the path and the query of an address."""
     return urlunsplit(("", "", *urlsplit(location)[2:]))
 
 
-def route_of(scope: Scope) -> str:
+def find_route_path(scope: Scope) -> str:
     """Return the path that was asked for, without the one that a proxy serves all of it below."""
     path: str = scope["path"]
     return path.removeprefix(scope.get("root_path", ""))
 
 
-class HeadGuard:
+class HeadAsGet:
     """Answers HEAD as GET without the body."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def without_body(message: Message) -> None:
+        async def send_without_body(message: Message) -> None:
             await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
 
         if scope["type"] == "http" and scope["method"] == "HEAD":
-            await self._app({**scope, "method": "GET"}, receive, without_body)
+            await self._app({**scope, "method": "GET"}, receive, send_without_body)
         else:
             await self._app(scope, receive, send)
 
 
-class Codings:
-    """Compresses for who takes gzip at least as gladly as none. Starlette's looks for the word, whatever its weight."""
+class Compression:
+    """Compresses where gzip weighs at least as much as no coding. Starlette's looks for the word, whatever its weight."""
 
     def __init__(self, app: ASGIApp, minimum_size: int, level: int) -> None:
         self._app = app
@@ -196,14 +197,14 @@ class Codings:
             await make_problem(scope["path"], HTTPStatus.NOT_ACCEPTABLE, detail)(scope, receive, send)
             return
         others = [header for header in scope["headers"] if header[0] != b"accept-encoding"]
-        said = [(b"accept-encoding", b"gzip")] if gzip and gzip >= plain else []
+        accepted = [(b"accept-encoding", b"gzip")] if gzip and gzip >= plain else []
         app = self._compressed if plain else self._always_compressed
-        await app({**scope, "headers": others + said}, receive, send)
+        await app({**scope, "headers": others + accepted}, receive, send)
 
 
 class KeyGuard:
     """
-    Lets nobody pass without a key: `Authorization: Bearer KEY`, `X-API-Key: KEY`, or as the password of Basic.
+    Refuses requests without a key: `Authorization: Bearer KEY`, `X-API-Key: KEY`, or as the password of Basic.
 
     Basic, because a browser asks for that one by itself, and then has it for the page and the documentation too.
     """
@@ -211,12 +212,12 @@ class KeyGuard:
     def __init__(self, app: ASGIApp, keys: Sequence[str]) -> None:
         self._app = app
         # A client may send a letter beyond ASCII in either encoding; a header does not say which.
-        self._keys = sorted({form for key in keys for form in _forms(key)})
+        self._keys = sorted({form for key in keys for form in _encode_key(key)})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if (
             scope["type"] == "http"
-            and not route_of(scope).startswith(OPEN)
+            and not find_route_path(scope).startswith(OPEN)
             and not self._is_known(Headers(scope=scope))
         ):
             refusal = make_problem(
@@ -232,12 +233,12 @@ class KeyGuard:
             await self._app(scope, receive, send)
 
     def _is_known(self, headers: Headers) -> bool:
-        said = _read_keys(headers)
+        given = _read_keys(headers)
         # Every key is compared, so that the time taken does not tell which of them came near.
-        return sum(compare_digest(key, each) for key in self._keys for each in said) > 0
+        return sum(compare_digest(key, each) for key in self._keys for each in given) > 0
 
 
-def _forms(key: str) -> list[bytes]:
+def _encode_key(key: str) -> list[bytes]:
     try:
         return [key.encode(), key.encode("latin-1")]
     except UnicodeEncodeError:
@@ -245,15 +246,15 @@ def _forms(key: str) -> list[bytes]:
 
 
 def _read_keys(headers: Headers) -> list[bytes]:
-    """Return the keys that are said, as the bytes that came."""
-    said = [key] if (key := headers.get("x-api-key", "").encode("latin-1")) else []
+    """Return the keys of a request, as the bytes that came."""
+    found = [key] if (key := headers.get("x-api-key", "").encode("latin-1")) else []
     scheme, _, credentials = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         # Not every blank: a byte of a letter in UTF-8 may look like one.
-        said.append(credentials.strip(" \t").encode("latin-1"))
+        found.append(credentials.strip(" \t").encode("latin-1"))
     if scheme.lower() == "basic":
         try:
-            said.append(b64decode(credentials, validate=True).partition(b":")[2])
+            found.append(b64decode(credentials, validate=True).partition(b":")[2])
         except (NotBase64, ValueError):
-            return said
-    return said
+            return found
+    return found

@@ -1,6 +1,7 @@
 """Reads the store. Nothing here writes, so whoever holds a `Reader` cannot write."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from math import ceil
 from typing import Any, NamedTuple, cast
 
@@ -10,6 +11,7 @@ from redis.asyncio.client import Pipeline
 from .. import keys
 from ..market import metric_state
 from ..market.metric_state import MetricState
+from ..market.series import SampleColumn
 from ..model import DAY, HOUR, MEASURES, By, Measure, Metric, RankPlace, Sample
 from .connection import StoreAway, StoreError, translate_errors
 from .data_format import DataFormat, OtherFormat
@@ -136,6 +138,14 @@ class Reader:
             pipe.zrange(keys.samples(metric, hour), f"({after}", until, byscore=True)
         found = cast("list[list[str]]", await self._run(pipe))
         return [(hour, [*filter(keys.is_sample, members)]) for hour, members in zip(hours, found, strict=True)]
+
+    async def read_column(self, metric: Metric, measure: Measure, after: int, until: int) -> SampleColumn:
+        """Return the known numbers of one measure with after < tick <= until, oldest first."""
+        hours = await self.read_members(metric, after, until)
+        return SampleColumn(
+            [*chain.from_iterable([keys.cut_measure(members, measure, hour) for hour, members in hours])],
+            [hour + HOUR for hour, members in hours if measure is Measure.PRICE and keys.is_hourly_only(members)],
+        )
 
     async def read_value_seconds(
         self, metric: Metric, measure: Measure, after: int, until: int

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import ClientSession
 
 from tests.support.serving import HOUR, MINUTE, NOON, every_minute, fill, sample, serving, tick
-from v1.routes.responses import quoted
+from v1.routes.row_encoder import quote_text
 from v1.store import Reader
 
 ONCE_A_TICK = [
@@ -185,12 +185,12 @@ async def test_without_a_setting_no_other_page_may_ask(api):
 
 @pytest.mark.parametrize("sign", "=+-@＝＋－＠\t\r\n")
 def test_no_spreadsheet_takes_a_text_for_a_formula(sign):
-    assert quoted(f'{sign}1+"2"') == f'"\'{sign}1+""2"""'
+    assert quote_text(f'{sign}1+"2"') == f'"\'{sign}1+""2"""'
 
 
 @pytest.mark.parametrize("text", ["NA", "1E5", "null", "Ünï, Inc.", ""])
 def test_a_text_of_csv_stands_in_quotation_marks_and_is_read_back_as_it_was(text):
-    written = f"1,{quoted(text)}\n"
+    written = f"1,{quote_text(text)}\n"
 
     assert written == f'1,"{text}"\n'
     assert [*csv.reader(io.StringIO(written))] == [["1", text]]

@@ -1,30 +1,22 @@
 """The OpenAPI document says what is served, and what is served keeps to it."""
 
-import asyncio
 import json
 import re
-import sys
-from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it has no types
 
+from tests.support.openapi_run import canned_backtests, fill_for_run, run_schemathesis
 from tests.support.serving import NOON, every_minute, fill, serving
 from tests.support.top_made import made
-from v1.backtest.process import runner
 from v1.market.metric_state import SourceReading
 from v1.model import Metric, Reading
-from v1.numbers import exact_json
-from v1.routes.openapi import EXAMPLES
 from v1.rules import RuleEngine, parse_rule
 from v1.store import TopWriter
 from worker.sampling.tick import commit_tick
 
 SPIKES = RuleEngine([parse_rule({"id": "spike", "kind": "threshold", "above": 100})], (), 60)
-
-SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 
 
 async def test_every_operation_says_what_it_is_and_how_it_fails(api):
@@ -132,7 +124,7 @@ async def test_how_a_key_is_shown_is_said_where_one_is_wanted(clock, server, key
         assert ("security" in operation) == (bool(schemes) and path.startswith("/health/")), path
 
 
-async def test_every_example_works_as_it_is_filled_in(api, writer):
+async def test_every_example_works_as_it_is_filled_in_and_its_answer_has_exactly_the_fields_of_its_schema(api, writer):
     """What `/docs` sends when somebody presses "Execute" without changing anything."""
     metric = {"SIMULATED:BTCUSD": every_minute([str(minute) for minute in range(1, 90)])}
     await fill(writer, metric)
@@ -142,20 +134,44 @@ async def test_every_example_works_as_it_is_filled_in(api, writer):
     document = (await api.get("/openapi.json")).json
 
     assert "EXAMPLE:" not in json.dumps(document)
-    sent = 0
+    checked = set()
     for path, method, operation in operations_of(document):
-        query, where = {}, path
-        for parameter in operation.get("parameters", []):
-            value = parameter.get("example", parameter["schema"].get("default"))
-            if parameter["in"] == "path":
-                where = where.replace(f"{{{parameter['name']}}}", quote(value))
-            elif value is not None:
-                query[parameter["name"]] = value
-        body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example")
+        where, query, body = filled_in(path, operation)
         answer = await (api.get(where, query) if method == "get" else api.send(method.upper(), where, body))
         assert 200 <= answer.status < 300, (method, path, query, answer.text)
-        sent += 1
-    assert sent == 26
+        errors = list_schema_errors(document, operation["responses"][str(answer.status)], answer)
+        assert errors == [], (method, path)
+        checked.add(operation["operationId"])
+    assert len(checked) == 26
+
+
+async def test_every_line_of_a_table_has_the_fields_that_json_has(api, writer):
+    await fill(writer, {"KRAKEN:BTCUSD": every_minute([str(minute) for minute in range(1, 90)])})
+    schemas = (await api.get("/openapi.json")).json["components"]["schemas"]
+
+    for path, row in (("metrics/KRAKEN:BTCUSD/candles", "CandleView"), ("ranks", "RankRow"), ("top", "TopCoinView")):
+        await TopWriter(writer._redis).write_snapshot(made(NOON))
+        names = list(schemas[row]["properties"])
+        (listed,) = [part for part in (await api.get(f"/v1/{path}")).json.values() if isinstance(part, list)]
+        assert listed, path
+        assert all(list(each) == names for each in listed)
+        if path != "top":
+            assert (await api.get(f"/v1/{path}.csv")).text.splitlines()[0].split(",") == names
+        if row == "CandleView":
+            lines = (await api.get(f"/v1/{path}.ndjson")).text.splitlines()
+            assert [json.loads(line) for line in lines] == listed
+
+
+@pytest.mark.parametrize("schema", ["TopView", "RankList", "AlertList", "Readiness"])
+async def test_an_answer_with_a_field_too_many_or_too_few_does_not_keep_to_its_schema(api, schema):
+    document = (await api.get("/openapi.json")).json
+    first, *others = document["components"]["schemas"][schema]["properties"]
+    validator = close_schema(document, {"$ref": f"#/components/schemas/{schema}"})
+
+    found = [error.message for error in validator.iter_errors(dict.fromkeys(others) | {"unheard_of": 1})]
+
+    assert any("unheard_of" in message for message in found)
+    assert f"'{first}' is a required property" in found
 
 
 async def test_before_the_first_sample_the_examples_are_names_like_theirs(api):
@@ -206,6 +222,40 @@ async def test_the_schema_of_columns_says_what_the_code_does(api, writer):
         assert Draft202012Validator(schema).is_valid(columns) == is_accepted, columns
 
 
+def filled_in(path, operation):
+    """Return the path, the query and the body of an operation, with the examples that the document has."""
+    query = {}
+    for parameter in operation.get("parameters", []):
+        value = parameter.get("example", parameter["schema"].get("default"))
+        if parameter["in"] == "path":
+            path = path.replace(f"{{{parameter['name']}}}", quote(value))
+        elif value is not None:
+            query[parameter["name"]] = value
+    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("example")
+    return path, query, body
+
+
+def list_schema_errors(document, described, answer):
+    """Return what of an answer its description does not promise: its media type, and each field of JSON."""
+    media_type = answer.headers.get("Content-Type", "").partition(";")[0]
+    content = described.get("content", {})
+    if media_type not in content:
+        return [media_type] if content or answer.text else []
+    if media_type != "application/json":
+        return []
+    return [error.message for error in close_schema(document, content[media_type]["schema"]).iter_errors(answer.json)]
+
+
+def close_schema(document, schema):
+    """Return a validator that takes neither a field that a schema does not name nor the lack of one."""
+    components = {
+        name: part
+        | ({"additionalProperties": False, "required": list(part["properties"])} if "properties" in part else {})
+        for name, part in document["components"]["schemas"].items()
+    }
+    return Draft202012Validator(schema | {"components": {"schemas": components}})
+
+
 def operations_of(document):
     """Return path, method and description of every operation, in the order of the document."""
     for path, operations in document["paths"].items():
@@ -213,29 +263,12 @@ def operations_of(document):
             yield path, method, operation
 
 
-@pytest.mark.timeout(300)  # thousands of requests
-async def test_answers_to_whatever_the_document_allows_and_forbids_are_those_it_promises(
-    api, writer, tmp_path, monkeypatch
-):
-    # Hundreds of backtests, each in a process of its own, would take minutes; what a real one answers is among the
-    # examples, and those keep to the schema.
-    examples: Any = exact_json.loads(EXAMPLES.read_text())
-    known = examples["POST /rules/backtest"]["200"]["application/json"]
-    (tmp_path / "answer").write_text(exact_json.dumps(known))
-    monkeypatch.setattr(runner, "COMMAND", ("cat", tmp_path / "answer"))
-    await fill(writer, {"KRAKEN:BTCUSD": every_minute([str(minute) for minute in range(90)])})
-    await TopWriter(writer._redis).write_snapshot(made(NOON))
+# Every boundary value of every parameter is sent by `scripts/bench.sh contract`, which takes minutes.
+@pytest.mark.timeout(300)  # hundreds of requests
+async def test_answers_to_whatever_the_document_allows_and_forbids_are_those_it_promises(api, writer, tmp_path):
+    await fill_for_run(writer._redis)
 
-    run = await asyncio.create_subprocess_exec(
-        SCHEMATHESIS,
-        *("run", f"{api.url}/openapi.json", "--max-examples=15", "--seed=1", "--no-color"),
-        "--phases=examples,coverage,fuzzing",
-        # That `from` lies after `to`, or too far before it, cannot be said in a schema.
-        "--exclude-checks=positive_data_acceptance",
-        cwd=tmp_path,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    said, _ = await run.communicate()
+    with canned_backtests(tmp_path):
+        run = await run_schemathesis(api.url, tmp_path, "--max-examples=25", "--phases=examples,fuzzing", "--workers=2")
 
-    assert run.returncode == 0, said.decode()
+    assert run.code == 0, run.output
