@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -13,14 +13,14 @@ import structlog
 import typer
 
 from worker.archiving.archiver import CHECK_SECONDS, Archiver
-from worker.archiving.health import ArchiveHealth
+from worker.archiving.health import ArchiveStatus
 from worker.archiving.late_hours import LateHours
 from worker.backfill.future import drop_future, drop_if_far, drop_lists_if_far, report_clock, wait_until_right
 from worker.backfill.service import ArchiveAccess, BackfillService
 from worker.backup.backup import back_up
 from worker.backup.restore import restore
 from worker.cli import rules
-from worker.cli.archive_parts import open_archiving
+from worker.cli.archive_parts import ArchiveParts, open_archiving
 from worker.cli.plan import describe_plan
 from worker.cli.process import (
     exit_with,
@@ -260,7 +260,7 @@ async def _sample(settings: WorkerSettings, clock: WatchedClock) -> None:
         now = int(clock.wall()) // settings.interval * settings.interval
         log.info("sampling", sources=settings.sources, every=f"{settings.interval} s", next="scripts/start-api.sh")
         tasks.create_task(heartbeat.run())
-        report, health = SourceReport(sources, settings.metrics), ArchiveHealth()
+        report, health = SourceReport(sources, settings.metrics), ArchiveStatus()
         backfill = BackfillService(
             sources=sources,
             store=store,
@@ -269,14 +269,7 @@ async def _sample(settings: WorkerSettings, clock: WatchedClock) -> None:
             report=report,
             archive=ArchiveAccess(archived.backfill, health),
         )
-        archiver = Archiver(
-            store=store,
-            archive=archived.archive,
-            rollup=archived.rollup,
-            late_hours=late_hours,
-            health=health,
-            request_backfill=backfill.request,
-        )
+        archiver = _make_archiver(store, archived, late_hours, health, backfill.request)
         sampler = Sampler(
             sources=sources,
             store=store,
@@ -291,6 +284,19 @@ async def _sample(settings: WorkerSettings, clock: WatchedClock) -> None:
         tasks.create_task(archiver.run(ticks(CHECK_SECONDS, clock=clock.wall, watch=clock)))
         tasks.create_task(backfill.run())
         await sampler.run(now, ticks(settings.interval, now, clock.wall, watch=clock))
+
+
+def _make_archiver(
+    store: Writer, archived: ArchiveParts, late_hours: LateHours, health: ArchiveStatus, request: Callable[[], None]
+) -> Archiver:
+    return Archiver(
+        store=store,
+        archive=archived.archive,
+        rollup=archived.rollup,
+        late_hours=late_hours,
+        health=health,
+        request_backfill=request,
+    )
 
 
 async def _replay(settings: WorkerSettings, recording: Recording) -> None:
