@@ -9,11 +9,7 @@ from typing import Any
 
 import structlog
 
-<<<<<<< HEAD
 from worker.archiving.health import ArchiveCondition
-=======
-from worker.archiving.health import ArchiveStatus
->>>>>>> h-words
 from worker.archiving.late_hours import LateHours
 from worker.archiving.rollup import HourlyRollup
 from worker.latest import DAY, HOUR, ArchiveError, ArchiveWriter, StoreAway, StoreError, Writer
@@ -45,11 +41,7 @@ class Archiver:
         archive: ArchiveWriter,
         rollup: HourlyRollup,
         late_hours: LateHours,
-<<<<<<< HEAD
         health: ArchiveCondition,
-=======
-        health: ArchiveStatus,
->>>>>>> h-words
         request_backfill: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
