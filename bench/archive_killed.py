@@ -22,7 +22,7 @@ from v1.archive.writer import ArchiveWriter
 from v1.model import DAY, HOUR, MINUTE, Measure, Metric
 from v1.store import Reader, Writer, connect
 from worker.archiving.archiver import Archiver
-from worker.archiving.health import ArchiveHealth
+from worker.archiving.health import ArchiveCondition
 from worker.archiving.late_hours import LateHours
 from worker.archiving.rollup import HourlyRollup, RollupOptions
 
@@ -45,7 +45,7 @@ def _parts(redis: Redis, archive: ArchiveWriter) -> Archiver:
     late_hours = LateHours()
     store = Writer(redis, note_late_samples=late_hours.add)
     rollup = HourlyRollup(store, archive, RollupOptions(MINUTE, GRACE), late_hours)
-    return Archiver(store=store, archive=archive, rollup=rollup, late_hours=late_hours, health=ArchiveHealth())
+    return Archiver(store=store, archive=archive, rollup=rollup, late_hours=late_hours, health=ArchiveCondition())
 
 
 async def close_everything(redis_address: str, address: str) -> None:

@@ -10,7 +10,7 @@ from tests.support.invented import BTC, NOON, price, volume
 from tests.support.recounted import Known
 from v1 import keys
 from worker.archiving.archiver import Archiver
-from worker.archiving.health import ArchiveStatus
+from worker.archiving.health import ArchiveCondition
 from worker.archiving.late_hours import LateHours
 from worker.archiving.rollup import HourlyRollup, RollupOptions
 from worker.backfill.from_archive import ArchiveBackfill
@@ -62,7 +62,7 @@ class Bench:
         self.store = Writer(redis, note_late_samples=self.late_hours.add)
         self.archive = archive
         self.interval = interval
-        self.health = ArchiveStatus()
+        self.health = ArchiveCondition()
         self.rollup = HourlyRollup(self.store, archive, RollupOptions(interval, GRACE, days), self.late_hours)
         self.backfill = ArchiveBackfill(self.store, archive, interval, backfill, at_once)
         self.requests = 0

@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from worker.archiving.health import ArchiveStatus
+from worker.archiving.health import ArchiveCondition
 from worker.archiving.late_hours import LateHours
 from worker.archiving.rollup import HourlyRollup
 from worker.latest import DAY, HOUR, ArchiveError, ArchiveWriter, StoreAway, StoreError, Writer
@@ -41,7 +41,7 @@ class Archiver:
         archive: ArchiveWriter,
         rollup: HourlyRollup,
         late_hours: LateHours,
-        health: ArchiveStatus,
+        health: ArchiveCondition,
         request_backfill: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store

@@ -13,7 +13,7 @@ SHORTEST_WAIT, LONGEST_WAIT = 5, 60
 ADVICE = "see whether the database of TRACKER_DATABASE_URL, or the disk of TRACKER_DATA_DIR, takes writes"
 
 
-class ArchiveStatus:
+class ArchiveCondition:
     """The state of one archive, shared by all that use it. A failure is logged once."""
 
     def __init__(self) -> None:

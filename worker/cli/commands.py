@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +13,7 @@ import structlog
 import typer
 
 from worker.archiving.archiver import CHECK_SECONDS, Archiver
-from worker.archiving.health import ArchiveStatus
+from worker.archiving.health import ArchiveCondition
 from worker.archiving.late_hours import LateHours
 from worker.backfill.future import drop_future, drop_if_far, drop_lists_if_far, report_clock, wait_until_right
 from worker.backfill.service import ArchiveAccess, BackfillService
@@ -260,7 +260,7 @@ async def _sample(settings: WorkerSettings, clock: WatchedClock) -> None:
         now = int(clock.wall()) // settings.interval * settings.interval
         log.info("sampling", sources=settings.sources, every=f"{settings.interval} s", next="scripts/start-api.sh")
         tasks.create_task(heartbeat.run())
-        report, health = SourceReport(sources, settings.metrics), ArchiveStatus()
+        report, health = SourceReport(sources, settings.metrics), ArchiveCondition()
         backfill = BackfillService(
             sources=sources,
             store=store,
@@ -269,7 +269,7 @@ async def _sample(settings: WorkerSettings, clock: WatchedClock) -> None:
             report=report,
             archive=ArchiveAccess(archived.backfill, health),
         )
-        archiver = _make_archiver(store, archived, late_hours, health, backfill.request)
+        archiver = _make_archiver(store, archived, late_hours, health, backfill)
         sampler = Sampler(
             sources=sources,
             store=store,
@@ -287,7 +287,7 @@ async def _sample(settings: WorkerSettings, clock: WatchedClock) -> None:
 
 
 def _make_archiver(
-    store: Writer, archived: ArchiveParts, late_hours: LateHours, health: ArchiveStatus, request: Callable[[], None]
+    store: Writer, archived: ArchiveParts, late_hours: LateHours, health: ArchiveCondition, backfill: BackfillService
 ) -> Archiver:
     return Archiver(
         store=store,
@@ -295,7 +295,7 @@ def _make_archiver(
         rollup=archived.rollup,
         late_hours=late_hours,
         health=health,
-        request_backfill=request,
+        request_backfill=backfill.request,
     )
 
 
