@@ -414,7 +414,7 @@ def test_a_full_disk_is_said_and_nothing_is_left(data):
     limit = (150_000, resource.RLIM_INFINITY)
     with servers.running(servers.embedded(), data):
         tried = subprocess.run(
-            [sys.executable, "-m", "worker.backup.backup", data.parent / "saved"],
+            [sys.executable, "-m", "worker", "backup", data.parent / "saved"],
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit),
             capture_output=True,
@@ -700,10 +700,10 @@ def running_in(folder: Path) -> list[bytes]:
 SERVES = """
 import asyncio, sys
 from pathlib import Path
-from scripts.embedded import serving
+from worker.embedded.temporary import run_server
 
 async def main(folder):
-    async with serving(Path(folder), lambda done, of: None) as address:
+    async with run_server(Path(folder), lambda done, of: None) as address:
         print(address, flush=True)
         await asyncio.sleep(100)
 

@@ -54,7 +54,7 @@ async def test_a_tick_without_anything_is_a_tick(store: Writer, redis: Redis):
     assert await commit_tick(NOON, {}, store) == 0
 
     assert await store.read_tick() == NOON
-    assert set(await dump(redis)) == {keys.TICK}
+    assert set(await dump(redis)) == {keys.FORMAT, keys.TICK}
 
 
 async def test_a_tick_leaves_its_samples_and_all_that_follows_from_them(store: Writer, redis: Redis, ledger: Ledger):

@@ -325,7 +325,7 @@ async def test_what_cryptocompare_refuses_says_how_long_to_stay_away(
     providers.app[FAULTS][TOP_LIST] = fault
     meter = CallMeter()
 
-    with pytest.raises(SourceRefused, match="cryptocompare said") as caught:
+    with pytest.raises(SourceRefused, match="cryptocompare answered") as caught:
         await CryptoCompare(session, base, "key", 200, pause=0).fetch_list(NOON, meter)
 
     assert (type(caught.value), caught.value.wait) == (kind, wait)
