@@ -54,7 +54,7 @@ def test_the_steps_of_ci_call_scripts_that_exist():
     assert missing_scripts(RUN.read_text()) == []
 
 
-def test_the_tests_of_ci_measure_coverage():
+def test_ci_measures_coverage():
     assert "scripts/coverage.sh" in RUN.read_text()
     assert PYPROJECT["tool"]["coverage"]["run"]["branch"]
     assert PYPROJECT["tool"]["coverage"]["run"]["source"] == ["v1", "worker"]
