@@ -31,7 +31,7 @@ from worker.latest import (
 )
 from worker.reporting.outage_log import OutageLog
 from worker.reporting.steps import CommandRefused
-from worker.reporting.terminal import name_command
+from worker.reporting.terminal import get_typed_name
 from worker.sampling.lease import WAIT_SECONDS, LeaseTaken, hold_lease, take_lease, wait_for_lease
 from worker.sampling.recording import InvalidRecording
 from worker.sampling.replay import StoreHasOtherSamples, StoreIsPast
@@ -136,7 +136,7 @@ def _describe_error(error: Exception) -> str:
     if not isinstance(error, OtherFormat):
         return str(error)
     return (
-        f"{error}: to start anew, run {name_command('scripts/start-worker.sh')} {RESET}, which deletes the kept day and the "
+        f"{error}: to start anew, run {get_typed_name('scripts/start-worker.sh')} {RESET}, which deletes the kept day and the "
         "alerts; the rules and the archive are kept, and the next start fills the day again"
     )
 
