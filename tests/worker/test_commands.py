@@ -475,6 +475,7 @@ async def test_a_redis_that_hangs_does_not_keep_it_from_stopping(start: Start, l
 
 
 async def test_what_redis_says_no_to_is_said_and_waited_for(start: Start, live: dict[str, str], redis: Redis):
+    await redis.set(keys.FORMAT, keys.FORMAT_NUMBER)
     await redis.rpush(keys.TICK, "not a tick")
     worker = start(**live)
     await worker.says("WRONGTYPE")
