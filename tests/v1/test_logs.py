@@ -224,4 +224,4 @@ def test_a_stranger_who_sends_nonsense_and_waits_costs_a_line_and_nobody_else_an
     lines = [line for line in log.splitlines() if "serving" not in line and "stopped" not in line]
     assert "Traceback" not in log
     assert len(lines) == 1
-    assert "a client has as many connections as it may" in lines[0]
+    assert "connection limit of a client reached" in lines[0]
