@@ -2,6 +2,7 @@
 # Measure what docs/measurements.md claims: all of it, or what is named.
 #   NAME is one of:
 #     moments memory tick replays killed restart newcomer delivery archive archive_killed backup alerts toplist
+#     contract
 #   --append    put the tables at the end of bench/results.md, too
 usage='[--append] [NAME ...]' options='--append' fewest=0 most=99
 requirements=requirements-dev.txt

@@ -698,7 +698,7 @@ def test_a_skip_is_a_failure_in_ci_and_only_there(tmp_path: Path, ci: str):
 )
 def test_in_ci_only_what_it_was_told_to_do_without_may_be_skipped(tmp_path: Path, lacks: str, outcome: str):
     (tmp_path / "test_one.py").write_text(
-        "from tests import missing\n"
+        "from tests.support import missing\n"
         "def test_page():\n    missing.skip('chromium')\n"
         "def test_archive():\n    missing.skip('postgresql')\n"
     )

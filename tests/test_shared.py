@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 ASK = """
 from bench.recordings import HOME
-from tests.loopback.__main__ import RECORDED
-from tests.shared import SHARED
+from tests.support.loopback.__main__ import RECORDED
+from tests.support.shared import SHARED
 print(SHARED, HOME, RECORDED, sep="\\n")
 """
 

@@ -1,7 +1,6 @@
 """The commands of the worker: each reads its settings, opens what it needs, and hands over to a room."""
 
 import asyncio
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -64,7 +63,6 @@ from worker.latest import (
 )
 from worker.reporting.progress import show_progress
 from worker.reporting.steps import run_command
-from worker.reporting.terminal import TYPED
 from worker.sampling.recording import InvalidRecording, Recording, open_recording
 from worker.sampling.replay import replay
 from worker.sampling.sampler import Sampler
@@ -391,7 +389,3 @@ async def _notify_dead(settings: WorkerSettings, channel: str | None, limit: int
         print(f"{format_iso(int(dead.at))} {name} {dead.message}: {dead.reason}")
     if not unsent:
         print("none: every message was sent, or is still tried")
-
-
-if __name__ == "__main__":
-    app(prog_name=os.environ.get(TYPED))

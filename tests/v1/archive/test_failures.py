@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 WRITES = """
 import asyncio, resource, sys
-from tests.v1.archive.hours import hour, opened
+from tests.support.archive_hours import hour, opened
 from v1.archive import ArchiveError
 from v1.model import Metric
 

@@ -11,12 +11,13 @@ from tests.support.serving import DAY, HOUR, NOON, Api, Clock, serving
 from tests.support.top_made import made
 from v1.archive import connect_archive
 from v1.archive.toplist import TopArchiveWriter
-from v1.store import TopWriter, connect
+from v1.store import DataFormat, TopWriter, connect
 
 
 @pytest.fixture
 async def top(server: str) -> AsyncIterator[TopWriter]:
     async with connect(server, "tests") as redis:
+        await DataFormat(redis).ensure()
         yield TopWriter(redis)
 
 
