@@ -146,7 +146,7 @@ OTHER_ROLES = [
         "the rules cannot be read": refusing(b"HGETALL", b"v1:rules", b"NOPERM"),
         "nobody is asked": refusing(b"WATCH", b"v1:budget", b"NOPERM"),
         "minutes are made up for": refusing(b"WATCH", b"v1:top", b"NOPERM"),
-        "nothing is archived": refusing(b"SET", b"v1:archive", b"NOPERM"),
+        "the archive's state is not written": refusing(b"SET", b"v1:archive", b"NOPERM"),
     },
     {
         "messages wait": refusing(b"HGETALL", b"v1:sending", b"ODD"),
