@@ -18,7 +18,7 @@ from tests.support.postgres import SOCKET
 from v1.archive.engine import GONE
 from worker.archiving.archiver import WRITE_CHECK_SECONDS
 from worker.archiving.health import ADVICE
-from worker.latest import DAY, HOUR, MEASURES, MINUTE, Sample, StoreAway, connect
+from worker.latest import DAY, HOUR, MEASURES, MINUTE, Sample, StoreAway, StoreError, connect
 
 
 @pytest.fixture
@@ -328,6 +328,25 @@ async def test_at_the_start_an_archive_that_cannot_be_used_is_said_and_costs_sam
         "retry_at": here.end + 15,
         "advice": ADVICE,
     }
+    assert await here.starts() == [0]
+
+
+async def test_what_redis_refuses_to_the_archiver_alone_is_said_once_and_tried_again(
+    here: Bench, monkeypatch: pytest.MonkeyPatch
+):
+    async def refuse(*_: object) -> None:
+        raise StoreError("Redis said: NOPERM")
+
+    await here.archiver.open(here.end)
+    await here.ticks(61)
+    with monkeypatch.context() as refused, capture_logs() as logs:
+        refused.setattr(here.store, "read_metrics", refuse)
+        await here.archiver.work(here.end + GRACE)
+        await here.archiver.work(here.end + GRACE + 5)
+    await here.archiver.work(here.end + GRACE + 10)
+
+    said = [each["event"] for each in logs if each["log_level"] == "warning"]
+    assert said == ["nothing is archived until Redis answers"]
     assert await here.starts() == [0]
 
 
