@@ -103,7 +103,7 @@ async def test_the_documentation_shows_every_operation_without_the_internet(api:
     page = browser.page
 
     await page.goto(f"{api.url}/docs")
-    await expect(page.locator(".opblock")).to_have_count(await operations(api))
+    await expect(page.locator(".opblock")).to_have_count(await operations(api), timeout=60_000)
     await page.locator("#operations-ranks-list_ranks .opblock-summary-control").click()
 
     await expect(page.locator(".opblock-body").first).to_contain_text("BINANCE:DOGEUSDT")
@@ -376,7 +376,9 @@ async def test_a_key_typed_into_the_dialog_of_the_browser_opens_page_and_documen
         await expect(page.locator("#ranks tr")).to_have_count(3)
         await page.goto(f"{api.url}/docs")
 
-        await expect(page.locator(".opblock")).to_have_count(await operations(api, X_API_Key="secret-of-16-or-more"))
+        await expect(page.locator(".opblock")).to_have_count(
+            await operations(api, X_API_Key="secret-of-16-or-more"), timeout=60_000
+        )
         await page.close()
 
 
@@ -389,9 +391,9 @@ async def test_page_and_documentation_work_below_the_path_of_a_proxy(server: str
         await expect(page.locator("#ranks tr")).to_have_count(3)
         csv = await page.locator("#csv").get_attribute("href") or ""
         await page.get_by_role("link", name="API").click()
-        await expect(page.locator(".opblock")).to_have_count(await operations(api))
+        await expect(page.locator(".opblock")).to_have_count(await operations(api), timeout=60_000)
         await page.goto(f"{api.url}/team/tracker/redoc")
-        await expect(page.locator("h1")).to_contain_text("data-tracker")
+        await expect(page.locator("h1")).to_contain_text("data-tracker", timeout=60_000)
         asked = await page.evaluate("performance.getEntriesByType('resource').map((each) => each.name)")
 
     assert csv.startswith("/team/tracker/v1/metrics/")

@@ -24,15 +24,15 @@ from client import Client
 from client.api.metrics import get_history, get_history_csv, get_metric
 from client.api.rules import backtest_rules, create_rule, get_rule, list_rules
 from client.models import (
-    BacktestRequest, ChangeRule, History, Measure, MetricNow, NewChangeRule, NewThresholdAboveRule, Problem,
+    BacktestRequest, ChangeRule, HistoryView, Measure, MetricDetail, NewChangeRule, NewThresholdAboveRule, Problem,
     RatioRule, StaleRule, ThresholdRule,
 )
 
 client = Client(base_url=sys.argv[1])
 history = get_history.sync("KRAKEN:BTCUSD", client=client, from_="-10m", measure=Measure.PRICE)
-assert isinstance(history, History) and history.points[-1][1] == 89, history
+assert isinstance(history, HistoryView) and history.points[-1][1] == 89, history
 assert get_history_csv.sync("KRAKEN:BTCUSD", client=client).startswith("tick,price")
-assert isinstance(get_metric.sync("KRAKEN:BTCUSD", client=client), MetricNow)
+assert isinstance(get_metric.sync("KRAKEN:BTCUSD", client=client), MetricDetail)
 problem = get_metric.sync("KRAKEN:BTCUSDT", client=client)
 assert isinstance(problem, Problem) and problem.errors[0].accepted == "KRAKEN:BTCUSD", problem
 made = create_rule.sync(client=client, body=NewThresholdAboveRule(id="high", kind="threshold", above=50000))
