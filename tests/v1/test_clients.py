@@ -108,7 +108,7 @@ async def test_a_python_client_is_generated_and_knows_every_answer(
 
     assert "WARNING" not in said
     names = [path.stem for path in (tmp_path / "client").rglob("*.py")]
-    assert [name for name in names if "_type_" in name or len(name) > 40] == ["top_role_faults_type_0"]
+    assert [name for name in names if "_type_" in name or len(name) > 40] == ["top_role_health_faults_type_0"]
 
 
 @pytest.mark.timeout(300)  # the first time it is installed
