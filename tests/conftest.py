@@ -96,7 +96,7 @@ def machine_postgres() -> Iterator[postgresql.Server]:
 def pgbouncer(postgres: postgresql.Server) -> Iterator[str]:
     program = postgresql.pgbouncer()
     if program is None:
-        pytest.skip("this machine has no pgbouncer")
+        missing.skip("pgbouncer")
     with postgresql.pooled(postgres, program) as address:
         yield address
 

@@ -16,7 +16,7 @@ from typing import NoReturn
 import pytest
 
 VARIABLE = "DATA_TRACKER_LACKS"
-PARTS = ("redis-server", "chromium", "postgresql")
+PARTS = ("redis-server", "chromium", "postgresql", "pgbouncer", "nginx")
 """By the names of their packages."""
 NEEDED = "needs Debian's "
 DATA = "real data is missing"

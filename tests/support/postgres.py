@@ -54,7 +54,8 @@ def debian() -> Path | None:
 
 def pgbouncer() -> Path | None:
     """Return the machine's own PgBouncer; `None` where it has none."""
-    found = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin"
+    found = None if missing.is_hidden("pgbouncer") else shutil.which("pgbouncer", path=path)
     return Path(found) if found else None
 
 

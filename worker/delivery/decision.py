@@ -125,7 +125,7 @@ def _pause(state: ChannelState, until: float, error: NotSent, context: AttemptCo
 def _complete(
     state: ChannelState, queued: QueuedMessage, disposition: Disposition, context: AttemptContext
 ) -> Decision:
-    """Give up a message whose next attempt would be too late; note where users are notified that the quota is low."""
+    """Drop a message whose next attempt would be too late; note where users are notified that the quota is low."""
     if disposition.retry and context.is_too_late(queued, disposition.retry.next):
         disposition = _give_up(queued, disposition.answer, context)
     if not disposition.retry and state.quota and is_quota_notice(queued.message, state.quota):
