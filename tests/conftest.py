@@ -32,6 +32,9 @@ from tests.support import postgres as postgresql
 from v1.keys import PERMANENT
 from v1.store import connect
 
+# What a script said it is called is of that script: the programs that tests start were typed by nobody.
+os.environ.pop("DATA_TRACKER_TYPED", None)
+
 # How long an example takes says something of the machine, and nothing of the code.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")

@@ -93,6 +93,15 @@ async def ink(page: Page) -> list[int]:
     return [int(count) for count in counted]
 
 
+async def shown_in_time(page: Page, seconds: int, reading: str) -> None:
+    """Pass so many seconds of the page's own clock, one by one: a timer that is set late on a busy machine runs, too."""
+    for _ in range(seconds):
+        await page.clock.run_for(1000)
+        if await page.locator("#reading").text_content() == reading:
+            return
+    await expect(page.locator("#reading")).to_have_text(reading)
+
+
 async def operations(api: Api, **headers: str) -> int:
     """Return how many operations the document has, those that we call included."""
     document = (await api.get("/openapi.json", **headers)).json
@@ -304,9 +313,8 @@ async def test_the_next_tick_shows_by_itself(api: Api, browser: Browser, writer,
     await page.route(
         "**/v1/**", lambda route: route.continue_(headers={**route.request.headers, "cache-control": "no-cache"})
     )
-    await page.clock.run_for(60_000)
 
-    await expect(page.locator("#reading")).to_have_text("2021-05-17 12:01 UTC: 47500.25")
+    await shown_in_time(page, 60, "2021-05-17 12:01 UTC: 47500.25")
 
 
 @pytest.mark.usefixtures("market")
@@ -326,9 +334,8 @@ async def test_whoever_looks_at_another_metric_late_in_a_minute_is_shown_the_nex
     await page.route(
         "**/v1/**", lambda route: route.continue_(headers={**route.request.headers, "cache-control": "no-cache"})
     )
-    await page.clock.run_for(10_000)
 
-    await expect(page.locator("#reading")).to_have_text("2021-05-17 12:01 UTC: 0.0000117")
+    await shown_in_time(page, 10, "2021-05-17 12:01 UTC: 0.0000117")
 
 
 async def test_a_store_that_is_away_is_said_on_the_page(browser: Browser, clock: Clock, tmp_path):
