@@ -10,6 +10,7 @@ from typing import Any
 
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
+from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import ResponseError
 
 OF_THE_CONNECTION = frozenset(
@@ -76,16 +77,29 @@ _NOTICING: dict[type[AbstractConnection], type[AbstractConnection]] = {
 
 
 class ReplacingPool(BlockingConnectionPool):
-    """Replaces every connection, one by one as they are used, when one of them led to the wrong server."""
+    """
+    Replaces every connection, one by one as they are used, when one of them led to the wrong server.
+
+    Once it is closed it hands out none: a question that is still on its way then, since one asked beside it failed and
+    nobody waits for its answer, would leave a connection open behind.
+    """
 
     def __init__(self, **options: Any) -> None:
         kind = options.pop("connection_class", Connection)
         super().__init__(connection_class=_NOTICING[kind], **options)
+        self._is_closed = False
 
     async def ensure_connection(self, connection: AbstractConnection) -> None:
         if _is_marked(connection):
             await connection.disconnect()
         await super().ensure_connection(connection)
+        if self._is_closed:
+            await connection.disconnect()
+            raise NoConnection("the client is closed")
+
+    async def aclose(self) -> None:
+        self._is_closed = True
+        await super().aclose()
 
     async def release(self, connection: AbstractConnection) -> None:
         if _is_marked(connection):
