@@ -26,7 +26,7 @@ from tests.support.loopback import TopProviders, serving, top_providers
 from tests.support.shared import SHARED
 from tests.support.top_hours import NOON, Clock, Roles, prices_plan, ranks_plan
 from tests.support.top_killing import INTERVAL, Hurry, Killer, is_right, joined
-from v1 import keys
+from v1.store import keys
 from worker.latest import (
     DAY,
     HOUR,

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from tests.support import recounted
 from tests.support.invented import BTC, NOON, price, volume
 from tests.support.recounted import Known
-from v1 import keys
+from v1.model import find_hour
 from worker.archiving.archiver import Archiver
 from worker.archiving.health import ArchiveCondition
 from worker.archiving.late_hours import LateHours
@@ -141,5 +141,5 @@ async def lose(store: Writer) -> None:
 
 
 async def samples_in(store: Writer, metric: Metric, hour: int) -> int:
-    (count,) = await store.count_samples([(metric, keys.find_hour(hour + HOUR))])
+    (count,) = await store.count_samples([(metric, find_hour(hour + HOUR))])
     return count

@@ -17,7 +17,7 @@ from tests.support import servers
 from tests.support.loopback import providers, serving
 from tests.support.shared import shared
 from tests.worker.sampling.test_replay import write
-from v1 import keys
+from v1.store import keys
 from worker.cli.commands import app
 from worker.cli.times import shift_recording
 from worker.latest import Metric, Reader, Reading, SourceReading, Verifier, Writer, connect

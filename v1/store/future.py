@@ -5,11 +5,11 @@ from typing import Any, NamedTuple, cast
 
 from redis.asyncio import Redis
 
-from .. import keys
 from ..market import metric_state
 from ..market.metric_state import MetricState
 from ..market.ranks import RankInput, rank_all
 from ..model import DAY, HOUR, Metric
+from . import keys
 from .binary import execute_binary, read_score
 from .connection import translate_errors
 from .data_format import DataFormat

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple, cast
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
-from .. import keys
 from ..market import metric_state
 from ..market.metric_state import MetricState
 from ..market.series import SampleColumn
-from ..model import DAY, HOUR, MEASURES, By, Measure, Metric, RankPlace, Sample
+from ..model import DAY, HOUR, MEASURES, By, Measure, Metric, RankPlace, Sample, list_hours
+from . import keys
 from .connection import StoreAway, StoreError, translate_errors
 from .data_format import DataFormat, OtherFormat
 from .delivery.outbox import STATE_FIELD
@@ -111,7 +111,7 @@ class Reader:
             for metric, record in zip(metrics, await self.read_metric_states(metrics), strict=True)
             if record is not None
         ]
-        spans = {metric: keys.list_hours(record.at - DAY, record.at) for metric, record in held}
+        spans = {metric: list_hours(record.at - DAY, record.at) for metric, record in held}
         # Nearly every metric has a whole day, so its oldest hour has a sample; of the others every hour is read.
         first = await self._read_oldest({metric: hours[:1] for metric, hours in spans.items()})
         first |= await self._read_oldest({metric: hours[1:] for metric, hours in spans.items() if metric not in first})
@@ -133,7 +133,7 @@ class Reader:
 
     async def read_members(self, metric: Metric, after: int, until: int) -> list[tuple[int, list[str]]]:
         """Return the samples with after < tick <= until as they are kept, oldest first: each hour, and what it holds."""
-        pipe, hours = self._pipe(), keys.list_hours(after, until)
+        pipe, hours = self._pipe(), list_hours(after, until)
         for hour in hours:
             pipe.zrange(keys.samples(metric, hour), f"({after}", until, byscore=True)
         found = cast("list[list[str]]", await self._run(pipe))

@@ -7,11 +7,10 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.support.serving import HOUR, MINUTE, NOON
-from v1 import keys
 from v1.market.metric_state import SourceReading
 from v1.model import DAY, Metric, Reading
 from v1.rules import RuleEngine, parse_rule
-from v1.store import FutureLists, FutureRemover, ListStore, TopReader, TopWriter, Verifier, Writer
+from v1.store import FutureLists, FutureRemover, ListStore, TopReader, TopWriter, Verifier, Writer, keys
 from v1.toplist.model import ListOrigin, PricedCoin, ProviderList, RankedCoin, merge_lists
 from worker.sampling.tick import commit_tick
 

@@ -15,8 +15,8 @@ from redis.asyncio import Redis
 from typer.testing import CliRunner
 
 from tests.support.shared import shared
-from v1 import keys
 from v1.rules import parse_rule, parse_silence
+from v1.store import keys
 from worker.cli import rules
 from worker.cli.backtest import ReportOptions, backtest_kept_day, backtest_recording, describe_report
 from worker.latest import (

@@ -19,7 +19,7 @@ from tests.support.alerts import TICK, alert, commit, send
 from tests.support.loopback import serving
 from tests.support.loopback.pushover import TOKEN, USER
 from tests.support.loopback.pushover import Pushover as Server
-from v1 import keys
+from v1.store import keys
 from worker.delivery import queue
 from worker.delivery import sender as sender_module
 from worker.delivery.acknowledgements import AcknowledgementPoller

@@ -9,9 +9,9 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from tests.support import servers
-from v1 import keys
 from v1.market.metric_state import advance
 from v1.rules.rule_set import disable_default, find_default, write_document
+from v1.store import keys
 from worker.cli.wiring import make_expectation
 from worker.latest import (
     Metric,

@@ -6,9 +6,9 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from ... import keys
 from ...toplist import codec
 from ...toplist.model import PricedCoin, ProviderList, RankedCoin
+from .. import keys
 from ..binary import execute_binary
 from ..connection import readable, translate_errors
 

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple, cast
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
-from ... import keys
 from ...model import HOUR
 from ...toplist import codec
 from ...toplist.model import TopList
+from .. import keys
 from ..binary import execute_binary, read_score
 from ..connection import Unreadable, readable, translate_errors
 from ..stored_json import read_dicts
