@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.latest import Writer
+from worker.latest.store import Writer
 
 ROOT = Path(__file__).resolve().parents[1]
 NEWEST = (ROOT / "latest").resolve().name

@@ -16,19 +16,10 @@ from worker.archiving.rollup import HourlyRollup, RollupOptions
 from worker.backfill.from_archive import ArchiveBackfill
 from worker.backfill.service import ArchiveAccess, BackfillService
 from worker.cli.archive_parts import ArchiveParts
-from worker.latest import (
-    DAY,
-    HOUR,
-    MINUTE,
-    ArchiveWriter,
-    HourCandle,
-    Measure,
-    Metric,
-    Reading,
-    SourceReading,
-    Writer,
-    connect_archive,
-)
+from worker.latest import DAY, HOUR, MINUTE, Measure, Metric, Reading
+from worker.latest.archive import ArchiveWriter, connect_archive
+from worker.latest.market import HourCandle, SourceReading
+from worker.latest.store import Writer
 from worker.sampling.tick import commit_tick
 from worker.sources.supervised import SupervisedSource
 from worker.sources.wishes import SourceReport

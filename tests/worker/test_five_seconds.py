@@ -14,22 +14,11 @@ from tests.support.serving import Clock, serving
 from v1.model import list_hours
 from v1.store import AdminStore, AlertQuery, keys
 from worker.archiving.rollup import HourlyRollup, RollupOptions
-from worker.latest import (
-    DAY,
-    DEFAULTS,
-    HOUR,
-    MEASURES,
-    ArchiveWriter,
-    Metric,
-    Reading,
-    RuleEngine,
-    Sample,
-    SourceReading,
-    Verifier,
-    Writer,
-    connect,
-    connect_archive,
-)
+from worker.latest import DAY, HOUR, MEASURES, Metric, Reading, Sample
+from worker.latest.archive import ArchiveWriter, connect_archive
+from worker.latest.market import SourceReading
+from worker.latest.rules import DEFAULTS, RuleEngine
+from worker.latest.store import Verifier, Writer, connect
 from worker.sampling.tick import commit_tick
 
 FINE = 5

@@ -17,24 +17,10 @@ from tests.worker.sampling.test_sampler import Sampling, idle, until
 from v1.market.metric_state import read_state
 from v1.model import By, find_hour, list_hours
 from v1.store import keys
-from worker.latest import (
-    DAY,
-    HOUR,
-    MINUTE,
-    ListOrigin,
-    ListStore,
-    Measure,
-    Outbox,
-    PricedCoin,
-    ProviderList,
-    RankedCoin,
-    RuleStore,
-    TopWriter,
-    Verifier,
-    Writer,
-    connect,
-    merge_lists,
-)
+from worker.latest import DAY, HOUR, MINUTE, Measure
+from worker.latest.delivery import Outbox
+from worker.latest.store import RuleStore, Verifier, Writer, connect
+from worker.latest.toplist import ListOrigin, ListStore, PricedCoin, ProviderList, RankedCoin, TopWriter, merge_lists
 from worker.sampling.rule_provider import RuleProvider
 from worker.sampling.tick import commit_tick as move
 

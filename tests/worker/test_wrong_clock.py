@@ -13,19 +13,10 @@ from aiohttp import web
 from tests.support.loopback import serving
 from worker.cli.commands import _drop_future, _run, _sample
 from worker.clock.wall import WatchedClock, read_steady_clock
-from worker.latest import (
-    DAY,
-    HOUR,
-    ArchiveWriter,
-    HourCandle,
-    Metric,
-    Reader,
-    Reading,
-    SourceReading,
-    Writer,
-    connect,
-    connect_archive,
-)
+from worker.latest import DAY, HOUR, Metric, Reading
+from worker.latest.archive import ArchiveWriter, connect_archive
+from worker.latest.market import HourCandle, SourceReading
+from worker.latest.store import Reader, Writer, connect
 from worker.sampling.tick import commit_tick
 from worker.settings import WorkerSettings
 

@@ -12,7 +12,9 @@ import structlog
 from worker.archiving.health import ArchiveCondition
 from worker.archiving.late_hours import LateHours
 from worker.archiving.rollup import HourlyRollup
-from worker.latest import DAY, HOUR, ArchiveError, ArchiveWriter, StoreAway, StoreError, Writer
+from worker.latest import DAY, HOUR
+from worker.latest.archive import ArchiveError, ArchiveWriter
+from worker.latest.store import StoreAway, StoreError, Writer
 
 log = structlog.get_logger()
 

@@ -6,18 +6,8 @@ from contextlib import suppress
 import structlog
 
 from worker.clock.wall import FUTURE_SECONDS, RETRY_SECONDS, WatchedClock
-from worker.latest import (
-    ArchiveError,
-    ArchiveWriter,
-    FutureLists,
-    FutureRemover,
-    StoreAway,
-    StoreError,
-    TopArchiveWriter,
-    Writer,
-    connect,
-    connect_archive,
-)
+from worker.latest.archive import ArchiveError, ArchiveWriter, TopArchiveWriter, connect_archive
+from worker.latest.store import FutureLists, FutureRemover, StoreAway, StoreError, Writer, connect
 from worker.settings import WorkerSettings
 
 log = structlog.get_logger()

@@ -18,7 +18,8 @@ from tests.support.postgres import SOCKET
 from v1.archive.engine import GONE
 from worker.archiving.archiver import WRITE_CHECK_SECONDS
 from worker.archiving.health import ADVICE
-from worker.latest import DAY, HOUR, MEASURES, MINUTE, Sample, StoreAway, StoreError, connect
+from worker.latest import DAY, HOUR, MEASURES, MINUTE, Sample
+from worker.latest.store import StoreAway, StoreError, connect
 
 
 @pytest.fixture

@@ -13,7 +13,9 @@ from tests.support.invented import BTC, ETH, NOON, Invented, price
 from v1.model import By, Candle, Metric
 from worker.backfill.day import DayFiller
 from worker.cli.rebuild import rebuild_day
-from worker.latest import DAY, HOUR, MINUTE, Measure, Verifier, candles
+from worker.latest import DAY, HOUR, MINUTE, Measure, candles
+from worker.latest.market import HourCandle
+from worker.latest.store import Verifier
 from worker.sources.base import SourceUnreachable
 from worker.sources.supervised import SupervisedSource
 
@@ -43,7 +45,7 @@ async def watched(session: ClientSession, source: Invented) -> SupervisedSource:
     return opened
 
 
-def made(here: Bench, source: str = "invented") -> candles.HourCandle:
+def made(here: Bench, source: str = "invented") -> HourCandle:
     """Make an hour that a provider knows, the first after noon."""
     known = Candle(NOON, "1.0", "9.0", "0.5", "7.50", "3")
     hour = candles.make_hour_from_candles(candles.HourSlot(BTC, NOON, here.end), [known], HOUR, source)

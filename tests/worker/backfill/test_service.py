@@ -13,7 +13,8 @@ from tests.support.archived import GRACE, Bench, bench, lose
 from tests.support.invented import BTC, ETH, NOON, Invented, price
 from v1.archive import ArchiveAway
 from worker.backfill.service import BackfillService
-from worker.latest import DAY, HOUR, MINUTE, Measure, Metric, Sample, StoreAway, Verifier
+from worker.latest import DAY, HOUR, MINUTE, Measure, Metric, Sample
+from worker.latest.store import StoreAway, Verifier
 from worker.sampling.tick import commit_tick
 from worker.sources.supervised import SupervisedSource
 

@@ -38,7 +38,9 @@ from worker.delivery.notify.base import (
 )
 from worker.delivery.notify.pushover import PushoverAccount, PushoverNotifier
 from worker.delivery.sender import ChannelSender
-from worker.latest import DAY, HOUR, ChannelStore, DeliveryReader, Outbox, OutgoingMessage, StoreAway, connect
+from worker.latest import DAY, HOUR
+from worker.latest.delivery import ChannelStore, DeliveryReader, Outbox, OutgoingMessage
+from worker.latest.store import StoreAway, connect
 
 ROOT = Path(__file__).resolve().parents[3]
 OPTIONS = MessageOptions("http://127.0.0.1:8000", 60)

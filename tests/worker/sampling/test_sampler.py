@@ -17,7 +17,8 @@ from tests.support.archived import NoBackfill
 from tests.support.invented import BTC, ETH, NOON, Beats, Invented, price
 from worker.backfill.service import BackfillService
 from worker.clock.ticks import ticks
-from worker.latest import DAY, HOUR, MINUTE, Measure, Metric, Verifier, Writer, connect
+from worker.latest import DAY, HOUR, MINUTE, Measure, Metric
+from worker.latest.store import Verifier, Writer, connect
 from worker.sampling.rule_provider import FixedRules, RuleSource
 from worker.sampling.sampler import BEHIND_SECONDS, Sampler
 from worker.sampling.tick_buffer import KEPT_SECONDS

@@ -21,7 +21,9 @@ from worker.delivery.notify.base import (
     make_error,
     summarize,
 )
-from worker.latest import MessageText, OutgoingMessage, Severity, fit_body, shorten
+from worker.latest.delivery import OutgoingMessage
+from worker.latest.messages import MessageText, fit_body, shorten
+from worker.latest.rules import Severity
 
 _TYPES = {
     Severity.INFO.value: apprise.NotifyType.INFO,

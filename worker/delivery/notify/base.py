@@ -16,7 +16,8 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from aiohttp import ClientError, InvalidURL
 
-from worker.latest import OutgoingMessage, redact
+from worker.latest.delivery import OutgoingMessage
+from worker.latest.settings import redact
 
 ANSWER_SECONDS = 30.0
 """How long a channel may take to answer."""

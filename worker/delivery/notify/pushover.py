@@ -22,7 +22,9 @@ from worker.delivery.notify.base import (
     summarize,
     translate_errors,
 )
-from worker.latest import OutgoingMessage, Severity, fit_body, shorten
+from worker.latest.delivery import OutgoingMessage
+from worker.latest.messages import fit_body, shorten
+from worker.latest.rules import Severity
 
 TITLE, BODY, LINK = 250, 1024, 512
 """Limits of Pushover, in characters, not bytes."""

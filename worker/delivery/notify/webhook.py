@@ -25,7 +25,9 @@ from worker.delivery.notify.base import (
     summarize,
     translate_errors,
 )
-from worker.latest import Alert, OutgoingMessage, exact_json
+from worker.latest import exact_json
+from worker.latest.delivery import OutgoingMessage
+from worker.latest.rules import Alert
 
 MOST_ALERTS = 100
 """Alerts of a digest that the document describes, the strongest."""
