@@ -3,7 +3,7 @@
 from ..market.candles import (
     HourSlot,
     count_covered_seconds,
-    fault,
+    find_fault,
     make_hour_from_candles,
     make_hour_from_prices,
     sum_exactly,
@@ -12,7 +12,7 @@ from ..market.candles import (
 __all__ = [
     "HourSlot",
     "count_covered_seconds",
-    "fault",
+    "find_fault",
     "make_hour_from_candles",
     "make_hour_from_prices",
     "sum_exactly",

@@ -180,7 +180,11 @@ async def _read_facts(context: RouteState) -> _Facts:
         context["top"].read_role_states(),
     )
     clock, eviction, unmet, channels, is_empty = await asyncio.gather(
-        reader.clock(), reader.eviction(), reader.unmet(), reader.channels(), reader.is_empty()
+        reader.read_clock_fault(),
+        reader.check_eviction(),
+        reader.read_unmet_wishes(),
+        reader.read_channels(),
+        reader.is_empty(),
     )
     return _Facts(tick, sources, archive, rules.problem, top, clock, eviction, unmet, channels, is_empty)
 

@@ -45,7 +45,7 @@ def create_app(
         interval=settings.interval,
         is_shared=not settings.api_keys,
         settings_prefix=SETTINGS_PREFIX,
-        redact=redact.for_strangers,
+        redact=redact.hide_from_strangers,
         stopping=stopping or asyncio.Event(),
     )
     app = FastAPI(

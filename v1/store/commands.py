@@ -46,7 +46,7 @@ def put_update(pipe: Pipeline, at: int, step: StateUpdate, result: SubjectResult
             put("ZREMRANGEBYSCORE", key, at, at)
         put("ZADD", key, at, keys.write_member(sample))
         put("EXPIRE", key, keys.KEEP_SAMPLES)
-    for hour in _leaving_hours(at, found):
+    for hour in _list_leaving_hours(at, found):
         put("ZREMRANGEBYSCORE", keys.samples(metric, hour), "-inf", at - DAY)
     if step.is_over:
         put("DEL", keys.moments(metric))
@@ -56,7 +56,7 @@ def put_update(pipe: Pipeline, at: int, step: StateUpdate, result: SubjectResult
     put("EXEC")
 
 
-def _leaving_hours(at: int, found: PriorState) -> list[int]:
+def _list_leaving_hours(at: int, found: PriorState) -> list[int]:
     """Return the hours that hold what leaves the day; of a record that is older than a day, all hours of its own."""
     hours = {find_hour(sample.tick) for sample in found.leaving_day}
     if found.record and found.record.at <= at - DAY:

@@ -89,7 +89,7 @@ class LookbackQuery:
             if place in self._unknown:
                 known = self._samples[place]
                 self._ranges.fill(metric, spans, record.at, [known[tick] for tick in sorted(known)])
-            yield place, self._ranges.before(metric, spans, self._at)
+            yield place, self._ranges.find_ranges(metric, spans, self._at)
 
     def _is_behind(self, place: int, wanted: Lookback, record: MetricState) -> bool:
         """Return whether the extremes that are kept are those of another state of the metric."""

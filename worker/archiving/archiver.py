@@ -83,9 +83,9 @@ class Archiver:
     async def run(self, instants: AsyncIterator[int]) -> None:
         """Do what is due at every instant, for ever."""
         async for now in instants:
-            await self.work(now)
+            await self.archive_due(now)
 
-    async def work(self, now: int) -> None:
+    async def archive_due(self, now: int) -> None:
         """Do what is due at `now`; never raises because a database is away."""
         if now < self._health.retry_at:
             return

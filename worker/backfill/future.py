@@ -76,7 +76,7 @@ async def drop_lists_if_far(lists: FutureLists, clock: WatchedClock) -> None:
     """Drop top lists of the future in the same way: the roles that make them may run in processes of their own."""
     try:
         now = int(clock.wall())
-        if clock.is_settled and await lists.newest() > now + FUTURE_SECONDS:
+        if clock.is_settled and await lists.find_newest() > now + FUTURE_SECONDS:
             dropped = await lists.drop_future(now)
             log.warning("top lists of the future are dropped: a clock was wrong", lists=dropped)
     except StoreError as error:

@@ -137,7 +137,7 @@ async def _take(
             raise SnapshotInsideTick(held.tick)
         contents = None
         if view:
-            contents = view.contents()
+            contents = view.read_contents()
             (to / ARCHIVE).unlink(missing_ok=True)
             view.copy(to / ARCHIVE, pace.report_step("copying the archive"))
             if copies.read_copy(to / ARCHIVE, looking) != contents:

@@ -231,7 +231,7 @@ async def test_what_a_provider_does_not_have_is_named_at_start_and_to_whoever_as
                     await asyncio.sleep(0.002)
 
     assert lines.count(("warning", "no source gives what is wished for")) == 1
-    assert await sampling.store.unmet() == {ETH: "invented has no ETHUSD"}
+    assert await sampling.store.read_unmet_wishes() == {ETH: "invented has no ETHUSD"}
     assert (await sampling.store.read_source_states())["invented"]["missing"] == {ETH: "invented has no ETHUSD"}
 
 

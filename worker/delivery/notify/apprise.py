@@ -17,8 +17,8 @@ from worker.delivery.notify.base import (
     ANSWER_SECONDS,
     NotifyAnswer,
     NotifyUnavailable,
-    fingerprint,
     make_error,
+    make_fingerprint,
     summarize,
 )
 from worker.latest.delivery import OutgoingMessage
@@ -65,7 +65,7 @@ class AppriseNotifier:
 
     @property
     def fingerprint(self) -> str:
-        return fingerprint(self._url)
+        return make_fingerprint(self._url)
 
     async def send(self, message: OutgoingMessage) -> NotifyAnswer:
         if self._busy and self._busy.is_alive():

@@ -93,7 +93,7 @@ class Notifier(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Who sends, and where to, as `fingerprint` returns it: a provider's quota and pauses hold for that one alone."""
+        """Who sends, and where to, as `make_fingerprint` returns it: a provider's quota and pauses hold for that one alone."""
         ...
 
     async def send(self, message: OutgoingMessage) -> NotifyAnswer:
@@ -126,7 +126,7 @@ class AcknowledgingNotifier(Protocol):
         ...
 
 
-def fingerprint(*secrets: str) -> str:
+def make_fingerprint(*secrets: str) -> str:
     """Return an id of a sender that does not reveal its secrets: a slow hash, so that weak ones cannot be guessed from it."""
     return hashlib.pbkdf2_hmac("sha256", "\0".join(secrets).encode(), b"data-tracker", _ROUNDS, _BYTES).hex()
 

@@ -17,8 +17,8 @@ from worker.delivery.notify.base import (
     NotifyRefused,
     NotifyUnavailable,
     NotSent,
-    fingerprint,
     make_error,
+    make_fingerprint,
     summarize,
     translate_errors,
 )
@@ -80,7 +80,7 @@ class PushoverNotifier:
 
     @property
     def fingerprint(self) -> str:
-        return fingerprint(self._base, self._account.token)
+        return make_fingerprint(self._base, self._account.token)
 
     async def send(self, message: OutgoingMessage) -> NotifyAnswer:
         form = self._form(message)

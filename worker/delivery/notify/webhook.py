@@ -20,8 +20,8 @@ from worker.delivery.notify.base import (
     NotifyAnswer,
     NotifyRefused,
     NotSent,
-    fingerprint,
     make_error,
+    make_fingerprint,
     summarize,
     translate_errors,
 )
@@ -66,7 +66,7 @@ class WebhookNotifier:
 
     @property
     def fingerprint(self) -> str:
-        return fingerprint(str(self._address), self._secret.decode())
+        return make_fingerprint(str(self._address), self._secret.decode())
 
     async def send(self, message: OutgoingMessage) -> NotifyAnswer:
         body = exact_json.dumps(make_document(message)).encode()
