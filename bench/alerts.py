@@ -23,11 +23,10 @@ from redis.asyncio import Redis
 
 from bench import market, recordings, servers
 from bench.report import Figure, at_most, beside
-from v1 import keys
 from v1.backtest import BacktestInput, make_report, play
 from v1.model import DAY, HOUR, MINUTE, Metric
 from v1.rules import DEFAULTS, NO_RULES, Rule, RuleEngine, parse_rule
-from v1.store import AlertLimits, Writer
+from v1.store import AlertLimits, Writer, keys
 from worker.sampling.recording import open_recording, read_candles
 from worker.sampling.replay import make_recording_ticks, replay
 from worker.sampling.tick import commit_tick

@@ -52,7 +52,7 @@ async def close_everything(redis_address: str, address: str) -> None:
     """Close every hour there is: what is killed. Its first word is when it begins."""
     print(flush=True)
     async with connect(redis_address, "bench") as redis, opened(address) as archive:
-        await _parts(redis, archive).work(NOW)
+        await _parts(redis, archive).archive_due(NOW)
 
 
 async def _archiver_killed(kind: str, address: str) -> Figure:
@@ -65,7 +65,7 @@ async def _archiver_killed(kind: str, address: str) -> Figure:
                 tally["killed"] += 1
                 await _whole_or_not_there(archive, tally)
             await _compared(archive, expected, tally, at_the_end=False)
-        await _parts(server.redis, archive).work(NOW)
+        await _parts(server.redis, archive).archive_due(NOW)
         await _compared(archive, expected, tally, at_the_end=True)
     return _figure(f"the archiver killed {KILLED} times while closing hours of {METRICS} metrics", kind, tally)
 
@@ -98,7 +98,7 @@ async def _server_killed(server: postgres.Server) -> Figure:
     ):
         expected = await _filled(redis.redis)
         archiver, now = _parts(redis.redis, archive), NOW
-        looking = asyncio.create_task(archiver.work(now))
+        looking = asyncio.create_task(archiver.archive_due(now))
         while tally["killed"] < SERVER_KILLED:
             await asyncio.sleep(rng.uniform(0.05, 0.6))
             server.kill()
@@ -110,9 +110,9 @@ async def _server_killed(server: postgres.Server) -> Figure:
                 await archive.trim(2**40)
                 archiver = _parts(redis.redis, archive)
             now += 120
-            looking = asyncio.create_task(archiver.work(now))
+            looking = asyncio.create_task(archiver.archive_due(now))
         await looking
-        await archiver.work(now + 120)
+        await archiver.archive_due(now + 120)
         await _compared(archive, expected, tally, at_the_end=True)
     return _figure(f"PostgreSQL killed {SERVER_KILLED} times while hours are closed", databases.POSTGRESQL, tally)
 

@@ -5,7 +5,6 @@ takes, and what a tick notices of it.
 """
 
 import asyncio
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -20,6 +19,7 @@ from bench import market, processes
 from bench.recordings import ROOT
 from bench.report import Figure, beside
 from tests.support import servers
+from tests.support.borrowed import borrow_environment
 from tests.support.questions import questions
 from tests.support.serving import Api, Clock, serving
 from tests.support.top_made import made
@@ -218,7 +218,7 @@ async def _script(name: str, folder: Path, data: Path) -> tuple[str, float]:
     process = await asyncio.create_subprocess_exec(
         ROOT / "scripts" / name,
         folder,
-        env=processes.environment(data_dir=data) | {"VENV": sys.prefix},
+        env=processes.environment(data_dir=data) | {"VENV": borrow_environment()},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

@@ -25,10 +25,9 @@ from bench.report import Figure, at_most, beside
 from tests.support.alerts import alert, commit
 from tests.support.loopback import serving
 from tests.support.loopback.pushover import Pushover
-from v1 import keys
 from v1.model import DAY
 from v1.rules import Alert, Evaluation, SubjectResult
-from v1.store import ChannelStore, Writer
+from v1.store import ChannelStore, Writer, keys
 
 ROOT = Path(__file__).resolve().parents[1]
 ONE_BY_ONE, BETWEEN = 1_000, 0.01

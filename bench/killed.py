@@ -20,7 +20,7 @@ from redis.asyncio import Redis
 
 from bench import processes, recordings, servers
 from bench.report import Figure
-from v1 import keys
+from v1.store import keys
 
 KILLS = 200
 REPLAYS = 20

@@ -10,12 +10,11 @@ from typing import NamedTuple, TypeVar
 
 from redis.asyncio import Redis
 
-from v1 import keys
 from v1.market import metric_state
 from v1.market.metric_state import SourceReading
-from v1.model import DAY, MINUTE, Metric, Reading, Sample
+from v1.model import DAY, MINUTE, Metric, Reading, Sample, find_hour, list_hours
 from v1.numbers.decimals import parse_decimal
-from v1.store import Writer
+from v1.store import Writer, keys
 from worker.sampling.recording import open_recording, read_candles
 from worker.sources import from_candles
 from worker.sources.simulated.catalogue import SimulatedPair
@@ -84,7 +83,7 @@ async def fill(redis: Redis, names: Sequence[Metric], market: Sequence[Day], at:
 
     The first ones are written; the server copies the others from them, which is quick.
     """
-    hours = keys.list_hours(at - DAY, at)
+    hours = list_hours(at - DAY, at)
     for name, day in zip(names, market, strict=False):
         await _write(redis, name, day.samples, at)
     for some in _batched(range(len(market), len(names))):
@@ -108,7 +107,7 @@ async def _write(redis: Redis, name: Metric, samples: Sequence[Sample], at: int)
         raise ValueError(f"the day of {name} is empty")
     by_hour: dict[int, list[Sample]] = {}
     for sample in samples:
-        by_hour.setdefault(keys.find_hour(sample.tick), []).append(sample)
+        by_hour.setdefault(find_hour(sample.tick), []).append(sample)
     pipe = redis.pipeline(transaction=False)
     for hour, those in by_hour.items():
         key = keys.samples(name, hour)

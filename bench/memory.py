@@ -14,9 +14,8 @@ from redis.asyncio import Redis
 
 from bench import market, recordings, servers
 from bench.report import Figure, at_least, at_most, beside
-from v1 import keys
 from v1.model import DAY, HOUR, MEASURES, MINUTE, Sample
-from v1.store import Writer
+from v1.store import Writer, keys
 from worker.sampling.tick import commit_tick
 
 METRICS = 500

@@ -19,9 +19,8 @@ from aiohttp import ClientSession
 from bench import processes, recordings, servers
 from bench.recount import DAY, HOUR, MEASURES, MINUTE, Series, is_nearest, is_nearest_root, recorded
 from bench.report import Figure, at_most
-from v1 import keys
 from v1.model import By, Measure, Metric
-from v1.store import TickUnit, Writer
+from v1.store import TickUnit, Writer, keys
 from worker.sampling.recording import open_recording
 from worker.sampling.replay import replay
 

@@ -19,8 +19,8 @@ from redis.asyncio import Redis
 
 from bench import market, processes, provider, servers
 from bench.report import Figure, at_most, beside
-from v1 import keys
 from v1.model import HOUR, MINUTE
+from v1.store import keys
 
 METRICS = 10_000
 FILL_SECONDS = 40

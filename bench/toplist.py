@@ -26,19 +26,10 @@ from tests.support.loopback import TopProviders, serving, top_providers
 from tests.support.shared import SHARED
 from tests.support.top_hours import NOON, Clock, Roles, prices_plan, ranks_plan
 from tests.support.top_killing import INTERVAL, Hurry, Killer, is_right, joined
-from v1 import keys
-from worker.latest import (
-    DAY,
-    HOUR,
-    MINUTE,
-    ListStore,
-    QuotaStore,
-    QuotaUsage,
-    TopArchiveWriter,
-    TopList,
-    TopWriter,
-    connect_archive,
-)
+from v1.store import keys
+from worker.latest import DAY, HOUR, MINUTE
+from worker.latest.archive import TopArchiveWriter, connect_archive
+from worker.latest.toplist import ListStore, QuotaStore, QuotaUsage, TopList, TopWriter
 from worker.toplist.quota_plan import QuotaPlan
 from worker.toplist.roles import TopListStores
 

@@ -22,7 +22,6 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from typer.main import get_command
 
-from v1 import keys
 from v1.model import DAY
 from v1.routes.openapi import make_document
 from v1.rules import DEFAULTS, Rule
@@ -30,6 +29,7 @@ from v1.rules.mute_hours import MuteHours
 from v1.rules.rule import OF_ANY_KIND, OF_KIND, Kind
 from v1.server.app import create_app
 from v1.settings import PREFIX, Settings
+from v1.store import keys
 from worker.cli.commands import app
 from worker.reporting.terminal import get_typed_name, print_line
 from worker.settings import WorkerSettings
@@ -189,7 +189,7 @@ def _type(schema: Mapping[str, Any]) -> str:
 @cache
 def _document() -> dict[str, Any]:
     return make_document(
-        create_app(Settings.model_construct()), f"/{Path(keys.__file__).parent.name}", is_guarded=False
+        create_app(Settings.model_construct()), f"/{Path(keys.__file__).parents[1].name}", is_guarded=False
     )
 
 

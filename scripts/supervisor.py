@@ -24,7 +24,7 @@ from scripts.restarts import SupervisedPart
 from scripts.watching import Health, HealthWatch, compute_percent
 from worker.embedded import server
 from worker.embedded.pidlock import AlreadyRunning, lock_pid_file, read_holder, write_pid
-from worker.latest import PREFIX, WITHOUT_FILES, InvalidSettings, list_written, name_file_setting
+from worker.latest.settings import PREFIX, WITHOUT_FILES, InvalidSettings, list_written, name_file_setting
 from worker.reporting.terminal import get_typed_name, print_line
 from worker.settings import WorkerSettings
 

@@ -29,8 +29,8 @@ from redis.asyncio import Redis
 
 from tests.support import missing, servers
 from tests.support import postgres as postgresql
-from v1.keys import PERMANENT
 from v1.store import connect
+from v1.store.keys import PERMANENT
 
 # What a script said it is called is of that script: the programs that tests start were typed by nobody.
 os.environ.pop("DATA_TRACKER_TYPED", None)

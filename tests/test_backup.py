@@ -23,6 +23,7 @@ import pytest
 
 from tests.support import servers
 from tests.support.archive_hours import hour, opened
+from tests.support.borrowed import borrow_environment
 from tests.support.questions import questions
 from tests.support.serving import DAY, HOUR, MINUTE, NOON, Answer, Api, Clock, every_minute, fill, serving
 from tests.support.top_made import made
@@ -130,7 +131,7 @@ def run(script: str, *words: str | Path, **given: str) -> subprocess.CompletedPr
     """Run a script to its end, as if it were typed where we are."""
     return subprocess.run(
         [ROOT / "scripts" / script, *words],
-        env={**os.environ, "VENV": sys.prefix, **given},
+        env={**os.environ, "VENV": borrow_environment(), **given},
         capture_output=True,
         text=True,
         timeout=PATIENCE,
@@ -668,7 +669,7 @@ async def test_a_backup_is_restored_to_the_kind_of_archive_that_it_was_made_of(s
 @pytest.mark.parametrize("word, code", [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 1)])
 async def test_a_backup_that_is_ended_leaves_no_folder_that_looks_like_one(data, word, code):
     unfinished, target = data.parent / "saved.unfinished", data.parent / "saved"
-    environment = {**os.environ, "VENV": sys.prefix, "TMPDIR": str(data.parent)}
+    environment = {**os.environ, "VENV": borrow_environment(), "TMPDIR": str(data.parent)}
     with subprocess.Popen(
         [ROOT / "scripts" / "backup.sh", "saved"], env=environment, stderr=subprocess.PIPE
     ) as process:

@@ -26,9 +26,9 @@ from redis.exceptions import ConnectionError as NoConnection
 from sqlalchemy import make_url
 
 from tests.support import servers
-from v1 import __version__, keys
+from v1 import __version__
 from v1.settings import Settings
-from v1.store import config_check, connect
+from v1.store import config_check, connect, keys
 from worker.settings import WorkerSettings
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 from scripts import docs
-from v1 import keys
 from v1.routes.webhook import WebhookMessage
 from v1.rules.rule import Kind
+from v1.store import keys
 from worker.delivery.notify.webhook import sign
 from worker.settings import WorkerSettings
 

@@ -1,5 +1,6 @@
 """`latest` is a link for people and launchers: it, the guard, the seam and every list that names it agree."""
 
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.latest import Writer
+from worker.latest.store import Writer
 
 ROOT = Path(__file__).resolve().parents[1]
 NEWEST = (ROOT / "latest").resolve().name
@@ -56,10 +57,10 @@ def test_the_linter_refuses_it_too():
 
 def test_a_copy_of_a_version_stands_on_its_own(tmp_path: Path):
     """Relative imports and `__package__` make `cp -r v1 v2` a version that cannot write into v1's keys."""
-    (tmp_path / "v9").mkdir()
-    for source in (ROOT / NEWEST).glob("*.py"):
-        (tmp_path / "v9" / source.name).write_bytes(source.read_bytes())
-    ask = "import sys; from v9 import keys; print(keys.TICK, sorted(m for m in sys.modules if m.startswith('v1')))"
+    shutil.copytree(ROOT / NEWEST, tmp_path / "v9", ignore=shutil.ignore_patterns("__pycache__"))
+    ask = (
+        "import sys; from v9.store import keys; print(keys.TICK, sorted(m for m in sys.modules if m.startswith('v1')))"
+    )
 
     python = subprocess.run([sys.executable, "-c", ask], cwd=tmp_path, capture_output=True, text=True)
 

@@ -27,6 +27,7 @@ from bench.__main__ import NAMES
 from scripts import environment
 from scripts.supervisor import list_ignored_settings, read_settings
 from tests.support import missing, postgres, servers
+from tests.support.borrowed import borrow_environment, make_environment
 from worker.embedded.pidlock import AlreadyRunning, lock_pid_file, read_holder, stop_holder, write_pid
 from worker.embedded.server import is_answering
 from worker.settings import WorkerSettings
@@ -69,7 +70,7 @@ class Clone:
     def environment(self, **given: str) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("TRACKER_")}
         # The environment of these tests, so that none is installed for each.
-        return {**inherited, "VENV": sys.prefix, "TRACKER_BIND": f"127.0.0.1:{self.port}", **given}
+        return {**inherited, "VENV": borrow_environment(), "TRACKER_BIND": f"127.0.0.1:{self.port}", **given}
 
     def run(self, script: str, *words: str, cwd: Path | None = None, **given: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -669,6 +670,18 @@ def test_a_claim_ends_with_the_last_process_that_holds_it(tmp_path: Path):
     assert evicted
 
 
+def test_an_environment_that_tests_borrow_is_used_and_what_is_installed_in_it_stays_there(tmp_path: Path):
+    folder = make_environment(tmp_path / "venv")
+    show = "import json, redis, sysconfig; print(json.dumps([redis.__file__, sysconfig.get_path('purelib')]))"
+
+    said = subprocess.run([folder / "bin" / "python", "-c", show], capture_output=True, text=True, check=True).stdout
+    found, installs_into = json.loads(said)
+
+    assert all(environment.is_ready(folder, lock) for lock in (environment.RUNTIME, environment.DEVELOPMENT))
+    assert Path(found).is_relative_to(sys.prefix)
+    assert Path(installs_into).resolve().is_relative_to(tmp_path.resolve())
+
+
 # ---- the tests themselves ---------------------------------------------------------------------------------
 
 
@@ -718,6 +731,18 @@ def test_in_ci_only_what_it_was_told_to_do_without_may_be_skipped(tmp_path: Path
     ran = subprocess.run([sys.executable, *words], cwd=ROOT, env=told, capture_output=True, text=True)
 
     assert outcome in ran.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("lacks, is_allowed", [("", False), ("npm", False), ("npm,package-index", True)])
+def test_in_ci_packages_must_be_installed_unless_it_was_told_that_there_is_no_index(
+    monkeypatch: pytest.MonkeyPatch, lacks: str, is_allowed: bool
+):
+    monkeypatch.setenv(missing.VARIABLE, lacks)
+
+    with pytest.raises(pytest.skip.Exception) as skipped:
+        missing.skip_without_packages("requirements.txt", "no route to host")
+
+    assert missing.is_allowed(str(skipped.value)) == is_allowed
 
 
 def test_what_is_hidden_is_not_found(monkeypatch: pytest.MonkeyPatch):

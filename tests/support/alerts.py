@@ -6,10 +6,10 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from v1 import keys
 from v1.model import DAY, HOUR
 from v1.rules import Alert
 from v1.rules.alert import make_alert_id
+from v1.store import keys
 
 TICK = 1_621_260_300
 """2021-05-17T14:05:00Z."""

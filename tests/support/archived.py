@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from tests.support import recounted
 from tests.support.invented import BTC, NOON, price, volume
 from tests.support.recounted import Known
-from v1 import keys
+from v1.model import find_hour
 from worker.archiving.archiver import Archiver
 from worker.archiving.health import ArchiveCondition
 from worker.archiving.late_hours import LateHours
@@ -16,19 +16,10 @@ from worker.archiving.rollup import HourlyRollup, RollupOptions
 from worker.backfill.from_archive import ArchiveBackfill
 from worker.backfill.service import ArchiveAccess, BackfillService
 from worker.cli.archive_parts import ArchiveParts
-from worker.latest import (
-    DAY,
-    HOUR,
-    MINUTE,
-    ArchiveWriter,
-    HourCandle,
-    Measure,
-    Metric,
-    Reading,
-    SourceReading,
-    Writer,
-    connect_archive,
-)
+from worker.latest import DAY, HOUR, MINUTE, Measure, Metric, Reading
+from worker.latest.archive import ArchiveWriter, connect_archive
+from worker.latest.market import HourCandle, SourceReading
+from worker.latest.store import Writer
 from worker.sampling.tick import commit_tick
 from worker.sources.supervised import SupervisedSource
 from worker.sources.wishes import SourceReport
@@ -141,5 +132,5 @@ async def lose(store: Writer) -> None:
 
 
 async def samples_in(store: Writer, metric: Metric, hour: int) -> int:
-    (count,) = await store.count_samples([(metric, keys.find_hour(hour + HOUR))])
+    (count,) = await store.count_samples([(metric, find_hour(hour + HOUR))])
     return count

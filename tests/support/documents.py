@@ -10,7 +10,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import servers
+from .borrowed import borrow_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -172,7 +172,7 @@ class Reader:
         home = self.checkout.parent / "home"
         home.mkdir(exist_ok=True)
         bind = f"127.0.0.1:{self.port(DEMO_PORT)}"
-        return {**kept, "HOME": str(home), "VENV": sys.prefix, "TRACKER_BIND": bind}
+        return {**kept, "HOME": str(home), "VENV": borrow_environment(), "TRACKER_BIND": bind}
 
 
 def end(process: subprocess.Popen[bytes]) -> None:

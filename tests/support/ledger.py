@@ -6,10 +6,9 @@ from typing import Any
 from redis.asyncio import Redis
 
 from tests.support import naive
-from v1 import keys
 from v1.market.metric_state import SourceReading
-from v1.model import DAY, MEASURES, By, Measure, Metric, Reading, Sample
-from v1.store import Reader, Writer
+from v1.model import DAY, MEASURES, By, Measure, Metric, Reading, Sample, find_hour
+from v1.store import Reader, Writer, keys
 from worker.sampling.tick import commit_tick
 
 BTC, ETH, XRP, DOGE = (Metric(f"KRAKEN:{coin}USD") for coin in ("BTC", "ETH", "XRP", "DOGE"))
@@ -108,8 +107,8 @@ class Ledger:
     async def look_at_samples(self, redis: Redis) -> None:
         """See that the store holds the samples and moments of the day, and no others."""
         expected = {
-            keys.samples(metric, keys.find_hour(tick)): [
-                keys.write_member(days[each]) for each in sorted(days) if keys.find_hour(each) == keys.find_hour(tick)
+            keys.samples(metric, find_hour(tick)): [
+                keys.write_member(days[each]) for each in sorted(days) if find_hour(each) == find_hour(tick)
             ]
             for metric, days in self.days.items()
             for tick in days

@@ -1,9 +1,11 @@
 """
-What a machine may lack: programs of Debian's that no wheel brings. Tests that need one are skipped without it, and one
-line at the end says which, and how to get them.
+What a machine may lack: programs of Debian's that no wheel brings (`redis-server`, `chromium`, `postgresql`,
+`pgbouncer`, `nginx`, `npm`). Tests that need one are skipped without it, and one line at the end says which, and how
+to get them.
 
 `DATA_TRACKER_LACKS=redis-server,chromium` hides them from tests, and in CI allows these skips and no others.
-`recordings` among them stands for the real data of `tests/shared.py`.
+`recordings` among them stands for the real data of `tests/support/shared.py`, and `package-index` for an index that
+packages can be installed from.
 """
 
 import os
@@ -16,11 +18,13 @@ from typing import NoReturn
 import pytest
 
 VARIABLE = "DATA_TRACKER_LACKS"
-PARTS = ("redis-server", "chromium", "postgresql", "pgbouncer", "nginx")
+PARTS = ("redis-server", "chromium", "postgresql", "pgbouncer", "nginx", "npm")
 """By the names of their packages."""
 NEEDED = "needs Debian's "
 DATA = "real data is missing"
 RECORDINGS = "recordings"
+INDEX = "package-index"
+NOT_INSTALLED = "packages cannot be installed"
 
 
 def is_hidden(part: str) -> bool:
@@ -39,9 +43,14 @@ def skip(part: str) -> NoReturn:
     pytest.skip(f"{NEEDED}{part}")
 
 
+def skip_without_packages(lock: str, reason: str) -> NoReturn:
+    """Skip the test that needs the packages of a lock file, which cannot be installed for a reason."""
+    pytest.skip(f"{NOT_INSTALLED}: those of {lock}: {reason}")
+
+
 def is_allowed(reason: str) -> bool:
     """Return whether CI was told to do without what a test was skipped for."""
-    marks = {**{part: f"{NEEDED}{part}" for part in PARTS}, RECORDINGS: DATA}
+    marks = {**{part: f"{NEEDED}{part}" for part in PARTS}, RECORDINGS: DATA, INDEX: NOT_INSTALLED}
     return any(mark in reason and is_hidden(part) for part, mark in marks.items())
 
 

@@ -11,7 +11,9 @@ from worker.delivery.dispatcher import Dispatcher
 from worker.delivery.messages import MessageOptions
 from worker.delivery.notify import sessions
 from worker.delivery.notify.pushover import PushoverAccount, PushoverNotifier
-from worker.latest import DAY, ChannelStore, connect
+from worker.latest import DAY
+from worker.latest.delivery import ChannelStore
+from worker.latest.store import connect
 
 
 async def send(address: str, base: str, pause: float) -> None:

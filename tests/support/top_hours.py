@@ -2,7 +2,8 @@
 
 from aiohttp import ClientSession
 
-from worker.latest import MINUTE, PricedCoin, RankedCoin
+from worker.latest import MINUTE
+from worker.latest.toplist import PricedCoin, RankedCoin
 from worker.sources.coinmarketcap import CoinMarketCap
 from worker.sources.cryptocompare import CryptoCompare
 from worker.toplist import pricing, ranking

@@ -23,7 +23,10 @@ from aiohttp import ClientSession
 
 from tests.support.loopback import TopProviders
 from tests.support.loopback.cryptocompare import cmc_id_of
-from worker.latest import MINUTE, ListStore, QuotaStore, TopArchiveWriter, TopList, TopWriter, connect, connect_archive
+from worker.latest import MINUTE
+from worker.latest.archive import TopArchiveWriter, connect_archive
+from worker.latest.store import connect
+from worker.latest.toplist import ListStore, QuotaStore, TopList, TopWriter
 from worker.settings import WorkerSettings
 from worker.sources.coinmarketcap import CoinMarketCap
 from worker.sources.cryptocompare import CryptoCompare

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import missing
 from tests.support.serving import Api, every_minute, fill
 
 CLIENTS = Path(__file__).resolve().parents[1] / "clients"
@@ -57,7 +58,7 @@ def installed(config: pytest.Config, lock: str, commands: Callable[[Path], Seque
         for command in commands(unfinished):
             run = subprocess.run(command, cwd=unfinished, capture_output=True, text=True)
             if run.returncode:
-                pytest.skip(f"this machine cannot install {lock}: {run.stderr.strip()[-300:]}")
+                missing.skip_without_packages(lock, run.stderr.strip()[-300:])
         unfinished.rename(folder)
     return folder
 
@@ -112,10 +113,11 @@ async def test_a_python_client_is_generated_and_knows_every_answer(
 
 
 @pytest.mark.timeout(300)  # the first time it is installed
-@pytest.mark.skipif(shutil.which("npm") is None, reason="this machine has no npm")
 async def test_a_typescript_client_is_generated_and_its_compiler_knows_every_answer(
     document: Path, tmp_path: Path, pytestconfig: pytest.Config
 ):
+    if missing.program("npm") is None:
+        missing.skip("npm")
     lock = "package-lock.json"
     folder = installed(pytestconfig, lock, lambda into: [["sh", "-c", NPM, "sh", str(CLIENTS), str(into)]])
     (tmp_path / "node_modules").symlink_to(folder / "node_modules")

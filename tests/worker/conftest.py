@@ -11,7 +11,7 @@ import pytest
 from aiohttp import ClientSession
 from redis.asyncio import Redis
 
-from worker.latest import Writer
+from worker.latest.store import Writer
 
 
 @pytest.fixture

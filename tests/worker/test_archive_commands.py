@@ -12,16 +12,10 @@ from tests.support.loopback import providers, serving
 from tests.support.shared import shared
 from tests.worker.test_commands import Start, Worker, eventually
 from v1.archive import ArchiveAway
-from worker.latest import (
-    DAY,
-    HOUR,
-    ArchiveWriter,
-    InvalidSettings,
-    Metric,
-    Reader,
-    connect,
-    connect_archive,
-)
+from worker.latest import DAY, HOUR, Metric
+from worker.latest.archive import ArchiveWriter, connect_archive
+from worker.latest.settings import InvalidSettings
+from worker.latest.store import Reader, connect
 from worker.settings import WorkerSettings
 
 BTC = Metric("KRAKEN:BTCUSD")

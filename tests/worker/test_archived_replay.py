@@ -16,7 +16,9 @@ from tests.support.archived import GRACE, Bench, bench
 from tests.support.recounted import Known
 from tests.support.shared import shared
 from tests.worker.sampling.test_replay import cut, rows, unseen
-from worker.latest import HOUR, MINUTE, HourCandle, Metric, Writer, connect
+from worker.latest import HOUR, MINUTE, Metric
+from worker.latest.market import HourCandle
+from worker.latest.store import Writer, connect
 from worker.sampling.recording import Recording, open_recording
 from worker.sampling.replay import replay
 

@@ -17,10 +17,12 @@ from tests.support import servers
 from tests.support.loopback import providers, serving
 from tests.support.shared import shared
 from tests.worker.sampling.test_replay import write
-from v1 import keys
+from v1.store import keys
 from worker.cli.commands import app
 from worker.cli.times import shift_recording
-from worker.latest import Metric, Reader, Reading, SourceReading, Verifier, Writer, connect
+from worker.latest import Metric, Reading
+from worker.latest.market import SourceReading
+from worker.latest.store import Reader, Verifier, Writer, connect
 from worker.sampling.recording import open_recording
 from worker.sampling.replay import replay
 from worker.sampling.tick import commit_tick

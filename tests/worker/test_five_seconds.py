@@ -11,25 +11,14 @@ from redis.asyncio import Redis
 
 from tests.support import naive
 from tests.support.serving import Clock, serving
-from v1 import keys
-from v1.store import AdminStore, AlertQuery
+from v1.model import list_hours
+from v1.store import AdminStore, AlertQuery, keys
 from worker.archiving.rollup import HourlyRollup, RollupOptions
-from worker.latest import (
-    DAY,
-    DEFAULTS,
-    HOUR,
-    MEASURES,
-    ArchiveWriter,
-    Metric,
-    Reading,
-    RuleEngine,
-    Sample,
-    SourceReading,
-    Verifier,
-    Writer,
-    connect,
-    connect_archive,
-)
+from worker.latest import DAY, HOUR, MEASURES, Metric, Reading, Sample
+from worker.latest.archive import ArchiveWriter, connect_archive
+from worker.latest.market import SourceReading
+from worker.latest.rules import DEFAULTS, RuleEngine
+from worker.latest.store import Verifier, Writer, connect
 from worker.sampling.tick import commit_tick
 
 FINE = 5
@@ -97,7 +86,7 @@ async def test_a_day_has_17280_samples_and_its_numbers_are_those_of_all_of_them(
 
 
 async def test_every_hour_of_it_is_one_packed_list_with_the_configuration_that_is_shipped(store: Writer, redis: Redis):
-    hours = [keys.samples(BTC, hour) for hour in keys.list_hours(NOW - DAY, NOW)]
+    hours = [keys.samples(BTC, hour) for hour in list_hours(NOW - DAY, NOW)]
 
     assert len(await store.read_samples(BTC, NOON - HOUR, NOON)) == 720
     assert {await redis.object("ENCODING", key) for key in hours} == {"listpack"}

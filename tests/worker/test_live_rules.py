@@ -10,9 +10,11 @@ from redis.asyncio import Redis
 
 from tests.support.invented import BTC, ETH, NOON, Invented
 from tests.worker.sampling.test_sampler import Sampling, idle
-from v1 import keys
 from v1.model import By, Metric
-from worker.latest import HOUR, MINUTE, Measure, RuleEngine, RuleStore, Sample, StoreAway, Writer, read_rules
+from v1.store import keys
+from worker.latest import HOUR, MINUTE, Measure, Sample
+from worker.latest.rules import RuleEngine, read_rules
+from worker.latest.store import RuleStore, StoreAway, Writer
 from worker.sampling.rule_provider import FixedRules, RuleProvider
 from worker.sources.base import SourceUnreachable
 

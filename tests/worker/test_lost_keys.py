@@ -14,27 +14,13 @@ from tests.support.invented import BTC, ETH, NOON
 from tests.support.serving import Api, sample, serving
 from tests.support.serving import Clock as ApiClock
 from tests.worker.sampling.test_sampler import Sampling, idle, until
-from v1 import keys
 from v1.market.metric_state import read_state
-from v1.model import By
-from worker.latest import (
-    DAY,
-    HOUR,
-    MINUTE,
-    ListOrigin,
-    ListStore,
-    Measure,
-    Outbox,
-    PricedCoin,
-    ProviderList,
-    RankedCoin,
-    RuleStore,
-    TopWriter,
-    Verifier,
-    Writer,
-    connect,
-    merge_lists,
-)
+from v1.model import By, find_hour, list_hours
+from v1.store import keys
+from worker.latest import DAY, HOUR, MINUTE, Measure
+from worker.latest.delivery import Outbox
+from worker.latest.store import RuleStore, Verifier, Writer, connect
+from worker.latest.toplist import ListOrigin, ListStore, PricedCoin, ProviderList, RankedCoin, TopWriter, merge_lists
 from worker.sampling.rule_provider import RuleProvider
 from worker.sampling.tick import commit_tick as move
 
@@ -67,7 +53,7 @@ HASHES = [
 ]
 ZSETS = [
     *(keys.METRICS, keys.ALERTS, keys.TOP, keys.mean(Measure.PRICE), keys.rank(Measure.PRICE, By.CV)),
-    *(keys.samples(BTC, keys.find_hour(at)) for at in (NOON, NOON - HOUR, NOON - DAY + MINUTE)),
+    *(keys.samples(BTC, find_hour(at)) for at in (NOON, NOON - HOUR, NOON - DAY + MINUTE)),
 ]
 STREAMS = [keys.OUTBOX, keys.PRICES, keys.RANKINGS, keys.dead(CHANNEL)]
 LISTS = [keys.deliveries(f"r.{BTC}.{NOON}")]
@@ -205,7 +191,7 @@ async def test_a_key_of_another_type_is_waited_for_and_nothing_ends(
 
 @pytest.mark.parametrize("sampling", [MINUTE], indirect=True)
 async def test_hours_that_were_dropped_are_not_counted_any_more(redis: Redis, sampling: Sampling):
-    for hour in list(keys.list_hours(NOON - DAY, NOON))[2:21]:
+    for hour in list(list_hours(NOON - DAY, NOON))[2:21]:
         await redis.delete(keys.samples(BTC, hour))
 
     async with sampling.going():
@@ -223,7 +209,7 @@ async def test_where_nothing_leaves_though_something_did_before_the_day_is_count
 ):
     async with sampling.going():
         await sampling.beat(NOON + MINUTE)
-        await redis.delete(keys.samples(BTC, keys.find_hour(NOON - DAY + MINUTE)))
+        await redis.delete(keys.samples(BTC, find_hour(NOON - DAY + MINUTE)))
         await sampling.beat(NOON + 2 * MINUTE)
 
     record = read_state(str(await redis.get(keys.moments(BTC))))

@@ -11,7 +11,8 @@ from structlog.typing import EventDict
 
 from tests.support.forwarder import Forwarder, Refusal, forwarding
 from worker.cli import commands
-from worker.latest import Metric, Reader, Verifier, connect
+from worker.latest import Metric
+from worker.latest.store import Reader, Verifier, connect
 from worker.settings import WorkerSettings
 
 SECONDS = 30.0

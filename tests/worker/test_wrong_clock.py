@@ -13,19 +13,10 @@ from aiohttp import web
 from tests.support.loopback import serving
 from worker.cli.commands import _drop_future, _run, _sample
 from worker.clock.wall import WatchedClock, read_steady_clock
-from worker.latest import (
-    DAY,
-    HOUR,
-    ArchiveWriter,
-    HourCandle,
-    Metric,
-    Reader,
-    Reading,
-    SourceReading,
-    Writer,
-    connect,
-    connect_archive,
-)
+from worker.latest import DAY, HOUR, Metric, Reading
+from worker.latest.archive import ArchiveWriter, connect_archive
+from worker.latest.market import HourCandle, SourceReading
+from worker.latest.store import Reader, Writer, connect
 from worker.sampling.tick import commit_tick
 from worker.settings import WorkerSettings
 
@@ -121,12 +112,12 @@ async def test_a_clock_that_is_wrong_at_the_start_trims_and_commits_nothing_and_
         await commit_tick(now, {BTC: SourceReading(Reading("2"), "kraken")}, store)
 
         async with going(_sample(settings, WatchedClock(lambda: time.time() + ahead))):
-            await until(store.clock)
+            await until(store.read_clock_fault)
             await asyncio.sleep(0.2)
 
         assert await store.read_tick() == now
         assert [each.tick for each in await store.read_samples(BTC, now - DAY, now + 3 * DAY)] == [now - 2, now]
-        fault = await store.clock()
+        fault = await store.read_clock_fault()
     # A header is a second coarse.
     assert fault in [f"the machine's clock is {each} that of 127.0.0.1" for each in apart(ahead)]
 
@@ -140,7 +131,7 @@ async def test_a_clock_that_jumps_two_days_ahead_and_back_costs_the_ticks_betwee
         async with going(_sample(settings, WatchedClock(lambda: time.time() + ahead))):
             await until(store.read_tick)
             ahead = 2 * DAY
-            await until(store.clock)
+            await until(store.read_clock_fault)
             before = await store.read_samples(BTC, int(time.time()) - DAY, int(time.time()) + 9 * DAY)
 
             ahead = 0.0
@@ -150,7 +141,7 @@ async def test_a_clock_that_jumps_two_days_ahead_and_back_costs_the_ticks_betwee
                 return (await store.read_tick() or 0) > stopped
 
             await until(goes_on)
-            await until(lambda: is_none(store.clock()))
+            await until(lambda: is_none(store.read_clock_fault()))
         after = await store.read_samples(BTC, int(time.time()) - DAY, int(time.time()) + 9 * DAY)
 
     assert after[: len(before)] == before

@@ -51,7 +51,7 @@ class ArchiveView:
         # It begins with the first question.
         view.execute("SELECT count(*) FROM sqlite_master").fetchone()
 
-    def contents(self) -> Contents:
+    def read_contents(self) -> Contents:
         with translate_errors():
             return _read_contents(self._view)
 

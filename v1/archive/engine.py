@@ -155,7 +155,7 @@ def _make_sqlite_engine(url: URL, threads: list[Thread], *, writes: bool) -> Asy
     file = f"file:{quote(str(path))}?{'&'.join(f'{name}={value}' for name, value in options.items())}"
     was_opened = False
 
-    async def opened() -> aiosqlite.Connection:
+    async def open_connection() -> aiosqlite.Connection:
         nonlocal was_opened
         if writes and not was_opened:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -176,7 +176,7 @@ def _make_sqlite_engine(url: URL, threads: list[Thread], *, writes: bool) -> Asy
 
     engine = create_async_engine(
         "sqlite+aiosqlite://",
-        async_creator=opened,
+        async_creator=open_connection,
         poolclass=AsyncAdaptedQueuePool,
         pool_size=CONNECTIONS,
         max_overflow=0,

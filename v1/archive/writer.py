@@ -122,7 +122,7 @@ def _upsert(dialect: Any) -> Any:
         index_elements=["metric", "start"],
         set_={each.name: come[each.name] for each in _SAYS}
         | {"closed_at": come.closed_at, "revision": candles.c.revision + 1},
-        where=and_(_is_as_complete(come), _is_different(come)),
+        where=and_(_make_completeness_condition(come), _make_difference_condition(come)),
     )
 
 
@@ -139,7 +139,7 @@ def _rows_of_sqlite() -> Select[Any]:
     return select(*[func.json_extract(rows.c.value, f"$.{each.name}") for each in _COLUMNS]).where(true())
 
 
-def _is_as_complete(come: Any) -> ColumnElement[bool]:
+def _make_completeness_condition(come: Any) -> ColumnElement[bool]:
     """Tell of a new row that it replaces nothing better: an hour in Redis is trimmed when its day is over."""
     held = candles.c
     fuller = come.covered > held.covered
@@ -147,6 +147,6 @@ def _is_as_complete(come: Any) -> ColumnElement[bool]:
     return and_(or_(fuller, as_full), or_(come.volume.is_not(None), held.volume.is_(None)))
 
 
-def _is_different(come: Any) -> ColumnElement[bool]:
+def _make_difference_condition(come: Any) -> ColumnElement[bool]:
     """Compare digits, not numbers: to PostgreSQL 1.5 and 1.50 are the same."""
     return or_(*[cast(candles.c[each.name], Text).is_distinct_from(cast(come[each.name], Text)) for each in _SAYS])

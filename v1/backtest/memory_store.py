@@ -42,7 +42,7 @@ class _MemorySeries:
         if not ranges.is_known(metric, spans, at, record.at):
             since = bisect_left(self._ticks, at - max(seconds for _, seconds in spans))
             ranges.fill(metric, spans, record.at, self._samples[since:])
-        return ranges.before(metric, spans, at)
+        return ranges.find_ranges(metric, spans, at)
 
     def _recent(self, at: int, look: Lookback) -> Sequence[Sample]:
         if look is NO_LOOKBACK:

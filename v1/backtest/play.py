@@ -2,16 +2,16 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import NamedTuple, TypeVar
 
 from ..market.advance import advance_all
 from ..market.metric_state import SourceReading
-from ..market.ranks import collect_rank_inputs, rank_one
-from ..model import HOUR, Metric, Reading, Sample
+from ..market.ranks import Scores, collect_rank_inputs, rank_one
+from ..model import HOUR, By, Measure, Metric, Reading, Sample
 from ..rules import Alert, Evaluation, Rule, RuleEngine, Silence, SubjectResult, TickContext, attach_states
 from ..rules.phases import Phase, RuleState
 from .memory_store import MemoryStore
+from .unwatched import UnwatchedMarket, should_play_all
 
 FLAP_SECONDS = HOUR
 """Who fires again so soon after it was over has flapped."""
@@ -68,17 +68,16 @@ def play(
     """
     Play ticks, oldest first. Rules in `more` are judged beside those of the trial.
 
-    `seen` is told of every tick when it is over; what it raises ends the play. Raises `NeverOn`.
+    `seen` is told of every tick when it is over; what it raises ends the play. Raises `RulesNeverActive`.
     """
-    engine = RuleEngine([*trial.rules, *more], trial.silences, trial.interval)
-    memory, firing = MemoryStore(), _FiringCounter()
+    market, firing = _PlayedMarket([*trial.rules, *more], trial), _FiringCounter()
     alerts: list[Alert] = []
     metrics: set[Metric] = set()
     samples, first, last = 0, None, None
     for at, heard in ticks:
         if trial.end is not None and at > trial.end:
             break
-        judged = _tick(at, heard, memory, engine, trial)
+        judged = market.judge(at, heard)
         if trial.is_on(at):
             alerts += sorted(judged.list_alerts(), key=lambda alert: alert.id)
             firing.count(at, judged)
@@ -91,21 +90,52 @@ def play(
     return BacktestResult(alerts, firing.fires, firing.flaps, frozenset(metrics), samples, first, last)
 
 
-def _tick(
-    at: int, heard: Mapping[Metric, SourceReading], memory: MemoryStore, rules: RuleEngine, trial: BacktestInput
-) -> Evaluation:
-    """Do what a live tick does; ranks are counted only where a rule asks for them."""
-    metrics = sorted(memory.known_metrics | heard.keys())
-    steps = advance_all(at, metrics, heard, memory.read_states(at, metrics, rules.make_lookback))
-    ranked = partial(rank_one, collect_rank_inputs(steps) if trial.is_whole else ())
-    judged = rules.evaluate(TickContext(at, steps, ranked, memory.outages))
-    # What held before the rules are on has held all the same: a rule with `for` needs to know since when.
-    judged = judged if trial.is_on(at) else Evaluation(_untold(judged.metrics), _untold(judged.sources))
-    memory.commit(at, attach_states(steps, judged), judged)
-    return judged
+class _PlayedMarket:
+    """All metrics of a backtest: those that rules watch are played, the others are kept for ranks."""
+
+    def __init__(self, rules: Sequence[Rule], trial: BacktestInput) -> None:
+        self._rules = [rule for rule in rules if rule.enabled]
+        self._trial = trial
+        self._engine = RuleEngine(rules, trial.silences, trial.interval)
+        self._memory = MemoryStore()
+        self._should_play_all = should_play_all(self._rules)
+        self._unwatched = UnwatchedMarket(() if self._should_play_all else {rule.measure for rule in self._rules})
+        self._is_watched: dict[Metric, bool] = {}
+
+    def judge(self, at: int, heard: Mapping[Metric, SourceReading]) -> Evaluation:
+        """Do what a live tick does; ranks are counted only where a rule or an alert asks for them."""
+        memory, trial = self._memory, self._trial
+        watched = self._take_watched(at, heard)
+        metrics = sorted(memory.known_metrics | watched.keys())
+        steps = advance_all(at, metrics, watched, memory.read_states(at, metrics, self._engine.make_lookback))
+
+        def rank(measure: Measure, by: By) -> Scores:
+            if not trial.is_whole:
+                return []
+            others = [] if self._should_play_all else self._unwatched.rank(at, measure, by)
+            return [*rank_one(collect_rank_inputs(steps), measure, by), *others]
+
+        judged = self._engine.evaluate(TickContext(at, steps, rank, memory.outages))
+        # What held before the rules are on has held all the same: a rule with `for` needs to know since when.
+        judged = (
+            judged if trial.is_on(at) else Evaluation(_forget_alerts(judged.metrics), _forget_alerts(judged.sources))
+        )
+        memory.commit(at, attach_states(steps, judged), judged)
+        return judged
+
+    def _take_watched(self, at: int, heard: Mapping[Metric, SourceReading]) -> Mapping[Metric, SourceReading]:
+        """Return what is to play of a tick, and keep the rest."""
+        if self._should_play_all:
+            return heard
+        for metric in heard.keys() - self._is_watched.keys():
+            self._is_watched[metric] = any(rule.matches(metric) for rule in self._rules)
+        watched = {metric: reading for metric, reading in heard.items() if self._is_watched[metric]}
+        if self._trial.is_whole and len(watched) < len(heard):
+            self._unwatched.add(at, {metric: heard[metric] for metric in heard.keys() - watched.keys()})
+        return watched
 
 
-def _untold(judged: Mapping[Subject, SubjectResult]) -> dict[Subject, SubjectResult]:
+def _forget_alerts(judged: Mapping[Subject, SubjectResult]) -> dict[Subject, SubjectResult]:
     """Return where the rules stand at each subject if nobody was ever told."""
     return {
         subject: SubjectResult({rule: RuleState(state.phase, state.since) for rule, state in said.states.items()})

@@ -44,7 +44,7 @@ def make_report(
         "metrics": len(played.metrics),
         "samples": played.samples,
         "warm_up": _report_warm_up(played, trial),
-        "notes": [*notes, *_matching_none(trial.rules, played)],
+        "notes": [*notes, *_describe_unmatched(trial.rules, played)],
         "rules": [_report_rule(rule, by_rule[rule.id], played, variants) for rule in trial.rules],
         "messages": sent[:most_listed],
         "alerts": [alert._asdict() for alert in alerts[:most_listed]],
@@ -52,7 +52,7 @@ def make_report(
     }
 
 
-def _matching_none(rules: Sequence[Rule], played: BacktestResult) -> list[str]:
+def _describe_unmatched(rules: Sequence[Rule], played: BacktestResult) -> list[str]:
     """Say which rules watch nothing: that they are silent says nothing."""
     there = f"none of the {len(played.metrics)} that were played" if played.metrics else "for there is no sample"
     return [
@@ -69,14 +69,14 @@ def make_messages(alerts: Iterable[Alert], interval: int) -> list[dict[str, Any]
     for (at, rule), those in groupby(aloud, key=_tick_and_rule):
         together = [*those]
         is_digest = is_in_digest(together[0])
-        for parcel in [together] if is_digest else [[alert] for alert in together]:
-            written = write_digest(parcel, interval) if is_digest else write_single(parcel[0], interval)
+        for part in [together] if is_digest else [[alert] for alert in together]:
+            written = write_digest(part, interval) if is_digest else write_single(part[0], interval)
             made.append(
                 {
-                    "id": make_digest_id(rule, at) if is_digest else parcel[0].id,
+                    "id": make_digest_id(rule, at) if is_digest else part[0].id,
                     "at": at,
                     "rule": rule,
-                    "alerts": len(parcel),
+                    "alerts": len(part),
                     "title": written.title,
                     "body": written.body,
                 }

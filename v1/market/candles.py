@@ -229,7 +229,7 @@ def make_hour_from_candles(slot: HourSlot, candles: Sequence[Candle], length: in
     )
 
 
-def fault(candle: Candle) -> str | None:
+def find_fault(candle: Candle) -> str | None:
     """
     Return what cannot be true of a candle, or `None`: 0 < low <= open, close <= high, and 0 <= volume.
 

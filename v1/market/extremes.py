@@ -49,7 +49,7 @@ class SlidingRange:
             _push(self._lows, new, _is_at_most)
             _push(self._highs, new, _is_at_least)
 
-    def since(self, start: int) -> WindowRange | None:
+    def take_since(self, start: int) -> WindowRange | None:
         """Return the extremes from `start` on, and forget what was before; `None` where there is no value."""
         for extremes in (self._lows, self._highs):
             while extremes and extremes[0].tick < start:
@@ -97,11 +97,11 @@ class RangeCache:
             _add(made, sample)
         self._kept[metric] = _MetricRanges(at, made)
 
-    def before(self, metric: Metric, spans: Iterable[Span], tick: int) -> dict[Span, WindowRange]:
+    def find_ranges(self, metric: Metric, spans: Iterable[Span], tick: int) -> dict[Span, WindowRange]:
         """Return the extremes of each span before a tick; of one without values nothing."""
         kept = self._kept[metric]
         kept.looked_from = tick
-        found = {span: kept.spans[span].since(tick - span[1]) for span in spans}
+        found = {span: kept.spans[span].take_since(tick - span[1]) for span in spans}
         return {span: extremes for span, extremes in found.items() if extremes}
 
     def advance(self, metric: Metric, before: int | None, at: int, sample: Sample | None) -> None:

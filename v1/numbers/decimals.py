@@ -29,7 +29,7 @@ def is_number(text: object) -> bool:
     return not exponent or abs(int(exponent)) <= FURTHEST_EXPONENT
 
 
-def exact(text: str) -> Decimal:
+def parse_exact(text: str) -> Decimal:
     """Return the number that a document spells, every digit of it. Raises `ValueError`, also beyond what one can be."""
     try:
         return Decimal(text)

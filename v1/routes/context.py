@@ -24,8 +24,10 @@ class RouteSettings(NamedTuple):
     """How the connections are called where a server lists them."""
     interval: int
     is_shared: bool
-    hidden: str
+    settings_prefix: str
     """How the names of our settings begin in the environment: a backtest's process gets none of them."""
+    redact: Callable[[str], str]
+    """Hides secrets and addresses of servers in a text that is sent to strangers."""
     stopping: asyncio.Event
     """Set when the process is told to stop."""
 
@@ -49,6 +51,10 @@ class RouteState(TypedDict):
     """Seconds between two ticks."""
     is_shared: bool
     """Whether everybody gets the same answers, so that a cache in front may keep them for all."""
+    settings_prefix: str
+    """How the names of our settings begin in the environment."""
+    redact: Callable[[str], str]
+    """Hides secrets and addresses of servers in a text that is sent to strangers."""
 
 
 @asynccontextmanager
@@ -67,10 +73,12 @@ async def open_route_state(settings: RouteSettings, clock: Callable[[], float]) 
             top_archive=TopArchiveReader(archive),
             admin=AdminStore(writing),
             redis_address=redis_address,
-            backtests=BacktestRunner(settings.stopping, settings.hidden),
+            backtests=BacktestRunner(settings.stopping, settings.settings_prefix),
             clock=clock,
             interval=settings.interval,
             is_shared=settings.is_shared,
+            settings_prefix=settings.settings_prefix,
+            redact=settings.redact,
         )
 
 

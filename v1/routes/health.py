@@ -1,7 +1,7 @@
 """Whether the process runs, and whether its answers can be relied on; both with reasons, and without a key."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -10,7 +10,6 @@ from pydantic import BaseModel, Field
 
 from ..market.freshness import Health, describe_toplist_faults, judge_health, list_missing, list_paused_channels
 from ..numbers import exact_json
-from ..settings.redaction import redact
 from ..store import StoreError
 from .context import Context, RouteState
 from .params import NoParams
@@ -130,23 +129,26 @@ async def get_ready(_: Annotated[NoParams, Query()], context: Context) -> Respon
     `unready`, with 503: the store is away, the newest tick is more than three intervals old or in the
     future, the worker's clock cannot be relied on, or the data has another format.
     """
-    now = int(context["clock"]())
+    now, redact = int(context["clock"]()), context["redact"]
     try:
         facts = await _read_facts(context)
     except StoreError as error:
         # Answered without a key: the address of Redis is kept from whoever has none.
-        facts, store = _NO_FACTS, redact.for_strangers(str(error))
+        facts, store = _NO_FACTS, redact(str(error))
         status, reasons = Health.UNREADY, [str(error)]
     else:
         store = "ok"
         status, reasons = _judge(facts, now, context["interval"])
     known = {
         "status": status,
-        "reasons": [redact.for_strangers(reason) for reason in reasons],
+        "reasons": [redact(reason) for reason in reasons],
         "store": store,
-        **_show_facts(facts, now, context["interval"]),
+        **_show_facts(facts, now, context["interval"], redact),
     }
     return _answer(HTTPStatus.SERVICE_UNAVAILABLE if status is Health.UNREADY else HTTPStatus.OK, known)
+
+
+_Redact = Callable[[str], str]
 
 
 class _Facts(NamedTuple):
@@ -178,7 +180,11 @@ async def _read_facts(context: RouteState) -> _Facts:
         context["top"].read_role_states(),
     )
     clock, eviction, unmet, channels, is_empty = await asyncio.gather(
-        reader.clock(), reader.eviction(), reader.unmet(), reader.channels(), reader.is_empty()
+        reader.read_clock_fault(),
+        reader.check_eviction(),
+        reader.read_unmet_wishes(),
+        reader.read_channels(),
+        reader.is_empty(),
     )
     return _Facts(tick, sources, archive, rules.problem, top, clock, eviction, unmet, channels, is_empty)
 
@@ -199,25 +205,25 @@ def _judge(facts: _Facts, now: int, interval: int) -> tuple[Health, list[str]]:
     return (Health.DEGRADED if status is Health.READY and reasons else status), reasons
 
 
-def _show_facts(facts: _Facts, now: int, interval: int) -> dict[str, Any]:
+def _show_facts(facts: _Facts, now: int, interval: int, redact: _Redact) -> dict[str, Any]:
     tick, archive = facts.tick, facts.archive
     return {
         "tick": {"at": tick, "age": None if tick is None else now - tick, "interval": interval},
-        "sources": {name: _show_source(state) for name, state in facts.sources.items()},
-        "archive": archive and {name: _redact_text(archive.get(name)) for name in ArchiveHealth.model_fields},
+        "sources": {name: _show_source(state, redact) for name, state in facts.sources.items()},
+        "archive": archive and {name: _redact_text(archive.get(name), redact) for name in ArchiveHealth.model_fields},
         "wishes": facts.unmet,
         "channels": {
             name: state | {"until": _find_future(state["until"], now)} for name, state in facts.channels.items()
         },
-        "top": {role: _show_role(state, now) for role, state in sorted(facts.top.items())},
+        "top": {role: _show_role(state, now, redact) for role, state in sorted(facts.top.items())},
     }
 
 
-def _show_source(state: dict[str, Any]) -> dict[str, Any]:
+def _show_source(state: dict[str, Any], redact: _Redact) -> dict[str, Any]:
     return {
         "state": state.get("state", "unknown"),
         "since": state.get("since"),
-        "reason": _redact_text(state.get("reason")),
+        "reason": _redact_text(state.get("reason"), redact),
         "retry_at": state.get("retry_at"),
         "advice": state.get("advice"),
         "metrics": state.get("metrics", 0),
@@ -232,14 +238,14 @@ def _find_future(at: int, now: int) -> int | None:
     return at if at > now else None
 
 
-def _show_role(state: dict[str, Any], now: int) -> dict[str, Any]:
+def _show_role(state: dict[str, Any], now: int, redact: _Redact) -> dict[str, Any]:
     listed = state.get("list_at")
     known = {"state": "unknown"} | state | {"age": None if listed is None else now - listed}
-    return {name: _redact_text(known.get(name)) for name in TopRoleHealth.model_fields}
+    return {name: _redact_text(known.get(name), redact) for name in TopRoleHealth.model_fields}
 
 
-def _redact_text(value: Any) -> Any:
-    return redact.for_strangers(value) if isinstance(value, str) else value
+def _redact_text(value: Any, redact: _Redact) -> Any:
+    return redact(value) if isinstance(value, str) else value
 
 
 def _answer(status: HTTPStatus, known: dict[str, Any]) -> Response:

@@ -103,7 +103,7 @@ async def list_metrics(params: Annotated[MetricsParams, Query()], request: Reque
     comes, because the provider lists the market and has no price of it.
     """
     reader, interval, now = context["reader"], context["interval"], int(context["clock"]())
-    tick, names, dead = await asyncio.gather(reader.read_tick(), reader.read_metrics(), reader.dead())
+    tick, names, dead = await asyncio.gather(reader.read_tick(), reader.read_metrics(), reader.read_dead_metrics())
     found = [name for name in sorted(names | dead) if name > params.cursor and params.q.upper() in name]
     page = found[: params.limit]
     listed = {each.metric: each for each in await reader.read_summaries(page)}
@@ -141,7 +141,7 @@ async def get_metric(metric: Name, _: Annotated[NoParams, Query()], request: Req
     expected = DAY // interval
     is_in = judge_freshness(newest.record, tick, now, interval)
     if is_in is Freshness.STALE:
-        is_in = _or_dead(is_in, name in await reader.dead())
+        is_in = _or_dead(is_in, name in await reader.read_dead_metrics())
     known = {
         "metric": name,
         "at": newest.record.newest,

@@ -23,7 +23,7 @@ from starlette.routing import Match, Mount
 
 from ..archive import ArchiveError
 from ..model import Metric
-from ..rules.validation import MOST_FAULTS, first, shorten
+from ..rules.validation import MOST_FAULTS, shorten, take_first
 from ..store import Reader, StoreAway, StoreError
 from .params import NoParams, describe_accepted
 
@@ -80,13 +80,13 @@ def refuse_fields(*wrongs: tuple[str, object, str]) -> HttpRefusal:
         for field, value, what in wrongs[:MOST_FAULTS]
     ]
     lines = [f"{each.field}: {each.value!r} is not accepted; accepted: {each.accepted}" for each in errors]
-    return HttpRefusal(HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(first(lines, len(wrongs))), errors)
+    return HttpRefusal(HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(take_first(lines, len(wrongs))), errors)
 
 
 async def refuse_unknown_metric(reader: Reader, metric: str, where: str = "in the last day") -> HttpRefusal:
     """Refuse a metric without samples: it is dead, or nobody gives it, or its name is wrong; with the nearest names."""
     nearest, written = suggest_names(metric, [*await reader.read_metrics()]), shorten(metric)
-    dead, unmet = await reader.dead(), await reader.unmet()
+    dead, unmet = await reader.read_dead_metrics(), await reader.read_unmet_wishes()
     why = f"no metric {written!r} has a sample {where}"
     if metric in dead:
         why = f"the market {written!r} is dead: {dead[Metric(metric)]} lists it and has no price of it, so {why}"

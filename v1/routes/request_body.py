@@ -41,7 +41,7 @@ async def read_document(request: Request) -> Any:
         if len(body) > LARGEST:
             raise HttpRefusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a document has {LARGEST} bytes at most")
     try:
-        return json.loads(body.decode(), parse_float=decimals.exact, parse_constant=_refuse_constant)
+        return json.loads(body.decode(), parse_float=decimals.parse_exact, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise refuse_fields((WHOLE, body[:50].decode(errors="replace"), f"JSON: {error}")) from error
 

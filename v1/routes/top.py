@@ -10,7 +10,6 @@ from pydantic import BaseModel, Field, WithJsonSchema
 
 from ..archive import ArchiveError
 from ..model import MINUTE
-from ..settings import PREFIX
 from ..toplist.model import ListOrigin, TopCoin, TopList, find_reach, is_late_list
 from .context import Context, RouteState
 from .params import Format, JsonOrCsvParams, QueryParams, TableParams, Time
@@ -37,7 +36,8 @@ COLUMNS = {
 MOST_CHARACTERS = 200
 _COLUMN = f"({'|'.join(COLUMNS)})"
 USUAL_COLUMNS = ("rank", "symbol", "price_usd")
-SETTINGS = (f"{PREFIX}COINMARKETCAP_API_KEY", f"{PREFIX}CRYPTOCOMPARE_API_KEY")
+SETTINGS = ("COINMARKETCAP_API_KEY", "CRYPTOCOMPARE_API_KEY")
+"""The settings that the list needs, without what the names of settings begin with."""
 
 router = APIRouter(tags=["top list"])
 
@@ -184,7 +184,7 @@ async def _read_snapshot(context: RouteState, minute: int) -> TopList:
     if kept is not None and (found is None or kept.at > found.at):
         return kept
     if span is None and hours is None:
-        raise _explain_missing(await reader.read_role_states())
+        raise _explain_missing(await reader.read_role_states(), context["settings_prefix"])
     there = [f"minutes from {span.oldest} to {span.newest}"] if span else []
     there += [f"full hours from {hours.oldest} to {hours.newest}"] if hours else []
     near = [str(at) for at in (found and found.at, await reader.find_next_minute(minute)) if at is not None]
@@ -193,11 +193,11 @@ async def _read_snapshot(context: RouteState, minute: int) -> TopList:
     raise HttpRefusal(HTTPStatus.NOT_FOUND, f"no top list of {minute}: there are lists of {existing}", [wrong])
 
 
-def _explain_missing(roles: Mapping[str, Mapping[str, Any]]) -> HttpRefusal:
+def _explain_missing(roles: Mapping[str, Mapping[str, Any]], prefix: str) -> HttpRefusal:
     """Say why there is no list at all."""
     off = [str(state["reason"]) for state in roles.values() if state.get("state") == "off"]
     if off or not roles:
-        why = off[0] if off else f"the worker makes it where {' and '.join(SETTINGS)} are set"
+        why = off[0] if off else f"the worker makes it where {' and '.join(prefix + name for name in SETTINGS)} are set"
         return HttpRefusal(HTTPStatus.SERVICE_UNAVAILABLE, f"there is no top list: {why}")
     doing = "; ".join(f"{role}: {state.get('reason') or state.get('state')}" for role, state in roles.items())
     detail = f"the first top list is not there yet ({doing}); ask again in {RETRY_SECONDS} seconds"

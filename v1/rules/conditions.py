@@ -58,14 +58,14 @@ QUIET = Verdict(holds=False)
 
 
 IsExpected = Callable[[StateUpdate], bool]
-"""Tells whether somebody is still asked for samples of the metric; its silence is none where nobody is."""
+"""Whether somebody is still asked for samples of the metric; its silence is none where nobody is."""
 
 
-def all_are_expected(_: StateUpdate) -> bool:
+def is_always_expected(_: StateUpdate) -> bool:
     return True
 
 
-def make_condition(rule: Rule, interval: int, is_expected: IsExpected = all_are_expected) -> Condition | None:
+def make_condition(rule: Rule, interval: int, is_expected: IsExpected = is_always_expected) -> Condition | None:
     """Return the condition of a rule that looks at one metric alone; `None` of a rank rule, which does not."""
     if rule.kind is Kind.STALE:
         return _stale(rule, interval, is_expected)
@@ -267,7 +267,7 @@ def _stale(rule: Rule, interval: int, is_expected: IsExpected) -> Condition:
     silence = rule.intervals * interval
 
     def judge(step: StateUpdate, at: int) -> Verdict | None:
-        stale = is_stale(step, at, silence)
+        stale = judge_staleness(step, at, silence)
         if stale is False:
             return QUIET
         return Verdict(True, since=step.record.newest) if stale and is_expected(step) else None
@@ -284,7 +284,7 @@ _MAKERS = {
 }
 
 
-def is_stale(step: StateUpdate, at: int, silence: int) -> bool | None:
+def judge_staleness(step: StateUpdate, at: int, silence: int) -> bool | None:
     """
     Return whether the metric's newest sample is `silence` seconds old, or more.
 

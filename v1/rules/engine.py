@@ -17,7 +17,7 @@ from ..market.metric_state import NO_LOOKBACK, Lookback, StateUpdate
 from ..model import MEASURES, Metric
 from ..numbers.decimals import parse_decimal
 from .alert import Alert
-from .conditions import QUIET, Condition, IsExpected, Verdict, all_are_expected, make_condition, make_lookback
+from .conditions import QUIET, Condition, IsExpected, Verdict, is_always_expected, make_condition, make_lookback
 from .phases import RuleStates, read_states, write_states
 from .rank_lookup import Ranked, RankLookup
 from .rule import OF_ANY_KIND, Kind, Rule
@@ -81,7 +81,7 @@ class RuleEngine:
         rules: Iterable[Rule],
         silences: Iterable[Silence],
         interval: int,
-        is_expected: IsExpected = all_are_expected,
+        is_expected: IsExpected = is_always_expected,
     ) -> None:
         self._silences = tuple(silences)
         self._interval = interval
@@ -168,7 +168,7 @@ class RuleEngine:
         return market.at - market.asked_since >= rule.intervals * self._interval
 
     def _list_expected(self, market: TickContext) -> Sequence[StateUpdate]:
-        if self._is_expected is all_are_expected or all(step.sample for step in market.steps):
+        if self._is_expected is is_always_expected or all(step.sample for step in market.steps):
             return market.steps
         return [step for step in market.steps if step.sample or self._is_expected(step)]
 
@@ -234,14 +234,14 @@ def _with_group_sizes(judged: Evaluation, told_before: Mapping[str, int]) -> Eva
     if all(many == 1 for many in number.values()):
         return judged
 
-    def counted(said: SubjectResult) -> SubjectResult:
+    def set_group_size(said: SubjectResult) -> SubjectResult:
         if not said.alerts:
             return said
         return said._replace(alerts=tuple(each._replace(group_size=max(1, number[each.rule])) for each in said.alerts))
 
     return Evaluation(
-        {metric: counted(said) for metric, said in judged.metrics.items()},
-        {source: counted(said) for source, said in judged.sources.items()},
+        {metric: set_group_size(said) for metric, said in judged.metrics.items()},
+        {source: set_group_size(said) for source, said in judged.sources.items()},
     )
 
 

@@ -1,6 +1,6 @@
 """
-What a person reads: the title and the body of a message about one alert, or about many at once. Pure text; how
-it travels, and how much of it a channel takes, is not known here.
+What a person reads: the title and the body of a message about one alert, or about many at once. Pure text: a
+channel sends it, and cuts it to what the channel takes.
 """
 
 from collections.abc import Callable, Sequence
@@ -131,11 +131,11 @@ def _beyond(alert: Alert) -> str:
 def _change(alert: Alert, interval: int) -> _AlertText:
     moved = f"{'+' if (alert.ratio or 0) > 0 else ''}{_by(alert)} %"
     return _AlertText(
-        f"{_measure(alert)} {moved}", f"{_value(alert)} = {moved}{_moved_from(alert, interval)}{_rank(alert)}"
+        f"{_measure(alert)} {moved}", f"{_value(alert)} = {moved}{_describe_reference(alert, interval)}{_rank(alert)}"
     )
 
 
-def _moved_from(alert: Alert, interval: int) -> str:
+def _describe_reference(alert: Alert, interval: int) -> str:
     """Name what a value moved from, and when that was."""
     if alert.since is None:
         return ""

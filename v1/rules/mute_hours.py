@@ -23,7 +23,7 @@ class MuteHours(BaseModel):
 
     @field_validator("zone")
     @classmethod
-    def _is_known(cls, value: str) -> str:
+    def _check_zone(cls, value: str) -> str:
         try:
             ZoneInfo(value)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:

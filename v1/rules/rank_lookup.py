@@ -9,7 +9,7 @@ from ..model import By, Measure
 from .rule import Rule
 
 Ranked = Callable[[Measure, By], Scores]
-"""Gives the members of one rank, in no order."""
+"""Returns the members of one rank, in no order."""
 
 
 class _SortedRank(NamedTuple):

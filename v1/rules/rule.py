@@ -115,14 +115,14 @@ class Rule(BaseModel):
 
     @field_validator("id")
     @classmethod
-    def _is_free(cls, value: str) -> str:
+    def _check_id(cls, value: str) -> str:
         if value == RESERVED:
             raise ValueError(f"another id; {RESERVED} is where rules are tried")
         return value
 
     @field_validator("metrics")
     @classmethod
-    def _can_match(cls, value: str) -> str:
+    def _check_pattern(cls, value: str) -> str:
         return parse_pattern(value)
 
     @model_validator(mode="before")
@@ -137,7 +137,7 @@ class Rule(BaseModel):
         return given
 
     @model_validator(mode="after")
-    def _can_fire(self) -> Self:
+    def _check_firing(self) -> Self:
         for field in ("factor", "score", "percent"):
             number = getattr(self, field)
             if number is not None and decimals.parse_decimal(number)[0] <= 0:
@@ -146,18 +146,18 @@ class Rule(BaseModel):
         if units < 0 or 0 < units < decimals.power_of_ten(places):
             raise ValueError("step: 0, or a number from 1 up")
         if self.kind is Kind.THRESHOLD:
-            self._has_one_bound()
+            self._check_bounds()
         if self.kind is Kind.CHANGE:
-            self._can_change()
+            self._check_change()
         return self
 
-    def _has_one_bound(self) -> None:
+    def _check_bounds(self) -> None:
         if (self.above is None) == (self.below is None):
             raise ValueError("above: a number, or one for `below` instead: a threshold rule has one of the two")
         if self.below is not None and self.measure in NEVER_NEGATIVE and decimals.parse_decimal(self.below)[0] <= 0:
             raise ValueError(f"below: a number above zero; {self.measure} is never less, so it could never fire")
 
-    def _can_change(self) -> None:
+    def _check_change(self) -> None:
         if self.percent is None:
             raise ValueError("percent: a number above zero; a change rule must say by how much")
         units, places = decimals.parse_decimal(self.percent)
@@ -223,7 +223,7 @@ def parse_rule(given: object, interval: int = 1) -> Rule:
     """
     Make a rule of a decoded document, for samples every `interval` seconds.
 
-    Raises `WrongRule` that names every field, value and what is accepted.
+    Raises `InvalidRule` that names every field, value and what is accepted.
     """
     try:
         rule = Rule.model_validate(given)

@@ -7,7 +7,7 @@ Rules from a TOML document:
     measure = "interval_volume"
     factor = 3
 
-Pure: where the document lies is not known here.
+Pure: the text of the document is an argument.
 """
 
 import re
@@ -18,7 +18,7 @@ from typing import Any
 
 from ..numbers import decimals
 from .rule import Rule, parse_rule
-from .validation import InvalidDocument, first, shorten
+from .validation import InvalidDocument, shorten, take_first
 
 MOST_RULES = 1000
 """Rules of one file; the API takes no more either."""
@@ -52,7 +52,7 @@ def read_toml(text: str) -> dict[str, Any]:
     text = text.removeprefix(_BYTE_ORDER_MARK)
     _see_that_it_is_bounded(text)
     try:
-        return tomllib.loads(text, parse_float=decimals.exact)
+        return tomllib.loads(text, parse_float=decimals.parse_exact)
     except (ValueError, RecursionError) as error:
         raise InvalidFile(f"is not TOML: {error}") from error
 
@@ -99,7 +99,7 @@ def read_rules(tables: object, interval: int, channels: Container[str] | None = 
             faults += [f"{_name_rule(number, table)}: {line}" for line in error.list_lines]
     faults += _find_repeated(rules)
     if faults:
-        raise InvalidFile("\n".join(first(faults, len(faults))))
+        raise InvalidFile("\n".join(take_first(faults, len(faults))))
     return tuple(rules)
 
 

@@ -35,7 +35,7 @@ class Silence(BaseModel):
 
     @field_validator("metrics")
     @classmethod
-    def _can_match(cls, value: str) -> str:
+    def _check_pattern(cls, value: str) -> str:
         return parse_pattern(value)
 
     @model_validator(mode="after")

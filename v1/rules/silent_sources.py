@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..market.metric_state import StateUpdate
-from .conditions import Verdict, is_stale
+from .conditions import Verdict, judge_staleness
 from .rule import Rule
 
 Silent = Mapping[tuple[str, str], Verdict | None]
@@ -44,7 +44,7 @@ def _by_source(steps: Iterable[StateUpdate]) -> Mapping[str, Sequence[StateUpdat
 
 def _verdict(rule: Rule, steps: Sequence[StateUpdate], at: int, silence: int) -> Verdict | None:
     """Judge the metrics of one source, none of which has a sample; the rule speaks of those that it watches."""
-    verdicts = {is_stale(step, at, silence) for step in steps}
+    verdicts = {judge_staleness(step, at, silence) for step in steps}
     watched = [step for step in steps if rule.matches(step.metric)]
     if False in verdicts or not watched:
         return Verdict(holds=False)

@@ -28,7 +28,9 @@ class InvalidDocument(Exception):
     """A document that cannot be meant; `errors` has every fault."""
 
     def __init__(self, errors: Sequence[Fault]) -> None:
-        super().__init__("; ".join(first([_format_fault(error) for error in errors[: MOST_FAULTS + 1]], len(errors))))
+        super().__init__(
+            "; ".join(take_first([_format_fault(error) for error in errors[: MOST_FAULTS + 1]], len(errors)))
+        )
         self.errors = errors
 
     @property
@@ -46,7 +48,7 @@ def list_faults(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
     return [_translate_fault(each, model) for each in error.errors()]
 
 
-def first(lines: Sequence[str], of: int) -> list[str]:
+def take_first(lines: Sequence[str], of: int) -> list[str]:
     """Return the lines that are told of `of` lines, and how many more there are."""
     told = [*lines[:MOST_FAULTS]]
     return [*told, f"and {of - len(told):,} more"] if of > len(told) else told

@@ -14,6 +14,7 @@ from ..routes import health_router, openapi, pages, problems, response_docs, rou
 from ..routes.context import RouteSettings, open_route_state
 from ..settings import PREFIX as SETTINGS_PREFIX
 from ..settings import Settings
+from ..settings.redaction import redact
 from . import middleware
 
 VERSION = str(__package__).partition(".")[0]
@@ -43,7 +44,8 @@ def create_app(
         name=f"{VERSION}-api",
         interval=settings.interval,
         is_shared=not settings.api_keys,
-        hidden=SETTINGS_PREFIX,
+        settings_prefix=SETTINGS_PREFIX,
+        redact=redact.hide_from_strangers,
         stopping=stopping or asyncio.Event(),
     )
     app = FastAPI(

@@ -43,7 +43,7 @@ def main() -> int:
         return _say(
             f"{TRACKER}BIND: cannot listen on {settings.bind!r}: {reason}; name another host:port", CANNOT_LISTEN
         )
-    sys.stdout.write(_greeting(listener, settings))
+    sys.stdout.write(_write_greeting(listener, settings))
     sys.stdout.flush()
     uvloop.run(_serve(listener, settings))
     return 0
@@ -86,7 +86,7 @@ def _url(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _greeting(listener: socket.socket, settings: Settings) -> str:
+def _write_greeting(listener: socket.socket, settings: Settings) -> str:
     url = _url(listener)
     key = " -H 'Authorization: Bearer KEY'" if settings.api_keys else ""
     return (

@@ -103,7 +103,7 @@ class Settings(BaseSettings):
 
     @field_validator("*", mode="before")
     @classmethod
-    def _is_bare(cls, value: object, info: ValidationInfo) -> object:
+    def _strip_blanks(cls, value: object, info: ValidationInfo) -> object:
         """Take the blanks and line ends off that a file or a shell has put around it; a value of blanks is none."""
         if not isinstance(value, str):
             return value
@@ -117,7 +117,7 @@ class Settings(BaseSettings):
 
     @field_validator("database_url")
     @classmethod
-    def _is_a_database(cls, value: str | None) -> str | None:
+    def _check_database_url(cls, value: str | None) -> str | None:
         """Take a URL with the driver that we use, named or not."""
         if value is None:
             return None
@@ -136,29 +136,29 @@ class Settings(BaseSettings):
 
     @field_validator("redis_url")
     @classmethod
-    def _is_a_redis(cls, value: AnyUrl | None) -> AnyUrl | None:
+    def _check_redis_url(cls, value: AnyUrl | None) -> AnyUrl | None:
         if value is not None:
             checks.check_redis_address(str(value))
         return value
 
     @field_validator("bind")
     @classmethod
-    def _is_an_address(cls, value: str) -> str:
+    def _check_bind(cls, value: str) -> str:
         return checks.check_host_and_port(value)
 
     @field_validator("api_keys")
     @classmethod
-    def _are_keys(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_api_keys(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(checks.check_api_key(each) for each in value)
 
     @field_validator("cors_origins")
     @classmethod
-    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(checks.check_origin(each) for each in value)
 
     @field_validator("root_path")
     @classmethod
-    def _is_a_path_of_a_proxy(cls, value: str | None) -> str | None:
+    def _check_root_path(cls, value: str | None) -> str | None:
         """Take a path without the slash at its end, which begins with no path of our own: it would be taken for that."""
         path = (value or "").rstrip("/")
         if path and not _ROOT_PATH.fullmatch(path):
@@ -169,7 +169,7 @@ class Settings(BaseSettings):
 
     @field_validator("hosts")
     @classmethod
-    def _are_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for host in value:
             if not _HOST.fullmatch(host):
                 raise ValueError(f"{host!r} is not a host: write tracker.example.org, without scheme and port, or *")

@@ -104,7 +104,7 @@ def check_redis_address(text: str) -> str:
     if not re.fullmatch(r"[0-9]+", options.get("db", "0")):
         raise ValueError(f"db={options['db']} is not the number of a database")
     for name, accepted in _REDIS_WORDS.items():
-        _is_one_of(options, name, accepted)
+        _require_one_of(options, name, accepted)
     for name in _REDIS_FILES:
         if name in options and not Path(options[name]).exists():
             raise ValueError(f"{name}: there is no {Path(options[name]).absolute()}")
@@ -121,7 +121,7 @@ def check_postgresql_address(text: str) -> str:
     for given in (port, options.get("port", "")):
         if given and not (re.fullmatch(r"[0-9]{1,5}", given) and 0 < int(given) <= MOST_PORTS):
             raise ValueError(f"the port {given!r} is not a number from 1 to {MOST_PORTS}")
-    _is_one_of(options, "ssl", _POSTGRESQL_SSL)
+    _require_one_of(options, "ssl", _POSTGRESQL_SSL)
     size = options.get("prepared_statement_cache_size", "0")
     if not size.isdecimal():
         raise ValueError(f"prepared_statement_cache_size={size} is not a number")
@@ -137,6 +137,6 @@ def _options(address: SplitResult, accepted: frozenset[str], renamed: dict[str, 
     return options
 
 
-def _is_one_of(options: dict[str, str], name: str, accepted: tuple[str, ...]) -> None:
+def _require_one_of(options: dict[str, str], name: str, accepted: tuple[str, ...]) -> None:
     if name in options and options[name] not in accepted:
         raise ValueError(f"{name}={options[name]} is not accepted; accepted: {', '.join(accepted)}")

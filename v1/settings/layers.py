@@ -1,6 +1,6 @@
 """
 Where settings are written: `.env`, `tracker.toml`, and for each secret a file of its own that `NAME_FILE` names in the
-environment or in either. What is wrong with a file is said with its whole path. What a setting means is not known here.
+environment or in either. What is wrong with a file is said with its whole path. The classes of settings say what each means.
 """
 
 import os

@@ -75,11 +75,11 @@ class _Written:
     def __call__(self, logger: Any, name: str, event: structlog.typing.EventDict) -> str:
         event = structlog.processors.format_exc_info(logger, name, event)
         # Each value for itself, so that cutting one leaves a document in JSON.
-        short = {key: _shortened(redact(value)) if isinstance(value, str) else value for key, value in event.items()}
+        short = {key: _shorten(redact(value)) if isinstance(value, str) else value for key, value in event.items()}
         return redact(str(self._renderer(logger, name, short)))
 
 
-def _shortened(text: str) -> str:
+def _shorten(text: str) -> str:
     if len(text) <= LONGEST:
         return text
     half = LONGEST // 2

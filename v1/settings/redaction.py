@@ -41,7 +41,7 @@ class Redaction:
         """Return `text` without secrets, for our own people: log lines, records of deliveries."""
         return hide_passwords(self._secret.sub(HIDDEN, text))
 
-    def for_strangers(self, text: str) -> str:
+    def hide_from_strangers(self, text: str) -> str:
         """Return `text` without secrets, and without the addresses of our servers."""
         return hide_passwords(self._private.sub(HIDDEN, self._secret.sub(HIDDEN, text)))
 

@@ -1,7 +1,5 @@
 """The only package that speaks Redis: `Reader` for who reads, `Writer` for who feeds, `ChannelStore` for who sends."""
 
-from ..keys import KEEP as STATE_KEPT_SECONDS
-from ..keys import LEASE_SECONDS
 from .admin import AdminStore, LimitReached
 from .alert_history import AlertQuery, AlertRecord, HistoryCursor
 from .commands import AlertLimits
@@ -14,6 +12,8 @@ from .delivery.queued_message import NEVER_TRIED, Disposition, OutgoingMessage, 
 from .delivery.receipts import Receipt, ReceiptStore
 from .future import DroppedFuture, FutureLists, FutureRemover
 from .kept_day import KeptDay, TooManySamples, read_kept_day
+from .keys import KEEP as STATE_KEPT_SECONDS
+from .keys import LEASE_SECONDS
 from .lease import Lease
 from .reader import HourSamples, MetricSummary, NewestSample, Reader
 from .rule_store import RuleStore, StoredRuleSet

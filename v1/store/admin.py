@@ -2,11 +2,11 @@
 
 from typing import cast
 
-from .. import keys
 from ..model import DAY
 from ..rules import Rule, Silence
 from ..rules.rule_set import disable_default, find_default, read_rule_set, write_document
 from ..rules.rules_file import MOST_RULES
+from . import keys
 from .alert_history import AlertReader
 from .connection import translate_errors
 from .rule_store import RuleStore

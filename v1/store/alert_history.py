@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, cast
 
 from redis.asyncio import Redis
 
-from .. import keys
+from . import keys
 from .connection import translate_errors
 from .delivery.history import DeliveryAttempt, DeliveryReader
 from .stored_json import read_alerts

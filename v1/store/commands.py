@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 from redis.asyncio.client import Pipeline
 
-from .. import keys
 from ..market import metric_state
 from ..market.metric_state import MetricState, PriorState, StateUpdate
 from ..market.ranks import Rankings, Scores
-from ..model import DAY, Metric, Sample
+from ..model import DAY, Metric, Sample, find_hour, list_hours
 from ..rules import SubjectResult, write_states
+from . import keys
 from .connection import translate_errors
 
 _NEVER_PACKED = "-" * 300
@@ -41,12 +41,12 @@ def put_update(pipe: Pipeline, at: int, step: StateUpdate, result: SubjectResult
     put = pipe.execute_command
     put("MULTI")
     if sample:
-        key = keys.samples(metric, keys.find_hour(at))
+        key = keys.samples(metric, find_hour(at))
         if found.written:
             put("ZREMRANGEBYSCORE", key, at, at)
         put("ZADD", key, at, keys.write_member(sample))
         put("EXPIRE", key, keys.KEEP_SAMPLES)
-    for hour in _leaving_hours(at, found):
+    for hour in _list_leaving_hours(at, found):
         put("ZREMRANGEBYSCORE", keys.samples(metric, hour), "-inf", at - DAY)
     if step.is_over:
         put("DEL", keys.moments(metric))
@@ -56,11 +56,11 @@ def put_update(pipe: Pipeline, at: int, step: StateUpdate, result: SubjectResult
     put("EXEC")
 
 
-def _leaving_hours(at: int, found: PriorState) -> list[int]:
+def _list_leaving_hours(at: int, found: PriorState) -> list[int]:
     """Return the hours that hold what leaves the day; of a record that is older than a day, all hours of its own."""
-    hours = {keys.find_hour(sample.tick) for sample in found.leaving_day}
+    hours = {find_hour(sample.tick) for sample in found.leaving_day}
     if found.record and found.record.at <= at - DAY:
-        hours.update(keys.list_hours(found.record.at - DAY, found.record.at))
+        hours.update(list_hours(found.record.at - DAY, found.record.at))
     return sorted(hours)
 
 
@@ -102,7 +102,7 @@ def put_late_samples(
     pipe.execute_command("MULTI")
     by_hour: dict[int, list[Sample]] = {}
     for sample in samples:
-        by_hour.setdefault(keys.find_hour(sample.tick), []).append(sample)
+        by_hour.setdefault(find_hour(sample.tick), []).append(sample)
     for hour, late in by_hour.items():
         key = keys.samples(metric, hour)
         for sample in late:

@@ -32,7 +32,7 @@ class Requirement(NamedTuple):
     cost: str
 
 
-def is_at_least(least: int) -> Callable[[str], bool]:
+def make_minimum_check(least: int) -> Callable[[str], bool]:
     return lambda value: int(value) >= least
 
 
@@ -46,13 +46,13 @@ REQUIREMENTS = (
     ),
     Requirement(
         "zset-max-listpack-value",
-        is_at_least(256),
+        make_minimum_check(256),
         "256",
         "samples are longer than that, so all of them take 1.6 to 1.8 times the memory",
     ),
     Requirement(
         "zset-max-listpack-entries",
-        is_at_least(2000),
+        make_minimum_check(2000),
         "2000",
         "an hour of samples with more members than that takes 1.6 to 1.8 times the memory",
     ),

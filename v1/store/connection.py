@@ -99,7 +99,7 @@ def translate_errors() -> Iterator[None]:
 
 
 @contextmanager
-def readable(key: str) -> Iterator[None]:
+def translate_unreadable(key: str) -> Iterator[None]:
     """Make `Unreadable` of what goes wrong while the content of `key` is read."""
     try:
         yield

@@ -9,9 +9,9 @@ from typing import Any, cast
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
-from .. import keys
 from ..market.metric_state import MetricState, PriorState
-from ..model import DAY, HOUR, Metric
+from ..model import DAY, HOUR, Metric, list_hours
+from . import keys
 from .connection import translate_errors
 
 
@@ -52,7 +52,7 @@ class CountCheck:
 def put_counts(pipe: Pipeline, chosen: Sequence[tuple[Metric, MetricState]]) -> None:
     """Put the commands that count the samples in the day of each state."""
     for metric, record in chosen:
-        first, *others = keys.list_hours(record.at - DAY, record.at)
+        first, *others = list_hours(record.at - DAY, record.at)
         pipe.execute_command("ZCOUNT", keys.samples(metric, first), f"({record.at - DAY}", record.at)
         for hour in others:
             pipe.execute_command("ZCARD", keys.samples(metric, hour))
@@ -64,7 +64,7 @@ def list_wrong(
     """Return those whose state counts something else than the answers to `put_counts`."""
     wrong, each = [], iter(cast("Sequence[int]", answers))
     for metric, record in chosen:
-        there = sum(next(each) for _ in keys.list_hours(record.at - DAY, record.at))
+        there = sum(next(each) for _ in list_hours(record.at - DAY, record.at))
         if there != max(moments.n for moments in record.day):
             wrong.append((metric, record))
     return wrong

@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 from redis.asyncio import Redis
 
-from .. import keys
 from ..numbers.chunks import split_into_chunks
+from . import keys
 from .connection import translate_errors
 
 _BATCH = 1000

@@ -5,11 +5,11 @@ from itertools import chain
 
 from redis.asyncio.client import Pipeline
 
-from .. import keys
 from ..market import metric_state
 from ..market.metric_state import PriorState
-from ..model import DAY, HOUR, Metric, Sample
+from ..model import DAY, HOUR, Metric, Sample, list_hours
 from ..numbers.chunks import split_into_chunks
+from . import keys
 
 _BATCH = 500
 """Metrics per MGET: few commands for the client, and none that keeps Redis from answering others."""
@@ -27,10 +27,10 @@ class EvictionQuery:
         self.unreadable: set[Metric] = set()
         """Metrics with a state that cannot be read."""
         self._at = at
-        self._day_hours = keys.list_hours(since - DAY, at - DAY)
+        self._day_hours = list_hours(since - DAY, at - DAY)
         # There is nothing to look for in the hour of a record that is older than an hour.
         self._hour_since = max(since, at - HOUR) - HOUR
-        self._hour_hours = keys.list_hours(self._hour_since - 1, at - HOUR - 1)
+        self._hour_hours = list_hours(self._hour_since - 1, at - HOUR - 1)
 
     def put_commands(self, pipe: Pipeline) -> None:
         for batch in self._batches():

@@ -5,11 +5,11 @@ from typing import Any, NamedTuple, cast
 
 from redis.asyncio import Redis
 
-from .. import keys
 from ..market import metric_state
 from ..market.metric_state import MetricState
 from ..market.ranks import RankInput, rank_all
 from ..model import DAY, HOUR, Metric
+from . import keys
 from .binary import execute_binary, read_score
 from .connection import translate_errors
 from .data_format import DataFormat
@@ -141,7 +141,7 @@ class FutureLists:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    async def newest(self) -> int:
+    async def find_newest(self) -> int:
         """Return the minute of the newest list of any kind; 0 where there is none."""
         newest = await execute_binary(self._redis, "ZRANGE", keys.TOP, -1, -1, "WITHSCORES")
         minutes = [read_score(newest)] if newest else [0]

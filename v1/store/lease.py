@@ -6,7 +6,7 @@ from collections.abc import Callable
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
-from .. import keys
+from . import keys
 from .connection import LeaseLost, StoreAway, translate_errors
 from .transactions import change_watched
 

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 from redis.asyncio.client import Pipeline
 
-from .. import keys
 from ..market.extremes import RangeCache, Span, WindowRange
 from ..market.metric_state import NO_LOOKBACK, Lookback, MetricState
-from ..model import HOUR, Metric, Sample
+from ..model import HOUR, Metric, Sample, list_hours
+from . import keys
 
 
 class _HourRead(NamedTuple):
@@ -89,7 +89,7 @@ class LookbackQuery:
             if place in self._unknown:
                 known = self._samples[place]
                 self._ranges.fill(metric, spans, record.at, [known[tick] for tick in sorted(known)])
-            yield place, self._ranges.before(metric, spans, self._at)
+            yield place, self._ranges.find_ranges(metric, spans, self._at)
 
     def _is_behind(self, place: int, wanted: Lookback, record: MetricState) -> bool:
         """Return whether the extremes that are kept are those of another state of the metric."""
@@ -110,7 +110,7 @@ class LookbackQuery:
         return (_HourRead(place, hour, start, is_first_only=False) for hour in self._list_hours(start))
 
     def _list_hours(self, start: int) -> Sequence[int]:
-        return keys.list_hours(start - 1, self._at - 1)
+        return list_hours(start - 1, self._at - 1)
 
 
 def _find_longest(wanted: Lookback) -> int:

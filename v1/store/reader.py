@@ -8,11 +8,11 @@ from typing import Any, NamedTuple, cast
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
-from .. import keys
 from ..market import metric_state
 from ..market.metric_state import MetricState
 from ..market.series import SampleColumn
-from ..model import DAY, HOUR, MEASURES, By, Measure, Metric, RankPlace, Sample
+from ..model import DAY, HOUR, MEASURES, By, Measure, Metric, RankPlace, Sample, list_hours
+from . import keys
 from .connection import StoreAway, StoreError, translate_errors
 from .data_format import DataFormat, OtherFormat
 from .delivery.outbox import STATE_FIELD
@@ -111,7 +111,7 @@ class Reader:
             for metric, record in zip(metrics, await self.read_metric_states(metrics), strict=True)
             if record is not None
         ]
-        spans = {metric: keys.list_hours(record.at - DAY, record.at) for metric, record in held}
+        spans = {metric: list_hours(record.at - DAY, record.at) for metric, record in held}
         # Nearly every metric has a whole day, so its oldest hour has a sample; of the others every hour is read.
         first = await self._read_oldest({metric: hours[:1] for metric, hours in spans.items()})
         first |= await self._read_oldest({metric: hours[1:] for metric, hours in spans.items() if metric not in first})
@@ -133,7 +133,7 @@ class Reader:
 
     async def read_members(self, metric: Metric, after: int, until: int) -> list[tuple[int, list[str]]]:
         """Return the samples with after < tick <= until as they are kept, oldest first: each hour, and what it holds."""
-        pipe, hours = self._pipe(), keys.list_hours(after, until)
+        pipe, hours = self._pipe(), list_hours(after, until)
         for hour in hours:
             pipe.zrange(keys.samples(metric, hour), f"({after}", until, byscore=True)
         found = cast("list[list[str]]", await self._run(pipe))
@@ -185,7 +185,7 @@ class Reader:
             written = await self._redis.get(keys.ARCHIVE)
         return read_dict(written)
 
-    async def clock(self) -> str | None:
+    async def read_clock_fault(self) -> str | None:
         """Return what is wrong with the clock of the worker, as it wrote; `None` where nothing is."""
         with translate_errors():
             return cast("str | None", await self._redis.get(keys.CLOCK))
@@ -236,7 +236,7 @@ class Reader:
             for measure, value in ranked
         }
 
-    async def eviction(self) -> str | None:
+    async def check_eviction(self) -> str | None:
         """Return a warning where Redis evicts keys when its memory is full; `None` also where `INFO` is not permitted."""
         try:
             with translate_errors():
@@ -261,12 +261,12 @@ class Reader:
             written = await self._redis.hgetall(keys.SOURCES)
         return read_dicts(cast("dict[str, str]", written))
 
-    async def dead(self) -> dict[Metric, str]:
+    async def read_dead_metrics(self) -> dict[Metric, str]:
         """Return the markets that a provider lists without a price, each with the name of the source."""
         states = await self.read_source_states()
         return {Metric(metric): name for name, state in states.items() for metric in state.get("dead", ())}
 
-    async def channels(self) -> dict[str, dict[str, Any]]:
+    async def read_channels(self) -> dict[str, dict[str, Any]]:
         """Return the channels that alerts are sent through: the kind of each, its failures in a row, until when it pauses."""
         with translate_errors():
             kinds = cast("dict[str, str]", await self._redis.hgetall(keys.CHANNELS))
@@ -279,7 +279,7 @@ class Reader:
             for name, written in zip(kinds, noted, strict=True)
         }
 
-    async def unmet(self) -> dict[str, str]:
+    async def read_unmet_wishes(self) -> dict[str, str]:
         """Return the wishes in the settings that no source fulfils, each with the reason."""
         with translate_errors():
             return cast("dict[str, str]", await self._redis.hgetall(keys.WISHES))

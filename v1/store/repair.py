@@ -8,12 +8,11 @@ from collections.abc import Sequence
 
 from redis.asyncio import Redis
 
-from .. import keys
 from ..market import metric_state
 from ..market.metric_state import MetricState
 from ..market.ranks import Scores
 from ..model import DAY, Metric
-from . import commands
+from . import commands, keys
 from .connection import translate_errors
 from .count_check import list_wrong, put_counts
 from .reader import Reader

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from redis.asyncio import Redis
 
-from .. import keys
 from ..rules.rule_set import StoredRules
+from . import keys
 from .connection import translate_errors
 
 

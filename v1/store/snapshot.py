@@ -15,10 +15,10 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 from redis.exceptions import ResponseError
 
-from .. import keys
 from ..market import metric_state
 from ..model import Metric
 from ..numbers.chunks import split_into_chunks
+from . import keys
 from .connection import StoreError, translate_errors
 
 LOOK_SECONDS = 0.02

@@ -7,12 +7,11 @@ from typing import Any, NamedTuple, Protocol, cast
 
 from redis.asyncio.client import Pipeline
 
-from .. import keys
 from ..market.metric_state import NO_LOOKBACK, Lookback, PriorState, StateUpdate
 from ..market.ranks import Rankings, collect_rank_inputs, rank_all
-from ..model import DAY, Metric
+from ..model import DAY, Metric, find_hour
 from ..rules import NO_EVALUATION, NOTHING_SAID, Evaluation, SourceOutages
-from . import commands
+from . import commands, keys
 from .commands import AlertLimits
 from .eviction import EvictionQuery
 from .lease import Lease
@@ -189,7 +188,7 @@ class TickUnit:
         self._is_begun = bool(again)
         if not again:
             return
-        pipe, hour = self._store.make_pipeline(), keys.find_hour(self._at)
+        pipe, hour = self._store.make_pipeline(), find_hour(self._at)
         for index in again:
             pipe.zrange(keys.samples(metrics[index], hour), self._at, self._at, byscore=True)
         for index, members in zip(again, await self._store.send(pipe), strict=True):

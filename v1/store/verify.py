@@ -5,11 +5,11 @@ from typing import NamedTuple, cast
 
 from redis.asyncio import Redis
 
-from .. import keys
 from ..market import metric_state
 from ..market.metric_state import MetricState
 from ..market.ranks import Rankings, RankInput, rank_all
 from ..model import DAY, Metric, Sample
+from . import keys
 from .connection import translate_errors
 from .count_check import scan_metrics
 from .data_format import DataFormat

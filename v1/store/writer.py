@@ -14,13 +14,12 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
-from .. import keys
 from ..market import metric_state
 from ..market.metric_state import MetricState
 from ..market.ranks import RankInput, rank_all
 from ..model import DAY, Metric, Sample
 from ..rules import NO_SOURCE_OUTAGES, SourceOutages, read_states
-from . import commands
+from . import commands, keys
 from .commands import AlertLimits
 from .connection import translate_errors
 from .count_check import scan_metrics

@@ -1,6 +1,6 @@
 """
 What of a provider's plan is used, and when its month ends; kept, so that a restart does not forget it.
-How much may be used is not known here.
+The worker plans how much of it may be used.
 """
 
 import json

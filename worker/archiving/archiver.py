@@ -12,7 +12,9 @@ import structlog
 from worker.archiving.health import ArchiveCondition
 from worker.archiving.late_hours import LateHours
 from worker.archiving.rollup import HourlyRollup
-from worker.latest import DAY, HOUR, ArchiveError, ArchiveWriter, StoreAway, StoreError, Writer
+from worker.latest import DAY, HOUR
+from worker.latest.archive import ArchiveError, ArchiveWriter
+from worker.latest.store import StoreAway, StoreError, Writer
 
 log = structlog.get_logger()
 
@@ -81,9 +83,9 @@ class Archiver:
     async def run(self, instants: AsyncIterator[int]) -> None:
         """Do what is due at every instant, for ever."""
         async for now in instants:
-            await self.work(now)
+            await self.archive_due(now)
 
-    async def work(self, now: int) -> None:
+    async def archive_due(self, now: int) -> None:
         """Do what is due at `now`; never raises because a database is away."""
         if now < self._health.retry_at:
             return

@@ -4,7 +4,7 @@ from typing import Any
 
 import structlog
 
-from worker.latest import ArchiveError
+from worker.latest.archive import ArchiveError
 
 log = structlog.get_logger()
 

@@ -5,20 +5,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from worker.archiving.late_hours import LateHours
-from worker.latest import (
-    DAY,
-    HOUR,
-    STATE_KEPT_SECONDS,
-    ArchiveWriter,
-    HourCandle,
-    HourSamples,
-    Measure,
-    Metric,
-    Writer,
-    candles,
-    find_hour,
-    split_into_chunks,
-)
+from worker.latest import DAY, HOUR, Measure, Metric, candles, find_hour, split_into_chunks
+from worker.latest.archive import ArchiveWriter
+from worker.latest.market import HourCandle
+from worker.latest.store import STATE_KEPT_SECONDS, HourSamples, Writer
 
 PART = 15_000
 """Samples that are read at once: a few hundredths of a second of computing."""

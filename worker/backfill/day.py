@@ -9,19 +9,9 @@ from math import lcm
 
 import structlog
 
-from worker.latest import (
-    DAY,
-    HOUR,
-    MINUTE,
-    Candle,
-    Measure,
-    Metric,
-    Sample,
-    StoreError,
-    Writer,
-    decimals,
-    metric_state,
-)
+from worker.latest import DAY, HOUR, MINUTE, Candle, Measure, Metric, Sample, decimals
+from worker.latest.market import compute_interval_return
+from worker.latest.store import StoreError, Writer
 from worker.reporting.progress import ProgressCallback
 from worker.sources import from_candles
 from worker.sources.base import SourceError, SourceRefused
@@ -157,7 +147,7 @@ def _with_returns(made: Sequence[Sample], held: Mapping[int, str | None]) -> Ite
         if before is None or price is None:
             yield sample
             continue
-        since = metric_state.compute_interval_return(decimals.parse_decimal(price), decimals.parse_decimal(before))
+        since = compute_interval_return(decimals.parse_decimal(price), decimals.parse_decimal(before))
         yield sample.replace_value(Measure.INTERVAL_RETURN, since)
 
 

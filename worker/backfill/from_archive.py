@@ -14,19 +14,9 @@ from typing import NamedTuple
 import structlog
 
 from worker.backfill.day import Sleep
-from worker.latest import (
-    DAY,
-    HOUR,
-    ArchiveWriter,
-    Candle,
-    Measure,
-    Metric,
-    Sample,
-    Writer,
-    candles,
-    find_hour,
-    split_into_chunks,
-)
+from worker.latest import DAY, HOUR, Candle, Measure, Metric, Sample, candles, find_hour, split_into_chunks
+from worker.latest.archive import ArchiveWriter
+from worker.latest.store import Writer
 from worker.sources.base import SourceError, SourceRefused
 from worker.sources.supervised import SupervisedSource
 

@@ -6,18 +6,8 @@ from contextlib import suppress
 import structlog
 
 from worker.clock.wall import FUTURE_SECONDS, RETRY_SECONDS, WatchedClock
-from worker.latest import (
-    ArchiveError,
-    ArchiveWriter,
-    FutureLists,
-    FutureRemover,
-    StoreAway,
-    StoreError,
-    TopArchiveWriter,
-    Writer,
-    connect,
-    connect_archive,
-)
+from worker.latest.archive import ArchiveError, ArchiveWriter, TopArchiveWriter, connect_archive
+from worker.latest.store import FutureLists, FutureRemover, StoreAway, StoreError, Writer, connect
 from worker.settings import WorkerSettings
 
 log = structlog.get_logger()
@@ -86,7 +76,7 @@ async def drop_lists_if_far(lists: FutureLists, clock: WatchedClock) -> None:
     """Drop top lists of the future in the same way: the roles that make them may run in processes of their own."""
     try:
         now = int(clock.wall())
-        if clock.is_settled and await lists.newest() > now + FUTURE_SECONDS:
+        if clock.is_settled and await lists.find_newest() > now + FUTURE_SECONDS:
             dropped = await lists.drop_future(now)
             log.warning("top lists of the future are dropped: a clock was wrong", lists=dropped)
     except StoreError as error:

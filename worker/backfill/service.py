@@ -11,7 +11,8 @@ import structlog
 
 from worker.backfill.day import DayFiller, Sleep
 from worker.backfill.from_archive import ArchiveBackfill
-from worker.latest import ArchiveError, LeaseLost, StoreError, Writer
+from worker.latest.archive import ArchiveError
+from worker.latest.store import LeaseLost, StoreError, Writer
 from worker.reporting.progress import ProgressCallback, show_progress
 from worker.sources.ownership import open_up_to
 from worker.sources.supervised import SupervisedSource

@@ -17,16 +17,9 @@ from worker.backup.manifests import ARCHIVE, SNAPSHOT, Manifest
 from worker.embedded.pidlock import AlreadyRunning, lock_pid_file, write_pid
 from worker.embedded.server import SOCKET, is_answering
 from worker.embedded.temporary import LOG, make_log_folder, reach_server, run_server
-from worker.latest import (
-    LoadedSnapshot,
-    Settings,
-    SnapshotClient,
-    SnapshotStart,
-    __version__,
-    connect,
-    copies,
-    format_iso,
-)
+from worker.latest import __version__, copies, format_iso
+from worker.latest.settings import Settings
+from worker.latest.store import LoadedSnapshot, SnapshotClient, SnapshotStart, connect
 from worker.reporting.steps import CommandRefused, StepProgress
 from worker.reporting.terminal import name_command, print_line
 
@@ -144,7 +137,7 @@ async def _take(
             raise SnapshotInsideTick(held.tick)
         contents = None
         if view:
-            contents = view.contents()
+            contents = view.read_contents()
             (to / ARCHIVE).unlink(missing_ok=True)
             view.copy(to / ARCHIVE, pace.report_step("copying the archive"))
             if copies.read_copy(to / ARCHIVE, looking) != contents:

@@ -16,7 +16,8 @@ from typing import Annotated, Final, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from worker.embedded.pidlock import AlreadyRunning, lock_pid_file, write_pid
-from worker.latest import Settings, copies
+from worker.latest import copies
+from worker.latest.settings import Settings
 from worker.reporting.steps import MISUSED, CommandRefused, Seen, report_file_errors
 
 Name = Literal["redis.rdb", "archive.db"]

@@ -14,7 +14,9 @@ from worker.backup.manifests import ARCHIVE, SNAPSHOT, UNFINISHED, Manifest
 from worker.embedded.pidlock import AlreadyRunning
 from worker.embedded.server import SOCKET, check_socket_length, is_answering
 from worker.embedded.temporary import LOG, hold_folder, make_log_folder, run_server
-from worker.latest import DataFormat, OtherFormat, Settings, SnapshotClient, connect, copies, format_iso
+from worker.latest import copies, format_iso
+from worker.latest.settings import Settings
+from worker.latest.store import DataFormat, OtherFormat, SnapshotClient, connect
 from worker.reporting.steps import MISUSED, CommandRefused, Seen, StepProgress, report_file_errors
 from worker.reporting.terminal import name_command, print_line
 

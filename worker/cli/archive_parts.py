@@ -7,7 +7,9 @@ from typing import NamedTuple
 from worker.archiving.late_hours import LateHours
 from worker.archiving.rollup import HourlyRollup, RollupOptions
 from worker.backfill.from_archive import ArchiveBackfill
-from worker.latest import DAY, ArchiveWriter, Writer, connect_archive
+from worker.latest import DAY
+from worker.latest.archive import ArchiveWriter, connect_archive
+from worker.latest.store import Writer
 from worker.settings import WorkerSettings
 
 

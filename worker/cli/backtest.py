@@ -4,20 +4,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from worker.latest import (
-    CLOCK_UNKNOWN,
-    DAY,
-    HOUR,
-    MINUTE,
-    BacktestInput,
-    KeptDay,
-    Rule,
-    Tick,
-    make_report,
-    make_ticks,
-    make_variants,
-    play,
-)
+from worker.latest import DAY, HOUR, MINUTE
+from worker.latest.backtest import CLOCK_UNKNOWN, BacktestInput, Tick, make_report, make_ticks, make_variants, play
+from worker.latest.rules import Rule
+from worker.latest.store import KeptDay
 from worker.sampling.recording import Recording
 from worker.sampling.replay import make_recording_ticks
 

@@ -47,20 +47,11 @@ from worker.clock.ticks import ticks
 from worker.clock.wall import ClockSetBack, WatchedClock
 from worker.delivery.channels import open_channels
 from worker.delivery.test_send import send_test
-from worker.latest import (
-    DataFormat,
-    DeliveryReader,
-    FutureLists,
-    ListStore,
-    QuotaStore,
-    TopArchiveWriter,
-    TopWriter,
-    Verifier,
-    Writer,
-    connect,
-    connect_archive,
-    format_iso,
-)
+from worker.latest import format_iso
+from worker.latest.archive import TopArchiveWriter, connect_archive
+from worker.latest.delivery import DeliveryReader
+from worker.latest.store import DataFormat, FutureLists, Verifier, Writer, connect
+from worker.latest.toplist import ListStore, QuotaStore, TopWriter
 from worker.reporting.progress import show_progress
 from worker.reporting.steps import run_command
 from worker.sampling.recording import InvalidRecording, Recording, open_recording

@@ -18,17 +18,9 @@ import typer
 import uvloop
 
 from worker.delivery.channels import InvalidNotifyUrl
-from worker.latest import (
-    ArchiveError,
-    DataFormat,
-    InvalidSettings,
-    NoAccess,
-    OtherFormat,
-    StoreError,
-    Writer,
-    configure_logs,
-    redact,
-)
+from worker.latest.archive import ArchiveError
+from worker.latest.settings import InvalidSettings, configure_logs, redact
+from worker.latest.store import DataFormat, NoAccess, OtherFormat, StoreError, Writer
 from worker.reporting.outage_log import OutageLog
 from worker.reporting.steps import CommandRefused
 from worker.reporting.terminal import get_typed_name

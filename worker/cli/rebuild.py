@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from worker.backfill.day import DayFiller
 from worker.cli.archive_parts import ArchiveParts
-from worker.latest import Writer
+from worker.latest.store import Writer
 from worker.reporting.progress import show_progress
 from worker.sampling.tick import commit_tick
 from worker.sources.ownership import open_up_to

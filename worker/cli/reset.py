@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from worker.cli.process import exit_with, hold_feeder_lease
 from worker.embedded.server import SOCKET, is_answering
 from worker.embedded.temporary import LOG, reach_server
-from worker.latest import DataFormat, Writer, connect
+from worker.latest.store import DataFormat, Writer, connect
 from worker.reporting.steps import CommandRefused, StepProgress
 from worker.settings import WorkerSettings
 

@@ -28,25 +28,10 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from worker.latest import (
-    MINUTE,
-    Alert,
-    BacktestInput,
-    InvalidDocument,
-    InvalidFile,
-    Measure,
-    Metric,
-    Reading,
-    Rule,
-    Seconds,
-    SourceReading,
-    Tick,
-    decimals,
-    list_faults,
-    play,
-    read_rules,
-    read_toml,
-)
+from worker.latest import MINUTE, Measure, Metric, Reading, decimals
+from worker.latest.backtest import BacktestInput, Tick, play
+from worker.latest.market import SourceReading
+from worker.latest.rules import Alert, InvalidDocument, InvalidFile, Rule, Seconds, list_faults, read_rules, read_toml
 
 START = datetime(2021, 1, 1, tzinfo=UTC)
 FIRST_YEAR, LAST_YEAR = 1971, 2200

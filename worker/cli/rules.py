@@ -13,18 +13,9 @@ from worker.cli.backtest import ReportOptions, backtest_kept_day, backtest_recor
 from worker.cli.process import exit_with, read_settings, resolve_typed_path
 from worker.cli.rule_tests import read_suite, run_test
 from worker.cli.times import parse_instant
-from worker.latest import (
-    LARGEST_FILE,
-    BacktestInput,
-    InvalidFile,
-    Reader,
-    Rule,
-    RulesNeverActive,
-    StoreError,
-    connect,
-    read_kept_day,
-    read_rules_file,
-)
+from worker.latest.backtest import BacktestInput, RulesNeverActive
+from worker.latest.rules import LARGEST_FILE, InvalidFile, Rule, read_rules_file
+from worker.latest.store import Reader, StoreError, connect, read_kept_day
 from worker.reporting.progress import show_progress
 from worker.sampling.recording import InvalidRecording, open_recording
 from worker.settings import WorkerSettings

@@ -16,7 +16,10 @@ from worker.delivery.notify import sessions
 from worker.delivery.notify.base import Notifier
 from worker.delivery.notify.calls import call_address
 from worker.delivery.notify.sessions import USER_AGENT
-from worker.latest import DAY, AlertLimits, ChannelStore, DataFormat, RuleStore, StateUpdate, Writer, connect
+from worker.latest import DAY
+from worker.latest.delivery import ChannelStore
+from worker.latest.market import StateUpdate
+from worker.latest.store import AlertLimits, DataFormat, RuleStore, Writer, connect
 from worker.sampling.heartbeat import Heartbeat
 from worker.sampling.rule_provider import RuleProvider
 from worker.settings import WorkerSettings

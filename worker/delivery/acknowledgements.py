@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from worker.delivery.notify.base import AcknowledgingNotifier, NotifyRefused, NotSent
-from worker.latest import Receipt, ReceiptStore, StoreError
+from worker.latest.delivery import Receipt, ReceiptStore
+from worker.latest.store import StoreError
 from worker.reporting.redis_retry import RedisRetry, Sleep
 
 log = structlog.get_logger()

@@ -17,7 +17,7 @@ from worker.delivery.backoff import BackoffPolicy, compute_delay
 from worker.delivery.channel_state import ChannelState
 from worker.delivery.messages import is_quota_notice
 from worker.delivery.notify.base import MessageQuota, NotifyAnswer, NotifyLimited, NotifyRefused, NotSent
-from worker.latest import DeliveryStatus, Disposition, QueuedMessage, Receipt, RetryState
+from worker.latest.delivery import DeliveryStatus, Disposition, QueuedMessage, Receipt, RetryState
 
 
 class AttemptContext(NamedTuple):

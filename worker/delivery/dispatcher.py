@@ -11,7 +11,8 @@ from worker.delivery.backoff import DEFAULT_BACKOFF, BackoffPolicy
 from worker.delivery.messages import MessageOptions, is_addressed_to, make_message, make_unreadable
 from worker.delivery.notify.base import AcknowledgingNotifier, Notifier
 from worker.delivery.sender import ChannelSender
-from worker.latest import ChannelStore, DeliveryStatus, Disposition, StoreAway, StoreError
+from worker.latest.delivery import ChannelStore, DeliveryStatus, Disposition
+from worker.latest.store import StoreAway, StoreError
 from worker.reporting.redis_retry import RedisRetry
 
 log = structlog.get_logger()

@@ -5,19 +5,9 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from worker.delivery.notify.base import MessageQuota
-from worker.latest import (
-    Alert,
-    MessageText,
-    OutboxEntry,
-    OutgoingMessage,
-    QueuedMessage,
-    Severity,
-    make_digest_id,
-    make_link,
-    sort_by_strength,
-    write_digest,
-    write_single,
-)
+from worker.latest.delivery import OutboxEntry, OutgoingMessage, QueuedMessage
+from worker.latest.messages import MessageText, make_digest_id, make_link, sort_by_strength, write_digest, write_single
+from worker.latest.rules import Alert, Severity
 
 
 class MessageOptions(NamedTuple):

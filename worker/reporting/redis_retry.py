@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from worker.latest import StoreAway, StoreError
+from worker.latest.store import StoreAway, StoreError
 from worker.reporting.outage_log import OutageLog
 
 AWAY_SECONDS = 1.0

@@ -11,7 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from worker.latest import ArchiveError, InvalidSettings, StoreError
+from worker.latest.archive import ArchiveError
+from worker.latest.settings import InvalidSettings
+from worker.latest.store import StoreError
 from worker.reporting.terminal import print_line
 
 QUIET_SECONDS = 2.0

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from worker.latest import Metric, SourceReading
+from worker.latest import Metric
+from worker.latest.market import SourceReading
 from worker.sources.ownership import assign_owners
 from worker.sources.supervised import SupervisedSource
 

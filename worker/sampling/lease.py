@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from worker.latest import LEASE_SECONDS, Lease, NoAccess, StoreError
+from worker.latest.store import LEASE_SECONDS, Lease, NoAccess, StoreError
 from worker.reporting.outage_log import OutageLog
 
 RENEWALS = 3

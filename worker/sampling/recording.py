@@ -130,7 +130,7 @@ def read_candles(path: Path, left_out: Counter[str] | None = None) -> Generator[
                     continue
                 candle = _parse_candle(f"{path}, line {number}", line.rstrip("\n"), last)
                 last = candle.start
-                wrong = candles.fault(candle)
+                wrong = candles.find_fault(candle)
                 if wrong is None:
                     yield candle
                 elif left_out is not None:

@@ -6,7 +6,10 @@ from typing import Protocol
 
 import structlog
 
-from worker.latest import MINUTE, NO_RULES, Measure, Metric, RuleEngine, SourceReading, Writer
+from worker.latest import MINUTE, Measure, Metric
+from worker.latest.market import SourceReading
+from worker.latest.rules import NO_RULES, RuleEngine
+from worker.latest.store import Writer
 from worker.reporting.progress import ProgressCallback
 from worker.sampling.recording import Recording
 from worker.sampling.tick import commit_tick

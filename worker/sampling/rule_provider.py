@@ -8,7 +8,8 @@ from typing import Protocol
 
 import structlog
 
-from worker.latest import (
+from worker.latest.market import StateUpdate
+from worker.latest.rules import (
     DEFAULTS,
     LARGEST_FILE,
     NO_RULES,
@@ -16,16 +17,13 @@ from worker.latest import (
     Rule,
     RuleEngine,
     RuleSet,
-    RuleStore,
     Silence,
-    StateUpdate,
-    StoreAway,
-    StoreError,
     WrittenRules,
     read_rule_set,
     read_rules_file,
     write_rule,
 )
+from worker.latest.store import RuleStore, StoreAway, StoreError
 from worker.reporting.outage_log import OutageLog
 
 log = structlog.get_logger()

@@ -7,7 +7,8 @@ from typing import Protocol
 import structlog
 
 from worker.clock.wall import WatchedClock
-from worker.latest import HOUR, LeaseLost, StoreError, Writer
+from worker.latest import HOUR
+from worker.latest.store import LeaseLost, StoreError, Writer
 from worker.reporting.redis_retry import describe_trouble
 from worker.sampling.collect import collect
 from worker.sampling.rule_provider import RuleSource

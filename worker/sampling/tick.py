@@ -4,19 +4,10 @@ import gc
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from worker.latest import (
-    NO_RULES,
-    Metric,
-    RuleEngine,
-    SourceReading,
-    TickContext,
-    TickUnit,
-    Writer,
-    advance_all,
-    attach_states,
-    collect_rank_inputs,
-    rank_all,
-)
+from worker.latest import Metric
+from worker.latest.market import SourceReading, advance_all, collect_rank_inputs, rank_all
+from worker.latest.rules import NO_RULES, RuleEngine, TickContext, attach_states
+from worker.latest.store import TickUnit, Writer
 
 
 async def commit_tick(

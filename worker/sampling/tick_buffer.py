@@ -6,7 +6,8 @@ from collections import deque
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from worker.latest import HOUR, Metric, Reading, SourceReading
+from worker.latest import HOUR, Metric, Reading
+from worker.latest.market import SourceReading
 
 KEPT_SECONDS = 2 * HOUR
 """Seconds of ticks that are kept: an hour is promised, another is reserve."""

@@ -8,9 +8,8 @@ from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 from pydantic import AnyHttpUrl, Field, SecretStr, field_validator, model_validator
 
-from worker.latest import (
-    DAY,
-    HOUR,
+from worker.latest import DAY, HOUR
+from worker.latest.settings import (
     PREFIX,
     InvalidSettings,
     Settings,

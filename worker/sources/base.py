@@ -27,7 +27,8 @@ from aiohttp import (
     ContentTypeError,
 )
 
-from worker.latest import DAY, Candle, Metric, Reading, decimals, redact
+from worker.latest import DAY, Candle, Metric, Reading, decimals
+from worker.latest.settings import redact
 
 LONGEST_WAIT = 3 * DAY
 """Seconds: the longest ban that a provider speaks of (Binance: "from 2 minutes to 3 days"). What is longer is a mistake."""

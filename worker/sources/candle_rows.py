@@ -52,4 +52,4 @@ def _parse_candle(row: object, columns: CandleColumns) -> Candle | None:
     if at is None or len(texts) != len(places) or start(at) % length or start(at) < 0:
         return None
     candle = Candle(start(at), *texts)
-    return candle if candles.fault(candle) is None else None
+    return candle if candles.find_fault(candle) is None else None

@@ -11,7 +11,9 @@ from http import HTTPStatus
 
 from aiohttp import ClientSession
 
-from worker.latest import DAY, MINUTE, PREFIX, PricedCoin, find_month_end, parse_iso
+from worker.latest import DAY, MINUTE, parse_iso
+from worker.latest.settings import PREFIX
+from worker.latest.toplist import PricedCoin, find_month_end
 from worker.sources.base import SourceRefused, read_retry_after, translate_errors
 from worker.sources.list_provider import (
     KEY_SECONDS,

@@ -14,7 +14,9 @@ from typing import Any
 
 from aiohttp import ClientSession
 
-from worker.latest import DAY, HOUR, MINUTE, PREFIX, RankedCoin, find_month_end
+from worker.latest import DAY, HOUR, MINUTE
+from worker.latest.settings import PREFIX
+from worker.latest.toplist import RankedCoin, find_month_end
 from worker.sources.base import SourceRefused, read_retry_after, translate_errors
 from worker.sources.list_provider import (
     KEY_SECONDS,

@@ -22,7 +22,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from math import lcm
 
-from worker.latest import DAY, MINUTE, Candle, Measure, Metric, Reading, Sample, decimals, metric_state
+from worker.latest import DAY, MINUTE, Candle, Measure, Metric, Reading, Sample, decimals
+from worker.latest.market import compute_change_percentage, compute_interval_return
 
 Number = decimals.Number
 
@@ -50,7 +51,7 @@ class ReadingDeriver:
         if self._yesterday is not None:
             volume = decimals.format_decimal(self._traded.number)
             absolute = decimals.format_decimal(decimals.subtract(price, self._yesterday))
-            percentage = metric_state.compute_change_percentage(price, self._yesterday)
+            percentage = compute_change_percentage(price, self._yesterday)
         return Reading(last.close, volume, percentage, absolute, interval_volume, last.start + MINUTE)
 
     def _check_order(self, candles: Sequence[Candle]) -> None:
@@ -148,7 +149,7 @@ def derive_samples(candles: Iterable[Candle], before_price: str | None = None, i
             Measure.CHANGE_PERCENTAGE: reading.change_percentage,
             Measure.CHANGE_ABSOLUTE: reading.change_absolute,
             Measure.INTERVAL_VOLUME: reading.interval_volume,
-            Measure.INTERVAL_RETURN: None if before is None else metric_state.compute_interval_return(price, before),
+            Measure.INTERVAL_RETURN: None if before is None else compute_interval_return(price, before),
         }
         made.append(Sample.make(tick, values))
         before = price

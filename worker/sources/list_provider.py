@@ -23,7 +23,7 @@ from aiohttp import (
     ServerDisconnectedError,
 )
 
-from worker.latest import PricedCoin, RankedCoin
+from worker.latest.toplist import PricedCoin, RankedCoin
 from worker.sources.base import InvalidResponse, SourceRefused, SourceUnreachable, read_error_json, read_exact_json
 
 ENOUGH = (9, 10)

@@ -9,7 +9,8 @@ from typing import Any
 import structlog
 from aiohttp import ClientSession
 
-from worker.latest import HOUR, MINUTE, PREFIX, Candle, Metric, Reading
+from worker.latest import HOUR, MINUTE, Candle, Metric, Reading
+from worker.latest.settings import PREFIX
 from worker.sources.base import (
     LONGEST_WAIT,
     Hourly,

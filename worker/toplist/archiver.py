@@ -10,17 +10,10 @@ from typing import Any
 
 import structlog
 
-from worker.latest import (
-    DAY,
-    HOUR,
-    ArchiveError,
-    StoreAway,
-    StoreError,
-    TopArchiveWriter,
-    TopList,
-    TopWriter,
-    Unreadable,
-)
+from worker.latest import DAY, HOUR
+from worker.latest.archive import ArchiveError, TopArchiveWriter
+from worker.latest.store import StoreAway, StoreError, Unreadable
+from worker.latest.toplist import TopList, TopWriter
 
 log = structlog.get_logger()
 

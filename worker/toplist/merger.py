@@ -11,15 +11,14 @@ from typing import Any
 
 import structlog
 
-from worker.latest import (
-    DAY,
-    MINUTE,
+from worker.latest import DAY, MINUTE
+from worker.latest.store import StoreError
+from worker.latest.toplist import (
     ListOrigin,
     ListStore,
     PricedCoin,
     ProviderList,
     RankedCoin,
-    StoreError,
     TopList,
     TopWriter,
     is_late_list,

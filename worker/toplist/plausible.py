@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from worker.latest import HOUR, ProviderList
+from worker.latest import HOUR
+from worker.latest.toplist import ProviderList
 
 AHEAD_SECONDS = 600
 """How far a list may be dated ahead of our clock."""

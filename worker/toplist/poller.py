@@ -14,7 +14,8 @@ from typing import Any, Generic, TypeVar
 
 import structlog
 
-from worker.latest import ListOrigin, ProviderList, QuotaStore, QuotaUsage, StoreError, TopWriter, find_month_end
+from worker.latest.store import StoreError
+from worker.latest.toplist import ListOrigin, ProviderList, QuotaStore, QuotaUsage, TopWriter, find_month_end
 from worker.reporting.outage_log import OutageLog
 from worker.reporting.redis_retry import describe_trouble
 from worker.sources.base import InvalidResponse, SourceError, SourceRefused, SourceUnreachable

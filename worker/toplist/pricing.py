@@ -1,6 +1,7 @@
 """The role that asks CoinMarketCap for prices, and what its plan comes to."""
 
-from worker.latest import PREFIX, ListStore, PricedCoin
+from worker.latest.settings import PREFIX
+from worker.latest.toplist import ListStore, PricedCoin
 from worker.settings import WorkerSettings
 from worker.sources.coinmarketcap import CREDIT_ROWS
 from worker.sources.list_provider import ListProvider

@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 from pydantic import SecretStr
 
-from worker.latest import DAY, MINUTE, QuotaUsage, find_month_end, name_month
+from worker.latest import DAY, MINUTE
+from worker.latest.toplist import QuotaUsage, find_month_end, name_month
 
 GRID = tuple(minutes * MINUTE for minutes in range(1, DAY // MINUTE + 1) if DAY // MINUTE % minutes == 0)
 """The intervals that there are to choose from, in seconds."""

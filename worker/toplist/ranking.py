@@ -1,6 +1,7 @@
 """The role that asks CryptoCompare for the order of coins, and what its plan comes to."""
 
-from worker.latest import PREFIX, ListStore, RankedCoin
+from worker.latest.settings import PREFIX
+from worker.latest.toplist import ListStore, RankedCoin
 from worker.settings import WorkerSettings
 from worker.sources.cryptocompare import count_pages
 from worker.sources.list_provider import ListProvider

@@ -8,17 +8,11 @@ import structlog
 
 from worker.clock.ticks import ticks
 from worker.clock.wall import WatchedClock
-from worker.latest import (
-    MINUTE,
-    PREFIX,
-    ListStore,
-    PricedCoin,
-    QuotaStore,
-    RankedCoin,
-    StoreError,
-    TopArchiveWriter,
-    TopWriter,
-)
+from worker.latest import MINUTE
+from worker.latest.archive import TopArchiveWriter
+from worker.latest.settings import PREFIX
+from worker.latest.store import StoreError
+from worker.latest.toplist import ListStore, PricedCoin, QuotaStore, RankedCoin, TopWriter
 from worker.settings import WorkerSettings
 from worker.sources import coinmarketcap, cryptocompare
 from worker.sources.list_provider import ListProvider

@@ -24,7 +24,7 @@ async def test_what_is_committed_after_a_view_began_is_seen_to_come_and_is_not_i
             await archive.write([hour("1", start=NOON - HOUR)])
             after = view.is_newest()
             view.copy(copied, lambda done, of: far.append((done, of)))
-            contents = view.contents()
+            contents = view.read_contents()
 
     assert (before, after) == (True, False)
     assert contents == copies.read_copy(copied, nobody)

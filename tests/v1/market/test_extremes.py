@@ -27,7 +27,7 @@ def test_the_extremes_are_those_of_the_samples_from_the_start_on_and_the_newest_
     samples: list[tuple[int, str]] = []
     for step, text in steps:
         tick += step
-        found = sliding.since(tick - seconds)
+        found = sliding.take_since(tick - seconds)
         assert (found and tuple((each.tick, each.text) for each in found)) == naive(samples, tick - seconds)
         sliding.add(tick, text)
         samples.append((tick, text))
@@ -46,7 +46,7 @@ def test_what_is_kept_of_another_state_of_a_metric_is_not_known():
     assert ranges.is_known(BTC, spans, 120, 100)
     assert not ranges.is_known(BTC, spans, 120, 90)
     assert not ranges.is_known(BTC, ((PRICE, 120),), 120, 100)
-    assert ranges.before(BTC, spans, 155)[spans[0]].highest.text == "1"
+    assert ranges.find_ranges(BTC, spans, 155)[spans[0]].highest.text == "1"
     assert not ranges.is_known(BTC, spans, 120, 100)
 
 

@@ -5,11 +5,10 @@ import json
 import pytest
 
 from tests.support.serving import NOON
-from v1 import keys
 from v1.market.metric_state import SourceReading
 from v1.model import Metric, Reading
 from v1.rules import RuleEngine, parse_rule, parse_silence
-from v1.store import Writer, connect
+from v1.store import Writer, connect, keys
 from worker.sampling.tick import commit_tick
 
 BTC, ETH = "KRAKEN:BTCUSD", "KRAKEN:ETHUSD"

@@ -19,7 +19,6 @@ import pytest
 from tests.support.loopback.toplists import april
 from tests.support.serving import DAY, MINUTE, Answer, Api, Clock, fill, serving
 from tests.support.shared import shared
-from v1 import keys
 from v1.archive.writer import ArchiveWriter
 from v1.market.metric_state import SourceReading, compute_change_percentage, compute_interval_return
 from v1.model import Metric, Reading, Sample
@@ -28,7 +27,7 @@ from v1.numbers.decimals import format_decimal, parse_decimal, subtract
 from v1.routes.openapi import EXAMPLES
 from v1.routes.problems import MEDIA_TYPE as PROBLEM
 from v1.rules import RuleEngine, parse_rule
-from v1.store import TopWriter, Writer, connect
+from v1.store import TopWriter, Writer, connect, keys
 from v1.toplist.model import ListOrigin, PricedCoin, ProviderList, RankedCoin, merge_lists
 from worker.archiving.rollup import HourlyRollup, RollupOptions
 from worker.sampling.tick import commit_tick

@@ -7,8 +7,7 @@ import pytest
 
 from tests.support.serving import MINUTE, NOON, fill, sample, serving, tick
 from tests.support.units import commit
-from v1 import keys
-from v1.store import connect
+from v1.store import connect, keys
 
 NOTED = {"state": "ok", "since": NOON, "reason": None, "metrics": 3, "missing": {}, "rejects": {}}
 FINE = NOTED | {"retry_at": None, "advice": None, "dead": 0, "filling": None}

@@ -7,10 +7,9 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.support.serving import every_minute, fill, serving
-from v1 import keys
 from v1.routes.request_body import LARGEST
 from v1.rules import DEFAULTS
-from v1.store import connect
+from v1.store import connect, keys
 
 SPIKE = {
     "id": "volume-spike",

@@ -68,6 +68,6 @@ def test_strangers_are_not_told_where_our_servers_are_and_our_own_people_are(url
     redact = knowing(addresses=find_addresses(url))
 
     assert redact(said) == said
-    assert "internal" not in redact.for_strangers(said)
-    assert "redis.sock" not in redact.for_strangers(said)
-    assert "***" in redact.for_strangers(said)
+    assert "internal" not in redact.hide_from_strangers(said)
+    assert "redis.sock" not in redact.hide_from_strangers(said)
+    assert "***" in redact.hide_from_strangers(said)

@@ -9,10 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from v1 import keys
 from v1.rules import parse_rule, parse_silence
 from v1.rules.rule_set import read_rule_set
-from v1.store import AdminStore, AlertQuery, LimitReached
+from v1.store import AdminStore, AlertQuery, LimitReached, keys
 from v1.store import alert_history as module
 
 NOON = 1_621_252_800

@@ -14,9 +14,8 @@ from tests.conftest import emptied
 from tests.support import missing, servers
 from tests.support.ledger import BTC, ETH, Ledger, dump, heard, play
 from tests.support.serving import MINUTE, NOON, sample
-from v1 import keys
-from v1.model import Reading
-from v1.store import Reader, StoreAway, StoreError, Verifier, Writer, connect
+from v1.model import Reading, find_hour
+from v1.store import Reader, StoreAway, StoreError, Verifier, Writer, connect, keys
 from worker.sampling.tick import commit_tick
 
 TICKS = {NOON - MINUTE: {BTC: Reading("46000")}, NOON: {BTC: Reading("46001"), ETH: Reading("2e-9")}}
@@ -152,7 +151,7 @@ async def test_a_key_of_another_kind_where_a_sample_belongs_is_an_error_and_not_
     """The sample is refused inside the transaction, where Redis hands the error over as one answer of many."""
     store = Writer(redis)
     await store.open()
-    await redis.set(keys.samples(BTC, keys.find_hour(NOON)), "not ours", ex=100)
+    await redis.set(keys.samples(BTC, find_hour(NOON)), "not ours", ex=100)
 
     with pytest.raises(StoreError, match="WRONGTYPE") as raised:
         await commit_tick(NOON, heard(NEXT), store)
@@ -163,7 +162,7 @@ async def test_a_key_of_another_kind_where_a_sample_belongs_is_an_error_and_not_
 @pytest.mark.parametrize(
     "key",
     [
-        pytest.param(keys.samples(BTC, keys.find_hour(NOON - 86400)), id="the samples that leave"),
+        pytest.param(keys.samples(BTC, find_hour(NOON - 86400)), id="the samples that leave"),
         pytest.param(keys.METRICS, id="the index"),
     ],
 )

@@ -10,9 +10,8 @@ from redis.asyncio import Redis
 from tests.support import naive
 from tests.support.ledger import BTC, DOGE, ETH, SOURCE, XRP, Ledger, dump, heard, play
 from tests.support.serving import MINUTE, NOON, every_minute, sample
-from v1 import keys
-from v1.model import DAY, HOUR, MEASURES, By, Measure, Metric, Reading, Sample
-from v1.store import Reader, Writer
+from v1.model import DAY, HOUR, MEASURES, By, Measure, Metric, Reading, Sample, find_hour
+from v1.store import Reader, Writer, keys
 from worker.sampling.tick import commit_tick
 
 STEP = 40 * MINUTE
@@ -484,7 +483,7 @@ async def _first(listener, count):
 
 LIVES = {
     keys.METRICS: DAY,
-    keys.samples(BTC, keys.find_hour(NOON)): 49 * HOUR,
+    keys.samples(BTC, find_hour(NOON)): 49 * HOUR,
     keys.moments(BTC): 25 * HOUR,
     keys.rank(Measure.PRICE, By.STDDEV): DAY,
     keys.rank(Measure.VOLUME, By.CV): DAY,
@@ -508,7 +507,7 @@ async def test_every_key_has_the_end_that_the_key_table_says(store: Writer, redi
     assert {key for key, seconds in lives.items() if seconds == -1} == ETERNAL <= keys.PERMANENT
     for key, seconds in LIVES.items():
         assert seconds - 60 <= lives[key] <= seconds
-    assert 49 * HOUR - 60 <= lives[keys.samples(DOGE, keys.find_hour(NOON - HOUR))] <= 49 * HOUR
+    assert 49 * HOUR - 60 <= lives[keys.samples(DOGE, find_hour(NOON - HOUR))] <= 49 * HOUR
     assert 25 * HOUR - 60 <= lives[keys.moments(DOGE)] <= 25 * HOUR
     assert 10 <= lives[keys.LEASE] <= 15
 

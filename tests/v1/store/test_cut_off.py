@@ -13,9 +13,8 @@ from tests.support.cutting import CutOff, Proxy, proxying
 from tests.support.ledger import BTC, DOGE, ETH, XRP, dump, heard, play
 from tests.support.serving import HOUR, MINUTE, NOON, sample
 from tests.support.units import read_states
-from v1 import keys
 from v1.model import DAY, Metric, Reading
-from v1.store import StoreAway, TickUnit, Verifier, Writer, connect
+from v1.store import StoreAway, TickUnit, Verifier, Writer, connect, keys
 from worker.sampling.tick import commit_tick
 
 # ETH falls silent, and is over at NOON; DOGE is new at NOON; BTC loses a sample at NOON.

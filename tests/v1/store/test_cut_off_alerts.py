@@ -8,11 +8,10 @@ from redis.asyncio import Redis
 
 from tests.support.cutting import CutOff
 from tests.support.serving import MINUTE, NOON
-from v1 import keys
 from v1.market.metric_state import SourceReading
 from v1.model import Metric, Reading
 from v1.rules import RuleEngine, parse_rule
-from v1.store import StoreAway, Writer
+from v1.store import StoreAway, Writer, keys
 from worker.sampling.tick import commit_tick
 
 METRICS = [Metric(f"KRAKEN:C{number}USD") for number in range(7)]

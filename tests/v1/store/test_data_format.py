@@ -5,9 +5,8 @@ from redis.asyncio import Redis
 
 from tests.support.ledger import heard
 from tests.support.serving import NOON
-from v1 import keys
 from v1.model import MINUTE, Metric
-from v1.store import DataFormat, OtherFormat, Reader, StoreError, Writer
+from v1.store import DataFormat, OtherFormat, Reader, StoreError, Writer, keys
 from v1.store.data_format import describe_server
 from worker.sampling.tick import commit_tick
 

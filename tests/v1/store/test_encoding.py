@@ -8,9 +8,8 @@ from redis.asyncio import Redis
 from tests.conftest import emptied
 from tests.support.ledger import BTC, dump, heard
 from tests.support.serving import MINUTE, NOON
-from v1 import keys
 from v1.model import Reading
-from v1.store import Writer, connect
+from v1.store import Writer, connect, keys
 from worker.sampling.tick import commit_tick
 
 LONGEST = Reading(

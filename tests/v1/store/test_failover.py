@@ -13,9 +13,8 @@ from tests.support import servers
 from tests.support.forwarder import Forwarder, forwarding
 from tests.support.ledger import BTC, heard
 from tests.support.serving import MINUTE, NOON, Clock, fill, sample, serving
-from v1 import keys
 from v1.model import Reading
-from v1.store import QuotaStore, Reader, StoreAway, StoreError, TopWriter, Verifier, Writer, connect
+from v1.store import QuotaStore, Reader, StoreAway, StoreError, TopWriter, Verifier, Writer, connect, keys
 from worker.sampling.tick import commit_tick
 
 MARKET = heard({BTC: Reading("46000")})

@@ -7,11 +7,10 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.support.serving import HOUR, MINUTE, NOON
-from v1 import keys
 from v1.market.metric_state import SourceReading
 from v1.model import DAY, Metric, Reading
 from v1.rules import RuleEngine, parse_rule
-from v1.store import FutureLists, FutureRemover, ListStore, TopReader, TopWriter, Verifier, Writer
+from v1.store import FutureLists, FutureRemover, ListStore, TopReader, TopWriter, Verifier, Writer, keys
 from v1.toplist.model import ListOrigin, PricedCoin, ProviderList, RankedCoin, merge_lists
 from worker.sampling.tick import commit_tick
 
@@ -113,11 +112,11 @@ async def test_top_lists_of_the_future_make_room_for_those_of_now(redis: Redis):
 
     await make(NOON)
     await make(NOON + 47 * HOUR)
-    assert await lists.newest() == NOON + 47 * HOUR
+    assert await lists.find_newest() == NOON + 47 * HOUR
 
     assert await lists.drop_future(NOON + MINUTE) == 3
 
-    assert await lists.newest() == NOON
+    assert await lists.find_newest() == NOON
     assert await TopReader(redis).read_role_states() == {}
     kept = await listings.read_prices(NOON + HOUR)
     assert kept

@@ -5,9 +5,8 @@ from redis.asyncio import Redis
 
 from tests.support.serving import MINUTE, NOON, sample
 from tests.support.units import commit, read_states
-from v1 import keys
 from v1.model import Metric
-from v1.store import StoreAway, StoreError, Writer
+from v1.store import StoreAway, StoreError, Writer, keys
 
 
 async def test_the_first_to_ask_has_the_lease_and_the_second_is_told_who_has_it(redis: Redis):

@@ -10,9 +10,8 @@ from redis.exceptions import OutOfMemoryError
 from tests.support import naive
 from tests.support.ledger import BTC, ETH, XRP, heard, play
 from tests.support.serving import MINUTE, NOON
-from v1 import keys
 from v1.model import By, Measure, Metric
-from v1.store import Reader, Writer, commands, connect
+from v1.store import Reader, Writer, commands, connect, keys
 from worker.sampling.tick import commit_tick
 
 PRICE = keys.rank(Measure.PRICE, By.STDDEV)

@@ -8,10 +8,10 @@ from redis.asyncio import Redis
 from tests.support.alerts import alert
 from tests.support.ledger import BTC, ETH, dump, heard
 from tests.support.serving import MINUTE, NOON, sample
-from v1 import keys
 from v1.market.advance import advance_all
+from v1.model import find_hour
 from v1.rules import Evaluation, SubjectResult
-from v1.store import TickUnit, Writer
+from v1.store import TickUnit, Writer, keys
 from worker.sampling.tick import commit_tick
 
 
@@ -88,7 +88,7 @@ async def test_a_state_that_is_lost_is_recounted_from_its_samples_before_it_is_r
 
 async def test_a_state_that_counts_a_sample_that_is_gone_is_recounted_and_reported(fake: Redis, writer: Writer):
     await commit_tick(NOON + MINUTE, heard({BTC: "3"}), writer)
-    await fake.zremrangebyscore(keys.samples(BTC, keys.find_hour(NOON)), NOON, NOON)
+    await fake.zremrangebyscore(keys.samples(BTC, find_hour(NOON)), NOON, NOON)
 
     async with writer.open_tick(NOON + 2 * MINUTE) as unit:
         (found,) = await unit.read_states([BTC])

@@ -7,11 +7,10 @@ from redis.asyncio import Redis
 
 from tests.support.ledger import BTC, DOGE, ETH, XRP, Ledger, dump, heard, play
 from tests.support.serving import HOUR, MINUTE, NOON, sample
-from v1 import keys
 from v1.market import metric_state
 from v1.market.metric_state import MetricState
 from v1.model import DAY, Metric, Reading
-from v1.store import Verifier, Writer
+from v1.store import Verifier, Writer, keys
 from worker.sampling.tick import commit_tick
 
 MARKETS = {

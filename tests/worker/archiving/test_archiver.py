@@ -18,7 +18,8 @@ from tests.support.postgres import SOCKET
 from v1.archive.engine import GONE
 from worker.archiving.archiver import WRITE_CHECK_SECONDS
 from worker.archiving.health import ADVICE
-from worker.latest import DAY, HOUR, MEASURES, MINUTE, Sample, StoreAway, StoreError, connect
+from worker.latest import DAY, HOUR, MEASURES, MINUTE, Sample
+from worker.latest.store import StoreAway, StoreError, connect
 
 
 @pytest.fixture
@@ -43,7 +44,7 @@ def sample(at: int) -> Sample:
 async def test_every_hour_that_is_over_is_what_its_samples_come_to(made: Bench):
     await made.ticks(5 * 60 + 20, [BTC, ETH])
 
-    await made.archiver.work(made.end)
+    await made.archiver.archive_due(made.end)
 
     for metric in (BTC, ETH):
         assert await made.starts(metric) == [0, 1, 2, 3, 4]
@@ -52,19 +53,19 @@ async def test_every_hour_that_is_over_is_what_its_samples_come_to(made: Bench):
 
 async def test_an_hour_is_closed_when_its_last_tick_is_there_and_its_grace_is_over(here: Bench):
     await here.ticks(60)
-    await here.archiver.work(NOON + HOUR + GRACE - 1)
+    await here.archiver.archive_due(NOON + HOUR + GRACE - 1)
     early = await here.starts()
-    await here.archiver.work(NOON + HOUR + GRACE)
+    await here.archiver.archive_due(NOON + HOUR + GRACE)
 
     assert (early, await here.starts()) == ([], [0])
 
 
 async def test_an_hour_whose_last_tick_is_late_waits_for_it(here: Bench):
     await here.ticks(59)
-    await here.archiver.work(NOON + HOUR + GRACE + 600)
+    await here.archiver.archive_due(NOON + HOUR + GRACE + 600)
     without = await here.starts()
     await here.ticks(1)
-    await here.archiver.work(NOON + HOUR + GRACE + 605)
+    await here.archiver.archive_due(NOON + HOUR + GRACE + 605)
 
     assert (without, [hour.samples for hour in await here.hours()]) == ([], [60])
 
@@ -72,7 +73,7 @@ async def test_an_hour_whose_last_tick_is_late_waits_for_it(here: Bench):
 async def test_latest_is_the_newest_price_of_the_grace(here: Bench):
     await here.ticks(63)
 
-    await here.archiver.work(here.end)
+    await here.archiver.archive_due(here.end)
 
     (hour,) = await here.hours()
     assert hour.latest == price(BTC, NOON + HOUR + 60)
@@ -83,13 +84,13 @@ async def test_late_samples_revise_their_hour_once_no_more_of_them_come(made: Be
     await made.ticks(30)
     made.end += 10 * MINUTE
     await made.ticks(100)
-    await made.archiver.work(made.end)
+    await made.archiver.archive_due(made.end)
     before = await made.hours()
 
     await made.store.insert_samples(BTC, [sample(NOON + minute * MINUTE) for minute in (31, 32)], "invented", made.end)
-    await made.archiver.work(made.end + 5)
+    await made.archiver.archive_due(made.end + 5)
     waiting = await made.hours()
-    await made.archiver.work(made.end + 10)
+    await made.archiver.archive_due(made.end + 10)
 
     assert [hour.samples for hour in before] == [50, 60]
     assert waiting == before
@@ -99,12 +100,12 @@ async def test_late_samples_revise_their_hour_once_no_more_of_them_come(made: Be
 
 async def test_a_sample_that_is_replaced_revises_its_hour_too(here: Bench):
     await here.ticks(70)
-    await here.archiver.work(here.end)
+    await here.archiver.archive_due(here.end)
 
     other = Sample(NOON + 60, ("99999.5", *[None] * 5))
     await here.store.insert_samples(BTC, [other], "invented", here.end, replace={other.tick})
-    await here.archiver.work(here.end + 5)
-    await here.archiver.work(here.end + 10)
+    await here.archiver.archive_due(here.end + 5)
+    await here.archiver.archive_due(here.end + 10)
 
     (hour,) = await here.hours()
     assert (hour.open, hour.high, hour.samples, hour.revision) == ("99999.5", "99999.5", 60, 2)
@@ -112,11 +113,11 @@ async def test_a_sample_that_is_replaced_revises_its_hour_too(here: Bench):
 
 async def test_closing_everything_again_changes_nothing(made: Bench, database: str):
     await made.ticks(4 * 60, [BTC, ETH])
-    await made.archiver.work(made.end + GRACE)
+    await made.archiver.archive_due(made.end + GRACE)
     before = await made.hours()
 
     async with bench(made.store._redis, database) as again:
-        await again.archiver.work(made.end + GRACE + 60)
+        await again.archiver.archive_due(made.end + GRACE + 60)
         for hour in range(4):
             assert await again.rollup.close_hour(NOON + hour * HOUR, made.end + DAY, [BTC, ETH]) == 0
 
@@ -126,7 +127,7 @@ async def test_closing_everything_again_changes_nothing(made: Bench, database: s
 async def test_after_a_pause_every_hour_that_is_still_in_the_store_is_closed(here: Bench):
     await here.ticks(8 * 60)
 
-    await here.archiver.work(here.end + 2 * HOUR)
+    await here.archiver.archive_due(here.end + 2 * HOUR)
 
     assert await here.starts() == list(range(8))
 
@@ -147,12 +148,12 @@ async def test_what_the_first_tick_lets_go_of_is_closed_before_it(here: Bench):
 
 async def test_an_hour_whose_day_is_over_keeps_its_candle(here: Bench, tmp_path: Path):
     await here.ticks(90)
-    await here.archiver.work(here.end)
+    await here.archiver.archive_due(here.end)
     before = await here.hours()
     here.end += DAY - 2 * HOUR
     await here.ticks(3)
     async with bench(here.store._redis, f"sqlite+aiosqlite:///{tmp_path}/archive.db") as restarted:
-        await restarted.archiver.work(here.end + GRACE)
+        await restarted.archiver.archive_due(here.end + GRACE)
 
     assert (await here.hours())[0] == before[0]
 
@@ -161,16 +162,16 @@ async def test_a_metric_that_nobody_gives_any_more_has_no_more_hours(here: Bench
     await here.ticks(60, [BTC, ETH])
     await here.ticks(70, [BTC])
 
-    await here.archiver.work(here.end)
+    await here.archiver.archive_due(here.end)
 
     assert (await here.starts(BTC), await here.starts(ETH)) == ([0, 1], [0])
 
 
 async def test_how_the_archive_does_can_be_asked(here: Bench):
-    await here.archiver.work(NOON)
+    await here.archiver.archive_due(NOON)
     at_first = await here.store.read_archive_state()
     await here.ticks(62)
-    await here.archiver.work(here.end)
+    await here.archiver.archive_due(here.end)
 
     fine = {"state": "ok", "since": NOON, "reason": None, "retry_at": None, "advice": None}
     assert at_first == fine | {"newest": None}
@@ -180,11 +181,11 @@ async def test_how_the_archive_does_can_be_asked(here: Bench):
 async def test_hours_older_than_they_shall_be_kept_are_let_go_of(fake: Redis, database: str):
     async with bench(fake, database, days=2) as made:
         await made.ticks(61)
-        await made.archiver.work(made.end + GRACE)
+        await made.archiver.archive_due(made.end + GRACE)
         kept = await made.starts()
         made.end += 3 * DAY
         await made.ticks(61)
-        await made.archiver.work(made.end + GRACE)
+        await made.archiver.archive_due(made.end + GRACE)
 
         assert kept == [0]
         assert await made.starts() == [73]
@@ -197,14 +198,14 @@ async def test_a_database_that_is_away_costs_ticks_nothing_and_afterwards_every_
     with postgres.running(postgres.wheel()) as server, capture_logs() as logs:
         async with bench(fake, server.address()) as made:
             await made.ticks(70)
-            await made.archiver.work(made.end)
+            await made.archiver.archive_due(made.end)
             server.kill()
             for _ in range(6):
                 await made.ticks(60)
-                await made.archiver.work(made.end)
+                await made.archiver.archive_due(made.end)
             failing, since = await made.store.read_archive_state(), NOON + 130 * MINUTE
             server.start()
-            await made.archiver.work(made.end + 120)
+            await made.archiver.archive_due(made.end + 120)
 
             assert wrong(await made.hours(), await made.expected(), made.end) == []
             assert await made.starts() == list(range(7))
@@ -225,9 +226,9 @@ async def test_a_server_that_goes_away_between_two_hours_is_noticed_and_told_bef
     with postgres.running(postgres.wheel()) as server:
         async with bench(fake, server.address()) as made:
             await made.ticks(62)
-            await made.archiver.work(made.end)
+            await made.archiver.archive_due(made.end)
             server.kill()
-            await made.archiver.work(made.end + WRITE_CHECK_SECONDS)
+            await made.archiver.archive_due(made.end + WRITE_CHECK_SECONDS)
 
             said = await made.store.read_archive_state()
 
@@ -243,16 +244,16 @@ async def test_a_file_that_is_removed_is_told_and_not_made_anew_and_has_every_ho
 ):
     archive = tmp_path / "archive.db"
     await here.ticks(62)
-    await here.archiver.work(here.end)
+    await here.archiver.archive_due(here.end)
     # What is in the log of changes only would be lost with a plain move.
     (await here.archive._engine.dispose())
     archive.rename(tmp_path / "moved.db")
     await here.ticks(60)
-    await here.archiver.work(here.end)
+    await here.archiver.archive_due(here.end)
     said = await here.store.read_archive_state()
     was_made_anew = archive.exists()
     (tmp_path / "moved.db").rename(archive)
-    await here.archiver.work(here.end + 60)
+    await here.archiver.archive_due(here.end + 60)
     back = await here.store.read_archive_state()
 
     assert said
@@ -268,15 +269,15 @@ async def test_a_file_that_is_replaced_by_an_older_one_is_used_and_has_every_hou
     here: Bench, tmp_path: Path
 ):
     archive = tmp_path / "archive.db"
-    await here.archiver.work(here.end)
+    await here.archiver.archive_due(here.end)
     await here.archive._engine.dispose()
     older = shutil.copy(archive, tmp_path / "older.db")
     await here.ticks(122)
-    await here.archiver.work(here.end)
+    await here.archiver.archive_due(here.end)
     archive.unlink()
-    await here.archiver.work(here.end + WRITE_CHECK_SECONDS)
+    await here.archiver.archive_due(here.end + WRITE_CHECK_SECONDS)
     Path(older).rename(archive)
-    await here.archiver.work(here.end + WRITE_CHECK_SECONDS + 60)
+    await here.archiver.archive_due(here.end + WRITE_CHECK_SECONDS + 60)
 
     assert await here.starts() == [0, 1]
 
@@ -292,7 +293,7 @@ async def test_while_it_is_away_it_is_tried_less_and_less_often(here: Bench, tmp
 
     here.archive.open = counted  # type: ignore[method-assign]  # to see when it is called
     for now in range(NOON, NOON + 200, 5):
-        await here.archiver.work(now)
+        await here.archiver.archive_due(now)
 
     assert [later - earlier for earlier, later in pairwise(tries)] == [5, 10, 20, 40, 60, 60]
 
@@ -303,7 +304,7 @@ async def test_at_the_start_an_archive_that_is_away_is_no_reason_not_to_sample(h
 
     await here.archiver.open(here.end)
     (tmp_path / "archive.db").rmdir()
-    await here.archiver.work(here.end + 120)
+    await here.archiver.archive_due(here.end + 120)
 
     assert await here.starts() == [0]
 
@@ -315,10 +316,10 @@ async def test_at_the_start_an_archive_that_cannot_be_used_is_said_and_costs_sam
     await here.ticks(61)
 
     await here.archiver.open(here.end)
-    await here.archiver.work(here.end + 5)
+    await here.archiver.archive_due(here.end + 5)
     said = await here.store.read_archive_state()
     (tmp_path / "archive.db").unlink()
-    await here.archiver.work(here.end + 120)
+    await here.archiver.archive_due(here.end + 120)
 
     assert said == {
         "state": "failing",
@@ -341,9 +342,9 @@ async def test_what_redis_refuses_to_the_archiver_alone_is_said_once_and_tried_a
     await here.ticks(61)
     with monkeypatch.context() as refused, capture_logs() as logs:
         refused.setattr(here.store, "read_metrics", refuse)
-        await here.archiver.work(here.end + GRACE)
-        await here.archiver.work(here.end + GRACE + 5)
-    await here.archiver.work(here.end + GRACE + 10)
+        await here.archiver.archive_due(here.end + GRACE)
+        await here.archiver.archive_due(here.end + GRACE + 5)
+    await here.archiver.archive_due(here.end + GRACE + 10)
 
     said = [each["event"] for each in logs if each["log_level"] == "warning"]
     assert said == ["nothing is archived until Redis answers"]
@@ -356,15 +357,15 @@ async def test_a_database_that_only_reads_since_a_failover_costs_no_hour(fake: R
             address = f"postgresql+asyncpg://postgres@127.0.0.1:{way.port}/postgres"
             async with bench(fake, address) as made:
                 await made.ticks(70)
-                await made.archiver.work(made.end)
+                await made.archiver.archive_due(made.end)
                 await postgres.told(old, *postgres.READ_ONLY)
                 for _ in range(3):
                     await made.ticks(60)
-                    await made.archiver.work(made.end)
+                    await made.archiver.archive_due(made.end)
                 failing = await made.store.read_archive_state()
                 way.target = new.folder / SOCKET
-                await made.archiver.work(made.end + 120)
-                await made.archiver.work(made.end + 300)
+                await made.archiver.archive_due(made.end + 120)
+                await made.archiver.archive_due(made.end + 300)
 
                 assert wrong(await made.hours(), await made.expected(), made.end) == []
                 assert await made.starts() == [0, 1, 2, 3], "also what only the old server was told"
@@ -385,11 +386,11 @@ async def test_while_redis_is_away_nothing_is_closed_and_nothing_is_raised(tmp_p
             bench(redis, f"sqlite+aiosqlite:///{tmp_path}/archive.db") as made,
         ):
             await made.ticks(61)
-            await made.archiver.work(NOON)
+            await made.archiver.archive_due(NOON)
             server.kill()
             server.wait()
 
-            await made.archiver.work(made.end + GRACE)
+            await made.archiver.archive_due(made.end + GRACE)
 
             assert await made.starts() == []
             with pytest.raises(StoreAway):
@@ -401,12 +402,12 @@ async def test_while_redis_is_away_nothing_is_closed_and_nothing_is_raised(tmp_p
 
 async def test_a_redis_that_lost_what_it_held_is_noticed_and_filled_again(here: Bench):
     await here.ticks(61)
-    await here.archiver.work(here.end)
+    await here.archiver.archive_due(here.end)
     before = here.requests
 
     await lose(here.store)
-    await here.archiver.work(here.end + 5)
-    await here.archiver.work(here.end + 10)
+    await here.archiver.archive_due(here.end + 5)
+    await here.archiver.archive_due(here.end + 10)
 
     assert (before, here.requests) == (0, 1)
 
@@ -415,7 +416,7 @@ async def test_a_tick_never_waits_for_more_than_a_part(here: Bench):
     """While a tick holds its turn, no part of an hour is begun."""
     await here.ticks(62)
     async with here.store.turn:
-        closing = asyncio.create_task(here.archiver.work(here.end))
+        closing = asyncio.create_task(here.archiver.archive_due(here.end))
         await asyncio.sleep(0.1)
         held_back = await here.starts()
     await closing

@@ -9,7 +9,9 @@ from structlog.testing import capture_logs
 from tests.support.invented import BTC, ETH, NOON, XRP, Invented, price, volume
 from v1.model import By
 from worker.backfill.day import SECOND_TRY, DayFiller
-from worker.latest import DAY, HOUR, MINUTE, Candle, Measure, Metric, Reading, Sample, SourceReading, Verifier, Writer
+from worker.latest import DAY, HOUR, MINUTE, Candle, Measure, Metric, Reading, Sample
+from worker.latest.market import SourceReading
+from worker.latest.store import Verifier, Writer
 from worker.sampling.tick import commit_tick
 from worker.sources.base import SourceRefused, SourceUnreachable
 from worker.sources.supervised import SupervisedSource

@@ -13,7 +13,9 @@ from tests.support.invented import BTC, ETH, NOON, Invented, price
 from v1.model import By, Candle, Metric
 from worker.backfill.day import DayFiller
 from worker.cli.rebuild import rebuild_day
-from worker.latest import DAY, HOUR, MINUTE, Measure, Verifier, candles
+from worker.latest import DAY, HOUR, MINUTE, Measure, candles
+from worker.latest.market import HourCandle
+from worker.latest.store import Verifier
 from worker.sources.base import SourceUnreachable
 from worker.sources.supervised import SupervisedSource
 
@@ -43,7 +45,7 @@ async def watched(session: ClientSession, source: Invented) -> SupervisedSource:
     return opened
 
 
-def made(here: Bench, source: str = "invented") -> candles.HourCandle:
+def made(here: Bench, source: str = "invented") -> HourCandle:
     """Make an hour that a provider knows, the first after noon."""
     known = Candle(NOON, "1.0", "9.0", "0.5", "7.50", "3")
     hour = candles.make_hour_from_candles(candles.HourSlot(BTC, NOON, here.end), [known], HOUR, source)
@@ -58,7 +60,7 @@ async def test_hours_that_only_the_provider_knows_are_asked_for_once(here: Bench
     source = Invented(BTC)
     source.keeps = 30 * DAY
     await here.ticks(61)
-    await here.archiver.work(here.end + GRACE)
+    await here.archiver.archive_due(here.end + GRACE)
 
     first = await here.backfill.backfill(await watched(session, source), [], here.end)
     again = await here.backfill.backfill(await watched(session, source), [], here.end)
@@ -76,7 +78,7 @@ async def test_they_are_asked_for_as_far_back_as_is_wished(fake: Redis, tmp_path
     source.keeps = 30 * DAY
     for backfill, expected in ((0, 0), (36 * HOUR, 36)):
         async with bench(fake, f"sqlite+aiosqlite:///{tmp_path}/{backfill}.db", backfill=backfill) as here:
-            await here.archiver.work(NOON)
+            await here.archiver.archive_due(NOON)
             found = await here.backfill.backfill(await watched(session, source), [], NOON)
 
             assert (found.hours, len(await here.hours())) == (expected, expected)
@@ -87,7 +89,7 @@ async def test_a_source_that_fails_is_told_and_asked_again_the_next_time(here: B
     source = Invented(BTC, ETH)
     source.keeps = 30 * DAY
     source.candle_trouble = {BTC: [SourceUnreachable("gone")]}
-    await here.archiver.work(NOON)
+    await here.archiver.archive_due(NOON)
     with capture_logs() as logs:
         first = await here.backfill.backfill(await watched(session, source), [], NOON)
         second = await here.backfill.backfill(await watched(session, source), [], NOON)
@@ -100,7 +102,7 @@ async def test_a_source_that_fails_is_told_and_asked_again_the_next_time(here: B
 async def test_what_the_provider_does_not_know_is_not_asked_for_again(here: Bench, session: ClientSession):
     source = Invented(BTC)
     source.keeps = 2 * DAY
-    await here.archiver.work(NOON)
+    await here.archiver.archive_due(NOON)
 
     first = await here.backfill.backfill(await watched(session, source), [], NOON)
     later = await here.backfill.backfill(await watched(session, source), [], NOON + HOUR)
@@ -111,7 +113,7 @@ async def test_what_the_provider_does_not_know_is_not_asked_for_again(here: Benc
 
 async def test_what_is_urgent_comes_first(here: Bench, session: ClientSession):
     source = Invented(BTC, ETH)
-    await here.archiver.work(NOON)
+    await here.archiver.archive_due(NOON)
 
     await here.backfill.backfill(await watched(session, source), [], NOON, lambda: len(source.candles_asked) == 1)
 
@@ -128,7 +130,7 @@ async def test_an_hour_of_which_a_part_is_missing_is_asked_for_and_a_whole_one_i
     await here.ticks(50)
     here.end = NOON + 2 * HOUR
     await here.ticks(60)
-    await here.archiver.work(here.end + GRACE)
+    await here.archiver.archive_due(here.end + GRACE)
     here.end += 2 * DAY
     await here.ticks(1)
 
@@ -148,7 +150,7 @@ async def test_the_hour_at_the_edge_of_the_filled_day_is_the_providers_before_an
     await here.archive.open()
 
     await rebuild_day([await watched(session, source)], here.store, here.parts, MINUTE, here.end)
-    await here.archiver.work(here.end + GRACE)
+    await here.archiver.archive_due(here.end + GRACE)
     await here.rollup.close_hour(NOON, here.end, [BTC])
 
     hours = {hour.start: hour for hour in await here.hours()}
@@ -164,7 +166,7 @@ async def test_what_a_provider_knows_less_of_stays_as_it_is(here: Bench, session
     await here.ticks(50)
     here.end = NOON + HOUR
     await here.ticks(1)
-    await here.archiver.work(here.end + GRACE)
+    await here.archiver.archive_due(here.end + GRACE)
     here.end = NOON + 2 * DAY + 30 * MINUTE
     await here.ticks(1)
 
@@ -239,13 +241,13 @@ async def test_a_day_that_was_lost_comes_back_by_the_hour_and_is_ranked(here: Be
     source = Invented(BTC, ETH)
     source.keeps = 0
     await here.ticks(5 * 60 + 10, [BTC, ETH])
-    await here.archiver.work(here.end)
+    await here.archiver.archive_due(here.end)
     before = await here.hours()
     await lose(here.store)
 
     taken = await here.backfill.backfill(await watched(session, source), [], here.end)
-    await here.archiver.work(here.end + 60)
-    await here.archiver.work(here.end + 65)
+    await here.archiver.archive_due(here.end + 60)
+    await here.archiver.archive_due(here.end + 65)
 
     assert taken.samples == 10
     day = await here.store.read_samples(ETH, here.end - DAY, here.end)
@@ -265,7 +267,7 @@ async def test_what_came_back_by_the_hour_gives_way_to_the_minutes_of_a_provider
 ):
     source = Invented(BTC)
     await here.ticks(5 * 60)
-    await here.archiver.work(here.end + GRACE)
+    await here.archiver.archive_due(here.end + GRACE)
     before = await here.hours()
     await lose(here.store)
     opened = await watched(session, source)
@@ -274,7 +276,7 @@ async def test_what_came_back_by_the_hour_gives_way_to_the_minutes_of_a_provider
     source.keeps = 2 * DAY
 
     await DayFiller(opened, here.store, MINUTE, _at_once).fill(here.end, lambda *_: None)
-    await here.archiver.work(here.end + GRACE + 60)
+    await here.archiver.archive_due(here.end + GRACE + 60)
 
     after = {hour.start: hour for hour in await here.hours()}
     assert [after[hour.start].volume for hour in before] == [hour.volume for hour in before]
@@ -292,7 +294,7 @@ async def test_hours_that_have_samples_stay_as_they_are(here: Bench, session: Cl
     await here.ticks(30)
     here.end = NOON + 2 * HOUR
     await here.ticks(90)
-    await here.archiver.work(here.end + GRACE)
+    await here.archiver.archive_due(here.end + GRACE)
     await here.archive.write([made(here)._replace(start=NOON + HOUR)])
 
     await here.backfill.backfill(await watched(session, source), [], here.end)
@@ -307,7 +309,7 @@ async def test_a_source_looks_after_its_own_metrics_and_those_of_nobody(here: Be
     one.keeps = other.keeps = 0
     gone = Metric("INVENTED:GONE")
     await here.ticks(61, [BTC, ETH, gone])
-    await here.archiver.work(here.end + GRACE)
+    await here.archiver.archive_due(here.end + GRACE)
     await lose(here.store)
 
     await here.backfill.backfill(await watched(session, one), [await watched(session, other)], here.end)
@@ -321,7 +323,7 @@ async def test_a_provider_that_cannot_be_reached_does_not_keep_the_day_from_comi
     source = Invented(BTC)
     source.trouble = SourceUnreachable("gone")
     await here.ticks(61)
-    await here.archiver.work(here.end + GRACE)
+    await here.archiver.archive_due(here.end + GRACE)
     await lose(here.store)
 
     taken = await here.backfill.backfill(SupervisedSource(source, session, 5), [], here.end)
@@ -345,7 +347,7 @@ async def test_a_rebuild_gives_minutes_where_the_provider_has_them_and_hours_bef
     here, source = alone, Invented(BTC, ETH)
     source.keeps, source.pace = 3 * HOUR, 0
     await here.ticks(10 * 60 + 20, [BTC, ETH])
-    await here.archiver.work(here.end)
+    await here.archiver.archive_due(here.end)
     before = await here.hours(BTC)
     await lose(here.store)
 

@@ -13,7 +13,8 @@ from tests.support.archived import GRACE, Bench, bench, lose
 from tests.support.invented import BTC, ETH, NOON, Invented, price
 from v1.archive import ArchiveAway
 from worker.backfill.service import BackfillService
-from worker.latest import DAY, HOUR, MINUTE, Measure, Metric, Sample, StoreAway, Verifier
+from worker.latest import DAY, HOUR, MINUTE, Measure, Metric, Sample
+from worker.latest.store import StoreAway, Verifier
 from worker.sampling.tick import commit_tick
 from worker.sources.supervised import SupervisedSource
 
@@ -79,7 +80,7 @@ async def test_what_the_source_does_not_have_of_the_day_is_restored_from_the_arc
     source = Invented(BTC)
     source.keeps = 0
     await here.ticks(3 * 60)
-    await here.archiver.work(here.end + GRACE)
+    await here.archiver.archive_due(here.end + GRACE)
     await lose(here.store)
     await commit_tick(here.end, {}, here.store)
     (opened,) = supervised(session, source)
@@ -157,14 +158,14 @@ async def test_while_the_archive_is_away_the_day_is_filled_and_a_backfill_is_req
 ):
     source = patient(BTC)
     (tmp_path / "archive.db").mkdir()
-    await here.archiver.work(NOON)
+    await here.archiver.archive_due(NOON)
     await commit_tick(NOON, {}, here.store)
     (opened,) = supervised(session, source)
 
     await here.service([opened])._backfill(opened, lambda: False)
     requested = here.requests
     (tmp_path / "archive.db").rmdir()
-    await here.archiver.work(NOON + 60)
+    await here.archiver.archive_due(NOON + 60)
 
     assert source.candles_asked == [(BTC, NOON - DAY, NOON)]
     assert (requested, here.requests) == (0, 1)
@@ -185,7 +186,7 @@ async def test_an_archive_that_fails_during_a_backfill_is_reported_as_failing_an
     await here.service([opened])._backfill(opened, lambda: False)
     failing = here.health.describe()
     here.archive.read_metrics = read_metrics  # type: ignore[method-assign]  # it is back
-    await here.archiver.work(NOON + 60)
+    await here.archiver.archive_due(NOON + 60)
 
     assert (failing["state"], failing["since"]) == ("failing", NOON)
     assert (here.health.describe()["state"], here.requests) == ("ok", 1)

@@ -15,24 +15,15 @@ from redis.asyncio import Redis
 from typer.testing import CliRunner
 
 from tests.support.shared import shared
-from v1 import keys
 from v1.rules import parse_rule, parse_silence
+from v1.store import keys
 from worker.cli import rules
 from worker.cli.backtest import ReportOptions, backtest_kept_day, backtest_recording, describe_report
-from worker.latest import (
-    AlertLimits,
-    BacktestInput,
-    Metric,
-    Reader,
-    Reading,
-    Rule,
-    RuleEngine,
-    SourceReading,
-    Writer,
-    connect,
-    play,
-    read_kept_day,
-)
+from worker.latest import Metric, Reading
+from worker.latest.backtest import BacktestInput, play
+from worker.latest.market import SourceReading
+from worker.latest.rules import Rule, RuleEngine
+from worker.latest.store import AlertLimits, Reader, Writer, connect, read_kept_day
 from worker.sampling.recording import HEADER, Recording, open_recording
 from worker.sampling.replay import make_recording_ticks, replay
 from worker.sampling.tick import commit_tick

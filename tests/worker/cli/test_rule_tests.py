@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from worker.cli import rule_tests, rules
 from worker.cli.rule_tests import read_suite, run_test
-from worker.latest import InvalidFile
+from worker.latest.rules import InvalidFile
 
 ROOT = Path(__file__).resolve().parents[3]
 SPIKE = """

@@ -17,7 +17,8 @@ from worker.delivery.notify.base import (
     NotifyUnavailable,
     NotSent,
 )
-from worker.latest import DAY, HOUR, DeliveryStatus, OutboxEntry, QueuedMessage, Receipt, RetryState
+from worker.latest import DAY, HOUR
+from worker.latest.delivery import DeliveryStatus, OutboxEntry, QueuedMessage, Receipt, RetryState
 
 NOW = TICK + 1.0
 OPTIONS = MessageOptions("http://127.0.0.1:8000", 60)

@@ -19,7 +19,7 @@ from tests.support.alerts import TICK, alert, commit, send
 from tests.support.loopback import serving
 from tests.support.loopback.pushover import TOKEN, USER
 from tests.support.loopback.pushover import Pushover as Server
-from v1 import keys
+from v1.store import keys
 from worker.delivery import queue
 from worker.delivery import sender as sender_module
 from worker.delivery.acknowledgements import AcknowledgementPoller
@@ -38,7 +38,9 @@ from worker.delivery.notify.base import (
 )
 from worker.delivery.notify.pushover import PushoverAccount, PushoverNotifier
 from worker.delivery.sender import ChannelSender
-from worker.latest import DAY, HOUR, ChannelStore, DeliveryReader, Outbox, OutgoingMessage, StoreAway, connect
+from worker.latest import DAY, HOUR
+from worker.latest.delivery import ChannelStore, DeliveryReader, Outbox, OutgoingMessage
+from worker.latest.store import StoreAway, connect
 
 ROOT = Path(__file__).resolve().parents[3]
 OPTIONS = MessageOptions("http://127.0.0.1:8000", 60)

@@ -5,7 +5,9 @@ from aiohttp import ClientSession
 
 from tests.support.invented import BTC, ETH, NOON, XRP, Invented, price
 from worker.backfill.day import DayFiller
-from worker.latest import Metric, Reading, SourceReading, Writer
+from worker.latest import Metric, Reading
+from worker.latest.market import SourceReading
+from worker.latest.store import Writer
 from worker.sampling.collect import collect
 from worker.sampling.tick import commit_tick
 from worker.sources.base import SourceUnreachable

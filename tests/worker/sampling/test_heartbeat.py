@@ -15,7 +15,8 @@ from tests.support.invented import BTC, NOON, Beats, Invented
 from tests.support.loopback import serving
 from worker.delivery.notify import sessions
 from worker.delivery.notify.calls import call_address
-from worker.latest import MINUTE, Writer
+from worker.latest import MINUTE
+from worker.latest.store import Writer
 from worker.sampling.heartbeat import EVERY_SECONDS, Heartbeat
 from worker.sampling.rule_provider import FixedRules
 from worker.sampling.sampler import Sampler

@@ -10,9 +10,9 @@ from fakeredis import FakeAsyncRedis, FakeServer
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from v1 import keys
+from v1.store import keys
 from worker.cli.process import describe_place, is_gone
-from worker.latest import LEASE_SECONDS, StoreAway, Writer
+from worker.latest.store import LEASE_SECONDS, StoreAway, Writer
 from worker.sampling import lease
 from worker.sampling.lease import RENEWALS, LeaseTaken, hold_lease, take_lease, wait_for_lease
 

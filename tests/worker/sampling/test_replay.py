@@ -15,8 +15,9 @@ from redis.asyncio import Redis
 
 from tests.support import naive
 from tests.support.shared import shared
-from v1 import keys
-from worker.latest import DAY, HOUR, MEASURES, MINUTE, Measure, Metric, Reader, Verifier, Writer, connect
+from v1.store import keys
+from worker.latest import DAY, HOUR, MEASURES, MINUTE, Measure, Metric
+from worker.latest.store import Reader, Verifier, Writer, connect
 from worker.sampling.recording import HEADER, Recording, open_recording
 from worker.sampling.replay import StoreHasOtherSamples, StoreIsPast, replay
 

@@ -9,21 +9,14 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
 from tests.support import servers
-from v1 import keys
-from v1.market.metric_state import advance
+from v1.market.metric_state import PriorState, advance
 from v1.rules.rule_set import disable_default, find_default, write_document
+from v1.store import keys
 from worker.cli.wiring import make_expectation
-from worker.latest import (
-    Metric,
-    PriorState,
-    Reading,
-    RuleStore,
-    SourceReading,
-    StoreAway,
-    TickContext,
-    Writer,
-    connect,
-)
+from worker.latest import Metric, Reading
+from worker.latest.market import SourceReading
+from worker.latest.rules import TickContext
+from worker.latest.store import RuleStore, StoreAway, Writer, connect
 from worker.sampling.rule_provider import FixedRules, RuleProvider
 from worker.sampling.tick import commit_tick
 

@@ -17,7 +17,8 @@ from tests.support.archived import NoBackfill
 from tests.support.invented import BTC, ETH, NOON, Beats, Invented, price
 from worker.backfill.service import BackfillService
 from worker.clock.ticks import ticks
-from worker.latest import DAY, HOUR, MINUTE, Measure, Metric, Verifier, Writer, connect
+from worker.latest import DAY, HOUR, MINUTE, Measure, Metric
+from worker.latest.store import Verifier, Writer, connect
 from worker.sampling.rule_provider import FixedRules, RuleSource
 from worker.sampling.sampler import BEHIND_SECONDS, Sampler
 from worker.sampling.tick_buffer import KEPT_SECONDS
@@ -230,7 +231,7 @@ async def test_what_a_provider_does_not_have_is_named_at_start_and_to_whoever_as
                     await asyncio.sleep(0.002)
 
     assert lines.count(("warning", "no source gives what is wished for")) == 1
-    assert await sampling.store.unmet() == {ETH: "invented has no ETHUSD"}
+    assert await sampling.store.read_unmet_wishes() == {ETH: "invented has no ETHUSD"}
     assert (await sampling.store.read_source_states())["invented"]["missing"] == {ETH: "invented has no ETHUSD"}
 
 

@@ -5,7 +5,9 @@ import gc
 import pytest
 from redis.asyncio import Redis
 
-from worker.latest import Metric, Reading, SourceReading, Writer
+from worker.latest import Metric, Reading
+from worker.latest.market import SourceReading
+from worker.latest.store import Writer
 from worker.sampling.tick import commit_tick
 
 NOON = 1_621_252_800

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.invented import BTC, NOON
-from worker.latest import HOUR, Metric, Reading, SourceReading
+from worker.latest import HOUR, Metric, Reading
+from worker.latest.market import SourceReading
 from worker.sampling import tick_buffer
 from worker.sampling.tick_buffer import TickBuffer
 

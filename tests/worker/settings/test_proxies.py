@@ -13,7 +13,8 @@ from worker.cli.wiring import open_heartbeat, open_sources
 from worker.clock.wall import WatchedClock
 from worker.delivery.channels import open_channels
 from worker.delivery.notify.webhook import WebhookNotifier
-from worker.latest import InvalidSettings, Metric
+from worker.latest import Metric
+from worker.latest.settings import InvalidSettings
 from worker.settings import WorkerSettings
 from worker.settings.proxies import ProxySettings, show_proxy
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.latest import InvalidSettings
+from worker.latest.settings import InvalidSettings
 from worker.settings import SOURCES, WorkerSettings
 
 

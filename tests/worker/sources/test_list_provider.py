@@ -13,7 +13,8 @@ from tests.support.loopback.coinmarketcap import PATH as LISTINGS
 from tests.support.loopback.cryptocompare import PATH as TOP_LIST
 from tests.support.loopback.faults import Fault, hang, once, page, reset, says
 from tests.support.shared import SHARED, shared
-from worker.latest import DAY, HOUR, MINUTE, find_month_end
+from worker.latest import DAY, HOUR, MINUTE
+from worker.latest.toplist import find_month_end
 from worker.sources import coinmarketcap, cryptocompare
 from worker.sources.base import InvalidResponse, SourceRefused, SourceUnreachable, parse_exact_json
 from worker.sources.coinmarketcap import CoinMarketCap

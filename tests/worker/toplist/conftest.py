@@ -18,7 +18,8 @@ from tests.support.loopback import TopProviders, serving, top_providers
 from tests.support.shared import SHARED, shared
 from tests.support.top_hours import NOON, Clock
 from v1.store import connect
-from worker.latest import ListStore, QuotaStore, TopArchiveWriter, TopWriter, connect_archive
+from worker.latest.archive import TopArchiveWriter, connect_archive
+from worker.latest.toplist import ListStore, QuotaStore, TopWriter
 from worker.toplist.roles import TopListStores
 
 

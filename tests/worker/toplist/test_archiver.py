@@ -4,17 +4,9 @@ import pytest
 
 from tests.support.top_hours import MARGIN, NOON
 from v1.archive import connect_archive
-from worker.latest import (
-    DAY,
-    HOUR,
-    MINUTE,
-    ListOrigin,
-    PricedCoin,
-    ProviderList,
-    RankedCoin,
-    TopArchiveWriter,
-    merge_lists,
-)
+from worker.latest import DAY, HOUR, MINUTE
+from worker.latest.archive import TopArchiveWriter
+from worker.latest.toplist import ListOrigin, PricedCoin, ProviderList, RankedCoin, merge_lists
 from worker.toplist.archiver import TopListArchiver
 from worker.toplist.roles import TopListStores
 

@@ -16,15 +16,14 @@ from tests.support.shared import SHARED, shared
 from tests.support.top_hours import MARGIN, NOON, Clock, Roles
 from tests.support.top_killing import joined
 from v1.store import StoreError, connect
-from worker.latest import (
-    HOUR,
-    MINUTE,
+from worker.latest import HOUR, MINUTE
+from worker.latest.store import StoreAway
+from worker.latest.toplist import (
     ListOrigin,
     ListStore,
     PricedCoin,
     ProviderList,
     QuotaStore,
-    StoreAway,
     TopList,
     TopWriter,
     is_late_list,

@@ -9,7 +9,7 @@ from tests.support.loopback import serving, top_providers
 from tests.support.shared import SHARED, shared
 from tests.support.top_hours import NOON
 from tests.support.top_killing import INTERVAL, Hurry, Killer, is_right
-from v1 import keys
+from v1.store import keys
 from worker.latest import MINUTE
 from worker.toplist.roles import TopListStores
 

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import pytest
 
 from tests.support.top_hours import NOON
-from worker.latest import DAY, HOUR, ListOrigin, PricedCoin, ProviderList, RankedCoin
+from worker.latest import DAY, HOUR
+from worker.latest.toplist import ListOrigin, PricedCoin, ProviderList, RankedCoin
 from worker.toplist.plausible import AHEAD_SECONDS, find_fault
 
 IDS = range(1, 201)

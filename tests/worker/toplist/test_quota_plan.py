@@ -8,7 +8,8 @@ from hypothesis import strategies as some
 from pydantic import SecretStr
 
 from tests.support.top_hours import NOON, prices_plan, ranks_plan
-from worker.latest import DAY, HOUR, MINUTE, QuotaUsage, find_month_end
+from worker.latest import DAY, HOUR, MINUTE
+from worker.latest.toplist import QuotaUsage, find_month_end
 from worker.toplist.quota_plan import (
     GRID,
     LONGEST_MONTH,

@@ -26,7 +26,7 @@ def main() -> int:
     job = read_job(sys.stdin.buffer.readline())
     # A daemon: it waits for as long as there is somebody to wait for us.
     Thread(target=_end_with_starter, daemon=True).start()
-    _bound(job)
+    _apply_limits(job)
     outcome, said = _outcome(job)
     sys.stdout.buffer.write(said.encode())
     sys.stdout.flush()
@@ -46,7 +46,7 @@ def _outcome(job: Job) -> tuple[ExitCode, str]:
     return ExitCode.REFUSED, json.dumps([["rules", f"{len(job.rules)} rules", accepted]])
 
 
-def _bound(job: Job) -> None:
+def _apply_limits(job: Job) -> None:
     os.nice(NICENESS)
     seconds = max(1, ceil(job.most_seconds)) + _SPARE_SECONDS
     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))

@@ -95,7 +95,7 @@ async def _answer(command: Sequence[str], environment: dict[str, str], job: Job)
         *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment, start_new_session=True
     )
     try:
-        said, told = await _told(process, job)
+        said, told = await _hand_over(process, job)
         outcome = await process.wait()
     finally:
         if process.returncode is None:
@@ -110,7 +110,7 @@ async def _answer(command: Sequence[str], environment: dict[str, str], job: Job)
     return said
 
 
-async def _told(process: Process, job: Job) -> tuple[bytes, bytes]:
+async def _hand_over(process: Process, job: Job) -> tuple[bytes, bytes]:
     """Hand the job over, and return all that the process writes. Its input stays open: it ends when that is closed."""
     if process.stdin is None or process.stdout is None or process.stderr is None:
         raise BacktestFailed("a backtest was started without pipes")

@@ -26,7 +26,7 @@ class BacktestTooLong(Exception):
 
 
 async def run_backtest(job: Job) -> str:
-    """Return the answer. Raises `NotAccepted` where it is too much, and `StoreAway`."""
+    """Return the answer. Raises `InvalidDocument` where it is too much, and `StoreAway`."""
     rules = [parse_rule(document, job.interval) for document in job.rules]
     check = _deadline(job.most_seconds)
     try:
@@ -65,7 +65,7 @@ def _too_much(asked: str, most: str) -> InvalidDocument:
 
 
 def _deadline(most: float) -> Callable[[int], None]:
-    """Return what raises `TooLong` when it is called later than `most` seconds from now."""
+    """Return what raises `BacktestTooLong` when it is called later than `most` seconds from now."""
     end = time.monotonic() + most
 
     def check(_: int) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from ... import keys
+from .. import keys
 from ..connection import translate_errors
 from .outbox import Outbox
 from .receipts import ReceiptStore

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, cast
 
 from redis.asyncio import Redis
 
-from ... import keys
+from .. import keys
 from ..connection import translate_errors
 from ..stored_json import read_dict, read_list
 

@@ -16,9 +16,9 @@ from pydantic import TypeAdapter, ValidationError
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
-from ... import keys
 from ...numbers import decimals
 from ...rules import Alert
+from .. import keys
 from ..connection import StoreError, translate_errors
 from ..stored_json import read_list, read_tick
 from .history import DeliveryAttempt

@@ -7,7 +7,7 @@ from typing import NamedTuple, cast
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
-from ... import keys
+from .. import keys
 from ..connection import translate_errors
 from ..stored_json import read_list
 

@@ -6,11 +6,11 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from ... import keys
 from ...toplist import codec
 from ...toplist.model import PricedCoin, ProviderList, RankedCoin
+from .. import keys
 from ..binary import execute_binary
-from ..connection import readable, translate_errors
+from ..connection import translate_errors, translate_unreadable
 
 MOST_BLOCKED = 5.0
 """Seconds that one question may wait for news; the connection's own patience is longer."""
@@ -89,7 +89,7 @@ class ListStore:
         (entry, fields), *_ = found
         # Minute after minute the same list is asked for.
         if self._read.get(key, (None, None))[0] != entry:
-            with readable(key):
+            with translate_unreadable(key):
                 written = _read_fields(fields)
                 about = codec.read_about(written[b"about"])
                 self._read[key] = (entry, ProviderList(about, read(written[b"coins"], about.at)))

@@ -6,9 +6,9 @@ from typing import cast
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
-from ... import keys
 from ...toplist import quota
 from ...toplist.quota import QuotaUsage
+from .. import keys
 from ..transactions import change_watched
 
 

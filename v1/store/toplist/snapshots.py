@@ -8,12 +8,12 @@ from typing import Any, NamedTuple, cast
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
-from ... import keys
 from ...model import HOUR
 from ...toplist import codec
 from ...toplist.model import TopList
+from .. import keys
 from ..binary import execute_binary, read_score
-from ..connection import Unreadable, readable, translate_errors
+from ..connection import Unreadable, translate_errors, translate_unreadable
 from ..stored_json import read_dicts
 from ..transactions import change_watched
 
@@ -42,7 +42,7 @@ class TopReader:
         found = await self._member(minute, "-inf")
         if found is None:
             return None
-        with readable(keys.TOP):
+        with translate_unreadable(keys.TOP):
             same, at = codec.read_repeated_minute(found), codec.read_minute(found)
         if same is None:
             return await self._read(found)
@@ -79,7 +79,7 @@ class TopReader:
         if member in self._remembered:
             self._remembered.move_to_end(member)
             return self._remembered[member]
-        with readable(keys.TOP):
+        with translate_unreadable(keys.TOP):
             packed = codec.unpack_snapshot(member)
         references = [row[0] for row in packed.rows]
         with translate_errors():
@@ -88,7 +88,7 @@ class TopReader:
             raise Unreadable(
                 f"names of the top list of minute {packed.at} are missing: {keys.top_coins(packed.at)} is lost"
             )
-        with readable(keys.top_coins(packed.at)):
+        with translate_unreadable(keys.top_coins(packed.at)):
             snapshot = codec.restore_snapshot(packed, dict(zip(references, cast("list[str]", names), strict=True)))
         self._remembered[member] = snapshot
         while len(self._remembered) > 1 and len(self._remembered) * len(packed.rows) > REMEMBERED:

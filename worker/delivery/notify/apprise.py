@@ -17,11 +17,13 @@ from worker.delivery.notify.base import (
     ANSWER_SECONDS,
     NotifyAnswer,
     NotifyUnavailable,
-    fingerprint,
     make_error,
+    make_fingerprint,
     summarize,
 )
-from worker.latest import MessageText, OutgoingMessage, Severity, fit_body, shorten
+from worker.latest.delivery import OutgoingMessage
+from worker.latest.messages import MessageText, fit_body, shorten
+from worker.latest.rules import Severity
 
 _TYPES = {
     Severity.INFO.value: apprise.NotifyType.INFO,
@@ -63,7 +65,7 @@ class AppriseNotifier:
 
     @property
     def fingerprint(self) -> str:
-        return fingerprint(self._url)
+        return make_fingerprint(self._url)
 
     async def send(self, message: OutgoingMessage) -> NotifyAnswer:
         if self._busy and self._busy.is_alive():

@@ -16,7 +16,8 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from aiohttp import ClientError, InvalidURL
 
-from worker.latest import OutgoingMessage, redact
+from worker.latest.delivery import OutgoingMessage
+from worker.latest.settings import redact
 
 ANSWER_SECONDS = 30.0
 """How long a channel may take to answer."""
@@ -92,7 +93,7 @@ class Notifier(Protocol):
 
     @property
     def fingerprint(self) -> str:
-        """Who sends, and where to, as `fingerprint` returns it: a provider's quota and pauses hold for that one alone."""
+        """Who sends, and where to, as `make_fingerprint` returns it: a provider's quota and pauses hold for that one alone."""
         ...
 
     async def send(self, message: OutgoingMessage) -> NotifyAnswer:
@@ -125,7 +126,7 @@ class AcknowledgingNotifier(Protocol):
         ...
 
 
-def fingerprint(*secrets: str) -> str:
+def make_fingerprint(*secrets: str) -> str:
     """Return an id of a sender that does not reveal its secrets: a slow hash, so that weak ones cannot be guessed from it."""
     return hashlib.pbkdf2_hmac("sha256", "\0".join(secrets).encode(), b"data-tracker", _ROUNDS, _BYTES).hex()
 

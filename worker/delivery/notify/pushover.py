@@ -17,12 +17,14 @@ from worker.delivery.notify.base import (
     NotifyRefused,
     NotifyUnavailable,
     NotSent,
-    fingerprint,
     make_error,
+    make_fingerprint,
     summarize,
     translate_errors,
 )
-from worker.latest import OutgoingMessage, Severity, fit_body, shorten
+from worker.latest.delivery import OutgoingMessage
+from worker.latest.messages import fit_body, shorten
+from worker.latest.rules import Severity
 
 TITLE, BODY, LINK = 250, 1024, 512
 """Limits of Pushover, in characters, not bytes."""
@@ -78,7 +80,7 @@ class PushoverNotifier:
 
     @property
     def fingerprint(self) -> str:
-        return fingerprint(self._base, self._account.token)
+        return make_fingerprint(self._base, self._account.token)
 
     async def send(self, message: OutgoingMessage) -> NotifyAnswer:
         form = self._form(message)

@@ -20,12 +20,14 @@ from worker.delivery.notify.base import (
     NotifyAnswer,
     NotifyRefused,
     NotSent,
-    fingerprint,
     make_error,
+    make_fingerprint,
     summarize,
     translate_errors,
 )
-from worker.latest import Alert, OutgoingMessage, exact_json
+from worker.latest import exact_json
+from worker.latest.delivery import OutgoingMessage
+from worker.latest.rules import Alert
 
 MOST_ALERTS = 100
 """Alerts of a digest that the document describes, the strongest."""
@@ -64,7 +66,7 @@ class WebhookNotifier:
 
     @property
     def fingerprint(self) -> str:
-        return fingerprint(str(self._address), self._secret.decode())
+        return make_fingerprint(str(self._address), self._secret.decode())
 
     async def send(self, message: OutgoingMessage) -> NotifyAnswer:
         body = exact_json.dumps(make_document(message)).encode()

@@ -14,7 +14,8 @@ from itertools import accumulate
 from math import exp
 from typing import NamedTuple
 
-from worker.latest import DAY, MINUTE, Candle, Metric, Reading, decimals, metric_state
+from worker.latest import DAY, MINUTE, Candle, Metric, Reading, decimals
+from worker.latest.market import compute_change_percentage
 from worker.sources.simulated.assets import BELL, MINUTES, AssetWalk, SimulatedAssets
 from worker.sources.simulated.catalogue import SimulatedPair, list_pairs
 
@@ -66,7 +67,7 @@ class SimulatedPairs:
             yesterday = self._price(pair, at - DAY)
             volume = self._volume(pair, at - DAY, now)
             absolute = decimals.format_decimal(decimals.subtract(price, yesterday))
-            percentage = metric_state.compute_change_percentage(price, yesterday)
+            percentage = compute_change_percentage(price, yesterday)
         interval_volume = self._volume(pair, max(at - interval, listed), now)
         return Reading(decimals.format_decimal(price), volume, percentage, absolute, interval_volume, now)
 

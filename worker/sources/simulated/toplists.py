@@ -13,7 +13,8 @@ from functools import cache, lru_cache
 from math import exp, floor, log10
 from typing import NamedTuple
 
-from worker.latest import DAY, HOUR, MINUTE, PricedCoin, RankedCoin
+from worker.latest import DAY, HOUR, MINUTE
+from worker.latest.toplist import PricedCoin, RankedCoin
 from worker.sources import coinmarketcap, cryptocompare
 from worker.sources.base import parse_exact_json
 from worker.sources.list_provider import CallMeter, HttpReply, ListAnswer

@@ -8,7 +8,6 @@ from redis.asyncio import Redis
 
 from tests.support import units
 from tests.support.alerts import TICK, alert, commit, send
-from v1 import keys
 from v1.model import DAY
 from v1.rules import Evaluation, SubjectResult
 from v1.rules.message_text import MessageText
@@ -27,6 +26,7 @@ from v1.store import (
     StoreAway,
     Writer,
     connect,
+    keys,
 )
 
 KEEP = 30 * DAY

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 import pytest
 from redis.asyncio import Redis
 
-from v1 import keys
 from v1.model import DAY, HOUR, MINUTE
-from v1.store import ListStore, QuotaStore, StoreError, TopReader, TopWriter
+from v1.store import ListStore, QuotaStore, StoreError, TopReader, TopWriter, keys
 from v1.toplist.model import ListOrigin, PricedCoin, ProviderList, RankedCoin, TopCoin, TopList, merge_lists
 from v1.toplist.quota import QuotaUsage
 

@@ -8,7 +8,8 @@ from aiohttp import web
 
 from tests.support.alerts import alert
 from tests.support.loopback import serving
-from worker.latest import OutgoingMessage, make_link, write_digest, write_single
+from worker.latest.delivery import OutgoingMessage
+from worker.latest.messages import make_link, write_digest, write_single
 
 PAGE = "http://127.0.0.1:8000"
 

@@ -10,7 +10,8 @@ from aiohttp import web
 from tests.worker.delivery.notify.conftest import End, message, says
 from worker.delivery.notify.apprise import AppriseNotifier, InvalidNotifyUrl
 from worker.delivery.notify.base import NotifyLimited, NotifyRefused, NotifyUnavailable
-from worker.latest import MessageText, OutgoingMessage
+from worker.latest.delivery import OutgoingMessage
+from worker.latest.messages import MessageText
 
 
 def to(base: str, query: str = "", timeout: float = 10.0) -> AppriseNotifier:

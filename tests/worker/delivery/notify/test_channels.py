@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from worker.delivery.channels import InvalidNotifyUrl, open_channels
-from worker.latest import InvalidSettings
+from worker.latest.settings import InvalidSettings
 from worker.settings import WorkerSettings
 
 SECRET = "hidden-in-here-0123456789"

@@ -22,7 +22,8 @@ from worker.delivery.notify.base import (
     NotSent,
 )
 from worker.delivery.notify.pushover import EXPIRE_SECONDS, PushoverAccount, PushoverNotifier
-from worker.latest import MessageText, OutgoingMessage
+from worker.latest.delivery import OutgoingMessage
+from worker.latest.messages import MessageText
 
 NOW = 1_393_653_000
 RESET = 1_393_653_600

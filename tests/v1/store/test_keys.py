@@ -13,10 +13,10 @@ from hypothesis import strategies as some
 from redis.crc import key_slot
 
 from tests.support.serving import NOON
-from v1 import keys
-from v1.model import DAY, HOUR, MEASURES, By, Measure, Metric, Sample
+from v1.model import DAY, HOUR, MEASURES, By, Measure, Metric, Sample, find_hour, list_hours
+from v1.store import keys
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 BTC = Metric("KRAKEN:BTCUSD")
 
 values = some.none() | some.from_regex(r"-?(0|[1-9][0-9]{0,9})(\.[0-9]{1,9})?(e-?[0-9]{1,2})?", fullmatch=True)
@@ -57,7 +57,7 @@ def test_a_copy_of_the_version_writes_into_keys_of_its_own(tmp_path: Path):
     shutil.copytree(ROOT / "v1", tmp_path / "v2", ignore=shutil.ignore_patterns("__pycache__"))
 
     said = subprocess.run(
-        [sys.executable, "-c", "from v2 import keys; print(keys.METRICS, keys.moments('A:B'))"],
+        [sys.executable, "-c", "from v2.store import keys; print(keys.METRICS, keys.moments('A:B'))"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -69,7 +69,7 @@ def test_a_copy_of_the_version_writes_into_keys_of_its_own(tmp_path: Path):
 
 @given(ticks)
 def test_an_hour_is_open_at_its_start_and_closed_at_its_end(tick):
-    hour = keys.find_hour(tick)
+    hour = find_hour(tick)
 
     assert hour % HOUR == 0
     assert hour < tick <= hour + HOUR
@@ -79,18 +79,18 @@ def test_an_hour_is_open_at_its_start_and_closed_at_its_end(tick):
 def test_the_hours_of_a_stretch_are_those_that_may_hold_a_tick_of_it_and_no_others(after, length):
     ticks = range(after + 1, after + length + 1)
 
-    hours = keys.list_hours(after, after + length)
+    hours = list_hours(after, after + length)
 
-    assert list(hours) == sorted({keys.find_hour(tick) for tick in (*ticks[::60], ticks[-1])})
+    assert list(hours) == sorted({find_hour(tick) for tick in (*ticks[::60], ticks[-1])})
 
 
 def test_a_day_of_minutes_lies_in_25_hours_at_most():
-    assert max(len(keys.list_hours(NOON + minute * 60 - DAY, NOON + minute * 60)) for minute in range(60)) == 25
+    assert max(len(list_hours(NOON + minute * 60 - DAY, NOON + minute * 60)) for minute in range(60)) == 25
 
 
 @given(samples)
 def test_a_sample_is_read_back_as_it_was_written(sample):
-    assert keys.parse_member(keys.find_hour(sample.tick), keys.write_member(sample)) == sample
+    assert keys.parse_member(find_hour(sample.tick), keys.write_member(sample)) == sample
 
 
 @given(samples)

@@ -54,12 +54,10 @@ lies in it.
 
 from collections.abc import Iterable, Sequence
 
-from .model import DAY, HOUR, MEASURES, By, Measure, Metric, Sample
-from .model import find_hour as find_hour  # noqa: PLC0414  # keys of samples are named by it
-from .model import list_hours as list_hours  # noqa: PLC0414
+from ..model import DAY, HOUR, MEASURES, By, Measure, Metric, Sample, find_hour
 
 # The version's own name, so that a copy of this folder (v2) cannot write into our keys.
-OURS = f"{__package__}:"
+OURS = f"{__package__.partition('.')[0]}:"
 
 FORMAT = f"{OURS}format"
 METRICS = f"{OURS}metrics"

@@ -1,0 +1,12 @@
+"""What writes SQL: the archive's connection, and who writes over it. Errors: `ArchiveError`."""
+
+from ..archive import ArchiveError, connect_archive
+from ..archive.toplist import TopArchiveWriter
+from ..archive.writer import ArchiveWriter
+
+__all__ = [
+    "ArchiveError",
+    "ArchiveWriter",
+    "TopArchiveWriter",
+    "connect_archive",
+]

@@ -1,0 +1,19 @@
+"""Hours and longer candles: how they are made of samples, prices and shorter candles."""
+
+from ..market.candles import (
+    HourSlot,
+    count_covered_seconds,
+    find_fault,
+    make_hour_from_candles,
+    make_hour_from_prices,
+    sum_exactly,
+)
+
+__all__ = [
+    "HourSlot",
+    "count_covered_seconds",
+    "find_fault",
+    "make_hour_from_candles",
+    "make_hour_from_prices",
+    "sum_exactly",
+]

@@ -1,0 +1,3 @@
+"""What writes SQL: the archive's connection, and who writes over it. Errors: `ArchiveError`."""
+
+from v1.feed.archive import *

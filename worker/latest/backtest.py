@@ -1,0 +1,3 @@
+"""What rules would have sent over samples that are over. Errors: `RulesNeverActive`."""
+
+from v1.feed.backtest import *
