@@ -9,7 +9,7 @@ from v1.store import connect
 
 async def test_a_question_on_its_way_while_the_client_is_closed_leaves_no_connection_open(server):
     async with connect(server, "closing") as redis:
-        asked = asyncio.create_task(redis.ping())
+        asked: asyncio.Task[object] = asyncio.create_task(redis.get("nothing"))
         await asyncio.sleep(0)
 
     (came,) = await asyncio.gather(asked, return_exceptions=True)
