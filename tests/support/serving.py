@@ -58,7 +58,15 @@ class Api:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         parameters = {name: str(value) for name, value in (query or {}).items()}
         async with self._session.request(method, self.url + path, params=parameters, headers=named) as answer:
-            return Answer(answer.status, answer.headers, await answer.text())
+            # What is no text (Arrow) has a text, too, of which nothing is asked.
+            return Answer(answer.status, answer.headers, await answer.text(errors="replace"))
+
+    async def read_bytes(self, path: str, query: Mapping[str, object] | None = None, **headers: str) -> bytes:
+        """Return the body of an answer that is no text."""
+        parameters = {name: str(value) for name, value in (query or {}).items()}
+        async with self._session.get(self.url + path, params=parameters, headers=headers) as answer:
+            assert answer.status == 200, await answer.text()
+            return await answer.read()
 
     async def send(self, method: str, path: str, document: object = None, **headers: str) -> Answer:
         """Send a document, as JSON; a text is sent as it is."""

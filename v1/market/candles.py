@@ -84,6 +84,10 @@ class HourSlot(NamedTuple):
 class CandleLength(StrEnum):
     """How long a candle is. Days and weeks are UTC's; weeks start on Monday."""
 
+    MINUTE = "1m"
+    FIVE_MINUTES = "5m"
+    QUARTER_HOUR = "15m"
+    HALF_HOUR = "30m"
     HOUR = "1h"
     FOUR_HOURS = "4h"
     DAY = "1d"
@@ -91,7 +95,12 @@ class CandleLength(StrEnum):
 
     @property
     def seconds(self) -> int:
-        return {"1h": HOUR, "4h": 4 * HOUR, "1d": DAY, "1w": 7 * DAY}[self]
+        return int(self[:-1]) * {"m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}[self[-1]]
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it is shorter than the hours that are archived: such candles are made of the samples of the day."""
+        return self.seconds < HOUR
 
     def find_start(self, at: int) -> int:
         """Return the start of the candle that holds the second `at`."""

@@ -14,12 +14,13 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from enum import StrEnum
 from fractions import Fraction
-from itertools import groupby, pairwise
+from itertools import chain, groupby, pairwise
 from typing import NamedTuple, Protocol
 
 from ..model import DAY, Measure, Metric
 from ..numbers.decimals import parse_decimal
 from ..numbers.moments import count_moments, round_mean_of
+from .downsampling import pick_extremes, select_triangles
 
 Point = tuple[int, str | None]
 """(tick, number)"""
@@ -34,6 +35,15 @@ class Aggregation(StrEnum):
     MIN = "min"
     MAX = "max"
     FIRST = "first"
+    MINMAX = "minmax"
+    """Two: the lowest and the highest, each at its own tick."""
+    LTTB = "lttb"
+    """Of no step: so many samples of the whole range as look like all of them, see `downsampling`."""
+
+    @property
+    def is_choice(self) -> bool:
+        """Whether samples are chosen, which keep their ticks, where others make a point at the end of each step."""
+        return self in (Aggregation.MINMAX, Aggregation.LTTB)
 
 
 class SeriesFill(StrEnum):
@@ -81,6 +91,8 @@ class SeriesQuery(NamedTuple):
     """Seconds between two points; without it, every sample is one."""
     agg: Aggregation = Aggregation.LAST
     fill: SeriesFill = SeriesFill.NONE
+    most: int = 0
+    """How many points `Aggregation.LTTB` leaves."""
 
     @property
     def grid_step(self) -> int:
@@ -111,17 +123,29 @@ class StepGrid(NamedTuple):
 
 async def query_series(reader: ColumnReader, query: SeriesQuery) -> Series:
     """Return the points of a series: those of the kept day whose tick lies in the range."""
-    if query.step is None and query.fill is SeriesFill.NONE:
-        after, until = max(query.start - 1, query.newest - DAY), min(query.end, query.newest)
-        return Series(*await reader.read_column(query.metric, query.measure, after, until))
-    day = make_kept_grid(query.newest, query.grid_step)
-    part = clip_grid(day, query.start, query.end)
-    if not part.list_ticks:
+    after, until = find_read_span(query)
+    if after >= until:
         return Series((), ())
-    # A gap is filled from both its sides, and they may lie outside of the part.
-    grid = part if query.fill in (SeriesFill.NONE, SeriesFill.NULL) else day
-    after, until = grid.first - grid.step, min(grid.last, query.newest)
-    column = await reader.read_column(query.metric, query.measure, after, until)
+    return make_series(query, await reader.read_column(query.metric, query.measure, after, until))
+
+
+def find_read_span(query: SeriesQuery) -> tuple[int, int]:
+    """Return which samples a series is made of: after < tick <= until; of none, the first is not below the second."""
+    if query.step is None and query.fill is SeriesFill.NONE:
+        return max(query.start - 1, query.newest - DAY), min(query.end, query.newest)
+    grid = _find_grid(query)
+    return grid.first - grid.step, min(grid.last, query.newest)
+
+
+def make_series(query: SeriesQuery, column: SampleColumn) -> Series:
+    """Return the points of a series, of all samples that lie in its `find_read_span`."""
+    if query.agg is Aggregation.LTTB:
+        return Series(select_triangles(column.samples, query.most), column.hourly)
+    if query.step is None and query.fill is SeriesFill.NONE:
+        return Series(*column)
+    if query.agg is Aggregation.MINMAX:
+        return Series(pick_extremes(column.samples, query.grid_step), column.hourly)
+    grid, part = _find_grid(query), _find_part(query)
     points = group_by_step(column.samples, grid.step, query.agg if query.step else Aggregation.LAST)
     if query.fill is not SeriesFill.NONE:
         points = fill_points(points, grid, query.fill)
@@ -129,6 +153,40 @@ async def query_series(reader: ColumnReader, query: SeriesQuery) -> Series:
         [point for point in points if part.first <= point[0] <= part.last],
         [tick for tick in column.hourly if part.first <= tick <= part.last],
     )
+
+
+def _find_part(query: SeriesQuery) -> StepGrid:
+    """Return the points that are asked for."""
+    return clip_grid(make_kept_grid(query.newest, query.grid_step), query.start, query.end)
+
+
+def _find_grid(query: SeriesQuery) -> StepGrid:
+    """Return the points that those asked for follow from: a gap is filled from both its sides, which may lie outside."""
+    part = _find_part(query)
+    if not part.list_ticks or query.fill in (SeriesFill.NONE, SeriesFill.NULL):
+        return part
+    return make_kept_grid(query.newest, query.grid_step)
+
+
+def join_series(parts: Sequence[Sequence[Point]]) -> list[tuple[int | str | None, ...]]:
+    """Return series side by side: each tick that one of them has, and a number of each, `None` where it has none."""
+    known = [dict(part) for part in parts]
+    ticks = sorted({*chain.from_iterable(known)})
+    return [(tick, *[part.get(tick) for part in known]) for tick in ticks]
+
+
+def make_table(query: SeriesQuery, columns: Sequence[SampleColumn]) -> list[tuple[int | str | None, ...]]:
+    """
+    Return the rows of several measures of one metric, each a tick and a number of every measure; `query` is of any.
+
+    Where samples are chosen (`Aggregation.is_choice`), they are by each measure, and the others are answered at the
+    same ticks.
+    """
+    parts = [make_series(query, column).points for column in columns]
+    if query.agg.is_choice and len(columns) > 1:
+        ticks = {tick for part in parts for tick, _ in part}
+        parts = [[point for point in column.samples if point[0] in ticks] for column in columns]
+    return join_series(parts) if len(columns) > 1 else [*parts[0]]
 
 
 def find_step_end(tick: int, step: int) -> int:

@@ -2,11 +2,11 @@
 
 from fastapi import APIRouter
 
-from . import alerts, backtest, candles, health, history, metrics, ranks, rules, silences, top
+from . import alerts, backtest, candles, health, history, metrics, ranks, rules, series_list, silences, snapshot, top
 
 router = APIRouter()
 """Everything that is served under the version's own name."""
-for subject in (metrics, history, candles, ranks, backtest, rules, alerts, silences, top):
+for subject in (metrics, snapshot, history, series_list, candles, ranks, backtest, rules, alerts, silences, top):
     router.include_router(subject.router)
 
 health_router = health.router

@@ -10,11 +10,12 @@ from pydantic import BaseModel, Field
 from ..archive import ArchiveReader
 from ..market import candles
 from ..market.candles import CandleLength, CandleRow, GapFill, HourCandle, HourSlot
+from ..market.short_candles import find_first_start, make_short_candles
 from ..model import DAY, HOUR, Metric, find_hour
 from ..store import Reader
 from .context import Context, RouteState
-from .params import Format, FormatParams, Name, QueryParams, TableParams, Time
-from .problems import Problem, refuse_unknown_metric
+from .params import Format, Name, QueryParams, TableParams, TextFormatParams, Time
+from .problems import Problem, refuse_fields, refuse_unknown_metric
 from .response_docs import NOT_ACCEPTED, UNCHANGED, UNKNOWN, Responses
 from .responses import (
     AnswerBody,
@@ -31,12 +32,18 @@ MOST_CANDLES = 10_000
 USUAL_CANDLES = 200
 _KINDS = {"start": CellKind.TIME, "complete": CellKind.FLAG, "closed": CellKind.FLAG}
 
+_FORMATS = (Format.JSON, Format.CSV, Format.NDJSON)
+
 router = APIRouter(tags=["metrics"])
 
 
 class CandlesParams(QueryParams):
     interval: Annotated[
-        CandleLength, Field(description="How long a candle is. Days and weeks are UTC's, and weeks start on Monday.")
+        CandleLength,
+        Field(
+            description="How long a candle is; below an hour, of the last 24 hours alone. "
+            "Days and weeks are UTC's, and weeks start on Monday."
+        ),
     ] = CandleLength.HOUR
     from_: Annotated[
         Time | None,
@@ -59,7 +66,7 @@ class CandlesTableParams(TableParams, CandlesParams):
     """The same of CSV."""
 
 
-class CandlesFormatParams(TableParams, FormatParams, CandlesParams):
+class CandlesFormatParams(TableParams, TextFormatParams, CandlesParams):
     """The same where the format is not known by the path."""
 
 
@@ -141,9 +148,12 @@ async def read_candles(
     longer candle that holds one of them. `complete` says that all of a candle's time is known. An hour without a
     sample is missing.
 
+    Candles of 1, 5, 15 and 30 minutes are made of the samples of the last 24 hours, and are not kept: their
+    `revision` is 0, and they are `closed` when their time is over.
+
     `format=csv` or `Accept: text/csv` here is the same as `candles.csv`, and so with `ndjson`.
     """
-    format_ = choose_format(request, params.format, tuple(Format))
+    format_ = choose_format(request, Format(params.format) if params.format else None, _FORMATS)
     refuse_unless_csv(format_, params, "time", "bom")
     return await _respond(metric, params, format_, request, context)
 
@@ -189,13 +199,19 @@ async def _respond(
     span = _resolve_range(params, newest, context, request.query_params)
     day = find_hour(newest - DAY)
     after = day if archived is None else max(archived + HOUR, day)
-    running = await _make_running_hours(reader, name, after, span, context["interval"]) if record else []
+    is_short = span.length.is_short
+    running = (
+        await _make_running_hours(reader, name, after, span, context["interval"]) if record and not is_short else []
+    )
     encoder = make_encoder(format_, COLUMNS, params)
-    if span.length is CandleLength.HOUR and params.fill is GapFill.NONE:
+    rows: Sequence[CandleRow]
+    if is_short:
+        archive_text, rows = "", await _read_short_rows(reader, name, params.fill, span, context["interval"])
+    elif span.length is CandleLength.HOUR and params.fill is GapFill.NONE:
         # A year of hours is read in a third of the time where the database writes the rows itself.
         start, end = span.starts.start, _find_archive_end(span, running)
         archive_text = await archive.read_text(name, start, end, encoder.make_row_format([True]))
-        rows: Sequence[CandleRow] = [candles.make_row(candles.start_sums(hour)) for hour in running]
+        rows = [candles.make_row(candles.start_sums(hour)) for hour in running]
     else:
         archive_text, rows = "", await _read_rows(archive, name, params.fill, span, running)
     cells = _make_cells(rows, span.length.seconds, _find_open_start(span, running))
@@ -206,9 +222,15 @@ async def _respond(
 
 def _resolve_range(params: CandlesParams, newest: int, context: RouteState, written: Mapping[str, str]) -> CandleRange:
     """Settle which candles are asked for."""
-    length = params.interval
+    length, interval = params.interval, context["interval"]
+    if length.is_short and length.seconds % interval:
+        fitting = [each for each in CandleLength if not each.is_short or not each.seconds % interval]
+        accepted = (
+            f"{', '.join(fitting[:-1])} or {fitting[-1]}: a multiple of {interval} seconds, the sampling interval"
+        )
+        raise refuse_fields(("interval", length, accepted))
     defaults = RangeDefaults(newest - 1, lambda end: length.find_start(end) - (USUAL_CANDLES - 1) * length.seconds)
-    now = floor_to_tick(context["clock"](), context["interval"])
+    now = floor_to_tick(context["clock"](), interval)
     start, end = TimeRange.resolve((params.from_, params.to), now, defaults, written)
     first = length.find_start(start - 1) + length.seconds
     starts = range(first, length.find_start(end) + 1, length.seconds)
@@ -229,6 +251,24 @@ async def _make_running_hours(
         samples = await reader.read_samples(metric, hour, hour + HOUR)
         made.append(candles.make_hour_from_samples(HourSlot(metric, hour, 0), samples, interval))
     return [hour._replace(revision=0) for hour in made if hour]
+
+
+async def _read_short_rows(
+    reader: Reader, metric: Metric, gaps: GapFill, span: CandleRange, interval: int
+) -> Sequence[CandleRow]:
+    """Return candles that are shorter than an hour, made of the samples of the kept day, and fill the gaps."""
+    length, oldest = span.length.seconds, find_first_start(span.newest, span.length)
+    first, until = max(span.starts.start, oldest), min(span.until, span.newest)
+    # What a gap is filled with may lie before the range.
+    after = oldest if gaps is GapFill.PREVIOUS else first
+    if first >= until:
+        return ()
+    rows = make_short_candles(metric, span.length, await reader.read_samples(metric, after, until), interval)
+    known = [row for row in rows if row.start >= first]
+    if gaps is GapFill.NONE:
+        return known
+    before = next((row.close for row in reversed(rows) if row.start < first), None)
+    return candles.fill_gaps(known, range(first, until, length), gaps, before)
 
 
 def _find_archive_end(span: CandleRange, running: Sequence[HourCandle]) -> int:

@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 
 from ..archive import ArchiveReader, TopArchiveReader, connect_archive
 from ..backtest.process.runner import BacktestRunner
-from ..store import AdminStore, Reader, TopReader, connect
+from ..store import AdminStore, ListReader, Reader, TopReader, connect
 
 ANSWER_SECONDS = 4.0
 """Time limit of a question to the store; after it the answer is 503."""
@@ -36,6 +36,8 @@ class RouteState(TypedDict):
     """Made once at the start of the application, closed at its end."""
 
     reader: Reader
+    lists: ListReader
+    """Reads many metrics at once."""
     archive: ArchiveReader
     top: TopReader
     top_archive: TopArchiveReader
@@ -68,6 +70,7 @@ async def open_route_state(settings: RouteSettings, clock: Callable[[], float]) 
     ):
         yield RouteState(
             reader=Reader(redis),
+            lists=ListReader(redis),
             archive=ArchiveReader(archive),
             top=TopReader(redis),
             top_archive=TopArchiveReader(archive),

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from ..market.candles import CandleLength
+from ..market.downsampling import FEWEST_POINTS
 from ..market.freshness import is_ahead
 from ..market.series import Aggregation, SeriesFill, SeriesQuery, find_step_end, make_kept_grid, query_series
 from ..model import DAY, Measure, Metric
@@ -16,25 +17,34 @@ from .candles import MOST_CANDLES
 from .context import Context, RouteState
 from .params import Format, FormatParams, MeasureParam, Name, QueryParams, Step, TableParams, Time
 from .problems import refuse_fields, refuse_unknown_metric
-from .response_docs import AWAY, NOT_ACCEPTED, UNCHANGED, UNKNOWN
+from .response_docs import AWAY, NO_ARROW, NOT_ACCEPTED, UNCHANGED, UNKNOWN
 from .responses import (
     AnswerBody,
+    ArrowResponse,
     CsvResponse,
     NdjsonResponse,
     choose_format,
     refuse_unless_csv,
     respond_until_next_tick,
 )
-from .row_encoder import CellKind, Column, JsonFrame, make_encoder
+from .row_encoder import CellKind, Column, JsonFrame
+from .tables import write_table
 from .time_range import CoarserStep, RangeDefaults, TimeRange, floor_to_tick, refuse_too_many
 
 MOST_POINTS = 10_000
+USUAL_POINTS = 500
+"""Points that `agg=lttb` leaves where nobody says how many."""
 
 router = APIRouter(tags=["metrics"])
 
 
-class HistoryParams(QueryParams):
+class OneMeasureParams(QueryParams):
     measure: MeasureParam = Measure.PRICE
+
+
+class SeriesParams(QueryParams):
+    """Which points of a series."""
+
     from_: Annotated[
         Time | None,
         Field(
@@ -51,11 +61,29 @@ class HistoryParams(QueryParams):
             description="One point for so many seconds (`300`, `5m`, `1h`), a multiple of the interval; else every sample.",
         ),
     ] = None
-    agg: Annotated[Aggregation, Field(description="Which number stands for all samples of a step.")] = Aggregation.LAST
+    agg: Annotated[
+        Aggregation,
+        Field(
+            description="Which number stands for all samples of a step; `minmax`: the lowest and the highest, at their "
+            "own ticks. `lttb`, without a step: so many samples as `points` says, chosen so that a chart looks the same."
+        ),
+    ] = Aggregation.LAST
+    points: Annotated[
+        int | None,
+        Field(
+            ge=FEWEST_POINTS,
+            le=MOST_POINTS,
+            description=f"With `agg=lttb`: how many samples at most. Without it: {USUAL_POINTS}.",
+        ),
+    ] = None
     fill: Annotated[
         SeriesFill,
         Field(description="What stands where there is no sample; a missing point is left out unless told otherwise."),
     ] = SeriesFill.NONE
+
+
+class HistoryParams(SeriesParams, OneMeasureParams):
+    """Which points of one series."""
 
 
 class HistoryTableParams(TableParams, HistoryParams):
@@ -114,7 +142,11 @@ async def get_history(
     once, to the nearest double. Nothing is drawn beyond the newest tick. What lies before the kept day,
     `candles` know; `older` and the header `Link` say where.
 
-    `format=csv` or `Accept: text/csv` here is the same as `history.csv`, and so with `ndjson`.
+    With `agg=minmax` each step has two points, its lowest and its highest sample. With `agg=lttb` the whole range has
+    as many as `points` says, chosen by Largest-Triangle-Three-Buckets, the lowest and the highest of all among them:
+    enough for a chart of so many pixels. Both answer samples at their own ticks, with the digits that were received.
+
+    `format=csv` or `Accept: text/csv` here is the same as `history.csv`, and so with `ndjson` and `arrow`.
     """
     format_ = choose_format(request, params.format, tuple(Format))
     refuse_unless_csv(format_, params, "time", "bom")
@@ -149,6 +181,20 @@ async def get_history_ndjson(
     return await _respond(metric, params, Format.NDJSON, request, context)
 
 
+@router.get(
+    "/metrics/{metric}/history.arrow",
+    summary="The day of a metric as Arrow",
+    operation_id="get_history_arrow",
+    response_class=ArrowResponse,
+    responses=_FAILS | NO_ARROW,
+)
+async def get_history_arrow(
+    metric: Name, params: Annotated[HistoryParams, Query()], request: Request, context: Context
+) -> Response:
+    """The samples of a metric, oldest first, as a stream of Arrow's IPC format: `tick` and the measure, a double."""
+    return await _respond(metric, params, Format.ARROW, request, context)
+
+
 async def _respond(
     metric: str, params: HistoryParams, format_: Format, request: Request, context: RouteState
 ) -> Response:
@@ -157,11 +203,14 @@ async def _respond(
     if record is None:
         raise await refuse_unknown_metric(reader, name)
     newest = max(tick or 0, record.newest)
-    query = _make_query(name, params, newest, context, request.query_params)
+    query = make_query(params, newest, context, request.query_params)._replace(metric=name, measure=params.measure)
     series = await query_series(reader, query)
     older = _find_older(request, query)
-    encoder = make_encoder(format_, _list_columns(format_, params.measure), params, is_array=True)
-    body = encoder.frame([encoder.encode(series.points)], JsonFrame(_show_query(query, older, series.hourly), "points"))
+    columns, frame = (
+        _list_columns(format_, params.measure),
+        JsonFrame(_show_query(query, older, series.hourly), "points"),
+    )
+    body = write_table(format_, columns, series.points, frame, params)
     answer = respond_until_next_tick(request, context, AnswerBody(body, newest, format_))
     if older:
         answer.headers["Link"] = f'<{older}>; rel="prev-archive"'
@@ -169,26 +218,31 @@ async def _respond(
 
 
 def _list_columns(format_: Format, measure: Measure) -> Sequence[Column]:
-    return Column("tick", CellKind.TIME), Column(measure if format_ is Format.CSV else "value")
+    return Column("tick", CellKind.TIME), Column(measure if format_ in (Format.CSV, Format.ARROW) else "value")
 
 
-def _make_query(
-    metric: Metric, params: HistoryParams, newest: int, context: RouteState, written: Mapping[str, str]
-) -> SeriesQuery:
+def make_query(params: SeriesParams, newest: int, context: RouteState, written: Mapping[str, str]) -> SeriesQuery:
+    """
+    Return which points are asked for, of any metric and measure. `written` is the query itself, for the refusal.
+
+    Raises `HttpRefusal` where they are too many, and where parameters do not go together.
+    """
+    _refuse_contradictions(params, written)
     interval = context["interval"]
     step, now = params.step or interval, floor_to_tick(context["clock"](), interval)
     if step % interval:
         raise refuse_fields(("step", written["step"], f"a multiple of the interval, {interval} seconds"))
     latest = now if is_ahead(newest, now, interval) else newest
-    defaults = RangeDefaults(latest, lambda end: end - min(DAY, MOST_POINTS * step) + step)
+    most = count_most_steps(params.agg, interval)
+    defaults = RangeDefaults(latest, lambda end: end - min(DAY, most * step) + step)
     start, end = TimeRange.resolve((params.from_, params.to), now, defaults, written)
-    if (end - start) // step >= MOST_POINTS:
-        coarser = find_step_end((end - start) // MOST_POINTS + 1, interval)
+    if (end - start) // step >= most and params.agg is not Aggregation.LTTB:
+        coarser = find_step_end((end - start) // most + 1, interval)
         wider = CoarserStep("step", step, f"{coarser} seconds or more" if coarser <= DAY else "")
-        raise refuse_too_many(f"{MOST_POINTS:,} points at most", end - (MOST_POINTS - 1) * step, wider, written)
+        raise refuse_too_many(f"{MOST_POINTS:,} points at most", end - (most - 1) * step, wider, written)
     return SeriesQuery(
-        metric=metric,
-        measure=params.measure,
+        metric=Metric(""),
+        measure=Measure.PRICE,
         start=start,
         end=end,
         newest=newest,
@@ -196,7 +250,31 @@ def _make_query(
         step=params.step,
         agg=params.agg,
         fill=params.fill,
+        most=params.points or USUAL_POINTS,
     )
+
+
+def count_most_steps(agg: Aggregation, interval: int) -> int:
+    """Return how many steps, or samples, a range may have."""
+    if agg is Aggregation.LTTB:
+        return DAY // interval  # all that is kept, because few of them are answered
+    return MOST_POINTS // 2 if agg is Aggregation.MINMAX else MOST_POINTS
+
+
+def _refuse_contradictions(params: SeriesParams, written: Mapping[str, str]) -> None:
+    """Refuse parameters that do not go together. Raises `HttpRefusal`."""
+    agg = params.agg
+    wrongs: list[tuple[str, object, str]] = []
+    if agg is Aggregation.MINMAX and params.step is None:
+        wrongs.append(("agg", agg, "minmax with a step; or lttb, last, mean, min, max, first"))
+    if agg is Aggregation.LTTB and params.step is not None:
+        wrongs.append(("step", written["step"], "no step with agg=lttb: points says how many there are"))
+    if agg is not Aggregation.LTTB and params.points is not None:
+        wrongs.append(("points", params.points, "only with agg=lttb"))
+    if agg.is_choice and params.fill is not SeriesFill.NONE:
+        wrongs.append(("fill", params.fill, f"none with agg={agg}, which chooses among the samples that there are"))
+    if wrongs:
+        raise refuse_fields(*wrongs)
 
 
 def _find_older(request: Request, query: SeriesQuery) -> str | None:
@@ -208,7 +286,7 @@ def _find_older(request: Request, query: SeriesQuery) -> str | None:
     length = next(
         each
         for each in CandleLength
-        if (until - query.start) // each.seconds < MOST_CANDLES or each is CandleLength.WEEK
+        if (not each.is_short and (until - query.start) // each.seconds < MOST_CANDLES) or each is CandleLength.WEEK
     )
     base = request.url.path.partition("/metrics/")[0]
     return f"{base}/metrics/{quote(query.metric, safe=':')}/candles?interval={length}&from={query.start}&to={until}"

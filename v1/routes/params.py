@@ -49,6 +49,7 @@ class Format(StrEnum):
     JSON = "json"
     CSV = "csv"
     NDJSON = "ndjson"
+    ARROW = "arrow"
 
 
 class TimeFormat(StrEnum):
@@ -74,6 +75,15 @@ class FormatParams(QueryParams):
     """In which format; each has an operation of its own, too, and in the OpenAPI document that alone."""
 
     format: Annotated[Format | None, Field(description="Without it, as the header `Accept` says; else JSON.")] = None
+
+
+class TextFormatParams(QueryParams):
+    """In which of the formats that are text; as `FormatParams`."""
+
+    format: Annotated[
+        Literal["json", "csv", "ndjson"] | None,
+        Field(description="Without it, as the header `Accept` says; else JSON."),
+    ] = None
 
 
 class JsonOrCsvParams(QueryParams):

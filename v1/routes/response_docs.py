@@ -15,3 +15,4 @@ UNKNOWN: Responses = {
 }
 KEY_WANTED: Responses = {401: {"model": Problem, "description": "Nobody is answered without a key."}}
 UNCHANGED: Responses = {304: {"description": "The answer is still the one of `If-None-Match`."}}
+NO_ARROW: Responses = {406: {"model": Problem, "description": "The package that writes Arrow is not installed here."}}

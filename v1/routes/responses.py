@@ -18,6 +18,7 @@ MEDIA_TYPES = {
     Format.JSON: "application/json",
     Format.CSV: "text/csv; charset=utf-8; header=present",
     Format.NDJSON: "application/x-ndjson",
+    Format.ARROW: "application/vnd.apache.arrow.stream",
 }
 
 
@@ -33,7 +34,13 @@ class NdjsonResponse(Response):
     media_type = "application/x-ndjson"
 
 
-_FORMATS = {"application/json": Format.JSON, "text/csv": Format.CSV, "application/x-ndjson": Format.NDJSON}
+class ArrowResponse(Response):
+    """What the description of the API says of a stream of Arrow's."""
+
+    media_type = "application/vnd.apache.arrow.stream"
+
+
+_FORMATS = {media_type.partition(";")[0]: format_ for format_, media_type in MEDIA_TYPES.items()}
 
 
 def choose_format(request: Request, format_: Format | None, offered: Sequence[Format]) -> Format:
@@ -50,7 +57,7 @@ def choose_format(request: Request, format_: Format | None, offered: Sequence[Fo
 class AnswerBody(NamedTuple):
     """What is answered, and what it follows from."""
 
-    body: str
+    body: str | bytes
     tick: int | None
     """The newest one."""
     format_: Format = Format.JSON
@@ -81,7 +88,8 @@ def respond_until_changed(request: Request, body: str) -> Response:
 
 def _respond_with_tag(request: Request, answer: AnswerBody, cache_control: str) -> Response:
     body, _, format_, identity, _ = answer
-    tag = f'W/"{blake2b((identity or body).encode(), digest_size=12).hexdigest()}"'
+    meant = identity or body
+    tag = f'W/"{blake2b(meant.encode() if isinstance(meant, str) else meant, digest_size=12).hexdigest()}"'
     headers = {
         "ETag": tag,
         "Cache-Control": cache_control,

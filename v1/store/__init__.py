@@ -15,6 +15,7 @@ from .kept_day import KeptDay, TooManySamples, read_kept_day
 from .keys import KEEP as STATE_KEPT_SECONDS
 from .keys import LEASE_SECONDS
 from .lease import Lease
+from .list_reader import ColumnQuery, CurrentMetric, ListReader, SharedPlace
 from .reader import HourSamples, MetricSummary, NewestSample, Reader
 from .rule_store import RuleStore, StoredRuleSet
 from .tick_unit import TickUnit
@@ -33,6 +34,8 @@ __all__ = [
     "AlertQuery",
     "AlertRecord",
     "ChannelStore",
+    "ColumnQuery",
+    "CurrentMetric",
     "DataFormat",
     "DeadLetter",
     "DeliveryAttempt",
@@ -48,6 +51,7 @@ __all__ = [
     "Lease",
     "LeaseLost",
     "LimitReached",
+    "ListReader",
     "ListStore",
     "MetricSummary",
     "MinuteRange",
@@ -64,6 +68,7 @@ __all__ = [
     "ReceiptStore",
     "RetryState",
     "RuleStore",
+    "SharedPlace",
     "StoreAway",
     "StoreError",
     "StoredRuleSet",

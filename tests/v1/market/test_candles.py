@@ -218,7 +218,7 @@ def test_candles_start_at_whole_hours_days_and_mondays_of_utc(length, start):
 
 
 def test_no_candle_is_before_its_time_even_in_the_first_days_of_1970():
-    assert [length.find_start(0) for length in CandleLength] == [0, 0, 0, -3 * DAY]
+    assert [length.find_start(0) for length in CandleLength] == [*[0] * 7, -3 * DAY]
 
 
 def test_gaps_are_filled_with_nulls_or_flat_at_the_last_close():

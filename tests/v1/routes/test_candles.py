@@ -291,7 +291,7 @@ async def test_while_the_archive_is_away_only_candles_answer_503(server, clock, 
 @pytest.mark.parametrize(
     "query, field, accepted",
     [
-        pytest.param({"interval": "2h"}, "interval", "1h, 4h, 1d or 1w", id="unknown interval"),
+        pytest.param({"interval": "2h"}, "interval", "1m, 5m, 15m, 30m, 1h, 4h, 1d or 1w", id="unknown interval"),
         pytest.param({"from": NOON, "to": NOON - 1}, "from", "not after `to`", id="backwards"),
         pytest.param({"from": 0}, "from", "10,000 candles at most", id="everything"),
         pytest.param({"from": 0}, "interval", "1w: 10,000", id="everything in hours"),

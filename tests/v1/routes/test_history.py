@@ -229,10 +229,12 @@ async def test_who_accepts_what_is_not_offered_gets_json(api):
         pytest.param({"step": "1w"}, "step", "s, m, h or d", id="unknown unit"),
         pytest.param({"from": NOON - 10_000 * 60, "to": NOON}, "step", "120 seconds or more", id="too many points"),
         pytest.param({"from": 0}, "from", "10,000 points at most", id="everything"),
-        pytest.param({"agg": "median"}, "agg", "last, mean, min, max or first", id="unknown aggregate"),
+        pytest.param({"agg": "median"}, "agg", "last, mean, min, max, first, minmax or lttb", id="unknown aggregate"),
         pytest.param({"fill": "zero"}, "fill", "none, null, previous or linear", id="unknown fill"),
-        pytest.param({"format": "xml"}, "format", "json, csv or ndjson", id="unknown format"),
-        pytest.param({"form": "csv"}, "form", "measure, from, to, step, agg, fill, format", id="unknown parameter"),
+        pytest.param({"format": "xml"}, "format", "json, csv, ndjson or arrow", id="unknown format"),
+        pytest.param(
+            {"form": "csv"}, "form", "measure, from, to, step, agg, points, fill, format", id="unknown parameter"
+        ),
     ],
 )
 async def test_what_is_not_accepted_is_named_with_what_would_be(api, query, field, accepted):

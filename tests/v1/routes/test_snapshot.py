@@ -1,0 +1,311 @@
+"""Many metrics in one answer: the numbers of the routes of one metric, page by page, in each format."""
+
+import csv
+import io
+import json
+import sys
+
+import nanoarrow
+import pytest
+
+from tests.support.serving import DAY, HOUR, MINUTE, NOON, every_minute, fill, sample, serving
+from v1 import keys
+from v1.market.current import divide_by_mean
+from v1.model import MEASURES
+from v1.numbers.decimals import parse_decimal
+from v1.numbers.moments import count_moments
+from v1.store import connect
+
+PATH = "/v1/snapshot"
+NAMES = ["BINANCE:BTCUSDT", "BINANCE:ETHUSDT", "KRAKEN:BTCUSD", "KRAKEN:XBTEUR"]
+
+
+@pytest.fixture
+async def market(writer):
+    """Four metrics: two whole days, one of 90 minutes, and one whose newest sample is half an hour old."""
+    moving = [f"{46000 + minute % 97}.{minute % 10}0" for minute in range(1440)]
+    still = ["2.50"] * 1440
+    await fill(
+        writer,
+        {
+            "BINANCE:BTCUSDT": every_minute(moving, volume="10", interval_volume="0.25"),
+            "BINANCE:ETHUSDT": every_minute(still, interval_return="-0.5"),
+            "KRAKEN:BTCUSD": every_minute([str(minute) for minute in range(1, 91)]),
+            "KRAKEN:XBTEUR": every_minute(["7", "8e-1", "9"], NOON - HOUR // 2),
+        },
+    )
+    return moving
+
+
+async def ask(api, **query):
+    answer = await api.get(PATH, query)
+    assert answer.status == 200, answer.text
+    return json.loads(answer.text, parse_float=str, parse_int=str)
+
+
+def column(answer, name):
+    return [row[name] for row in answer["rows"]]
+
+
+@pytest.mark.usefixtures("market")
+async def test_every_number_is_that_of_the_routes_of_one_metric(api):
+    answer = await ask(api, measures=",".join(MEASURES))
+
+    assert column(answer, "metric")[:: len(MEASURES)] == NAMES
+    for row in answer["rows"]:
+        one = json.loads((await api.get(f"/v1/metrics/{row['metric']}")).text, parse_float=str, parse_int=str)
+        assert {name: row[name] for name in ("at", "age", "state", "source", "provider_time")} == {
+            name: one[name] for name in ("at", "age", "state", "source", "provider_time")
+        }
+        told = one["measures"][row["measure"]]
+        assert {name: row[name] for name in told} == told
+        rank = await api.get(f"/v1/metrics/{row['metric']}/rank", {"measure": row["measure"], "by": "cv"})
+        place = json.loads(rank.text, parse_float=str, parse_int=str)
+        expected = (place["rank"], place["of"], place["value"]) if rank.status == 200 else (None, None, None)
+        assert (row["cv_rank"], row["cv_of"], row["cv"] if row["cv_rank"] else None) == expected
+
+
+async def test_changes_say_from_which_number_they_are(api, market):
+    (row,) = (await ask(api, metrics="binance:btcusdt"))["rows"]
+
+    assert (row["value"], row["hour_ago"], row["hour_ago_at"]) == (market[-1], market[-61], str(NOON - HOUR))
+    assert (row["day_ago"], row["day_ago_at"]) == (market[0], str(NOON - DAY + MINUTE))
+    now, hour_ago, day_ago = (float(price) for price in (market[-1], market[-61], market[0]))
+    assert row["change_1h"] == f"{(now / hour_ago - 1) * 100:.3f}"
+    assert row["change_24h"] == f"{(now / day_ago - 1) * 100:.3f}"
+
+
+@pytest.mark.usefixtures("market")
+async def test_what_is_not_known_of_the_past_is_null(api):
+    young, old = (await ask(api, metrics="KRAKEN:*"))["rows"]
+
+    assert (young["hour_ago"], young["change_24h"], young["day_ago"], young["day_ago_at"]) == ("30", None, None, None)
+    assert (old["hour_ago"], old["change_1h"], old["state"], old["age"]) == (None, None, "stale", "1805")
+
+
+async def test_an_hour_ago_is_the_newest_sample_of_the_hour_before_that(api, writer):
+    """11:00 lies in another hour's set than 11:01, and 11:01 is missing."""
+    samples = [sample(NOON - HOUR, "4.0"), sample(NOON + 60, "5.0")]
+    await fill(writer, {"KRAKEN:BTCUSD": samples}, NOON + 60)
+
+    (row,) = (await ask(api))["rows"]
+
+    assert (row["hour_ago"], row["hour_ago_at"], row["change_1h"]) == ("4.0", str(NOON - HOUR), "25.000")
+
+
+async def test_no_percentage_is_counted_from_zero_or_below(api, writer):
+    samples = [sample(NOON - HOUR, "1", change_absolute="-2"), sample(NOON, "1", change_absolute="3")]
+    await fill(writer, {"KRAKEN:BTCUSD": samples})
+
+    (row,) = (await ask(api, measures="change_absolute"))["rows"]
+
+    assert (row["value"], row["hour_ago"], row["change_1h"], row["ratio"]) == ("3", "-2", None, None)
+
+
+async def test_the_ratio_is_that_to_the_hour_mean_rounded_once(api, market):
+    (row,) = (await ask(api, metrics="BINANCE:BTCUSDT"))["rows"]
+    before = count_moments([parse_decimal(price) for price in market[-61:-1]])
+
+    assert float(row["ratio"]) == divide_by_mean(market[-1], before)
+    assert float(row["ratio"]) == pytest.approx(float(row["value"]) / float(row["hour_mean"]), rel=1e-15)
+
+
+@pytest.mark.usefixtures("market")
+@pytest.mark.parametrize("limit", [1, 2, 3, 4])
+async def test_pages_join_without_a_seam(api, limit):
+    whole, pages, cursor = await ask(api, measures="volume,price"), [], ""
+    while cursor is not None:
+        page = await ask(api, measures="volume,price", limit=limit, cursor=cursor)
+        pages += page["rows"]
+        cursor = page["next"]
+        assert page["of"] == "4"
+
+    assert pages == whole["rows"]
+    assert whole["next"] is None
+
+
+@pytest.mark.usefixtures("market")
+async def test_who_asks_for_csv_finds_the_next_page_in_a_header(api):
+    first = await api.get(f"{PATH}.csv", {"limit": 3, "metrics": "*:*"})
+    link = first.headers["Link"]
+    last = await api.get(link.partition(">")[0].removeprefix("<"))
+
+    assert link.endswith('>; rel="next"')
+    assert [line.split(",")[0] for line in last.text.splitlines()[1:]] == ['"KRAKEN:XBTEUR"']
+    assert "Link" not in last.headers
+
+
+@pytest.mark.usefixtures("market")
+async def test_patterns_and_names_select_each_metric_once(api):
+    assert column(await ask(api, metrics=" kraken:* , KRAKEN:BTCUSD,BINANCE:ETH????"), "metric") == [
+        "BINANCE:ETHUSDT",
+        "KRAKEN:BTCUSD",
+        "KRAKEN:XBTEUR",
+    ]
+
+
+@pytest.mark.usefixtures("market")
+async def test_a_pattern_that_matches_nothing_is_an_empty_list(api):
+    answer = await ask(api, metrics="GEMINI:*")
+
+    assert (answer["rows"], answer["next"], answer["of"]) == ([], None, "0")
+
+
+async def test_before_the_first_sample_there_is_an_empty_list(api):
+    answer = await api.get(PATH)
+
+    assert answer.json == {
+        "at": None,
+        "of": 0,
+        "measures": ["price"],
+        "sparkline_ends": [],
+        "rows": [],
+        "next": None,
+    }
+    assert (await api.get(f"{PATH}.csv")).text.count("\n") == 1
+
+
+@pytest.mark.usefixtures("market")
+async def test_each_unknown_name_is_named_with_the_nearest(api):
+    answer = await api.get(PATH, {"metrics": "KRAKEN:BTCUSDT,BINANCE:*,BINANCE:ETHUSD"})
+
+    assert answer.status == 404
+    assert [(each["field"], each["value"]) for each in answer.json["errors"]] == [
+        ("metrics", "BINANCE:ETHUSD"),
+        ("metrics", "KRAKEN:BTCUSDT"),
+    ]
+    assert "BINANCE:ETHUSDT" in answer.json["errors"][0]["accepted"]
+    assert "no metric 'BINANCE:ETHUSD' has a sample" in answer.json["detail"]
+    assert "KRAKEN:BTCUSDT" in answer.json["detail"]
+
+
+@pytest.mark.usefixtures("market")
+async def test_a_dead_market_is_a_row_of_nulls(api, server):
+    state = {"state": "ok", "since": NOON, "metrics": 4, "dead": ["KRAKEN:LUNAUSD", "KRAKEN:XBTEUR"]}
+    async with connect(server, "tests") as redis:
+        await redis.hset(keys.SOURCES, "kraken", json.dumps(state))
+
+    answer = await ask(api, metrics="KRAKEN:LUNAUSD,KRAKEN:XBTEUR")
+
+    assert column(answer, "state") == ["dead", "dead"]
+    assert column(answer, "value") == [None, "9"]
+    assert {name for name, cell in answer["rows"][0].items() if cell is not None} == {
+        *("metric", "measure", "state", "hour_samples", "samples", "coverage")
+    }
+
+
+@pytest.mark.usefixtures("market")
+@pytest.mark.parametrize("points, step", [(24, "1h"), (48, "30m")])
+async def test_a_sparkline_is_the_history_of_the_day_in_steps(api, writer, clock, points, step):
+    """Also at a tick that ends no step."""
+    await fill(writer, {"BINANCE:BTCUSDT": [sample(NOON + 60, "1.0")]}, NOON + 60)
+    clock.now += 60
+
+    answer = await ask(api, metrics="BINANCE:BTCUSDT,KRAKEN:BTCUSD", sparkline=points)
+
+    for row in answer["rows"]:
+        query = {"step": step, "fill": "null", "from": NOON - DAY, "to": NOON + DAY}
+        history = await api.get(f"/v1/metrics/{row['metric']}/history", query)
+        known = json.loads(history.text, parse_float=str, parse_int=str)["points"]
+        assert row["sparkline"] == [price for _, price in known]
+        assert answer["sparkline_ends"] == [tick for tick, _ in known]
+    assert len(answer["sparkline_ends"]) == points
+
+
+@pytest.mark.usefixtures("market")
+async def test_csv_and_ndjson_have_the_fields_of_json_with_the_same_digits(api):
+    query = {"measures": "price,interval_return"}
+    rows = [
+        {name: cell for name, cell in row.items() if name != "sparkline"} for row in (await ask(api, **query))["rows"]
+    ]
+
+    table = [*csv.DictReader(io.StringIO((await api.get(f"{PATH}.csv", query)).text))]
+    lines = (await api.get(PATH, query, Accept="application/x-ndjson")).text.splitlines()
+
+    assert [{name: cell or None for name, cell in row.items()} for row in table] == rows
+    assert [json.loads(line, parse_float=str, parse_int=str) for line in lines] == rows
+
+
+@pytest.mark.usefixtures("market")
+async def test_times_of_csv_are_iso_where_that_is_asked_for(api):
+    query = {"metrics": "BINANCE:BTCUSDT", "format": "csv", "time": "iso"}
+
+    (row,) = csv.DictReader(io.StringIO((await api.get(PATH, query)).text))
+
+    assert (row["at"], row["hour_ago_at"]) == ("2021-05-17T12:00:00Z", "2021-05-17T11:00:00Z")
+
+
+@pytest.mark.usefixtures("market")
+async def test_arrow_reads_back_as_the_same_numbers(api):
+    rows = (await api.get(PATH)).json["rows"]
+
+    for path, headers in ((f"{PATH}.arrow", {}), (PATH, {"Accept": "application/vnd.apache.arrow.stream"})):
+        table = nanoarrow.ArrayStream.from_readable(await api.read_bytes(path, **headers)).read_all()
+        assert table.to_pylist() == [{name: row[name] for name in row if name != "sparkline"} for row in rows]
+
+
+@pytest.mark.usefixtures("market")
+@pytest.mark.parametrize("path, query", [(f"{PATH}.arrow", {}), (PATH, {"format": "arrow"}), ("/v1/history.arrow", {})])
+async def test_without_the_package_that_writes_arrow_the_answer_says_what_to_install(api, monkeypatch, path, query):
+    monkeypatch.setitem(sys.modules, "nanoarrow.ipc", None)
+
+    answer = await api.get(path, query)
+
+    assert answer.status == 406
+    assert "nanoarrow is not installed" in answer.json["detail"]
+    assert "csv" in answer.json["detail"]
+
+
+@pytest.mark.usefixtures("market")
+async def test_the_ages_alone_do_not_make_another_answer_within_an_interval(api, clock):
+    first = await api.get(PATH)
+    clock.now += 1
+    second = await api.get(PATH)
+    unchanged = await api.get(PATH, If_None_Match=first.headers["ETag"])
+    clock.now += 60
+    later = await api.get(PATH, If_None_Match=first.headers["ETag"])
+
+    assert first.text != second.text
+    assert (unchanged.status, later.status) == (304, 200)
+
+
+@pytest.mark.usefixtures("market")
+@pytest.mark.parametrize(
+    "query, field, accepted",
+    [
+        ({"metrics": ""}, "metrics", "EXCHANGE:PAIR"),
+        ({"metrics": "KRAKEN:*,,"}, "metrics", "EXCHANGE:PAIR"),
+        ({"metrics": "KRAKEN:[AB]*"}, "metrics", "EXCHANGE:PAIR"),
+        ({"metrics": ",".join(["A:B"] * 501)}, "metrics", "at most 500"),
+        ({"metrics": "A" * 4001}, "metrics", "at most 4000 characters"),
+        ({"measures": "prize"}, "measures", "price, volume"),
+        ({"measures": "price,"}, "measures", "price, volume"),
+        ({"limit": 10_001}, "limit", "from 1 to 10000"),
+        ({"sparkline": 12}, "sparkline", "24 or 48"),
+        ({"sparkline": 24, "limit": 1001}, "limit", "1000 or fewer"),
+        ({"sparkline": 24, "format": "csv"}, "sparkline", "only with format=json"),
+        ({"time": "iso"}, "time", "only with format=csv"),
+        ({"measure": "price"}, "measure", "metrics, measures, limit, cursor, sparkline, format, time, bom"),
+    ],
+    ids=str,
+)
+async def test_what_is_not_accepted_is_named_with_what_would_be(api, query, field, accepted):
+    answer = await api.get(PATH, query)
+
+    assert answer.status == 422, answer.text
+    (error,) = [each for each in answer.json["errors"] if each["field"] == field]
+    assert accepted in error["accepted"]
+
+
+@pytest.mark.usefixtures("market")
+async def test_at_another_interval_coverage_is_of_that(clock, server):
+    async with serving(clock, server, interval=300) as api:
+        (row,) = (await ask(api, metrics="KRAKEN:BTCUSD"))["rows"]
+
+    assert row["coverage"] == str(90 / 288)
+
+
+async def test_while_the_store_is_away_the_answer_is_503(clock, tmp_path):
+    async with serving(clock, f"unix://{tmp_path}/nobody.sock") as api:
+        for path in (PATH, f"{PATH}.csv", "/v1/history", "/v1/history.arrow"):
+            assert (await api.get(path)).status == 503
