@@ -189,6 +189,8 @@ async def read_candles_ndjson(
 async def _respond(
     metric: str, params: CandlesParams, format_: Format, request: Request, context: RouteState
 ) -> Response:
+    if params.interval.is_short:
+        return await _respond_short(Metric(metric.upper()), params, format_, request, context)
     reader, archive, name = context["reader"], context["archive"], Metric(metric.upper())
     tick, (record,), archived = await asyncio.gather(
         reader.read_tick(), reader.read_metric_states([name]), archive.read_newest_hour(name)
@@ -199,19 +201,13 @@ async def _respond(
     span = _resolve_range(params, newest, context, request.query_params)
     day = find_hour(newest - DAY)
     after = day if archived is None else max(archived + HOUR, day)
-    is_short = span.length.is_short
-    running = (
-        await _make_running_hours(reader, name, after, span, context["interval"]) if record and not is_short else []
-    )
+    running = await _make_running_hours(reader, name, after, span, context["interval"]) if record else []
     encoder = make_encoder(format_, COLUMNS, params)
-    rows: Sequence[CandleRow]
-    if is_short:
-        archive_text, rows = "", await _read_short_rows(reader, name, params.fill, span, context["interval"])
-    elif span.length is CandleLength.HOUR and params.fill is GapFill.NONE:
+    if span.length is CandleLength.HOUR and params.fill is GapFill.NONE:
         # A year of hours is read in a third of the time where the database writes the rows itself.
         start, end = span.starts.start, _find_archive_end(span, running)
         archive_text = await archive.read_text(name, start, end, encoder.make_row_format([True]))
-        rows = [candles.make_row(candles.start_sums(hour)) for hour in running]
+        rows: Sequence[CandleRow] = [candles.make_row(candles.start_sums(hour)) for hour in running]
     else:
         archive_text, rows = "", await _read_rows(archive, name, params.fill, span, running)
     cells = _make_cells(rows, span.length.seconds, _find_open_start(span, running))
@@ -220,17 +216,31 @@ async def _respond(
     return respond_until_next_tick(request, context, AnswerBody(body, tick, format_))
 
 
+async def _respond_short(
+    metric: Metric, params: CandlesParams, format_: Format, request: Request, context: RouteState
+) -> Response:
+    """Answer candles that are shorter than an hour, without the archive."""
+    reader, length, interval = context["reader"], params.interval, context["interval"]
+    if length.seconds % interval:
+        *fitting, last = [each for each in CandleLength if not each.is_short or not each.seconds % interval]
+        accepted = f"{', '.join(fitting)} or {last}: a multiple of {interval} seconds, the sampling interval"
+        raise refuse_fields(("interval", length, accepted))
+    tick, (record,) = await asyncio.gather(reader.read_tick(), reader.read_metric_states([metric]))
+    if record is None:
+        raise await refuse_unknown_metric(reader, metric)
+    span = _resolve_range(params, max(tick or 0, record.newest), context, request.query_params)
+    rows = await _read_short_rows(reader, metric, params.fill, span, interval)
+    encoder = make_encoder(format_, COLUMNS, params)
+    cells = encoder.encode(_make_cells(rows, length.seconds, _find_open_start(span, ())))
+    body = encoder.frame([cells], JsonFrame(_show_range(metric, params, span), "candles"))
+    return respond_until_next_tick(request, context, AnswerBody(body, tick, format_))
+
+
 def _resolve_range(params: CandlesParams, newest: int, context: RouteState, written: Mapping[str, str]) -> CandleRange:
     """Settle which candles are asked for."""
-    length, interval = params.interval, context["interval"]
-    if length.is_short and length.seconds % interval:
-        fitting = [each for each in CandleLength if not each.is_short or not each.seconds % interval]
-        accepted = (
-            f"{', '.join(fitting[:-1])} or {fitting[-1]}: a multiple of {interval} seconds, the sampling interval"
-        )
-        raise refuse_fields(("interval", length, accepted))
+    length = params.interval
     defaults = RangeDefaults(newest - 1, lambda end: length.find_start(end) - (USUAL_CANDLES - 1) * length.seconds)
-    now = floor_to_tick(context["clock"](), interval)
+    now = floor_to_tick(context["clock"](), context["interval"])
     start, end = TimeRange.resolve((params.from_, params.to), now, defaults, written)
     first = length.find_start(start - 1) + length.seconds
     starts = range(first, length.find_start(end) + 1, length.seconds)

@@ -330,3 +330,86 @@ async def test_history_beyond_the_day_says_where_to_ask_and_there_it_is(api, arc
     assert beyond.headers["Link"] == f'<{older}>; rel="prev-archive"'
     assert [candle["close"] for candle in (await api.get(older)).json["candles"]] == [5]
     assert (within.json["older"], "Link" in within.headers) == (None, False)
+
+
+@pytest.mark.parametrize("interval, seconds", [("1m", 60), ("5m", 300), ("15m", 900), ("30m", 1800)])
+async def test_candles_of_minutes_are_of_the_samples_of_the_kept_day(api, archive, writer, interval, seconds):
+    await archive.write([hour(NOON - 30 * HOUR, "1"), hour(NOON - 2 * HOUR, "1")])
+    samples = every_minute([f"{minute % 97}.{minute % 10}" for minute in range(1440)], interval_volume="0.5")
+    await fill(writer, {BTC: samples})
+
+    known = await asked(api, interval=interval, from_=NOON - 2 * DAY)
+
+    assert column(known, "start") == [str(start) for start in range(NOON - DAY, NOON, seconds)]
+    step = [each for each in samples if NOON - seconds < each.tick <= NOON]
+    assert (known[-1]["open"], known[-1]["close"], known[-1]["volume"]) == (
+        *(step[0].values[0], step[-1].values[0]),
+        f"{seconds / 120:.1f}",
+    )
+    assert {(each["samples"], each["coverage"], each["revision"]) for each in known} == {
+        (str(seconds // 60), "1.0", "0")
+    }
+    assert {(each["complete"], each["closed"]) for each in known} == {(True, True)}
+
+
+async def test_a_short_candle_that_runs_is_not_closed_and_one_with_a_gap_not_complete(api, writer, clock):
+    samples = [sample(NOON - 8 * MINUTE, "1"), *every_minute(["2", "3", "4"], NOON + MINUTE)]
+    await fill(writer, {BTC: samples}, NOON + MINUTE)
+    clock.now += 60
+
+    known = await asked(api, interval="5m")
+
+    assert column(known, "start") == [str(NOON - 600), str(NOON - 300), str(NOON)]
+    assert column(known, "coverage") == ["0.2", "0.4", "0.2"]
+    assert column(known, "closed") == [True, True, False]
+    assert column(known, "complete") == [False, False, False]
+
+
+async def test_gaps_between_short_candles_are_filled_also_from_before_the_range(api, writer):
+    await fill(writer, {BTC: [sample(NOON - 45 * MINUTE, "7.0"), sample(NOON, "8")]})
+
+    query = {"interval": "15m", "from_": NOON - 1800}
+    assert column(await asked(api, **query), "close") == ["8"]
+    assert column(await asked(api, fill="null", **query), "close") == [None, "8"]
+    assert column(await asked(api, fill="previous", **query), "close") == ["7.0", "8"]
+    assert column(await asked(api, fill="null", interval="15m"), "start") == [
+        str(start) for start in range(NOON - DAY, NOON, 900)
+    ]
+
+
+async def test_short_candles_are_lines_and_tables_as_the_others_are(api, writer):
+    await fill(writer, {BTC: every_minute(["1", "2", "3"])})
+
+    known = (await api.get(PATH, {"interval": "1m"})).json["candles"]
+    lines = (await api.get(f"{PATH}.ndjson", {"interval": "1m"})).text.splitlines()
+    table = (await api.get(f"{PATH}.csv", {"interval": "1m", "time": "iso"})).text.splitlines()
+
+    assert [json.loads(line) for line in lines] == known
+    assert table[1].startswith("2021-05-17T11:57:00Z,1,1,1,1,")
+
+
+async def test_a_metric_that_is_archived_alone_has_no_short_candles(api, archive):
+    await archive.write([hour(NOON - 2 * DAY, "1")])
+
+    answer = await api.get(PATH, {"interval": "5m"})
+
+    assert answer.status == 404
+    assert answer.json["detail"].startswith("no metric 'KRAKEN:BTCUSD' has a sample in the last day;")
+
+
+@pytest.mark.parametrize(
+    "interval, length, fitting",
+    [(300, "1m", "5m, 15m, 30m, 1h, 4h, 1d or 1w"), (1200, "30m", "1h, 4h, 1d or 1w"), (5, "1m", None)],
+)
+async def test_a_short_candle_holds_whole_sampling_intervals(clock, server, writer, interval, length, fitting):
+    """And none is asked of an archive, which is not there."""
+    await fill(writer, {BTC: [sample(NOON, "1")]})
+
+    async with serving(clock, server, interval=interval) as api:
+        answer = await api.get(PATH, {"interval": length})
+
+    assert answer.status == (422 if fitting else 200)
+    if fitting:
+        (error,) = answer.json["errors"]
+        assert (error["field"], error["value"]) == ("interval", length)
+        assert error["accepted"] == f"{fitting}: a multiple of {interval} seconds, the sampling interval"
