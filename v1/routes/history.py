@@ -27,7 +27,7 @@ from .responses import (
     refuse_unless_csv,
     respond_until_next_tick,
 )
-from .row_encoder import CellKind, Column, JsonFrame
+from .row_encoder import CellKind, Column, JsonFrame, make_encoder
 from .tables import write_table
 from .time_range import CoarserStep, RangeDefaults, TimeRange, floor_to_tick, refuse_too_many
 
@@ -198,20 +198,37 @@ async def get_history_arrow(
 async def _respond(
     metric: str, params: HistoryParams, format_: Format, request: Request, context: RouteState
 ) -> Response:
+    if format_ is Format.ARROW or params.agg.is_choice:
+        return await _respond_with_samples(Metric(metric.upper()), params, format_, request, context)
     reader, name = context["reader"], Metric(metric.upper())
     tick, (record,) = await asyncio.gather(reader.read_tick(), reader.read_metric_states([name]))
     if record is None:
         raise await refuse_unknown_metric(reader, name)
     newest = max(tick or 0, record.newest)
-    query = make_query(params, newest, context, request.query_params)._replace(metric=name, measure=params.measure)
+    query = _make_query(name, params, newest, context, request.query_params)
     series = await query_series(reader, query)
     older = _find_older(request, query)
-    columns, frame = (
-        _list_columns(format_, params.measure),
-        JsonFrame(_show_query(query, older, series.hourly), "points"),
-    )
-    body = write_table(format_, columns, series.points, frame, params)
+    encoder = make_encoder(format_, _list_columns(format_, params.measure), params, is_array=True)
+    body = encoder.frame([encoder.encode(series.points)], JsonFrame(_show_query(query, older, series.hourly), "points"))
     answer = respond_until_next_tick(request, context, AnswerBody(body, newest, format_))
+    if older:
+        answer.headers["Link"] = f'<{older}>; rel="prev-archive"'
+    return answer
+
+
+async def _respond_with_samples(
+    metric: Metric, params: HistoryParams, format_: Format, request: Request, context: RouteState
+) -> Response:
+    """Answer what is no text, or what is chosen from all samples of the range: neither is joined from hours."""
+    reader = context["reader"]
+    tick, (record,) = await asyncio.gather(reader.read_tick(), reader.read_metric_states([metric]))
+    if record is None:
+        raise await refuse_unknown_metric(reader, metric)
+    query = _make_query(metric, params, max(tick or 0, record.newest), context, request.query_params)
+    series, older = await query_series(reader, query), _find_older(request, query)
+    frame = JsonFrame(_show_query(query, older, series.hourly), "points")
+    body = write_table(format_, _list_columns(format_, params.measure), series.points, frame, params)
+    answer = respond_until_next_tick(request, context, AnswerBody(body, query.newest, format_))
     if older:
         answer.headers["Link"] = f'<{older}>; rel="prev-archive"'
     return answer
@@ -219,6 +236,12 @@ async def _respond(
 
 def _list_columns(format_: Format, measure: Measure) -> Sequence[Column]:
     return Column("tick", CellKind.TIME), Column(measure if format_ in (Format.CSV, Format.ARROW) else "value")
+
+
+def _make_query(
+    metric: Metric, params: HistoryParams, newest: int, context: RouteState, written: Mapping[str, str]
+) -> SeriesQuery:
+    return make_query(params, newest, context, written)._replace(metric=metric, measure=params.measure)
 
 
 def make_query(params: SeriesParams, newest: int, context: RouteState, written: Mapping[str, str]) -> SeriesQuery:

@@ -36,7 +36,16 @@ async def test_every_operation_says_what_it_is_and_how_it_fails(api):
         "/v1/metrics/{metric}/history",
         "/v1/metrics/{metric}/history.csv",
         "/v1/metrics/{metric}/history.ndjson",
+        "/v1/metrics/{metric}/history.arrow",
         "/v1/metrics/{metric}/rank",
+        "/v1/snapshot",
+        "/v1/snapshot.csv",
+        "/v1/snapshot.ndjson",
+        "/v1/snapshot.arrow",
+        "/v1/history",
+        "/v1/history.csv",
+        "/v1/history.ndjson",
+        "/v1/history.arrow",
         "/v1/ranks",
         "/v1/ranks.csv",
         "/v1/top",
@@ -142,7 +151,7 @@ async def test_every_example_works_as_it_is_filled_in_and_its_answer_has_exactly
         errors = list_schema_errors(document, operation["responses"][str(answer.status)], answer)
         assert errors == [], (method, path)
         checked.add(operation["operationId"])
-    assert len(checked) == 26
+    assert len(checked) == 35
 
 
 async def test_every_line_of_a_table_has_the_fields_that_json_has(api, writer):
@@ -162,7 +171,7 @@ async def test_every_line_of_a_table_has_the_fields_that_json_has(api, writer):
             assert [json.loads(line) for line in lines] == listed
 
 
-@pytest.mark.parametrize("schema", ["TopView", "RankList", "AlertList", "Readiness"])
+@pytest.mark.parametrize("schema", ["TopView", "SnapshotView", "SeriesListView", "RankList", "AlertList", "Readiness"])
 async def test_an_answer_with_a_field_too_many_or_too_few_does_not_keep_to_its_schema(api, schema):
     document = (await api.get("/openapi.json")).json
     first, *others = document["components"]["schemas"][schema]["properties"]
