@@ -22,7 +22,9 @@ CLIENTS = Path(__file__).resolve().parents[1] / "clients"
 USE = """
 import sys
 from client import Client
-from client.api.metrics import get_history, get_history_csv, get_metric
+from client.api.metrics import (
+    get_history, get_history_csv, get_metric, get_snapshot, get_snapshot_arrow, list_history,
+)
 from client.api.rules import backtest_rules, create_rule, get_rule, list_rules
 from client.models import (
     BacktestRequest, ChangeRule, HistoryView, Measure, MetricDetail, NewChangeRule, NewThresholdAboveRule, Problem,
@@ -34,6 +36,12 @@ history = get_history.sync("KRAKEN:BTCUSD", client=client, from_="-10m", measure
 assert isinstance(history, HistoryView) and history.points[-1][1] == 89, history
 assert get_history_csv.sync("KRAKEN:BTCUSD", client=client).startswith("tick,price")
 assert isinstance(get_metric.sync("KRAKEN:BTCUSD", client=client), MetricDetail)
+snapshot = get_snapshot.sync(client=client, metrics="KRAKEN:*", measures="price,volume")
+assert [row.value for row in snapshot.rows] == [89, None], snapshot
+assert snapshot.rows[0].rank == 1 and snapshot.rows[0].sparkline is None, snapshot
+several = list_history.sync(client=client, metrics="KRAKEN:*", measures="price,volume", from_="-10m")
+assert several.series[0].points[-1][1:] == [89, None], several
+assert get_snapshot_arrow.sync(client=client)[:4] == bytes([255] * 4)
 problem = get_metric.sync("KRAKEN:BTCUSDT", client=client)
 assert isinstance(problem, Problem) and problem.errors[0].accepted == "KRAKEN:BTCUSD", problem
 made = create_rule.sync(client=client, body=NewThresholdAboveRule(id="high", kind="threshold", above=50000))

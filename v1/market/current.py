@@ -4,12 +4,22 @@ What a list shows of a measure of a metric now: its newest number, and what that
 Nothing is rounded but once: changes in percent as `metric_state` rounds them, ratios to the nearest double.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..model import MEASURES, Measure, Sample
 from ..numbers.decimals import parse_decimal, power_of_ten
 from ..numbers.moments import Moments, measure_dispersion, round_mean_of
 from .metric_state import MetricState, compute_baseline, compute_change_percentage
+
+
+class PastSamples(NamedTuple):
+    """What the newest sample of a metric is compared with."""
+
+    hour_ago: Sample | None
+    """The newest sample of the hour that ended an hour before the newest one."""
+    day_ago: Sample | None
+    """The oldest sample of the day, where it lies in the day's first hour."""
 
 
 class PastValue(NamedTuple):
@@ -40,29 +50,33 @@ class CurrentMeasure(NamedTuple):
 
 
 def summarize_measures(
-    record: MetricState, newest: Sample | None, hour_ago: Sample | None, day_ago: Sample | None
-) -> dict[Measure, CurrentMeasure]:
-    """Return every measure of a metric."""
+    measures: Sequence[Measure], record: MetricState, newest: Sample | None, past: PastSamples
+) -> list[CurrentMeasure]:
+    """Return some measures of a metric, in order; `newest` is its newest sample."""
     baseline = compute_baseline(record, [newest] if newest else [])
-    known = {}
-    for measure, day, hour in zip(MEASURES, record.day, baseline, strict=True):
-        value, moved = newest.value(measure) if newest else None, measure_dispersion(day)
-        known[measure] = CurrentMeasure(
-            value,
-            _compare(value, hour_ago, measure),
-            _compare(value, day_ago, measure),
-            round_mean_of(hour),
-            hour.n,
-            None if value is None else divide_by_mean(value, hour),
-            moved and moved.stddev,
-            moved and moved.cv,
-            day.n,
+    known = []
+    for measure in measures:
+        place = MEASURES.index(measure)
+        value, day, hour = newest.values[place] if newest else None, record.day[place], baseline[place]
+        moved = measure_dispersion(day)
+        known.append(
+            CurrentMeasure(
+                value,
+                _compare(value, past.hour_ago, place),
+                _compare(value, past.day_ago, place),
+                round_mean_of(hour),
+                hour.n,
+                None if value is None else divide_by_mean(value, hour),
+                moved and moved.stddev,
+                moved and moved.cv,
+                day.n,
+            )
         )
     return known
 
 
-def _compare(value: str | None, before: Sample | None, measure: Measure) -> PastValue | None:
-    then = before.value(measure) if before else None
+def _compare(value: str | None, before: Sample | None, place: int) -> PastValue | None:
+    then = before.values[place] if before else None
     if before is None or then is None:
         return None
     base = parse_decimal(then)

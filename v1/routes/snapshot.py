@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from typing import Annotated, Literal, NamedTuple
+from enum import StrEnum
+from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
@@ -12,7 +13,7 @@ from ..market.freshness import Freshness, judge_freshness
 from ..market.series import make_kept_grid
 from ..model import DAY, By, Measure, Metric
 from ..numbers.chunks import split_into_chunks
-from ..store import CurrentMetric
+from ..store import CurrentMetric, SharedPlace
 from .context import Context, RouteState
 from .list_params import ListParams, parse_measures, select_metrics
 from .params import Format, FormatParams, TableParams
@@ -49,14 +50,24 @@ class SnapshotParams(ListParams):
     cursor: Annotated[str, Field(max_length=100, description="Where to go on: `next` of the answer before.")] = ""
 
 
+class LineLength(StrEnum):
+    """How many prices of the day come with a metric."""
+
+    NONE = "0"
+    HOURS = "24"
+    """The last one of each hour."""
+    HALF_HOURS = "48"
+    """The last one of each half an hour."""
+
+
 class SparklineParams(SnapshotParams):
     sparkline: Annotated[
-        Literal["24", "48"] | None,
+        LineLength,
         Field(
-            description=f"How many prices of the day come with each metric, each the last one of an hour or of half an "
-            f"hour; for {MOST_LINES:,} metrics at most."
+            description="How many prices of the day come with each metric: the last one of each of 24 hours, or of 48 "
+            f"half hours; for {MOST_LINES:,} metrics at most."
         ),
-    ] = None
+    ] = LineLength.NONE
 
 
 class SnapshotTableParams(TableParams, SnapshotParams):
@@ -139,6 +150,7 @@ class SnapshotMoment(NamedTuple):
     interval: int
     dead: Mapping[Metric, str]
     """Markets that a provider lists without a price."""
+    places: Mapping[Metric, Mapping[tuple[Measure, By], SharedPlace]]
 
 
 _FAILS = UNKNOWN | NOT_ACCEPTED | AWAY | UNCHANGED
@@ -169,9 +181,10 @@ async def get_snapshot(
     """
     format_ = choose_format(request, params.format, tuple(Format))
     refuse_unless_csv(format_, params, "time", "bom")
-    if format_ is not Format.JSON and params.sparkline:
+    has_line = params.sparkline is not LineLength.NONE
+    if has_line and format_ is not Format.JSON:
         raise refuse_fields(("sparkline", params.sparkline, "only with format=json"))
-    if params.sparkline and params.limit > MOST_LINES:
+    if has_line and params.limit > MOST_LINES:
         raise refuse_fields(("limit", params.limit, f"{MOST_LINES} or fewer with a sparkline"))
     return await _respond(params, format_, request, context)
 
@@ -226,7 +239,8 @@ async def _respond(params: SnapshotParams, format_: Format, request: Request, co
     found = await select_metrics(reader, params.metrics, names.keys() | dead.keys())
     left = [metric for metric in found if metric > params.cursor]
     page = left[: params.limit]
-    moment = SnapshotMoment(tick, now, context["interval"], dead)
+    places = await context["lists"].read_places(page, measures)
+    moment = SnapshotMoment(tick, now, context["interval"], dead, places)
     ends = _list_line_ends(params, max([tick or 0, *[names.get(metric, 0) for metric in page]]))
     rows = [row async for row in _read_rows(context, page, measures, moment, ends)]
     about = {"at": tick, "of": len(found), "measures": measures, "sparkline_ends": [*ends]}
@@ -242,8 +256,8 @@ async def _respond(params: SnapshotParams, format_: Format, request: Request, co
 
 def _list_line_ends(params: SnapshotParams, newest: int) -> range:
     """Return the ends of the stretches of the kept day that a sparkline has a price for; none where there is no line."""
-    points = params.sparkline if isinstance(params, SparklineParams) else None
-    return make_kept_grid(newest, DAY // int(points)).list_ticks if points else range(0)
+    points = int(params.sparkline) if isinstance(params, SparklineParams) else 0
+    return make_kept_grid(newest, DAY // points).list_ticks if points else range(0)
 
 
 def _find_next(request: Request, cursor: str) -> str:
@@ -277,17 +291,17 @@ def _make_rows(current: CurrentMetric, measures: Sequence[Measure], moment: Snap
     state = judge_freshness(record, moment.tick, moment.now, moment.interval)
     if state is Freshness.STALE and current.metric in moment.dead:
         state = Freshness.DEAD
-    known = summarize_measures(record, current.newest, current.hour_ago, current.day_ago)
-    age, expected = moment.now - record.newest, DAY // moment.interval
-    for measure in measures:
+    places, age, expected = moment.places.get(current.metric, {}), moment.now - record.newest, DAY // moment.interval
+    known = summarize_measures(measures, record, current.newest, current.past)
+    for measure, each in zip(measures, known, strict=True):
         about = (current.metric, measure, record.newest, age, state, record.source, record.provider_time)
-        yield *about, *_list_numbers(current, measure, known[measure]), known[measure].samples / expected
+        yield *about, *_list_numbers(each, measure, places), each.samples / expected
 
 
-def _list_numbers(current: CurrentMetric, measure: Measure, known: CurrentMeasure) -> Row:
+def _list_numbers(known: CurrentMeasure, measure: Measure, places: Mapping[tuple[Measure, By], SharedPlace]) -> Row:
     hour, day = _list_past(known.hour_ago), _list_past(known.day_ago)
-    by_stddev = current.places.get((measure, By.STDDEV), (None, None))
-    by_cv = current.places.get((measure, By.CV), (None, None))
+    by_stddev = places.get((measure, By.STDDEV), (None, None))
+    by_cv = places.get((measure, By.CV), (None, None))
     mean = known.hour_mean, known.hour_samples, known.ratio
     return known.value, *hour, *day, *mean, known.stddev, *by_stddev, known.cv, *by_cv, known.samples
 

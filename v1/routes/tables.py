@@ -59,7 +59,7 @@ def _convert_cells(kind: CellKind, cells: Sequence[Any]) -> list[Any]:
 def load_arrow() -> Any:
     """Return the package that writes Arrow. Raises `HttpRefusal` where it is not installed."""
     try:
-        import nanoarrow.ipc  # type: ignore[import-untyped]  # noqa: PLC0415  # an extra; it has no types
+        import nanoarrow.ipc  # noqa: PLC0415  # an extra, loaded where somebody asks for it
     except ImportError as error:
         raise HttpRefusal(
             HTTPStatus.NOT_ACCEPTABLE,

@@ -1,6 +1,7 @@
 """Reads many metrics at once, each kind of question in one pipeline for all of them."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -8,12 +9,17 @@ from redis.asyncio import Redis
 
 from .. import keys
 from ..market import metric_state
+from ..market.current import PastSamples
 from ..market.metric_state import MetricState
 from ..market.series import SampleColumn
 from ..model import DAY, HOUR, By, Measure, Metric, Sample
 from .connection import translate_errors
 
+SCORES_A_COUNT = 30
+"""So many scores of a list are read in the time in which places are counted by one command."""
+
 RankKey = tuple[Measure, By]
+Command = tuple[object, ...]
 
 
 class ColumnQuery(NamedTuple):
@@ -39,14 +45,7 @@ class CurrentMetric(NamedTuple):
     record: MetricState
     newest: Sample | None
     """Its newest sample."""
-    hour_ago: Sample | None
-    """The newest sample of the hour that ended an hour before its newest one."""
-    day_ago: Sample | None
-    """The oldest sample of its day, where it lies in the day's first hour."""
-    places: Mapping[RankKey, SharedPlace]
-    """Its place by each measure that was asked for and that it is ranked by."""
-    line: Sequence[str | None] = ()
-    """A price for each step of the day, as `read_lines` gives them."""
+    past: PastSamples
 
 
 class _SampleRead(NamedTuple):
@@ -63,7 +62,7 @@ class _SampleRead(NamedTuple):
         hours = keys.list_hours(self.after, self.until)
         return hours[::-1] if self.is_newest else hours
 
-    def make_command(self, hour: int) -> tuple[object, ...]:
+    def make_command(self, hour: int) -> Command:
         key = keys.samples(self.metric, hour)
         if self.is_newest:
             return "ZRANGE", key, self.until, f"({self.after}", "BYSCORE", "REV", "LIMIT", 0, 1
@@ -72,7 +71,7 @@ class _SampleRead(NamedTuple):
 
 class ListReader:
     """
-    Reads many metrics; every method takes at most four round trips, however many they are.
+    Reads many metrics; every method takes a few round trips, however many they are.
 
     Each method raises `StoreAway` when Redis does not answer, and `StoreError` when it answers with an error. Whoever
     made the client closes it.
@@ -82,24 +81,53 @@ class ListReader:
         self._redis = redis
 
     async def read_current(self, metrics: Sequence[Metric], measures: Sequence[Measure]) -> list[CurrentMetric]:
-        """Return what is known of each metric, in order, with its places by `measures`; those without a record are left out."""
-        ranks = [(measure, by) for measure in measures for by in By]
-        asked: list[tuple[object, ...]] = [("GET", keys.moments(metric)) for metric in metrics]
-        asked += [("ZCARD", keys.rank(*each)) for each in ranks]
-        asked += [("ZMSCORE", keys.rank(*each), *metrics) for each in ranks] if metrics else []
-        answers = iter(await self._ask(asked))
-        states = [metric_state.try_read_state(next(answers)) for _ in metrics]
-        sizes = {each: next(answers) for each in ranks}
-        scores = {each: dict(zip(metrics, next(answers), strict=True)) for each in ranks} if metrics else {}
-        places = await self._read_places(scores, sizes)
+        """
+        Return what is known of each metric, in order; those without a record are left out.
+
+        Of the newest sample nothing but `measures` is promised: a record tells its price, so of that alone it is not read.
+        """
+        if not metrics:
+            return []
+        (written,) = await self._ask([("MGET", *map(keys.moments, metrics))])
+        states = map(metric_state.try_read_state, written)
         held = [(metric, state) for metric, state in zip(metrics, states, strict=True) if state is not None]
-        samples = iter(
-            await self._read_samples([read for metric, state in held for read in _list_reads(metric, state)])
+        past = iter(
+            await self._read_samples([read for metric, state in held for read in _list_past_reads(metric, state)])
         )
+        if {*measures} == {Measure.PRICE}:
+            newest: list[Sample | None] = [Sample.make(state.newest, {Measure.PRICE: state.price}) for _, state in held]
+        else:
+            newest = await self._read_samples([_make_newest_read(metric, state) for metric, state in held])
         return [
-            CurrentMetric(metric, state, next(samples), next(samples), next(samples), places.get(metric, {}))
-            for metric, state in held
+            CurrentMetric(metric, state, sample, PastSamples(next(past), next(past)))
+            for (metric, state), sample in zip(held, newest, strict=True)
         ]
+
+    async def read_places(
+        self, metrics: Sequence[Metric], measures: Sequence[Measure]
+    ) -> dict[Metric, dict[RankKey, SharedPlace]]:
+        """Return the places of metrics by each of `measures`; a metric that is not ranked has none."""
+        ranks = [(measure, by) for measure in measures for by in By]
+        if not metrics:
+            return {}
+        asked: list[Command] = [("ZCARD", keys.rank(*each)) for each in ranks]
+        answers = await self._ask([*asked, *[("ZMSCORE", keys.rank(*each), *metrics) for each in ranks]])
+        places: dict[Metric, dict[RankKey, SharedPlace]] = {}
+        for each, size, scores in zip(ranks, answers, answers[len(ranks) :], strict=False):
+            ranked = {metric: score for metric, score in zip(metrics, scores, strict=True) if score is not None}
+            above = await self._count_above(each, size, [*ranked.values()])
+            for metric, larger in zip(ranked, above, strict=True):
+                places.setdefault(metric, {})[each] = SharedPlace(larger + 1, size)
+        return places
+
+    async def _count_above(self, rank: RankKey, size: int, scores: Sequence[float]) -> list[int]:
+        """Return how many of `size` metrics have a larger score than each of `scores`."""
+        key = keys.rank(*rank)
+        if size > SCORES_A_COUNT * len(scores):
+            return await self._ask([("ZCOUNT", key, f"({score!r}", "+inf") for score in scores])
+        (members,) = await self._ask([("ZRANGE", key, 0, -1, "WITHSCORES")])
+        known = [float(score) for score in _list_scores(members)]
+        return [len(known) - bisect_right(known, score) for score in scores]
 
     async def read_lines(self, metrics: Sequence[Metric], ends: range) -> list[list[str | None]]:
         """
@@ -136,22 +164,6 @@ class ListReader:
         whole = [[(hour, _keep(next(answers))) for hour in hours] for _, hours in spans]
         return [[_make_column(hours, measure) for measure in measures] for hours in whole]
 
-    async def _read_places(
-        self, scores: Mapping[RankKey, Mapping[Metric, float | None]], sizes: Mapping[RankKey, int]
-    ) -> dict[Metric, dict[RankKey, SharedPlace]]:
-        """Return the places of metrics by their scores: how many have a larger one, and one more."""
-        ranked = [
-            (each, metric, score)
-            for each, known in scores.items()
-            for metric, score in known.items()
-            if score is not None
-        ]
-        answers = await self._ask([("ZCOUNT", keys.rank(*each), f"({score!r}", "+inf") for each, _, score in ranked])
-        places: dict[Metric, dict[RankKey, SharedPlace]] = {}
-        for (each, metric, _), above in zip(ranked, answers, strict=True):
-            places.setdefault(metric, {})[each] = SharedPlace(above + 1, sizes[each])
-        return places
-
     async def _read_samples(self, reads: Sequence[_SampleRead]) -> list[Sample | None]:
         """Return what each read finds. Nearly always it is in the first of its hours; the second is asked for the others."""
         found: list[Sample | None] = [None] * len(reads)
@@ -166,7 +178,7 @@ class ListReader:
                 found[place] = next(iter(keys.parse_all(hour, members)), None)
         return found
 
-    async def _ask(self, commands: Sequence[tuple[object, ...]]) -> list[Any]:
+    async def _ask(self, commands: Sequence[Command]) -> list[Any]:
         """Return the answers to commands, in order, in one round trip."""
         if not commands:
             return []
@@ -178,12 +190,19 @@ class ListReader:
         return answers
 
 
-def _list_reads(metric: Metric, state: MetricState) -> Iterator[_SampleRead]:
-    """Yield the reads of a metric's newest sample, of one an hour ago, and of the oldest of its day."""
-    newest = state.newest
-    yield _SampleRead(metric, newest - 1, newest, is_newest=True)
-    yield _SampleRead(metric, newest - 2 * HOUR, newest - HOUR, is_newest=True)
+def _make_newest_read(metric: Metric, state: MetricState) -> _SampleRead:
+    return _SampleRead(metric, state.newest - 1, state.newest, is_newest=True)
+
+
+def _list_past_reads(metric: Metric, state: MetricState) -> Iterator[_SampleRead]:
+    """Yield the reads of a metric's sample of an hour ago, and of the oldest of its day."""
+    yield _SampleRead(metric, state.newest - 2 * HOUR, state.newest - HOUR, is_newest=True)
     yield _SampleRead(metric, state.at - DAY, state.at - DAY + HOUR, is_newest=False)
+
+
+def _list_scores(members: Sequence[Any]) -> Sequence[Any]:
+    """Return the scores of an answer with scores: pairs, or by the older protocol one flat list."""
+    return [score for _, score in members] if members and isinstance(members[0], list | tuple) else members[1::2]
 
 
 def _keep(members: Iterable[str]) -> list[str]:

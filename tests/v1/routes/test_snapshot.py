@@ -14,7 +14,7 @@ from v1.market.current import divide_by_mean
 from v1.model import MEASURES
 from v1.numbers.decimals import parse_decimal
 from v1.numbers.moments import count_moments
-from v1.store import connect
+from v1.store import connect, list_reader
 
 PATH = "/v1/snapshot"
 NAMES = ["BINANCE:BTCUSDT", "BINANCE:ETHUSDT", "KRAKEN:BTCUSD", "KRAKEN:XBTEUR"]
@@ -48,8 +48,13 @@ def column(answer, name):
 
 
 @pytest.mark.usefixtures("market")
-async def test_every_number_is_that_of_the_routes_of_one_metric(api):
+@pytest.mark.parametrize("scores", [0, 30], ids=["counted one by one", "read as a list"])
+async def test_every_number_is_that_of_the_routes_of_one_metric(api, monkeypatch, scores):
+    monkeypatch.setattr(list_reader, "SCORES_A_COUNT", scores)
     answer = await ask(api, measures=",".join(MEASURES))
+    alone = await ask(api, measures="price")
+
+    assert alone["rows"] == answer["rows"][:: len(MEASURES)]
 
     assert column(answer, "metric")[:: len(MEASURES)] == NAMES
     for row in answer["rows"]:
@@ -113,7 +118,8 @@ async def test_the_ratio_is_that_to_the_hour_mean_rounded_once(api, market):
 @pytest.mark.usefixtures("market")
 @pytest.mark.parametrize("limit", [1, 2, 3, 4])
 async def test_pages_join_without_a_seam(api, limit):
-    whole, pages, cursor = await ask(api, measures="volume,price"), [], ""
+    whole, pages = await ask(api, measures="volume,price"), []
+    cursor: str | None = ""
     while cursor is not None:
         page = await ask(api, measures="volume,price", limit=limit, cursor=cursor)
         pages += page["rows"]
@@ -281,7 +287,7 @@ async def test_the_ages_alone_do_not_make_another_answer_within_an_interval(api,
         ({"measures": "prize"}, "measures", "price, volume"),
         ({"measures": "price,"}, "measures", "price, volume"),
         ({"limit": 10_001}, "limit", "from 1 to 10000"),
-        ({"sparkline": 12}, "sparkline", "24 or 48"),
+        ({"sparkline": 12}, "sparkline", "0, 24 or 48"),
         ({"sparkline": 24, "limit": 1001}, "limit", "1000 or fewer"),
         ({"sparkline": 24, "format": "csv"}, "sparkline", "only with format=json"),
         ({"time": "iso"}, "time", "only with format=csv"),
