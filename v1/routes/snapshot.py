@@ -242,15 +242,15 @@ async def _respond(params: SnapshotParams, format_: Format, request: Request, co
     places = await context["lists"].read_places(page, measures)
     moment = SnapshotMoment(tick, now, context["interval"], dead, places)
     ends = _list_line_ends(params, max([tick or 0, *[names.get(metric, 0) for metric in page]]))
-    rows = [row async for row in _read_rows(context, page, measures, moment, ends)]
+    following = page[-1] if len(left) > len(page) else None
     about = {"at": tick, "of": len(found), "measures": measures, "sparkline_ends": [*ends]}
-    frame = JsonFrame(about, "rows", {"next": page[-1] if len(left) > len(page) else None})
-    body, identity = _write(format_, rows, frame, params)
+    rows = _read_rows(context, page, measures, moment, ends)
+    body, identity = await _write(format_, rows, JsonFrame(about, "rows", {"next": following}), params)
     # The ages alone do not make another answer, but they must not grow old in a cache either.
     meant = f"{now // context['interval']} {identity}"
     answer = respond_until_next_tick(request, context, AnswerBody(body, tick, format_, meant))
-    if len(left) > len(page) and format_ is not Format.JSON:
-        answer.headers["Link"] = f'<{_find_next(request, page[-1])}>; rel="next"'
+    if following and format_ is not Format.JSON:
+        answer.headers["Link"] = f'<{_find_next(request, following)}>; rel="next"'
     return answer
 
 
@@ -267,22 +267,26 @@ def _find_next(request: Request, cursor: str) -> str:
 
 async def _read_rows(
     context: RouteState, page: Sequence[Metric], measures: Sequence[Measure], moment: SnapshotMoment, ends: range
-) -> AsyncIterator[Row]:
-    """Yield the rows of each metric, in order, read some at a time."""
+) -> AsyncIterator[list[Row]]:
+    """Yield the rows of some metrics at a time, in order."""
     lists = context["lists"]
     for chunk in split_into_chunks(page, LINES_AT_ONCE if ends else METRICS_AT_ONCE):
-        lines: Sequence[Sequence[str | None] | None] = (
-            await lists.read_lines(chunk, ends) if ends else [None] * len(chunk)
-        )
+        prices = await lists.read_lines(chunk, ends) if ends else []
+        lines = {metric: write_line(line) for metric, line in zip(chunk, prices, strict=False)}
         known = {each.metric: each for each in await lists.read_current(chunk, measures)}
-        for metric, line in zip(chunk, lines, strict=True):
-            written = None if line is None else f"[{','.join([price or 'null' for price in line])}]"
+        rows: list[Row] = []
+        for metric in chunk:
+            line = lines.get(metric)
             if metric in known:
-                for row in _make_rows(known[metric], measures, moment):
-                    yield *row, written
+                rows += [(*row, line) for row in _make_rows(known[metric], measures, moment)]
             elif metric in moment.dead:
-                for measure in measures:
-                    yield *_make_dead_row(metric, measure), written
+                rows += [(*_make_dead_row(metric, measure), line) for measure in measures]
+        yield rows
+
+
+def write_line(prices: Sequence[str | None]) -> str:
+    """Return prices as a JSON list, with their digits."""
+    return f"[{','.join(['null' if price is None else price for price in prices])}]"
 
 
 def _make_rows(current: CurrentMetric, measures: Sequence[Measure], moment: SnapshotMoment) -> Iterator[Row]:
@@ -317,13 +321,20 @@ def _make_dead_row(metric: Metric, measure: Measure) -> Row:
     return [known.get(column.name) for column in _TABLE_COLUMNS]
 
 
-def _write(format_: Format, rows: Sequence[Row], frame: JsonFrame, params: SnapshotParams) -> tuple[str | bytes, str]:
+async def _write(
+    format_: Format, parts: AsyncIterator[list[Row]], frame: JsonFrame, params: SnapshotParams
+) -> tuple[str | bytes, str]:
     """Return an answer, and beside it what stands for it in a tag: the same without the ages."""
     columns = _COLUMNS if format_ is Format.JSON else _TABLE_COLUMNS
-    cells = [row[: len(columns)] for row in rows]
-    ageless = [(*row[:_AGE], None, *row[_AGE + 1 :]) for row in cells]
     encoder = make_encoder(Format.JSON if format_ is Format.ARROW else format_, columns, params)
-    identity = encoder.frame([encoder.encode(ageless)], frame)
-    if format_ is Format.ARROW:
-        return write_arrow(columns, cells), identity
-    return encoder.frame([encoder.encode(cells)], frame), identity
+    whole: list[Row] = []
+    texts, ageless = [], []
+    async for part in parts:
+        rows = [row[: len(columns)] for row in part]
+        ageless.append(encoder.encode([(*row[:_AGE], None, *row[_AGE + 1 :]) for row in rows]))
+        if format_ is Format.ARROW:
+            whole += rows
+        else:
+            texts.append(encoder.encode(rows))
+    body = write_arrow(columns, whole) if format_ is Format.ARROW else encoder.frame(texts, frame)
+    return body, encoder.frame(ageless, frame)
