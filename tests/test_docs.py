@@ -272,18 +272,21 @@ def until(is_so: Callable[[], bool], log: Path) -> None:
 
 
 def is_full(base: str) -> bool:
-    """Tell whether all is there that the pages ask for: the newest minutes, and an hour that is over."""
+    """Tell whether all is there that the pages ask for: the newest minutes, an hour that is over, and the whole day."""
     try:
         answers = [
             answer_of(f"{base}/v1/{path}")
             for path in (
                 "metrics/SIMULATED:BTCUSD/history?from=-2m",
                 "metrics/SIMULATED:BTCUSD/candles?interval=4h&from=-1d",
+                "snapshot?metrics=SIMULATED:BTCUSD&sparkline=24",
             )
         ]
     except OSError:
         return False
-    return len(answers[0]["points"]) == 3 and len(answers[1]["candles"]) > 0
+    (row,) = answers[2]["rows"]
+    is_whole = row["change_24h"] is not None and None not in row["sparkline"]
+    return len(answers[0]["points"]) == 3 and len(answers[1]["candles"]) > 0 and is_whole
 
 
 def answer_of(address: str) -> Any:
