@@ -286,7 +286,8 @@ def is_full(base: str) -> bool:
         return False
     (row,) = answers[2]["rows"]
     is_whole = row["change_24h"] is not None and None not in row["sparkline"]
-    return len(answers[0]["points"]) == 3 and len(answers[1]["candles"]) > 0 and is_whole
+    has_closed = any(candle["closed"] for candle in answers[1]["candles"][:1])
+    return len(answers[0]["points"]) == 3 and has_closed and is_whole
 
 
 def answer_of(address: str) -> Any:

@@ -31,6 +31,8 @@ class CellKind(Enum):
 
     NUMBER = auto()
     """Written as it is; `None` is not known."""
+    COUNT = auto()
+    """A whole number that is counted, not received; it fits into 64 bits."""
     TEXT = auto()
     TIME = auto()
     """Unix seconds; in CSV ISO 8601 on request."""

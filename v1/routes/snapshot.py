@@ -39,6 +39,7 @@ METRICS_AT_ONCE = 250
 LINES_AT_ONCE = 50
 _KINDS = {
     **dict.fromkeys(("metric", "measure", "state", "source"), CellKind.TEXT),
+    **dict.fromkeys(("age", "hour_samples", "rank", "of", "cv_rank", "cv_of", "samples"), CellKind.COUNT),
     **dict.fromkeys(("at", "provider_time", "hour_ago_at", "day_ago_at"), CellKind.TIME),
 }
 

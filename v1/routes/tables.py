@@ -31,13 +31,18 @@ def write_arrow(columns: Sequence[Column], rows: Iterable[Row]) -> bytes:
     """
     Return rows as a stream of Arrow's IPC format (Apache Arrow Columnar Format, "IPC Streaming Format"), one batch.
 
-    Numbers are float64, times int64 in unix seconds, flags booleans, texts utf8; what is not known is null. Raises
-    `HttpRefusal` where the package is not installed that writes it.
+    Numbers are float64, counts int64, times int64 in unix seconds, flags booleans, texts utf8; what is not known is
+    null. Raises `HttpRefusal` where the package is not installed that writes it.
     """
     arrow = load_arrow()
     known = [*rows]
     cells = [*zip(*known, strict=True)] or [()] * len(columns)
-    types = {CellKind.NUMBER: arrow.float64, CellKind.TIME: arrow.int64, CellKind.FLAG: arrow.bool_}
+    types = {
+        CellKind.NUMBER: arrow.float64,
+        CellKind.COUNT: arrow.int64,
+        CellKind.TIME: arrow.int64,
+        CellKind.FLAG: arrow.bool_,
+    }
     fields = {column.name: types.get(column.kind, arrow.string)() for column in columns}
     arrays = [
         arrow.c_array(_convert_cells(column.kind, values), fields[column.name])

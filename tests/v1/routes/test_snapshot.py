@@ -248,6 +248,12 @@ async def test_arrow_reads_back_as_the_same_numbers(api):
     for path, headers in ((f"{PATH}.arrow", {}), (PATH, {"Accept": "application/vnd.apache.arrow.stream"})):
         table = nanoarrow.ArrayStream.from_readable(await api.read_bytes(path, **headers)).read_all()
         assert table.to_pylist() == [{name: row[name] for name in row if name != "sparkline"} for row in rows]
+        kinds = {field.name: field.type.name.lower() for field in table.schema.fields}
+        assert {name for name, kind in kinds.items() if kind == "string"} == {"metric", "measure", "state", "source"}
+        assert {name for name, kind in kinds.items() if kind == "int64"} == {
+            *("at", "age", "provider_time", "hour_ago_at", "day_ago_at", "hour_samples"),
+            *("rank", "of", "cv_rank", "cv_of", "samples"),
+        }
 
 
 @pytest.mark.usefixtures("market")
