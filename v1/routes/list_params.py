@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, WithJsonSchema
 
 from ..model import MEASURES, Measure, Metric
-from ..rules.validation import MOST_FAULTS, first, shorten
+from ..rules.validation import MOST_FAULTS, shorten, take_first
 from ..store import Reader
 from .params import QueryParams
 from .problems import FieldProblem, HttpRefusal, refuse_fields, refuse_unknown_metric, suggest_names
@@ -95,7 +95,7 @@ async def refuse_unknown_metrics(reader: Reader, unknown: Sequence[Metric], name
     """Refuse metrics that are not there, each with the nearest of `names`; of the first the reason is told, too."""
     refusal = await refuse_unknown_metric(reader, unknown[0])
     others = [shorten(each) for each in unknown[1:MOST_FAULTS]]
-    more = f"; and so with {', '.join(first(others, len(unknown) - 1))}" if others else ""
+    more = f"; and so with {', '.join(take_first(others, len(unknown) - 1))}" if others else ""
     errors = [
         FieldProblem(field="metrics", value=shorten(each), accepted=suggest_names(each, names))
         for each in unknown[:MOST_FAULTS]

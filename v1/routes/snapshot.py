@@ -236,7 +236,7 @@ async def _respond(params: SnapshotParams, format_: Format, request: Request, co
     if format_ is Format.ARROW:
         load_arrow()
     reader, measures, now = context["reader"], parse_measures(params.measures), int(context["clock"]())
-    tick, names, dead = await asyncio.gather(reader.read_tick(), reader.read_metrics(), reader.dead())
+    tick, names, dead = await asyncio.gather(reader.read_tick(), reader.read_metrics(), reader.read_dead_metrics())
     found = await select_metrics(reader, params.metrics, names.keys() | dead.keys())
     left = [metric for metric in found if metric > params.cursor]
     page = left[: params.limit]

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
-from .. import keys
 from ..market import metric_state
 from ..market.current import PastSamples
 from ..market.metric_state import MetricState
 from ..market.series import SampleColumn
-from ..model import DAY, HOUR, By, Measure, Metric, Sample
+from ..model import DAY, HOUR, By, Measure, Metric, Sample, find_hour, list_hours
+from . import keys
 from .connection import translate_errors
 
 SCORES_A_COUNT = 30
@@ -59,7 +59,7 @@ class _SampleRead(NamedTuple):
     @property
     def hours(self) -> Sequence[int]:
         """Those that may hold it, likeliest first."""
-        hours = keys.list_hours(self.after, self.until)
+        hours = list_hours(self.after, self.until)
         return hours[::-1] if self.is_newest else hours
 
     def make_command(self, hour: int) -> Command:
@@ -138,7 +138,7 @@ class ListReader:
         answers = iter(
             await self._ask(
                 [
-                    _SampleRead(metric, end - step, end, is_newest=True).make_command(keys.find_hour(end))
+                    _SampleRead(metric, end - step, end, is_newest=True).make_command(find_hour(end))
                     for metric in metrics
                     for end in ends
                 ]
@@ -151,7 +151,7 @@ class ListReader:
 
     async def read_columns(self, asked: Sequence[ColumnQuery], measures: Sequence[Measure]) -> list[list[SampleColumn]]:
         """Return the known numbers of each of `measures`, oldest first, of each metric that is asked for, in order."""
-        spans = [(each, keys.list_hours(each.after, each.until)) for each in asked]
+        spans = [(each, list_hours(each.after, each.until)) for each in asked]
         answers = iter(
             await self._ask(
                 [

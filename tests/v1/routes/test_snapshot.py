@@ -9,12 +9,11 @@ import nanoarrow
 import pytest
 
 from tests.support.serving import DAY, HOUR, MINUTE, NOON, every_minute, fill, sample, serving
-from v1 import keys
 from v1.market.current import divide_by_mean
 from v1.model import MEASURES
 from v1.numbers.decimals import parse_decimal
 from v1.numbers.moments import count_moments
-from v1.store import connect, list_reader
+from v1.store import connect, keys, list_reader
 
 PATH = "/v1/snapshot"
 NAMES = ["BINANCE:BTCUSDT", "BINANCE:ETHUSDT", "KRAKEN:BTCUSD", "KRAKEN:XBTEUR"]
