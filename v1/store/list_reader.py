@@ -126,7 +126,7 @@ class ListReader:
         if size > SCORES_A_COUNT * len(scores):
             return await self._ask([("ZCOUNT", key, f"({score!r}", "+inf") for score in scores])
         (members,) = await self._ask([("ZRANGE", key, 0, -1, "WITHSCORES")])
-        known = [float(score) for score in _list_scores(members)]
+        known = [score for _, score in members]
         return [len(known) - bisect_right(known, score) for score in scores]
 
     async def read_lines(self, metrics: Sequence[Metric], ends: range) -> list[list[str | None]]:
@@ -198,11 +198,6 @@ def _list_past_reads(metric: Metric, state: MetricState) -> Iterator[_SampleRead
     """Yield the reads of a metric's sample of an hour ago, and of the oldest of its day."""
     yield _SampleRead(metric, state.newest - 2 * HOUR, state.newest - HOUR, is_newest=True)
     yield _SampleRead(metric, state.at - DAY, state.at - DAY + HOUR, is_newest=False)
-
-
-def _list_scores(members: Sequence[Any]) -> Sequence[Any]:
-    """Return the scores of an answer with scores: pairs, or by the older protocol one flat list."""
-    return [score for _, score in members] if members and isinstance(members[0], list | tuple) else members[1::2]
 
 
 def _keep(members: Iterable[str]) -> list[str]:
