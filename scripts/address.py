@@ -17,7 +17,8 @@ FIRST_METRIC_SECONDS = 10.0
 class ApiAddress:
     def __init__(self, settings: WorkerSettings, version: str, session: ClientSession) -> None:
         host, _, port = settings.bind.rpartition(":")
-        self.base = f"http://{EVERYWHERE.get(host, host)}:{port}"
+        scheme = "https" if settings.tls_cert else "http"
+        self.base = f"{scheme}://{EVERYWHERE.get(host, host)}:{port}"
         self._version = version
         self._session = session
         self._headers = {"Authorization": f"Bearer {settings.api_keys[0]}"} if settings.api_keys else {}

@@ -16,7 +16,7 @@ from errno import EADDRINUSE
 from pathlib import Path
 from urllib.parse import quote
 
-from aiohttp import ClientSession, ClientTimeout
+from aiohttp import ClientSession, ClientTimeout, TCPConnector
 
 from scripts.address import ApiAddress
 from scripts.parts import PartEnded, stop_leftover
@@ -38,6 +38,7 @@ DEMO_SAYS = {
 DEMO_TAKES = (
     *("bind", "open", "api_keys", "cors_origins", "hosts", "public_url", "interval", "log_level", "log_format"),
     *("connections", "client_connections", "idle_seconds", "request_seconds", "head_bytes"),
+    *("api_processes", "tls_cert", "tls_key"),
 )
 """The settings that hold for the demo too: where it listens and to whom, how often it samples, how it logs."""
 LOADING_SECONDS = 300.0
@@ -180,7 +181,9 @@ async def start_all(settings: WorkerSettings, version: str, running: AsyncExitSt
             await start_database(settings.data_dir.absolute(), start)
         await start("worker", "worker")
         api = await start("API", version)
-        async with ClientSession(timeout=ClientTimeout(total=5)) as session:
+        # Our own certificate need not name the address by which we ask ourselves.
+        connector = TCPConnector(ssl=settings.tls_cert is None)
+        async with ClientSession(connector=connector, timeout=ClientTimeout(total=5)) as session:
             address = ApiAddress(settings, version, session)
             await wait_until(address.is_live, START_SECONDS, api)
             print_line("waiting for the first samples")

@@ -14,7 +14,7 @@ from v1.model import MEASURES, Metric, Reading, Sample
 from v1.server import serve
 from v1.server.app import create_app
 from v1.server.configuration import make_limits, make_server_config
-from v1.server.process import listen
+from v1.server.sockets import listen
 from v1.settings import Settings
 from v1.store import Writer
 
@@ -95,7 +95,7 @@ async def serving(clock: Clock, redis: str, stop: asyncio.Event | None = None, *
     known = Settings.load(**({"bind": "127.0.0.1:0", "redis_url": redis, "interval": MINUTE} | settings))
     stop = stop or asyncio.Event()
     app = cast("Framework", create_app(known, clock, stop))
-    listener = listen(known)
+    listener = listen(known.bind)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     server = asyncio.create_task(serve(app, listener, make_server_config(), make_limits(known), stop.wait))
     try:

@@ -15,10 +15,10 @@ GRACE_SECONDS = 5.0
 
 
 def make_limits(settings: Settings) -> ConnectionLimits:
-    """Return the limits of the settings, within the file descriptors that this process may open."""
+    """Return the limits of one process: its share of the settings', within the file descriptors that it may open."""
     return ConnectionLimits(
-        connections=count_connections(settings.connections),
-        client_connections=settings.client_connections,
+        connections=count_connections(max(1, settings.connections // settings.api_processes)),
+        client_connections=max(1, settings.client_connections // settings.api_processes),
         idle=settings.idle_seconds,
         request=settings.request_seconds,
         head=settings.head_bytes,

@@ -18,6 +18,7 @@ from hypercorn.events import Closed, Event, RawData, Updated
 
 from .http1 import Address, Http1, ServerContext
 from .limits import ConnectionLimits
+from .tls import TlsSession, is_plain_http
 
 MOST_READ = 64 * 1024
 LINGER_SECONDS = 2.0
@@ -52,6 +53,9 @@ class ClientConnection:
         self._writer = writer
         self._deadline = asyncio.timeout(None)
         self._is_closing = False
+        self.has_asked = False
+        """Whether a request has arrived."""
+        self._tls = served.tls.open_session() if served.tls else None
         self._sending = asyncio.Lock()
         self._http: Http1
 
@@ -71,13 +75,14 @@ class ClientConnection:
     def close_when_idle(self) -> None:
         """Make room: nothing of an answer is lost."""
         if self.phase < ConnectionPhase.ANSWERING:
+            self._end_tls()
             self._writer.close()
 
     async def _read(self) -> None:
         try:
             async with self._deadline:
                 self._enter(ConnectionPhase.WAITING)
-                while not self._is_closing and (data := await self._reader.read(MOST_READ)):
+                while not self._is_closing and (data := await self._receive()):
                     if self.phase is ConnectionPhase.WAITING:
                         self._enter(ConnectionPhase.ARRIVING)
                     await self._http.handle(RawData(data))
@@ -88,6 +93,34 @@ class ClientConnection:
         await self._linger()
         await self._http.handle(Closed())
 
+    async def _receive(self) -> bytes:
+        """Return what the client sends next, decrypted; nothing at its end."""
+        while data := await self._reader.read(MOST_READ):
+            if self._tls is None:
+                return data
+            if not self._tls.is_open and is_plain_http(data):
+                self._tls = None
+                await self._http.refuse(HTTPStatus.BAD_REQUEST, "TLS is spoken at this port; ask by https://")
+                return b""
+            if plain := await self._decrypt(self._tls, data):
+                return plain
+            if self._tls.is_over:
+                break
+        return b""
+
+    async def _decrypt(self, tls: TlsSession, data: bytes) -> bytes:
+        """Return what a client's bytes mean, and send what belongs to the encryption itself."""
+        is_handshake = not tls.is_open
+        if is_handshake and self.phase is ConnectionPhase.WAITING:
+            # A handshake has the time of a request, not that of a connection which waits.
+            self._enter(ConnectionPhase.ARRIVING)
+        plain = tls.decrypt(data)
+        if is_handshake and tls.is_open and not plain:
+            self._enter(ConnectionPhase.WAITING)
+        if sent := tls.take_outgoing():
+            await self._transmit(sent)
+        return plain
+
     async def _linger(self) -> None:
         if self._http.has_refused:
             with suppress(TimeoutError):
@@ -96,6 +129,7 @@ class ClientConnection:
                         pass
 
     def _note_arrival(self) -> None:
+        self.has_asked = True
         self._enter(ConnectionPhase.ANSWERING)
 
     def _enter(self, phase: ConnectionPhase) -> None:
@@ -119,6 +153,7 @@ class ClientConnection:
         elif isinstance(event, Closed) and not self._is_closing:
             self._is_closing = True
             with suppress(OSError, RuntimeError):
+                self._end_tls()
                 self._writer.write_eof()
             self._enter(ConnectionPhase.WAITING)
             # Wakes the reader, which may wait for a next request that will not be answered.
@@ -126,6 +161,13 @@ class ClientConnection:
                 self._deadline.reschedule(self.since)
 
     async def _write(self, data: bytes) -> None:
+        await self._transmit(self._tls.encrypt(data) if self._tls else data)
+
+    def _end_tls(self) -> None:
+        if self._tls:
+            self._writer.write(self._tls.finish())
+
+    async def _transmit(self, data: bytes) -> None:
         transport = self._writer.transport
         try:
             self._writer.write(data)

@@ -21,6 +21,8 @@ from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
 from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
 from hypercorn.typing import AppWrapper, ConnectionState, TaskGroup, WorkerContext
 
+from .tls import TlsFiles
+
 VERSIONS = (b"1.0", b"1.1")
 Address = tuple[str, int]
 
@@ -39,6 +41,8 @@ class ServerContext(NamedTuple):
     config: Config
     context: WorkerContext
     state: ConnectionState
+    tls: TlsFiles | None = None
+    """What is shown to clients where they speak TLS."""
 
 
 class Http1(H11Protocol):
@@ -54,8 +58,8 @@ class Http1(H11Protocol):
         arrived: Callable[[], None],
         largest: int,
     ) -> None:
-        app, config, context, state = served
-        super().__init__(app, config, context, tasks, state, False, client, server, send)
+        app, config, context, state, tls = served
+        super().__init__(app, config, context, tasks, state, tls is not None, client, server, send)
         self._arrived = arrived
         self._largest = largest
         self._method = b""

@@ -5,7 +5,7 @@ import math
 import socket
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 
 import structlog
@@ -18,10 +18,13 @@ from hypercorn.utils import wrap_app
 from .connection import MOST_READ, ClientConnection, ConnectionPhase
 from .http1 import ServerContext, list_refusal_headers, make_problem_body
 from .limits import ConnectionLimits, identify_client
+from .tls import TlsFiles
 
 WARN_SECONDS = 60.0
 """Between two log lines about a limit that is reached: it is often reached again at once."""
 RETRY_SECONDS = 1
+FIRST_SECONDS = 0.5
+"""How long a new connection may take to ask when the server stops: its request may be on the way."""
 
 log = structlog.get_logger()
 
@@ -32,17 +35,40 @@ async def serve(
     config: Config,
     limits: ConnectionLimits,
     stop: Callable[[], Awaitable[object]],
+    tls: TlsFiles | None = None,
 ) -> None:
-    """Serve `app` at `listener` until `stop()` returns; what is being answered then has `config.graceful_timeout`."""
+    """
+    Serve `app` at `listener` until `stop()` returns; what is being answered then has `config.graceful_timeout`.
+
+    `stop` is called when it listens. Clients that are connected by then, accepted or not, are answered.
+    """
     context = WorkerContext(None)
     config.h11_max_incomplete_size = limits.head
     async with _lifespan(app, config) as state:
-        registry = _ConnectionRegistry(ServerContext(wrap_app(app, 0, "asgi"), config, context, state), limits)
+        registry = _ConnectionRegistry(ServerContext(wrap_app(app, 0, "asgi"), config, context, state, tls), limits)
+        unaccepted = listener.dup()
         server = await asyncio.start_server(registry.accept, sock=listener, backlog=config.backlog, limit=MOST_READ)
         await stop()
         await context.terminated.set()
         server.close()
+        await _accept_rest(unaccepted, config.backlog, registry)
         await registry.finish(config.graceful_timeout)
+
+
+async def _accept_rest(listener: socket.socket, most: int, registry: "_ConnectionRegistry") -> None:
+    """Accept the connections that wait at a socket, and close it; closed at once, it would reset them."""
+    loop = asyncio.get_running_loop()
+
+    def make_protocol() -> asyncio.StreamReaderProtocol:
+        reader = asyncio.StreamReader(MOST_READ, loop)
+        return asyncio.StreamReaderProtocol(reader, registry.accept, loop)
+
+    with listener, suppress(OSError):  # of no more that waits, or no file descriptor for it
+        for _ in range(most):
+            with suppress(ConnectionAbortedError):
+                accepted, _ = listener.accept()
+                accepted.setblocking(False)
+                await loop.connect_accepted_socket(make_protocol, accepted)
 
 
 @asynccontextmanager
@@ -74,7 +100,7 @@ class _ConnectionRegistry:
         connection = ClientConnection(self._served, self._limits, reader, writer)
         client = identify_client(connection.client[0]) if connection.client else ""
         if not self._find_room(client):
-            _refuse_connection(writer)
+            _refuse_connection(writer, is_encrypted=self._served.tls is not None)
             return
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  # asyncio accepts each connection in a task
@@ -91,14 +117,24 @@ class _ConnectionRegistry:
             self._forget(connection, client)
 
     async def finish(self, seconds: float) -> None:
-        """Close idle connections now, and the others when they are answered, or after some seconds."""
+        """Close idle connections now, new ones when they do not ask, the others when answered or after some seconds."""
+        # The tasks of connections that were just accepted begin.
+        await asyncio.sleep(0)
+        for connection in self._tasks:
+            if connection.has_asked:
+                connection.close_when_idle()
+        await self._wait(min(FIRST_SECONDS, seconds))
         for connection in self._tasks:
             connection.close_when_idle()
-        if tasks := [*self._tasks.values()]:
-            _, late = await asyncio.wait(tasks, timeout=seconds)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        late = await self._wait(seconds)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+    async def _wait(self, seconds: float) -> Collection[asyncio.Task[None]]:
+        """Wait for every connection to end; return the tasks of those that have not."""
+        tasks = [*self._tasks.values()]
+        return (await asyncio.wait(tasks, timeout=seconds))[1] if tasks else ()
 
     def _find_room(self, client: str) -> bool:
         """Return whether there is room for one more of a client, after making it if there was none."""
@@ -133,7 +169,11 @@ class _ConnectionRegistry:
             log.warning(event, **details)
 
 
-def _refuse_connection(writer: asyncio.StreamWriter) -> None:
+def _refuse_connection(writer: asyncio.StreamWriter, *, is_encrypted: bool) -> None:
+    if is_encrypted:
+        # There was no handshake, and there is no room for one.
+        writer.close()
+        return
     status = HTTPStatus.SERVICE_UNAVAILABLE
     body = make_problem_body(status, "there are too many connections; close some, or ask again")
     headers = [*list_refusal_headers(body), (b"retry-after", str(RETRY_SECONDS).encode())]

@@ -84,6 +84,12 @@ class Settings(BaseSettings):
     """Where people reach the page, for the links in messages; else `http://` and `bind`."""
     hosts: WordList = ()
     """Further names that the API may be asked by, beside `bind`, `public_url`, `localhost` and every IP address; `*`: any."""
+    api_processes: Annotated[int, Field(ge=1, le=64)] = 1
+    """Processes that serve the API at one port, at most one for each processor core."""
+    tls_cert: Path | None = None
+    """A file with the certificate, and those between it and its authority, in PEM: HTTPS is spoken instead of HTTP."""
+    tls_key: Path | None = None
+    """The file with the key of `tls_cert`, in PEM and without a password."""
     connections: Annotated[int, Field(ge=8, le=100_000)] = 512
     """Connections to the API at once, at most."""
     client_connections: Annotated[int, Field(ge=1, le=100_000)] = 128
@@ -190,6 +196,13 @@ class Settings(BaseSettings):
                 f"{PREFIX}BIND: {self.bind!r} listens beyond this machine; "
                 f"set {PREFIX}API_KEYS, or {PREFIX}OPEN=yes if everybody may ask"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _has_certificate_and_key(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            missing = "TLS_KEY" if self.tls_cert else "TLS_CERT"
+            raise ValueError(f"{PREFIX}{missing}: is not set; HTTPS takes both {PREFIX}TLS_CERT and {PREFIX}TLS_KEY")
         return self
 
     @property

@@ -256,7 +256,7 @@ class WorkerSettings(Settings):
     @property
     def public_page(self) -> str:
         """Where people reach the page."""
-        return str(self.public_url or f"http://{self.bind}")
+        return str(self.public_url or f"{'https' if self.tls_cert else 'http'}://{self.bind}")
 
 
 def list_written_names(kind: type[WorkerSettings]) -> set[str]:
