@@ -18,7 +18,7 @@ from typing import NoReturn
 import pytest
 
 VARIABLE = "DATA_TRACKER_LACKS"
-PARTS = ("redis-server", "chromium", "postgresql", "pgbouncer", "nginx", "npm")
+PARTS = ("redis-server", "chromium", "postgresql", "pgbouncer", "nginx", "openssl", "npm")
 """By the names of their packages."""
 NEEDED = "needs Debian's "
 DATA = "real data is missing"

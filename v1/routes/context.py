@@ -30,6 +30,8 @@ class RouteSettings(NamedTuple):
     """Hides secrets and addresses of servers in a text that is sent to strangers."""
     stopping: asyncio.Event
     """Set when the process is told to stop."""
+    backtest_turns: int | None = None
+    """The descriptor by which several processes run one backtest at a time."""
 
 
 class RouteState(TypedDict):
@@ -76,7 +78,7 @@ async def open_route_state(settings: RouteSettings, clock: Callable[[], float]) 
             top_archive=TopArchiveReader(archive),
             admin=AdminStore(writing),
             redis_address=redis_address,
-            backtests=BacktestRunner(settings.stopping, settings.settings_prefix),
+            backtests=BacktestRunner(settings.stopping, settings.settings_prefix, turns=settings.backtest_turns),
             clock=clock,
             interval=settings.interval,
             is_shared=settings.is_shared,

@@ -30,12 +30,14 @@ def create_app(
     settings: Settings | None = None,
     clock: Callable[[], float] = time.time,
     stopping: asyncio.Event | None = None,
+    backtest_turns: int | None = None,
 ) -> FastAPI:
     """
     Return the application. It connects to nothing before it is started.
 
     `clock` says the time, in unix seconds; it is read once a request. `stopping` is set when the process is told to
-    stop: long work is broken off then.
+    stop: long work is broken off then. `backtest_turns` is the descriptor by which several processes of this
+    application run one backtest at a time.
     """
     settings = settings or Settings.load()
     route_settings = RouteSettings(
@@ -47,6 +49,7 @@ def create_app(
         settings_prefix=SETTINGS_PREFIX,
         redact=redact.hide_from_strangers,
         stopping=stopping or asyncio.Event(),
+        backtest_turns=backtest_turns,
     )
     app = FastAPI(
         title=f"data-tracker {VERSION}",

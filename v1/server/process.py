@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import cast
 
 import structlog
@@ -82,9 +83,13 @@ def _run_together(listeners: Sequence[socket.socket], settings: Settings, tls: T
         listeners, reopen=lambda: listen_shared(bound[:2], family), announce=lambda: _greet(bound, settings)
     )
 
+    # It has no name, and its lock ends with the process that holds it.
+    with TemporaryFile() as file:
+        turns = os.dup(file.fileno())
+
     def serve_forked(own: ForkedProcess) -> int:
         structlog.contextvars.bind_contextvars(process=own.number)
-        uvloop.run(_serve(own.listener, settings, tls, own))
+        uvloop.run(_serve(own.listener, settings, tls, own, turns))
         return 0
 
     # What the processes have in common stays one copy: the collector would otherwise write into all of it.
@@ -94,9 +99,13 @@ def _run_together(listeners: Sequence[socket.socket], settings: Settings, tls: T
 
 
 async def _serve(
-    listener: socket.socket, settings: Settings, tls: TlsFiles | None, own: ForkedProcess | None = None
+    listener: socket.socket,
+    settings: Settings,
+    tls: TlsFiles | None,
+    own: ForkedProcess | None = None,
+    turns: int | None = None,
 ) -> None:
-    """Serve until told to stop, alone or as one of several processes."""
+    """Serve until told to stop, alone or as one of several processes, which take `turns` at backtests."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
@@ -104,7 +113,7 @@ async def _serve(
     for each in _list_reload_signals(tls):
         loop.add_signal_handler(each, _reload, tls)
     log.info("serving", at=_url(listener.getsockname(), settings), interval=settings.interval)
-    app = create_app(settings, stopping=stop)
+    app = create_app(settings, stopping=stop, backtest_turns=turns)
     # All that is there by now stays. Looked through again and again, it would hold up an answer for 0.1 s each time.
     gc.collect()
     gc.freeze()

@@ -108,9 +108,8 @@ def _make_context(certificate: Path, key: Path) -> ssl.SSLContext:
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             raise UnusableFiles(f"{PREFIX}TLS_KEY: {key} is not the key of the certificate in {certificate}") from error
-        raise UnusableFiles(
-            f"{PREFIX}TLS_CERT, TLS_KEY: {certificate} and {key} cannot be used: {error.reason or error}"
-        ) from error
+        wrong = f"{PREFIX}TLS_CERT, {PREFIX}TLS_KEY: {certificate} and {key} cannot be used"
+        raise UnusableFiles(f"{wrong}: {error.reason or 'what is in one of them is no certificate or key'}") from error
     return context
 
 

@@ -1,6 +1,7 @@
 """Runs backtests, each in a process of its own, a few at a time, and none for longer than somebody waits for it."""
 
 import asyncio
+import fcntl
 import json
 import os
 import sys
@@ -43,14 +44,18 @@ class BacktestRunner:
     Runs backtests for one API process.
 
     `stopping` is set when that is about to end. No variable of the environment whose name begins with `hidden` is
-    handed on: settings, and the secrets among them.
+    handed on: settings, and the secrets among them. `turns` is the descriptor of a file that several API processes
+    have in common: whichever of them runs a backtest holds it locked.
     """
 
-    def __init__(self, stopping: asyncio.Event, hidden: str, command: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, stopping: asyncio.Event, hidden: str, command: Sequence[str] | None = None, turns: int | None = None
+    ) -> None:
         self._stopping = stopping
         self._hidden = hidden
         self._command = command
         self._running = 0
+        self._turns = turns
 
     async def run(self, job: Job, leave: Callable[[], Awaitable[None]]) -> bytes:
         """
@@ -59,13 +64,24 @@ class BacktestRunner:
         Raises `NotAccepted` where it is too much, `StoreAway`, `Busy`, `Abandoned`, `Stopping` or `Failed`.
         The process has ended when this ends, however it ends.
         """
-        if self._running >= MOST_AT_ONCE:
+        if self._running >= MOST_AT_ONCE or not self._lock_turn():
             raise TooManyBacktests
         self._running += 1
         try:
             return await self._run_or_leave(job, leave)
         finally:
             self._running -= 1
+            if self._turns is not None:
+                fcntl.lockf(self._turns, fcntl.LOCK_UN)
+
+    def _lock_turn(self) -> bool:
+        """Return whether no other API process runs a backtest; the lock goes with its process, however that ends."""
+        try:
+            if self._turns is not None:
+                fcntl.lockf(self._turns, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            return False
+        return True
 
     async def _run_or_leave(self, job: Job, leave: Callable[[], Awaitable[None]]) -> bytes:
         work = asyncio.ensure_future(_answer(self._command or COMMAND, make_environment(self._hidden), job))
