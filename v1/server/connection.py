@@ -18,7 +18,7 @@ from hypercorn.events import Closed, Event, RawData, Updated
 
 from .http1 import Address, Http1, ServerContext
 from .limits import ConnectionLimits
-from .tls import TlsSession, is_plain_http
+from .tls import EncryptedTransport, TlsSession, is_plain_http
 
 MOST_READ = 64 * 1024
 LINGER_SECONDS = 2.0
@@ -56,6 +56,8 @@ class ClientConnection:
         self.has_asked = False
         """Whether a request has arrived."""
         self._tls = served.tls.open_session() if served.tls else None
+        self._transport = EncryptedTransport(writer.transport, self._tls) if self._tls else writer.transport
+        """Where answers are written; `writer` is below the encryption."""
         self._sending = asyncio.Lock()
         self._http: Http1
 
@@ -75,8 +77,7 @@ class ClientConnection:
     def close_when_idle(self) -> None:
         """Make room: nothing of an answer is lost."""
         if self.phase < ConnectionPhase.ANSWERING:
-            self._end_tls()
-            self._writer.close()
+            self._transport.close()
 
     async def _read(self) -> None:
         try:
@@ -99,16 +100,16 @@ class ClientConnection:
             if self._tls is None:
                 return data
             if not self._tls.is_open and is_plain_http(data):
-                self._tls = None
+                self._tls, self._transport = None, self._writer.transport
                 await self._http.refuse(HTTPStatus.BAD_REQUEST, "TLS is spoken at this port; ask by https://")
                 return b""
-            if plain := await self._decrypt(self._tls, data):
+            if plain := self._decrypt(self._tls, data):
                 return plain
             if self._tls.is_over:
                 break
         return b""
 
-    async def _decrypt(self, tls: TlsSession, data: bytes) -> bytes:
+    def _decrypt(self, tls: TlsSession, data: bytes) -> bytes:
         """Return what a client's bytes mean, and send what belongs to the encryption itself."""
         is_handshake = not tls.is_open
         if is_handshake and self.phase is ConnectionPhase.WAITING:
@@ -117,8 +118,7 @@ class ClientConnection:
         plain = tls.decrypt(data)
         if is_handshake and tls.is_open and not plain:
             self._enter(ConnectionPhase.WAITING)
-        if sent := tls.take_outgoing():
-            await self._transmit(sent)
+        self._writer.write(tls.take_outgoing())
         return plain
 
     async def _linger(self) -> None:
@@ -153,24 +153,16 @@ class ClientConnection:
         elif isinstance(event, Closed) and not self._is_closing:
             self._is_closing = True
             with suppress(OSError, RuntimeError):
-                self._end_tls()
-                self._writer.write_eof()
+                self._transport.write_eof()
             self._enter(ConnectionPhase.WAITING)
             # Wakes the reader, which may wait for a next request that will not be answered.
             with suppress(RuntimeError):
                 self._deadline.reschedule(self.since)
 
     async def _write(self, data: bytes) -> None:
-        await self._transmit(self._tls.encrypt(data) if self._tls else data)
-
-    def _end_tls(self) -> None:
-        if self._tls:
-            self._writer.write(self._tls.finish())
-
-    async def _transmit(self, data: bytes) -> None:
-        transport = self._writer.transport
+        transport = self._transport
         try:
-            self._writer.write(data)
+            transport.write(data)
         except RuntimeError:  # Of uvloop, where the connection is lost.
             return
         while True:
@@ -189,7 +181,7 @@ class ClientConnection:
 
     async def _close(self) -> None:
         try:
-            self._writer.close()
+            self._transport.close()
             async with asyncio.timeout(self._limits.stalled):
                 await self._writer.wait_closed()
         except (OSError, RuntimeError):  # One of them is the timeout.

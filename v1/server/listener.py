@@ -29,7 +29,7 @@ FIRST_SECONDS = 0.5
 log = structlog.get_logger()
 
 
-async def serve(
+async def serve(  # noqa: PLR0913, PLR0917  # the parts of a server
     app: Framework,
     listener: socket.socket,
     config: Config,

@@ -134,7 +134,7 @@ def _reload(tls: TlsFiles) -> None:
     try:
         tls.reload()
     except UnusableFiles as wrong:
-        log.error("the certificate stays the one before", reason=str(wrong))
+        log.warning("the certificate stays the one before", reason=str(wrong))
     else:
         log.info("the certificate was read again")
 

@@ -5,9 +5,11 @@ The encryption does no input or output itself, so that a handshake is counted an
 client that speaks HTTP without TLS can be told so.
 """
 
+import asyncio
 import ssl
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from ..settings import PREFIX, InvalidSettings
 
@@ -52,6 +54,7 @@ class TlsSession:
         """Whether the handshake is done."""
         self.is_over = False
         """Whether nothing will follow: the client has said so, or what it sent is no TLS."""
+        self._has_finished = False
 
     def decrypt(self, data: bytes) -> bytes:
         """Return what a client's bytes mean so far; what is to be sent for it comes from `take_outgoing`."""
@@ -70,7 +73,7 @@ class TlsSession:
             self.is_over = True
         return b"".join(parts)
 
-    def encrypt(self, data: bytes) -> bytes:
+    def encrypt(self, data: bytes | bytearray | memoryview) -> bytes:
         """Return the bytes to send; nothing where there was no handshake."""
         if not self.is_open:
             return self.take_outgoing()
@@ -81,14 +84,55 @@ class TlsSession:
         return self.take_outgoing()
 
     def finish(self) -> bytes:
-        """Return the bytes that tell the client that nothing follows."""
-        if self.is_open:
+        """Return the bytes that tell the client that nothing follows; once."""
+        if self.is_open and not self._has_finished:
+            self._has_finished = True
             with suppress(ssl.SSLError):
                 self._tls.unwrap()
         return self.take_outgoing()
 
     def take_outgoing(self) -> bytes:
         return self._outgoing.read()
+
+
+class EncryptedTransport(asyncio.WriteTransport):
+    """Writes to a connection through its encryption."""
+
+    def __init__(self, below: asyncio.WriteTransport, tls: TlsSession) -> None:
+        super().__init__()
+        self._below = below
+        self._tls = tls
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Write encrypted; raises `RuntimeError` where the transport below does so."""
+        self._below.write(self._tls.encrypt(data))
+
+    def write_eof(self) -> None:
+        self._below.write(self._tls.finish())
+        self._below.write_eof()
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        with suppress(RuntimeError):  # of uvloop, where the connection is lost
+            self._below.write(self._tls.finish())
+        self._below.close()
+
+    def abort(self) -> None:
+        self._below.abort()
+
+    def is_closing(self) -> bool:
+        return self._below.is_closing()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._below.get_extra_info(name, default)
+
+    def get_write_buffer_size(self) -> int:
+        return self._below.get_write_buffer_size()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        self._below.set_write_buffer_limits(high, low)
 
 
 def is_plain_http(data: bytes) -> bool:
@@ -123,4 +167,6 @@ def _check_file(setting: str, path: Path, mark: str) -> None:
 
 
 def _refuse_password() -> str:
-    raise UnusableFiles(f"{PREFIX}TLS_KEY: the key is encrypted; write it without a password: openssl pkey -in KEY -out NEW")
+    raise UnusableFiles(
+        f"{PREFIX}TLS_KEY: the key is encrypted; write it without a password: openssl pkey -in KEY -out NEW"
+    )

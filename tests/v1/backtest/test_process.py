@@ -98,13 +98,13 @@ def test_it_gives_way_to_every_other_process():
 
 
 async def test_of_several_api_processes_one_at_a_time_runs_a_backtest(tmp_path):
-    hold = "import fcntl, sys\nfcntl.lockf(int(sys.argv[1]), fcntl.LOCK_EX)\nprint('held', flush=True)\nsys.stdin.read()"
+    hold = (
+        "import fcntl, sys\nfcntl.lockf(int(sys.argv[1]), fcntl.LOCK_EX)\nprint('held', flush=True)\nsys.stdin.read()"
+    )
     with (tmp_path / "turns").open("w+b") as turns:
         mine = runner.BacktestRunner(asyncio.Event(), PREFIX, ("echo", "done"), turns.fileno())
         words = [sys.executable, "-c", hold, str(turns.fileno())]
-        with subprocess.Popen(
-            words, pass_fds=[turns.fileno()], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        ) as other:
+        with subprocess.Popen(words, pass_fds=[turns.fileno()], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
             assert other.stdout.readline() == b"held\n"
             with pytest.raises(runner.TooManyBacktests):
                 await mine.run(JOB, stays)

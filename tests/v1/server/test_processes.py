@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -72,6 +73,10 @@ def until(is_so: Callable[[], object]) -> None:
     while not is_so():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.01)
+
+
+def is_over(pid: int) -> bool:
+    return not is_alive(pid)
 
 
 def is_alive(pid: int) -> bool:
@@ -190,7 +195,7 @@ def test_told_to_stop_all_answer_what_they_have_and_those_who_have_connected_and
 
 def is_listening_in(pid: int) -> bool:
     """Return whether a process has more sockets open than the pair that wakes it up."""
-    links = [os.readlink(path) for path in Path(f"/proc/{pid}/fd").iterdir()]
+    links = [str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()]
     return len([link for link in links if link.startswith("socket:")]) > 2
 
 
@@ -211,7 +216,7 @@ def test_while_a_process_is_not_started_again_the_others_get_its_connections(tmp
             until(lambda: len(served.children) == 2)
             (killed,) = served.children - {stays}
             os.kill(killed, signal.SIGKILL)
-            until(lambda: not is_alive(killed))
+            until(partial(is_over, killed))
         until(lambda: "in_seconds=3600.0" in served.find_log())
 
         assert {served.ask() for _ in range(40)} == {stays}
