@@ -32,5 +32,5 @@ WORKDIR /data
 USER 10001:0
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request as web; web.urlopen('http://127.0.0.1:' + os.environ.get('TRACKER_BIND', ':8000').rpartition(':')[2] + '/health/live', timeout=4)"]
+    CMD ["python", "-c", "import os, ssl, urllib.request as web; scheme = 'https' if os.environ.get('TRACKER_TLS_CERT') else 'http'; web.urlopen(scheme + '://127.0.0.1:' + os.environ.get('TRACKER_BIND', ':8000').rpartition(':')[2] + '/health/live', timeout=4, context=ssl._create_unverified_context())"]
 CMD ["python", "-m", "v1"]

@@ -1,5 +1,6 @@
 """
-Writes the tables of `docs/` that follow from the code. Each stands between two marks in its page:
+Writes what in `docs/` follows from the code: the OpenAPI document, and tables. Each table stands between two marks in its
+page:
 
     <!-- table: settings -->
     | setting | default | meaning |
@@ -23,6 +24,8 @@ from pydantic.fields import FieldInfo
 from typer.main import get_command
 
 from v1.model import DAY
+from v1.numbers import exact_json
+from v1.routes.examples import EXAMPLE_ALERT, EXAMPLE_METRIC, NO_ALERT, NO_METRIC
 from v1.routes.openapi import make_document
 from v1.rules import DEFAULTS, Rule
 from v1.rules.mute_hours import MuteHours
@@ -35,6 +38,8 @@ from worker.reporting.terminal import get_typed_name, print_line
 from worker.settings import WorkerSettings
 
 ROOT = Path(__file__).resolve().parents[1]
+CONTRACT = ROOT / "docs" / "reference" / "openapi.json"
+"""The OpenAPI document of the newest version, as it is served before the first sample, without keys."""
 MARKS = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 LENGTHS = ("archive_backfill",)
 """Settings that are kept in seconds and written in days."""
@@ -45,15 +50,16 @@ Row = tuple[str, ...]
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        get_typed_name("scripts/docs.sh"), description="Renew the generated tables in docs/."
+        get_typed_name("scripts/docs.sh"), description="Renew what in docs/ is made from the code."
     )
-    parser.add_argument("--check", action="store_true", help="change nothing; fail where a table is stale")
+    parser.add_argument("--check", action="store_true", help="change nothing; fail where something is stale")
     check = parser.parse_args().check
-    stale = [page for page in list_pages() if renew_tables(page.read_text()) != page.read_text()]
-    for page in stale:
-        print_line(f"{page.relative_to(ROOT)}: {'differs from the code' if check else 'renewed'}")
+    made = {page: renew_tables(page.read_text()) for page in list_pages()} | {CONTRACT: make_contract()}
+    stale = {path: text for path, text in made.items() if not path.exists() or path.read_text() != text}
+    for path, text in stale.items():
+        print_line(f"{path.relative_to(ROOT)}: {'differs from the code' if check else 'renewed'}")
         if not check:
-            page.write_text(renew_tables(page.read_text()))
+            path.write_text(text)
     if stale and check:
         print_line("to renew: scripts/docs.sh")
     return 1 if stale and check else 0
@@ -67,6 +73,27 @@ def list_pages() -> list[Path]:
 def renew_tables(text: str) -> str:
     """Return a page with its tables as the code says; raises `KeyError` for a table that nobody makes."""
     return MARKS.sub(lambda found: f"{found[1]}{TABLES[found[2]]()}\n{found[3]}", text)
+
+
+def make_contract() -> str:
+    """Return the OpenAPI document as a file: a line for each value, in the order and with the digits that are served."""
+    text = exact_json.dumps(_document()).replace(EXAMPLE_METRIC, NO_METRIC).replace(EXAMPLE_ALERT, NO_ALERT)
+    return f"{indent_json(exact_json.loads(text))}\n"
+
+
+def indent_json(value: object, indent: str = "\n") -> str:
+    """Return JSON with a line for each value; `json.dumps` would write numbers its own way."""
+    deeper = f"{indent} "
+    match value:
+        case dict() if value:
+            members = [f"{json.dumps(name)}: {indent_json(inner, deeper)}" for name, inner in value.items()]
+            return f"{{{deeper}{f',{deeper}'.join(members)}{indent}}}"
+        case list() if value:
+            return f"[{deeper}{f',{deeper}'.join([indent_json(inner, deeper) for inner in value])}{indent}]"
+        case exact_json.Digits() | dict() | list():
+            return exact_json.dumps(value)
+        case _:
+            return json.dumps(value, ensure_ascii=False)
 
 
 def format_table(header: Row, rows: Iterable[Row]) -> str:

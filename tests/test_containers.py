@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shlex
+import ssl
 import subprocess
 import sys
 import sysconfig
@@ -26,6 +27,7 @@ from redis.exceptions import ConnectionError as NoConnection
 from sqlalchemy import make_url
 
 from tests.support import servers
+from tests.support.certificates import make_certificate
 from v1 import __version__
 from v1.settings import Settings
 from v1.store import config_check, connect, keys
@@ -129,7 +131,7 @@ def test_the_example_of_settings_names_every_one_with_its_default(clean: pytest.
     assert WorkerSettings.load() == default
 
 
-PUBLISHED = "PUBLISH_ADDRESS", "PUBLISH_PORT", "CONFIG", "REDIS_MAXMEMORY"
+PUBLISHED = "PUBLISH_ADDRESS", "PUBLISH_PORT", "EDGE_ADDRESS", "EDGE_PORT", "CONFIG", "REDIS_MAXMEMORY"
 MEMORY = {name: f"{name.upper()}_MEMORY" for name in SERVICES}
 
 
@@ -139,6 +141,23 @@ MEMORY = {name: f"{name.upper()}_MEMORY" for name in SERVICES}
 )
 def test_the_port_is_published_where_it_is_said_and_else_on_this_machine_alone(given: Mapping[str, str], port: str):
     assert [interpolated(each, given) for each in SERVICES["api"]["ports"]] == [port]
+
+
+@pytest.mark.parametrize(
+    "given, port",
+    [({}, "127.0.0.1:8080:8080"), ({"EDGE_ADDRESS": "0.0.0.0", "EDGE_PORT": "80"}, "0.0.0.0:80:8080")],
+)
+def test_nginx_is_there_by_its_profile_alone_and_listens_where_it_is_published(given: Mapping[str, str], port: str):
+    edge = SERVICES["edge"]
+    mounted = {inside: path for path, inside, _ in (volume.split(":") for volume in edge["volumes"])}
+    configuration = (ROOT / mounted["/etc/nginx/nginx.conf"]).read_text()
+
+    assert edge["profiles"] == ["edge"]
+    assert [interpolated(each, given) for each in edge["ports"]] == [port]
+    assert f"listen {port.rpartition(':')[2]};" in configuration
+    assert f"server api:{SERVICES['api']['environment']['TRACKER_BIND'].rpartition(':')[2]};" in configuration
+    for name in set(re.findall(r"include (data-tracker/[\w.]+);", configuration)):
+        assert (ROOT / mounted["/etc/nginx/data-tracker"] / Path(name).name).is_file()
 
 
 def test_every_container_has_a_limit_of_memory_and_of_logs():
@@ -252,17 +271,25 @@ def test_the_image_has_the_commands_for_backups(installed: Path, tmp_path: Path,
 
 
 @pytest.mark.timeout(300)
-async def test_the_image_answers_its_health_check_and_stops_when_told(installed: Path, tmp_path: Path, server: str):
-    environment = environment_of(installed, {"TRACKER_REDIS_URL": server})
-    address = f"http://{environment['TRACKER_BIND']}"
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_the_image_answers_its_health_check_and_stops_when_told(
+    installed: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, server: str, scheme: str
+):
+    given = {"TRACKER_REDIS_URL": server}
+    if scheme == "https":
+        files = make_certificate(tmp_path_factory.mktemp("certificate"))
+        given |= {"TRACKER_TLS_CERT": str(files.certificate), "TRACKER_TLS_KEY": str(files.key)}
+    environment = environment_of(installed, given)
+    address = f"{scheme}://{environment['TRACKER_BIND']}"
+    trusted = ssl.create_default_context(cafile=given.get("TRACKER_TLS_CERT"))
 
     async def is_healthy() -> bool:
         return subprocess.run(HEALTH, env=environment, capture_output=True).returncode == 0
 
     with running(COMMAND, tmp_path, environment) as api:
         await until(is_healthy, api)
-        live = urllib.request.urlopen(f"{address}/health/live").status
-        page = urllib.request.urlopen(f"{address}/docs").read()
+        live = urllib.request.urlopen(f"{address}/health/live", context=trusted).status
+        page = urllib.request.urlopen(f"{address}/docs", context=trusted).read()
         api.terminate()
         code = api.wait(timeout=START_SECONDS)
 

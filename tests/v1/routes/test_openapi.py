@@ -7,11 +7,13 @@ from urllib.parse import quote
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it has no types
 
+from scripts import docs
 from tests.support.openapi_run import canned_backtests, fill_for_run, run_schemathesis
 from tests.support.serving import NOON, every_minute, fill, serving
 from tests.support.top_made import made
 from v1.market.metric_state import SourceReading
 from v1.model import Metric, Reading
+from v1.numbers import exact_json
 from v1.rules import RuleEngine, parse_rule
 from v1.store import TopWriter
 from worker.sampling.tick import commit_tick
@@ -82,6 +84,61 @@ async def test_operations_have_short_names_that_say_what_they_do(api):
     names = [operation["operationId"] for _, _, operation in operations_of(document)]
     assert len(names) == len(set(names))
     assert [name for name in names if not re.fullmatch("[a-z]+(_[a-z]+){1,3}", name)] == []
+
+
+STABLE_NAMES = {
+    "get /health/live": "check_live",
+    "get /health/ready": "check_ready",
+    "get /v1/alerts": "list_alerts",
+    "get /v1/metrics": "list_metrics",
+    "get /v1/metrics/{metric}": "get_metric",
+    "get /v1/metrics/{metric}/candles": "get_candles",
+    "get /v1/metrics/{metric}/candles.csv": "get_candles_csv",
+    "get /v1/metrics/{metric}/candles.ndjson": "get_candles_ndjson",
+    "get /v1/metrics/{metric}/history": "get_history",
+    "get /v1/metrics/{metric}/history.csv": "get_history_csv",
+    "get /v1/metrics/{metric}/history.ndjson": "get_history_ndjson",
+    "get /v1/metrics/{metric}/rank": "get_rank",
+    "get /v1/ranks": "list_ranks",
+    "get /v1/ranks.csv": "list_ranks_csv",
+    "get /v1/rules": "list_rules",
+    "get /v1/rules/{id}": "get_rule",
+    "get /v1/silences": "list_silences",
+    "get /v1/top": "get_top_list",
+    "get /v1/top.csv": "get_top_list_csv",
+    "delete /v1/rules/{id}": "delete_rule",
+    "delete /v1/silences/{id}": "delete_silence",
+    "post /v1/alerts/{id}/acknowledge": "acknowledge_alert",
+    "post /v1/rules": "create_rule",
+    "post /v1/rules/backtest": "backtest_rules",
+    "post /v1/silences": "create_silence",
+    "put /v1/rules/{id}": "put_rule",
+}
+"""Names of operations that generated clients have as functions: more may come, and none changes in this version."""
+
+
+async def test_the_name_of_an_operation_stays(api):
+    document = (await api.get("/openapi.json")).json
+
+    found = {f"{method} {path}": operation["operationId"] for path, method, operation in operations_of(document)}
+    assert {name: found.get(name) for name in STABLE_NAMES} == STABLE_NAMES
+
+
+async def test_the_committed_document_is_the_one_that_is_served(api):
+    committed = docs.CONTRACT.read_text()
+
+    assert committed == docs.make_contract(), "docs/reference/openapi.json is stale; to renew: scripts/docs.sh"
+    assert (await api.get("/openapi.json")).json == json.loads(committed)
+
+
+def test_a_document_is_written_with_the_digits_that_it_has():
+    text = '{"a":[1.50,{"b":[]},"\\u00e9"],"c":{},"d":null,"e":true}'
+
+    written = docs.indent_json(exact_json.loads(text))
+
+    assert json.loads(written) == json.loads(text)
+    assert written.splitlines()[2] == "  1.50,"
+    assert '"é"' in written
 
 
 async def test_every_document_that_is_sent_or_answered_has_a_schema_with_a_name(api):
