@@ -21,14 +21,14 @@ ROOMS = {"v1": (16, 42), "worker": (14, 50)}
 
 VERBS = frozenset(
     """
-    accept acknowledge add advance align apply archive ask assign attach back backfill backtest backup become begin build bound call
+    abort accept acknowledge add advance align apply archive ask assign attach back backfill backtest backup become begin build bound call
     cancel change check choose claim classify clamp clear clip close collect commit compare compute configure connect convert copy
-    count cover create cut decide delete derive describe disable divide draw drop dump encode end ensure evaluate evict
+    count cover create cut decide decrypt delete derive describe disable divide draw drop dump encode encrypt end ensure evaluate evict
     execute exit expand explain fetch fill filter finalize find finish fit floor follow forget format frame freeze get give group handle
-    hasten hide hold identify insert install interpolate invent join judge keep learn list listen load lock log look lower
+    hasten hide hold identify indent insert install interpolate invent join judge keep learn list listen load lock log look lower
     make mark match measure merge migrate move name normalize note notify open pack parse pause peek pick place plan
     ping play poll pop prepare print process prune push put query quote raise rank reach read rebuild receive record recount redact
-    reduce refill refresh refuse release remember remove rename renew repair replace replay report request reset resolve
+    reduce refill refresh refuse release reload remember remove rename renew repair replace replay report request reset resolve
     respond restore resume retry return revise rewrite round run sample save say scan see select send serve set settle
     shift shorten show shut sign signal skip sort split start stop store strip subtract suggest sum summarize supervise
     sync take test tick touch translate trim try turn undo unpack update use validate verify wait warn watch write

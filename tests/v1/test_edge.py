@@ -11,10 +11,13 @@ from typing import NamedTuple
 import pytest
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, WSMsgType, web
 
+from tests.support.certificates import make_certificate
 from tests.support.edge import FILES, find_nginx, running_edge, write_configuration
 from tests.support.serving import every_minute, fill, serving
 
-SECONDS = 20
+ROOT = FILES.parents[1]
+SECONDS = 60
+"""How long is waited for what must come; a busy machine takes its time."""
 HISTORY = "/v1/metrics/KRAKEN:BTCUSD/history"
 STATUS = "X-Cache-Status"
 KEY = (FILES / "answers.conf").read_text()
@@ -194,7 +197,7 @@ async def test_what_is_private_or_not_to_be_stored_is_not_kept(edge: Client, pat
 
 
 async def test_nothing_is_kept_of_an_api_with_keys_nor_for_who_shows_one(
-    server, clock, archive_address, writer, edge: Client, tmp_path: Path
+    server, clock, archive_address, edge: Client, tmp_path: Path
 ):
     key = "a-key-of-16-or-more"
     folder = tmp_path / "keys"
@@ -221,9 +224,7 @@ async def test_a_change_is_passed_on_and_a_document_is_as_small_as_the_api_wants
     assert large.status == 413
 
 
-async def test_below_the_path_of_a_proxy_everything_is_found(
-    server, clock, archive_address, writer, tmp_path: Path
-):
+async def test_below_the_path_of_a_proxy_everything_is_found(server, clock, archive_address, writer, tmp_path: Path):
     await fill(writer, {"KRAKEN:BTCUSD": every_minute(["1", "2", "3"])})
     async with (
         serving(clock, server, database_url=archive_address, root_path="/team/tracker") as api,
@@ -351,9 +352,25 @@ async def test_a_websocket_is_passed_on_below_a_path_too(client: Client):
 def test_nginx_takes_the_files_without_a_warning(tmp_path: Path):
     configuration = write_configuration(tmp_path, "127.0.0.1:8000", 8080)
 
-    checked = subprocess.run(
-        [find_nginx(), "-t", "-c", configuration, "-e", "stderr"], capture_output=True, text=True
-    )
+    checked = check_configuration(configuration)
 
     assert checked.returncode == 0, checked.stderr
     assert "warn" not in checked.stderr
+
+
+def test_nginx_takes_the_server_that_is_shown_with_the_files(tmp_path: Path):
+    files = make_certificate(tmp_path)
+    page = (ROOT / "docs" / "how-to" / "behind-a-proxy.md").read_text()
+    (shown,) = re.findall(r"```nginx server\n(.*?)```", page, re.DOTALL)
+    configuration = write_configuration(tmp_path, "127.0.0.1:8000", 8080)
+    text = configuration.read_text()
+    configuration.write_text(text.replace("    server {", f"{shown}\n    server {{", 1))
+
+    checked = check_configuration(configuration)
+
+    assert (files.certificate.name, files.key.name) == ("cert.pem", "key.pem")
+    assert checked.returncode == 0, checked.stderr
+
+
+def check_configuration(configuration: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([find_nginx(), "-t", "-c", configuration, "-e", "stderr"], capture_output=True, text=True)

@@ -130,9 +130,10 @@ def _list_reload_signals(tls: TlsFiles | None) -> Sequence[signal.Signals]:
     return [signal.SIGHUP] if tls and not os.isatty(0) else []
 
 
-def _reload(tls: TlsFiles) -> None:
+def _reload(tls: TlsFiles | None) -> None:
     try:
-        tls.reload()
+        if tls:
+            tls.reload()
     except UnusableFiles as wrong:
         log.warning("the certificate stays the one before", reason=str(wrong))
     else:

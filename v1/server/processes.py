@@ -160,7 +160,7 @@ class ProcessGroup:
         self._running[reports] = place, place.process
         self._selector.register(reports, selectors.EVENT_READ)
 
-    def leave(self, own: _Place) -> None:
+    def close_others(self, own: _Place) -> None:
         """Close in a forked process what is the supervisor's, all but the socket of its `own` place."""
         self._selector.close()
         for reports in self._running:
@@ -309,7 +309,7 @@ def _fork(group: ProcessGroup, place: _Place, pipe: tuple[int, int]) -> ForkedPr
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-    group.leave(place)
+    group.close_others(place)
     alive, held = pipe
     os.close(held)
     os.close(reading)

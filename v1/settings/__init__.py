@@ -199,7 +199,7 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _has_certificate_and_key(self) -> Self:
+    def _takes_certificate_and_key(self) -> Self:
         if (self.tls_cert is None) != (self.tls_key is None):
             missing = "TLS_KEY" if self.tls_cert else "TLS_CERT"
             raise ValueError(f"{PREFIX}{missing}: is not set; HTTPS takes both {PREFIX}TLS_CERT and {PREFIX}TLS_KEY")

@@ -329,12 +329,14 @@ def operations_of(document):
             yield path, method, operation
 
 
-# Every boundary value of every parameter is sent by `scripts/bench.sh contract`, which takes minutes.
+# Every boundary value of every parameter, and 20,000 requests in all, are sent by `scripts/bench.sh contract`: minutes.
 @pytest.mark.timeout(300)  # hundreds of requests
 async def test_answers_to_whatever_the_document_allows_and_forbids_are_those_it_promises(api, writer, tmp_path):
     await fill_for_run(writer._redis)
 
     with canned_backtests(tmp_path):
-        run = await run_schemathesis(api.url, tmp_path, "--max-examples=25", "--phases=examples,fuzzing", "--workers=2")
+        run = await run_schemathesis(
+            api.url, tmp_path, "--max-examples=15", "--phases=examples,fuzzing,stateful", "--workers=2"
+        )
 
     assert run.code == 0, run.output

@@ -48,8 +48,11 @@ class Served(NamedTuple):
 
     def find_answering(self, count: int) -> set[int]:
         """Return the processes that answer, as soon as there are so many of them."""
-        found: set[int] = set()
-        until(lambda: len(found) == count or found.add(self.ask()))
+        found = {self.ask()}
+        deadline = time.monotonic() + SECONDS
+        while len(found) < count:
+            assert time.monotonic() < deadline, f"only {found} answer"
+            found.add(self.ask())
         return found
 
     def find_log(self) -> str:
