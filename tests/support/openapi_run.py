@@ -25,6 +25,18 @@ TOP_LIST = merge_lists(
     ProviderList(ListOrigin("cryptocompare", NOON, None, 540, {}), [RankedCoin(1, "BTC", "Bitcoin", "9876.5")]),
     60,
 )
+CONFIGURATION = """
+# That `from` lies after `to`, or too far before it, cannot be said in a schema; of these operations nothing is like that.
+[checks]
+positive_data_acceptance.enabled = false
+
+[[operations]]
+include-operation-id = [
+    "acknowledge_alert", "check_live", "delete_rule", "delete_silence", "get_metric", "get_rank", "get_rule",
+    "list_metrics", "list_ranks", "list_ranks_csv", "list_rules", "list_silences",
+]
+checks.positive_data_acceptance.enabled = true
+"""
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 
 
@@ -59,11 +71,10 @@ def canned_backtests(folder: Path) -> Iterator[None]:
 
 async def run_schemathesis(url: str, folder: Path, *options: str) -> Run:
     """Run schemathesis against the API at `url`, with a fixed seed; its files go to `folder`."""
+    (folder / "schemathesis.toml").write_text(CONFIGURATION)
     run = await asyncio.create_subprocess_exec(
         SCHEMATHESIS,
         *("run", f"{url}/openapi.json", "--seed=1", "--no-color", *options),
-        # That `from` lies after `to`, or too far before it, cannot be said in a schema.
-        "--exclude-checks=positive_data_acceptance",
         cwd=folder,
         env={**os.environ, "PYTHONHASHSEED": "0"},
         stdout=asyncio.subprocess.PIPE,
