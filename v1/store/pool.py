@@ -99,6 +99,9 @@ class ReplacingPool(BlockingConnectionPool):
 
     async def aclose(self) -> None:
         self._is_closed = True
+        for connection in self._get_in_use_connections():
+            # A question that waits for its answer would be asked again, over a connection made for it after the end.
+            connection.retry.update_retries(0)
         await super().aclose()
 
     async def release(self, connection: AbstractConnection) -> None:
@@ -106,6 +109,8 @@ class ReplacingPool(BlockingConnectionPool):
             for other in (*self._get_free_connections(), *self._get_in_use_connections()):
                 other.mark_for_reconnect()  # type: ignore[no-untyped-call]  # redis-py's
         await super().release(connection)
+        if self._is_closed:
+            await connection.disconnect()
 
 
 def _is_marked(connection: AbstractConnection) -> bool:
