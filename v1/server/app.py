@@ -17,7 +17,7 @@ from ..settings import PREFIX as SETTINGS_PREFIX
 from ..settings import Settings
 from ..settings.redaction import redact
 from . import middleware
-from .telemetry import ApiSiblings, ApiTelemetry, RequestTelemetry, make_metrics_router, share_metrics
+from .telemetry import ApiSiblings, ApiTelemetry, RequestTelemetry, make_metrics_router, open_metrics
 
 VERSION = str(__package__).partition(".")[0]
 PREFIX = f"/{VERSION}"
@@ -51,7 +51,7 @@ def create_app(
         settings_prefix=SETTINGS_PREFIX,
         redact=redact.hide_from_strangers,
         stopping=stopping or asyncio.Event(),
-        observe_redis=telemetry.instruments.observe_redis,
+        observe_redis=telemetry.instruments.record_redis,
     )
     app = FastAPI(
         title=f"data-tracker {VERSION}",
@@ -78,7 +78,7 @@ async def _open_state(
     settings: RouteSettings, clock: Callable[[], float], telemetry: ApiTelemetry, siblings: ApiSiblings
 ) -> AsyncIterator[RouteState]:
     """Return what routes use, as long as the other processes are answered what this one measures."""
-    async with share_metrics(telemetry, siblings), open_route_state(settings, clock) as state:
+    async with open_metrics(telemetry, siblings), open_route_state(settings, clock) as state:
         yield state
 
 

@@ -11,7 +11,7 @@ What the API measures of itself, and the log of requests.
     endpoint          `GET /metrics`
 """
 
-from .endpoint import make_metrics_router, share_metrics
+from .endpoint import make_metrics_router, open_metrics
 from .instruments import ApiInstruments, ApiTelemetry
 from .middleware import RequestTelemetry
 from .siblings import ApiSiblings, find_folder
@@ -23,5 +23,5 @@ __all__ = [
     "RequestTelemetry",
     "find_folder",
     "make_metrics_router",
-    "share_metrics",
+    "open_metrics",
 ]

@@ -11,7 +11,7 @@ from .siblings import ApiSiblings
 PATH = "/metrics"
 
 
-def share_metrics(telemetry: ApiTelemetry, siblings: ApiSiblings) -> AbstractAsyncContextManager[None]:
+def open_metrics(telemetry: ApiTelemetry, siblings: ApiSiblings) -> AbstractAsyncContextManager[None]:
     """Take this process's number, and give its metrics to its siblings until the end."""
     return siblings.open(lambda: write_registry(telemetry.registry, siblings.number))
 
@@ -23,7 +23,7 @@ def make_metrics_router(telemetry: ApiTelemetry, siblings: ApiSiblings) -> APIRo
     @routes.get(PATH)
     async def show_metrics() -> Response:
         """What this API measures of itself, for Prometheus."""
-        text = await siblings.gather(write_registry(telemetry.registry, siblings.number))
+        text = await siblings.collect(write_registry(telemetry.registry, siblings.number))
         return Response(text, headers={"Cache-Control": "no-store"}, media_type=CONTENT_TYPE)
 
     return routes

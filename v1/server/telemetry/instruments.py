@@ -80,7 +80,7 @@ class ApiInstruments:
     redis_seconds: Histogram
     redis_failures: Counter
 
-    def observe_redis(self, seconds: float, *, is_failed: bool) -> None:
+    def record_redis(self, seconds: float, *, is_failed: bool) -> None:
         """Count one exchange with Redis, which may be many commands in one pipeline."""
         if is_failed:
             self.redis_failures.inc()

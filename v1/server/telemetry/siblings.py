@@ -61,7 +61,7 @@ class ApiSiblings:
                 path.unlink(missing_ok=True)
             os.close(lock)
 
-    async def gather(self, own: str) -> str:
+    async def collect(self, own: str) -> str:
         """Return the metrics of every process, `own` those of this one."""
         if self._folder is None:
             return own + write_siblings({self.number: True})

@@ -19,7 +19,7 @@ BYTES = "data_tracker_api_response_bytes_total"
 async def scrape(api) -> str:
     answer = await api.get("/metrics")
     assert (answer.status, answer.headers["Content-Type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
-    return answer.text
+    return str(answer.text)
 
 
 async def test_requests_are_counted_by_route_method_and_status_class(api, writer):

@@ -34,7 +34,7 @@ async def test_whichever_is_asked_answers_for_all(folder):
     (one, first), (other, second) = processes
 
     async with first.open(lambda: write(one, first)), second.open(lambda: write(other, second)):
-        texts = [await siblings.gather(write(telemetry, siblings)) for telemetry, siblings in processes]
+        texts = [await siblings.collect(write(telemetry, siblings)) for telemetry, siblings in processes]
 
     assert (first.number, second.number) == (0, 1)
     for text in texts:
@@ -58,7 +58,7 @@ async def test_one_that_has_ended_is_not_asked_and_not_said_to_be_down(folder):
     async with first.open(str):
         async with second.open(str):
             pass
-        text = await first.gather("")
+        text = await first.collect("")
 
     assert list(read_samples(text)[SIBLINGS_UP]) == [frozenset({("process", "0")})]
 
@@ -95,7 +95,7 @@ async def test_one_that_does_not_answer_is_left_out_and_said_to_be_down(folder, 
         (folder / "1.sock").unlink()
         silent: list[asyncio.StreamWriter] = []
         server = await asyncio.start_unix_server(lambda _, writer: silent.append(writer), folder / "1.sock")
-        text = await first.gather(write(one, first))
+        text = await first.collect(write(one, first))
         server.close()
         for writer in silent:
             writer.close()
@@ -111,7 +111,7 @@ async def test_a_folder_of_somebody_else_is_not_used(folder):
     one, siblings = telemetry_with(3), ApiSiblings(folder)
 
     async with siblings.open(lambda: write(one, siblings)):
-        text = await siblings.gather(write(one, siblings))
+        text = await siblings.collect(write(one, siblings))
 
     assert read_value(text, HITS, outcome="hit") == 3
     assert list(folder.iterdir()) == []
