@@ -2,6 +2,7 @@
 What the API measures of itself, and the log of requests.
 
     instruments       the named counters, gauges and histograms that other parts of the server use
+    statistics        what other parts count in plain attributes: answers kept in memory, streams
     request_counts    requests by route, method and status class: plain numbers, made into a metric when asked for
     route_names       a path's route
     request_identity  `X-Request-ID` and `traceparent`

@@ -17,38 +17,12 @@ from starlette.routing import BaseRoute
 from ... import __version__
 from .request_counts import RequestCounts
 from .route_names import RouteNames
+from .statistics import StatisticsCollector
 
 PREFIX = "data_tracker_api_"
-CACHE_OUTCOMES = ("hit", "miss", "joined", "not_kept")
-"""Sent from memory; read anew; waited for a read that was under way; of a kind that is not kept."""
 LIMITS = ("requests", "cost", "connections")
-STREAM_KINDS = ("sse", "ws")
-DROP_REASONS = ("lagging", "stalled")
-"""Frames left out for a reader that lags; those of a reader that takes none, which is dropped."""
 PHASES = ("waiting", "arriving", "answering")
 REDIS_BOUNDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 4.0)
-
-
-@dataclass(frozen=True)
-class CacheInstruments:
-    """Of the answers that are kept in memory."""
-
-    requests: Mapping[str, Counter]
-    """By what became of them, see `CACHE_OUTCOMES`."""
-    size: Gauge
-    entries: Gauge
-    evicted: Counter
-
-
-@dataclass(frozen=True)
-class StreamInstruments:
-    """Of clients that are sent events."""
-
-    clients: Mapping[str, Gauge]
-    """By kind: `sse`, `ws`."""
-    frames: Counter
-    dropped: Mapping[str, Counter]
-    """Frames that were not sent, by reason."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +44,8 @@ class ServerInstruments:
 
 @dataclass(frozen=True)
 class ApiInstruments:
-    """All but the requests, which `RequestCounts` counts."""
+    """Counters that other parts of the server write into."""
 
-    cache: CacheInstruments
-    streams: StreamInstruments
     server: ServerInstruments
     limited: Mapping[str, Counter]
     """Requests refused by a limit, by limit: `requests`, `cost`, `connections`."""
@@ -94,6 +66,8 @@ class ApiTelemetry(NamedTuple):
     registry: CollectorRegistry
     instruments: ApiInstruments
     requests: RequestCounts
+    statistics: StatisticsCollector
+    """Shows what other parts count by themselves."""
 
     @classmethod
     def make(
@@ -106,7 +80,7 @@ class ApiTelemetry(NamedTuple):
         Info("data_tracker_api_build", "The version that runs.", registry=registry).info({"version": __version__})
         ProcessCollector(registry=registry)
         GCCollector(registry=registry)
-        return cls(registry, instruments, counts)
+        return cls(registry, instruments, counts, StatisticsCollector(registry))
 
 
 def _make_instruments(registry: CollectorRegistry) -> ApiInstruments:
@@ -119,36 +93,10 @@ def _make_instruments(registry: CollectorRegistry) -> ApiInstruments:
     )
     redis_failures = Counter(f"{PREFIX}redis_failures", "Exchanges with Redis that got no answer.", registry=registry)
     return ApiInstruments(
-        cache=_make_cache(registry),
-        streams=_make_streams(registry),
         server=_make_server(registry),
         limited={limit: limited.labels(limit) for limit in LIMITS},
         redis_seconds=redis_seconds,
         redis_failures=redis_failures,
-    )
-
-
-def _make_cache(registry: CollectorRegistry) -> CacheInstruments:
-    requests = Counter(
-        f"{PREFIX}cache_requests", "Questions to the answers kept in memory.", ["outcome"], registry=registry
-    )
-    return CacheInstruments(
-        requests={outcome: requests.labels(outcome) for outcome in CACHE_OUTCOMES},
-        size=Gauge(f"{PREFIX}cache_bytes", "Bytes of answers kept in memory.", registry=registry),
-        entries=Gauge(f"{PREFIX}cache_entries", "Answers kept in memory.", registry=registry),
-        evicted=Counter(f"{PREFIX}cache_evictions", "Answers dropped from memory for want of room.", registry=registry),
-    )
-
-
-def _make_streams(registry: CollectorRegistry) -> StreamInstruments:
-    clients = Gauge(f"{PREFIX}stream_clients", "Clients that are sent events.", ["kind"], registry=registry)
-    dropped = Counter(
-        f"{PREFIX}stream_dropped_frames", "Events that a client did not take in time.", ["reason"], registry=registry
-    )
-    return StreamInstruments(
-        clients={kind: clients.labels(kind) for kind in STREAM_KINDS},
-        frames=Counter(f"{PREFIX}stream_frames", "Events sent, each client's counted.", registry=registry),
-        dropped={reason: dropped.labels(reason) for reason in DROP_REASONS},
     )
 
 

@@ -1,6 +1,7 @@
 """What the API measures of itself, as Prometheus reads it."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -11,6 +12,7 @@ from tests.support.serving import every_minute, fill, raw, serving
 from v1.server.telemetry import ApiTelemetry
 from v1.server.telemetry.request_counts import MOST_KNOWN, RequestCounts
 from v1.server.telemetry.route_names import RouteNames
+from v1.server.telemetry.statistics import NoCache, NoStreams
 
 COUNT = "data_tracker_api_request_seconds_count"
 BYTES = "data_tracker_api_response_bytes_total"
@@ -184,11 +186,27 @@ async def test_every_sample_says_of_which_process_it_is(api):
 def test_two_applications_in_one_process_count_apart():
     one, other = (ApiTelemetry.make(list, "", "/latest", "/v1") for _ in range(2))
 
-    one.instruments.cache.requests["hit"].inc()
+    one.instruments.limited["cost"].inc()
 
-    labels = {"outcome": "hit"}
-    assert one.registry.get_sample_value("data_tracker_api_cache_requests_total", labels) == 1
-    assert other.registry.get_sample_value("data_tracker_api_cache_requests_total", labels) == 0
+    labels = {"limit": "cost"}
+    assert one.registry.get_sample_value("data_tracker_api_limited_requests_total", labels) == 1
+    assert other.registry.get_sample_value("data_tracker_api_limited_requests_total", labels) == 0
+
+
+def test_what_other_parts_count_by_themselves_is_read_when_it_is_asked_for():
+    telemetry = ApiTelemetry.make(list, "", "/latest", "/v1")
+
+    cache = SimpleNamespace(**vars(NoCache()))
+    telemetry.statistics.follow_cache(cache)
+    telemetry.statistics.follow_streams(NoStreams({"sse": 3}, sent=7, stalled=1))
+    cache.hits = 5
+
+    def value(name: str, **labels: str) -> float | None:
+        return telemetry.registry.get_sample_value(f"data_tracker_api_{name}", labels)
+
+    assert value("cache_requests_total", outcome="hit") == 5
+    assert (value("stream_clients", kind="sse"), value("stream_frames_total")) == (3, 7)
+    assert value("stream_slow_clients_total", reason="stalled") == 1
 
 
 @pytest.mark.parametrize("status", [200, 304, 404, 503])
