@@ -59,6 +59,8 @@ class ApiSiblings:
         finally:
             with suppress(OSError):
                 path.unlink(missing_ok=True)
+                self._find_lock(self.number).unlink(missing_ok=True)
+                self._folder.rmdir()
             os.close(lock)
 
     async def collect(self, own: str) -> str:
@@ -79,12 +81,8 @@ class ApiSiblings:
         if known.st_uid != os.getuid() or S_IMODE(known.st_mode) & 0o077:
             raise PermissionError(f"{self._folder} belongs to somebody else, or lets others in")
         for number in range(MOST_PROCESSES):
-            lock = os.open(self._find_lock(number), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(lock)
-            else:
+            lock = _take_lock(self._find_lock(number))
+            if lock is not None:
                 self.number = number
                 return lock
         raise OSError(f"{MOST_PROCESSES} processes have a number in {self._folder} already")
@@ -127,6 +125,28 @@ class ApiSiblings:
 
     def _find_socket(self, number: int) -> Path:
         return Path(self._folder or "") / f"{number}.sock"
+
+
+def _take_lock(path: Path) -> int | None:
+    """Return the lock of a file, which holds until it is closed or the process ends; `None` where another has it."""
+    while True:
+        lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            return None
+        if _is_same_file(lock, path):
+            return lock
+        # Whoever had it removed the file, after it was opened here.
+        os.close(lock)
+
+
+def _is_same_file(lock: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(lock), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _make_answerer(

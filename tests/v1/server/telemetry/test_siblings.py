@@ -52,6 +52,15 @@ async def test_the_next_process_takes_the_number_of_one_that_has_ended(folder):
         assert (first.number, third.number) == (0, 1)
 
 
+async def test_nothing_is_left_behind_when_all_have_ended(folder):
+    first, second = ApiSiblings(folder), ApiSiblings(folder)
+
+    async with first.open(str), second.open(str):
+        assert folder.is_dir()
+
+    assert not folder.exists()
+
+
 async def test_one_that_has_ended_is_not_asked_and_not_said_to_be_down(folder):
     first, second = ApiSiblings(folder), ApiSiblings(folder)
 
