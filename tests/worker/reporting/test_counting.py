@@ -13,7 +13,9 @@ from tests.support.invented import BTC, ETH, NOON, Beats, Invented
 from worker.delivery.messages import MessageOptions
 from worker.delivery.notify.base import NotifyAnswer, NotifyUnavailable
 from worker.delivery.sender import ChannelSender
-from worker.latest import DAY, ChannelStore, OutgoingMessage, Writer, connect
+from worker.latest import DAY
+from worker.latest.delivery import ChannelStore, OutgoingMessage
+from worker.latest.store import Writer, connect
 from worker.reporting.metrics import WorkerInstruments, make_instruments
 from worker.sampling.rule_provider import FixedRules
 from worker.sampling.sampler import Sampler

@@ -13,7 +13,7 @@ from tests.support.exposition import lint, read_samples, read_value
 from tests.support.loopback import serving
 from tests.support.servers import free_port
 from worker.cli.commands import _run
-from worker.latest import InvalidSettings
+from worker.latest.settings import InvalidSettings
 from worker.reporting.metrics import CannotListen, make_instruments, serve_metrics, states
 from worker.settings import WorkerSettings
 from worker.sources.request_trace import make_request_trace
