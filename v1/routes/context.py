@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 
 from ..archive import ArchiveReader, TopArchiveReader, connect_archive
 from ..backtest.process.runner import BacktestRunner
-from ..store import AdminStore, ListReader, Reader, TopReader, connect
+from ..store import AdminStore, ListReader, Reader, RedisObserver, TopReader, connect
 
 ANSWER_SECONDS = 4.0
 """Time limit of a question to the store; after it the answer is 503."""
@@ -30,6 +30,8 @@ class RouteSettings(NamedTuple):
     """Hides secrets and addresses of servers in a text that is sent to strangers."""
     stopping: asyncio.Event
     """Set when the process is told to stop."""
+    observe_redis: RedisObserver | None = None
+    """Takes how long each exchange with Redis took."""
 
 
 class RouteState(TypedDict):
@@ -62,10 +64,10 @@ class RouteState(TypedDict):
 @asynccontextmanager
 async def open_route_state(settings: RouteSettings, clock: Callable[[], float]) -> AsyncIterator[RouteState]:
     """Return what routes use, over connections that are closed at the end."""
-    redis_address, name = settings.redis_address, settings.name
+    redis_address, name, observe = settings.redis_address, settings.name, settings.observe_redis
     async with (
-        connect(redis_address, name, ANSWER_SECONDS, only_reads=True) as redis,
-        connect(redis_address, f"{name}-admin", ANSWER_SECONDS) as writing,
+        connect(redis_address, name, ANSWER_SECONDS, only_reads=True, observe=observe) as redis,
+        connect(redis_address, f"{name}-admin", ANSWER_SECONDS, observe=observe) as writing,
         connect_archive(settings.archive_address, name, writes=False) as archive,
     ):
         yield RouteState(

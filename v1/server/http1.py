@@ -21,6 +21,8 @@ from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
 from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
 from hypercorn.typing import AppWrapper, ConnectionState, TaskGroup, WorkerContext
 
+from .telemetry.instruments import ServerInstruments
+
 VERSIONS = (b"1.0", b"1.1")
 Address = tuple[str, int]
 
@@ -39,6 +41,7 @@ class ServerContext(NamedTuple):
     config: Config
     context: WorkerContext
     state: ConnectionState
+    instruments: ServerInstruments | None = None
 
 
 class Http1(H11Protocol):
@@ -54,7 +57,7 @@ class Http1(H11Protocol):
         arrived: Callable[[], None],
         largest: int,
     ) -> None:
-        app, config, context, state = served
+        app, config, context, state, self._instruments = served
         super().__init__(app, config, context, tasks, state, False, client, server, send)
         self._arrived = arrived
         self._largest = largest
@@ -67,6 +70,8 @@ class Http1(H11Protocol):
         """Answer that there will be no answer, and close. Does nothing where one has begun."""
         if self.connection.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             self.has_refused = True
+            if self._instruments is not None:
+                self._instruments.refused.labels(str(status.value)).inc()
             body = b"" if self._method == b"HEAD" else make_problem_body(status, detail, self._path)
             headers = [*list_refusal_headers(body), *self.config.response_headers("h11")]
             await self._send_h11_event(_response(status, headers))

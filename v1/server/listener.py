@@ -3,7 +3,7 @@
 import asyncio
 import math
 import socket
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from http import HTTPStatus
@@ -18,6 +18,7 @@ from hypercorn.utils import wrap_app
 from .connection import MOST_READ, ClientConnection, ConnectionPhase
 from .http1 import ServerContext, list_refusal_headers, make_problem_body
 from .limits import ConnectionLimits, identify_client
+from .telemetry.instruments import ServerInstruments
 
 WARN_SECONDS = 60.0
 """Between two log lines about a limit that is reached: it is often reached again at once."""
@@ -26,18 +27,27 @@ RETRY_SECONDS = 1
 log = structlog.get_logger()
 
 
-async def serve(
+async def serve(  # noqa: PLR0913  # one by name
     app: Framework,
     listener: socket.socket,
     config: Config,
     limits: ConnectionLimits,
     stop: Callable[[], Awaitable[object]],
+    *,
+    instruments: ServerInstruments | None = None,
 ) -> None:
-    """Serve `app` at `listener` until `stop()` returns; what is being answered then has `config.graceful_timeout`."""
+    """
+    Serve `app` at `listener` until `stop()` returns; what is being answered then has `config.graceful_timeout`.
+
+    `instruments` count the connections, and the requests that are refused here.
+    """
     context = WorkerContext(None)
     config.h11_max_incomplete_size = limits.head
     async with _lifespan(app, config) as state:
-        registry = _ConnectionRegistry(ServerContext(wrap_app(app, 0, "asgi"), config, context, state), limits)
+        served = ServerContext(wrap_app(app, 0, "asgi"), config, context, state, instruments)
+        registry = _ConnectionRegistry(served, limits)
+        if instruments is not None:
+            instruments.follow_connections(registry.count_phases)
         server = await asyncio.start_server(registry.accept, sock=listener, backlog=config.backlog, limit=MOST_READ)
         await stop()
         await context.terminated.set()
@@ -73,9 +83,14 @@ class _ConnectionRegistry:
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = ClientConnection(self._served, self._limits, reader, writer)
         client = identify_client(connection.client[0]) if connection.client else ""
+        instruments = self._served.instruments
         if not self._find_room(client):
+            if instruments is not None:
+                instruments.turned_away.inc()
             _refuse_connection(writer)
             return
+        if instruments is not None:
+            instruments.accepted.inc()
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  # asyncio accepts each connection in a task
         self._tasks[connection] = task
@@ -89,6 +104,10 @@ class _ConnectionRegistry:
             log.exception("an unexpected error ends a connection")
         finally:
             self._forget(connection, client)
+
+    def count_phases(self) -> dict[str, int]:
+        """Return how many open connections are in each phase."""
+        return Counter(connection.phase.name.lower() for connection in self._tasks)
 
     async def finish(self, seconds: float) -> None:
         """Close idle connections now, and the others when they are answered, or after some seconds."""

@@ -19,6 +19,7 @@ from ..settings.logs import configure_logs
 from .app import PREFIX, create_app
 from .configuration import BACKLOG, make_limits, make_server_config
 from .listener import serve
+from .telemetry import ApiSiblings, find_folder
 
 WRONG_SETTINGS = 2
 CANNOT_LISTEN = 1
@@ -68,14 +69,21 @@ async def _serve(listener: socket.socket, settings: Settings) -> None:
         loop.add_signal_handler(each, stop.set)
     log = structlog.get_logger()
     log.info("serving", at=_url(listener), interval=settings.interval)
-    app = create_app(settings, stopping=stop)
+    app = create_app(settings, stopping=stop, siblings=ApiSiblings(find_folder(listener.getsockname()[1])))
     # All that is there by now stays. Looked through again and again, it would hold up an answer for 0.1 s each time.
     gc.collect()
     gc.freeze()
     limits = make_limits(settings)
     if limits.connections < settings.connections:
         log.warning("fewer connections than set, for want of file descriptors", most=limits.connections)
-    await serve(cast("Framework", app), listener, make_server_config(), limits, stop.wait)
+    await serve(
+        cast("Framework", app),
+        listener,
+        make_server_config(),
+        limits,
+        stop.wait,
+        instruments=app.state.telemetry.instruments.server,
+    )
     log.info("stopped")
 
 

@@ -16,6 +16,7 @@ from .keys import KEEP as STATE_KEPT_SECONDS
 from .keys import LEASE_SECONDS
 from .lease import Lease
 from .list_reader import ColumnQuery, CurrentMetric, ListReader, SharedPlace
+from .pool import RedisObserver
 from .reader import HourSamples, MetricSummary, NewestSample, Reader
 from .rule_store import RuleStore, StoredRuleSet
 from .tick_unit import TickUnit
@@ -66,6 +67,7 @@ __all__ = [
     "Reader",
     "Receipt",
     "ReceiptStore",
+    "RedisObserver",
     "RetryState",
     "RuleStore",
     "SharedPlace",
