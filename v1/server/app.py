@@ -12,6 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 from .. import __version__
 from ..routes import health_router, openapi, pages, problems, response_docs, router
 from ..routes.context import RouteSettings, open_route_state
+from ..routes.stream.pages import AcceptedPages
 from ..settings import PREFIX as SETTINGS_PREFIX
 from ..settings import Settings
 from ..settings.redaction import redact
@@ -47,6 +48,8 @@ def create_app(
         settings_prefix=SETTINGS_PREFIX,
         redact=redact.hide_from_strangers,
         stopping=stopping or asyncio.Event(),
+        streams=settings.streams,
+        pages=_list_pages(settings),
     )
     app = FastAPI(
         title=f"data-tracker {VERSION}",
@@ -61,6 +64,13 @@ def create_app(
     pages.install_pages(app, PREFIX)
     problems.install_problems(app, clock)
     return app
+
+
+def _list_pages(settings: Settings) -> AcceptedPages:
+    """Return whose pages may open a WebSocket."""
+    page = [str(settings.public_url)] if settings.public_url else []
+    origins = [origin.lower() for origin in (*(each.rstrip("/") for each in page), *settings.cors_origins)]
+    return AcceptedPages(tuple(settings.hosts), tuple(origins))
 
 
 def _include_routers(app: FastAPI, settings: Settings) -> None:
@@ -99,7 +109,7 @@ def _list_middleware(settings: Settings) -> list[Middleware]:
             Middleware(
                 CORSMiddleware,
                 allow_origins=settings.cors_origins,
-                allow_headers=["Authorization", "X-API-Key", "If-None-Match"],
+                allow_headers=["Authorization", "X-API-Key", "If-None-Match", "Last-Event-ID"],
                 expose_headers=["ETag", "Retry-After"],
             )
         )
