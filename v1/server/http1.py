@@ -89,6 +89,12 @@ class Http1(H11Protocol):
             if self.keep_alive_requests >= self.config.keep_alive_max_requests:
                 headers.append((b"connection", b"close"))
             await self._send_h11_event(_response(event.status_code, headers))
+        elif isinstance(event, Response):
+            headers = cast("Any", [*event.headers, *self.config.response_headers("h11")])
+            reason = HTTPStatus(event.status_code).phrase
+            await self._send_h11_event(
+                h11.InformationalResponse(status_code=event.status_code, headers=headers, reason=reason)
+            )
         else:
             await super().stream_send(event)
 
