@@ -59,6 +59,10 @@ class RankEvent(BaseModel):
     ranks: list[RankEventRow]
 
 
+class BeginEvent(BaseModel):
+    """`begin`: a stream of alerts alone has begun; its id is what to resume by before the first of them."""
+
+
 class GapEvent(BaseModel):
     """`gap`: what happened between two ids is not known any more; ask `/alerts` for what may be missing."""
 
@@ -86,6 +90,7 @@ EVENTS: Mapping[str, type[BaseModel]] = {
     "tick": TickEvent,
     "rank": RankEvent,
     "alert": AlertView,
+    "begin": BeginEvent,
     "gap": GapEvent,
     "lagging": LaggingEvent,
     "away": AwayEvent,

@@ -16,7 +16,7 @@ import structlog
 
 from ...store import FIRST_ID, AlertReader, EventId, EventReader, StoreError
 from .backlog import Backlog
-from .events import AwayEvent, BackEvent, GapEvent, LaggingEvent, write_state
+from .events import AwayEvent, BackEvent, BeginEvent, GapEvent, LaggingEvent, write_state
 from .frames import Frame, Framing, StreamEvent, encode_heartbeat, encode_opening
 from .market import MarketTeller
 from .question import EventName, StreamQuestion
@@ -231,6 +231,8 @@ class StreamHub:
         if group.state_id is not None and (after is None or group.state_id > after):
             place = sum(event.name == "gap" or _is_before(event.id, group.state_id) for event in events)
             events[place:place] = group.state
+        if after is None and not events:
+            events.append(StreamEvent("begin", write_state(BeginEvent()), None if until == FIRST_ID else until))
         return Frame(events)
 
     def _send(self, subscriber: Subscriber, frame: Frame, until: EventId, now: float) -> None:
