@@ -44,7 +44,10 @@ def masked(first: int, content: bytes) -> bytes:
 
 
 async def test_a_socket_is_told_what_a_stream_is_told(api, writer):
-    async with ClientSession() as session, session.ws_connect(f"{api.url}/v1/ws?metrics=KRAKEN:*", compress=15) as socket:
+    async with (
+        ClientSession() as session,
+        session.ws_connect(f"{api.url}/v1/ws?metrics=KRAKEN:*", compress=15) as socket,
+    ):
         async with streaming(api.url, "/v1/stream?metrics=KRAKEN:*") as client:
             told = await client.read()
             messages = [await received(socket) for _ in told]
@@ -80,7 +83,9 @@ async def test_a_ping_is_answered_and_a_message_closes(api):
     assert closed[2:] == b"nothing is taken here; the address says what is sent"
 
 
-@pytest.mark.parametrize("sent", [b"\xff" * 20, b"\x81\x02no", masked(0x83, b"")], ids=["no frame", "not masked", "no opcode"])
+@pytest.mark.parametrize(
+    "sent", [b"\xff" * 20, b"\x81\x02no", masked(0x83, b"")], ids=["no frame", "not masked", "no opcode"]
+)
 async def test_what_is_no_websocket_closes_with_a_reason(api, sent):
     async with streaming(api.url, "/v1/ws?events=alert", **OFFER) as client:
         await frame(client)
@@ -92,8 +97,6 @@ async def test_what_is_no_websocket_closes_with_a_reason(api, sent):
 
 
 async def test_frames_that_come_with_the_request_are_read(api):
-    async with streaming(api.url, "/v1/ws?events=alert", **OFFER) as client:
-        pass
     reader, writer = await asyncio.open_connection("127.0.0.1", int(api.url.rpartition(":")[2]))
     head = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in OFFER.items())
     writer.write(f"GET /v1/ws?events=alert HTTP/1.1\r\nHost: localhost\r\n{head}\r\n".encode() + masked(0x89, b"early"))
@@ -146,12 +149,15 @@ async def test_a_page_of_a_stranger_may_not_open_a_socket(clock, server, origin,
         "public_url": "https://tracker.example.org:8443/",
         "hosts": "tracker.example.net",
     }
-    async with serving(clock, server, **known) as api:
-        async with streaming(api.url, "/v1/ws?events=tick", **OFFER | ({"Origin": origin} if origin else {})) as client:
-            assert client.status == (101 if is_accepted else 403)
-            if not is_accepted:
-                problem = json.loads(await client.reader.read(int(client.headers["content-length"])))
-                assert f"origin: {origin!r} is not accepted" in problem["detail"]
+    headers = OFFER | ({"Origin": origin} if origin else {})
+    async with (
+        serving(clock, server, **known) as api,
+        streaming(api.url, "/v1/ws?events=tick", **headers) as client,
+    ):
+        assert client.status == (101 if is_accepted else 403)
+        if not is_accepted:
+            problem = json.loads(await client.reader.readexactly(int(client.headers["content-length"])))
+            assert f"origin: {origin!r} is not accepted" in problem["detail"]
 
 
 async def test_other_paths_do_not_change_to_websocket(api: Api):
@@ -162,11 +168,14 @@ async def test_other_paths_do_not_change_to_websocket(api: Api):
 
 async def test_a_socket_is_closed_as_going_away_when_the_process_stops(clock, server):
     stop = asyncio.Event()
-    async with serving(clock, server, stop) as api:
-        async with ClientSession() as session, session.ws_connect(f"{api.url}/v1/ws?events=tick") as socket:
-            await received(socket)
-            stop.set()
-            closed = await socket.receive(timeout=PATIENCE)
+    async with (
+        serving(clock, server, stop) as api,
+        ClientSession() as session,
+        session.ws_connect(f"{api.url}/v1/ws?events=tick") as socket,
+    ):
+        await received(socket)
+        stop.set()
+        closed = await socket.receive(timeout=PATIENCE)
 
     assert (closed.type, closed.data) == (WSMsgType.CLOSE, 1001)
 

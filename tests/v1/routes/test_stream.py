@@ -86,9 +86,7 @@ async def test_every_tick_is_told_when_it_is_committed_with_the_ranks_of_all(api
     asked = (await api.get("/v1/ranks?by=cv")).json
     assert rank.data["of"] == asked["of"]
     assert rank.data["at"] == asked["at"] == NOON + MINUTE
-    assert rank.data["ranks"] == [
-        {name: row[name] for name in ("rank", "metric", "value")} for row in asked["ranks"]
-    ]
+    assert rank.data["ranks"] == [{name: row[name] for name in ("rank", "metric", "value")} for row in asked["ranks"]]
     assert ticked.data["at"] == NOON + MINUTE
     assert [(row["metric"], row["at"]) for row in ticked.data["metrics"]] == [
         (DOGE, NOON),
@@ -303,7 +301,8 @@ async def test_latest_is_the_same_stream(api):
         assert len(await client.read_to_end()) == 2
 
 
-async def test_streams_are_counted_and_one_too_many_is_told_when_to_ask_again(clock, server, market):
+@pytest.mark.usefixtures("market")
+async def test_streams_are_counted_and_one_too_many_is_told_when_to_ask_again(clock, server):
     async with serving(clock, server, streams=2) as api:
         async with streaming(api.url, "/v1/stream") as first, streaming(api.url, "/v1/stream") as second:
             await first.find("tick")
@@ -331,7 +330,8 @@ async def test_a_client_that_sent_more_than_its_request_is_noticed_when_it_leave
                 await asyncio.sleep(0.01)
 
 
-async def test_a_key_is_wanted_and_another_origin_may_read_where_the_settings_say_so(clock, server, market):
+@pytest.mark.usefixtures("market")
+async def test_a_key_is_wanted_and_another_origin_may_read_where_the_settings_say_so(clock, server):
     key, page = "a-key-of-sixteen-letters", "https://example.org"
     async with serving(clock, server, api_keys=key, cors_origins=page) as api:
         assert (await api.get("/v1/stream")).status == 401
@@ -342,14 +342,18 @@ async def test_a_key_is_wanted_and_another_origin_may_read_where_the_settings_sa
     assert client.headers["access-control-allow-origin"] == page
 
 
-async def test_every_stream_is_ended_when_the_process_is_told_to_stop(clock, server, market):
+@pytest.mark.usefixtures("market")
+async def test_every_stream_is_ended_when_the_process_is_told_to_stop(clock, server):
     stop = asyncio.Event()
-    async with serving(clock, server, stop) as api:
-        async with streaming(api.url, "/v1/stream") as one, streaming(api.url, "/v1/stream?events=alert") as other:
-            await one.find("tick")
-            await other.find("begin")
-            stop.set()
-            assert await one.read_to_end() == await other.read_to_end() == []
+    async with (
+        serving(clock, server, stop) as api,
+        streaming(api.url, "/v1/stream") as one,
+        streaming(api.url, "/v1/stream?events=alert") as other,
+    ):
+        await one.find("tick")
+        await other.find("begin")
+        stop.set()
+        assert await one.read_to_end() == await other.read_to_end() == []
 
     assert one.has_ended
     assert other.has_ended
@@ -383,7 +387,8 @@ async def test_streams_stay_open_while_redis_is_away_and_go_on_by_themselves():
     assert [event.data.get("at") for event in events] == [None, NOON + MINUTE, NOON + MINUTE]
 
 
-async def test_a_key_of_another_kind_ends_no_stream(api, market, redis):
+@pytest.mark.usefixtures("market")
+async def test_a_key_of_another_kind_ends_no_stream(api, redis):
     async with streaming(api.url, "/v1/stream?events=tick") as client:
         await client.find("tick")
         await redis.rename(keys.METRICS, "aside")
@@ -394,7 +399,8 @@ async def test_a_key_of_another_kind_ends_no_stream(api, market, redis):
         assert (await client.find("tick", "back")).name == "back"
 
 
-async def test_a_replay_tells_its_ticks_and_none_of_its_alerts(api, redis, market):
+@pytest.mark.usefixtures("market")
+async def test_a_replay_tells_its_ticks_and_none_of_its_alerts(api, redis):
     replay = Writer(redis, AlertLimits(send=False))
     await replay.open()
     async with streaming(api.url, "/v1/stream?events=alert,tick") as client:

@@ -20,12 +20,12 @@ from ...store import EventId, parse_event_id
 from ..context import Context, RouteState
 from ..examples import EXAMPLE_METRIC
 from ..params import ByParam, MeasureParam, QueryParams
-from ..problems import RETRY_SECONDS, HttpRefusal, refuse_fields
-from ..response_docs import AWAY, NOT_ACCEPTED
+from ..problems import RETRY_SECONDS, HttpRefusal, Problem, refuse_fields
+from ..response_docs import NOT_ACCEPTED, Responses
 from .events import describe_events
 from .frames import Framing
 from .hub import StreamHub
-from .question import EVERYTHING, EventName, StreamQuestion, order
+from .question import EventName, StreamQuestion, order
 from .subscriber import CHANNEL, StreamStart
 
 MEDIA_TYPE = "text/event-stream"
@@ -36,6 +36,13 @@ EVENTS_ACCEPTED = f"any of {', '.join(EventName)}, with commas between"
 ID_ACCEPTED = "the id of an event of this stream: 1621252800123-0"
 SOCKET_ACCEPTED = "WebSocket, version 13: Connection: Upgrade, Upgrade: websocket, Sec-WebSocket-Key, GET, HTTP/1.1"
 _KEY_BYTES = 16
+
+_FULL: Responses = {
+    503: {
+        "model": Problem,
+        "description": "There are as many streams as are allowed; ask again after `Retry-After` seconds.",
+    }
+}
 
 router = APIRouter(tags=["stream"])
 
@@ -75,14 +82,20 @@ class StreamParams(QueryParams):
         object,
         PlainValidator(_parse_metrics),
         WithJsonSchema({"type": "string", "minLength": 1, "pattern": r"^[^\s\[\],]*[:*?][^\s\[\],]*$"}),
-        Field(description="Of which metrics: names and patterns, with commas between.", examples=[EXAMPLE_METRIC]),
-    ] = (EVERYTHING,)
+        Field(
+            description="Of which metrics: names and patterns, with commas between. Without it: all.",
+            examples=[EXAMPLE_METRIC],
+        ),
+    ] = None
     events: Annotated[
         object,
         PlainValidator(_parse_events),
         WithJsonSchema({"type": "string", "pattern": "^(tick|rank|alert)(,(tick|rank|alert))*$"}),
-        Field(description="Which events: `tick`, `rank`, `alert`, with commas between.", examples=["tick,rank,alert"]),
-    ] = frozenset(EventName)
+        Field(
+            description="Which events: `tick`, `rank`, `alert`, with commas between. Without it: all.",
+            examples=["tick,rank,alert"],
+        ),
+    ] = None
     measure: MeasureParam = Measure.PRICE
     by: ByParam = StreamQuestion().by
     once: Annotated[bool, Field(description="Whether the stream ends after what there is now.", examples=[True])] = (
@@ -94,6 +107,12 @@ class StreamParams(QueryParams):
         WithJsonSchema({"type": "string", "pattern": "^([0-9]{1,15}-[0-9]{1,15})?$"}),
         Field(description="Where to go on: the last id that was read; the header `Last-Event-ID` has precedence."),
     ] = None
+
+
+class EventStreamResponse(Response):
+    """How the document knows the answer by."""
+
+    media_type = MEDIA_TYPE
 
 
 class StreamResponse(Response):
@@ -129,8 +148,8 @@ class StreamResponse(Response):
     "/stream",
     summary="What happens, as it happens",
     operation_id="stream_events",
-    response_class=StreamResponse,
-    responses={200: {"content": {MEDIA_TYPE: {"schema": describe_events()}}}} | NOT_ACCEPTED | AWAY,
+    response_class=EventStreamResponse,
+    responses={200: {"content": {MEDIA_TYPE: {"schema": describe_events()}}}} | NOT_ACCEPTED | _FULL,
 )
 async def stream_events(params: Annotated[StreamParams, Query()], request: Request, context: Context) -> Response:
     """
@@ -209,7 +228,9 @@ def _find_resume_id(params: StreamParams, request: Request) -> EventId | None:
 
 
 def _make_question(params: StreamParams) -> StreamQuestion:
-    metrics, events = cast("tuple[str, ...]", params.metrics), cast("frozenset[EventName]", params.events)
+    every = StreamQuestion()
+    metrics = cast("tuple[str, ...]", params.metrics or every.metrics)
+    events = cast("frozenset[EventName]", params.events or every.events)
     return StreamQuestion(metrics, events, params.measure, params.by)
 
 

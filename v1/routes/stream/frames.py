@@ -46,11 +46,6 @@ class Frame:
         self.events = events
         self._encoded: dict[Framing, bytes] = {}
 
-    @property
-    def newest(self) -> EventId | None:
-        """The id that a client resumes by that has read all of it."""
-        return max((event.id for event in self.events if event.id), default=None)
-
     def encode(self, framing: Framing) -> bytes:
         """Return the bytes to send."""
         encoded = self._encoded.get(framing)
