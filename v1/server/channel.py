@@ -39,7 +39,7 @@ class ConnectionChannel:
         self.is_closed = False
         self.heard = asyncio.get_running_loop().time()
         """When the client sent something last, of the loop's clock."""
-        _bound(transport)
+        _set_socket_options(transport)
 
     @property
     def waiting(self) -> int:
@@ -68,7 +68,7 @@ class ConnectionChannel:
         self.write(self.last)
         self._transport.close()
 
-    def abort(self) -> None:
+    def cut_off(self) -> None:
         """Close at once; what is not sent by now is lost."""
         self._transport.abort()
 
@@ -149,7 +149,7 @@ class HandedOver:
             self._channel.note_closed()
 
 
-def _bound(transport: asyncio.WriteTransport) -> None:
+def _set_socket_options(transport: asyncio.WriteTransport) -> None:
     """Have the system keep little for a client that reads slowly, and notice one that has vanished."""
     connected = transport.get_extra_info("socket")
     with suppress(OSError):

@@ -98,7 +98,7 @@ class Http1(H11Protocol):
         else:
             await super().stream_send(event)
 
-    async def hand_over(self, version: str) -> ConnectionChannel:
+    async def take_over(self, version: str) -> ConnectionChannel:
         """Leave the connection to who writes the rest of an answer that has begun; nothing else is read or sent."""
         parser = cast("h11.Connection", self.connection)
         if parser.our_state is h11.SWITCHED_PROTOCOL:
@@ -182,7 +182,7 @@ class _Stream(HTTPStream):
             await super().handle(request)
             if request.method != "HEAD" and not self.closed:
                 # The application's task is made by now and has not begun.
-                self.scope["extensions"][CHANNEL] = cast("Any", self._hand_over)
+                self.scope["extensions"][CHANNEL] = cast("Any", self._take_over)
             await self.app_put({"type": "http.request", "body": bytes(self._body), "more_body": False})
         elif isinstance(event, StreamClosed) and self._request:
             # The client has gone before its request was whole: there is no answer to send.
@@ -194,9 +194,9 @@ class _Stream(HTTPStream):
         if self._protocol.channel is None:
             await super().app_send(message)
 
-    async def _hand_over(self) -> ConnectionChannel:
+    async def _take_over(self) -> ConnectionChannel:
         self.state = ASGIHTTPState.CLOSED
-        return await self._protocol.hand_over(self.scope["http_version"])
+        return await self._protocol.take_over(self.scope["http_version"])
 
 
 def make_problem_body(status: HTTPStatus, detail: str, path: str = "") -> bytes:

@@ -48,7 +48,7 @@ class FakeChannel:
         if not self.waiting:
             self._on_close()
 
-    def abort(self) -> None:
+    def cut_off(self) -> None:
         self.ends.append("aborted")
         self._on_close()
 
@@ -249,8 +249,8 @@ async def test_a_backlog_forgets_the_oldest_alerts_and_knows_it(monkeypatch: pyt
     known = Backlog()
     known.load([])
     assert known.oldest is None
-    known.extend([LoggedEvent(EventId(place, 0), "alert", "nonsense") for place in range(1, 6)])
-    known.extend([LoggedEvent(EventId(6, 0), "tick", "60"), LoggedEvent(EventId(7, 0), "of a later version", "?")])
+    known.add([LoggedEvent(EventId(place, 0), "alert", "nonsense") for place in range(1, 6)])
+    known.add([LoggedEvent(EventId(6, 0), "tick", "60"), LoggedEvent(EventId(7, 0), "of a later version", "?")])
 
     assert [known.has_all_after(EventId(place, 0)) for place in (2, 3, 7, 8)] == [False, True, True, False]
     assert (known.newest, known.tick) == (EventId(7, 0), EventId(6, 0))

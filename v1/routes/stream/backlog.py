@@ -45,9 +45,9 @@ class Backlog:
         if not self._is_loaded or not since <= self.newest <= newest:
             self._begin(since)
             self._is_loaded = True
-        self.extend([entry for entry in log if entry.id > self.newest])
+        self.add([entry for entry in log if entry.id > self.newest])
 
-    def extend(self, entries: Sequence[LoggedEvent]) -> None:
+    def add(self, entries: Sequence[LoggedEvent]) -> None:
         """Add entries that came after all that are known."""
         for entry in entries:
             if entry.kind == EventKind.TICK:

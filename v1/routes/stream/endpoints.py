@@ -134,12 +134,12 @@ class StreamResponse(Response):
         hub.reserve()
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
-        hand_over = scope["extensions"].get(CHANNEL)
+        take_over = scope["extensions"].get(CHANNEL)
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            await send({"type": "http.response.body", "body": b"", "more_body": hand_over is not None})
-            if hand_over:
-                self._hub.add(await hand_over(), self._question, self._start)
+            await send({"type": "http.response.body", "body": b"", "more_body": take_over is not None})
+            if take_over:
+                self._hub.add(await take_over(), self._question, self._start)
         finally:
             self._hub.release()
 
@@ -151,7 +151,7 @@ class StreamResponse(Response):
     response_class=EventStreamResponse,
     responses={200: {"content": {MEDIA_TYPE: {"schema": describe_events()}}}} | NOT_ACCEPTED | _FULL,
 )
-async def stream_events(params: Annotated[StreamParams, Query()], request: Request, context: Context) -> Response:
+async def send_events(params: Annotated[StreamParams, Query()], request: Request, context: Context) -> Response:
     """
     Server-sent events: the newest tick first, then each tick, its ranks, and alerts as they begin, end or are acknowledged.
 

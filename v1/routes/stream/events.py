@@ -86,10 +86,14 @@ class BackEvent(BaseModel):
     """`back`: the store is back; what was missed follows."""
 
 
+class AlertEvent(AlertView):
+    """`alert`: an alert has begun, has ended, or was acknowledged; told again it has the same `id`."""
+
+
 EVENTS: Mapping[str, type[BaseModel]] = {
     "tick": TickEvent,
     "rank": RankEvent,
-    "alert": AlertView,
+    "alert": AlertEvent,
     "begin": BeginEvent,
     "gap": GapEvent,
     "lagging": LaggingEvent,

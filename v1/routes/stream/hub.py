@@ -85,7 +85,7 @@ class StreamHub:
         self._opening += 1
 
     def release(self) -> None:
-        """Give a reserved place back."""
+        """Free a reserved place."""
         self._opening -= 1
 
     def add(self, channel: StreamChannel, question: StreamQuestion, start: StreamStart) -> None:
@@ -115,7 +115,7 @@ class StreamHub:
                     self._wake.clear()
                     await self._wake.wait()
         for subscriber in self._list_subscribers():
-            subscriber.channel.abort()
+            subscriber.channel.cut_off()
 
     def _remove(self, group: StreamGroup, subscriber: Subscriber) -> None:
         group.subscribers.discard(subscriber)
@@ -159,7 +159,7 @@ class StreamHub:
         """Wait for entries and take them; return whether the log is still the one that was read."""
         entries = await self._events.wait_for_events(self._backlog.newest, WAIT_SECONDS)
         if entries:
-            self._backlog.extend(entries)
+            self._backlog.add(entries)
             self._wake.set()
         # Of a log that was emptied, or is another server's, the entry that is waited for may come days later.
         return bool(entries) or await self._events.read_newest_id() == self._backlog.newest
@@ -271,14 +271,14 @@ class StreamHub:
         for subscriber in [*self._slow]:
             if subscriber.channel.waiting and subscriber.has_stalled(now, SLOWEST, self._limits.stalled):
                 log.warning("a stream was dropped: its client does not read", waiting=subscriber.channel.waiting)
-                subscriber.channel.abort()
+                subscriber.channel.cut_off()
 
     def _beat(self, now: float) -> None:
         """Show every client that the connection stands, and drop those of WebSockets that have vanished."""
         beats = {framing: encode_heartbeat(framing) for framing in Framing}
         for subscriber in self._list_subscribers():
             if subscriber.framing is Framing.MESSAGES and now - subscriber.channel.heard > 3 * self._limits.heartbeat:
-                subscriber.channel.abort()
+                subscriber.channel.cut_off()
             elif not subscriber.channel.waiting and not subscriber.is_new and not subscriber.is_ending:
                 subscriber.channel.write(beats[subscriber.framing])
 
