@@ -134,7 +134,8 @@ async def _measure_clients(writer: Writer, port: int, pid: int, request: str) ->
 
 async def _connect(crowd: _Crowd, port: int, request: str, count: int) -> list[_Client]:
     """Connect clients, some at once, and return them when each has the newest tick."""
-    loop, clients = asyncio.get_running_loop(), []
+    loop = asyncio.get_running_loop()
+    clients: list[_Client] = []
     for _ in range(0, count, AT_ONCE):
         some = []
         for _ in range(min(AT_ONCE, count - len(clients))):

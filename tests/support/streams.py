@@ -50,8 +50,8 @@ class StreamClient:
         self.has_ended = not content
         return content.decode() if content else None
 
-    async def read(self) -> list[Told] | None:
-        """Return the events of the next chunk that has any; `None` at the end."""
+    async def read(self) -> list[Told]:
+        """Return the events of the next chunk that has any; none at the end."""
         if self._left:
             left, self._left = self._left, []
             return left
@@ -59,11 +59,11 @@ class StreamClient:
             while (text := await self.read_text()) is not None:
                 if events := [*filter(None, map(self._parse, text.removesuffix("\n\n").split("\n\n")))]:
                     return events
-        return None
+        return []
 
     async def find(self, *names: str) -> Told:
         """Return the next event of one of some names; those before are passed over."""
-        while (events := await self.read()) is not None:
+        while events := await self.read():
             for place, event in enumerate(events, 1):
                 if event.name in names:
                     self._left = events[place:]
@@ -72,7 +72,7 @@ class StreamClient:
 
     async def read_to_end(self) -> list[Told]:
         events = []
-        while (some := await self.read()) is not None:
+        while some := await self.read():
             events += some
         return events
 

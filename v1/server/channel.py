@@ -68,7 +68,7 @@ class ConnectionChannel:
         self.write(self.last)
         self._transport.close()
 
-    def cut_off(self) -> None:
+    def drop(self) -> None:
         """Close at once; what is not sent by now is lost."""
         self._transport.abort()
 

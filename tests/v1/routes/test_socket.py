@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import json
-from collections.abc import Mapping
 
 import pytest
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType
@@ -119,7 +118,7 @@ async def test_frames_that_come_with_the_request_are_read(api):
     ],
     ids=str,
 )
-async def test_whoever_does_not_speak_websocket_is_told_what_is_spoken(api, headers: Mapping[str, str]):
+async def test_whoever_does_not_speak_websocket_is_told_what_is_spoken(api, headers: dict[str, str]):
     answer = await api.get("/v1/ws", **(OFFER | headers if headers else {}))
 
     assert answer.status == 426

@@ -175,7 +175,7 @@ async def test_who_resumes_is_told_of_every_alert_that_was_missed_and_of_the_new
         ("alert", NOON + 3 * MINUTE),
         ("tick", NOON + 3 * MINUTE),
     ]
-    assert [event.id for event in events] == sorted(event.id for event in events)
+    assert [event.id for event in events] == sorted(str(event.id) for event in events)
     async with streaming(api.url, "/v1/stream?once=true", Last_Event_ID=events[-1].id) as client:
         assert await client.read_to_end() == []
 

@@ -48,7 +48,7 @@ class FakeChannel:
         if not self.waiting:
             self._on_close()
 
-    def cut_off(self) -> None:
+    def drop(self) -> None:
         self.ends.append("aborted")
         self._on_close()
 

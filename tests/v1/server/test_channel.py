@@ -132,7 +132,7 @@ async def test_what_a_client_does_not_take_waits_here_and_is_dropped_with_it():
             channel.write(b"x" * 2**16)
             await asyncio.sleep(0)
         assert not channel.is_closed
-        channel.cut_off()
+        channel.drop()
         await until(lambda: app.closed == 1)
 
 

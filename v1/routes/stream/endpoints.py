@@ -25,7 +25,7 @@ from ..response_docs import NOT_ACCEPTED, Responses
 from .events import describe_events
 from .frames import Framing
 from .hub import StreamHub
-from .question import EventName, StreamQuestion, order
+from .question import EventName, StreamQuestion, sort_names
 from .subscriber import CHANNEL, StreamStart
 
 MEDIA_TYPE = "text/event-stream"
@@ -52,7 +52,7 @@ def _parse_metrics(written: object) -> tuple[str, ...]:
     if len(names) > MOST_NAMES or any(len(name) > LONGEST_PATTERN for name in names):
         raise _make_error(METRICS_ACCEPTED)
     try:
-        return order(map(parse_pattern, names))
+        return sort_names(map(parse_pattern, names))
     except ValueError as error:
         raise _make_error(METRICS_ACCEPTED) from error
 
@@ -131,7 +131,7 @@ class StreamResponse(Response):
         self._hub = hub
         self._question = question
         self._start = start
-        hub.reserve()
+        hub.hold_place()
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         take_over = scope["extensions"].get(CHANNEL)
@@ -141,7 +141,7 @@ class StreamResponse(Response):
             if take_over:
                 self._hub.add(await take_over(), self._question, self._start)
         finally:
-            self._hub.release()
+            self._hub.release_place()
 
 
 @router.get(

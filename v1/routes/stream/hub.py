@@ -80,11 +80,11 @@ class StreamHub:
         """Return whether one more stream may be opened."""
         return not self.is_stopping and self.count + self._opening < self._limits.streams
 
-    def reserve(self) -> None:
-        """Keep a place for a stream that is about to open; `release` gives it back, whether it opens or not."""
+    def hold_place(self) -> None:
+        """Keep a place for a stream that is about to open; `release_place` gives it back, whether it opens or not."""
         self._opening += 1
 
-    def release(self) -> None:
+    def release_place(self) -> None:
         """Free a reserved place."""
         self._opening -= 1
 
@@ -115,7 +115,7 @@ class StreamHub:
                     self._wake.clear()
                     await self._wake.wait()
         for subscriber in self._list_subscribers():
-            subscriber.channel.cut_off()
+            subscriber.channel.drop()
 
     def _remove(self, group: StreamGroup, subscriber: Subscriber) -> None:
         group.subscribers.discard(subscriber)
@@ -271,14 +271,14 @@ class StreamHub:
         for subscriber in [*self._slow]:
             if subscriber.channel.waiting and subscriber.has_stalled(now, SLOWEST, self._limits.stalled):
                 log.warning("a stream was dropped: its client does not read", waiting=subscriber.channel.waiting)
-                subscriber.channel.cut_off()
+                subscriber.channel.drop()
 
     def _beat(self, now: float) -> None:
         """Show every client that the connection stands, and drop those of WebSockets that have vanished."""
         beats = {framing: encode_heartbeat(framing) for framing in Framing}
         for subscriber in self._list_subscribers():
             if subscriber.framing is Framing.MESSAGES and now - subscriber.channel.heard > 3 * self._limits.heartbeat:
-                subscriber.channel.cut_off()
+                subscriber.channel.drop()
             elif not subscriber.channel.waiting and not subscriber.is_new and not subscriber.is_ending:
                 subscriber.channel.write(beats[subscriber.framing])
 

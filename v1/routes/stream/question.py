@@ -62,6 +62,6 @@ class MetricMatcher:
         return name in self._names or any(pattern.match(name) for pattern in self._patterns.values())
 
 
-def order(names: Iterable[str]) -> tuple[str, ...]:
+def sort_names(names: Iterable[str]) -> tuple[str, ...]:
     """Return names in order, each once: two questions that mean the same are the same."""
     return tuple(sorted(set(names)))

@@ -32,7 +32,7 @@ class StreamChannel(Protocol):
     def finish(self) -> None:
         """End the answer, and close when all of it is sent."""
 
-    def cut_off(self) -> None:
+    def drop(self) -> None:
         """Close at once."""
 
 
