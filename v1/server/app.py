@@ -68,9 +68,8 @@ def create_app(
 
 def _list_pages(settings: Settings) -> AcceptedPages:
     """Return whose pages may open a WebSocket."""
-    page = [str(settings.public_url)] if settings.public_url else []
-    origins = [origin.lower() for origin in (*(each.rstrip("/") for each in page), *settings.cors_origins)]
-    return AcceptedPages(tuple(settings.hosts), tuple(origins))
+    page = "/".join(str(settings.public_url).split("/")[:3]) if settings.public_url else ""
+    return AcceptedPages(settings.hosts, tuple([origin.lower() for origin in (page, *settings.cors_origins)]))
 
 
 def _include_routers(app: FastAPI, settings: Settings) -> None:

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, cast
 
 from redis.asyncio import Redis
 
-from . import keys
 from ..model import By, Measure, Metric, find_hour
+from . import keys
 from .connection import translate_errors
 from .reader import Reader
 

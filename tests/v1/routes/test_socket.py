@@ -145,7 +145,7 @@ async def test_whoever_does_not_speak_websocket_is_told_what_is_spoken(api, head
 async def test_a_page_of_a_stranger_may_not_open_a_socket(clock, server, origin, is_accepted):
     known = {
         "cors_origins": "https://app.example.org",
-        "public_url": "https://tracker.example.org:8443/",
+        "public_url": "https://tracker.example.org:8443/below",
         "hosts": "tracker.example.net",
     }
     headers = OFFER | ({"Origin": origin} if origin else {})

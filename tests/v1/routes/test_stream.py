@@ -14,12 +14,11 @@ from redis.asyncio import Redis
 from tests.support import servers
 from tests.support.serving import MINUTE, NOON, Clock, every_minute, fill, raw, serving, tick
 from tests.support.streams import PATIENCE, streaming
-from v1 import keys
 from v1.market.metric_state import SourceReading
 from v1.model import Metric, Reading
 from v1.routes.stream.events import EVENTS
 from v1.rules import NO_RULES, RuleEngine, parse_rule
-from v1.store import AlertLimits, FutureRemover, Writer, connect
+from v1.store import AlertLimits, FutureRemover, Writer, connect, keys
 from worker.sampling.tick import commit_tick
 
 BTC, ETH, DOGE = "KRAKEN:BTCUSD", "KRAKEN:ETHUSD", "BINANCE:DOGEUSDT"

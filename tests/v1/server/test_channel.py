@@ -64,7 +64,7 @@ async def served() -> AsyncIterator[Taken]:
     app.port = listener.getsockname()[1]
     config = make_server_config()
     config.graceful_timeout = 0.2
-    server = asyncio.create_task(serve(app, listener, config, LIMITS, stop.wait))  # type: ignore[arg-type]
+    server = asyncio.create_task(serve(app, listener, config, LIMITS, stop.wait))
     try:
         yield app
     finally:
