@@ -7,7 +7,20 @@ from .stream import endpoints as stream
 
 router = APIRouter()
 """Everything that is served under the version's own name."""
-for subject in (metrics, snapshot, history, series_list, candles, ranks, backtest, rules, alerts, silences, top, stream):
+for subject in (
+    metrics,
+    snapshot,
+    history,
+    series_list,
+    candles,
+    ranks,
+    backtest,
+    rules,
+    alerts,
+    silences,
+    top,
+    stream,
+):
     router.include_router(subject.router)
 
 health_router = health.router
