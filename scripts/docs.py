@@ -26,6 +26,7 @@ from typer.main import get_command
 
 from v1.model import DAY
 from v1.routes.openapi import make_document
+from v1.routes.stream.events import EVENTS, TickRow
 from v1.rules import DEFAULTS, Rule
 from v1.rules.mute_hours import MuteHours
 from v1.rules.rule import OF_ANY_KIND, OF_KIND, Kind
@@ -165,6 +166,19 @@ def make_parameters_table() -> str:
 def _operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
     for path, methods in _document()["paths"].items():
         yield from ((path, method, methods[method]) for method in METHODS if method in methods)
+
+
+def make_events_table() -> str:
+    rows = []
+    for name, model in EVENTS.items():
+        meaning = " ".join((model.__doc__ or "").split()).removeprefix(f"`{name}`: ")
+        fields = "as in `/alerts`" if name == "alert" else ", ".join(map(format_code, model.model_fields))
+        rows.append((format_code(name), f"{meaning[:1].upper()}{meaning[1:]}", fields))
+    return format_table(("event", "when, and what it says", "fields of its data"), rows)
+
+
+def make_event_row_table() -> str:
+    return _properties(TickRow.model_json_schema())
 
 
 def make_health_tables() -> str:
@@ -361,6 +375,8 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "keys": make_key_table,
     "operations": make_operations_table,
     "parameters": make_parameters_table,
+    "events": make_events_table,
+    "event-row": make_event_row_table,
     "health": make_health_tables,
     "api-metrics": make_api_metrics_table,
     "worker-metrics": make_worker_metrics_table,

@@ -13,6 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from .. import __version__
 from ..routes import health_router, openapi, pages, problems, response_docs, router
 from ..routes.context import RouteSettings, RouteState, open_route_state
+from ..routes.stream.pages import AcceptedPages
 from ..settings import PREFIX as SETTINGS_PREFIX
 from ..settings import Settings
 from ..settings.redaction import redact
@@ -52,6 +53,8 @@ def create_app(
         redact=redact.hide_from_strangers,
         stopping=stopping or asyncio.Event(),
         observe_redis=telemetry.instruments.record_redis,
+        streams=settings.streams,
+        pages=_list_pages(settings),
     )
     app = FastAPI(
         title=f"data-tracker {VERSION}",
@@ -80,6 +83,12 @@ async def _open_state(
     """Return what routes use, as long as the other processes are answered what this one measures."""
     async with open_metrics(telemetry, siblings), open_route_state(settings, clock) as state:
         yield state
+
+
+def _list_pages(settings: Settings) -> AcceptedPages:
+    """Return whose pages may open a WebSocket."""
+    page = "/".join(str(settings.public_url).split("/")[:3]) if settings.public_url else ""
+    return AcceptedPages(settings.hosts, tuple([origin.lower() for origin in (page, *settings.cors_origins)]))
 
 
 def _include_routers(app: FastAPI, settings: Settings) -> None:
@@ -118,7 +127,7 @@ def _list_middleware(settings: Settings) -> list[Middleware]:
             Middleware(
                 CORSMiddleware,
                 allow_origins=settings.cors_origins,
-                allow_headers=["Authorization", "X-API-Key", "If-None-Match"],
+                allow_headers=["Authorization", "X-API-Key", "If-None-Match", "Last-Event-ID"],
                 expose_headers=["ETag", "Retry-After"],
             )
         )

@@ -88,6 +88,8 @@ class Settings(BaseSettings):
     """Connections to the API at once, at most."""
     client_connections: Annotated[int, Field(ge=1, le=100_000)] = 128
     """Connections of one client (an IPv4 address, an IPv6 network of 64 bits) at once, at most."""
+    streams: Annotated[int, Field(ge=0, le=100_000)] = 256
+    """Streams of events (`/stream` and `/ws`) at once, at most; each is one of the connections, too."""
     idle_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
     """How long a connection may wait between two requests."""
     request_seconds: Annotated[int, Field(ge=1, le=600)] = 10
