@@ -24,7 +24,6 @@ from hypercorn.typing import AppWrapper, ASGISendEvent, ConnectionState, TaskGro
 
 from ..routes.stream.subscriber import CHANNEL
 from .channel import ChunkedChannel, ConnectionChannel, HandedOver, SocketChannel
-
 from .telemetry.instruments import ServerInstruments
 
 VERSIONS = (b"1.0", b"1.1")
