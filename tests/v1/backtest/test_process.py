@@ -57,9 +57,9 @@ def test_no_setting_and_no_address_is_seen_in_the_list_of_processes(monkeypatch)
 def test_memory_and_time_are_bounded():
     code = (
         "import resource\n"
-        "from v1.backtest.process.__main__ import _bound\n"
+        "from v1.backtest.process.__main__ import _apply_limits\n"
         "from tests.v1.backtest.test_process import JOB\n"
-        "_bound(JOB)\n"
+        "_apply_limits(JOB)\n"
         "print(resource.getrlimit(resource.RLIMIT_AS)[0], resource.getrlimit(resource.RLIMIT_CPU)[0])\n"
         "try:\n    bytes(2**31)\nexcept MemoryError:\n    print('refused')\n"
     )
@@ -84,11 +84,9 @@ def test_what_takes_too_much_memory_is_told_with_the_bound(monkeypatch):
 
 
 def test_it_gives_way_to_every_other_process():
-    code = (
-        "import os\nfrom v1.backtest.process.__main__ import _bound\nfrom tests.v1.backtest.test_process import JOB\n"
-    )
+    code = "import os\nfrom v1.backtest.process.__main__ import _apply_limits\nfrom tests.v1.backtest.test_process import JOB\n"
     run = subprocess.run(
-        [sys.executable, "-c", f"{code}_bound(JOB)\nprint(os.nice(0))"],
+        [sys.executable, "-c", f"{code}_apply_limits(JOB)\nprint(os.nice(0))"],
         env=runner.make_environment(PREFIX),
         capture_output=True,
         text=True,
