@@ -84,9 +84,7 @@ def test_what_takes_too_much_memory_is_told_with_the_bound(monkeypatch):
 
 
 def test_it_gives_way_to_every_other_process():
-    code = (
-        "import os\nfrom v1.backtest.process.__main__ import _apply_limits\nfrom tests.v1.backtest.test_process import JOB\n"
-    )
+    code = "import os\nfrom v1.backtest.process.__main__ import _apply_limits\nfrom tests.v1.backtest.test_process import JOB\n"
     run = subprocess.run(
         [sys.executable, "-c", f"{code}_apply_limits(JOB)\nprint(os.nice(0))"],
         env=runner.make_environment(PREFIX),
