@@ -25,6 +25,7 @@ NAMES = (
     "alerts",
     "toplist",
     "contract",
+    "stream",
 )
 RESULTS = Path(__file__).with_name("results.md")
 

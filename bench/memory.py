@@ -19,7 +19,6 @@ from v1.store import Writer, keys
 from worker.sampling.tick import commit_tick
 
 METRICS = 500
-TICKS = 180
 FINE = 5
 FINE_METRICS = 10
 RECORDED = "binance-spot-20210517"
@@ -35,13 +34,34 @@ class Full(NamedTuple):
     until: int
 
 
+class TickLoad(NamedTuple):
+    """Ticks that a server takes, and what it holds before the first of them."""
+
+    metrics: int
+    interval: int
+    """Seconds between two ticks."""
+    ticks: int
+    is_full: bool
+    """Whether it holds a full day; else it is empty, as on the first start."""
+
+    @property
+    def what(self) -> str:
+        begin = "from a full day" if self.is_full else "from nothing"
+        return f"{self.ticks} ticks of {self.metrics} metrics every {self.interval} s {begin}"
+
+
+LOADS = (TickLoad(METRICS, MINUTE, 180, is_full=True), TickLoad(1530, FINE, 120, is_full=False))
+"""The second is the first ten minutes of a large market: lists grow at every tick, and all of them alike."""
+
+
 def measure() -> Iterator[Figure]:
     all_days = list(_full_days())
     for binary in servers.binaries():
         for full in all_days:
             yield from uvloop.run(_bytes(binary, full))
         yield uvloop.run(_by_the_hour(binary))
-    yield uvloop.run(_resident(next(servers.binaries())))
+    for load in LOADS:
+        yield uvloop.run(_resident(next(servers.binaries()), load))
 
 
 def _full_days() -> Iterator[Full]:
@@ -111,23 +131,25 @@ def _unique(sample: Sample) -> str:
     return f"[{sample.tick},{keys.write_member(sample).partition(',')[2]}"
 
 
-async def _resident(binary: Path) -> Figure:
-    """Tick on for hours from a full day; compare what the machine gives the server then with what it uses."""
-    names = market.metrics(METRICS)
-    days = market.days(market.PAIRS, market.START, MINUTE, TICKS)
+async def _resident(binary: Path, load: TickLoad) -> Figure:
+    """Tick on; compare what the machine gives the server then with what it uses."""
+    names = market.metrics(load.metrics)
+    days = market.days(market.PAIRS, market.START, MINUTE, load.ticks)
     async with servers.running(binary) as server:
-        await market.fill(server.redis, names, days, market.START)
+        if load.is_full:
+            await market.fill(server.redis, names, days, market.START)
         before = await server.redis.info("memory")
         store = Writer(server.redis)
         await store.open()
-        for number in range(TICKS):
-            await commit_tick(market.START + (number + 1) * MINUTE, market.heard(names, days, number), store)
+        for number in range(load.ticks):
+            at = market.START + (number + 1) * load.interval
+            await commit_tick(at, market.heard(names, days, number), store)
         after = await server.redis.info("memory")
     how = (
-        f"{server.name}, {METRICS} metrics: {after['used_memory_rss'] / 1e6:.0f} MB resident, "
-        f"{before['used_memory_rss'] / 1e6:.0f} MB before the first of them"
+        f"{server.name}: {after['used_memory_rss'] / 1e6:.0f} MB resident, {after['used_memory'] / 1e6:.0f} MB used, "
+        f"{before['used_memory_rss'] / 1e6:.0f} MB resident before the first of them"
     )
-    what = f"resident beside used memory after {TICKS} ticks"
+    what = f"resident beside used memory after {load.what}"
     return beside(what, f"{after['used_memory_rss'] / after['used_memory']:.2f} x", how)
 
 

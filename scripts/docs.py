@@ -19,6 +19,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from prometheus_client.core import Metric
+from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from typer.main import get_command
@@ -27,13 +29,19 @@ from v1.model import DAY
 from v1.numbers import exact_json
 from v1.routes.examples import EXAMPLE_ALERT, EXAMPLE_METRIC, NO_ALERT, NO_METRIC
 from v1.routes.openapi import make_document
+from v1.routes.stream.events import EVENTS, TickRow
 from v1.rules import DEFAULTS, Rule
 from v1.rules.mute_hours import MuteHours
 from v1.rules.rule import OF_ANY_KIND, OF_KIND, Kind
 from v1.server.app import create_app
+from v1.server.telemetry import ApiTelemetry
+from v1.server.telemetry.exposition import write_registry as write_metrics
+from v1.server.telemetry.exposition import write_siblings
 from v1.settings import PREFIX, Settings
 from v1.store import keys
 from worker.cli.commands import app
+from worker.reporting.metrics import make_instruments, states
+from worker.reporting.metrics.server import write_registry
 from worker.reporting.terminal import get_typed_name, print_line
 from worker.settings import WorkerSettings
 
@@ -43,6 +51,7 @@ CONTRACT = ROOT / "docs" / "reference" / "openapi.json"
 MARKS = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end of table -->)", re.DOTALL)
 LENGTHS = ("archive_backfill",)
 """Settings that are kept in seconds and written in days."""
+METRICS = "data_tracker_"
 METHODS = ("get", "post", "put", "delete")
 
 Row = tuple[str, ...]
@@ -186,6 +195,19 @@ def _operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
         yield from ((path, method, methods[method]) for method in METHODS if method in methods)
 
 
+def make_events_table() -> str:
+    rows = []
+    for name, model in EVENTS.items():
+        meaning = " ".join((model.__doc__ or "").split()).removeprefix(f"`{name}`: ")
+        fields = "as in `/alerts`" if name == "alert" else ", ".join(map(format_code, model.model_fields))
+        rows.append((format_code(name), f"{meaning[:1].upper()}{meaning[1:]}", fields))
+    return format_table(("event", "when, and what it says", "fields of its data"), rows)
+
+
+def make_event_row_table() -> str:
+    return _properties(TickRow.model_json_schema())
+
+
 def make_health_tables() -> str:
     """Return a table for each object in what `/health/ready` answers, the outermost first."""
     schemas = _document()["components"]["schemas"]
@@ -218,6 +240,76 @@ def _document() -> dict[str, Any]:
     return make_document(
         create_app(Settings.model_construct()), f"/{Path(keys.__file__).parents[1].name}", is_guarded=False
     )
+
+
+# ---- metrics ----------------------------------------------------------------------------------------------
+
+
+def make_api_metrics_table() -> str:
+    """Return the metrics of the API, each with a sample, for that is what shows its labels."""
+    telemetry = ApiTelemetry.make(list, "", "/latest", "/v1")
+    telemetry.requests.count(("/", "GET", 200), 0.0, 0.0, 0)
+    telemetry.instruments.server.refused.labels("400")
+    siblings = write_siblings({0: True})
+    return make_metrics_table(write_metrics(telemetry.registry, 0) + siblings)
+
+
+def make_worker_metrics_table() -> str:
+    """Return the metrics of the worker, each with a sample."""
+    instruments = make_instruments()
+    for name, read in EXAMPLE_STATES.items():
+        instruments.states.follow(name, read)
+    instruments.ticks.count(0, ["kraken"], 1, 0.0, 0.0)
+    instruments.ticks.filled.labels("kraken")
+    instruments.record_request("api.kraken.com", 200, 0.0)
+    instruments.record_delivery("pushover", "sent", 0.0)
+    return make_metrics_table(write_registry(instruments.registry).decode())
+
+
+def make_metrics_table(text: str) -> str:
+    """Return the metrics of an exposition that are ours, as queries name them: of counters with `_total`."""
+    rows = []
+    for family in text_string_to_metric_families(text):
+        if not family.name.startswith(METRICS):
+            continue
+        suffix = {"counter": "_total", "info": "_info"}.get(family.type, "")
+        labels = sorted({label for sample in family.samples for label in sample.labels} - {"le"})
+        written = ", ".join(format_code(label) for label in labels)
+        rows.append((format_code(family.name + suffix), family.type, written, family.documentation))
+    return format_table(("metric", "type", "labels", "meaning"), rows)
+
+
+EXAMPLE_STATES: Mapping[str, Callable[[], Iterable[Metric]]] = {
+    "sources": lambda: states.list_source_metrics(
+        {
+            "kraken": {
+                "state": "ok",
+                "metrics": 1,
+                "dead": (),
+                "missing": (),
+                "rejects": {"unreadable price": 1},
+                "filling": {"done": 1, "of": 2},
+            }
+        }
+    ),
+    "channels": lambda: states.list_channel_metrics({"pushover": (0, 0, 0.0)}),
+    "clock": lambda: states.list_clock_metrics(None),
+    "archive": lambda: states.list_archive_metrics({"state": "ok"}, None, 0),
+    "roles": lambda: states.list_role_metrics(
+        {
+            "pricing": {
+                "state": "ok",
+                "unit": "credits",
+                "used": 0,
+                "limit": 1,
+                "list_at": None,
+                "interval": None,
+                "faults": {"no answer": 1},
+            }
+        }
+    ),
+}
+"""What the parts of the worker may know, so that each of their metrics has a sample."""
 
 
 # ---- rules ------------------------------------------------------------------------------------------------
@@ -310,7 +402,11 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "keys": make_key_table,
     "operations": make_operations_table,
     "parameters": make_parameters_table,
+    "events": make_events_table,
+    "event-row": make_event_row_table,
     "health": make_health_tables,
+    "api-metrics": make_api_metrics_table,
+    "worker-metrics": make_worker_metrics_table,
     "kinds": make_kinds_table,
     "rule-fields": make_rule_table,
     "mute-fields": make_mute_table,

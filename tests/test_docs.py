@@ -56,6 +56,7 @@ NOT_HERE = {
     ("docs/how-to/backup-and-restore.md", "it needs a Redis of your own"),
     ("docs/how-to/backup-and-restore.md", "it needs docker"),
     ("docs/how-to/containers.md", "it needs docker"),
+    ("docs/how-to/monitoring.md", "it needs a Prometheus of your own"),
     ("docs/how-to/postgresql.md", "it needs a PostgreSQL of your own"),
     ("docs/how-to/recordings.md", "it needs recorded answers beside the checkout"),
     ("docs/how-to/systemd.md", "it needs systemd"),

@@ -49,6 +49,7 @@ NOT_VERBS: Mapping[str, str] = {
     "v1/rules/silence.py:Silence.covers": "a question in the third person, as str.startswith: silence.covers(...)",
     "v1/server/http1.py:Http1.stream_send": "Hypercorn calls it",
     "v1/store/pool.py:ReplacingPool.aclose": "redis-py calls it, as asyncio spells it",
+    "v1/server/channel.py:HandedOver.next_event": "Hypercorn calls it",
     "v1/settings/__init__.py:Settings.settings_customise_sources": "pydantic calls it",
     "worker/clock/ticks.py:ticks": "is looped over, as range() and enumerate() are",
     "worker/clock/wall.py:WatchedClock.wall": "the wall clock's time, as time.monotonic() is the steady one's",

@@ -36,9 +36,17 @@ async def dump(redis: Redis) -> dict[str, Any]:
     dumped: dict[str, Any] = {}
     async for key in redis.scan_iter(count=1000):
         kind = await redis.type(key)
-        content = await (redis.zrange(key, 0, -1, withscores=True) if kind == "zset" else redis.get(key))
-        dumped[key] = (kind, repr(content), await redis.ttl(key) > 0)
+        dumped[key] = (kind, repr(await _read_content(redis, key, kind)), await redis.ttl(key) > 0)
     return dumped
+
+
+async def _read_content(redis: Redis, key: str, kind: str) -> Any:
+    """Return what a key holds; of a log what was told, without when and how often: a tick is told again with each commit."""
+    if kind == "zset":
+        return await redis.zrange(key, 0, -1, withscores=True)
+    if kind == "stream":
+        return [*dict.fromkeys(str(fields) for _, fields in await redis.xrange(key))]
+    return await redis.get(key)
 
 
 class Ledger:

@@ -1,7 +1,7 @@
 """
 What a machine may lack: programs of Debian's that no wheel brings (`redis-server`, `chromium`, `postgresql`,
-`pgbouncer`, `nginx`, `npm`). Tests that need one are skipped without it, and one line at the end says which, and how
-to get them.
+`pgbouncer`, `nginx`, `npm`, `prometheus` for its `promtool`). Tests that need one are skipped without it, and one line
+at the end says which, and how to get them.
 
 `DATA_TRACKER_LACKS=redis-server,chromium` hides them from tests, and in CI allows these skips and no others.
 `recordings` among them stands for the real data of `tests/support/shared.py`, and `package-index` for an index that
@@ -18,8 +18,10 @@ from typing import NoReturn
 import pytest
 
 VARIABLE = "DATA_TRACKER_LACKS"
-PARTS = ("redis-server", "chromium", "postgresql", "pgbouncer", "nginx", "openssl", "npm")
+PARTS = ("redis-server", "chromium", "postgresql", "pgbouncer", "nginx", "openssl", "npm", "prometheus")
 """By the names of their packages."""
+PROGRAMS = {"prometheus": "promtool"}
+"""The programs that are used of packages that are called otherwise."""
 NEEDED = "needs Debian's "
 DATA = "real data is missing"
 RECORDINGS = "recordings"
@@ -32,8 +34,8 @@ def is_hidden(part: str) -> bool:
 
 
 def program(part: str) -> Path | None:
-    """Return the path of a part that is a program of the same name; `None` where there is none."""
-    found = None if is_hidden(part) else shutil.which(part)
+    """Return the path of the program that is used of a part; `None` where there is none."""
+    found = None if is_hidden(part) else shutil.which(PROGRAMS.get(part, part))
     return Path(found) if found else None
 
 

@@ -75,6 +75,8 @@ async def run_schemathesis(url: str, folder: Path, *options: str) -> Run:
     run = await asyncio.create_subprocess_exec(
         SCHEMATHESIS,
         *("run", f"{url}/openapi.json", "--seed=1", "--no-color", *options),
+        # Most of its answers have no end.
+        "--exclude-operation-id=stream_events",
         cwd=folder,
         env={**os.environ, "PYTHONHASHSEED": "0"},
         stdout=asyncio.subprocess.PIPE,

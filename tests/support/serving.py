@@ -94,10 +94,20 @@ async def serving(clock: Clock, redis: str, stop: asyncio.Event | None = None, *
     """Serve the API on a free port, and stop it at the end, or when `stop` is set."""
     known = Settings.load(**({"bind": "127.0.0.1:0", "redis_url": redis, "interval": MINUTE} | settings))
     stop = stop or asyncio.Event()
-    app = cast("Framework", create_app(known, clock, stop))
+    app = create_app(known, clock, stop)
     listener = listen(known.bind)
     url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server = asyncio.create_task(serve(app, listener, make_server_config(), make_limits(known), stop.wait))
+    instruments = app.state.telemetry.instruments.server
+    server = asyncio.create_task(
+        serve(
+            cast("Framework", app),
+            listener,
+            make_server_config(),
+            make_limits(known),
+            stop.wait,
+            instruments=instruments,
+        )
+    )
     try:
         async with ClientSession() as session:
             yield Api(session, url)

@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
-from tests.support.forwarder import Forwarder, Refusal, forwarding
+from tests.support.forwarding import RedisForwarder, Refusal, forwarding_redis
 from worker.cli import commands
 from worker.latest import Metric
 from worker.latest.store import Reader, Verifier, connect
@@ -20,13 +20,13 @@ BTC, ETH = Metric("SIMULATED:BTCUSD"), Metric("SIMULATED:ETHUSD")
 
 
 @pytest.fixture
-async def forwarder(server: str) -> AsyncIterator[Forwarder]:
-    async with forwarding(Path(server.removeprefix("unix://"))) as made:
+async def forwarder(server: str) -> AsyncIterator[RedisForwarder]:
+    async with forwarding_redis(Path(server.removeprefix("unix://"))) as made:
         yield made
 
 
 @pytest.fixture
-def settings(forwarder: Forwarder, tmp_path: Path) -> WorkerSettings:
+def settings(forwarder: RedisForwarder, tmp_path: Path) -> WorkerSettings:
     """A worker in all its roles, that keeps a second's tick and sends to a channel where nobody listens."""
     return WorkerSettings.load(
         redis_url=forwarder.address,
@@ -96,7 +96,7 @@ SAMPLING = [
 
 
 async def test_what_is_refused_to_sampling_is_waited_for_and_its_ticks_are_kept(
-    settings: WorkerSettings, forwarder: Forwarder, server: str
+    settings: WorkerSettings, forwarder: RedisForwarder, server: str
 ):
     async with working(settings) as logs:
         await ticked(server, 1)
@@ -113,7 +113,7 @@ async def test_what_is_refused_to_sampling_is_waited_for_and_its_ticks_are_kept(
 
 
 async def test_a_user_who_may_not_use_a_command_is_told_of_it_and_goes_on_once_he_may(
-    settings: WorkerSettings, forwarder: Forwarder, server: str
+    settings: WorkerSettings, forwarder: RedisForwarder, server: str
 ):
     async with connect(server, "tests") as redis:
         await redis.execute_command("ACL", "SETUSER", "limited", "on", "nopass", "~*", "&*", "+@all", "-zadd")
@@ -132,7 +132,7 @@ async def test_a_user_who_may_not_use_a_command_is_told_of_it_and_goes_on_once_h
 
 
 async def test_what_is_refused_from_the_start_is_waited_for(
-    settings: WorkerSettings, forwarder: Forwarder, server: str
+    settings: WorkerSettings, forwarder: RedisForwarder, server: str
 ):
     forwarder.refuse = refusing(b"SET", b"v1:lease", b"NOPERM")
     async with working(settings) as logs:
@@ -165,7 +165,7 @@ OTHER_ROLES = [
 
 @pytest.mark.parametrize("refusals", OTHER_ROLES, ids=["commands", "answers", "lists"])
 async def test_what_is_refused_to_other_roles_is_said_and_costs_no_tick(
-    settings: WorkerSettings, forwarder: Forwarder, server: str, refusals: dict[str, Refusal]
+    settings: WorkerSettings, forwarder: RedisForwarder, server: str, refusals: dict[str, Refusal]
 ):
     forwarder.refuse = lambda parts: next((said for each in refusals.values() if (said := each(parts))), None)
 

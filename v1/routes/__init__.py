@@ -3,10 +3,24 @@
 from fastapi import APIRouter
 
 from . import alerts, backtest, candles, health, history, metrics, ranks, rules, series_list, silences, snapshot, top
+from .stream import endpoints as stream
 
 router = APIRouter()
 """Everything that is served under the version's own name."""
-for subject in (metrics, snapshot, history, series_list, candles, ranks, backtest, rules, alerts, silences, top):
+for subject in (
+    metrics,
+    snapshot,
+    history,
+    series_list,
+    candles,
+    ranks,
+    backtest,
+    rules,
+    alerts,
+    silences,
+    top,
+    stream,
+):
     router.include_router(subject.router)
 
 health_router = health.router

@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationErr
 from pydantic_core import PydanticCustomError
 
 from ..numbers import exact_json
-from ..numbers.decimals import is_number
 from ..rules import InvalidDocument
 from ..rules.validation import list_faults
-from ..store import AlertQuery, AlertRecord, HistoryCursor
+from ..store import AlertQuery, HistoryCursor
+from .alert_view import AlertView, show_alert
 from .context import Context
 from .examples import EXAMPLE_ACKNOWLEDGEMENT, EXAMPLE_ALERT
 from .params import Limit, NoParams, QueryParams, Time
@@ -54,70 +54,6 @@ class AlertsParams(QueryParams):
     ] = None
 
 
-class DeliveryView(BaseModel):
-    """One attempt to send a message with the alert in it."""
-
-    at: Annotated[float, Field(description="Unix seconds.")]
-    channel: str
-    status: Annotated[str, Field(description="`sent`, `failed`, `waiting`, `refused` or `given up`.")]
-    answer: Annotated[str, Field(description="What the provider said, or why it was not params.")]
-    message: Annotated[str, Field(description="Id of the message: the alert's, or that of the digest it was in.")]
-
-
-class AcknowledgedView(BaseModel):
-    """Who has seen it."""
-
-    at: Annotated[int, Field(description="Unix seconds.")]
-    by: str
-    comment: str
-
-
-class AlertTold(BaseModel):
-    """What a rule said at a tick, as a webhook is told it, too."""
-
-    id: str
-    rule: Annotated[str, Field(description="Id of the rule.")]
-    name: str
-    kind: str
-    severity: str
-    event: Annotated[str, Field(description="`firing` or `resolved`; of a rank rule `enters` or `leaves`.")]
-    metric: Annotated[str, Field(description="The metric; of a source that is silent as a whole, `<source>:*`.")]
-    measure: str | None
-    at: Annotated[int, Field(description="The tick.")]
-    value: Annotated[float | None, Field(description="What was judged, digits as received; of a rank rule the rank.")]
-    mean: Annotated[float | None, Field(description="Of the numbers that it was compared with.")]
-    ratio: Annotated[
-        float | None, Field(description="Times the mean, percent (of a bound), or deviations, as the kind has it.")
-    ]
-    samples: Annotated[int | None, Field(description="How many numbers are behind the mean; or metrics, of a source.")]
-    since: Annotated[int | None, Field(description="The tick from which on they were counted.")]
-    rank: int | None
-    of: Annotated[int | None, Field(description="How many metrics were ranked.")]
-    reference: Annotated[
-        float | None,
-        Field(description="The one number that the value was compared with: a bound, or what it moved from."),
-    ]
-    reference_kind: Annotated[
-        str | None, Field(description="`above` or `below` a bound; the `lowest`, `highest` or `first` of the window.")
-    ]
-
-
-class AlertFields(AlertTold):
-    """What a rule said at a tick."""
-
-    suppressed_by: Annotated[str | None, Field(description="Why nobody was told; null: somebody was.")]
-    group_size: Annotated[int, Field(description="How many the rule had at this tick; many are sent as one message.")]
-    channels: Annotated[list[str], Field(description="Where it goes; empty: everywhere.")]
-
-
-class AlertView(AlertFields):
-    """What a rule said at a tick, and what became of it."""
-
-    ended_at: Annotated[int | None, Field(description="The tick at which it did not hold any more, or was told again.")]
-    acknowledged: AcknowledgedView | None
-    deliveries: Annotated[list[DeliveryView], Field(description="Oldest first.")]
-
-
 class AlertList(BaseModel):
     """Alerts, newest first."""
 
@@ -158,7 +94,7 @@ async def list_alerts(params: Annotated[AlertsParams, Query()], request: Request
     )
     following = f"{page.next.tick}-{page.next.behind}" if page.next else None
     return respond_until_changed(
-        request, exact_json.dumps({"alerts": [*map(_show_alert, page.alerts)], "next": following})
+        request, exact_json.dumps({"alerts": [*map(show_alert, page.alerts)], "next": following})
     )
 
 
@@ -188,24 +124,4 @@ async def acknowledge(
     if told is None:
         raise refuse_unknown_id("alert", id)
     known = await context["admin"].acknowledge(id, int(context["clock"]()), seen.by, seen.comment)
-    return respond_changed(exact_json.dumps(_show_alert(told._replace(known=known))))
-
-
-def _show_alert(told: AlertRecord) -> dict[str, object]:
-    alert, known, deliveries = told
-    value, reference = alert["value"], alert.get("reference")
-    acknowledged = None
-    if "acknowledged" in known:
-        acknowledged = {
-            "at": int(known["acknowledged"]),
-            "by": known.get("by", ""),
-            "comment": known.get("comment", ""),
-        }
-    return alert | {
-        "value": exact_json.digits(value) if is_number(value) else value,
-        "reference": exact_json.digits(reference) if is_number(reference) else None,
-        "reference_kind": alert.get("reference_kind"),
-        "ended_at": int(known["ended_at"]) if "ended_at" in known else None,
-        "acknowledged": acknowledged,
-        "deliveries": [attempt._asdict() for attempt in deliveries],
-    }
+    return respond_changed(exact_json.dumps(show_alert(told._replace(known=known))))

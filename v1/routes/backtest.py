@@ -11,7 +11,7 @@ from ..backtest.process.job import Job
 from ..backtest.process.runner import RequestAbandoned, ServerStopping, TooManyBacktests
 from ..rules import InvalidDocument
 from ..rules.validation import list_faults
-from .alerts import AlertFields
+from .alert_view import AlertFields
 from .context import Context, RouteState
 from .examples import EXAMPLE_BACKTEST
 from .params import AnyTime, NoParams, Time

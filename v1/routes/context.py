@@ -9,7 +9,9 @@ from fastapi import Depends, Request
 
 from ..archive import ArchiveReader, TopArchiveReader, connect_archive
 from ..backtest.process.runner import BacktestRunner
-from ..store import AdminStore, ListReader, Reader, TopReader, connect
+from ..store import AdminStore, EventReader, ListReader, Reader, RedisObserver, TopReader, connect
+from .stream.hub import StreamHub, StreamLimits
+from .stream.pages import AcceptedPages
 
 ANSWER_SECONDS = 4.0
 """Time limit of a question to the store; after it the answer is 503."""
@@ -32,6 +34,12 @@ class RouteSettings(NamedTuple):
     """Set when the process is told to stop."""
     backtest_turns: int | None = None
     """The descriptor by which several processes run one backtest at a time."""
+    observe_redis: RedisObserver | None = None
+    """Takes how long each exchange with Redis took."""
+    streams: int = StreamLimits().streams
+    """How many streams there may be at once."""
+    pages: AcceptedPages = AcceptedPages()
+    """The pages that may open a WebSocket, beside those of the host that is asked."""
 
 
 class RouteState(TypedDict):
@@ -49,6 +57,10 @@ class RouteState(TypedDict):
     """Where a process of its own finds the store."""
     backtests: BacktestRunner
     """Tries rules on history, in processes of their own, so that others are still answered."""
+    streams: StreamHub
+    """Pushes what happens to clients."""
+    pages: AcceptedPages
+    """The pages that may open a WebSocket."""
     clock: Callable[[], float]
     """Unix seconds. Routes look at it once, and hand the time on."""
     interval: int
@@ -64,11 +76,12 @@ class RouteState(TypedDict):
 @asynccontextmanager
 async def open_route_state(settings: RouteSettings, clock: Callable[[], float]) -> AsyncIterator[RouteState]:
     """Return what routes use, over connections that are closed at the end."""
-    redis_address, name = settings.redis_address, settings.name
+    redis_address, name, observe = settings.redis_address, settings.name, settings.observe_redis
     async with (
-        connect(redis_address, name, ANSWER_SECONDS, only_reads=True) as redis,
-        connect(redis_address, f"{name}-admin", ANSWER_SECONDS) as writing,
+        connect(redis_address, name, ANSWER_SECONDS, only_reads=True, observe=observe) as redis,
+        connect(redis_address, f"{name}-admin", ANSWER_SECONDS, observe=observe) as writing,
         connect_archive(settings.archive_address, name, writes=False) as archive,
+        _open_hub(EventReader(redis), AdminStore(redis), settings) as hub,
     ):
         yield RouteState(
             reader=Reader(redis),
@@ -79,12 +92,33 @@ async def open_route_state(settings: RouteSettings, clock: Callable[[], float]) 
             admin=AdminStore(writing),
             redis_address=redis_address,
             backtests=BacktestRunner(settings.stopping, settings.settings_prefix, turns=settings.backtest_turns),
+            streams=hub,
+            pages=settings.pages,
             clock=clock,
             interval=settings.interval,
             is_shared=settings.is_shared,
             settings_prefix=settings.settings_prefix,
             redact=settings.redact,
         )
+
+
+@asynccontextmanager
+async def _open_hub(events: EventReader, alerts: AdminStore, settings: RouteSettings) -> AsyncIterator[StreamHub]:
+    """Return what pushes events; its streams end as soon as the process is told to stop."""
+    hub = StreamHub(events, alerts, StreamLimits(settings.streams))
+
+    async def close_in_time() -> None:
+        await settings.stopping.wait()
+        await hub.close()
+
+    closing = asyncio.create_task(close_in_time())
+    try:
+        yield hub
+    finally:
+        if not settings.stopping.is_set():
+            closing.cancel()
+            await hub.close()
+        await asyncio.gather(closing, return_exceptions=True)
 
 
 def _read_route_state(request: Request) -> RouteState:

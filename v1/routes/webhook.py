@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from .alerts import AlertTold
+from .alert_view import AlertTold
 from .schemas import Schema, add_model_schema, add_schema
 
 _SIGNATURE = r"^sha256=[0-9a-f]{64}$"

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import Depends, FastAPI
@@ -11,11 +12,13 @@ from starlette.middleware.cors import CORSMiddleware
 
 from .. import __version__
 from ..routes import health_router, openapi, pages, problems, response_docs, router
-from ..routes.context import RouteSettings, open_route_state
+from ..routes.context import RouteSettings, RouteState, open_route_state
+from ..routes.stream.pages import AcceptedPages
 from ..settings import PREFIX as SETTINGS_PREFIX
 from ..settings import Settings
 from ..settings.redaction import redact
 from . import middleware
+from .telemetry import ApiSiblings, ApiTelemetry, RequestTelemetry, make_metrics_router, open_metrics
 
 VERSION = str(__package__).partition(".")[0]
 PREFIX = f"/{VERSION}"
@@ -30,16 +33,18 @@ def create_app(
     settings: Settings | None = None,
     clock: Callable[[], float] = time.time,
     stopping: asyncio.Event | None = None,
+    siblings: ApiSiblings | None = None,
     backtest_turns: int | None = None,
 ) -> FastAPI:
     """
     Return the application. It connects to nothing before it is started.
 
     `clock` says the time, in unix seconds; it is read once a request. `stopping` is set when the process is told to
-    stop: long work is broken off then. `backtest_turns` is the descriptor by which several processes of this
-    application run one backtest at a time.
+    stop: long work is broken off then. `siblings` are the other processes at the same port, and `backtest_turns` the
+    descriptor by which all of them run one backtest at a time.
     """
-    settings = settings or Settings.load()
+    settings, siblings = settings or Settings.load(), siblings or ApiSiblings()
+    telemetry = ApiTelemetry.make(lambda: app.routes, settings.root_path or "", LATEST, PREFIX)
     route_settings = RouteSettings(
         redis_address=settings.redis_address,
         archive_address=settings.archive_address,
@@ -50,20 +55,43 @@ def create_app(
         redact=redact.hide_from_strangers,
         stopping=stopping or asyncio.Event(),
         backtest_turns=backtest_turns,
+        observe_redis=telemetry.instruments.record_redis,
+        streams=settings.streams,
+        pages=_list_pages(settings),
     )
     app = FastAPI(
         title=f"data-tracker {VERSION}",
         version=__version__,
-        lifespan=lambda _: open_route_state(route_settings, clock),
-        middleware=_list_middleware(settings),
+        lifespan=lambda _: _open_state(route_settings, clock, telemetry, siblings),
+        middleware=[
+            Middleware(RequestTelemetry, counts=telemetry.requests, logs_requests=settings.access_log),
+            *_list_middleware(settings),
+        ],
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
     )
+    app.state.telemetry = telemetry
+    app.include_router(make_metrics_router(telemetry, siblings), dependencies=[Depends(problems.refuse_repeated)])
     _include_routers(app, settings)
     pages.install_pages(app, PREFIX)
     problems.install_problems(app, clock)
     return app
+
+
+@asynccontextmanager
+async def _open_state(
+    settings: RouteSettings, clock: Callable[[], float], telemetry: ApiTelemetry, siblings: ApiSiblings
+) -> AsyncIterator[RouteState]:
+    """Return what routes use, as long as the other processes are answered what this one measures."""
+    async with open_metrics(telemetry, siblings), open_route_state(settings, clock) as state:
+        yield state
+
+
+def _list_pages(settings: Settings) -> AcceptedPages:
+    """Return whose pages may open a WebSocket."""
+    page = "/".join(str(settings.public_url).split("/")[:3]) if settings.public_url else ""
+    return AcceptedPages(settings.hosts, tuple([origin.lower() for origin in (page, *settings.cors_origins)]))
 
 
 def _include_routers(app: FastAPI, settings: Settings) -> None:
@@ -102,7 +130,7 @@ def _list_middleware(settings: Settings) -> list[Middleware]:
             Middleware(
                 CORSMiddleware,
                 allow_origins=settings.cors_origins,
-                allow_headers=["Authorization", "X-API-Key", "If-None-Match"],
+                allow_headers=["Authorization", "X-API-Key", "If-None-Match", "Last-Event-ID"],
                 expose_headers=["ETag", "Retry-After"],
             )
         )

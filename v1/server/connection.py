@@ -66,12 +66,21 @@ class ClientConnection:
             async with TaskGroup(asyncio.get_running_loop()) as tasks:
                 server = _address(self._writer, "sockname")
                 self._http = Http1(
-                    self._served, tasks, self.client, server, self._send, self._note_arrival, self._limits.body
+                    self._served,
+                    tasks,
+                    self.client,
+                    server,
+                    self._send,
+                    self._note_arrival,
+                    self._limits.body,
+                    self._transport,
                 )
                 await self._read()
         except* OSError:
             pass
         finally:
+            if self._http.channel:
+                self._http.channel.note_closed()
             await self._close()
 
     def close_when_idle(self) -> None:

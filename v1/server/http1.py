@@ -1,10 +1,11 @@
 """
-Hypercorn's HTTP/1.1, without the upgrades to HTTP/2 in clear text and to WebSocket.
+Hypercorn's HTTP/1.1, without the upgrade to HTTP/2 in clear text. One to WebSocket is the application's to accept.
 
 A request reaches the application when all of it is here, so that nothing behind waits for a slow client; what is
 too large, too slow or no HTTP is answered here, with a problem document.
 """
 
+import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable
@@ -19,8 +20,11 @@ from hypercorn.events import Event as ServerEvent
 from hypercorn.protocol.events import Body, EndBody, Event, Request, Response, StreamClosed
 from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
 from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
-from hypercorn.typing import AppWrapper, ConnectionState, TaskGroup, WorkerContext
+from hypercorn.typing import AppWrapper, ASGISendEvent, ConnectionState, TaskGroup, WorkerContext
 
+from ..routes.stream.subscriber import CHANNEL
+from .channel import ChunkedChannel, ConnectionChannel, HandedOver, SocketChannel
+from .telemetry.instruments import ServerInstruments
 from .tls import TlsFiles
 
 VERSIONS = (b"1.0", b"1.1")
@@ -43,6 +47,7 @@ class ServerContext(NamedTuple):
     state: ConnectionState
     tls: TlsFiles | None = None
     """What is shown to clients where they speak TLS."""
+    instruments: ServerInstruments | None = None
 
 
 class Http1(H11Protocol):
@@ -57,13 +62,17 @@ class Http1(H11Protocol):
         send: Callable[[ServerEvent], Awaitable[None]],
         arrived: Callable[[], None],
         largest: int,
+        transport: asyncio.WriteTransport,
     ) -> None:
-        app, config, context, state, tls = served
+        app, config, context, state, tls, self._instruments = served
         super().__init__(app, config, context, tasks, state, tls is not None, client, server, send)
         self._arrived = arrived
         self._largest = largest
+        self._transport = transport
         self._method = b""
         self._path = ""
+        self.channel: ConnectionChannel | None = None
+        """What has become of the connection, once its answer is handed over."""
         self.has_refused = False
         """Whether a client may still be sending what was refused."""
 
@@ -71,6 +80,8 @@ class Http1(H11Protocol):
         """Answer that there will be no answer, and close. Does nothing where one has begun."""
         if self.connection.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             self.has_refused = True
+            if self._instruments is not None:
+                self._instruments.refused.labels(str(status.value)).inc()
             body = b"" if self._method == b"HEAD" else make_problem_body(status, detail, self._path)
             headers = [*list_refusal_headers(body), *self.config.response_headers("h11")]
             await self._send_h11_event(_response(status, headers))
@@ -85,8 +96,28 @@ class Http1(H11Protocol):
             if self.keep_alive_requests >= self.config.keep_alive_max_requests:
                 headers.append((b"connection", b"close"))
             await self._send_h11_event(_response(event.status_code, headers))
+        elif isinstance(event, Response):
+            headers = cast("Any", [*event.headers, *self.config.response_headers("h11")])
+            reason = HTTPStatus(event.status_code).phrase
+            await self._send_h11_event(
+                h11.InformationalResponse(status_code=event.status_code, headers=headers, reason=reason)
+            )
         else:
             await super().stream_send(event)
+
+    async def take_over(self, version: str) -> ConnectionChannel:
+        """Leave the connection to who writes the rest of an answer that has begun; nothing else is read or sent."""
+        parser = cast("h11.Connection", self.connection)
+        if parser.our_state is h11.SWITCHED_PROTOCOL:
+            self.channel = SocketChannel(self._transport, parser.trailing_data[0])
+        elif version == "1.1":
+            self.channel = ChunkedChannel(self._transport)
+        else:
+            self.channel = ConnectionChannel(self._transport)
+        self.connection = self.stream = cast("Any", HandedOver(self.channel))
+        # A parser that holds the next request, or waits for another protocol, lets nothing be read.
+        await self.can_read.set()
+        return self.channel
 
     async def _send_error_response(self, status_code: int) -> None:
         """Answer what h11 cannot read."""
@@ -156,12 +187,23 @@ class _Stream(HTTPStream):
             self._arrived()
             request, self._request = self._request, None
             await super().handle(request)
+            if request.method != "HEAD" and not self.closed:
+                # The application's task is made by now and has not begun.
+                self.scope["extensions"][CHANNEL] = cast("Any", self._take_over)
             await self.app_put({"type": "http.request", "body": bytes(self._body), "more_body": False})
         elif isinstance(event, StreamClosed) and self._request:
             # The client has gone before its request was whole: there is no answer to send.
             self.closed, self.state = True, ASGIHTTPState.CLOSED
         else:
             await super().handle(event)
+
+    async def app_send(self, message: ASGISendEvent | None) -> None:
+        if self._protocol.channel is None:
+            await super().app_send(message)
+
+    async def _take_over(self) -> ConnectionChannel:
+        self.state = ASGIHTTPState.CLOSED
+        return await self._protocol.take_over(self.scope["http_version"])
 
 
 def make_problem_body(status: HTTPStatus, detail: str, path: str = "") -> bytes:

@@ -3,7 +3,7 @@
 import asyncio
 import math
 import socket
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
@@ -18,6 +18,7 @@ from hypercorn.utils import wrap_app
 from .connection import MOST_READ, ClientConnection, ConnectionPhase
 from .http1 import ServerContext, list_refusal_headers, make_problem_body
 from .limits import ConnectionLimits, identify_client
+from .telemetry.instruments import ServerInstruments
 from .tls import TlsFiles
 
 WARN_SECONDS = 60.0
@@ -29,23 +30,29 @@ FIRST_SECONDS = 0.5
 log = structlog.get_logger()
 
 
-async def serve(  # noqa: PLR0913, PLR0917  # the parts of a server
+async def serve(  # noqa: PLR0913  # two by name
     app: Framework,
     listener: socket.socket,
     config: Config,
     limits: ConnectionLimits,
     stop: Callable[[], Awaitable[object]],
+    *,
     tls: TlsFiles | None = None,
+    instruments: ServerInstruments | None = None,
 ) -> None:
     """
     Serve `app` at `listener` until `stop()` returns; what is being answered then has `config.graceful_timeout`.
 
-    `stop` is called when it listens. Clients that are connected by then, accepted or not, are answered.
+    `stop` is called when it listens. Clients that are connected by then, accepted or not, are answered. `instruments`
+    count the connections, and the requests that are refused here.
     """
     context = WorkerContext(None)
     config.h11_max_incomplete_size = limits.head
     async with _lifespan(app, config) as state:
-        registry = _ConnectionRegistry(ServerContext(wrap_app(app, 0, "asgi"), config, context, state, tls), limits)
+        served = ServerContext(wrap_app(app, 0, "asgi"), config, context, state, tls, instruments)
+        registry = _ConnectionRegistry(served, limits)
+        if instruments is not None:
+            instruments.follow_connections(registry.count_phases)
         unaccepted = listener.dup()
         server = await asyncio.start_server(registry.accept, sock=listener, backlog=config.backlog, limit=MOST_READ)
         await stop()
@@ -99,9 +106,14 @@ class _ConnectionRegistry:
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = ClientConnection(self._served, self._limits, reader, writer)
         client = identify_client(connection.client[0]) if connection.client else ""
+        instruments = self._served.instruments
         if not self._find_room(client):
+            if instruments is not None:
+                instruments.turned_away.inc()
             _refuse_connection(writer, is_encrypted=self._served.tls is not None)
             return
+        if instruments is not None:
+            instruments.accepted.inc()
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  # asyncio accepts each connection in a task
         self._tasks[connection] = task
@@ -115,6 +127,10 @@ class _ConnectionRegistry:
             log.exception("an unexpected error ends a connection")
         finally:
             self._forget(connection, client)
+
+    def count_phases(self) -> dict[str, int]:
+        """Return how many open connections are in each phase."""
+        return Counter(connection.phase.name.lower() for connection in self._tasks)
 
     async def finish(self, seconds: float) -> None:
         """Close idle connections now, new ones when they do not ask, the others when answered or after some seconds."""

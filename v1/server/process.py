@@ -27,6 +27,7 @@ from .configuration import make_limits, make_server_config
 from .listener import serve
 from .processes import ForkedProcess, ProcessGroup, run_processes
 from .sockets import NoSharedPorts, count_cores, listen_shared, listen_together
+from .telemetry import ApiSiblings, find_folder
 from .tls import TlsFiles, UnusableFiles
 
 WRONG_SETTINGS = 2
@@ -112,16 +113,24 @@ async def _serve(
         loop.add_signal_handler(each, stop.set)
     for each in _list_reload_signals(tls):
         loop.add_signal_handler(each, _reload, tls)
-    log.info("serving", at=_url(listener.getsockname(), settings), interval=settings.interval)
-    app = create_app(settings, stopping=stop, backtest_turns=turns)
+    bound = listener.getsockname()
+    log.info("serving", at=_url(bound, settings), interval=settings.interval)
+    app = create_app(settings, stopping=stop, backtest_turns=turns, siblings=ApiSiblings(find_folder(bound[1])))
     # All that is there by now stays. Looked through again and again, it would hold up an answer for 0.1 s each time.
     gc.collect()
     gc.freeze()
     limits = make_limits(settings)
     if limits.connections < settings.connections // settings.api_processes:
         log.warning("fewer connections than set, for want of file descriptors", most=limits.connections)
-    wait = partial(own.report_until, stop) if own else stop.wait
-    await serve(cast("Framework", app), listener, make_server_config(), limits, wait, tls)
+    await serve(
+        cast("Framework", app),
+        listener,
+        make_server_config(),
+        limits,
+        partial(own.report_until, stop) if own else stop.wait,
+        tls=tls,
+        instruments=app.state.telemetry.instruments.server,
+    )
     log.info("stopped")
 
 

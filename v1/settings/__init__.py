@@ -40,7 +40,7 @@ RedisUrl = Annotated[AnyUrl, UrlConstraints(allowed_schemes=["redis", "rediss", 
 WordList = Annotated[tuple[str, ...], NoDecode]
 """A list, written with commas between."""
 
-OUR_PATHS = (str(__package__).partition(".")[0], "latest", "health", "docs", "redoc", "page", "openapi.json")
+OUR_PATHS = (str(__package__).partition(".")[0], "latest", "health", "docs", "redoc", "page", "openapi.json", "metrics")
 """How the paths begin that are served."""
 _ROOT_PATH = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+")
 
@@ -94,12 +94,16 @@ class Settings(BaseSettings):
     """Connections to the API at once, at most."""
     client_connections: Annotated[int, Field(ge=1, le=100_000)] = 128
     """Connections of one client (an IPv4 address, an IPv6 network of 64 bits) at once, at most."""
+    streams: Annotated[int, Field(ge=0, le=100_000)] = 256
+    """Streams of events (`/stream` and `/ws`) at once, at most; each is one of the connections, too."""
     idle_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
     """How long a connection may wait between two requests."""
     request_seconds: Annotated[int, Field(ge=1, le=600)] = 10
     """How long a request may take to arrive, from its first byte to its last."""
     head_bytes: Annotated[int, Field(ge=1024, le=1024 * 1024)] = 16 * 1024
     """Bytes of a request line and its headers, at most."""
+    access_log: bool = False
+    """Log every request to the API: who asked for which path, the status, bytes and milliseconds of the answer."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least important line that is logged."""
     log_format: Literal["console", "json"] = "console"

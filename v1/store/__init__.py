@@ -1,7 +1,7 @@
 """The only package that speaks Redis: `Reader` for who reads, `Writer` for who feeds, `ChannelStore` for who sends."""
 
 from .admin import AdminStore, LimitReached
-from .alert_history import AlertQuery, AlertRecord, HistoryCursor
+from .alert_history import AlertQuery, AlertReader, AlertRecord, HistoryCursor, parse_alert
 from .commands import AlertLimits
 from .connection import LeaseLost, NoAccess, StoreAway, StoreError, Unreadable, connect
 from .data_format import DataFormat, OtherFormat
@@ -10,12 +10,15 @@ from .delivery.history import DeadLetter, DeliveryAttempt, DeliveryReader, Deliv
 from .delivery.outbox import Outbox, OutboxEntry
 from .delivery.queued_message import NEVER_TRIED, Disposition, OutgoingMessage, QueuedMessage, RetryState
 from .delivery.receipts import Receipt, ReceiptStore
+from .event_log import EventKind
+from .events import FIRST_ID, EventId, EventReader, LoggedEvent, MarketRow, parse_event_id
 from .future import DroppedFuture, FutureLists, FutureRemover
 from .kept_day import KeptDay, TooManySamples, read_kept_day
 from .keys import KEEP as STATE_KEPT_SECONDS
 from .keys import LEASE_SECONDS
 from .lease import Lease
 from .list_reader import ColumnQuery, CurrentMetric, ListReader, SharedPlace
+from .pool import RedisObserver
 from .reader import HourSamples, MetricSummary, NewestSample, Reader
 from .rule_store import RuleStore, StoredRuleSet
 from .tick_unit import TickUnit
@@ -26,12 +29,14 @@ from .verify import Verifier, VerifyReport
 from .writer import Writer
 
 __all__ = [
+    "FIRST_ID",
     "LEASE_SECONDS",
     "NEVER_TRIED",
     "STATE_KEPT_SECONDS",
     "AdminStore",
     "AlertLimits",
     "AlertQuery",
+    "AlertReader",
     "AlertRecord",
     "ChannelStore",
     "ColumnQuery",
@@ -43,6 +48,9 @@ __all__ = [
     "DeliveryStatus",
     "Disposition",
     "DroppedFuture",
+    "EventId",
+    "EventKind",
+    "EventReader",
     "FutureLists",
     "FutureRemover",
     "HistoryCursor",
@@ -53,6 +61,8 @@ __all__ = [
     "LimitReached",
     "ListReader",
     "ListStore",
+    "LoggedEvent",
+    "MarketRow",
     "MetricSummary",
     "MinuteRange",
     "NewestSample",
@@ -66,6 +76,7 @@ __all__ = [
     "Reader",
     "Receipt",
     "ReceiptStore",
+    "RedisObserver",
     "RetryState",
     "RuleStore",
     "SharedPlace",
@@ -81,5 +92,7 @@ __all__ = [
     "VerifyReport",
     "Writer",
     "connect",
+    "parse_alert",
+    "parse_event_id",
     "read_kept_day",
 ]

@@ -9,6 +9,7 @@ from ..rules.rules_file import MOST_RULES
 from . import keys
 from .alert_history import AlertReader
 from .connection import translate_errors
+from .event_log import EventKind, put_event
 from .rule_store import RuleStore
 
 MOST_SILENCES = 1000
@@ -59,6 +60,7 @@ class AdminStore(AlertReader, RuleStore):
         if comment:
             pipe.execute_command("HSETNX", key, "comment", comment)
         pipe.execute_command("EXPIRE", key, left if left > 0 else KEPT_AFTER)
+        put_event(pipe, EventKind.ACKNOWLEDGED, alert)
         pipe.execute_command("HGETALL", key)
         with translate_errors():
             *_, known = await pipe.execute()

@@ -103,6 +103,11 @@ class AlertReader:
         return [AlertRecord(*each) for each in zip(alerts, known, deliveries, strict=True)]
 
 
+def parse_alert(written: str) -> dict[str, Any] | None:
+    """Return an alert as it was committed; `None` where it cannot be read."""
+    return next(iter(read_alerts([written])), None)
+
+
 def _add_cursors(batch: Sequence[tuple[str, float]], place: HistoryCursor | None) -> list[tuple[str, HistoryCursor]]:
     """Return each alert with the cursor behind it."""
     tick, behind = place or (None, 0)

@@ -14,6 +14,7 @@ from ..model import DAY, Metric, Sample, find_hour, list_hours
 from ..rules import SubjectResult, write_states
 from . import keys
 from .connection import translate_errors
+from .event_log import EventKind, put_event
 
 _NEVER_PACKED = "-" * 300
 """A member that is longer than `zset-max-listpack-value`."""
@@ -70,11 +71,15 @@ def put_alerts(pipe: Pipeline, at: int, result: SubjectResult, limits: AlertLimi
     for alert in result.alerts:
         written = json.dumps(alert._asdict(), separators=(",", ":"))
         put("ZADD", keys.ALERTS, at, written)
+        if limits.send:
+            put_event(pipe, EventKind.ALERT, written)
         if limits.send and alert.suppressed_by is None:
             put("XADD", keys.OUTBOX, "MAXLEN", "~", keys.MOST_IN_OUTBOX, "*", "alert", written)
     for alert_id in result.over:
         put("HSET", keys.alert(alert_id), "ended_at", at)
         put("EXPIRE", keys.alert(alert_id), limits.keep)
+        if limits.send:
+            put_event(pipe, EventKind.ENDED, alert_id)
 
 
 def put_source_states(pipe: Pipeline, at: int, sources: Mapping[str, SubjectResult], limits: AlertLimits) -> None:
@@ -178,6 +183,9 @@ def put_tick(pipe: Pipeline, at: int) -> None:
     pipe.execute_command("SET", keys.FORMAT, keys.FORMAT_NUMBER)
     pipe.execute_command("SET", keys.TICK, at)
     pipe.execute_command("PUBLISH", keys.TICKS, at)
+    pipe.execute_command("MULTI")
+    put_event(pipe, EventKind.TICK, at)
+    pipe.execute_command("EXEC")
 
 
 def raise_inner_error(answers: Iterable[Any]) -> None:

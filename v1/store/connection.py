@@ -30,7 +30,7 @@ from redis.exceptions import TimeoutError as NoAnswer
 from redis.maint_notifications import MaintNotificationsConfig
 
 from ..settings.redaction import redact
-from .pool import ReplacingPool, read_error_code
+from .pool import RedisObserver, ReplacingPool, read_error_code
 
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 15.0
@@ -114,7 +114,12 @@ def _cancellations() -> int:
 
 @asynccontextmanager
 async def connect(
-    address: str, name: str, answer_seconds: float = ANSWER_SECONDS, *, only_reads: bool = False
+    address: str,
+    name: str,
+    answer_seconds: float = ANSWER_SECONDS,
+    *,
+    only_reads: bool = False,
+    observe: RedisObserver | None = None,
 ) -> AsyncIterator[Redis]:
     """
     Return a client of the server at `address` (redis, rediss or unix), closed at the end.
@@ -122,12 +127,13 @@ async def connect(
     It connects when first used. A connection that the server has closed meanwhile is replaced before anything is sent.
     A client that only reads asks once more where a connection breaks while it waits for an answer; any other does not,
     because what was sent may have been done: its callers know how long they can wait. `name` is what `CLIENT LIST`
-    shows.
+    shows. `observe` is told how long each exchange took.
     """
     pool = ReplacingPool.from_url(
         address,
         max_connections=CONNECTIONS,
         timeout=answer_seconds,
+        observe=observe,
         decode_responses=True,
         client_name=name,
         socket_connect_timeout=CONNECT_SECONDS,

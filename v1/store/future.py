@@ -116,6 +116,9 @@ class FutureRemover:
             for alert in alerts:
                 pipe.execute_command("DEL", keys.alert(alert), keys.deliveries(alert))
             pipe.execute_command("ZREMRANGEBYSCORE", keys.ALERTS, f"({now}", "+inf")
+            if alerts:
+                # Clients that resume are told of a gap, and ask for the alerts that are left.
+                pipe.execute_command("DEL", keys.EVENTS)
             await self._put_removal_of_messages(pipe, now)
             await pipe.execute()
         return len(alerts)

@@ -24,6 +24,7 @@ Every key version 1 owns in Redis. No other module spells one.
     v1:alert:<id>                 hash    when it was over, who acknowledged it  as its alert
     v1:deliveries:<id>            list    attempts to send it, JSON          as its alert
     v1:outbox                     stream  alerts to send, one consumer group a channel  30 days, and bounded in number
+    v1:events                     stream  what is pushed to clients, see `store.event_log`  25 h after the last, and bounded in number
     v1:channels                   hash    channel: what kind it is           for ever
     v1:sending:<channel>          hash    message id: tries so far; itself   as alerts, after the last change
     v1:receipts:<channel>         hash    receipt: who must acknowledge      as alerts, after the last change
@@ -75,6 +76,7 @@ SILENCES = f"{OURS}silences"
 OUTAGES = f"{OURS}outages"
 ALERTS = f"{OURS}alerts"
 OUTBOX = f"{OURS}outbox"
+EVENTS = f"{OURS}events"
 CHANNELS = f"{OURS}channels"
 PRICES = f"{OURS}prices"
 RANKINGS = f"{OURS}rankings"
@@ -107,6 +109,10 @@ MOST_ALERTS = 100_000
 """Alerts that are kept, however many days that is."""
 MOST_IN_OUTBOX = 100_000
 MOST_DEAD = 10_000
+MOST_EVENTS = 10_000
+"""Events that are kept for clients that were away: ticks, and what became of alerts."""
+KEEP_EVENTS = 25 * HOUR
+"""Seconds that they live after the last one."""
 MOST_ATTEMPTS = 1_000
 """Attempts that are kept of one alert, the newest."""
 MOST_LISTS = 300

@@ -6,7 +6,8 @@ open before, and refuses every write for as long as they are kept.
 """
 
 import re
-from typing import Any
+from time import perf_counter
+from typing import Any, Protocol
 
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
@@ -19,6 +20,15 @@ OF_THE_CONNECTION = frozenset(
 """Codes of errors that are about the server at the other end: a new connection may lead to another one."""
 NAMED = frozenset({"WRONGTYPE", "NOPERM"})
 """Codes of errors that are about a key or a command, and do not name it."""
+
+
+class RedisObserver(Protocol):
+    """Takes how long each exchange with Redis took: one command, or a pipeline of many."""
+
+    def __call__(self, seconds: float, *, is_failed: bool) -> None:
+        """Take one exchange; `is_failed`: there was no answer."""
+        ...
+
 
 _PIPELINE = re.compile(r"Command # \d+ \(.*\) of pipeline caused error: \(['\"]", re.DOTALL)
 
@@ -36,6 +46,10 @@ class _WatchedConnection(AbstractConnection):
     """Closes itself, once it is given back, after an answer that is true of this connection alone."""
 
     _asked: tuple[Any, ...] = ()
+    lent_at = 0.0
+    """When it was taken from the pool, by `perf_counter`."""
+    is_subscribed = False
+    """Whether it waits for what others publish: how long says nothing of Redis."""
 
     async def send_command(self, *args: Any, **kwargs: Any) -> None:
         self._asked = args
@@ -46,6 +60,7 @@ class _WatchedConnection(AbstractConnection):
         return super().pack_commands(commands)
 
     async def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        self.is_subscribed = self.is_subscribed or bool(kwargs.get("push_request"))
         try:
             return await super().read_response(*args, **kwargs)
         except ResponseError as error:
@@ -84,7 +99,8 @@ class ReplacingPool(BlockingConnectionPool):
     nobody waits for its answer, would leave a connection open behind.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, observe: RedisObserver | None = None, **options: Any) -> None:
+        self._observe = observe
         kind = options.pop("connection_class", Connection)
         super().__init__(connection_class=_NOTICING[kind], **options)
         self._is_closed = False
@@ -92,6 +108,8 @@ class ReplacingPool(BlockingConnectionPool):
     async def ensure_connection(self, connection: AbstractConnection) -> None:
         if _is_marked(connection):
             await connection.disconnect()
+        if isinstance(connection, _WatchedConnection):
+            connection.lent_at, connection.is_subscribed = perf_counter(), False
         await super().ensure_connection(connection)
         if self._is_closed:
             await connection.disconnect()
@@ -99,13 +117,20 @@ class ReplacingPool(BlockingConnectionPool):
 
     async def aclose(self) -> None:
         self._is_closed = True
+        for connection in self._get_in_use_connections():
+            # A question that waits for its answer would be asked again, over a connection made for it after the end.
+            connection.retry.update_retries(0)
         await super().aclose()
 
     async def release(self, connection: AbstractConnection) -> None:
         if _is_marked(connection):
             for other in (*self._get_free_connections(), *self._get_in_use_connections()):
                 other.mark_for_reconnect()  # type: ignore[no-untyped-call]  # redis-py's
+        if self._observe is not None and isinstance(connection, _WatchedConnection) and not connection.is_subscribed:
+            self._observe(perf_counter() - connection.lent_at, is_failed=not connection.is_connected)
         await super().release(connection)
+        if self._is_closed:
+            await connection.disconnect()
 
 
 def _is_marked(connection: AbstractConnection) -> bool:

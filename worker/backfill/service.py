@@ -13,6 +13,7 @@ from worker.backfill.day import DayFiller, Sleep
 from worker.backfill.from_archive import ArchiveBackfill
 from worker.latest.archive import ArchiveError
 from worker.latest.store import LeaseLost, StoreError, Writer
+from worker.reporting.metrics import WorkerInstruments, make_instruments
 from worker.reporting.progress import ProgressCallback, show_progress
 from worker.sources.ownership import open_up_to
 from worker.sources.supervised import SupervisedSource
@@ -57,7 +58,9 @@ class BackfillService:
         report: SourceReport,
         archive: ArchiveAccess | None = None,
         sleep: Sleep = asyncio.sleep,
+        instruments: WorkerInstruments | None = None,
     ) -> None:
+        self._instruments = instruments or make_instruments()
         self._sources = sources
         self._store = store
         self._interval = interval
@@ -116,6 +119,7 @@ class BackfillService:
             taken = await filler.fill(at, self._make_progress(source, show))
         if taken:
             await self._store.update_rankings(at)
+            self._instruments.ticks.filled.labels(source.name).inc(taken)
             log.info("filled the past day", source=source.name, samples=taken)
         self._end_progress(source)
 

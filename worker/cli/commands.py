@@ -20,6 +20,7 @@ from worker.backup.backup import back_up
 from worker.backup.restore import restore
 from worker.cli import rules
 from worker.cli.archive_parts import ArchiveParts, open_archiving
+from worker.cli.metrics import follow_archive, follow_roles, follow_sampling, show_lease
 from worker.cli.plan import describe_plan
 from worker.cli.process import (
     exit_with,
@@ -52,6 +53,7 @@ from worker.latest.archive import TopArchiveWriter, connect_archive
 from worker.latest.delivery import DeliveryReader
 from worker.latest.store import DataFormat, FutureLists, Verifier, Writer, connect
 from worker.latest.toplist import ListStore, QuotaStore, TopWriter
+from worker.reporting.metrics import WorkerInstruments, make_instruments, serve_metrics
 from worker.reporting.progress import show_progress
 from worker.reporting.steps import run_command
 from worker.sampling.recording import InvalidRecording, Recording, open_recording
@@ -59,6 +61,7 @@ from worker.sampling.replay import replay
 from worker.sampling.sampler import Sampler
 from worker.settings import WorkerSettings
 from worker.sources import dates
+from worker.sources.supervised import SupervisedSource
 from worker.sources.wishes import SourceReport
 from worker.toplist import roles
 
@@ -199,24 +202,36 @@ def drop_future_command() -> None:
 
 
 async def _run(settings: WorkerSettings, wanted: Sequence[str]) -> None:
-    while True:
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                if SAMPLING in wanted:
-                    tasks.create_task(_sample(settings, WatchedClock()))
-                tasks.create_task(_top(settings, [role for role in roles.NAMES if role in wanted], WatchedClock()))
-        except* ClockSetBack as errors:
-            # Sources, windows and waits have all gone by the wrong time, so everything is made anew.
-            log.warning("beginning anew", reason=str(errors.exceptions[0]))
-        else:
-            return
+    instruments = make_instruments()
+    async with serve_metrics(settings.worker_metrics_bind, instruments.registry, settings.api_keys):
+        while not await _run_once(settings, wanted, instruments):
+            pass
 
 
-async def _top(settings: WorkerSettings, wanted: Sequence[str], clock: WatchedClock) -> None:
+async def _run_once(settings: WorkerSettings, wanted: Sequence[str], instruments: WorkerInstruments) -> bool:
+    """Run until everything has ended, and return whether it has; not so where the clock was set back."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            if SAMPLING in wanted:
+                tasks.create_task(_sample(settings, WatchedClock(), instruments))
+            named = [role for role in roles.NAMES if role in wanted]
+            tasks.create_task(_top(settings, named, WatchedClock(), instruments))
+    except* ClockSetBack as errors:
+        # Sources, windows and waits have all gone by the wrong time, so everything is made anew.
+        log.warning("beginning anew", reason=str(errors.exceptions[0]))
+        is_over = False
+    else:
+        is_over = True
+    return is_over
+
+
+async def _top(
+    settings: WorkerSettings, wanted: Sequence[str], clock: WatchedClock, instruments: WorkerInstruments
+) -> None:
     async with (
         connect(settings.redis_address, "data-tracker-top") as redis,
         connect_archive(settings.archive_address, "data-tracker-top", writes=True) as engine,
-        open_sessions(settings.proxies, clock) as session_for,
+        open_sessions(settings.proxies, clock, instruments.record_request) as session_for,
     ):
         await wait_for_format(DataFormat(redis))
         if wanted and roles.find_obstacle(settings, wanted) is None:
@@ -225,23 +240,32 @@ async def _top(settings: WorkerSettings, wanted: Sequence[str], clock: WatchedCl
         await drop_lists_if_far(FutureLists(redis), clock)
         stores = roles.TopListStores(ListStore(redis), QuotaStore(redis), TopWriter(redis), TopArchiveWriter(engine))
         await roles.run_roles(
-            settings, wanted, stores, make_listers(settings, session_for), roles.RoleClock(clock.wall, watch=clock)
+            settings,
+            wanted,
+            stores,
+            make_listers(settings, session_for),
+            roles.RoleClock(clock.wall, watch=clock),
+            noted=follow_roles(instruments),
         )
 
 
-async def _sample(settings: WorkerSettings, clock: WatchedClock) -> None:
+async def _sample(settings: WorkerSettings, clock: WatchedClock, instruments: WorkerInstruments) -> None:
     timeout, late_hours = min(LONGEST_TIMEOUT, settings.interval * 0.8), LateHours()
     async with (
         open_channels(settings) as notifiers,
-        open_store(settings, late_hours, wait=True) as store,
-        open_sources(settings, timeout, clock) as sources,
+        open_store(settings, late_hours, wait=True, observe=instruments.record_redis) as store,
+        open_sources(settings, timeout, clock, instruments.record_request) as sources,
         hold_feeder_lease(store, wait=True),
-        open_dispatcher(settings, notifiers, clock) as dispatch,
+        show_lease(instruments),
+        open_dispatcher(settings, notifiers, clock, instruments) as dispatch,
         open_heartbeat(settings) as heartbeat,
         open_archiving(settings, store, late_hours) as archived,
         open_rule_provider(settings) as rule_provider,
         asyncio.TaskGroup() as tasks,
     ):
+        report, health = SourceReport(sources, settings.metrics), ArchiveCondition()
+        follow_sampling(instruments, report, dispatch, clock)
+        follow_archive(instruments, health, archived.rollup, late_hours)
         tasks.create_task(dispatch.run())
         tasks.create_task(report_clock(store, clock))
         await wait_until_right(clock)
@@ -249,15 +273,8 @@ async def _sample(settings: WorkerSettings, clock: WatchedClock) -> None:
         now = int(clock.wall()) // settings.interval * settings.interval
         log.info("sampling", sources=settings.sources, every=f"{settings.interval} s", next="scripts/start-api.sh")
         tasks.create_task(heartbeat.run())
-        report, health = SourceReport(sources, settings.metrics), ArchiveCondition()
-        backfill = BackfillService(
-            sources=sources,
-            store=store,
-            interval=settings.interval,
-            clock=clock.wall,
-            report=report,
-            archive=ArchiveAccess(archived.backfill, health),
-        )
+        access = ArchiveAccess(archived.backfill, health)
+        backfill = _make_backfill(settings, store, report, access, clock, instruments, sources)
         archiver = _make_archiver(store, archived, late_hours, health, backfill)
         sampler = Sampler(
             sources=sources,
@@ -268,11 +285,32 @@ async def _sample(settings: WorkerSettings, clock: WatchedClock) -> None:
             backfill=backfill,
             committed=heartbeat.notify_committed,
             clock=clock,
+            instruments=instruments,
         )
         await archiver.open(now)
         tasks.create_task(archiver.run(ticks(CHECK_SECONDS, clock=clock.wall, watch=clock)))
         tasks.create_task(backfill.run())
         await sampler.run(now, ticks(settings.interval, now, clock.wall, watch=clock))
+
+
+def _make_backfill(  # noqa: PLR0913, PLR0917  # it joins what was just made
+    settings: WorkerSettings,
+    store: Writer,
+    report: SourceReport,
+    archive: ArchiveAccess,
+    clock: WatchedClock,
+    instruments: WorkerInstruments,
+    sources: Sequence[SupervisedSource],
+) -> BackfillService:
+    return BackfillService(
+        sources=sources,
+        store=store,
+        interval=settings.interval,
+        clock=clock.wall,
+        report=report,
+        archive=archive,
+        instruments=instruments,
+    )
 
 
 def _make_archiver(

@@ -21,6 +21,7 @@ from worker.delivery.channels import InvalidNotifyUrl
 from worker.latest.archive import ArchiveError
 from worker.latest.settings import InvalidSettings, configure_logs, redact
 from worker.latest.store import DataFormat, NoAccess, OtherFormat, StoreError, Writer
+from worker.reporting.metrics import CannotListen
 from worker.reporting.outage_log import OutageLog
 from worker.reporting.steps import CommandRefused
 from worker.reporting.terminal import get_typed_name
@@ -35,7 +36,7 @@ LEAVE_SECONDS = 2.0
 """How long giving the lease back may take at the end; it runs out by itself."""
 SAID = (
     *(StoreError, ArchiveError, OtherFormat, InvalidNotifyUrl, LeaseTaken),
-    *(StoreIsPast, StoreHasOtherSamples, InvalidRecording, CommandRefused),
+    *(StoreIsPast, StoreHasOtherSamples, InvalidRecording, CommandRefused, CannotListen),
 )
 """What can go wrong without being our mistake: a line for people, and no stack trace."""
 RESET = "reset --yes"

@@ -20,6 +20,7 @@ from worker.latest import DAY
 from worker.latest.delivery import ChannelStore
 from worker.latest.market import StateUpdate
 from worker.latest.store import AlertLimits, DataFormat, RuleStore, Writer, connect
+from worker.reporting.metrics import WorkerInstruments
 from worker.sampling.heartbeat import Heartbeat
 from worker.sampling.rule_provider import RuleProvider
 from worker.settings import WorkerSettings
@@ -31,6 +32,7 @@ from worker.sources.coinmarketcap import CoinMarketCap
 from worker.sources.cryptocompare import CryptoCompare
 from worker.sources.cryptowatch import CryptowatchSource
 from worker.sources.kraken import KrakenSource
+from worker.sources.request_trace import RecordRequest, make_request_trace
 from worker.sources.simulated import SimulatedSource
 from worker.sources.simulated.toplists import SimulatedPrices, SimulatedRanks
 from worker.sources.supervised import SupervisedSource, supervise
@@ -47,15 +49,20 @@ LONGEST_TIMEOUT = 30.0
 
 @asynccontextmanager
 async def open_store(
-    settings: WorkerSettings, late_hours: LateHours | None = None, *, send: bool = True, wait: bool = False
+    settings: WorkerSettings,
+    late_hours: LateHours | None = None,
+    *,
+    send: bool = True,
+    wait: bool = False,
+    observe: Callable[..., None] | None = None,
 ) -> AsyncIterator[Writer]:
     """
     Return the store, which notes `late_hours`; without `send`, alerts are history only.
 
-    Raises `OtherFormat` where it holds data of another format. `wait` for a Redis that is away, or else raise `StoreAway`.
+    `observe` takes how long each exchange with Redis took. Raises `OtherFormat` where it holds data of another format. `wait` for a Redis that is away, or else raise `StoreAway`.
     """
     late = LateHours() if late_hours is None else late_hours
-    async with connect(settings.redis_address, "data-tracker-worker") as redis:
+    async with connect(settings.redis_address, "data-tracker-worker", observe=observe) as redis:
         data = DataFormat(redis)
         await (wait_for_format(data) if wait else data.ensure())
         yield Writer(redis, AlertLimits(keep=settings.alert_days * DAY, send=send), note_late_samples=late.add)
@@ -85,12 +92,13 @@ def make_expectation(sources: Sequence[str], wishes: Sequence[str]) -> Callable[
 
 @asynccontextmanager
 async def open_dispatcher(
-    settings: WorkerSettings, notifiers: Sequence[Notifier], clock: WatchedClock
+    settings: WorkerSettings, notifiers: Sequence[Notifier], clock: WatchedClock, instruments: WorkerInstruments
 ) -> AsyncIterator[Dispatcher]:
     """Return what sends alerts, over connections of its own, ready before the first tick is committed."""
     async with connect(settings.redis_address, "data-tracker-deliver") as redis:
         wording = MessageOptions(settings.public_page, settings.interval)
-        dispatch = Dispatcher(ChannelStore(redis, settings.alert_days * DAY), notifiers, wording, clock=clock.now)
+        channels = ChannelStore(redis, settings.alert_days * DAY)
+        dispatch = Dispatcher(channels, notifiers, wording, clock=clock.now, instruments=instruments)
         await dispatch.open()
         yield dispatch
 
@@ -105,8 +113,14 @@ async def open_heartbeat(settings: WorkerSettings) -> AsyncIterator[Heartbeat]:
 
 
 @asynccontextmanager
-async def open_sessions(proxies: ProxySettings, clock: WatchedClock) -> AsyncIterator[SessionFor]:
-    """Return the function that finds the session for an address: one session for each proxy; each reports the `Date` of every answer to the clock."""
+async def open_sessions(
+    proxies: ProxySettings, clock: WatchedClock, record: RecordRequest = lambda *_: None
+) -> AsyncIterator[SessionFor]:
+    """
+    Return the function that finds the session for an address: one session for each proxy.
+
+    Each reports the `Date` of every answer to the clock, and every request to `record`.
+    """
     made: dict[str | None, ClientSession] = {}
     for name in proxies.unusable:
         log.warning("a proxy of the environment is not used: only http:// and https:// are known", variable=name)
@@ -116,7 +130,7 @@ async def open_sessions(proxies: ProxySettings, clock: WatchedClock) -> AsyncIte
         if proxy not in made:
             if proxy is not None:
                 log.info("asking through a proxy", proxy=show_proxy(proxy))
-            made[proxy] = _session(proxy, clock)
+            made[proxy] = _session(proxy, clock, record)
             stack.push_async_callback(made[proxy].close)
         return made[proxy]
 
@@ -124,23 +138,23 @@ async def open_sessions(proxies: ProxySettings, clock: WatchedClock) -> AsyncIte
         yield session_for
 
 
-def _session(proxy: str | None, clock: WatchedClock) -> ClientSession:
+def _session(proxy: str | None, clock: WatchedClock, record: RecordRequest) -> ClientSession:
     return ClientSession(
         timeout=ClientTimeout(total=LONGEST_TIMEOUT, connect=10),
         headers={"User-Agent": USER_AGENT},
         connector=TCPConnector(limit_per_host=4),
-        trace_configs=[dates.make_date_trace(clock.note_date)],
+        trace_configs=[dates.make_date_trace(clock.note_date), make_request_trace(record)],
         proxy=proxy,
     )
 
 
 @asynccontextmanager
 async def open_sources(
-    settings: WorkerSettings, limit: float, clock: WatchedClock
+    settings: WorkerSettings, limit: float, clock: WatchedClock, record: RecordRequest = lambda *_: None
 ) -> AsyncIterator[list[SupervisedSource]]:
     """Return the sources, each looked after; nothing is asked yet, and nothing is left unanswered at the end."""
     known = list_source_addresses(settings)
-    async with open_sessions(settings.proxies, clock) as session_for:
+    async with open_sessions(settings.proxies, clock, record) as session_for:
         clock.set_askers([dates.make_asker(session_for(address), address) for address in known.values()])
         made = [(source, session_for(known.get(source.name, ""))) for source in make_sources(settings)]
         with supervise(made, limit) as sources:

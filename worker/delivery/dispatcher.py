@@ -13,6 +13,7 @@ from worker.delivery.notify.base import AcknowledgingNotifier, Notifier
 from worker.delivery.sender import ChannelSender
 from worker.latest.delivery import ChannelStore, DeliveryStatus, Disposition
 from worker.latest.store import StoreAway, StoreError
+from worker.reporting.metrics import WorkerInstruments
 from worker.reporting.redis_retry import RedisRetry
 
 log = structlog.get_logger()
@@ -24,13 +25,15 @@ TRIM_SECONDS = 60.0
 class Dispatcher:
     """Delivers alerts through `notifiers`; without any, alerts are only kept in the history."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # the last by name
         self,
         channels: ChannelStore,
         notifiers: Sequence[Notifier],
         options: MessageOptions,
         policy: BackoffPolicy = DEFAULT_BACKOFF,
         clock: Callable[[], float] = time.time,
+        *,
+        instruments: WorkerInstruments | None = None,
     ) -> None:
         self._channels = channels
         self._notifiers = notifiers
@@ -39,9 +42,15 @@ class Dispatcher:
         self._is_open = False
         self._retry = RedisRetry("all")
         self._senders = [
-            ChannelSender(each, channels.open_outbox(each.name), options, policy=policy, clock=clock)
+            ChannelSender(
+                each, channels.open_outbox(each.name), options, policy=policy, clock=clock, instruments=instruments
+            )
             for each in notifiers
         ]
+
+    def describe_queues(self) -> dict[str, tuple[int, int, float]]:
+        """Return what `ChannelSender.describe_queue` gives, of each channel by its name."""
+        return {sender.name: sender.describe_queue() for sender in self._senders}
 
     async def open(self) -> None:
         """

@@ -25,6 +25,7 @@ from worker.delivery.notify.base import Notifier, NotifyAnswer, NotifyRefused, N
 from worker.delivery.outbox_client import OutboxClient
 from worker.delivery.queue import DeliveryQueue
 from worker.latest.delivery import DeliveryStatus, Disposition, Outbox, QueuedMessage
+from worker.reporting.metrics import WorkerInstruments, make_instruments
 from worker.reporting.redis_retry import Sleep
 
 log = structlog.get_logger()
@@ -40,7 +41,7 @@ LAST_SECONDS = 5.0
 class ChannelSender:
     """One channel's messages. Its failures delay no other channel, and not the sampling."""
 
-    def __init__(  # noqa: PLR0913  # the last four are for tests, which cannot wait
+    def __init__(  # noqa: PLR0913  # all but the first three by name
         self,
         notifier: Notifier,
         outbox: Outbox,
@@ -50,7 +51,9 @@ class ChannelSender:
         clock: Callable[[], float] = time.time,
         sleep: Sleep = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
+        instruments: WorkerInstruments | None = None,
     ) -> None:
+        self._instruments = instruments or make_instruments()
         self.name = notifier.name
         self._notifier = notifier
         self._outbox = OutboxClient(outbox, sleep)
@@ -73,6 +76,10 @@ class ChannelSender:
             after = now if recorded.sender != sender else now + self._policy.max_kept_delay
             self._queue.hasten(after, self._state.paused_until)
         await self._outbox.save_state(self._state.write())
+
+    def describe_queue(self) -> tuple[int, int, float]:
+        """Return how many messages wait in memory, how many tries in a row failed, and seconds until the next may be."""
+        return len(self._queue), self._state.failures, max(0.0, self._next_send() - self._clock())
 
     async def run(self) -> None:
         """Send, forever."""
@@ -127,6 +134,7 @@ class ChannelSender:
             status, answer = disposition.status.value, disposition.answer
             log.error("message not delivered", channel=self.name, message=queued.id, status=status, answer=answer)
         await self._outbox.record(queued, disposition, self._state.write(), self._clock())
+        self._instruments.record_delivery(self.name, disposition.status.value, self._clock() - queued.message.at)
 
     def _add_quota_notice(self, now: float) -> None:
         """Queue one message that notifies users that the quota is low."""

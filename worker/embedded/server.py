@@ -19,11 +19,11 @@ from worker.reporting.steps import MISUSED, CommandRefused
 from worker.reporting.terminal import get_typed_name
 
 CONFIGURATION = Path(__file__).resolve().with_name("redis.conf")
-# The embedded server takes its memory from glibc. That keeps few freed pieces at hand, and a tick frees and takes
-# hundreds of thousands; but what it keeps it never gives back, so not many more. And it takes memory in pages of 4 KiB:
-# the lists of 30,000 metrics lie in gigabytes of samples, each member on a page of its own, and finding the pages took
-# more time than all else. Where there is no glibc it means nothing.
-TUNABLES = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=2000:glibc.malloc.hugetlb=1"}
+# The embedded server takes its memory from glibc, in pages of 4 KiB: the lists of 30,000 metrics lie in gigabytes of
+# samples, each member on a page of its own, and finding the pages took more time than all else. How many freed pieces
+# glibc keeps at hand is left as it is: those are never joined, and a market whose lists all grow alike leaves thousands
+# of each size behind. Where there is no glibc it means nothing.
+TUNABLES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 # By default the server forbids itself large pages, because a write beside a fork used to copy a whole one. Since
 # Linux 5.8 it copies 4 KiB of it.
 OPTIONS = ("--disable-thp", "no")

@@ -1,14 +1,17 @@
 """Reads the sources on every tick and commits the readings; requests a backfill where samples may be missing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from time import perf_counter
 from typing import Protocol
 
 import structlog
 
 from worker.clock.wall import WatchedClock
-from worker.latest import HOUR
+from worker.latest import HOUR, Metric
+from worker.latest.market import SourceReading
 from worker.latest.store import LeaseLost, StoreError, Writer
+from worker.reporting.metrics import WorkerInstruments, make_instruments
 from worker.reporting.redis_retry import describe_trouble
 from worker.sampling.collect import collect
 from worker.sampling.rule_provider import RuleSource
@@ -59,8 +62,11 @@ class Sampler:
         committed: Callable[[], None] = lambda: None,
         clock: WatchedClock | None = None,
         sleep: Sleep = asyncio.sleep,
+        instruments: WorkerInstruments | None = None,
     ) -> None:
         self._sources = sources
+        self._instruments = instruments or make_instruments()
+        self._instruments.ticks.interval.set(interval)
         self._store = store
         self._interval = interval
         self._rules = rules
@@ -110,10 +116,12 @@ class Sampler:
             self._now = at
             if self._is_behind():
                 continue
-            readings, _ = await asyncio.gather(collect(self._sources, at), self._rules.refresh())
+            with self._instruments.ticks.collect_seconds.time():
+                readings, _ = await asyncio.gather(collect(self._sources, at), self._rules.refresh())
             # The answers may be the first to show that the clock is wrong.
             if self._clock is None or await self._clock.is_right():
                 self._buffer.add(at, readings)
+                self._instruments.ticks.waiting.set(len(self._buffer))
             self._due.set()
             for source in self._sources:
                 if source.take_recovery() and self._is_caught_up:
@@ -147,10 +155,12 @@ class Sampler:
                 log.warning(line, reason=str(error), newest=self._newest)
             self._logged = line
             self._is_away, self._is_caught_up = True, False
+            self._instruments.redis_up.set(0)
             return False
         if self._is_away:
             log.info("Redis is back, ticks are committed", newest=self._newest, dropped=self._buffer.dropped)
         self._is_away, self._is_caught_up, self._logged = False, True, ""
+        self._instruments.redis_up.set(1)
         if self._may_have_gaps:
             self._may_have_gaps = False
             self._backfill.request()
@@ -180,16 +190,26 @@ class Sampler:
             self._buffer.remove(at, is_committed=False)
             return
         if at > self._newest:
+            began = perf_counter()
             moved = await commit_tick(at, readings, self._store, self._rules.engine, self._asked_since)
             log.debug("tick", at=at, readings=len(readings), metrics=moved)
+            self._count_tick(at, readings, moved, perf_counter() - began)
             self._check_for_lost_samples()
             skipped = (at - self._newest) // self._interval - 1 if self._newest else 0
             if skipped > 0:
                 log.warning("ticks are missing", after=self._newest, until=at, missing=skipped)
+                self._instruments.ticks.missing.inc(skipped)
                 self._may_have_gaps = True
             self._newest = at
             self._committed()
         self._buffer.remove(at)
+        self._instruments.ticks.waiting.set(len(self._buffer))
+
+    def _count_tick(self, at: int, readings: Mapping[Metric, SourceReading], metrics: int, seconds: float) -> None:
+        sources = [reading.source for reading in readings.values()]
+        # The tick before the first one that is sampled is as old as it is: that is no delay.
+        delay = self._clock.now() - at if self._clock is not None and at > self._asked_since else None
+        self._instruments.ticks.count(at, sources, metrics, seconds, delay)
 
     def _check_for_lost_samples(self) -> None:
         """Log that samples are gone that were there, and have them filled again."""

@@ -14,6 +14,7 @@ from worker.latest.settings import (
     InvalidSettings,
     Settings,
     WordList,
+    check_host_and_port,
     check_key,
     find_secret_parts,
     list_written,
@@ -25,6 +26,7 @@ from worker.settings.proxies import ProxySettings, is_proxy
 SOURCES = ("cryptowatch", "kraken", "binance", "simulated")
 PUSHOVER = "pushover"
 SHORTEST_SECRET = 16
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 LONGEST_BACKFILL = 366 * DAY
 
 _NEXT_URL = re.compile(r"[,\s]+(?=(?:[\w-]+=)?[a-zA-Z][a-zA-Z0-9+.-]*://)")
@@ -99,6 +101,8 @@ class WorkerSettings(Settings):
     """Called about once a minute while ticks are committed, so that somebody else notices when they are not."""
     rules_file: Path | None = None
     """Alert rules in TOML, beside those of the API; read again when it changes."""
+    worker_metrics_bind: str | None = None
+    """Where the worker serves its metrics to Prometheus, `host:port` (`127.0.0.1:9101`); without one, nowhere."""
     alert_days: Annotated[int, Field(ge=1, le=365)] = 30
     """How long alerts, and what became of their messages, are kept."""
 
@@ -161,6 +165,11 @@ class WorkerSettings(Settings):
             check_key(value.get_secret_value())
         return value
 
+    @field_validator("worker_metrics_bind")
+    @classmethod
+    def _check_metrics_bind(cls, value: str | None) -> str | None:
+        return None if value is None else check_host_and_port(value)
+
     @field_validator("sources", "metrics", mode="before")
     @classmethod
     def _split_words(cls, value: object) -> object:
@@ -211,6 +220,16 @@ class WorkerSettings(Settings):
                     f"{PREFIX}METRICS: no source gives {wish}: {PREFIX}SOURCES is {','.join(self.sources)}, "
                     f"and gives {', '.join(f'{name.upper()}:*' for name in self.sources)}; {mend}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _check_metrics_stay_at_home(self) -> Self:
+        host = (self.worker_metrics_bind or LOOPBACK[0]).rpartition(":")[0] or LOOPBACK[0]
+        if host not in LOOPBACK and not self.api_keys and not self.open:
+            raise ValueError(
+                f"{PREFIX}WORKER_METRICS_BIND: {self.worker_metrics_bind!r} listens beyond this machine; "
+                f"set {PREFIX}API_KEYS, or {PREFIX}OPEN=yes if everybody may ask"
+            )
         return self
 
     @model_validator(mode="after")

@@ -67,11 +67,15 @@ class SourceReport:
         """Take in that the fill from a source is over, and return whether there was one."""
         return self._filling.pop(source, None) is not None
 
-    def take_news(self) -> tuple[dict[str, dict[str, Any]], dict[str, str]] | None:
-        """Return the state of each source and the wishes that nobody fulfils; `None` where that is noted already."""
-        told = {
+    def describe(self) -> dict[str, dict[str, Any]]:
+        """Return the state of each source, and how far its fill is."""
+        return {
             name: said | {"filling": self._filling.get(name)} for name, said in describe_states(self._sources).items()
         }
+
+    def take_news(self) -> tuple[dict[str, dict[str, Any]], dict[str, str]] | None:
+        """Return the state of each source and the wishes that nobody fulfils; `None` where that is noted already."""
+        told = self.describe()
         lacking = find_unmet(self._wishes, self._sources)
         for wish, reason in lacking.items():
             if self._unmet.get(wish) != reason:

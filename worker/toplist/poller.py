@@ -50,6 +50,8 @@ FAULTS = {
 """What failures are counted as: the first kind that fits."""
 
 Sleep = Callable[[float], Awaitable[None]]
+NoteState = Callable[[str, Mapping[str, Any]], None]
+"""Takes a role and its state."""
 _T = TypeVar("_T")
 
 
@@ -72,7 +74,15 @@ class PollerRole(Generic[Coin]):
 class Poller(Generic[Coin]):
     """Runs a role. What goes wrong with Redis or the provider costs a list at most, and is told once."""
 
-    def __init__(self, role: PollerRole[Coin], plans: QuotaStore, top: TopWriter, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(
+        self,
+        role: PollerRole[Coin],
+        plans: QuotaStore,
+        top: TopWriter,
+        sleep: Sleep = asyncio.sleep,
+        noted: NoteState = lambda *_: None,
+    ) -> None:
+        self._noted = noted
         self._role: PollerRole[Coin] = role
         self._plans = plans
         self._top = top
@@ -174,6 +184,7 @@ class Poller(Generic[Coin]):
 
     async def _note(self, use: QuotaUsage, at: int) -> None:
         state = describe_role(self._role.plan, use, at)
+        self._noted(self._role.name, state)
         await self._top.write_role_state(self._role.name, {**state, "at": at, "source": self._role.lister.name})
         told = _describe_outcome(state["interval"], state["state"], state["reason"])
         if told != self._told:

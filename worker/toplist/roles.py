@@ -19,7 +19,7 @@ from worker.sources.list_provider import ListProvider
 from worker.toplist import merger, pricing, ranking
 from worker.toplist.archiver import TopListArchiver
 from worker.toplist.merger import TopListMerger
-from worker.toplist.poller import Poller, PollerRole, Sleep
+from worker.toplist.poller import NoteState, Poller, PollerRole, Sleep
 from worker.toplist.quota_plan import QuotaPlan
 
 log = structlog.get_logger()
@@ -89,17 +89,23 @@ def find_obstacle(settings: WorkerSettings, only: Collection[str]) -> RolesOff |
     return None
 
 
-async def run_roles(
-    settings: WorkerSettings, only: Collection[str], stores: TopListStores, listers: TopListProviders, time: RoleClock
+async def run_roles(  # noqa: PLR0913  # the last by name
+    settings: WorkerSettings,
+    only: Collection[str],
+    stores: TopListStores,
+    listers: TopListProviders,
+    time: RoleClock,
+    *,
+    noted: NoteState = lambda *_: None,
 ) -> None:
-    """Run the wanted roles for ever; return at once where they cannot run."""
+    """Run the wanted roles for ever; return at once where they cannot run. `noted` takes the states of those that ask."""
     why = find_obstacle(settings, only)
     if why:
         log.info("no top list is made", reason=why.reason)
         return await _write_off_states(stores.top, only, why)
     now = int(time.now()) // MINUTE * MINUTE
     askers = [
-        Poller(role, stores.plans, stores.top, time.sleep)
+        Poller(role, stores.plans, stores.top, time.sleep, noted)
         for role in _make_roles(settings, only, stores.listings, listers)
     ]
     # Before anything is merged: what a provider knows of the past must be there.

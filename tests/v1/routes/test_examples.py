@@ -9,6 +9,7 @@ import csv
 import gzip
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -95,6 +96,8 @@ ASKED = {
     ("/alerts", "200", "application/json"): "/v1/alerts?metric=*:BTC*&limit=1",
     ("/alerts", "422", "application/problem+json"): "/v1/alerts?since=yesterday",
     ("/silences", "422", "application/problem+json"): "/v1/silences?state=active",
+    ("/stream", "200", "text/event-stream"): "/v1/stream?metrics=BINANCE:BTCUSDT&once=true",
+    ("/stream", "422", "application/problem+json"): "/v1/stream?events=ticks",
     ("/health/live", "200", "application/json"): "/health/live",
     ("/health/live", "422", "application/problem+json"): "/health/live?verbose=1",
     ("/health/ready", "200", "application/json"): "/health/ready",
@@ -283,12 +286,16 @@ async def answers(api: Api, clock: Clock, folder: Path) -> dict[tuple[str, str, 
     with patch.dict(sys.modules, {"nanoarrow.ipc": None}):
         for operation, path in ARROW:
             given[operation, "406", PROBLEM] = (await api.get(path)).text
+    stream = ("/stream", "200", "text/event-stream")
+    # An id is the time at which Redis took the event in.
+    given[stream] = re.sub("id: .+", f"id: {CRASH}123-0", given[stream])
     for (operation, status), path, document in SENT:
         given[operation, status, _media_type(status)] = (await _send(api, operation, path, document)).text
     given["POST /rules/backtest", "429", PROBLEM] = await _busy(api)
     clock.now += 5 * MINUTE
     given["/health/ready", "503", "application/json"] = (await api.get("/health/ready")).text
-    async with serving(clock, f"unix://{folder}/nobody.sock") as alone:
+    async with serving(clock, f"unix://{folder}/nobody.sock", streams=0) as alone:
+        given["/stream", "503", PROBLEM] = (await alone.get("/v1/stream")).text
         for operation in AWAY:
             name = SEEN.split("/")[3] if "/alerts" in operation else "volume-spike"
             path = operation.rpartition(" ")[2].replace("{metric}", "BINANCE:BTCUSDT").replace("{id}", name)
@@ -318,7 +325,7 @@ def written(given: dict[tuple[str, str, str], str]) -> str:
     """Write the file: one example a line, digits as they were answered."""
     tree: dict[str, dict[str, dict[str, str]]] = {}
     for (operation, status, media_type), body in sorted(given.items()):
-        example = json.dumps(body) if media_type in ("text/csv", "application/x-ndjson") else body
+        example = json.dumps(body) if media_type in ("text/csv", "application/x-ndjson", "text/event-stream") else body
         tree.setdefault(operation, {}).setdefault(status, {})[media_type] = example
     return f"{_indented(tree)}\n"
 

@@ -1,5 +1,6 @@
 """The process: how it starts, what it prints, how it ends, and where `latest` leads."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -17,6 +18,10 @@ from typing import NamedTuple
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
+SOCKET = (
+    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+)
 
 
 class Running(NamedTuple):
@@ -88,6 +93,37 @@ def test_it_says_what_to_type_next_and_ends_well_when_told_to(tmp_path):
         assert f"{api.url}/docs" in api.greeting
         assert f"curl '{api.url}/v1/ranks?limit=5'" in api.greeting
         assert "Traceback" not in log
+
+
+@pytest.mark.parametrize("has_redis", [True, False], ids=["redis", "redis away"])
+def test_every_one_of_twenty_streams_is_ended_when_the_process_is_told_to_stop(tmp_path, server, has_redis):
+    settings = {"REDIS_URL": server} if has_redis else {}
+    with running(tmp_path, **settings) as api, contextlib.ExitStack() as opened:
+        port = int(api.url.rpartition(":")[2])
+        streams = [opened.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60)) for _ in range(20)]
+        for place, stream in enumerate(streams):
+            head = SOCKET if place % 2 else ""
+            path = "ws" if place % 2 else "stream"
+            stream.sendall(f"GET /v1/{path} HTTP/1.1\r\nHost: localhost\r\n{head}\r\n".encode())
+        begun = [read_until(stream, b"tick" if has_redis else b"away") for stream in streams]
+        api.process.send_signal(signal.SIGTERM)
+        ends = [b"".join(iter(lambda stream=stream: stream.recv(65536), b"")) for stream in streams]
+        _, log = api.process.communicate(timeout=60)
+
+    assert api.process.returncode == 0
+    assert all(begun)
+    assert all(end.endswith(b"\x88\x02\x03\xe9" if place % 2 else b"0\r\n\r\n") for place, end in enumerate(ends))
+    assert "Traceback" not in log
+
+
+def read_until(stream: socket.socket, word: bytes) -> bytes:
+    """Return what came until some word was in it."""
+    read = b""
+    while word not in read:
+        more = stream.recv(65536)
+        assert more, read
+        read += more
+    return read
 
 
 def test_the_log_is_written_for_machines_where_the_settings_say_so(tmp_path):

@@ -65,7 +65,7 @@ async def serving_tls(tls: TlsFiles, limits: ConnectionLimits = LIMITS) -> Async
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    running = asyncio.create_task(serve(app, listener, make_server_config(), limits, served.stop.wait, tls))
+    running = asyncio.create_task(serve(app, listener, make_server_config(), limits, served.stop.wait, tls=tls))
     try:
         yield served
     finally:

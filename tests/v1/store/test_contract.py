@@ -53,7 +53,7 @@ async def test_a_tick_without_anything_is_a_tick(store: Writer, redis: Redis):
     assert await commit_tick(NOON, {}, store) == 0
 
     assert await store.read_tick() == NOON
-    assert set(await dump(redis)) == {keys.FORMAT, keys.TICK}
+    assert set(await dump(redis)) == {keys.FORMAT, keys.TICK, keys.EVENTS}
 
 
 async def test_a_tick_leaves_its_samples_and_all_that_follows_from_them(store: Writer, redis: Redis, ledger: Ledger):
@@ -483,6 +483,7 @@ async def _first(listener, count):
 
 LIVES = {
     keys.METRICS: DAY,
+    keys.EVENTS: 25 * HOUR,
     keys.samples(BTC, find_hour(NOON)): 49 * HOUR,
     keys.moments(BTC): 25 * HOUR,
     keys.rank(Measure.PRICE, By.STDDEV): DAY,

@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.support import servers
-from tests.support.forwarder import Forwarder, forwarding
+from tests.support.forwarding import RedisForwarder, forwarding_redis
 from tests.support.ledger import BTC, heard
 from tests.support.serving import MINUTE, NOON, Clock, fill, sample, serving
 from v1.model import Reading
@@ -23,7 +23,7 @@ MARKET = heard({BTC: Reading("46000")})
 class Pair:
     """A primary, a replica of it, and one address that leads to whichever is the primary now."""
 
-    def __init__(self, forwarder: Forwarder, first: str, second: str, ports: tuple[int, int]) -> None:
+    def __init__(self, forwarder: RedisForwarder, first: str, second: str, ports: tuple[int, int]) -> None:
         self.forwarder = forwarder
         self.first = first
         self.second = second
@@ -54,13 +54,13 @@ async def pair() -> AsyncIterator[Pair]:
         async with connect(second, "tests") as redis, asyncio.timeout(20):
             while (await redis.info("replication"))["master_link_status"] != "up":
                 await asyncio.sleep(0.05)
-        async with forwarding(Path(first.removeprefix("unix://"))) as forwarder:
+        async with forwarding_redis(Path(first.removeprefix("unix://"))) as forwarder:
             yield Pair(forwarder, first, second, ports)
 
 
 @pytest.fixture
-async def forwarder(server: str) -> AsyncIterator[Forwarder]:
-    async with forwarding(Path(server.removeprefix("unix://"))) as made:
+async def forwarder(server: str) -> AsyncIterator[RedisForwarder]:
+    async with forwarding_redis(Path(server.removeprefix("unix://"))) as made:
         yield made
 
 
@@ -101,7 +101,7 @@ async def test_after_a_failover_the_api_writes_again_at_the_second_try(pair: Pai
 
 
 @pytest.mark.parametrize("code", ["READONLY", "MASTERDOWN", "NOREPLICAS", "UNBLOCKED", "CLUSTERDOWN"])
-async def test_an_answer_that_is_true_of_the_connection_closes_it_and_all_others(forwarder: Forwarder, code: str):
+async def test_an_answer_that_is_true_of_the_connection_closes_it_and_all_others(forwarder: RedisForwarder, code: str):
     async with connect(forwarder.address, "tests") as redis:
         reader = Reader(redis)
         await asyncio.gather(*[reader.ping() for _ in range(3)])
@@ -119,7 +119,7 @@ async def test_an_answer_that_is_true_of_the_connection_closes_it_and_all_others
 @pytest.mark.parametrize("is_pipeline", [False, True])
 @pytest.mark.parametrize("code", ["BUSY", "NOREPLICAS", "MISCONF", "OOM", "READONLY", "LOADING"])
 async def test_an_answer_that_says_not_now_is_away_in_a_pipeline_as_elsewhere(
-    forwarder: Forwarder, code: str, is_pipeline: bool
+    forwarder: RedisForwarder, code: str, is_pipeline: bool
 ):
     async with connect(forwarder.address, "tests") as redis:
         writer = Writer(redis)
@@ -129,7 +129,7 @@ async def test_an_answer_that_says_not_now_is_away_in_a_pipeline_as_elsewhere(
             await (commit_tick(NOON, MARKET, writer) if is_pipeline else writer.write_archive_state({}))
 
 
-async def test_an_answer_that_nobody_foresaw_names_the_command_and_its_key(forwarder: Forwarder):
+async def test_an_answer_that_nobody_foresaw_names_the_command_and_its_key(forwarder: RedisForwarder):
     async with connect(forwarder.address, "tests") as redis:
         await redis.lpush(keys.ARCHIVE, "not ours")
         await redis.expire(keys.ARCHIVE, 100)
@@ -144,7 +144,7 @@ async def test_an_answer_that_nobody_foresaw_names_the_command_and_its_key(forwa
 
 
 async def test_a_connection_that_the_server_closed_while_it_was_idle_costs_nobody_an_answer(
-    forwarder: Forwarder, clock: Clock
+    forwarder: RedisForwarder, clock: Clock
 ):
     async with connect(forwarder.address, "tests") as redis:
         await fill(Writer(redis), {"KRAKEN:BTCUSD": [sample(NOON, "1.50")]})
@@ -161,7 +161,7 @@ async def test_a_connection_that_the_server_closed_while_it_was_idle_costs_nobod
 
 
 async def test_a_connection_that_breaks_when_it_is_used_is_asked_again_by_who_only_reads(
-    forwarder: Forwarder, clock: Clock
+    forwarder: RedisForwarder, clock: Clock
 ):
     async with connect(forwarder.address, "tests") as redis:
         await fill(Writer(redis), {"KRAKEN:BTCUSD": [sample(NOON, "1.50")]})
@@ -172,7 +172,7 @@ async def test_a_connection_that_breaks_when_it_is_used_is_asked_again_by_who_on
         assert (await api.get("/v1/metrics/KRAKEN:BTCUSD")).status == 200
 
 
-async def test_what_writes_is_not_sent_a_second_time_when_its_connection_breaks(forwarder: Forwarder):
+async def test_what_writes_is_not_sent_a_second_time_when_its_connection_breaks(forwarder: RedisForwarder):
     async with connect(forwarder.address, "tests") as redis:
         await redis.ping()
         forwarder.reset_all()
@@ -197,7 +197,7 @@ async def change(redis: Redis, what: str) -> object:
 
 @pytest.mark.parametrize("what, asked", MOMENTS)
 async def test_an_answer_that_does_not_come_while_a_key_is_watched_is_away(
-    forwarder: Forwarder, what: str, asked: bytes
+    forwarder: RedisForwarder, what: str, asked: bytes
 ):
     async with connect(forwarder.address, "tests", answer_seconds=0.2) as redis:
         forwarder.hold = lambda command: command[0] == asked
@@ -210,7 +210,9 @@ async def test_an_answer_that_does_not_come_while_a_key_is_watched_is_away(
 
 
 @pytest.mark.parametrize("what, asked", MOMENTS)
-async def test_a_connection_that_breaks_while_a_key_is_watched_is_away(forwarder: Forwarder, what: str, asked: bytes):
+async def test_a_connection_that_breaks_while_a_key_is_watched_is_away(
+    forwarder: RedisForwarder, what: str, asked: bytes
+):
     async with connect(forwarder.address, "tests") as redis:
         await redis.ping()
         forwarder.refuse = lambda command: b"break" if command[0] == asked else None

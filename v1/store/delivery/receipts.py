@@ -9,6 +9,7 @@ from redis.asyncio.client import Pipeline
 
 from .. import keys
 from ..connection import translate_errors
+from ..event_log import EventKind, put_event
 from ..stored_json import read_list
 
 
@@ -74,6 +75,7 @@ class ReceiptStore:
             pipe.execute_command("HSETNX", keys.alert(alert), "acknowledged", at)
             pipe.execute_command("HSETNX", keys.alert(alert), "by", by)
             pipe.execute_command("EXPIRE", keys.alert(alert), self._keep)
+            put_event(pipe, EventKind.ACKNOWLEDGED, alert)
         pipe.execute_command("HDEL", keys.receipts(self.channel), receipt.id)
         with translate_errors():
             await pipe.execute()

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from tests.worker.delivery.notify.conftest import End, many, message, says
-from v1.routes.alerts import AlertTold
+from v1.routes.alert_view import AlertTold
 from v1.routes.webhook import WebhookMessage
 from worker.delivery.notify import sessions
 from worker.delivery.notify.base import NotifyLimited, NotifyRefused, NotifyUnavailable
