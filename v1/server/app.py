@@ -45,20 +45,7 @@ def create_app(
     """
     settings, siblings = settings or Settings.load(), siblings or ApiSiblings()
     telemetry = ApiTelemetry.make(lambda: app.routes, settings.root_path or "", LATEST, PREFIX)
-    route_settings = RouteSettings(
-        redis_address=settings.redis_address,
-        archive_address=settings.archive_address,
-        name=f"{VERSION}-api",
-        interval=settings.interval,
-        is_shared=not settings.api_keys,
-        settings_prefix=SETTINGS_PREFIX,
-        redact=redact.hide_from_strangers,
-        stopping=stopping or asyncio.Event(),
-        backtest_turns=backtest_turns,
-        observe_redis=telemetry.instruments.record_redis,
-        streams=settings.streams,
-        pages=_list_pages(settings),
-    )
+    route_settings = _make_route_settings(settings, telemetry, stopping or asyncio.Event(), backtest_turns)
     app = FastAPI(
         title=f"data-tracker {VERSION}",
         version=__version__,
@@ -77,6 +64,26 @@ def create_app(
     pages.install_pages(app, PREFIX)
     problems.install_problems(app, clock)
     return app
+
+
+def _make_route_settings(
+    settings: Settings, telemetry: ApiTelemetry, stopping: asyncio.Event, backtest_turns: int | None
+) -> RouteSettings:
+    """Return what the state of the routes is opened with."""
+    return RouteSettings(
+        redis_address=settings.redis_address,
+        archive_address=settings.archive_address,
+        name=f"{VERSION}-api",
+        interval=settings.interval,
+        is_shared=not settings.api_keys,
+        settings_prefix=SETTINGS_PREFIX,
+        redact=redact.hide_from_strangers,
+        stopping=stopping,
+        backtest_turns=backtest_turns,
+        observe_redis=telemetry.instruments.record_redis,
+        streams=settings.streams,
+        pages=_list_pages(settings),
+    )
 
 
 @asynccontextmanager
