@@ -60,7 +60,8 @@ class Served(NamedTuple):
 
 
 def children_of(pid: int) -> set[int]:
-    return {int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+    """Return the processes that a process has started, without those that have ended and were not waited for yet."""
+    return {int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split() if is_alive(int(word))}
 
 
 def answer_of(connection: socket.socket) -> int:
