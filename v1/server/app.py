@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from .. import __version__
-from ..routes import health_router, openapi, pages, problems, response_docs, router
+from ..routes import direct, health_router, openapi, pages, problems, response_docs, router
 from ..routes.context import RouteSettings, RouteState, open_route_state
 from ..routes.stream.pages import AcceptedPages
 from ..settings import PREFIX as SETTINGS_PREFIX
@@ -51,6 +51,7 @@ def create_app(
         is_shared=not settings.api_keys,
         settings_prefix=SETTINGS_PREFIX,
         redact=redact.hide_from_strangers,
+        piece_bytes=settings.piece_bytes,
         stopping=stopping or asyncio.Event(),
         observe_redis=telemetry.instruments.record_redis,
         streams=settings.streams,
@@ -73,6 +74,7 @@ def create_app(
     _include_routers(app, settings)
     pages.install_pages(app, PREFIX)
     problems.install_problems(app, clock)
+    direct.install_direct_routes(app)
     return app
 
 
