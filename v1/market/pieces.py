@@ -90,7 +90,7 @@ def make_piece(hour: int, column: HourColumn, ticks: Sequence[int], text: str) -
     return Piece(text, array("H", [tick - hour for tick in ticks]), column.newest, column.hourly_after)
 
 
-def cut_rows(piece: Piece, hour: int, rows: RowRange, separator: RowSeparator) -> str:
+def clip_rows(piece: Piece, hour: int, rows: RowRange, separator: RowSeparator) -> str:
     """Return the rows of a piece that lie in a range."""
     low, high = bisect_left(piece.seconds, rows.first - hour), bisect_right(piece.seconds, rows.last - hour)
     if low == 0 and high == len(piece.seconds):

@@ -23,13 +23,13 @@ from .context import read_route_state
 from .params import QueryParams
 from .problems import refuse_repeated
 
-_MOST_QUESTIONS = 4096
+_MOST_CALLS = 4096
 _LONGEST_QUESTION = 300
 """Bytes of a path and a query that are remembered; longer ones are rare, and only those of FastAPI's routes."""
 _CONTEXT = ("request", "context")
 """The parameters of a route's function that no request spells."""
-_KEY = "data_tracker.question"
-"""Where the scope of a request holds what it asks."""
+_KEY = f"{__package__}.call"
+"""Where the scope of a request holds which call it is."""
 
 
 class Operation(NamedTuple):
@@ -42,8 +42,8 @@ class Operation(NamedTuple):
     """What the route's function calls its query parameters."""
 
 
-class Question(NamedTuple):
-    """What a request asks: a route, and all that its function is called with but the request itself."""
+class DirectCall(NamedTuple):
+    """What a request asks for: a route, and all that its function is called with but the request itself."""
 
     route: APIRoute
     path_params: Mapping[str, str]
@@ -55,30 +55,30 @@ class DirectRoutes(BaseRoute):
 
     def __init__(self, operations: Iterable[Operation]) -> None:
         self._operations = [*operations]
-        self._read = lru_cache(_MOST_QUESTIONS)(self._read_question)
+        self._read = lru_cache(_MOST_CALLS)(self._read_call)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         if scope["type"] != "http" or scope["method"] != "GET":
             return Match.NONE, {}
         path, query = scope["path"].removeprefix(scope.get("root_path", "")), scope["query_string"]
-        question = self._read(path, query) if len(path) + len(query) <= _LONGEST_QUESTION else None
-        if question is None:
+        call = self._read(path, query) if len(path) + len(query) <= _LONGEST_QUESTION else None
+        if call is None:
             return Match.NONE, {}
-        route = question.route
+        route = call.route
         return Match.FULL, {
             "endpoint": route.endpoint,
-            "path_params": question.path_params,
+            "path_params": call.path_params,
             "route": route,
-            _KEY: question,
+            _KEY: call,
         }
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        question: Question = scope[_KEY]
+        call: DirectCall = scope[_KEY]
         request = Request(scope, receive)
-        answer = await question.route.endpoint(**question.arguments, request=request, context=request.state)
+        answer = await call.route.endpoint(**call.arguments, request=request, context=request.state)
         await answer(scope, receive, send)
 
-    def _read_question(self, path: str, query: bytes) -> Question | None:
+    def _read_call(self, path: str, query: bytes) -> DirectCall | None:
         """Return what a path and a query ask; `None` where that is not plain and valid."""
         for operation in self._operations:
             found = operation.path.fullmatch(path)
@@ -86,7 +86,7 @@ class DirectRoutes(BaseRoute):
                 params = _read_params(operation.params, WrittenQuery(query))
                 path_params = found.groupdict()
                 known = {**path_params, operation.params_name: params}
-                return None if params is None else Question(operation.route, path_params, known)
+                return None if params is None else DirectCall(operation.route, path_params, known)
         return None
 
 

@@ -10,7 +10,7 @@ from ..market.pieces import (
     RowRange,
     RowSeparator,
     can_join_hours,
-    cut_rows,
+    clip_rows,
     find_row_range,
     list_hourly,
     make_piece,
@@ -55,7 +55,7 @@ class SeriesLayout(NamedTuple):
 
     def make_piece(self, opened: OpenedHour) -> Piece:
         """Return the rows of one hour."""
-        column = opened.cut_column(self.measure)
+        column = opened.make_column(self.measure)
         points = group_by_step(column.samples, self.step, self.agg) if self.step else column.samples
         return make_piece(opened.hour, column, [tick for tick, _ in points], self.encoder.encode(points))
 
@@ -124,5 +124,5 @@ def _join(query: SeriesQuery, rows: RowRange, pieces: Mapping[int, Piece], layou
     separator, hours = layout.separator, [*pieces]
     written = [piece.text for piece in pieces.values()]
     for edge in {0, len(hours) - 1} if hours else ():
-        written[edge] = cut_rows(pieces[hours[edge]], hours[edge], rows, separator)
+        written[edge] = clip_rows(pieces[hours[edge]], hours[edge], rows, separator)
     return SeriesText(query, written, list_hourly(pieces, layout.measure, rows))

@@ -91,10 +91,10 @@ class WatchedConnection(AbstractConnection):
         parser = cast("_PushParser", self._parser)  # as every one is that speaks RESP3
         parser.set_invalidation_push_handler(take_in)
         parser.set_pubsub_push_handler(take_in)
-        (answer,) = await self.exchange([("CLIENT", "TRACKING", "ON", "OPTOUT")])
+        (answer,) = await self.ask_all([("CLIENT", "TRACKING", "ON", "OPTOUT")])
         return not isinstance(answer, ResponseError)
 
-    async def exchange(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+    async def ask_all(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """Send commands, and return the answer to each, in order; an error answer is returned as well."""
         await self.send_packed_command(self.pack_commands(commands), check_health=False)
         answers: list[Any] = []

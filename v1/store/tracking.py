@@ -42,7 +42,7 @@ class OpenedHour(NamedTuple):
     members: Sequence[str]
     layouts: Layouts
 
-    def cut_column(self, measure: Measure) -> HourColumn:
+    def make_column(self, measure: Measure) -> HourColumn:
         """Return what the hour holds of one measure."""
         members = [*filter(keys.is_sample, self.members)]
         hourly_after = None
@@ -140,17 +140,17 @@ class TrackedReader:
         slots = [*dict.fromkeys((question.metric, hour) for question in asked for hour in question.hours)]
         commands = _list_commands(metrics, slots)
         try:
-            answers = await self._exchange(commands)
+            answers = await self._send(commands)
         except NoConnection:
-            answers = await self._exchange(commands)
+            answers = await self._send(commands)
         return self._read_answers(asked, metrics, slots, answers)
 
-    async def _exchange(self, commands: Sequence[Command]) -> list[Any]:
+    async def _send(self, commands: Sequence[Command]) -> list[Any]:
         connection = await self._connect()
         # States are other ones each tick, and are read with every question: no need to be told of them.
         before: list[Command] = [("CLIENT", "CACHING", "NO")] if self._is_tracking else []
         try:
-            return (await connection.exchange([*before, *commands]))[len(before) :]
+            return (await connection.ask_all([*before, *commands]))[len(before) :]
         except BaseException:
             # Answers may still be on their way, and the next question must not take them for its own.
             await self._disconnect()
