@@ -54,7 +54,7 @@ class DirectRoutes(BaseRoute):
     """Stands before FastAPI's routes, and answers for those whose questions are simple."""
 
     def __init__(self, operations: Iterable[Operation]) -> None:
-        self._operations = [*operations]
+        self.operations = [*operations]
         self._read = lru_cache(_MOST_CALLS)(self._read_call)
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
@@ -80,7 +80,7 @@ class DirectRoutes(BaseRoute):
 
     def _read_call(self, path: str, query: bytes) -> DirectCall | None:
         """Return what a path and a query ask; `None` where that is not plain and valid."""
-        for operation in self._operations:
+        for operation in self.operations:
             found = operation.path.fullmatch(path)
             if found:
                 params = _read_params(operation.params, WrittenQuery(query))

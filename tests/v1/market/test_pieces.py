@@ -64,7 +64,10 @@ def test_an_hour_that_is_read_again_for_another_layout_keeps_the_first():
     keep(kept, BTC, 0, "first")
     kept.add_piece(BTC, 0, kept.open_hour(BTC, 0), "price csv", piece("second"))
 
-    assert {name: each.text for name, each in kept.get_hours(BTC)[0].items()} == {LAYOUT: "first", "price csv": "second"}
+    assert {name: each.text for name, each in kept.get_hours(BTC)[0].items()} == {
+        LAYOUT: "first",
+        "price csv": "second",
+    }
 
 
 def test_a_piece_larger_than_all_that_may_be_kept_is_not_kept():

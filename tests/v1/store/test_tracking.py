@@ -89,7 +89,8 @@ async def test_samples_that_leave_the_day_drop_their_hour(reader, writer):
     assert list_kept(reader) == HOURS[1:]
 
 
-async def test_a_hand_that_changes_or_empties_the_database_is_noticed(reader, writer, redis):
+@pytest.mark.usefixtures("writer")
+async def test_a_hand_that_changes_or_empties_the_database_is_noticed(reader, redis):
     await keep(reader)
     await redis.zadd(keys.samples(BTC, HOURS[0]), {"[7,1,null,null,null,null,null]": HOURS[0] + 7})
     await reader.read(ETH, [])
