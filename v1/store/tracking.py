@@ -19,10 +19,10 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import ResponseError
 
-from . import keys
 from ..market import metric_state
 from ..market.pieces import HourColumn, KeptPieces, Layouts
 from ..model import Measure, Metric
+from . import keys
 from .connection import StoreAway, StoreError, translate_errors
 from .pool import ReplacingPool, WatchedConnection
 from .stored_json import read_tick

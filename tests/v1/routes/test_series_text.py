@@ -7,14 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from tests.support.serving import DAY, HOUR, MINUTE, NOON, sample
-from v1.store import keys
 from v1.market.pieces import KeptPieces
 from v1.market.series import Aggregation, SampleColumn, SeriesFill, SeriesQuery
-from v1.model import MEASURES, Measure, Metric, Sample, find_hour
+from v1.model import MEASURES, Measure, Metric, Sample, find_hour, list_hours
 from v1.routes.params import Format, TableParams, TimeFormat
 from v1.routes.row_encoder import CellKind, Column, make_encoder
 from v1.routes.series_text import SeriesLayout, SeriesText, join_series_text, read_series_text
-from v1.store import MetricReading, OpenedHour
+from v1.store import MetricReading, OpenedHour, keys
 
 BTC = Metric("KRAKEN:BTCUSD")
 BEGIN = NOON - 26 * HOUR
@@ -48,7 +47,7 @@ class Samples:
         return MetricReading(self.tick, self.newest or None, opened)
 
     async def read_column(self, _: Metric, measure: Measure, after: int, until: int) -> SampleColumn:
-        hours = {hour: self._list_members(hour, after, until) for hour in keys.list_hours(after, until)}
+        hours = {hour: self._list_members(hour, after, until) for hour in list_hours(after, until)}
         return SampleColumn(
             [*chain.from_iterable(keys.cut_measure(members, measure, hour) for hour, members in hours.items())],
             [hour + HOUR for hour, held in hours.items() if measure is Measure.PRICE and keys.is_hourly_only(held)],
@@ -69,7 +68,7 @@ def make_layout(query: SeriesQuery, format_: Format, time: TimeFormat = TimeForm
 
 async def join(samples: Samples, query: SeriesQuery, layout: SeriesLayout, expected: int = NOON) -> SeriesText | None:
     return await join_series_text(
-        samples,  # type: ignore[arg-type]  # reads as one does
+        samples,
         BTC,
         layout,
         expected,
@@ -79,7 +78,7 @@ async def join(samples: Samples, query: SeriesQuery, layout: SeriesLayout, expec
 
 async def make(samples: Samples, query: SeriesQuery, layout: SeriesLayout) -> SeriesText:
     newest = max(samples.tick or 0, samples.newest)
-    return await read_series_text(samples, query._replace(newest=newest), layout.encoder)  # type: ignore[arg-type]
+    return await read_series_text(samples, query._replace(newest=newest), layout.encoder)
 
 
 def show(text: SeriesText | None, layout: SeriesLayout) -> tuple[str, list[int], SeriesQuery] | None:
@@ -133,7 +132,7 @@ async def test_it_is_the_same_before_and_after_samples_that_come_late(samples, l
 
 def make_query(**changed: object) -> SeriesQuery:
     query = SeriesQuery(BTC, Measure.PRICE, NOON - DAY + MINUTE, NOON, NOON, MINUTE)
-    return query._replace(**changed)  # type: ignore[arg-type]
+    return query._replace(**changed)
 
 
 def every(seconds: int, begin: int = NOON - DAY, end: int = NOON) -> list[Sample]:

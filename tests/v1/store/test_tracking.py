@@ -9,10 +9,9 @@ from redis.asyncio import Redis
 
 from tests.support.forwarder import Forwarder, forwarding
 from tests.support.serving import HOUR, MINUTE, NOON, every_minute, fill, sample, tick
-from v1.store import keys
 from v1.market.pieces import KeptPieces, make_piece
 from v1.model import Measure, Metric
-from v1.store import StoreAway, StoreError, TrackedReader, Writer, connect
+from v1.store import StoreAway, StoreError, TrackedReader, Writer, connect, keys
 
 BTC, ETH = Metric("KRAKEN:BTCUSD"), Metric("KRAKEN:ETHUSD")
 HOURS = [NOON - 2 * HOUR, NOON - HOUR]
@@ -158,9 +157,9 @@ async def test_who_is_cancelled_while_waiting_does_not_harm_the_others(reader):
 @pytest.mark.usefixtures("writer")
 async def test_a_key_of_another_type_is_an_error_of_whoever_asks_for_it_alone(reader, redis):
     await redis.set(keys.samples(BTC, HOURS[0] - HOUR), "no samples", ex=HOUR)
-    wrong, right = await asyncio.gather(
-        reader.read(BTC, [HOURS[0] - HOUR]), reader.read(BTC, HOURS), return_exceptions=True
-    )
+    asked = [asyncio.create_task(reader.read(BTC, hours)) for hours in ([HOURS[0] - HOUR], HOURS)]
+    await asyncio.wait(asked)
+    wrong, right = asked[0].exception(), asked[1].result()
 
     assert type(wrong) is StoreError
     assert "WRONGTYPE" in str(wrong)
