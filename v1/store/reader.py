@@ -1,6 +1,5 @@
 """Reads the store. Nothing here writes, so whoever holds a `Reader` cannot write."""
 
-import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
@@ -13,7 +12,7 @@ from redis.asyncio.client import Pipeline
 from ..market import metric_state
 from ..market.metric_state import MetricState
 from ..market.series import SampleColumn
-from ..model import DAY, HOUR, MEASURES, By, Measure, Metric, RankPlace, Sample, list_hours
+from ..model import DAY, HOUR, MEASURES, By, Measure, Metric, RankPlace, Sample, find_hour, list_hours
 from ..numbers.chunks import split_into_chunks
 from . import keys
 from .connection import StoreAway, StoreError, translate_errors
@@ -105,20 +104,36 @@ class Reader:
         return [metric_state.try_read_state(written) for written in await self._read_written_states(metrics)]
 
     async def _read_written_states(self, metrics: Sequence[Metric]) -> list[str | None]:
+        """Return the record of each metric as it is written. Raises `StoreError` where a key holds something else."""
         pipe = self._pipe()
         for batch in split_into_chunks(metrics, _BATCH):
             pipe.execute_command("MGET", *map(keys.moments, batch))
-        return [*chain.from_iterable(await self._run(pipe))] if metrics else []
+        found = [*chain.from_iterable(await self._run(pipe))] if metrics else []
+        if None in found:
+            # MGET takes a key of another type for one that is not there; GET says so.
+            pipe = self._pipe()
+            for metric, written in zip(metrics, found, strict=True):
+                if written is None:
+                    pipe.get(keys.moments(metric))
+            again = iter(await self._run(pipe))
+            found = [next(again) if written is None else written for written in found]
+        return found
 
     async def read_newest(self, metric: Metric) -> NewestSample | None:
         """Return a metric's record and newest sample; `None` of one without a sample in the last day."""
         (record,) = await self.read_metric_states([metric])
         if record is None:
             return None
-        samples, listed = await asyncio.gather(
-            self.read_samples(metric, record.newest - 1, record.newest), self._read_first({metric: record})
-        )
-        return NewestSample(record, samples[-1], listed.get(metric, samples[-1].tick)) if samples else None
+        pipe = self._pipe()
+        hour, oldest = find_hour(record.newest), find_hour(record.at - DAY + 1)
+        pipe.zrange(keys.samples(metric, hour), f"({record.newest - 1}", record.newest, byscore=True)
+        pipe.execute_command("ZRANGE", keys.samples(metric, oldest), 0, 0)
+        newest, first = await self._run(pipe)
+        samples, begin = keys.parse_all(hour, newest), keys.parse_all(oldest, first)
+        if not samples:
+            return None
+        listed = {metric: begin[0].tick} if begin else await self._read_first({metric: record})
+        return NewestSample(record, samples[-1], listed.get(metric, samples[-1].tick))
 
     async def read_summaries(self, metrics: Sequence[Metric]) -> list[MetricSummary]:
         """Return what a list of metrics shows, in order; those without a sample are left out."""
@@ -217,13 +232,11 @@ class Reader:
         of, rows = await self._run(pipe)
         if not rows:
             return RankPage((), of)
-        pipe = self._pipe()
-        pipe.execute_command("MGET", *[keys.moments(Metric(metric)) for metric, _ in rows])
-        if offset:
-            pipe.zcount(key, f"({rows[0][1]!r}", "+inf")
-        written, *above = await self._run(pipe)
+        with translate_errors():
+            above = await self._redis.zcount(key, f"({rows[0][1]!r}", "+inf") if offset else 0
+        written = await self._read_written_states([Metric(metric) for metric, _ in rows])
         # A tick may have come in between; no metric is ranked behind its place in the list.
-        rank, places = min(*above, offset) + 1 if above else 1, []
+        rank, places = min(above, offset) + 1, []
         for index, ((metric, value), state) in enumerate(zip(rows, written, strict=True)):
             # Equal values share the place of the first of them: 1, 1, 3.
             rank = rank if index == 0 or value == rows[index - 1][1] else offset + index + 1
