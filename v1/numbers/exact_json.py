@@ -3,6 +3,8 @@
 import json
 from collections.abc import Mapping, Sequence
 
+_encode = json.JSONEncoder(allow_nan=False).encode  # made once: `json.dumps` would make one a call
+
 
 class Digits(str):
     """The text of a number, spliced into JSON as it is."""
@@ -15,12 +17,14 @@ def dumps(value: object) -> str:
     match value:
         case Digits():
             return value
+        case str() | int() | float() | None:  # first, because nearly all values are one of these
+            return _encode(value)
         case Mapping():
-            return f"{{{','.join([f'{json.dumps(str(key))}:{dumps(inner)}' for key, inner in value.items()])}}}"
-        case Sequence() if not isinstance(value, str):
+            return f"{{{','.join([f'{_encode(str(key))}:{dumps(inner)}' for key, inner in value.items()])}}}"
+        case Sequence():
             return f"[{','.join([dumps(inner) for inner in value])}]"
         case _:
-            return json.dumps(value, allow_nan=False)
+            return _encode(value)
 
 
 def loads(body: str | bytes) -> object:

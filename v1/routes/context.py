@@ -2,14 +2,24 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Annotated, NamedTuple, TypedDict, cast
 
 from fastapi import Depends, Request
 
 from ..archive import ArchiveReader, TopArchiveReader, connect_archive
 from ..backtest.process.runner import BacktestRunner
-from ..store import AdminStore, EventReader, ListReader, Reader, RedisObserver, TopReader, connect
+from ..market.pieces import KeptPieces
+from ..store import (
+    AdminStore,
+    EventReader,
+    ListReader,
+    Reader,
+    RedisObserver,
+    TopReader,
+    TrackedReader,
+    connect,
+)
 from .stream.hub import StreamHub, StreamLimits
 from .stream.pages import AcceptedPages
 
@@ -30,6 +40,8 @@ class RouteSettings(NamedTuple):
     """How the names of our settings begin in the environment: a backtest's process gets none of them."""
     redact: Callable[[str], str]
     """Hides secrets and addresses of servers in a text that is sent to strangers."""
+    piece_bytes: int
+    """Bytes of encoded hours that are kept, at most."""
     stopping: asyncio.Event
     """Set when the process is told to stop."""
     backtest_turns: int | None = None
@@ -48,6 +60,8 @@ class RouteState(TypedDict):
     reader: Reader
     lists: ListReader
     """Reads many metrics at once."""
+    tracked: TrackedReader
+    """Reads samples, and keeps what was encoded of them for as long as Redis says that they are the same."""
     archive: ArchiveReader
     top: TopReader
     top_archive: TopArchiveReader
@@ -82,10 +96,14 @@ async def open_route_state(settings: RouteSettings, clock: Callable[[], float]) 
         connect(redis_address, f"{name}-admin", ANSWER_SECONDS, observe=observe) as writing,
         connect_archive(settings.archive_address, name, writes=False) as archive,
         _open_hub(EventReader(redis), AdminStore(redis), settings) as hub,
+        AsyncExitStack() as stack,
     ):
+        tracked = TrackedReader(redis, KeptPieces(settings.piece_bytes))
+        stack.push_async_callback(tracked.close)
         yield RouteState(
             reader=Reader(redis),
             lists=ListReader(redis),
+            tracked=tracked,
             archive=ArchiveReader(archive),
             top=TopReader(redis),
             top_archive=TopArchiveReader(archive),
@@ -121,8 +139,9 @@ async def _open_hub(events: EventReader, alerts: AdminStore, settings: RouteSett
         await asyncio.gather(closing, return_exceptions=True)
 
 
-def _read_route_state(request: Request) -> RouteState:
+def read_route_state(request: Request) -> RouteState:
+    """Return the state that the application of a request was started with."""
     return cast("RouteState", request.state)
 
 
-Context = Annotated[RouteState, Depends(_read_route_state)]
+Context = Annotated[RouteState, Depends(read_route_state)]

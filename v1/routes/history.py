@@ -15,7 +15,7 @@ from ..market.series import Aggregation, SeriesFill, SeriesQuery, find_step_end,
 from ..model import DAY, Measure, Metric
 from .candles import MOST_CANDLES
 from .context import Context, RouteState
-from .params import Format, FormatParams, MeasureParam, Name, QueryParams, Step, TableParams, Time
+from .params import Format, FormatParams, MeasureParam, Name, QueryParams, Step, TableParams, Time, TimeFormat
 from .problems import refuse_fields, refuse_unknown_metric
 from .response_docs import AWAY, NO_ARROW, NOT_ACCEPTED, UNCHANGED, UNKNOWN
 from .responses import (
@@ -28,6 +28,7 @@ from .responses import (
     respond_until_next_tick,
 )
 from .row_encoder import CellKind, Column, JsonFrame, make_encoder
+from .series_text import SeriesLayout, SeriesText, join_series_text, read_series_text
 from .tables import write_table
 from .time_range import CoarserStep, RangeDefaults, TimeRange, floor_to_tick, refuse_too_many
 
@@ -200,20 +201,38 @@ async def _respond(
 ) -> Response:
     if format_ is Format.ARROW or params.agg.is_choice:
         return await _respond_with_samples(Metric(metric.upper()), params, format_, request, context)
-    reader, name = context["reader"], Metric(metric.upper())
-    tick, (record,) = await asyncio.gather(reader.read_tick(), reader.read_metric_states([name]))
-    if record is None:
-        raise await refuse_unknown_metric(reader, name)
-    newest = max(tick or 0, record.newest)
-    query = _make_query(name, params, newest, context, request.query_params)
-    series = await query_series(reader, query)
-    older = _find_older(request, query)
-    encoder = make_encoder(format_, _list_columns(format_, params.measure), params, is_array=True)
-    body = encoder.frame([encoder.encode(series.points)], JsonFrame(_show_query(query, older, series.hourly), "points"))
-    answer = respond_until_next_tick(request, context, AnswerBody(body, newest, format_))
+    layout = _make_layout(params, format_)
+    series = await _write_series(Metric(metric.upper()), params, layout, request, context)
+    query, older = series.query, _find_older(request, series.query)
+    body = layout.encoder.frame(series.rows, JsonFrame(_show_query(query, older, series.hourly), "points"))
+    answer = respond_until_next_tick(request, context, AnswerBody(body, query.newest, format_))
     if older:
         answer.headers["Link"] = f'<{older}>; rel="prev-archive"'
     return answer
+
+
+def _make_layout(params: HistoryParams, format_: Format) -> SeriesLayout:
+    encoder = make_encoder(format_, _list_columns(format_, params.measure), params, is_array=True)
+    time = params.time if isinstance(params, TableParams) and format_ is Format.CSV else TimeFormat.UNIX
+    name = f"{params.measure} {format_} {time} {params.step} {params.agg if params.step else Aggregation.LAST}"
+    return SeriesLayout(params.measure, params.step, params.agg, params.fill, encoder, name)
+
+
+async def _write_series(
+    metric: Metric, params: HistoryParams, layout: SeriesLayout, request: Request, context: RouteState
+) -> SeriesText:
+    def settle_query(newest: int) -> SeriesQuery:
+        return _make_query(metric, params, newest, context, request.query_params)
+
+    expected = floor_to_tick(context["clock"](), context["interval"])
+    joined = await join_series_text(context["tracked"], metric, layout, expected, settle_query)
+    if joined is not None:
+        return joined
+    reader = context["reader"]
+    tick, (record,) = await asyncio.gather(reader.read_tick(), reader.read_metric_states([metric]))
+    if record is None:
+        raise await refuse_unknown_metric(reader, metric)
+    return await read_series_text(reader, settle_query(max(tick or 0, record.newest)), layout.encoder)
 
 
 async def _respond_with_samples(

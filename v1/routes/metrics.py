@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from ..market import metric_state
 from ..market.freshness import Freshness, judge_freshness
+from ..market.metric_state import MetricState
 from ..model import DAY, MEASURES, By, Measure, Metric, RankPlace
 from ..numbers import exact_json
 from ..numbers.moments import measure_dispersion, round_mean_of
@@ -130,13 +131,10 @@ async def get_metric(metric: Name, _: Annotated[NoParams, Query()], request: Req
     """The newest sample of a metric, and for every measure its hour mean, its deviation, its rank and its coverage."""
     reader, interval, now = context["reader"], context["interval"], int(context["clock"]())
     name = Metric(metric.upper())
-    tick, newest, listed, places = await asyncio.gather(
-        reader.read_tick(),
-        reader.read_newest(name),
-        reader.read_summaries([name]),
-        reader.read_places(name, MEASURES, By.STDDEV),
+    tick, newest, places = await asyncio.gather(
+        reader.read_tick(), reader.read_newest(name), reader.read_places(name, MEASURES, By.STDDEV)
     )
-    if newest is None or not listed:
+    if newest is None:
         raise await refuse_unknown_metric(reader, name)
     expected = DAY // interval
     is_in = judge_freshness(newest.record, tick, now, interval)
@@ -149,10 +147,10 @@ async def get_metric(metric: Name, _: Annotated[NoParams, Query()], request: Req
         "source": newest.record.source,
         "provider_time": newest.record.provider_time,
         "day": {
-            "samples": _samples(listed[0]),
+            "samples": _count_samples(newest.record),
             "expected": expected,
-            "coverage": _samples(listed[0]) / expected,
-            "first": listed[0].first,
+            "coverage": _count_samples(newest.record) / expected,
+            "first": newest.first,
             "last": newest.record.newest,
         },
         "measures": _measures(newest, places, expected),
@@ -167,7 +165,7 @@ def _item(listed: MetricSummary, is_in: Freshness) -> dict[str, object]:
     return {
         "metric": listed.metric,
         "measures": [measure for measure, day in zip(MEASURES, listed.record.day, strict=True) if day.n],
-        "samples": _samples(listed),
+        "samples": _count_samples(listed.record),
         "first": listed.first,
         "last": listed.record.newest,
         "state": is_in,
@@ -178,14 +176,14 @@ def _or_dead(is_in: Freshness, is_dead: bool) -> Freshness:
     return Freshness.DEAD if is_dead and is_in is Freshness.STALE else is_in
 
 
-def _samples(listed: MetricSummary) -> int:
-    return max(day.n for day in listed.record.day)
+def _count_samples(record: MetricState) -> int:
+    return max(day.n for day in record.day)
 
 
 def _measures(
     newest: NewestSample, places: Mapping[Measure, tuple[RankPlace, int]], expected: int
 ) -> dict[Measure, dict[str, object]]:
-    record, sample = newest
+    record, sample, _ = newest
     before = metric_state.compute_baseline(record, [sample])
     known: dict[Measure, dict[str, object]] = {}
     for measure, day, hour in zip(MEASURES, record.day, before, strict=True):

@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from .. import __version__
-from ..routes import health_router, openapi, pages, problems, response_docs, router
+from ..routes import direct, health_router, openapi, pages, problems, response_docs, router
 from ..routes.context import RouteSettings, RouteState, open_route_state
 from ..routes.stream.pages import AcceptedPages
 from ..settings import PREFIX as SETTINGS_PREFIX
@@ -63,6 +63,7 @@ def create_app(
     _include_routers(app, settings)
     pages.install_pages(app, PREFIX)
     problems.install_problems(app, clock)
+    direct.install_direct_routes(app)
     return app
 
 
@@ -80,6 +81,7 @@ def _make_route_settings(
         redact=redact.hide_from_strangers,
         stopping=stopping,
         backtest_turns=backtest_turns,
+        piece_bytes=settings.piece_bytes,
         observe_redis=telemetry.instruments.record_redis,
         streams=settings.streams,
         pages=_list_pages(settings),

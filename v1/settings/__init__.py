@@ -104,6 +104,8 @@ class Settings(BaseSettings):
     """Bytes of a request line and its headers, at most."""
     access_log: bool = False
     """Log every request to the API: who asked for which path, the status, bytes and milliseconds of the answer."""
+    piece_bytes: Annotated[int, Field(ge=0, le=1024**4)] = 64 * 1024 * 1024
+    """Memory for hours of histories that the API keeps encoded, in bytes, at most; 0: none are kept."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """The least important line that is logged."""
     log_format: Literal["console", "json"] = "console"

@@ -25,6 +25,7 @@ from .tick_unit import TickUnit
 from .toplist.lists import ListStore
 from .toplist.quotas import QuotaStore
 from .toplist.snapshots import MinuteRange, TopReader, TopWriter
+from .tracking import MetricReading, OpenedHour, TrackedReader
 from .verify import Verifier, VerifyReport
 from .writer import Writer
 
@@ -63,10 +64,12 @@ __all__ = [
     "ListStore",
     "LoggedEvent",
     "MarketRow",
+    "MetricReading",
     "MetricSummary",
     "MinuteRange",
     "NewestSample",
     "NoAccess",
+    "OpenedHour",
     "OtherFormat",
     "Outbox",
     "OutboxEntry",
@@ -87,6 +90,7 @@ __all__ = [
     "TooManySamples",
     "TopReader",
     "TopWriter",
+    "TrackedReader",
     "Unreadable",
     "Verifier",
     "VerifyReport",

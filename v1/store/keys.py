@@ -123,12 +123,20 @@ KEEP_BUDGET = 32 * DAY
 """Seconds that the use of a provider's plan is remembered: longer than any month that it is counted by."""
 
 
+_SAMPLES = f"{OURS}samples:{{"
 _PRICE_ONLY = f"{',null' * (len(MEASURES) - 1)}]"
 """How a sample ends of which nothing but the price is known."""
 
 
 def samples(metric: Metric, hour: int) -> str:
-    return f"{OURS}samples:{{{metric}}}:{hour}"
+    return f"{_SAMPLES}{metric}}}:{hour}"
+
+
+def parse_samples(key: str) -> tuple[Metric, int] | None:
+    """Return the metric and the hour whose samples a key holds; `None` of another key."""
+    metric, closed, hour = key.removeprefix(_SAMPLES).rpartition("}:")
+    is_ours = key.startswith(_SAMPLES) and closed and hour.isdecimal()
+    return (Metric(metric), int(hour)) if is_ours else None
 
 
 def moments(metric: Metric) -> str:

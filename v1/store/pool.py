@@ -6,8 +6,9 @@ open before, and refuses every write for as long as they are kept.
 """
 
 import re
+from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
@@ -42,14 +43,70 @@ def read_error_code(error: Exception) -> str:
     return _PIPELINE.sub("", str(error)).partition(" ")[0]
 
 
-class _WatchedConnection(AbstractConnection):
-    """Closes itself, once it is given back, after an answer that is true of this connection alone."""
+PushHandler = Callable[[Sequence[Any]], Awaitable[object]]
+
+
+class _PushParser(Protocol):
+    """What redis-py reads the answers of a server with, of that part which receives what was not asked for."""
+
+    def set_invalidation_push_handler(self, handler: PushHandler, /) -> None: ...
+
+    def set_pubsub_push_handler(self, handler: PushHandler, /) -> None: ...
+
+
+_TOLD = object()
+"""Stands for what Redis told without being asked."""
+
+
+class WatchedConnection(AbstractConnection):
+    """
+    Closes itself, once it is given back, after an answer that is true of this connection alone.
+
+    It can be told by Redis which keys that it has read have changed since.
+    """
 
     _asked: tuple[Any, ...] = ()
     lent_at = 0.0
     """When it was taken from the pool, by `perf_counter`."""
     is_subscribed = False
     """Whether it waits for what others publish: how long says nothing of Redis."""
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it is open, as far as is known, and leads to the right server."""
+        return bool(self.is_connected) and not _is_marked(self)
+
+    async def start_tracking(self, drop: Callable[[Sequence[str] | None], None]) -> bool:
+        """
+        Have `drop` called with the keys that have changed, before the answer to anything that is asked after it.
+
+        `None` stands for all keys. Return whether Redis permits this; it is over when the connection is.
+        """
+
+        async def take_in(told: Sequence[Any]) -> object:
+            if told[0] in ("invalidate", b"invalidate"):
+                drop(told[1])
+            return _TOLD
+
+        parser = cast("_PushParser", self._parser)  # as every one is that speaks RESP3
+        parser.set_invalidation_push_handler(take_in)
+        parser.set_pubsub_push_handler(take_in)
+        (answer,) = await self.ask_all([("CLIENT", "TRACKING", "ON", "OPTOUT")])
+        return not isinstance(answer, ResponseError)
+
+    async def ask_all(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Send commands, and return the answer to each, in order; an error answer is returned as well."""
+        await self.send_packed_command(self.pack_commands(commands), check_health=False)
+        answers: list[Any] = []
+        while len(answers) < len(commands):
+            try:
+                answer = await self.read_response(push_request=True)
+            except ResponseError as error:
+                answer = error
+            # What is told comes as it is, and not as an answer: redis-py would go one call deeper for each.
+            if answer is not _TOLD:
+                answers.append(answer)
+        return answers
 
     async def send_command(self, *args: Any, **kwargs: Any) -> None:
         self._asked = args
@@ -72,15 +129,15 @@ class _WatchedConnection(AbstractConnection):
             raise
 
 
-class _Tcp(_WatchedConnection, Connection):
+class _Tcp(WatchedConnection, Connection):
     pass
 
 
-class _Tls(_WatchedConnection, SSLConnection):
+class _Tls(WatchedConnection, SSLConnection):
     pass
 
 
-class _Unix(_WatchedConnection, UnixDomainSocketConnection):
+class _Unix(WatchedConnection, UnixDomainSocketConnection):
     pass
 
 

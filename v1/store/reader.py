@@ -1,6 +1,7 @@
 """Reads the store. Nothing here writes, so whoever holds a `Reader` cannot write."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from itertools import chain
 from math import ceil
 from typing import Any, NamedTuple, cast
@@ -11,19 +12,28 @@ from redis.asyncio.client import Pipeline
 from ..market import metric_state
 from ..market.metric_state import MetricState
 from ..market.series import SampleColumn
-from ..model import DAY, HOUR, MEASURES, By, Measure, Metric, RankPlace, Sample, list_hours
+from ..model import DAY, HOUR, MEASURES, By, Measure, Metric, RankPlace, Sample, find_hour, list_hours
+from ..numbers.chunks import split_into_chunks
 from . import keys
 from .connection import StoreAway, StoreError, translate_errors
 from .data_format import DataFormat, OtherFormat
 from .delivery.outbox import STATE_FIELD
 from .stored_json import read_dict, read_dicts, read_list, read_tick
 
+_BATCH = 500
+"""Metrics per MGET: few commands for the client, and none that keeps Redis from answering others."""
+_MOST_STATES = 1024
+_MOST_COUNTS = 8192
+"""States that are remembered as they were read, whole (5 kB each) or only what they count."""
+
 
 class NewestSample(NamedTuple):
-    """A metric's record and its newest sample."""
+    """A metric's record, and its newest sample."""
 
     record: MetricState
     sample: Sample
+    first: int
+    """The tick of its oldest sample in the day."""
 
 
 class MetricSummary(NamedTuple):
@@ -91,31 +101,54 @@ class Reader:
 
     async def read_metric_states(self, metrics: Sequence[Metric]) -> list[MetricState | None]:
         """Return the record of each metric, in order; `None` where there is none, or none that can be read."""
+        return [metric_state.try_read_state(written) for written in await self._read_written_states(metrics)]
+
+    async def _read_written_states(self, metrics: Sequence[Metric]) -> list[str | None]:
+        """Return the record of each metric as it is written. Raises `StoreError` where a key holds something else."""
         pipe = self._pipe()
-        for metric in metrics:
-            pipe.get(keys.moments(metric))
-        return [metric_state.try_read_state(written) for written in await self._run(pipe)]
+        for batch in split_into_chunks(metrics, _BATCH):
+            pipe.execute_command("MGET", *map(keys.moments, batch))
+        found = [*chain.from_iterable(await self._run(pipe))] if metrics else []
+        if None in found:
+            # MGET takes a key of another type for one that is not there; GET says so.
+            pipe = self._pipe()
+            for metric, written in zip(metrics, found, strict=True):
+                if written is None:
+                    pipe.get(keys.moments(metric))
+            again = iter(await self._run(pipe))
+            found = [next(again) if written is None else written for written in found]
+        return found
 
     async def read_newest(self, metric: Metric) -> NewestSample | None:
         """Return a metric's record and newest sample; `None` of one without a sample in the last day."""
         (record,) = await self.read_metric_states([metric])
         if record is None:
             return None
-        samples = await self.read_samples(metric, record.newest - 1, record.newest)
-        return NewestSample(record, samples[-1]) if samples else None
+        pipe = self._pipe()
+        hour, oldest = find_hour(record.newest), find_hour(record.at - DAY + 1)
+        pipe.zrange(keys.samples(metric, hour), f"({record.newest - 1}", record.newest, byscore=True)
+        pipe.execute_command("ZRANGE", keys.samples(metric, oldest), 0, 0)
+        newest, first = await self._run(pipe)
+        samples, begin = keys.parse_all(hour, newest), keys.parse_all(oldest, first)
+        if not samples:
+            return None
+        listed = {metric: begin[0].tick} if begin else await self._read_first({metric: record})
+        return NewestSample(record, samples[-1], listed.get(metric, samples[-1].tick))
 
     async def read_summaries(self, metrics: Sequence[Metric]) -> list[MetricSummary]:
         """Return what a list of metrics shows, in order; those without a sample are left out."""
-        held = [
-            (metric, record)
-            for metric, record in zip(metrics, await self.read_metric_states(metrics), strict=True)
-            if record is not None
-        ]
-        spans = {metric: list_hours(record.at - DAY, record.at) for metric, record in held}
+        states = zip(metrics, map(_read_state, await self._read_written_states(metrics)), strict=True)
+        held = {metric: record for metric, record in states if record is not None}
+        first = await self._read_first(held)
+        return [MetricSummary(metric, record, first[metric]) for metric, record in held.items() if metric in first]
+
+    async def _read_first(self, held: Mapping[Metric, MetricState]) -> dict[Metric, int]:
+        """Return the tick of the oldest sample in the day of each metric that has one."""
+        spans = {metric: list_hours(record.at - DAY, record.at) for metric, record in held.items()}
         # Nearly every metric has a whole day, so its oldest hour has a sample; of the others every hour is read.
         first = await self._read_oldest({metric: hours[:1] for metric, hours in spans.items()})
-        first |= await self._read_oldest({metric: hours[1:] for metric, hours in spans.items() if metric not in first})
-        return [MetricSummary(metric, record, first[metric]) for metric, record in held if metric in first]
+        others = {metric: hours[1:] for metric, hours in spans.items() if metric not in first}
+        return first | await self._read_oldest(others) if others else first
 
     async def _read_oldest(self, spans: Mapping[Metric, Sequence[int]]) -> dict[Metric, int]:
         """Return the oldest tick that each metric has in some hours; those without one are left out."""
@@ -200,15 +233,14 @@ class Reader:
         if not rows:
             return RankPage((), of)
         with translate_errors():
-            above = await self._redis.zcount(key, f"({rows[0][1]!r}", "+inf")
+            above = await self._redis.zcount(key, f"({rows[0][1]!r}", "+inf") if offset else 0
+        written = await self._read_written_states([Metric(metric) for metric, _ in rows])
         # A tick may have come in between; no metric is ranked behind its place in the list.
-        rank = min(above, offset) + 1
-        held = await self.read_metric_states([Metric(metric) for metric, _ in rows])
-        places = []
-        for index, ((metric, value), record) in enumerate(zip(rows, held, strict=True)):
+        rank, places = min(above, offset) + 1, []
+        for index, ((metric, value), state) in enumerate(zip(rows, written, strict=True)):
             # Equal values share the place of the first of them: 1, 1, 3.
             rank = rank if index == 0 or value == rows[index - 1][1] else offset + index + 1
-            places.append(RankPlace(Metric(metric), rank, value, _count_known(record, measure)))
+            places.append(RankPlace(Metric(metric), rank, value, _read_counts(state)[MEASURES.index(measure)]))
         return RankPage(places, of)
 
     async def read_place(self, metric: Metric, measure: Measure, by: By) -> tuple[RankPlace, int] | None:
@@ -224,7 +256,7 @@ class Reader:
         for measure in measures:
             pipe.zscore(keys.rank(measure, by), metric)
         written, *values = await self._run(pipe)
-        record = metric_state.try_read_state(written)
+        counts = dict(zip(MEASURES, _read_counts(written), strict=True))
         ranked = [(measure, value) for measure, value in zip(measures, values, strict=True) if value is not None]
         pipe = self._pipe()
         for measure, value in ranked:
@@ -232,7 +264,7 @@ class Reader:
             pipe.zcard(keys.rank(measure, by))
         answers = iter(await self._run(pipe))
         return {
-            measure: (RankPlace(metric, next(answers) + 1, value, _count_known(record, measure)), next(answers))
+            measure: (RankPlace(metric, next(answers) + 1, value, counts[measure]), next(answers))
             for measure, value in ranked
         }
 
@@ -310,5 +342,14 @@ def _read_channel_state(written: str | None) -> dict[str, Any]:
     return {"failures": int(failures), "until": ceil(until)}
 
 
-def _count_known(record: MetricState | None, measure: Measure) -> int:
-    return record.day[MEASURES.index(measure)].n if record else 0
+# A state is the same text until its metric's next tick, and reading it takes longer than all else that is done with it.
+@lru_cache(_MOST_STATES)
+def _read_state(written: str | None) -> MetricState | None:
+    return metric_state.try_read_state(written)
+
+
+@lru_cache(_MOST_COUNTS)
+def _read_counts(written: str | None) -> tuple[int, ...]:
+    """Return how many numbers of each measure the day of a state holds."""
+    record = metric_state.try_read_state(written)
+    return tuple(day.n for day in record.day) if record else (0,) * len(MEASURES)

@@ -1,0 +1,136 @@
+"""
+Calls the functions of routes directly, where a request is a plain valid question.
+
+FastAPI matches a path against one route after the other, and has a graph of dependencies solved and a model validated
+for each request, which takes longer than most answers. What a path and a query mean is always the same, so here it is
+remembered. Whatever is not a plain question goes on to FastAPI's own routes: another method, a parameter that is
+unknown, wrong or given twice. Errors of a route go to the same handlers, so every answer is the same.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple, get_origin
+
+from fastapi import FastAPI, Request
+from fastapi.routing import APIRoute, iter_route_contexts
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import QueryParams as WrittenQuery
+from starlette.routing import BaseRoute, Match
+from starlette.types import Receive, Scope, Send
+
+from .context import read_route_state
+from .params import QueryParams
+from .problems import refuse_repeated
+
+_MOST_CALLS = 4096
+_LONGEST_QUESTION = 300
+"""Bytes of a path and a query that are remembered; longer ones are rare, and only those of FastAPI's routes."""
+_CONTEXT = ("request", "context")
+"""The parameters of a route's function that no request spells."""
+_KEY = f"{__package__}.call"
+"""Where the scope of a request holds which call it is."""
+
+
+class Operation(NamedTuple):
+    """A route that can be called directly."""
+
+    path: re.Pattern[str]
+    route: APIRoute
+    params: type[BaseModel]
+    params_name: str
+    """What the route's function calls its query parameters."""
+
+
+class DirectCall(NamedTuple):
+    """What a request asks for: a route, and all that its function is called with but the request itself."""
+
+    route: APIRoute
+    path_params: Mapping[str, str]
+    arguments: Mapping[str, Any]
+
+
+class DirectRoutes(BaseRoute):
+    """Stands before FastAPI's routes, and answers for those whose questions are simple."""
+
+    def __init__(self, operations: Iterable[Operation]) -> None:
+        self.operations = [*operations]
+        self._read = lru_cache(_MOST_CALLS)(self._read_call)
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if scope["type"] != "http" or scope["method"] != "GET":
+            return Match.NONE, {}
+        path, query = scope["path"].removeprefix(scope.get("root_path", "")), scope["query_string"]
+        call = self._read(path, query) if len(path) + len(query) <= _LONGEST_QUESTION else None
+        if call is None:
+            return Match.NONE, {}
+        route = call.route
+        return Match.FULL, {
+            "endpoint": route.endpoint,
+            "path_params": call.path_params,
+            "route": route,
+            _KEY: call,
+        }
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        call: DirectCall = scope[_KEY]
+        request = Request(scope, receive)
+        answer = await call.route.endpoint(**call.arguments, request=request, context=request.state)
+        await answer(scope, receive, send)
+
+    def _read_call(self, path: str, query: bytes) -> DirectCall | None:
+        """Return what a path and a query ask; `None` where that is not plain and valid."""
+        for operation in self.operations:
+            found = operation.path.fullmatch(path)
+            if found:
+                params = _read_params(operation.params, WrittenQuery(query))
+                path_params = found.groupdict()
+                known = {**path_params, operation.params_name: params}
+                return None if params is None else DirectCall(operation.route, path_params, known)
+        return None
+
+
+def _read_params(params: type[BaseModel], query: WrittenQuery) -> BaseModel | None:
+    """Return the parameters of a query; `None` where one is wrong, unknown, or given twice."""
+    written = dict(query)
+    if len(written) != len(query.multi_items()):
+        return None
+    try:
+        return params.model_validate(written)
+    except ValidationError:
+        return None
+
+
+def install_direct_routes(app: FastAPI) -> None:
+    """Have every route of `app` called directly that can be. The others, and their description, stay as they are."""
+    operations = [operation for route in iter_route_contexts(app.routes) if (operation := _find_operation(route))]
+    app.router.routes.insert(0, DirectRoutes(operations))
+
+
+def _find_operation(context: Any) -> Operation | None:
+    """
+    Return a route as an operation; `None` where it is none.
+
+    It reads, depends on nothing that is not done here, and its function takes texts of the path, one model of the
+    query without lists, and the context.
+    """
+    route = context.original_route
+    if not isinstance(route, APIRoute) or route.methods != {"GET"} or len(route.dependant.query_params) != 1:
+        return None
+    if {each.call for each in context.dependant.dependencies} - {refuse_repeated, read_route_state}:
+        return None
+    (field,) = route.dependant.query_params
+    params, names = field.field_info.annotation, {each.name for each in route.dependant.path_params}
+    if not (isinstance(params, type) and issubclass(params, QueryParams)):
+        return None
+    is_plain = (
+        not any(get_origin(each.annotation) in (list, tuple) for each in params.model_fields.values())
+        and all(each.field_info.annotation is str for each in route.dependant.path_params)
+        and names | {field.name, *_CONTEXT} == {*_list_arguments(route)}
+    )
+    return Operation(context.path_regex, route, params, field.name) if is_plain else None
+
+
+def _list_arguments(route: APIRoute) -> Iterable[str]:
+    code = route.endpoint.__code__
+    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
