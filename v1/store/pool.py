@@ -165,7 +165,7 @@ class ReplacingPool(BlockingConnectionPool):
     async def ensure_connection(self, connection: AbstractConnection) -> None:
         if _is_marked(connection):
             await connection.disconnect()
-        if isinstance(connection, _WatchedConnection):
+        if isinstance(connection, WatchedConnection):
             connection.lent_at, connection.is_subscribed = perf_counter(), False
         await super().ensure_connection(connection)
         if self._is_closed:
@@ -183,7 +183,7 @@ class ReplacingPool(BlockingConnectionPool):
         if _is_marked(connection):
             for other in (*self._get_free_connections(), *self._get_in_use_connections()):
                 other.mark_for_reconnect()  # type: ignore[no-untyped-call]  # redis-py's
-        if self._observe is not None and isinstance(connection, _WatchedConnection) and not connection.is_subscribed:
+        if self._observe is not None and isinstance(connection, WatchedConnection) and not connection.is_subscribed:
             self._observe(perf_counter() - connection.lent_at, is_failed=not connection.is_connected)
         await super().release(connection)
         if self._is_closed:
