@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from tests.support.forwarder import Forwarder, forwarding
+from tests.support.forwarding import RedisForwarder, forwarding_redis
 from tests.support.serving import HOUR, MINUTE, NOON, every_minute, fill, sample, tick
 from v1.market.pieces import KeptPieces, make_piece
 from v1.model import Measure, Metric
@@ -183,8 +183,8 @@ async def test_where_tracking_is_not_permitted_all_is_read_and_nothing_kept(redi
 
 
 @pytest.fixture
-async def forwarder(redis: Redis) -> AsyncIterator[Forwarder]:
-    async with forwarding(Path(redis.connection_pool.connection_kwargs["path"])) as made:
+async def forwarder(redis: Redis) -> AsyncIterator[RedisForwarder]:
+    async with forwarding_redis(Path(redis.connection_pool.connection_kwargs["path"])) as made:
         yield made
 
 
