@@ -163,10 +163,10 @@ def test_every_row_of_the_declared_keys_has_its_four_columns():
 
 def test_every_key_that_the_code_spells_is_declared():
     spelt = {value for name, value in vars(keys).items() if name.isupper() and str(value).startswith(keys.OURS)}
-    told_elsewhere = {keys.OURS, keys.TICKS}
+    told_elsewhere = {keys.OURS, keys.TICKS, keys.CHANGES}
 
     assert spelt - told_elsewhere <= {row[0] for row in rows_of("keys")}
-    assert f"`{keys.TICKS}`" in (keys.__doc__ or "")
+    assert all(f"`{channel}`" in (keys.__doc__ or "") for channel in (keys.TICKS, keys.CHANGES))
 
 
 def settings() -> dict[str, tuple[str, str]]:

@@ -1,7 +1,7 @@
 """The state that routes share, and the dependency that gives it to a route."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Annotated, NamedTuple, TypedDict, cast
 
@@ -12,6 +12,8 @@ from ..backtest.process.runner import BacktestRunner
 from ..market.pieces import KeptPieces
 from ..store import (
     AdminStore,
+    Change,
+    ChangeFeed,
     EventReader,
     ListReader,
     Reader,
@@ -19,6 +21,7 @@ from ..store import (
     TopReader,
     TrackedReader,
     connect,
+    open_change_feed,
 )
 from .stream.hub import StreamHub, StreamLimits
 from .stream.pages import AcceptedPages
@@ -52,6 +55,8 @@ class RouteSettings(NamedTuple):
     """How many streams there may be at once."""
     pages: AcceptedPages = AcceptedPages()
     """The pages that may open a WebSocket, beside those of the host that is asked."""
+    listeners: Sequence[Callable[[Change], None]] = ()
+    """Who is told of every change of the data."""
 
 
 class RouteState(TypedDict):
@@ -75,6 +80,8 @@ class RouteState(TypedDict):
     """Pushes what happens to clients."""
     pages: AcceptedPages
     """The pages that may open a WebSocket."""
+    changes: ChangeFeed
+    """Tells what changes in the store; the process's one subscription."""
     clock: Callable[[], float]
     """Unix seconds. Routes look at it once, and hand the time on."""
     interval: int
@@ -97,6 +104,7 @@ async def open_route_state(settings: RouteSettings, clock: Callable[[], float]) 
         connect_archive(settings.archive_address, name, writes=False) as archive,
         _open_hub(EventReader(redis), AdminStore(redis), settings) as hub,
         AsyncExitStack() as stack,
+        open_change_feed(redis_address, f"{name}-changes", *settings.listeners) as changes,
     ):
         tracked = TrackedReader(redis, KeptPieces(settings.piece_bytes))
         stack.push_async_callback(tracked.close)
@@ -112,6 +120,7 @@ async def open_route_state(settings: RouteSettings, clock: Callable[[], float]) 
             backtests=BacktestRunner(settings.stopping, settings.settings_prefix, turns=settings.backtest_turns),
             streams=hub,
             pages=settings.pages,
+            changes=changes,
             clock=clock,
             interval=settings.interval,
             is_shared=settings.is_shared,

@@ -2,6 +2,7 @@
 
 from .admin import AdminStore, LimitReached
 from .alert_history import AlertQuery, AlertReader, AlertRecord, HistoryCursor, parse_alert
+from .changes import EVERYTHING, Change, ChangeFeed, ChangeKind, open_change_feed, put_change
 from .commands import AlertLimits
 from .connection import LeaseLost, NoAccess, StoreAway, StoreError, Unreadable, connect
 from .data_format import DataFormat, OtherFormat
@@ -30,6 +31,7 @@ from .verify import Verifier, VerifyReport
 from .writer import Writer
 
 __all__ = [
+    "EVERYTHING",
     "FIRST_ID",
     "LEASE_SECONDS",
     "NEVER_TRIED",
@@ -39,6 +41,9 @@ __all__ = [
     "AlertQuery",
     "AlertReader",
     "AlertRecord",
+    "Change",
+    "ChangeFeed",
+    "ChangeKind",
     "ChannelStore",
     "ColumnQuery",
     "CurrentMetric",
@@ -96,7 +101,9 @@ __all__ = [
     "VerifyReport",
     "Writer",
     "connect",
+    "open_change_feed",
     "parse_alert",
     "parse_event_id",
+    "put_change",
     "read_kept_day",
 ]

@@ -8,6 +8,7 @@ from ..rules.rule_set import disable_default, find_default, read_rule_set, write
 from ..rules.rules_file import MOST_RULES
 from . import keys
 from .alert_history import AlertReader
+from .changes import ChangeKind, put_change
 from .connection import translate_errors
 from .event_log import EventKind, put_event
 from .rule_store import RuleStore
@@ -15,6 +16,7 @@ from .rule_store import RuleStore
 MOST_SILENCES = 1000
 KEPT_AFTER = 30 * DAY
 """Seconds that a silence is kept after its end, so that it can be seen why no message was sent."""
+_CHANGES = {keys.RULES: ChangeKind.RULES, keys.SILENCES: ChangeKind.SILENCES}
 
 
 class LimitReached(Exception):
@@ -34,8 +36,7 @@ class AdminStore(AlertReader, RuleStore):
         if known:
             await self._put(keys.RULES, rule, write_document(disable_default(known)), MOST_RULES + 1)
             return
-        with translate_errors():
-            await self._redis.hdel(keys.RULES, rule)
+        await self._delete(keys.RULES, rule)
 
     async def put_silence(self, silence: Silence, now: int) -> None:
         """Write a silence, and delete those that ended long ago. Raises `LimitReached`."""
@@ -46,8 +47,7 @@ class AdminStore(AlertReader, RuleStore):
 
     async def delete_silence(self, silence: str) -> bool:
         """Delete a silence; return whether it was there."""
-        with translate_errors():
-            return bool(await self._redis.hdel(keys.SILENCES, silence))
+        return await self._delete(keys.SILENCES, silence)
 
     async def acknowledge(self, alert: str, at: int, by: str, comment: str) -> dict[str, str]:
         """Write who has acknowledged an alert, and return what is written: the first acknowledgement stays."""
@@ -62,12 +62,24 @@ class AdminStore(AlertReader, RuleStore):
         pipe.execute_command("EXPIRE", key, left if left > 0 else KEPT_AFTER)
         put_event(pipe, EventKind.ACKNOWLEDGED, alert)
         pipe.execute_command("HGETALL", key)
+        put_change(pipe, ChangeKind.ALERTS)
         with translate_errors():
-            *_, known = await pipe.execute()
+            *_, known, _ = await pipe.execute()
         return cast("dict[str, str]", known)
 
     async def _put(self, key: str, field: str, value: str, most: int) -> None:
         with translate_errors():
             if not await self._redis.hexists(key, field) and await self._redis.hlen(key) >= most:
                 raise LimitReached(f"there are {most} already, and so many are the most; delete one first")
-            await self._redis.hset(key, field, value)
+            pipe = self._redis.pipeline(transaction=True)
+            pipe.execute_command("HSET", key, field, value)
+            put_change(pipe, _CHANGES[key])
+            await pipe.execute()
+
+    async def _delete(self, key: str, field: str) -> bool:
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.execute_command("HDEL", key, field)
+        put_change(pipe, _CHANGES[key])
+        with translate_errors():
+            deleted, _ = await pipe.execute()
+        return bool(deleted)

@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 
 from ..numbers.chunks import split_into_chunks
 from . import keys
+from .changes import ChangeKind, send_change
 from .connection import translate_errors
 
 _BATCH = 1000
@@ -73,6 +74,7 @@ class DataFormat:
             for chunk in split_into_chunks(others, _BATCH):
                 await self._redis.unlink(*chunk)
             await self._redis.unlink(*last)
+        await send_change(self._redis, ChangeKind.ALL)
         return len(found)
 
     async def _find_data(self) -> list[str]:

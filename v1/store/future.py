@@ -11,6 +11,7 @@ from ..market.ranks import RankInput, rank_all
 from ..model import DAY, HOUR, Metric
 from . import keys
 from .binary import execute_binary, read_score
+from .changes import ChangeKind, send_change
 from .connection import translate_errors
 from .data_format import DataFormat
 from .reader import Reader
@@ -63,6 +64,7 @@ class FutureRemover:
                 await self._redis.delete(keys.OUTAGES)
             if tick is not None and tick > now:
                 await (self._redis.set(keys.TICK, at) if at else self._redis.delete(keys.TICK))
+        await send_change(self._redis, ChangeKind.ALL)
         return DroppedFuture(samples, alerts, lists)
 
     async def _drop_samples(self, now: int) -> int:
@@ -162,6 +164,7 @@ class FutureLists:
                     await self._redis.hdel(keys.TOP_ROLES, role)
         for key in (keys.PRICES, keys.RANKINGS):
             dropped += await _drop_entries(self._redis, key, now)
+        await send_change(self._redis, ChangeKind.TOP)
         return dropped
 
 

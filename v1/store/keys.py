@@ -37,7 +37,8 @@ Every key version 1 owns in Redis. No other module spells one.
     v1:budget:<provider>          string  what of its plan is used, JSON         32 days after the last change
 
 `{...}` is the Redis Cluster hash tag: all that one transaction touches shares a slot. The newest
-tick is also published on the channel `v1:ticks`.
+tick is also published on the channel `v1:ticks`, and every other change of what is answered on
+`v1:changes`: see `store.changes`.
 
 A sample is one member: a JSON array in the order of `model.MEASURES`, digits as received, `null`
 where unknown. The seconds since the hour are part of it because a sorted set keeps one copy of a
@@ -64,6 +65,7 @@ FORMAT = f"{OURS}format"
 METRICS = f"{OURS}metrics"
 TICK = f"{OURS}tick"
 TICKS = f"{OURS}ticks"
+CHANGES = f"{OURS}changes"
 SOURCES = f"{OURS}sources"
 WISHES = f"{OURS}wishes"
 ARCHIVE = f"{OURS}archive"

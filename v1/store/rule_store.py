@@ -7,6 +7,7 @@ from redis.asyncio import Redis
 
 from ..rules.rule_set import StoredRules
 from . import keys
+from .changes import ChangeKind, put_change
 from .connection import translate_errors
 
 
@@ -44,5 +45,6 @@ class RuleStore:
             pipe.execute_command("HSET", keys.FILE_RULES, name, rule)
         if problem is not None:
             pipe.execute_command("SET", keys.RULES_PROBLEM, problem)
+        put_change(pipe, ChangeKind.RULES)
         with translate_errors():
             await pipe.execute()

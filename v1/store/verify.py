@@ -10,6 +10,7 @@ from ..market.metric_state import MetricState
 from ..market.ranks import Rankings, RankInput, rank_all
 from ..model import DAY, Metric, Sample
 from . import keys
+from .changes import ChangeKind, send_change
 from .connection import translate_errors
 from .count_check import scan_metrics
 from .data_format import DataFormat
@@ -65,6 +66,8 @@ class Verifier:
                 rank_inputs.append(RankInput(metric, right.day, metric_state.compute_baseline(right, day[-1:])))
             seen(done, len(metrics))
         lists = await self.check_lists(rank_all(rank_inputs), newest, repair=repair)
+        if repair and (wrong or lists):
+            await send_change(self._redis, ChangeKind.ALL)
         return VerifyReport(len(metrics), samples, wrong, lists)
 
     async def list_metrics(self) -> list[Metric]:

@@ -20,6 +20,7 @@ from ..market.ranks import RankInput, rank_all
 from ..model import DAY, Metric, Sample
 from ..rules import NO_SOURCE_OUTAGES, SourceOutages, read_states
 from . import commands, keys
+from .changes import ChangeKind, put_change, put_sample_changes
 from .commands import AlertLimits
 from .connection import translate_errors
 from .count_check import scan_metrics
@@ -130,6 +131,7 @@ class Writer(Reader):
                 pipe, metric, changed, held.keys(), metric_state.recount_state(at, day, record, source)
             )
             commands.put_index(pipe, None, {metric: day[-1].tick})
+            put_sample_changes(pipe, metric, sorted({keys.find_hour(sample.tick) for sample in changed}))
             await self.lease.check()
             commands.raise_inner_error(await self._run(pipe))
             self.session.note_late_samples(metric, at)
@@ -162,6 +164,7 @@ class Writer(Reader):
             commands.put_rankings(pipe, rank_all(each))
             if tick is None or tick < at:
                 commands.put_tick(pipe, at)
+            put_change(pipe, ChangeKind.RANKS)
             await self.lease.check()
             commands.raise_inner_error(await self._run(pipe))
 
@@ -175,6 +178,7 @@ class Writer(Reader):
             pipe.hset(keys.WISHES, wish, reason)
         if states:
             pipe.hset(keys.SOURCES, mapping={name: json.dumps(state) for name, state in states.items()})
+        put_change(pipe, ChangeKind.SOURCES)
         await self._run(pipe)
 
     async def write_archive_state(self, state: Mapping[str, Any]) -> None:

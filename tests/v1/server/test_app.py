@@ -134,7 +134,12 @@ def test_the_log_is_written_for_machines_where_the_settings_say_so(tmp_path):
         _, said = api.process.communicate(timeout=20)
 
     events = [json.loads(line) for line in (tmp_path / "api.log").read_text().splitlines()]
-    assert [event["event"] for event in events] == ["serving", "the store is away", "stopped"]
+    assert [event["event"] for event in events] == [
+        "serving",
+        "changes of the data are not heard, so no answer is kept",
+        "the store is away",
+        "stopped",
+    ]
     assert said == ""
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from redis.asyncio import Redis
 
 from .. import keys
+from ..changes import ChangeKind, put_change
 from ..connection import translate_errors
 from .outbox import Outbox
 from .receipts import ReceiptStore
@@ -30,6 +31,7 @@ class ChannelStore:
         pipe.execute_command("DEL", keys.CHANNELS)
         for name, kind in channels.items():
             pipe.execute_command("HSET", keys.CHANNELS, name, kind)
+        put_change(pipe, ChangeKind.RULES)  # of a rule it is shown which of its channels there are
         with translate_errors():
             await pipe.execute()
         return sorted(group["name"] for group in await self._read_groups() if group["name"] not in channels)

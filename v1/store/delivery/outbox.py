@@ -19,6 +19,7 @@ from redis.asyncio.client import Pipeline
 from ...numbers import decimals
 from ...rules import Alert
 from .. import keys
+from ..changes import ChangeKind, put_change
 from ..connection import StoreError, translate_errors
 from ..stored_json import read_list, read_tick
 from .history import DeliveryAttempt
@@ -129,6 +130,7 @@ class Outbox:
             self._put_dead_letter(pipe, message, attempt)
         if disposition.receipt:
             put_receipt(pipe, self.channel, disposition.receipt, self._keep)
+        put_change(pipe, ChangeKind.ALERTS)
         await _run(pipe)
 
     async def _create_group(self, after: str) -> None:

@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
 from .. import keys
+from ..changes import ChangeKind, put_change
 from ..connection import translate_errors
 from ..event_log import EventKind, put_event
 from ..stored_json import read_list
@@ -77,5 +78,6 @@ class ReceiptStore:
             pipe.execute_command("EXPIRE", keys.alert(alert), self._keep)
             put_event(pipe, EventKind.ACKNOWLEDGED, alert)
         pipe.execute_command("HDEL", keys.receipts(self.channel), receipt.id)
+        put_change(pipe, ChangeKind.ALERTS)
         with translate_errors():
             await pipe.execute()

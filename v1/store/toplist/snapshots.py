@@ -13,6 +13,7 @@ from ...toplist import codec
 from ...toplist.model import TopList
 from .. import keys
 from ..binary import execute_binary, read_score
+from ..changes import ChangeKind, put_change
 from ..connection import Unreadable, translate_errors, translate_unreadable
 from ..stored_json import read_dicts
 from ..transactions import change_watched
@@ -176,6 +177,7 @@ class TopWriter(TopReader):
             pipe.zadd(keys.TOP, {member: at})
             pipe.zremrangebyscore(keys.TOP, "-inf", at - keys.KEEP)
             pipe.expire(keys.TOP, keys.KEEP)
+            put_change(pipe, ChangeKind.TOP)
             return True
 
         return await change_watched(self._redis, keys.TOP, decide)
