@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench import servers
 from bench.report import Figure
-from tests.support.openapi_run import Run, canned_backtests, fill_for_run, run_schemathesis
+from tests.support.openapi_run import LONGEST_HEAD, Run, canned_backtests, fill_for_run, run_schemathesis
 from tests.support.serving import Clock, serving
 from v1.archive import connect_archive
 from v1.archive.writer import ArchiveWriter
@@ -43,7 +43,7 @@ async def _run() -> Run:
         async with servers.running(next(iter(servers.binaries()))) as store:
             await fill_for_run(store.redis)
             with canned_backtests(here):
-                async with serving(Clock(), store.address, database_url=address) as api:
+                async with serving(Clock(), store.address, database_url=address, head_bytes=LONGEST_HEAD) as api:
                     return await run_schemathesis(
                         api.url, here, f"--max-examples={EXAMPLES}", f"--phases={PHASES}", "--workers=2"
                     )

@@ -21,6 +21,8 @@ class ApiAddress:
         self.base = f"{scheme}://{EVERYWHERE.get(host, host)}:{port}"
         self._version = version
         self._session = session
+        self._is_answered = bool(settings.api_keys) or not settings.is_guarded
+        """Whether what it is asked is answered: a key that was made is known to its owner alone."""
         self._headers = {"Authorization": f"Bearer {settings.api_keys[0]}"} if settings.api_keys else {}
 
     async def is_live(self) -> bool:
@@ -29,7 +31,7 @@ class ApiAddress:
     async def find_example(self) -> str:
         """Return the path of a history that has an answer; that of the list of metrics where there is none so soon."""
         last = time.monotonic() + FIRST_METRIC_SECONDS
-        while time.monotonic() < last:
+        while self._is_answered and time.monotonic() < last:
             match await self._ask(f"/{self._version}/ranks?limit=1"):
                 case {"ranks": [{"metric": metric}, *_]}:
                     return f"/{self._version}/metrics/{metric}/history?measure=price"

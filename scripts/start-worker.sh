@@ -11,6 +11,7 @@
 #   verify           recomputes what is derived, and mends what differs
 #   notify           test: sends a test message through each channel; dead: lists what was not sent
 #   rules            backtest FILE: says what rules would have sent; test FILE: runs rule tests
+#   keys             make NAME, list, revoke ID: the keys of the API
 #   plan             says what the settings come to: calls, credits, bytes
 # COMMAND --help says which options a command has.
 usage='[COMMAND [OPTION ...]]' most=

@@ -200,7 +200,7 @@ def describe(settings: WorkerSettings, address: ApiAddress, question: str, healt
     day = "" if filled is None else f"\n  day     the past day is being filled: {filled} %"
     wrong = [f"\n  {health['status']}: {reason}" for reason in health["reasons"]] if health else []
     well = f", and this is not well:{''.join(wrong)}" if wrong else ""
-    key = " -H 'Authorization: Bearer KEY'" if settings.api_keys else ""
+    key = " -H 'Authorization: Bearer KEY'" if settings.is_guarded else ""
     return f"""
 data-tracker is up, with its data in {settings.data_dir}/{well}
   page    {address.base}/

@@ -158,12 +158,15 @@ async def until(is_so: Callable[[], object]) -> None:
 async def test_a_restored_backup_gives_the_answers_of_the_original(data, clock, monkeypatch):
     async with serves(data, clock) as api:
         before = await everything(api)
+        key = await asyncio.to_thread(run, "keys.sh", "make", "grafana")
         backed_up = await asyncio.to_thread(run, "backup.sh", "saved")
     restored = empty(monkeypatch, data)
     came_back = await asyncio.to_thread(run, "restore.sh", "saved")
     async with serves(restored, clock) as api:
         after = await everything(api)
+        keys_after = await asyncio.to_thread(run, "keys.sh", "list")
 
+    assert key.stdout[3:11] in keys_after.stdout
     assert (backed_up.returncode, backed_up.stderr) == (0, "")
     assert backed_up.stdout.endswith(f"\nnext, should you need it: scripts/restore.sh {data.parent}/saved\n")
     assert (came_back.returncode, came_back.stderr) == (0, "")

@@ -31,6 +31,7 @@ VERBS = frozenset(
     reduce refill refresh refuse release reload remember remove rename renew repair replace replay report request reset resolve
     respond restore resume retry return revise rewrite round run sample save say scan see select send serve set settle
     shift shorten show shut sign signal skip sort split start stop store strip subtract suggest sum summarize supervise
+    hash revoke spend
     sync take test tick touch translate trim try turn undo unpack update use validate verify wait warn watch write
     """.split()  # noqa: SIM905  # a page of words
 )

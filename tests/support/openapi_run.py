@@ -37,6 +37,8 @@ include-operation-id = [
 ]
 checks.positive_data_acceptance.enabled = true
 """
+LONGEST_HEAD = 1024 * 1024
+"""Bytes of a request line and its headers: what is made up may be longer than any address that is meant."""
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 
 

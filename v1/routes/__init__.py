@@ -2,7 +2,21 @@
 
 from fastapi import APIRouter
 
-from . import alerts, backtest, candles, health, history, metrics, ranks, rules, series_list, silences, snapshot, top
+from . import (
+    alerts,
+    backtest,
+    candles,
+    health,
+    history,
+    metrics,
+    ranks,
+    rules,
+    series_list,
+    silences,
+    snapshot,
+    top,
+    whoami,
+)
 from .stream import endpoints as stream
 
 router = APIRouter()
@@ -20,6 +34,7 @@ for subject in (
     silences,
     top,
     stream,
+    whoami,
 ):
     router.include_router(subject.router)
 

@@ -12,10 +12,12 @@ from ..backtest.process.runner import BacktestRunner
 from ..market.pieces import KeptPieces
 from ..store import (
     AdminStore,
+    ApiKeyStore,
     Change,
     ChangeFeed,
     EventReader,
     ListReader,
+    RateLimitStore,
     Reader,
     RedisObserver,
     TopReader,
@@ -23,11 +25,21 @@ from ..store import (
     connect,
     open_change_feed,
 )
+from .access import KeyRing, RateLimiter
 from .stream.hub import StreamHub, StreamLimits
 from .stream.pages import AcceptedPages
 
 ANSWER_SECONDS = 4.0
 """Time limit of a question to the store; after it the answer is 503."""
+
+
+class Access(NamedTuple):
+    """Who may ask, and how much; both without a connection until the state of the routes is opened."""
+
+    ring: KeyRing | None = None
+    """`None`: nobody needs a key."""
+    limiter: RateLimiter | None = None
+    """`None`: there are no limits."""
 
 
 class RouteSettings(NamedTuple):
@@ -57,6 +69,7 @@ class RouteSettings(NamedTuple):
     """The pages that may open a WebSocket, beside those of the host that is asked."""
     listeners: Sequence[Callable[[Change], None]] = ()
     """Who is told of every change of the data."""
+    access: Access = Access()
 
 
 class RouteState(TypedDict):
@@ -105,6 +118,7 @@ async def open_route_state(settings: RouteSettings, clock: Callable[[], float]) 
         _open_hub(EventReader(redis), AdminStore(redis), settings) as hub,
         AsyncExitStack() as stack,
         open_change_feed(redis_address, f"{name}-changes", *settings.listeners) as changes,
+        _keep_access(settings, changes),
     ):
         tracked = TrackedReader(redis, KeptPieces(settings.piece_bytes))
         stack.push_async_callback(tracked.close)
@@ -146,6 +160,29 @@ async def _open_hub(events: EventReader, alerts: AdminStore, settings: RouteSett
             closing.cancel()
             await hub.close()
         await asyncio.gather(closing, return_exceptions=True)
+
+
+@asynccontextmanager
+async def _keep_access(settings: RouteSettings, changes: ChangeFeed) -> AsyncIterator[None]:
+    """Keep what is in memory of keys and limits as it is in Redis, until the end."""
+    ring, limiter = settings.access
+    async with connect(settings.redis_address, f"{settings.name}-access", ANSWER_SECONDS) as redis:
+        if limiter:
+            limiter.use_store(RateLimitStore(redis))
+        if ring is None:
+            yield
+            return
+        store = ApiKeyStore(redis)
+        changes.add_listener(ring.note_change)
+        await ring.read(store)
+        task = asyncio.create_task(ring.keep(store, changes))
+        try:
+            yield
+        finally:
+            changes.remove_listener(ring.note_change)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await ring.write_uses(store)
 
 
 def read_route_state(request: Request) -> RouteState:

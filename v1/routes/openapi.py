@@ -12,7 +12,8 @@ from fastapi.openapi.utils import get_openapi
 
 from ..model import By, Measure
 from ..numbers import exact_json
-from ..store import AlertQuery, StoreError
+from ..store import AlertQuery, KeyScope, StoreError
+from .access import find_wanted_scope
 from .context import Context, RouteState
 from .examples import EXAMPLE_ALERT, EXAMPLE_METRIC, NO_ALERT, NO_METRIC
 from .problems import MEDIA_TYPE as PROBLEM
@@ -23,6 +24,10 @@ from .webhook import describe_webhooks
 EXAMPLES = Path(__file__).with_name("examples.json")
 """Answers to recorded data; a test asks for all of them again, and compares."""
 
+BEYOND_SCOPE = {
+    "description": "The scope of the key does not allow it.",
+    "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
 _REFERENCE = re.compile('"#/components/schemas/([^"]+)"')
 _OF_FORMATS = ("format", "columns", "time", "bom")
 """Parameters that say how an answer is written."""
@@ -85,7 +90,7 @@ def make_document(app: FastAPI, prefix: str, *, is_guarded: bool) -> dict[str, A
     for operation, status, response in _iterate_responses(whole, prefix):
         content = response.get("content", {})
         for media_type in [*content]:
-            if content[media_type].get("schema", {}).get("$ref", "").endswith("/Problem"):
+            if content[media_type].get("schema", {}).get("$ref", "").endswith(("/Problem", "/QuotaProblem")):
                 content[PROBLEM] = content.pop(media_type)
         for media_type, example in examples.get(operation, {}).get(status, {}).items():
             content[media_type]["example"] = example
@@ -137,14 +142,17 @@ def _settle_parameters(operation: dict[str, Any], *, has_formats: bool) -> None:
 def _add_security(whole: dict[str, Any]) -> None:
     """Say how a key is shown."""
     whole["components"]["securitySchemes"] = {
-        "bearer": {"type": "http", "scheme": "bearer", "description": "One of `TRACKER_API_KEYS`."},
+        "bearer": {"type": "http", "scheme": "bearer", "description": "A key, made by `scripts/keys.sh`."},
         "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "The same in a header."},
         "basic": {"type": "http", "scheme": "basic", "description": "The key as the password, with any name."},
     }
     whole["security"] = [{"bearer": []}, {"header": []}, {"basic": []}]
-    for path, operation in _iterate_operations(whole):
-        if path.startswith(OPEN):
-            operation["security"] = []
+    for path, operations in whole["paths"].items():
+        for method, operation in operations.items():
+            if path.startswith(OPEN):
+                operation["security"] = []
+            elif find_wanted_scope(method.upper(), path) is not KeyScope.READ:
+                operation["responses"]["403"] = BEYOND_SCOPE
 
 
 def _iterate_responses(whole: dict[str, Any], prefix: str) -> Iterator[tuple[str, str, dict[str, Any]]]:

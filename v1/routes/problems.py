@@ -31,6 +31,8 @@ MEDIA_TYPE = "application/problem+json"
 OPEN = "/health/"
 """What begins so is answered without a key: who starts and watches the process has none."""
 RETRY_SECONDS = 5
+QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+"""The type that is registered for a limit that is used up."""
 WARN_SECONDS = 60
 
 log = structlog.get_logger()
@@ -54,6 +56,14 @@ class Problem(BaseModel):
     instance: str
     errors: Annotated[
         list[FieldProblem], Field(max_length=MOST_FAULTS, description="The first of them; `detail` says how many more.")
+    ]
+
+
+class QuotaProblem(Problem):
+    """Why there is no answer: a limit is used up (draft-ietf-httpapi-ratelimit-headers-11, section 5.1)."""
+
+    violated_policies: Annotated[
+        list[str], Field(alias="violated-policies", description="Which limits: `requests`, `points`.")
     ]
 
 
@@ -118,10 +128,30 @@ def make_problem(
     problem = Problem(
         type="about:blank", title=status.phrase, status=status, detail=detail, instance=path, errors=[*errors]
     )
+    return _respond_with_problem(problem, headers)
+
+
+def make_quota_problem(path: str, detail: str, violated: Sequence[str], headers: Mapping[str, str]) -> Response:
+    """Make the answer that says which limits are used up."""
+    problem = QuotaProblem.model_validate(
+        {
+            "type": QUOTA_EXCEEDED,
+            "title": "Request cannot be satisfied as assigned quota has been exceeded",
+            "status": HTTPStatus.TOO_MANY_REQUESTS,
+            "detail": detail,
+            "instance": path,
+            "errors": [],
+            "violated-policies": violated,
+        }
+    )
+    return _respond_with_problem(problem, headers)
+
+
+def _respond_with_problem(problem: Problem, headers: Mapping[str, str] | None) -> Response:
     # Half of a surrogate pair, which JSON may hold and UTF-8 not, goes back as the escape that it came as.
-    written = json.dumps(problem.model_dump(), ensure_ascii=False, separators=(",", ":"))
+    written = json.dumps(problem.model_dump(by_alias=True), ensure_ascii=False, separators=(",", ":"))
     body = written.encode(errors="backslashreplace")
-    return Response(body, status, {"Cache-Control": "no-store", **(headers or {})}, media_type=MEDIA_TYPE)
+    return Response(body, problem.status, {"Cache-Control": "no-store", **(headers or {})}, media_type=MEDIA_TYPE)
 
 
 def install_problems(app: FastAPI, clock: Callable[[], float]) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .problems import Problem
+from .problems import Problem, QuotaProblem
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -14,5 +14,8 @@ UNKNOWN: Responses = {
     404: {"model": Problem, "description": "There is no such metric; `errors` has the nearest names."}
 }
 KEY_WANTED: Responses = {401: {"model": Problem, "description": "Nobody is answered without a key."}}
+LIMITED: Responses = {
+    429: {"model": QuotaProblem, "description": "A limit is used up; ask again after `Retry-After` seconds."}
+}
 UNCHANGED: Responses = {304: {"description": "The answer is still the one of `If-None-Match`."}}
 NO_ARROW: Responses = {406: {"model": Problem, "description": "The package that writes Arrow is not installed here."}}

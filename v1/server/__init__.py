@@ -8,6 +8,8 @@ The HTTP server: HTTP/1.1 by Hypercorn's protocol, with limits of number, time a
     channel        a connection that the application has taken over: streams of events, WebSocket
     middleware     what every request passes
     limits         the limits, and the configuration made of the settings
+    addresses      addresses and networks of clients and proxies
+    guards         keys, limits of each client, trusted proxies
 
 HTTP/2 is spoken by a proxy in front, to browsers; to us it speaks HTTP/1.1.
 """

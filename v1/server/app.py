@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from fastapi import Depends, FastAPI
 from starlette.middleware import Middleware
@@ -12,12 +13,14 @@ from starlette.middleware.cors import CORSMiddleware
 
 from .. import __version__
 from ..routes import direct, health_router, openapi, pages, problems, response_docs, router
-from ..routes.context import RouteSettings, RouteState, open_route_state
+from ..routes.access import POINTS, REQUESTS, CostTable, KeyRing, RateLimiter, parse_usage_limit
+from ..routes.context import Access, RouteSettings, RouteState, open_route_state
 from ..routes.stream.pages import AcceptedPages
 from ..settings import PREFIX as SETTINGS_PREFIX
 from ..settings import Settings
 from ..settings.redaction import redact
-from . import middleware
+from . import guards, middleware
+from .addresses import parse_network
 from .telemetry import ApiSiblings, ApiTelemetry, RequestTelemetry, make_metrics_router, open_metrics
 
 VERSION = str(__package__).partition(".")[0]
@@ -45,14 +48,14 @@ def create_app(
     """
     settings, siblings = settings or Settings.load(), siblings or ApiSiblings()
     telemetry = ApiTelemetry.make(lambda: app.routes, settings.root_path or "", LATEST, PREFIX)
-    route_settings = _make_route_settings(settings, telemetry, stopping or asyncio.Event(), backtest_turns)
+    route_settings = _make_route_settings(settings, clock, telemetry, stopping or asyncio.Event(), backtest_turns)
     app = FastAPI(
         title=f"data-tracker {VERSION}",
         version=__version__,
         lifespan=lambda _: _open_state(route_settings, clock, telemetry, siblings),
         middleware=[
             Middleware(RequestTelemetry, counts=telemetry.requests, logs_requests=settings.access_log),
-            *_list_middleware(settings),
+            *_list_middleware(settings, route_settings.access, clock),
         ],
         docs_url=None,
         redoc_url=None,
@@ -68,7 +71,11 @@ def create_app(
 
 
 def _make_route_settings(
-    settings: Settings, telemetry: ApiTelemetry, stopping: asyncio.Event, backtest_turns: int | None
+    settings: Settings,
+    clock: Callable[[], float],
+    telemetry: ApiTelemetry,
+    stopping: asyncio.Event,
+    backtest_turns: int | None,
 ) -> RouteSettings:
     """Return what the state of the routes is opened with."""
     return RouteSettings(
@@ -76,7 +83,7 @@ def _make_route_settings(
         archive_address=settings.archive_address,
         name=f"{VERSION}-api",
         interval=settings.interval,
-        is_shared=not settings.api_keys,
+        is_shared=not settings.is_guarded,
         settings_prefix=SETTINGS_PREFIX,
         redact=redact.hide_from_strangers,
         stopping=stopping,
@@ -85,6 +92,7 @@ def _make_route_settings(
         observe_redis=telemetry.instruments.record_redis,
         streams=settings.streams,
         pages=_list_pages(settings),
+        access=_make_access(settings, clock),
     )
 
 
@@ -104,9 +112,11 @@ def _list_pages(settings: Settings) -> AcceptedPages:
 
 
 def _include_routers(app: FastAPI, settings: Settings) -> None:
-    is_guarded = bool(settings.api_keys)
+    is_guarded = settings.is_guarded
     no_repeats = [Depends(problems.refuse_repeated)]
     responses = response_docs.KEY_WANTED if is_guarded else {}
+    if settings.list_usage_limits():
+        responses = responses | response_docs.LIMITED
     app.include_router(router, prefix=PREFIX, responses=responses, dependencies=no_repeats)
     if is_latest():
         app.include_router(router, prefix=LATEST, include_in_schema=False, dependencies=no_repeats)
@@ -121,28 +131,53 @@ def is_latest() -> bool:
     return not link.is_symlink() or link.resolve() == home
 
 
-def _list_middleware(settings: Settings) -> list[Middleware]:
+def _make_access(settings: Settings, clock: Callable[[], float]) -> Access:
+    """Return who may ask and how much, as the settings say. What of it is in Redis is read when the application starts."""
+    limits = settings.list_usage_limits()
+    requests, points = (
+        parse_usage_limit(name, limits[name]) if name in limits else None for name in (REQUESTS, POINTS)
+    )
+    return Access(
+        KeyRing(settings.api_keys, clock) if settings.is_guarded else None,
+        RateLimiter(requests, points) if limits else None,
+    )
+
+
+def _list_middleware(settings: Settings, access: Access, clock: Callable[[], float]) -> list[Middleware]:
     """Return what every request passes, outermost first."""
     page = settings.public_url
     names = [settings.host, *([page.host] if page and page.host else []), *settings.hosts]
     where = str(page).partition("://")[2].partition("/")[0].lower() if page else None
+    cors = _list_cors_options(settings)
+    refusals = guards.Refusals(cors)
+    limits = guards.ClientLimits(access.limiter, CostTable(settings.interval, clock)) if access.limiter else None
     chain = [
-        Middleware(middleware.SecurityHeaders),
         Middleware(middleware.RootPath, root_path=settings.root_path or ""),
         Middleware(middleware.HostGuard, names=names, own=settings.hosts, page=where),
+    ]
+    if settings.trusted_proxies:
+        networks = [parse_network(each) for each in settings.trusted_proxies]
+        chain.insert(0, Middleware(guards.TrustedProxies, networks=networks))
+    if access.ring:
+        chain.append(
+            Middleware(guards.KeyGuard, ring=access.ring, refusals=refusals, limits=limits, has_cors=cors is not None)
+        )
+    if limits:
+        chain.append(Middleware(guards.RateLimits, limits=limits, refusals=refusals))
+    chain += [
+        Middleware(middleware.SecurityHeaders),
         Middleware(middleware.HeadAsGet),
         Middleware(middleware.Compression, minimum_size=GZIP_FROM, level=GZIP_LEVEL),
     ]
-    if settings.cors_origins:
-        # Before the keys: a browser asks whether it may ask, and sends no key with that.
-        chain.append(
-            Middleware(
-                CORSMiddleware,
-                allow_origins=settings.cors_origins,
-                allow_headers=["Authorization", "X-API-Key", "If-None-Match", "Last-Event-ID"],
-                expose_headers=["ETag", "Retry-After"],
-            )
-        )
-    if settings.api_keys:
-        chain.append(Middleware(middleware.KeyGuard, keys=settings.api_keys))
-    return chain
+    return [*chain, Middleware(CORSMiddleware, **cors)] if cors else chain
+
+
+def _list_cors_options(settings: Settings) -> dict[str, Any] | None:
+    """Return what pages of other origins may do; `None` where there are none."""
+    if not settings.cors_origins:
+        return None
+    return {
+        "allow_origins": settings.cors_origins,
+        "allow_headers": ["Authorization", "X-API-Key", "If-None-Match", "Last-Event-ID"],
+        "expose_headers": ["ETag", "Retry-After", "RateLimit", "RateLimit-Policy"],
+    }

@@ -6,6 +6,7 @@ from hypercorn.config import Config
 
 from ..routes.request_body import LARGEST
 from ..settings import Settings
+from .addresses import parse_network
 from .limits import ConnectionLimits, count_connections
 
 BACKLOG = 1024
@@ -23,6 +24,7 @@ def make_limits(settings: Settings) -> ConnectionLimits:
         request=settings.request_seconds,
         head=settings.head_bytes,
         body=LARGEST,
+        proxies=tuple(parse_network(each) for each in settings.trusted_proxies),
     )
 
 

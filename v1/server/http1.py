@@ -135,6 +135,10 @@ class Http1(H11Protocol):
             return
         headers, target = _to_origin_form(request)
         self._path = unquote(target.partition(b"?")[0])
+        if _measure_head(request) > self.config.h11_max_incomplete_size:
+            # h11 looks at the size of a head only while some of it is missing.
+            await self._send_error_response(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            return
         if int(dict(headers).get(b"content-length", 0)) > self._largest:
             await self.refuse(*_make_too_large(self._largest))
             return
@@ -233,6 +237,12 @@ def _response(status: int, headers: list[tuple[bytes, bytes]]) -> h11.Response:
 
 def _make_too_large(largest: int) -> tuple[HTTPStatus, str]:
     return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a document has {largest} bytes at most"
+
+
+def _measure_head(request: h11.Request) -> int:
+    """Return the bytes of a request line and its headers, as they are sent with no more blanks than they need."""
+    line = len(request.method) + len(request.target) + len("  HTTP/1.1\r\n")
+    return line + sum(len(name) + len(value) + len(": \r\n") for name, value in request.headers)
 
 
 def _to_origin_form(request: h11.Request) -> tuple[list[tuple[bytes, bytes]], bytes]:

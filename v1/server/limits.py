@@ -4,6 +4,8 @@ import resource
 from ipaddress import IPv6Address, ip_address
 from typing import NamedTuple
 
+from .addresses import Network
+
 KEPT_BACK = 160
 """File descriptors for everything else: the databases' connections, the log, files that are served."""
 _NETWORK_BITS = 64
@@ -24,6 +26,8 @@ class ConnectionLimits(NamedTuple):
     head: int = 16 * 1024
     """Of a request line and headers."""
     body: int = 64 * 1024
+    proxies: tuple[Network, ...] = ()
+    """Whose connections are of many clients: they may have as many as there are."""
 
 
 def count_connections(wished: int) -> int:

@@ -15,6 +15,7 @@ from hypercorn.config import Config
 from hypercorn.typing import ConnectionState, Framework
 from hypercorn.utils import wrap_app
 
+from .addresses import is_in_networks
 from .connection import MOST_READ, ClientConnection, ConnectionPhase
 from .http1 import ServerContext, list_refusal_headers, make_problem_body
 from .limits import ConnectionLimits, identify_client
@@ -105,9 +106,10 @@ class _ConnectionRegistry:
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = ClientConnection(self._served, self._limits, reader, writer)
-        client = identify_client(connection.client[0]) if connection.client else ""
+        host = connection.client[0] if connection.client else ""
+        client = identify_client(host)
         instruments = self._served.instruments
-        if not self._find_room(client):
+        if not self._find_room(client, host):
             if instruments is not None:
                 instruments.turned_away.inc()
             _refuse_connection(writer, is_encrypted=self._served.tls is not None)
@@ -152,10 +154,10 @@ class _ConnectionRegistry:
         tasks = [*self._tasks.values()]
         return (await asyncio.wait(tasks, timeout=seconds))[1] if tasks else ()
 
-    def _find_room(self, client: str) -> bool:
+    def _find_room(self, client: str, host: str) -> bool:
         """Return whether there is room for one more of a client, after making it if there was none."""
         its_own, limits = self._by_client.get(client, ()), self._limits
-        if len(its_own) >= limits.client_connections:
+        if len(its_own) >= limits.client_connections and not is_in_networks(host, limits.proxies):
             self._warn("connection limit of a client reached", client=client, most=limits.client_connections)
             return self._make_room(its_own)
         if len(self._tasks) >= limits.connections:

@@ -1,19 +1,18 @@
 """
 The middleware of every route, plain ASGI. Outermost first:
 
-    SecurityHeaders  headers of every answer: no frames, no guessing of types
+    TrustedProxies   see `guards`, as all that is only named here
     RootPath         the path below which a proxy serves everything
     HostGuard        the `Host` header (421), and the `Origin` of what changes something (403)
+    KeyGuard
+    RateLimits
+    SecurityHeaders  headers of every answer: no frames, no guessing of types
     HeadAsGet        HEAD, answered as GET without the body
     Compression      gzip (406 where a client accepts neither that nor plain)
     CORS             Starlette's, where the settings name origins
-    KeyGuard         API keys (401)
 """
 
-from base64 import b64decode
-from binascii import Error as NotBase64
-from collections.abc import Collection, Sequence
-from hmac import compare_digest
+from collections.abc import Collection
 from http import HTTPStatus
 from ipaddress import ip_address
 from re import compile as compiled
@@ -23,20 +22,25 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ..routes.access.caller import HARMLESS
 from ..routes.negotiation import choose_codings
-from ..routes.problems import OPEN, make_problem
+from ..routes.problems import make_problem
 
-HARMLESS = ("GET", "HEAD", "OPTIONS")
-"""Methods that change nothing."""
 ANY = "*"
 
 _AUTHORITY = compiled(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]/?#@\s]+)(?::[0-9]{0,5})?")
 _ORIGIN = compiled(r"https?://(.+)")
+_NO_PERMISSIONS = (
+    b"accelerometer=(), autoplay=(), camera=(), clipboard-read=(), display-capture=(), geolocation=(), gyroscope=(), "
+    b"hid=(), magnetometer=(), microphone=(), midi=(), payment=(), publickey-credentials-get=(), serial=(), usb=()"
+)
+"""No page of ours uses any of these; copying to the clipboard, which the documentation does, is not among them."""
 _HARDENED = [
     (b"content-security-policy", b"frame-ancestors 'none'"),
     (b"x-frame-options", b"DENY"),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
+    (b"permissions-policy", _NO_PERMISSIONS),
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
 
@@ -88,7 +92,7 @@ class HostGuard:
         if detail is None:
             await self._app(scope, receive, send)
         else:
-            await make_problem(scope["path"], status, detail)(scope, receive, send)
+            await SecurityHeaders(make_problem(scope["path"], status, detail))(scope, receive, send)
 
     def _explain_wrong_host(self, host: str | None) -> str | None:
         # Only HTTP/1.0 may leave it out, and no browser does.
@@ -200,61 +204,3 @@ class Compression:
         accepted = [(b"accept-encoding", b"gzip")] if gzip and gzip >= plain else []
         app = self._compressed if plain else self._always_compressed
         await app({**scope, "headers": others + accepted}, receive, send)
-
-
-class KeyGuard:
-    """
-    Refuses requests without a key: `Authorization: Bearer KEY`, `X-API-Key: KEY`, or as the password of Basic.
-
-    Basic, because a browser asks for that one by itself, and then has it for the page and the documentation too.
-    """
-
-    def __init__(self, app: ASGIApp, keys: Sequence[str]) -> None:
-        self._app = app
-        # A client may send a letter beyond ASCII in either encoding; a header does not say which.
-        self._keys = sorted({form for key in keys for form in _encode_key(key)})
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if (
-            scope["type"] == "http"
-            and not find_route_path(scope).startswith(OPEN)
-            and not self._is_known(Headers(scope=scope))
-        ):
-            refusal = make_problem(
-                scope["path"],
-                HTTPStatus.UNAUTHORIZED,
-                "a key is wanted: Authorization: Bearer KEY, or X-API-Key: KEY",
-                headers={"WWW-Authenticate": "Bearer"},
-            )
-            # A header of its own: Chromium does not ask its user for the second of two in one.
-            refusal.headers.append("WWW-Authenticate", 'Basic realm="key as the password", charset="UTF-8"')
-            await refusal(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
-
-    def _is_known(self, headers: Headers) -> bool:
-        given = _read_keys(headers)
-        # Every key is compared, so that the time taken does not tell which of them came near.
-        return sum(compare_digest(key, each) for key in self._keys for each in given) > 0
-
-
-def _encode_key(key: str) -> list[bytes]:
-    try:
-        return [key.encode(), key.encode("latin-1")]
-    except UnicodeEncodeError:
-        return [key.encode()]
-
-
-def _read_keys(headers: Headers) -> list[bytes]:
-    """Return the keys of a request, as the bytes that came."""
-    found = [key] if (key := headers.get("x-api-key", "").encode("latin-1")) else []
-    scheme, _, credentials = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        # Not every blank: a byte of a letter in UTF-8 may look like one.
-        found.append(credentials.strip(" \t").encode("latin-1"))
-    if scheme.lower() == "basic":
-        try:
-            found.append(b64decode(credentials, validate=True).partition(b":")[2])
-        except (NotBase64, ValueError):
-            return found
-    return found

@@ -159,7 +159,7 @@ def _url(bound: tuple[str, int], settings: Settings) -> str:
 
 def _greet(bound: tuple[str, int], settings: Settings) -> None:
     url = _url(bound, settings)
-    key = " -H 'Authorization: Bearer KEY'" if settings.api_keys else ""
+    key = " -H 'Authorization: Bearer KEY'" if settings.is_guarded else ""
     sys.stdout.write(
         f"the page           {url}/\n"
         f"the documentation  {url}/docs\n"

@@ -34,6 +34,8 @@ __all__ = ["PREFIX", "WITHOUT_FILES", "InvalidSettings", "Settings", "WordList",
 PREFIX = "TRACKER_"
 SOCKET = "redis.sock"
 ARCHIVE = "archive.db"
+USUAL_RATE = "600/minute"
+USUAL_COST = "2000000/minute"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 RedisUrl = Annotated[AnyUrl, UrlConstraints(allowed_schemes=["redis", "rediss", "unix"])]
@@ -73,7 +75,15 @@ class Settings(BaseSettings):
     interval: Annotated[int, Field(ge=1, le=3600)] = 60
     """Seconds between two ticks."""
     api_keys: WordList = ()
-    """Who may ask, by `Authorization: Bearer KEY`; empty: everybody."""
+    """Who may ask, by `Authorization: Bearer KEY`, for everything; empty: everybody, or as `keys_required` says."""
+    keys_required: bool = False
+    """Nobody is answered without a key: one that `scripts/keys.sh` makes, or one of `api_keys`, with which it is so anyway."""
+    rate_limit: str = "auto"
+    """Requests of a key, or of an address without one: `600/minute`, `off`, or `auto`: that where others than this machine may ask, else `off`."""
+    cost_limit: str = "auto"
+    """The same of points that are asked for: `auto` is `2000000/minute` where others may ask."""
+    trusted_proxies: WordList = ()
+    """Addresses and networks of proxies whose `Forwarded` and `X-Forwarded-*` are believed: `127.0.0.1`, `10.0.0.0/8`."""
     root_path: str | None = None
     """The path below which a proxy serves the API and the page: `/tracker`."""
     cors_origins: WordList = ()
@@ -122,7 +132,7 @@ class Settings(BaseSettings):
         text = checks.strip_text(value)
         return text if text or not value else cls.model_fields[str(info.field_name)].get_default()
 
-    @field_validator("api_keys", "cors_origins", "hosts", mode="before")
+    @field_validator("api_keys", "cors_origins", "hosts", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return split_words(value)
@@ -163,6 +173,16 @@ class Settings(BaseSettings):
     def _check_api_keys(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(checks.check_api_key(each) for each in value)
 
+    @field_validator("rate_limit", "cost_limit")
+    @classmethod
+    def _check_limit(cls, value: str) -> str:
+        return checks.check_usage_limit(value)
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(checks.check_network(each) for each in value)
+
     @field_validator("cors_origins")
     @classmethod
     def _check_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -197,10 +217,10 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _stays_at_home_without_keys(self) -> Self:
-        if self.host not in LOOPBACK and not self.api_keys and not self.open:
+        if self.host not in LOOPBACK and not self.is_guarded and not self.open:
             raise ValueError(
                 f"{PREFIX}BIND: {self.bind!r} listens beyond this machine; "
-                f"set {PREFIX}API_KEYS, or {PREFIX}OPEN=yes if everybody may ask"
+                f"set {PREFIX}API_KEYS or {PREFIX}KEYS_REQUIRED=yes, or {PREFIX}OPEN=yes if everybody may ask"
             )
         return self
 
@@ -214,6 +234,22 @@ class Settings(BaseSettings):
     @property
     def host(self) -> str:
         return self.bind.rpartition(":")[0]
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether nobody is answered without a key."""
+        return self.keys_required or bool(self.api_keys)
+
+    def list_usage_limits(self) -> dict[str, str]:
+        """Return the limits that are in force, as they are written, by what they count."""
+        # On loopback without a proxy whoever asks is a program of this machine, and could as well ask Redis.
+        is_exposed = self.host not in LOOPBACK or bool(self.trusted_proxies)
+        limits = {}
+        for name, given, usual in (("requests", self.rate_limit, USUAL_RATE), ("points", self.cost_limit, USUAL_COST)):
+            chosen = (usual if is_exposed else checks.NO_LIMIT) if given == checks.AUTOMATIC else given
+            if chosen != checks.NO_LIMIT:
+                limits[name] = chosen
+        return limits
 
     @property
     def redis_address(self) -> str:

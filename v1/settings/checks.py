@@ -4,15 +4,19 @@ is accepted. No message shows a secret: a wrong address is described by its wron
 """
 
 import re
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 SHORTEST_KEY = 16
 MOST_PORTS = 65535
+AUTOMATIC = "auto"
+NO_LIMIT = "off"
 QUOTES = "'\""
 BYTE_ORDER_MARK = "\ufeff"
 
 _HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]/@\s]+):[0-9]{1,5}")
+_LIMIT = re.compile(r"[1-9][0-9]{0,11}/(second|minute|hour|day)")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LOGIN = frozenset({"username", "password"})
 _REDIS_OPTIONS = {
@@ -57,6 +61,23 @@ def check_api_key(text: str) -> str:
         raise ValueError("a blank or a quote is in one of them; write the keys alone, with commas between")
     if len(text) < SHORTEST_KEY:
         raise ValueError(f"each must have {SHORTEST_KEY} characters or more; `openssl rand -hex 16` makes one")
+    return text
+
+
+def check_usage_limit(text: str) -> str:
+    """Check how much of something may be used in a time."""
+    text = text.lower().replace(" ", "")
+    if text not in (AUTOMATIC, NO_LIMIT) and not _LIMIT.fullmatch(text):
+        raise ValueError("must be a number and second, minute, hour or day, as 600/minute; or off, or auto")
+    return text
+
+
+def check_network(text: str) -> str:
+    """Check an address or a network of addresses."""
+    try:
+        ip_network(text, strict=False)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no address and no network: write 127.0.0.1, 10.0.0.0/8 or fd00::/8") from error
     return text
 
 

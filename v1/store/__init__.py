@@ -2,6 +2,7 @@
 
 from .admin import AdminStore, LimitReached
 from .alert_history import AlertQuery, AlertReader, AlertRecord, HistoryCursor, parse_alert
+from .api_keys import ApiKey, ApiKeyStore, KeyScope
 from .changes import EVERYTHING, Change, ChangeFeed, ChangeKind, open_change_feed, put_change
 from .commands import AlertLimits
 from .connection import LeaseLost, NoAccess, StoreAway, StoreError, Unreadable, connect
@@ -20,6 +21,7 @@ from .keys import LEASE_SECONDS
 from .lease import Lease
 from .list_reader import ColumnQuery, CurrentMetric, ListReader, SharedPlace
 from .pool import RedisObserver
+from .rate_limits import RateLimitStore, UsageLimit, WindowUsage
 from .reader import HourSamples, MetricSummary, NewestSample, Reader
 from .rule_store import RuleStore, StoredRuleSet
 from .tick_unit import TickUnit
@@ -41,6 +43,8 @@ __all__ = [
     "AlertQuery",
     "AlertReader",
     "AlertRecord",
+    "ApiKey",
+    "ApiKeyStore",
     "Change",
     "ChangeFeed",
     "ChangeKind",
@@ -62,6 +66,7 @@ __all__ = [
     "HistoryCursor",
     "HourSamples",
     "KeptDay",
+    "KeyScope",
     "Lease",
     "LeaseLost",
     "LimitReached",
@@ -81,6 +86,7 @@ __all__ = [
     "OutgoingMessage",
     "QueuedMessage",
     "QuotaStore",
+    "RateLimitStore",
     "Reader",
     "Receipt",
     "ReceiptStore",
@@ -97,8 +103,10 @@ __all__ = [
     "TopWriter",
     "TrackedReader",
     "Unreadable",
+    "UsageLimit",
     "Verifier",
     "VerifyReport",
+    "WindowUsage",
     "Writer",
     "connect",
     "open_change_feed",

@@ -62,7 +62,7 @@ class DataFormat:
         """
         Delete what workers have written, in any format, and return how many keys that were.
 
-        Kept are the rules and silences of the API, and how much of the providers' plans is used. Cut off, it leaves
+        Kept are the rules, silences and keys of the API, and how much of the providers' plans is used. Cut off, it leaves
         data that is refused until this was done to its end.
         """
         with translate_errors():
@@ -78,7 +78,7 @@ class DataFormat:
         return len(found)
 
     async def _find_data(self) -> list[str]:
-        kept = {keys.RULES, keys.SILENCES, keys.LEASE, keys.FORMAT}
+        kept = {keys.RULES, keys.SILENCES, keys.API_KEYS, keys.API_KEY_USES, keys.LEASE, keys.FORMAT}
         plans = keys.budget("")
         with translate_errors():
             found = {str(key) async for key in self._redis.scan_iter(match=f"{keys.OURS}*", count=_BATCH)}

@@ -35,6 +35,9 @@ Every key version 1 owns in Redis. No other module spells one.
     v1:top:coins:<day>            hash    reference: [id,symbol,name]            26 h after the day's last top list
     v1:top:roles                  hash    role: how it does, JSON                for ever
     v1:budget:<provider>          string  what of its plan is used, JSON         32 days after the last change
+    v1:keys                       hash    id of a key of the API: whose it is, its scope, its SHA-256, JSON  for ever
+    v1:keys:used                  hash    id of a key: when it was last used     for ever
+    v1:limits:{<limit of a client>}  string  what the client has used of it in a window  twice the length of the window
 
 `{...}` is the Redis Cluster hash tag: all that one transaction touches shares a slot. The newest
 tick is also published on the channel `v1:ticks`, and every other change of what is answered on
@@ -84,6 +87,8 @@ PRICES = f"{OURS}prices"
 RANKINGS = f"{OURS}rankings"
 TOP = f"{OURS}top"
 TOP_ROLES = f"{OURS}top:roles"
+API_KEYS = f"{OURS}keys"
+API_KEY_USES = f"{OURS}keys:used"
 
 FORMAT_NUMBER = 1
 """Goes up with every change of the table above, or of what a key holds, that code of before or after would misread."""
@@ -92,6 +97,7 @@ TRACES = (METRICS, TICK, TOP_ROLES)
 
 PERMANENT = frozenset(
     {FORMAT, TICK, SOURCES, WISHES, ARCHIVE, RULES, FILE_RULES, RULES_PROBLEM, SILENCES, OUTAGES, CHANNELS, TOP_ROLES}
+    | {API_KEYS, API_KEY_USES}
 )
 """The keys without an end: few, small, and of fixed number."""
 
@@ -180,6 +186,10 @@ def dead(channel: str) -> str:
 
 def top_coins(minute: int) -> str:
     return f"{OURS}top:coins:{minute // DAY * DAY}"
+
+
+def limits() -> str:
+    return f"{OURS}limits"
 
 
 def budget(provider: str) -> str:

@@ -17,7 +17,7 @@ from redis.asyncio.client import Pipeline
 from ..market import metric_state
 from ..market.metric_state import MetricState
 from ..market.ranks import RankInput, rank_all
-from ..model import DAY, Metric, Sample
+from ..model import DAY, Metric, Sample, find_hour
 from ..rules import NO_SOURCE_OUTAGES, SourceOutages, read_states
 from . import commands, keys
 from .changes import ChangeKind, put_change, put_sample_changes
@@ -131,7 +131,7 @@ class Writer(Reader):
                 pipe, metric, changed, held.keys(), metric_state.recount_state(at, day, record, source)
             )
             commands.put_index(pipe, None, {metric: day[-1].tick})
-            put_sample_changes(pipe, metric, sorted({keys.find_hour(sample.tick) for sample in changed}))
+            put_sample_changes(pipe, metric, sorted({find_hour(sample.tick) for sample in changed}))
             await self.lease.check()
             commands.raise_inner_error(await self._run(pipe))
             self.session.note_late_samples(metric, at)

@@ -18,7 +18,7 @@ from worker.backfill.future import drop_future, drop_if_far, drop_lists_if_far, 
 from worker.backfill.service import ArchiveAccess, BackfillService
 from worker.backup.backup import back_up
 from worker.backup.restore import restore
-from worker.cli import rules
+from worker.cli import api_keys, rules
 from worker.cli.archive_parts import ArchiveParts, open_archiving
 from worker.cli.metrics import follow_archive, follow_roles, follow_sampling, show_lease
 from worker.cli.plan import describe_plan
@@ -71,6 +71,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 notify = typer.Typer(help="Try the channels that alerts are sent through, and see what they did not take.")
 app.add_typer(notify, name="notify", no_args_is_help=True)
 app.add_typer(rules.app, name="rules", no_args_is_help=True)
+app.add_typer(api_keys.app, name="keys", no_args_is_help=True)
 
 SAMPLING = "sampling"
 ROLES = (SAMPLING, *roles.NAMES)

@@ -98,6 +98,8 @@ ASKED = {
     ("/silences", "422", "application/problem+json"): "/v1/silences?state=active",
     ("/stream", "200", "text/event-stream"): "/v1/stream?metrics=BINANCE:BTCUSDT&once=true",
     ("/stream", "422", "application/problem+json"): "/v1/stream?events=ticks",
+    ("/whoami", "200", "application/json"): "/v1/whoami",
+    ("/whoami", "422", "application/problem+json"): "/v1/whoami?verbose=1",
     ("/health/live", "200", "application/json"): "/health/live",
     ("/health/live", "422", "application/problem+json"): "/health/live?verbose=1",
     ("/health/ready", "200", "application/json"): "/health/ready",

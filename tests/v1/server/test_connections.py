@@ -208,10 +208,20 @@ async def test_a_document_that_is_too_large_is_refused_and_who_sent_it_hears_why
     assert told.scopes == []
 
 
-async def test_a_head_that_is_too_long_is_refused():
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 3000, id="a header without an end"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 3000 + b"\r\n\r\n", id="a header, all at once"),
+        pytest.param(b"GET /" + b"y" * 3000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", id="a request line, all at once"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X: y\r\n" * 500 + b"\r\n", id="many headers"),
+    ],
+)
+async def test_a_head_that_is_too_long_is_refused(head):
     async with served(SHORT._replace(head=2000)) as told:
-        got = await answer(told, b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 3000)
+        got = await answer(told, head)
 
+    assert told.scopes == []
     assert got.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
 
 

@@ -104,6 +104,11 @@ def test_an_interval_may_divide_the_hour(monkeypatch: pytest.MonkeyPatch, interv
         pytest.param("LOG_LEVEL", "loud", "'debug', 'info', 'warning' or 'error'", id="an unknown level"),
         pytest.param("LOG_FORMAT", "xml", "'console' or 'json'", id="an unknown format"),
         pytest.param("OPEN", "perhaps", "valid boolean", id="neither yes nor no"),
+        pytest.param(
+            "RATE_LIMIT", "600", "a number and second, minute, hour or day, as 600/minute; or off", id="no time"
+        ),
+        pytest.param("TRUSTED_PROXIES", "10.0.0.0/40", "no address and no network: write 127.0.0.1,", id="no network"),
+        pytest.param("TRUSTED_PROXIES", "proxy.example", "no address and no network", id="a name for an address"),
     ],
 )
 def test_a_wrong_setting_is_told_in_one_line_with_its_name_its_value_and_what_is_accepted(
@@ -132,7 +137,9 @@ def test_a_wrong_address_is_told_without_its_password(monkeypatch: pytest.Monkey
 def test_nobody_listens_beyond_this_machine_without_keys(monkeypatch: pytest.MonkeyPatch, bind: str):
     (line,) = refused(monkeypatch, BIND=bind)
 
-    assert line.startswith(f"TRACKER_BIND: {bind!r} listens beyond this machine; set TRACKER_API_KEYS, or TRACKER_OPEN")
+    assert line.startswith(
+        f"TRACKER_BIND: {bind!r} listens beyond this machine; set TRACKER_API_KEYS or TRACKER_KEYS_REQUIRED=yes, or "
+    )
 
 
 @pytest.mark.parametrize(
@@ -140,6 +147,7 @@ def test_nobody_listens_beyond_this_machine_without_keys(monkeypatch: pytest.Mon
     [
         pytest.param({"BIND": "0.0.0.0:8000", "API_KEYS": KEY}, id="with a key"),
         pytest.param({"BIND": "0.0.0.0:8000", "OPEN": "yes"}, id="told that everybody may"),
+        pytest.param({"BIND": "0.0.0.0:8000", "KEYS_REQUIRED": "yes"}, id="with keys that are made"),
         pytest.param({"BIND": "localhost:8000"}, id="by name"),
         pytest.param({"BIND": "[::1]:8000"}, id="over IPv6"),
         pytest.param({"BIND": "127.0.0.1:0"}, id="at any port"),

@@ -12,7 +12,6 @@ from redis.asyncio import Redis
 from tests.support import servers
 from tests.support.forwarding import Forwarder, forwarding
 from tests.support.serving import HOUR, MINUTE, NOON, every_minute, fill, sample, tick
-from v1.store import keys
 from v1.model import Metric
 from v1.rules import Silence
 from v1.rules.defaults import DEFAULTS
@@ -30,6 +29,7 @@ from v1.store import (
     Writer,
     changes,
     connect,
+    keys,
     open_change_feed,
 )
 from v1.store.changes import parse_change

@@ -1,0 +1,29 @@
+"""
+Who may ask for what, and how much of it.
+
+    caller     who asks, what a request wants to do, and what of it a key allows
+    key_ring   all keys, in the memory of a process
+    costs      how many points a question is about
+    limiter    what a client has left of its limits
+"""
+
+from .caller import ANYBODY, Caller, find_wanted_scope, is_counted, read_caller
+from .costs import CostTable
+from .key_ring import KeyRing, KeyState
+from .limiter import POINTS, REQUESTS, RateLimiter, Spending, parse_usage_limit
+
+__all__ = [
+    "ANYBODY",
+    "POINTS",
+    "REQUESTS",
+    "Caller",
+    "CostTable",
+    "KeyRing",
+    "KeyState",
+    "RateLimiter",
+    "Spending",
+    "find_wanted_scope",
+    "is_counted",
+    "parse_usage_limit",
+    "read_caller",
+]

@@ -1,0 +1,96 @@
+"""API keys: who may ask, and what for."""
+
+from http import HTTPStatus
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from ...routes.access import Caller, KeyRing, KeyState, find_wanted_scope
+from ...routes.access.caller import CALLER, HARMLESS
+from ...routes.problems import OPEN, RETRY_SECONDS, make_problem
+from ..middleware import find_route_path
+from .rate_limits import ClientLimits
+from .refusals import Refusals
+
+PREFLIGHT = b"access-control-request-method"
+
+
+class KeyGuard:
+    """
+    Refuses requests without a key: `Authorization: Bearer KEY`, `X-API-Key: KEY`, or as the password of Basic.
+
+    Basic, because a browser asks for that one by itself, and then has it for the page and the documentation too.
+    Whoever is refused for want of a key uses the limit of the address, so that keys cannot be tried without end.
+    """
+
+    def __init__(
+        self, app: ASGIApp, ring: KeyRing, refusals: Refusals, limits: ClientLimits | None, *, has_cors: bool
+    ) -> None:
+        """`has_cors`: pages of some origins may ask. Their browsers ask first whether they may, without a key."""
+        self._app = app
+        self._ring = ring
+        self._refusals = refusals
+        self._limits = limits
+        self._has_cors = has_cors
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        authorization = header = b""
+        for name, value in scope["headers"]:
+            if name == b"authorization":
+                authorization = value
+            elif name == b"x-api-key":
+                header = value
+        caller = self._ring.identify((authorization, header)) if authorization or header else KeyState.UNKNOWN
+        if isinstance(caller, Caller) and scope.get("method", "GET") in HARMLESS:
+            scope[CALLER] = caller
+            await self._app(scope, receive, send)
+        elif (refusal := await self._find_refusal(scope, caller)) is None:
+            await self._app(scope, receive, send)
+        else:
+            await self._refusals.send(refusal, scope, receive, send)
+
+    async def _find_refusal(self, scope: Scope, caller: Caller | KeyState) -> Response | None:
+        """Return why a request is refused, or `None` where it is not."""
+        path = find_route_path(scope)
+        if isinstance(caller, Caller):
+            scope[CALLER] = caller
+            return _refuse_beyond_scope(scope, path, caller)
+        if path.startswith(OPEN) or (self._has_cors and _is_preflight(scope)):
+            return None
+        if caller is KeyState.UNSURE:
+            detail = f"the keys cannot be read, so this one is not known; ask again in {RETRY_SECONDS} seconds"
+            headers = {"Retry-After": str(RETRY_SECONDS)}
+            return make_problem(scope["path"], HTTPStatus.SERVICE_UNAVAILABLE, detail, headers=headers)
+        exceeded = await self._limits.find_refusal(scope, None) if self._limits else None
+        return exceeded or _refuse_without_key(scope)
+
+
+def _refuse_beyond_scope(scope: Scope, path: str, caller: Caller) -> Response | None:
+    wanted = find_wanted_scope(scope.get("method", "GET"), path)
+    if caller.scope.can_act_as(wanted):
+        return None
+    return make_problem(
+        scope["path"],
+        HTTPStatus.FORBIDDEN,
+        f"the key {caller.id} of {caller.name!r} has the scope {caller.scope}; this needs the scope {wanted}",
+        headers={"WWW-Authenticate": f'Bearer error="insufficient_scope", scope="{wanted}"'},
+    )
+
+
+def _refuse_without_key(scope: Scope) -> Response:
+    refusal = make_problem(
+        scope["path"],
+        HTTPStatus.UNAUTHORIZED,
+        "a key is wanted: Authorization: Bearer KEY, or X-API-Key: KEY",
+        headers={"WWW-Authenticate": "Bearer"},
+    )
+    # A header of its own: Chromium does not ask its user for the second of two in one.
+    refusal.headers.append("WWW-Authenticate", 'Basic realm="key as the password", charset="UTF-8"')
+    return refusal
+
+
+def _is_preflight(scope: Scope) -> bool:
+    return scope.get("method") == "OPTIONS" and any(name == PREFLIGHT for name, _ in scope["headers"])
