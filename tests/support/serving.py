@@ -12,6 +12,7 @@ from hypercorn.typing import Framework
 from v1.market.metric_state import SourceReading, advance
 from v1.model import MEASURES, Metric, Reading, Sample
 from v1.server import serve
+from v1.server.answers import AnswerMemory
 from v1.server.app import create_app
 from v1.server.configuration import make_limits, make_server_config
 from v1.server.sockets import listen
@@ -48,9 +49,11 @@ class Answer(NamedTuple):
 class Api:
     """Asks the API over HTTP."""
 
-    def __init__(self, session: ClientSession, url: str) -> None:
+    def __init__(self, session: ClientSession, url: str, answers: AnswerMemory) -> None:
         self._session = session
         self.url = url
+        self.answers = answers
+        """What it keeps of its answers."""
 
     async def get(
         self, path: str, query: Mapping[str, object] | None = None, method: str = "GET", **headers: str
@@ -110,7 +113,7 @@ async def serving(clock: Clock, redis: str, stop: asyncio.Event | None = None, *
     )
     try:
         async with ClientSession() as session:
-            yield Api(session, url)
+            yield Api(session, url, app.state.answers)
     finally:
         stop.set()
         await server

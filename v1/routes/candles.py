@@ -213,7 +213,7 @@ async def _respond(
     cells = _make_cells(rows, span.length.seconds, _find_open_start(span, running))
     chunks = [encoder.convert_times(archive_text), encoder.encode(cells)]
     body = encoder.frame(chunks, JsonFrame(_show_range(name, params, span), "candles"))
-    return respond_until_next_tick(request, context, AnswerBody(body, tick, format_))
+    return respond_until_next_tick(request, context, AnswerBody(body, tick, format_, is_brief=True))
 
 
 async def _respond_short(

@@ -2,6 +2,10 @@
 
 import re
 
+IDENTITY = "identity"
+CODINGS = ("br", "zstd", "gzip")
+"""What a body may be compressed by, smallest first: where a client likes several as much, it gets the first."""
+
 _WEIGHT = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")
 
 
@@ -28,3 +32,20 @@ def choose_codings(header: str | None) -> tuple[float, float]:
     gzip = named.get("gzip", named.get("x-gzip", others or 0.0))
     plain = named.get("identity", 0.0 if others == 0 else 0.001)
     return gzip, plain
+
+
+def rank_codings(header: str | None) -> tuple[str, ...]:
+    """
+    Return the codings that an `Accept-Encoding` accepts, what it likes best first; none where it accepts none of ours.
+
+    No coding at all, `identity`, is part of it unless it is refused; what is liked less than that is left out.
+    """
+    named = parse_weights(header or "")
+    others = named.get("*", 0.0)
+    weights = {coding: named.get(coding, others) for coding in CODINGS}
+    weights["gzip"] = named.get("gzip", named.get("x-gzip", others))
+    plain = choose_codings(header)[1]
+    liked = sorted(
+        (each for each in CODINGS if weights[each] and weights[each] >= plain), key=lambda each: -weights[each]
+    )
+    return (*liked, IDENTITY) if plain else tuple(liked)

@@ -22,6 +22,18 @@ MEDIA_TYPES = {
 }
 
 
+TERMS = "answer_terms"
+"""Where in the scope of a request whoever keeps answers puts `AnswerTerms`."""
+
+
+class AnswerTerms:
+    """What a route says to whoever keeps its answer, and to nobody else."""
+
+    def __init__(self) -> None:
+        self.is_brief = False
+        """Whether the answer is to be kept for its second alone: it says how old something is, or nobody tells its end."""
+
+
 class CsvResponse(Response):
     """What the description of the API says of CSV."""
 
@@ -45,9 +57,12 @@ _FORMATS = {media_type.partition(";")[0]: format_ for format_, media_type in MED
 
 def choose_format(request: Request, format_: Format | None, offered: Sequence[Format]) -> Format:
     """Return the format that the query names; else the first that `Accept` does and that is offered; else JSON."""
-    if format_ is not None:
-        return format_
-    weighed = parse_weights(request.headers.get("accept", ""))
+    return format_ or choose_accepted(request.headers.get("accept", ""), offered)
+
+
+def choose_accepted(accept: str, offered: Sequence[Format]) -> Format:
+    """Return the first format that an `Accept` header names and that is offered; else JSON."""
+    weighed = parse_weights(accept)
     for media_type, weight in sorted(weighed.items(), key=lambda pair: -pair[1]):
         if weight and media_type in _FORMATS and _FORMATS[media_type] in offered:
             return _FORMATS[media_type]
@@ -65,6 +80,8 @@ class AnswerBody(NamedTuple):
     """Stands for a body that holds an age, which is another each second and means the same."""
     lasts: int | None = None
     """Seconds from its tick until there is a newer one, where that is not the interval of the samples."""
+    is_brief: bool = False
+    """Whether it follows from the archive too, which tells nobody when it changes."""
 
 
 def respond_until_next_tick(request: Request, context: RouteState, answer: AnswerBody) -> Response:
@@ -87,9 +104,14 @@ def respond_until_changed(request: Request, body: str) -> Response:
 
 
 def _respond_with_tag(request: Request, answer: AnswerBody, cache_control: str) -> Response:
-    body, _, format_, identity, _ = answer
+    body, format_, identity = answer.body, answer.format_, answer.identity
     meant = identity or body
-    tag = f'W/"{blake2b(meant.encode() if isinstance(meant, str) else meant, digest_size=12).hexdigest()}"'
+    digest = blake2b(meant.encode() if isinstance(meant, str) else meant, digest_size=12).hexdigest()
+    # The tag of a body with an age stands for other bodies, too, so it is a weak one.
+    tag = f'{"W/" if identity else ""}"{digest}"'
+    terms: AnswerTerms | None = request.scope.get(TERMS)
+    if terms is not None:
+        terms.is_brief = answer.is_brief or identity is not None
     headers = {
         "ETag": tag,
         "Cache-Control": cache_control,

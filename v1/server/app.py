@@ -21,15 +21,12 @@ from ..settings import Settings
 from ..settings.redaction import redact
 from . import guards, middleware
 from .addresses import parse_network
+from .answers import AnswerCache, AnswerMemory, encodings
 from .telemetry import ApiSiblings, ApiTelemetry, RequestTelemetry, make_metrics_router, open_metrics
 
 VERSION = str(__package__).partition(".")[0]
 PREFIX = f"/{VERSION}"
 LATEST = "/latest"
-GZIP_FROM = 1000
-"""Bytes; below, compressing costs more than it saves."""
-GZIP_LEVEL = 4
-"""A day of BTC prices, 31.5 kB, becomes 10.1 kB in 0.3 ms; level 9 makes it 9.6 kB in 2.5 ms."""
 
 
 def create_app(
@@ -48,20 +45,26 @@ def create_app(
     """
     settings, siblings = settings or Settings.load(), siblings or ApiSiblings()
     telemetry = ApiTelemetry.make(lambda: app.routes, settings.root_path or "", LATEST, PREFIX)
+    answers = AnswerMemory(settings.cache_bytes)
     route_settings = _make_route_settings(settings, clock, telemetry, stopping or asyncio.Event(), backtest_turns)
+    route_settings = route_settings._replace(listeners=(answers.note_change,))
     app = FastAPI(
         title=f"data-tracker {VERSION}",
         version=__version__,
         lifespan=lambda _: _open_state(route_settings, clock, telemetry, siblings),
         middleware=[
             Middleware(RequestTelemetry, counts=telemetry.requests, logs_requests=settings.access_log),
-            *_list_middleware(settings, route_settings.access, clock),
+            *_list_middleware(settings, route_settings.access, answers, clock),
         ],
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        # FastAPI looks for a configuration of OpenTelemetry at each request, for as long as a hot answer takes.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
+    app.state.answers = answers
     app.state.telemetry = telemetry
+    telemetry.statistics.follow_cache(answers.statistics)
     app.include_router(make_metrics_router(telemetry, siblings), dependencies=[Depends(problems.refuse_repeated)])
     _include_routers(app, settings)
     pages.install_pages(app, PREFIX)
@@ -143,7 +146,9 @@ def _make_access(settings: Settings, clock: Callable[[], float]) -> Access:
     )
 
 
-def _list_middleware(settings: Settings, access: Access, clock: Callable[[], float]) -> list[Middleware]:
+def _list_middleware(
+    settings: Settings, access: Access, answers: AnswerMemory, clock: Callable[[], float]
+) -> list[Middleware]:
     """Return what every request passes, outermost first."""
     page = settings.public_url
     names = [settings.host, *([page.host] if page and page.host else []), *settings.hosts]
@@ -151,10 +156,9 @@ def _list_middleware(settings: Settings, access: Access, clock: Callable[[], flo
     cors = _list_cors_options(settings)
     refusals = guards.Refusals(cors)
     limits = guards.ClientLimits(access.limiter, CostTable(settings.interval, clock)) if access.limiter else None
-    chain = [
-        Middleware(middleware.RootPath, root_path=settings.root_path or ""),
-        Middleware(middleware.HostGuard, names=names, own=settings.hosts, page=where),
-    ]
+    chain = [Middleware(middleware.HostGuard, names=names, own=settings.hosts, page=where)]
+    if settings.root_path:
+        chain.insert(0, Middleware(middleware.RootPath, root_path=settings.root_path))
     if settings.trusted_proxies:
         networks = [parse_network(each) for each in settings.trusted_proxies]
         chain.insert(0, Middleware(guards.TrustedProxies, networks=networks))
@@ -165,9 +169,11 @@ def _list_middleware(settings: Settings, access: Access, clock: Callable[[], flo
     if limits:
         chain.append(Middleware(guards.RateLimits, limits=limits, refusals=refusals))
     chain += [
+        Middleware(AnswerCache, memory=answers, clock=clock, origins=settings.cors_origins),
         Middleware(middleware.SecurityHeaders),
+        Middleware(middleware.RelativeRedirects),
         Middleware(middleware.HeadAsGet),
-        Middleware(middleware.Compression, minimum_size=GZIP_FROM, level=GZIP_LEVEL),
+        Middleware(middleware.Compression, minimum_size=encodings.COMPRESSED_FROM, level=encodings.GZIP_LEVEL),
     ]
     return [*chain, Middleware(CORSMiddleware, **cors)] if cors else chain
 
@@ -178,6 +184,6 @@ def _list_cors_options(settings: Settings) -> dict[str, Any] | None:
         return None
     return {
         "allow_origins": settings.cors_origins,
-        "allow_headers": ["Authorization", "X-API-Key", "If-None-Match", "Last-Event-ID"],
-        "expose_headers": ["ETag", "Retry-After", "RateLimit", "RateLimit-Policy"],
+        "allow_headers": ["Authorization", "X-API-Key", "If-None-Match", "Range", "If-Range", "Last-Event-ID"],
+        "expose_headers": ["ETag", "Retry-After", "RateLimit", "RateLimit-Policy", "Accept-Ranges", "Content-Range"],
     }

@@ -6,7 +6,10 @@ The middleware of every route, plain ASGI. Outermost first:
     HostGuard        the `Host` header (421), and the `Origin` of what changes something (403)
     KeyGuard
     RateLimits
+    AnswerCache      see `answers`: sends what is kept; all that follows is part of what it keeps
     SecurityHeaders  headers of every answer: no frames, no guessing of types
+    RelativeRedirects
+                     addresses without a scheme and a host
     HeadAsGet        HEAD, answered as GET without the body
     Compression      gzip (406 where a client accepts neither that nor plain)
     CORS             Starlette's, where the settings name origins
@@ -20,6 +23,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ..routes.access.caller import HARMLESS
@@ -27,6 +31,8 @@ from ..routes.negotiation import choose_codings
 from ..routes.problems import make_problem
 
 ANY = "*"
+MOST_HOSTS = 256
+"""Headers `Host` that are remembered as right."""
 
 _AUTHORITY = compiled(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]/?#@\s]+)(?::[0-9]{0,5})?")
 _ORIGIN = compiled(r"https?://(.+)")
@@ -79,29 +85,42 @@ class HostGuard:
         self._names = frozenset(name.lower().strip("[]") for name in names)
         self._own = frozenset(own)
         self._page = page
+        self._accepted_hosts: set[bytes | None] = set()
+        """Headers that were found right, as they came: nearly every request has the same one."""
         self._accepted = ", ".join(["localhost", "an IP address", *sorted(self._names - {ANY, "localhost"})])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        status, detail = HTTPStatus.MISDIRECTED_REQUEST, None
+        refusal = None
         if scope["type"] == "http":
-            headers = Headers(scope=scope)
-            host, origin = headers.get("host"), headers.get("origin")
-            detail = self._explain_wrong_host(host)
-            if detail is None and origin is not None and scope["method"] not in HARMLESS:
-                status, detail = HTTPStatus.FORBIDDEN, self._explain_wrong_origin(origin, host)
-        if detail is None:
-            await self._app(scope, receive, send)
-        else:
-            await SecurityHeaders(make_problem(scope["path"], status, detail))(scope, receive, send)
+            host = None
+            for name, value in scope["headers"]:
+                if name == b"host":
+                    host = value
+                    break
+            if host not in self._accepted_hosts or scope["method"] not in HARMLESS:
+                refusal = self._find_refusal(scope, host)
+        await (self._app if refusal is None else SecurityHeaders(refusal))(scope, receive, send)
 
-    def _explain_wrong_host(self, host: str | None) -> str | None:
+    def _find_refusal(self, scope: Scope, host: bytes | None) -> Response | None:
+        status, detail = HTTPStatus.MISDIRECTED_REQUEST, self._explain_wrong_host(host)
+        if detail is None and scope["method"] not in HARMLESS:
+            status, detail = HTTPStatus.FORBIDDEN, self._explain_wrong_change(Headers(scope=scope))
+        return None if detail is None else make_problem(scope["path"], status, detail)
+
+    def _explain_wrong_host(self, written: bytes | None) -> str | None:
         # Only HTTP/1.0 may leave it out, and no browser does.
+        host = None if written is None else written.decode("latin-1")
         if host is None or self._is_ours(_parse_host(host)):
+            if len(self._accepted_hosts) < MOST_HOSTS:
+                self._accepted_hosts.add(written)
             return None
         accepted = f"accepted: {self._accepted}; more in TRACKER_HOSTS"
         return f"host: {host[:100]!r} is not accepted; {accepted}"
 
-    def _explain_wrong_origin(self, origin: str, host: str | None) -> str | None:
+    def _explain_wrong_change(self, headers: Headers) -> str | None:
+        host, origin = headers.get("host"), headers.get("origin")
+        if origin is None:
+            return None
         found = _ORIGIN.fullmatch(origin.lower())
         where = found[1] if found else ""
         if where and (where in ((host or "").lower(), self._page) or _parse_host(where) in self._own):
@@ -130,7 +149,7 @@ class RootPath:
     Serves everything below a path as well, as a proxy does that names this process by one: `/tracker/v1/ranks`.
 
     A proxy may take the path away before it asks here, or leave it. Either way every address that is answered
-    begins with it. Redirects name no scheme and no host, which only the proxy knows.
+    begins with it.
     """
 
     def __init__(self, app: ASGIApp, root_path: str) -> None:
@@ -141,7 +160,19 @@ class RootPath:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        path = scope["path"]
+        if path != self._root_path and not path.startswith(f"{self._root_path}/"):
+            path = self._root_path + path
+        await self._app({**scope, "path": path, "root_path": self._root_path}, receive, send)
 
+
+class RelativeRedirects:
+    """Lets redirects name no scheme and no host: where a proxy is in front, it alone knows them."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_relative(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(raw=message["headers"])
@@ -150,10 +181,7 @@ class RootPath:
                     message = {**message, "headers": headers.raw}
             await send(message)
 
-        path = scope["path"]
-        if path != self._root_path and not path.startswith(f"{self._root_path}/"):
-            path = self._root_path + path
-        await self._app({**scope, "path": path, "root_path": self._root_path}, receive, send_relative)
+        await self._app(scope, receive, send_relative if scope["type"] == "http" else send)
 
 
 def _drop_host(location: str) -> str:

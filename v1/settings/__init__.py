@@ -112,6 +112,8 @@ class Settings(BaseSettings):
     """How long a request may take to arrive, from its first byte to its last."""
     head_bytes: Annotated[int, Field(ge=1024, le=1024 * 1024)] = 16 * 1024
     """Bytes of a request line and its headers, at most."""
+    cache_bytes: Annotated[int, Field(ge=0, le=2**40)] = 64 * 1024 * 1024
+    """Bytes of answers that the API keeps in memory, at most, to send them again; 0: none."""
     access_log: bool = False
     """Log every request to the API: who asked for which path, the status, bytes and milliseconds of the answer."""
     piece_bytes: Annotated[int, Field(ge=0, le=1024**4)] = 64 * 1024 * 1024

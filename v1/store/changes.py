@@ -33,7 +33,7 @@ from .connection import StoreAway, StoreError, connect, translate_errors
 PING_SECONDS = 2.0
 """Silence after which the server is asked whether it is still there; as long again, and the subscription is lost."""
 RETRY_SECONDS = 0.5
-FIRST_SECONDS = 1.0
+FIRST_SECONDS = 5.0
 """How long who starts waits for the first subscription."""
 
 log = structlog.get_logger()
@@ -123,7 +123,7 @@ class ChangeFeed:
         self._listeners.remove(listener)
 
     async def wait_for_first_try(self) -> None:
-        """Wait until the first subscription is there or has failed, a second at most."""
+        """Wait until the first subscription is there or has failed, a few seconds at most."""
         with suppress(TimeoutError):
             async with asyncio.timeout(FIRST_SECONDS):
                 await self._has_tried.wait()
@@ -133,7 +133,7 @@ class ChangeFeed:
         has_warned = False
         while True:
             try:
-                async with connect(self._address, self._name) as redis, redis.pubsub() as pubsub:
+                async with connect(self._address, self._name) as redis, _open_pubsub(redis) as pubsub:
                     await self._subscribe(pubsub)
                     if has_warned:
                         log.info("changes of the data are heard again")
@@ -189,6 +189,19 @@ class ChangeFeed:
     def _tell(self, change: Change) -> None:
         for listener in [*self._listeners]:
             listener(change)
+
+
+@asynccontextmanager
+async def _open_pubsub(redis: Redis) -> AsyncIterator[PubSub]:
+    """Return a subscription whose connection is closed at the end: redis-py's own does not wait for that."""
+    pubsub = redis.pubsub()
+    try:
+        yield pubsub
+    finally:
+        connection: Any = pubsub.connection
+        if connection is not None:
+            await connection.disconnect()
+        await pubsub.aclose()  # type: ignore[no-untyped-call]  # redis-py's
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from aiohttp import ClientSession
 
 from tests.support.loopback.toplists import april
 from tests.support.serving import DAY, MINUTE, Answer, Api, Clock, fill, serving
@@ -347,6 +348,32 @@ async def test_the_examples_are_what_is_answered(api, clock, tmp_path):
         EXAMPLES.write_text(fresh)
 
     assert EXAMPLES.read_text() == fresh
+
+
+@pytest.mark.usefixtures("crash")
+@pytest.mark.parametrize("coding", ["identity", "gzip", "zstd"])
+async def test_an_answer_from_memory_is_byte_by_byte_the_one_that_the_routes_make(
+    api: Api, server: str, clock: Clock, archive_address: str, coding: str
+):
+    async with (
+        serving(clock, server, database_url=archive_address, cache_bytes=0) as uncached,
+        ClientSession(auto_decompress=False, headers={"Accept-Encoding": coding}) as session,
+    ):
+        for path in ASKED.values():
+            made, first, again = [await _read_bytes(session, each.url + path) for each in (uncached, api, api)]
+
+            assert made == first == again, path
+    answered = [operation for operation, status, _ in ASKED if status == "200"]
+    kept = [operation for operation in answered if not operation.startswith(("/health", "/whoami"))]
+    assert api.answers.statistics.hits == len(kept)
+    assert uncached.answers.statistics.hits == 0
+
+
+async def _read_bytes(session: ClientSession, url: str) -> tuple[int, dict[str, str], bytes]:
+    async with session.get(url) as answer:
+        headers = {name: value for name, value in answer.headers.items() if name.lower() != "date"}
+        # What is not accepted is no question, and not kept.
+        return answer.status, headers if answer.ok else {}, await answer.read()
 
 
 async def test_every_answer_that_the_document_names_has_an_example_with_its_digits(api):

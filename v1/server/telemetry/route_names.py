@@ -7,6 +7,8 @@ from typing import NamedTuple
 from fastapi.routing import iter_route_contexts
 from starlette.routing import BaseRoute
 
+from ...routes.direct import DirectRoutes
+
 UNKNOWN = "none"
 """The route of a path that leads nowhere. Such paths have no label of their own: anybody can make up any number."""
 
@@ -41,6 +43,7 @@ class RouteNames:
             self._routes = [
                 NamedRoute(route.path_regex, route.path_format or "")
                 for route in iter_route_contexts([*self._list_routes()])
+                if not isinstance(route.original_route, DirectRoutes)  # it stands for others that are listed
             ]
         if self._root_path and path.startswith(f"{self._root_path}/"):
             path = path.removeprefix(self._root_path)
