@@ -85,8 +85,8 @@ async def join_series_text(
         fresh = _make_pieces(reader, metric, layout, reading)
         query = make_query(max(reading.tick, reading.newest))
         rows, kept = find_row_range(query), reader.kept.get_hours(metric)
-        missing = [hour for hour in _list_missing(kept, layout, rows) if hour not in fresh]
-        if missing:
+        if not fresh.keys() >= {*_list_missing(kept, layout, rows)}:
+            missing = [*rows.hours]  # all of them: what was kept had to go for what was read
             continue
         pieces = {hour: fresh[hour] if hour in fresh else kept[hour][layout.name] for hour in rows.hours}
         if all(piece.newest <= query.newest for piece in pieces.values()):

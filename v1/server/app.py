@@ -69,7 +69,6 @@ def create_app(
     _include_routers(app, settings)
     pages.install_pages(app, PREFIX)
     problems.install_problems(app, clock)
-    direct.install_direct_routes(app)
     return app
 
 
@@ -125,6 +124,7 @@ def _include_routers(app: FastAPI, settings: Settings) -> None:
         app.include_router(router, prefix=LATEST, include_in_schema=False, dependencies=no_repeats)
     app.include_router(health_router, dependencies=no_repeats)
     app.include_router(openapi.make_openapi_router(app, PREFIX, settings.root_path or "", is_guarded=is_guarded))
+    direct.install_direct_routes(app)
 
 
 def is_latest() -> bool:

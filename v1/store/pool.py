@@ -172,6 +172,11 @@ class ReplacingPool(BlockingConnectionPool):
             await connection.disconnect()
             raise NoConnection("the client is closed")
 
+    def record_exchange(self, seconds: float, *, is_failed: bool) -> None:
+        """Record how long an exchange took over a connection that is not given back after it."""
+        if self._observe is not None:
+            self._observe(seconds, is_failed=is_failed)
+
     async def aclose(self) -> None:
         self._is_closed = True
         for connection in self._get_in_use_connections():

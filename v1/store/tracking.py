@@ -13,6 +13,7 @@ one round trip, and none waits where there is no load.
 import asyncio
 from collections.abc import Sequence
 from functools import lru_cache
+from time import perf_counter
 from typing import Any, NamedTuple, cast
 
 from redis.asyncio import Redis
@@ -149,12 +150,16 @@ class TrackedReader:
         connection = await self._connect()
         # States are other ones each tick, and are read with every question: no need to be told of them.
         before: list[Command] = [("CLIENT", "CACHING", "NO")] if self._is_tracking else []
+        begin, pool = perf_counter(), cast("ReplacingPool", self._redis.connection_pool)
         try:
-            return (await connection.ask_all([*before, *commands]))[len(before) :]
+            answers = await connection.ask_all([*before, *commands])
         except BaseException:
+            pool.record_exchange(perf_counter() - begin, is_failed=True)
             # Answers may still be on their way, and the next question must not take them for its own.
             await self._disconnect()
             raise
+        pool.record_exchange(perf_counter() - begin, is_failed=False)
+        return answers[len(before) :]
 
     async def _connect(self) -> WatchedConnection:
         """Return the connection; a new one, and nothing kept, where there is none or it leads to the wrong server."""

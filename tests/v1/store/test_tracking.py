@@ -220,3 +220,21 @@ async def test_while_redis_is_away_each_question_says_so_and_nothing_is_kept(for
         await keep(reader)
         assert list_kept(reader) == HOURS
         await reader.close()
+
+
+@pytest.mark.usefixtures("writer")
+async def test_each_exchange_is_observed_although_its_connection_is_never_given_back(redis):
+    seen: list[bool] = []
+
+    def observe(seconds: float, *, is_failed: bool) -> None:
+        assert seconds >= 0
+        seen.append(is_failed)
+
+    address = f"unix://{redis.connection_pool.connection_kwargs['path']}"
+    async with connect(address, "tests", observe=observe) as observed:
+        reader = TrackedReader(observed, KeptPieces(10**6))
+        await reader.read(BTC, HOURS)
+        await reader.read(BTC, [])
+        await reader.close()
+
+    assert seen == [False, False]
