@@ -26,6 +26,7 @@ from ..store import (
     open_change_feed,
 )
 from .access import KeyRing, RateLimiter
+from .stream.counts import StreamCounts
 from .stream.hub import StreamHub, StreamLimits
 from .stream.pages import AcceptedPages
 
@@ -65,6 +66,8 @@ class RouteSettings(NamedTuple):
     """Takes how long each exchange with Redis took."""
     streams: int = StreamLimits().streams
     """How many streams there may be at once."""
+    stream_counts: StreamCounts | None = None
+    """Where the streams are counted."""
     pages: AcceptedPages = AcceptedPages()
     """The pages that may open a WebSocket, beside those of the host that is asked."""
     listeners: Sequence[Callable[[Change], None]] = ()
@@ -146,7 +149,7 @@ async def open_route_state(settings: RouteSettings, clock: Callable[[], float]) 
 @asynccontextmanager
 async def _open_hub(events: EventReader, alerts: AdminStore, settings: RouteSettings) -> AsyncIterator[StreamHub]:
     """Return what pushes events; its streams end as soon as the process is told to stop."""
-    hub = StreamHub(events, alerts, StreamLimits(settings.streams))
+    hub = StreamHub(events, alerts, StreamLimits(settings.streams), settings.stream_counts)
 
     async def close_in_time() -> None:
         await settings.stopping.wait()

@@ -15,6 +15,7 @@ from .. import __version__
 from ..routes import direct, health_router, openapi, pages, problems, response_docs, router
 from ..routes.access import POINTS, REQUESTS, CostTable, KeyRing, RateLimiter, parse_usage_limit
 from ..routes.context import Access, RouteSettings, RouteState, open_route_state
+from ..routes.stream.counts import StreamCounts
 from ..routes.stream.pages import AcceptedPages
 from ..settings import PREFIX as SETTINGS_PREFIX
 from ..settings import Settings
@@ -22,7 +23,7 @@ from ..settings.redaction import redact
 from . import guards, middleware
 from .addresses import parse_network
 from .answers import AnswerCache, AnswerMemory, encodings
-from .telemetry import ApiSiblings, ApiTelemetry, RequestTelemetry, make_metrics_router, open_metrics
+from .telemetry import ApiInstruments, ApiSiblings, ApiTelemetry, RequestTelemetry, make_metrics_router, open_metrics
 
 VERSION = str(__package__).partition(".")[0]
 PREFIX = f"/{VERSION}"
@@ -47,14 +48,15 @@ def create_app(
     telemetry = ApiTelemetry.make(lambda: app.routes, settings.root_path or "", LATEST, PREFIX)
     answers = AnswerMemory(settings.cache_bytes)
     route_settings = _make_route_settings(settings, clock, telemetry, stopping or asyncio.Event(), backtest_turns)
-    route_settings = route_settings._replace(listeners=(answers.note_change,))
+    streams = StreamCounts()
+    route_settings = route_settings._replace(listeners=(answers.note_change,), stream_counts=streams)
     app = FastAPI(
         title=f"data-tracker {VERSION}",
         version=__version__,
         lifespan=lambda _: _open_state(route_settings, clock, telemetry, siblings),
         middleware=[
             Middleware(RequestTelemetry, counts=telemetry.requests, logs_requests=settings.access_log),
-            *_list_middleware(settings, route_settings.access, answers, clock),
+            *_list_middleware(settings, route_settings.access, answers, telemetry.instruments, clock),
         ],
         docs_url=None,
         redoc_url=None,
@@ -65,6 +67,7 @@ def create_app(
     app.state.answers = answers
     app.state.telemetry = telemetry
     telemetry.statistics.follow_cache(answers.statistics)
+    telemetry.statistics.follow_streams(streams)
     app.include_router(make_metrics_router(telemetry, siblings), dependencies=[Depends(problems.refuse_repeated)])
     _include_routers(app, settings)
     pages.install_pages(app, PREFIX)
@@ -147,7 +150,11 @@ def _make_access(settings: Settings, clock: Callable[[], float]) -> Access:
 
 
 def _list_middleware(
-    settings: Settings, access: Access, answers: AnswerMemory, clock: Callable[[], float]
+    settings: Settings,
+    access: Access,
+    answers: AnswerMemory,
+    instruments: ApiInstruments,
+    clock: Callable[[], float],
 ) -> list[Middleware]:
     """Return what every request passes, outermost first."""
     page = settings.public_url
@@ -155,7 +162,9 @@ def _list_middleware(
     where = str(page).partition("://")[2].partition("/")[0].lower() if page else None
     cors = _list_cors_options(settings)
     refusals = guards.Refusals(cors)
-    limits = guards.ClientLimits(access.limiter, CostTable(settings.interval, clock)) if access.limiter else None
+    limits = None
+    if access.limiter:
+        limits = guards.ClientLimits(access.limiter, CostTable(settings.interval, clock), instruments.note_limited)
     chain = [Middleware(middleware.HostGuard, names=names, own=settings.hosts, page=where)]
     if settings.root_path:
         chain.insert(0, Middleware(middleware.RootPath, root_path=settings.root_path))

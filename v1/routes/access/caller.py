@@ -11,7 +11,7 @@ CALLER = "caller"
 """Where the guards put it in the scope of a request."""
 BACKTEST = ("rules", "backtest")
 RULE_SUBJECTS = ("rules", "silences", "alerts")
-UNCOUNTED = ("/health/", "/page/", "/docs", "/redoc")
+UNCOUNTED = ("/health/", "/metrics", "/page/", "/docs", "/redoc")
 """How the paths begin of what no limit counts: the watch over the process, and the files of pages."""
 
 

@@ -16,6 +16,7 @@ import structlog
 
 from ...store import FIRST_ID, AlertReader, EventId, EventReader, StoreError
 from .backlog import Backlog
+from .counts import StreamCounts
 from .events import AwayEvent, BackEvent, BeginEvent, GapEvent, LaggingEvent, write_state
 from .frames import Frame, Framing, StreamEvent, encode_heartbeat, encode_opening
 from .market import MarketTeller
@@ -54,7 +55,10 @@ class StreamLimits(NamedTuple):
 class StreamHub:
     """All streams of a process. It reads nothing before the first client comes."""
 
-    def __init__(self, events: EventReader, alerts: AlertReader, limits: StreamLimits) -> None:
+    def __init__(
+        self, events: EventReader, alerts: AlertReader, limits: StreamLimits, counts: StreamCounts | None = None
+    ) -> None:
+        self.counts = counts or StreamCounts()
         self._events = events
         self._alerts = alerts
         self._limits = limits
@@ -94,6 +98,7 @@ class StreamHub:
         subscriber = Subscriber(channel, start)
         group.subscribers.add(subscriber)
         self.count += 1
+        self.counts.add_client(start.framing)
         channel.watch_close(lambda: self._remove(group, subscriber))
         if self.is_stopping:
             channel.finish()
@@ -121,6 +126,7 @@ class StreamHub:
         group.subscribers.discard(subscriber)
         self._slow.discard(subscriber)
         self.count -= 1
+        self.counts.add_client(subscriber.framing, -1)
         if not group.subscribers and self._groups.get(group.question) is group:
             del self._groups[group.question]
         if self.is_stopping:
@@ -247,7 +253,9 @@ class StreamHub:
             _write(subscriber, _BACK)
         if frame.events and not subscriber.send(frame, now):
             self._slow.add(subscriber)
+            self.counts.lagging += 1
             return
+        self.counts.sent += len(frame.events)
         subscriber.sent = until
         if subscriber.is_once:
             self._end(subscriber, now)
@@ -271,6 +279,7 @@ class StreamHub:
         for subscriber in [*self._slow]:
             if subscriber.channel.waiting and subscriber.has_stalled(now, SLOWEST, self._limits.stalled):
                 log.warning("a stream was dropped: its client does not read", waiting=subscriber.channel.waiting)
+                self.counts.stalled += 1
                 subscriber.channel.drop()
 
     def _beat(self, now: float) -> None:

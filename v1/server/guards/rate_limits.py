@@ -1,5 +1,6 @@
 """How much each client may ask for: requests and points, for each key, and for each address without one."""
 
+from collections.abc import Callable
 from math import ceil
 
 from starlette.responses import Response
@@ -20,8 +21,10 @@ MOST_ADDRESSES = 10_000
 class ClientLimits:
     """The limits of every client, by its key, or by its address where it has none."""
 
-    def __init__(self, limiter: RateLimiter, costs: CostTable) -> None:
+    def __init__(self, limiter: RateLimiter, costs: CostTable, note_refusal: Callable[[str], None]) -> None:
+        """Have `note_refusal` called with the name of each limit that refuses a request."""
         self.limiter = limiter
+        self._note_refusal = note_refusal
         self._costs = costs
         self._clients: dict[str, str] = {}
         self._policy = (b"ratelimit-policy", limiter.policy)
@@ -62,6 +65,8 @@ class ClientLimits:
         return [self._policy, (b"ratelimit", self.limiter.describe_remaining(spent))]
 
     def make_refusal(self, scope: Scope, spent: Spending) -> Response:
+        for name in spent.violated:
+            self._note_refusal(name)
         seconds = max(1, ceil(spent.wait))
         words = " and ".join(
             f"{each.amount} {each.name} in {each.seconds} seconds"

@@ -15,12 +15,13 @@ from prometheus_client.process_collector import ProcessCollector
 from starlette.routing import BaseRoute
 
 from ... import __version__
+from ...routes.access import POINTS, REQUESTS
 from .request_counts import RequestCounts
 from .route_names import RouteNames
 from .statistics import StatisticsCollector
 
 PREFIX = "data_tracker_api_"
-LIMITS = ("requests", "cost", "connections")
+LIMITS = (REQUESTS, POINTS)
 PHASES = ("waiting", "arriving", "answering")
 REDIS_BOUNDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 4.0)
 
@@ -48,7 +49,7 @@ class ApiInstruments:
 
     server: ServerInstruments
     limited: Mapping[str, Counter]
-    """Requests refused by a limit, by limit: `requests`, `cost`, `connections`."""
+    """Requests refused by a limit, by limit: `requests`, `points`."""
     redis_seconds: Histogram
     redis_failures: Counter
 
@@ -58,6 +59,10 @@ class ApiInstruments:
             self.redis_failures.inc()
         else:
             self.redis_seconds.observe(seconds)
+
+    def note_limited(self, limit: str) -> None:
+        """Count a request that a limit refused, by the name of the limit."""
+        self.limited[limit].inc()
 
 
 class ApiTelemetry(NamedTuple):

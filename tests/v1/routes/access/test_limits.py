@@ -245,11 +245,19 @@ async def test_health_and_the_files_of_pages_are_not_counted(server, clock):
         await api.get("/v1/whoami")
         answers = [
             await api.get(path)
-            for path in ("/", "/docs", "/redoc", "/page/page.js", "/docs/parts/swagger-ui.css", "/health/live")
+            for path in (
+                "/",
+                "/docs",
+                "/redoc",
+                "/page/page.js",
+                "/docs/parts/swagger-ui.css",
+                "/health/live",
+                "/metrics",
+            )
         ]
         last = await api.get("/v1/nothing")
 
-    assert [answer.status for answer in answers] == [200] * 6
+    assert [answer.status for answer in answers] == [200] * 7
     assert not any("RateLimit" in answer.headers for answer in answers)
     assert last.status == 429
 

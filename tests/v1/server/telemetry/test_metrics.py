@@ -186,7 +186,7 @@ async def test_every_sample_says_of_which_process_it_is(api):
 def test_two_applications_in_one_process_count_apart():
     one, other = (ApiTelemetry.make(list, "", "/latest", "/v1") for _ in range(2))
 
-    one.instruments.limited["cost"].inc()
+    one.instruments.limited["points"].inc()
 
     labels = {"limit": "cost"}
     assert one.registry.get_sample_value("data_tracker_api_limited_requests_total", labels) == 1
@@ -207,6 +207,24 @@ def test_what_other_parts_count_by_themselves_is_read_when_it_is_asked_for():
     assert value("cache_requests_total", outcome="hit") == 5
     assert (value("stream_clients", kind="sse"), value("stream_frames_total")) == (3, 7)
     assert value("stream_slow_clients_total", reason="stalled") == 1
+
+
+async def test_kept_answers_streams_and_limits_are_counted(server, clock, writer):
+    await fill(writer, {"KRAKEN:BTCUSD": every_minute(["1", "2"])})
+    async with serving(clock, server, rate_limit="4/hour") as api:
+        for _ in range(3):
+            await api.get("/v1/ranks")
+        # What it has to say is sent, and it ends.
+        await api.get("/v1/stream", {"metrics": "KRAKEN:BTCUSD", "once": "true"})
+        refused = await api.get("/v1/ranks")
+        text = await scrape(api)
+
+    assert refused.status == 429
+    assert read_value(text, "data_tracker_api_cache_requests_total", outcome="miss") == 1
+    assert read_value(text, "data_tracker_api_cache_requests_total", outcome="hit") == 2
+    assert read_value(text, "data_tracker_api_stream_frames_total") >= 1
+    assert read_value(text, "data_tracker_api_stream_clients", kind="sse") == 0
+    assert read_value(text, "data_tracker_api_limited_requests_total", limit="requests") >= 1
 
 
 @pytest.mark.parametrize("status", [200, 304, 404, 503])
