@@ -188,7 +188,7 @@ def test_two_applications_in_one_process_count_apart():
 
     one.instruments.limited["points"].inc()
 
-    labels = {"limit": "cost"}
+    labels = {"limit": "points"}
     assert one.registry.get_sample_value("data_tracker_api_limited_requests_total", labels) == 1
     assert other.registry.get_sample_value("data_tracker_api_limited_requests_total", labels) == 0
 
