@@ -8,7 +8,7 @@ from zlib import crc32
 from aiohttp import ClientSession
 
 from worker.latest import DAY, MINUTE, Candle, Metric, Reading
-from worker.sources.base import SourceError
+from worker.sources.errors import SourceError
 
 NOON = 1_621_252_800
 """2021-05-17T12:00:00Z."""

@@ -17,7 +17,7 @@ from tests.v1.server.test_app import environment, running
 from v1.settings.redaction import redact
 from worker.delivery.notify.base import NotifyRefused, summarize
 from worker.settings import WorkerSettings
-from worker.sources.base import InvalidResponse
+from worker.sources.errors import InvalidResponse
 
 KEY = "Zq7caller0bearer1key2Zq7"
 SECRETS = {

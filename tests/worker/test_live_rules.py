@@ -16,7 +16,7 @@ from worker.latest import HOUR, MINUTE, Measure, Sample
 from worker.latest.rules import RuleEngine, read_rules
 from worker.latest.store import RuleStore, StoreAway, Writer
 from worker.sampling.rule_provider import FixedRules, RuleProvider
-from worker.sources.base import SourceUnreachable
+from worker.sources.errors import SourceUnreachable
 
 
 def rule(**fields: object) -> RuleEngine:

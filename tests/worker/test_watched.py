@@ -5,7 +5,7 @@ from aiohttp import ClientSession
 from structlog.testing import capture_logs
 
 from tests.support.invented import BTC, ETH, NOON, XRP, Invented
-from worker.sources.base import InvalidResponse, SourceRefused, SourceUnreachable
+from worker.sources.errors import InvalidResponse, SourceRefused, SourceUnreachable
 from worker.sources.supervised import SupervisedSource, supervise
 
 

@@ -50,7 +50,7 @@ def rank_all(standings: Iterable[RankInput]) -> Rankings:
 
 
 def rank_one(standings: Iterable[RankInput], measure: Measure, by: By) -> Scores:
-    """Return the members of one rank alone, in no order: those that `score` would give."""
+    """Return the members of one rank alone, in no order: those that `list_scores` gives."""
     index = MEASURES.index(measure)
     scores = []
     for metric, day, _ in standings:

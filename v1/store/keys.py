@@ -4,7 +4,7 @@ Every key version 1 owns in Redis. No other module spells one.
     key                           type    score: member, or content          lives
     v1:metrics                    zset    tick of the newest sample: metric  24 h after the last tick
     v1:samples:{<metric>}:<hour>  zset    tick: [tick - hour,price,volume,...]  49 h after the hour's last sample, or until its day is over
-    v1:moments:{<metric>}         string  exact moments, see `records`       25 h after the last tick
+    v1:moments:{<metric>}         string  exact moments, see `metric_state`       25 h after the last tick
     v1:rank:<measure>:<by>        zset    deviation or coefficient: metric   rewritten each tick, 24 h after the last
     v1:mean:<measure>             zset    hour mean: metric                  rewritten each tick, 24 h after the last
     v1:next:{<one of these>}      zset    what is to take its place          while it is written, at most 24 h

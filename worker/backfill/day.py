@@ -14,7 +14,7 @@ from worker.latest.market import compute_interval_return
 from worker.latest.store import StoreError, Writer
 from worker.reporting.progress import ProgressCallback
 from worker.sources import from_candles
-from worker.sources.base import SourceError, SourceRefused
+from worker.sources.errors import SourceError, SourceRefused
 from worker.sources.supervised import SupervisedSource
 
 log = structlog.get_logger()

@@ -17,7 +17,7 @@ from worker.backfill.day import Sleep
 from worker.latest import DAY, HOUR, Candle, Measure, Metric, Sample, candles, find_hour, split_into_chunks
 from worker.latest.archive import ArchiveWriter
 from worker.latest.store import Writer
-from worker.sources.base import SourceError, SourceRefused
+from worker.sources.errors import SourceError, SourceRefused
 from worker.sources.supervised import SupervisedSource
 
 log = structlog.get_logger()

@@ -47,7 +47,7 @@ from worker.cli.wiring import (
 from worker.clock.ticks import ticks
 from worker.clock.wall import ClockSetBack, WatchedClock
 from worker.delivery.channels import open_channels
-from worker.delivery.test_send import send_test
+from worker.delivery.trial import send_test
 from worker.latest import format_iso
 from worker.latest.archive import TopArchiveWriter, connect_archive
 from worker.latest.delivery import DeliveryReader

@@ -18,20 +18,18 @@ from aiohttp import ClientSession
 
 from worker.latest import DAY, HOUR, MINUTE, Candle, Metric, Reading
 from worker.sources import binance_seconds, binance_windows
-from worker.sources.base import (
+from worker.sources.base import make_wish_filter, read_error_json, read_exact_json
+from worker.sources.candle_rows import CandleColumns, parse_finished
+from worker.sources.errors import (
     RequestRefused,
     SourceError,
     SourceRefused,
     clamp_wait,
     classify_refusal,
-    make_wish_filter,
     read_answer_time,
-    read_error_json,
-    read_exact_json,
     read_retry_after,
     translate_errors,
 )
-from worker.sources.candle_rows import CandleColumns, parse_finished
 from worker.sources.pair_names import UnknownPair, find_missing, find_pair, name_metric
 from worker.sources.row_fields import (
     match_symbols,

@@ -14,7 +14,7 @@ from aiohttp import ClientSession
 from worker.latest import DAY, MINUTE, parse_iso
 from worker.latest.settings import PREFIX
 from worker.latest.toplist import PricedCoin, find_month_end
-from worker.sources.base import SourceRefused, read_retry_after, translate_errors
+from worker.sources.errors import SourceRefused, read_retry_after, translate_errors
 from worker.sources.list_provider import (
     KEY_SECONDS,
     KEY_STATUSES,
@@ -58,7 +58,7 @@ class CoinMarketCap:
 
 
 def parse_listings(heard: HttpReply, at: int, meter: CallMeter, size: int) -> ListAnswer[PricedCoin]:
-    """Read an answer to a question for so many rows; raises `SourceError`, and what `told_apart` knows."""
+    """Read an answer to a question for so many rows; raises `SourceError`, and what `translate_errors` knows."""
     body = heard.body
     meter.charged = parse_whole(pick_value(body, "status", "credit_count"))
     if heard.status >= HTTPStatus.BAD_REQUEST or pick_value(body, "status", "error_code") not in ("0", None):

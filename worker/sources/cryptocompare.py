@@ -17,7 +17,7 @@ from aiohttp import ClientSession
 from worker.latest import DAY, HOUR, MINUTE
 from worker.latest.settings import PREFIX
 from worker.latest.toplist import RankedCoin, find_month_end
-from worker.sources.base import SourceRefused, read_retry_after, translate_errors
+from worker.sources.errors import SourceRefused, read_retry_after, translate_errors
 from worker.sources.list_provider import (
     KEY_SECONDS,
     KEY_STATUSES,
@@ -89,7 +89,7 @@ def count_pages(size: int) -> int:
 
 
 def parse_page(heard: HttpReply, at: int, meter: CallMeter) -> Any:
-    """Return the data of an answer; raises `SourceError`, and what `told_apart` knows."""
+    """Return the data of an answer; raises `SourceError`, and what `translate_errors` knows."""
     meter.charged = meter.calls
     left = dict(parse_windows(heard.headers.get("X-RateLimit-Remaining-All", "")))
     meter.remaining = next((calls for window, calls in left.items() if window >= MONTH), meter.remaining)

@@ -14,16 +14,9 @@ from typing import Any
 from aiohttp import ClientSession
 
 from worker.latest import HOUR, MINUTE, Candle, Metric, Reading, decimals
-from worker.sources.base import (
-    SourceRefused,
-    make_wish_filter,
-    parse_number,
-    read_error_json,
-    read_exact_json,
-    read_retry_after,
-    translate_errors,
-)
+from worker.sources.base import make_wish_filter, parse_number, read_error_json, read_exact_json
 from worker.sources.candle_rows import CandleColumns, parse_finished
+from worker.sources.errors import SourceRefused, read_retry_after, translate_errors
 from worker.sources.pair_names import UnknownPair, find_missing, find_pair, name_metric, suggest_nearest
 from worker.sources.row_fields import (
     is_less,

@@ -14,16 +14,10 @@ from typing import Any, NamedTuple
 from aiohttp import ClientSession
 
 from worker.latest import HOUR, MINUTE, Candle, Metric, Reading
-from worker.sources.base import (
-    RequestRefused,
-    SourceRefused,
-    make_wish_filter,
-    read_exact_json,
-    read_retry_after,
-    translate_errors,
-)
+from worker.sources.base import make_wish_filter, read_exact_json
 from worker.sources.candle_rows import CandleColumns, parse_finished
 from worker.sources.daily_counter import DailyCounters
+from worker.sources.errors import RequestRefused, SourceRefused, read_retry_after, translate_errors
 from worker.sources.pair_names import UnknownPair, find_missing, find_pair, name_metric
 from worker.sources.row_fields import parse_amount, parse_market_price, parse_rows, parse_whole, pick_value
 

@@ -24,7 +24,8 @@ from aiohttp import (
 )
 
 from worker.latest.toplist import PricedCoin, RankedCoin
-from worker.sources.base import InvalidResponse, SourceRefused, SourceUnreachable, read_error_json, read_exact_json
+from worker.sources.base import read_error_json, read_exact_json
+from worker.sources.errors import InvalidResponse, SourceRefused, SourceUnreachable
 
 ENOUGH = (9, 10)
 """The part of the rows that must be there, and be usable, for a list to be taken."""
@@ -82,7 +83,7 @@ class ProviderEndpoint:
     headers: Mapping[str, str]
 
     async def get(self, query: Mapping[str, str], meter: CallMeter) -> HttpReply:
-        """Ask, and read the answer, or what an error says of itself; raises what `told_apart` knows."""
+        """Ask, and read the answer, or what an error says of itself; raises what `translate_errors` knows."""
         options: Any = {
             "headers": self.headers,
             "allow_redirects": False,

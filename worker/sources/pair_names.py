@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from rapidfuzz import fuzz, process
 
 from worker.latest import Metric
-from worker.sources.base import RequestRefused
+from worker.sources.errors import RequestRefused
 
 # Letters of any script, because Binance lists pairs such as "币安人生USDT"; nothing that a key, a URL or a
 # CSV line would have to escape in a way of its own.

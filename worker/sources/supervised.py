@@ -11,16 +11,8 @@ from aiohttp import ClientSession
 
 from worker.latest import HOUR, MINUTE, Candle, Metric, Reading
 from worker.latest.settings import PREFIX
-from worker.sources.base import (
-    LONGEST_WAIT,
-    Hourly,
-    InvalidResponse,
-    NamesDead,
-    Source,
-    SourceError,
-    SourceRefused,
-    SourceUnreachable,
-)
+from worker.sources.base import Hourly, NamesDead, Source
+from worker.sources.errors import LONGEST_WAIT, InvalidResponse, SourceError, SourceRefused, SourceUnreachable
 
 log = structlog.get_logger()
 

@@ -18,7 +18,7 @@ from worker.latest.store import StoreError
 from worker.latest.toplist import ListOrigin, ProviderList, QuotaStore, QuotaUsage, TopWriter, find_month_end
 from worker.reporting.outage_log import OutageLog
 from worker.reporting.redis_retry import describe_trouble
-from worker.sources.base import InvalidResponse, SourceError, SourceRefused, SourceUnreachable
+from worker.sources.errors import InvalidResponse, SourceError, SourceRefused, SourceUnreachable
 from worker.sources.list_provider import CallMeter, Coin, Implausible, ListAnswer, ListLimited, ListProvider, TooFewRows
 from worker.toplist import plausible
 from worker.toplist.quota_plan import (

@@ -13,7 +13,7 @@ from worker.latest import DAY, HOUR, MINUTE, Candle, Measure, Metric, Reading, S
 from worker.latest.market import SourceReading
 from worker.latest.store import Verifier, Writer
 from worker.sampling.tick import commit_tick
-from worker.sources.base import SourceRefused, SourceUnreachable
+from worker.sources.errors import SourceRefused, SourceUnreachable
 from worker.sources.supervised import SupervisedSource
 
 TICKS = range(NOON - DAY + MINUTE, NOON + 1, MINUTE)

@@ -16,7 +16,7 @@ from worker.cli.rebuild import rebuild_day
 from worker.latest import DAY, HOUR, MINUTE, Measure, candles
 from worker.latest.market import HourCandle
 from worker.latest.store import Verifier
-from worker.sources.base import SourceUnreachable
+from worker.sources.errors import SourceUnreachable
 from worker.sources.supervised import SupervisedSource
 
 

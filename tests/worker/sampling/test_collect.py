@@ -10,7 +10,7 @@ from worker.latest.market import SourceReading
 from worker.latest.store import Writer
 from worker.sampling.collect import collect
 from worker.sampling.tick import commit_tick
-from worker.sources.base import SourceUnreachable
+from worker.sources.errors import SourceUnreachable
 from worker.sources.ownership import open_up_to
 from worker.sources.supervised import SupervisedSource
 

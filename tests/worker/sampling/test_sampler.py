@@ -22,7 +22,7 @@ from worker.latest.store import Verifier, Writer, connect
 from worker.sampling.rule_provider import FixedRules, RuleSource
 from worker.sampling.sampler import BEHIND_SECONDS, Sampler
 from worker.sampling.tick_buffer import KEPT_SECONDS
-from worker.sources.base import SourceUnreachable
+from worker.sources.errors import SourceUnreachable
 from worker.sources.supervised import SupervisedSource
 from worker.sources.wishes import SourceReport
 

@@ -13,9 +13,10 @@ from tests.support.shared import shared
 from tests.worker.sources.conftest import MORNING, Clock
 from worker.latest import DAY, HOUR, MINUTE, Metric, Reading
 from worker.sources import binance_seconds
-from worker.sources.base import InvalidResponse, SourceRefused, parse_exact_json, translate_errors
+from worker.sources.base import parse_exact_json
 from worker.sources.binance import COLUMNS, LIMIT, BinanceSource, make_refusal, parse_markets, parse_tickers
 from worker.sources.candle_rows import parse_finished
+from worker.sources.errors import InvalidResponse, SourceRefused, translate_errors
 from worker.sources.pair_names import UnknownPair
 from worker.sources.supervised import SupervisedSource
 

@@ -12,7 +12,7 @@ from tests.support.loopback.recordings import cassette
 from tests.support.shared import shared
 from tests.worker.sources.conftest import MORNING, Clock
 from worker.latest import DAY, HOUR, MINUTE, Metric, Reading, decimals
-from worker.sources.base import InvalidResponse, SourceRefused, parse_exact_json
+from worker.sources.base import parse_exact_json
 from worker.sources.candle_rows import parse_finished
 from worker.sources.cryptowatch import (
     COLUMNS,
@@ -23,6 +23,7 @@ from worker.sources.cryptowatch import (
     parse_markets,
     parse_summaries,
 )
+from worker.sources.errors import InvalidResponse, SourceRefused
 from worker.sources.pair_names import UnknownPair
 
 BTC = Metric("KRAKEN:BTCUSD")

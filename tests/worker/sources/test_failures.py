@@ -11,9 +11,10 @@ from tests.support.loopback import ASKED, FAULTS
 from tests.support.loopback.faults import Fault, hang, page, reset, says
 from tests.worker.sources.conftest import MORNING
 from worker.latest import HOUR, MINUTE, Metric
-from worker.sources.base import InvalidResponse, Source, SourceError, SourceRefused, SourceUnreachable
+from worker.sources.base import Source
 from worker.sources.binance import BinanceSource
 from worker.sources.cryptowatch import CryptowatchSource
+from worker.sources.errors import InvalidResponse, SourceError, SourceRefused, SourceUnreachable
 from worker.sources.kraken import KrakenSource
 
 KRAKEN, BINANCE = Metric("KRAKEN:BTCUSD"), Metric("BINANCE:BTCUSDT")

@@ -1,4 +1,4 @@
-"""Whatever a provider sends, a parser gives numbers that can be kept, or raises what `told_apart` knows."""
+"""Whatever a provider sends, a parser gives numbers that can be kept, or raises what `translate_errors` knows."""
 
 import copy
 import gzip
@@ -14,8 +14,9 @@ from tests.support.shared import shared
 from tests.worker.sources.conftest import MORNING
 from worker.latest import MINUTE, Candle, Metric, Reading, decimals
 from worker.sources import binance, binance_windows, cryptowatch, kraken
-from worker.sources.base import InvalidResponse, parse_exact_json, translate_errors
+from worker.sources.base import parse_exact_json
 from worker.sources.candle_rows import parse_finished
+from worker.sources.errors import InvalidResponse, translate_errors
 
 BTC = Metric("EX:BTCUSD")
 

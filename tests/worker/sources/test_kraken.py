@@ -9,7 +9,8 @@ from tests.support.loopback.faults import once, page, says
 from tests.support.shared import shared
 from tests.worker.sources.conftest import MORNING, Clock
 from worker.latest import DAY, HOUR, MINUTE, Metric
-from worker.sources.base import SourceRefused, parse_exact_json
+from worker.sources.base import parse_exact_json
+from worker.sources.errors import SourceRefused
 from worker.sources.kraken import (
     KrakenSource,
     KrakenTicker,

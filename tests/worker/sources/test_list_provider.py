@@ -16,9 +16,10 @@ from tests.support.shared import SHARED, shared
 from worker.latest import DAY, HOUR, MINUTE
 from worker.latest.toplist import find_month_end
 from worker.sources import coinmarketcap, cryptocompare
-from worker.sources.base import InvalidResponse, SourceRefused, SourceUnreachable, parse_exact_json
+from worker.sources.base import parse_exact_json
 from worker.sources.coinmarketcap import CoinMarketCap
 from worker.sources.cryptocompare import CryptoCompare
+from worker.sources.errors import InvalidResponse, SourceRefused, SourceUnreachable
 from worker.sources.list_provider import CallMeter, HttpReply, ListLimited, TooFewRows
 
 NOON = 1_621_252_800

@@ -1,8 +1,11 @@
 """What providers refuse, and in which words: one bad name costs no other, a ban is waited out, packed answers are named."""
 
 import asyncio
+import sys
+from collections.abc import Callable
 from email.utils import formatdate
 
+import brotli
 import pytest
 from aiohttp import ClientSession, web
 
@@ -10,9 +13,14 @@ from tests.support.loopback import ASKED, FAULTS
 from tests.support.loopback.faults import Fault, says
 from tests.worker.sources.conftest import MORNING
 from worker.latest import DAY, MINUTE, Metric
-from worker.sources.base import LONGEST_WAIT, InvalidResponse, RequestRefused, SourceRefused, read_retry_after
 from worker.sources.binance import BinanceSource, make_refusal
+from worker.sources.errors import LONGEST_WAIT, InvalidResponse, RequestRefused, SourceRefused, read_retry_after
 from worker.sources.kraken import KrakenSource
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 BTC = Metric("BINANCE:BTCUSDT")
 DAY_PATH, WINDOW, TICKER = "/api/v3/ticker/24hr", "/api/v3/ticker", "/0/public/Ticker"
@@ -177,10 +185,30 @@ def test_how_long_to_stay_away_may_be_seconds_or_a_date_and_is_bounded(after: st
     assert read_retry_after({"Retry-After": after, "Date": formatdate(NOW, usegmt=True)}) == wait
 
 
-@pytest.mark.parametrize("encoding", ["br", "zstd", "snappy"])
-async def test_an_answer_in_an_encoding_that_was_not_asked_for_is_named(
-    app: web.Application, base: str, session: ClientSession, encoding: str
+@pytest.mark.parametrize("encoding, pack", [("br", brotli.compress), ("zstd", zstd.compress)])
+async def test_an_answer_in_an_encoding_of_today_is_read(
+    app: web.Application, base: str, session: ClientSession, encoding: str, pack: Callable[[bytes], bytes]
 ):
+    source = KrakenSource(base, ("KRAKEN:BTCUSD",), MINUTE)
+    await source.open(session)
+    plain = await source.fetch(session, MORNING)
+    async with session.get(f"{base}{TICKER}") as answer:
+        body = await answer.read()
+
+    async def packed(_: web.Request) -> web.StreamResponse:
+        return web.Response(body=pack(body), headers={"Content-Encoding": encoding, "Content-Type": "application/json"})
+
+    app[FAULTS][TICKER] = packed
+
+    # Nor does it say when it was made.
+    undated = {metric: reading._replace(provider_time=None) for metric, reading in plain.items()}
+    assert await source.fetch(session, MORNING) == undated
+
+
+async def test_an_answer_in_an_encoding_that_was_not_asked_for_is_named(
+    app: web.Application, base: str, session: ClientSession
+):
+    encoding = "snappy"
     source = KrakenSource(base, ("KRAKEN:BTCUSD",), MINUTE)
     await source.open(session)
 

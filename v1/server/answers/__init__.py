@@ -1,7 +1,7 @@
 """
 Answers that are made once and sent to everybody who asks the same, until a change of the data ends them.
 
-    layer      what every request passes: sends what is kept, and has made what is not
+    cache      what every request passes: sends what is kept, and has made what is not
     memory     the answers that are kept, within a bound, and what ends them
     reading    one run of the routes for all who ask the same at the same time
     prepared   one answer with its bodies in every coding, and its headers as of a second
@@ -10,7 +10,7 @@ Answers that are made once and sent to everybody who asks the same, until a chan
     request    the headers of a request that matter here
 """
 
-from .layer import AnswerCache
+from .cache import AnswerCache
 from .memory import AnswerMemory, MemoryStatistics
 
 __all__ = ["AnswerCache", "AnswerMemory", "MemoryStatistics"]

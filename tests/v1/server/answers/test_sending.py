@@ -17,7 +17,7 @@ else:
 from tests.support.serving import every_minute, fill
 from tests.v1.server.answers.asking import HISTORY, TICK, Asker
 from v1.routes.negotiation import rank_codings
-from v1.server.answers import encodings, layer
+from v1.server.answers import cache, encodings
 from v1.server.answers.ranges import RangeNotSatisfiable, find_range
 
 DECODERS: dict[str, Callable[[bytes], bytes]] = {
@@ -102,8 +102,8 @@ async def test_a_large_body_is_compressed_beside_the_others_and_once(asker: Aske
         made.append(coding)
         return encodings.encode(coding, body)
 
-    monkeypatch.setattr(layer, "encode", count)
-    monkeypatch.setattr(layer, "AT_ONCE", 100)
+    monkeypatch.setattr(cache, "encode", count)
+    monkeypatch.setattr(cache, "AT_ONCE", 100)
 
     got = await asyncio.gather(*[asker.get(accept_encoding="gzip") for _ in range(5)])
 
