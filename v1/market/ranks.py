@@ -1,6 +1,6 @@
 """
-What a tick says of all metrics together: how much each moves, and its hour mean. Pure: the order
-itself is left to the sorted sets, which keep it.
+What a tick says of all metrics together: how much each moves, and its hour mean. Pure: the order itself is left to
+the sorted sets, which keep it, and the place of one metric is read from them (`store.ranks`).
 """
 
 from collections.abc import Iterable, Sequence
