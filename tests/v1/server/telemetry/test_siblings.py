@@ -20,7 +20,7 @@ def write(telemetry: ApiTelemetry, siblings: ApiSiblings) -> str:
 
 def telemetry_with(hits: int) -> ApiTelemetry:
     made = ApiTelemetry.make(list, "", "/latest", "/v1")
-    made.instruments.limited["cost"].inc(hits)
+    made.instruments.limited["points"].inc(hits)
     return made
 
 
@@ -38,8 +38,8 @@ async def test_whichever_is_asked_answers_for_all(folder):
 
     assert (first.number, second.number) == (0, 1)
     for text in texts:
-        assert read_value(text, LIMITED, limit="cost", process="0") == 3
-        assert read_value(text, LIMITED, limit="cost", process="1") == 5
+        assert read_value(text, LIMITED, limit="points", process="0") == 3
+        assert read_value(text, LIMITED, limit="points", process="1") == 5
         assert read_samples(text)[SIBLINGS_UP] == {frozenset({("process", str(n))}): 1.0 for n in (0, 1)}
 
 
@@ -110,7 +110,7 @@ async def test_one_that_does_not_answer_is_left_out_and_said_to_be_down(folder, 
             writer.close()
             await writer.wait_closed()
 
-    assert read_value(text, LIMITED, limit="cost") == 3
+    assert read_value(text, LIMITED, limit="points") == 3
     assert read_value(text, SIBLINGS_UP, process="1") == 0
 
 
@@ -122,7 +122,7 @@ async def test_a_folder_of_somebody_else_is_not_used(folder):
     async with siblings.open(lambda: write(one, siblings)):
         text = await siblings.collect(write(one, siblings))
 
-    assert read_value(text, LIMITED, limit="cost") == 3
+    assert read_value(text, LIMITED, limit="points") == 3
     assert list(folder.iterdir()) == []
 
 
