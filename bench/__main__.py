@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 
-from bench import report
+from bench import report, soak
 
 NAMES = (
     "moments",
@@ -26,6 +26,8 @@ NAMES = (
     "toplist",
     "contract",
     "stream",
+    "api",
+    "soak",
 )
 RESULTS = Path(__file__).with_name("results.md")
 
@@ -34,6 +36,7 @@ def main() -> int:
     parser = argparse.ArgumentParser("scripts/bench.sh", description="Measure what docs/measurements.md claims.")
     parser.add_argument("names", nargs="*", metavar="name", help=f"any of: {', '.join(NAMES)}; without a name all")
     parser.add_argument("--append", action="store_true", help=f"put the tables at the end of {RESULTS.name}, too")
+    parser.add_argument("--minutes", type=float, default=soak.MINUTES, help="how long soak takes")
     given = parser.parse_args()
     unknown = [name for name in given.names if name not in NAMES]
     if unknown:
@@ -42,7 +45,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(128 + signal.SIGTERM))
     missed = False
     for name in given.names or NAMES:
-        figures, text = measured(name)
+        figures, text = measured(name, **({"minutes": given.minutes} if name == "soak" else {}))
         print(text, flush=True)
         missed = missed or any(figure.met is False for figure in figures)
         if given.append:
@@ -51,11 +54,11 @@ def main() -> int:
     return int(missed)
 
 
-def measured(name: str) -> tuple[list[report.Figure], str]:
+def measured(name: str, **options: float) -> tuple[list[report.Figure], str]:
     """Take one measurement; return its figures, and all there is to say of them as Markdown."""
     module = import_module(f"bench.{name}")
     began, machine = time.monotonic(), report.machine()
-    figures = list(module.measure())
+    figures = list(module.measure(**options))
     when = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     claim = (module.__doc__ or "").strip()
     how = f"`scripts/bench.sh {name}`, {when}, {time.monotonic() - began:.0f} s. {machine}."

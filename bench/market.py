@@ -77,13 +77,16 @@ def heard(names: Sequence[Metric], market: Sequence[Day], tick: int) -> dict[Met
     return {name: SourceReading(market[place % len(market)].readings[tick], SOURCE) for place, name in enumerate(names)}
 
 
-async def fill(redis: Redis, names: Sequence[Metric], market: Sequence[Day], at: int) -> None:
+async def fill(redis: Redis, names: Sequence[Metric], market: Sequence[Day], at: int, recent: int = DAY) -> None:
     """
     Put a full day of every metric into an empty store, with all that follows from it.
 
-    The first ones are written; the server copies the others from them, which is quick.
+    The first ones are written; the server copies the others from them, which is quick. Of these, only samples of the
+    `recent` seconds are copied, so that a market may be larger than the memory; what follows is that of the whole day.
     """
-    hours = list_hours(at - DAY, at)
+    hours = list_hours(at - recent, at)
+    # Opened for the first time, a store gets the number of its format.
+    await Writer(redis).open()
     for name, day in zip(names, market, strict=False):
         await _write(redis, name, day.samples, at)
     for some in _batched(range(len(market), len(names))):

@@ -3,8 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from bench.recordings import ROOT
@@ -17,11 +17,11 @@ def command(*words: str) -> list[str]:
     return [sys.executable, "-m", *words]
 
 
-def environment(**settings: object) -> dict[str, str]:
+def environment(checkout: Path = ROOT, /, **settings: object) -> dict[str, str]:
     """Return an environment with these settings and nobody else's; processes run outside of the checkout."""
     theirs = {name: value for name, value in os.environ.items() if not name.startswith("TRACKER_")}
     ours = {f"TRACKER_{name.upper()}": str(value) for name, value in settings.items()}
-    return theirs | ours | {"PYTHONPATH": str(ROOT)}
+    return theirs | ours | {"PYTHONPATH": str(checkout)}
 
 
 def run(folder: Path, *words: str, **settings: object) -> None:
@@ -33,14 +33,18 @@ def run(folder: Path, *words: str, **settings: object) -> None:
         raise RuntimeError(f"{' '.join(words)} ended with {done.returncode}: {done.stdout}{done.stderr}")
 
 
-@contextmanager
-def started(folder: Path, *words: str, **settings: object) -> Iterator[subprocess.Popen[str]]:
+def started(folder: Path, *words: str, **settings: object) -> AbstractContextManager[subprocess.Popen[str]]:
     """Start in `folder`, with its standard output to be read and its log in `log`; stopped at the end."""
+    return _start(folder, words, environment(**settings))
+
+
+@contextmanager
+def _start(folder: Path, words: Sequence[str], variables: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             command(*words),
             cwd=folder,
-            env=environment(**settings),
+            env=variables,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -64,9 +68,10 @@ def stop(process: subprocess.Popen[str]) -> None:
 
 
 @contextmanager
-def api(folder: Path, address: str, **settings: object) -> Iterator[str]:
+def api(folder: Path, address: str, checkout: Path = ROOT, /, **settings: object) -> Iterator[str]:
     """Serve what the Redis at `address` holds, on a free port; return the base of its URLs."""
-    with started(folder, "v1", bind="127.0.0.1:0", redis_url=address, **settings) as process:
+    variables = environment(checkout, bind="127.0.0.1:0", redis_url=address, **settings)
+    with _start(folder, ["v1"], variables) as process:
         assert process.stdout
         page = process.stdout.readline()
         yield page.partition("http")[1] + page.partition("http")[2].strip().rstrip("/")

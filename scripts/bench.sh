@@ -2,9 +2,10 @@
 # Measure what docs/measurements.md claims: all of it, or what is named.
 #   NAME is one of:
 #     moments memory tick replays killed restart newcomer delivery archive archive_killed backup alerts toplist
-#     contract
+#     contract stream api soak
 #   --append    put the tables at the end of bench/results.md, too
-usage='[--append] [NAME ...]' options='--append' fewest=0 most=99
+#   --minutes N how long soak takes; 10 unless said otherwise
+usage='[--append] [--minutes N] [NAME ...]' options='--append --minutes' fewest=0 most=99
 requirements=requirements-dev.txt
 . "$(dirname "$(readlink -f "$0")")/environment.sh"
 exec "$python" -m bench "$@"
