@@ -101,7 +101,9 @@ async def serving_plainly(
 
     with monkeypatch.context() as patched:
         patched.setattr(direct, "install_direct_routes", install_nothing)
-        async with serving(clock, address, database_url=archive, piece_bytes=0, interval=interval) as api:
+        async with serving(
+            clock, address, database_url=archive, piece_bytes=0, interval=interval, cache_bytes=0
+        ) as api:
             yield api
 
 
@@ -127,7 +129,7 @@ async def test_every_answer_is_the_same_while_the_day_moves_on(
     await put_days(writer)
     async with (
         serving_plainly(clock, server, archive_address, monkeypatch) as plain,
-        serving(clock, server, database_url=archive_address) as quick,
+        serving(clock, server, database_url=archive_address, cache_bytes=0) as quick,
     ):
         await compare(quick, plain, [f"/v1{path}" for path in PATHS])
         await compare(quick, plain, [f"/latest{path}" for path in PATHS[::7]], Accept="text/csv")
@@ -147,7 +149,7 @@ async def test_at_a_tick_that_the_clock_of_the_api_has_not_seen_yet_nothing_is_m
     clock.now = NOON - 3 * MINUTE
     async with (
         serving_plainly(clock, server, archive_address, monkeypatch) as plain,
-        serving(clock, server, database_url=archive_address) as quick,
+        serving(clock, server, database_url=archive_address, cache_bytes=0) as quick,
     ):
         await compare(quick, plain, [f"/v1/metrics{path}" for path in METRICS[:12]])
 
@@ -161,8 +163,8 @@ async def test_at_a_sample_every_five_seconds_every_answer_is_the_same(
     paths = [f"/v1/metrics/{BTC}/history{suffix}?{query}" for suffix in ("", ".csv") for query in queries]
     async with (
         serving_plainly(clock, server, archive_address, monkeypatch, interval=5) as plain,
-        serving(clock, server, database_url=archive_address, interval=5) as quick,
-        serving(clock, server, database_url=archive_address, interval=5, piece_bytes=1) as forgetful,
+        serving(clock, server, database_url=archive_address, interval=5, cache_bytes=0) as quick,
+        serving(clock, server, database_url=archive_address, interval=5, piece_bytes=1, cache_bytes=0) as forgetful,
     ):
         await compare(quick, plain, paths)
         await compare(forgetful, plain, paths)
@@ -175,7 +177,7 @@ async def test_a_sample_that_comes_late_is_in_the_next_answer(
     server: str, clock: Clock, archive_address: str, writer: Writer
 ):
     await put_days(writer)
-    async with serving(clock, server, database_url=archive_address) as api:
+    async with serving(clock, server, database_url=archive_address, cache_bytes=0) as api:
         for index in range(20):
             at = NOON - 9 * HOUR + 60 * index + 30
             await api.get(f"/v1/metrics/{BTC}/history")
@@ -188,7 +190,10 @@ async def test_who_closes_the_connection_to_redis_is_answered_all_the_same(
     server: str, clock: Clock, archive_address: str, writer: Writer
 ):
     await put_days(writer)
-    async with serving(clock, server, database_url=archive_address) as api, connect(server, "tests") as redis:
+    async with (
+        serving(clock, server, database_url=archive_address, cache_bytes=0) as api,
+        connect(server, "tests") as redis,
+    ):
         before = await api.get(f"/v1/metrics/{BTC}/history")
         for _ in range(3):
             await redis.execute_command("CLIENT", "KILL", "TYPE", "NORMAL", "SKIPME", "YES")

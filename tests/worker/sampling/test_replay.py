@@ -275,9 +275,10 @@ async def test_a_recording_that_comes_after_what_is_there_is_added_to_it(fake: R
 
 
 async def dump(address: str) -> dict[bytes, bytes]:
-    """Return every key as Redis itself serialises it, but for the lease."""
+    """Return every key as Redis itself serialises it, but the lease, and the events: each is named by when it was written."""
+    others = (keys.LEASE.encode(), keys.EVENTS.encode())
     async with Redis.from_url(address) as redis:
-        found = [key async for key in redis.scan_iter() if key != keys.LEASE.encode()]
+        found = [key async for key in redis.scan_iter() if key not in others]
         return {key: await redis.dump(key) for key in found}
 
 
