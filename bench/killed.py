@@ -30,6 +30,8 @@ MINUTES = 30 * 60
 """A day, so that samples leave, and some hours."""
 INTERVAL = 300
 SEED = 1
+OTHERS = (keys.LEASE.encode(), keys.EVENTS.encode())
+"""Keys that say when they were written."""
 
 Contents = dict[bytes, bytes | None]
 
@@ -157,7 +159,3 @@ def _differences(right: Contents, found: Contents) -> int:
     for name in sorted(wrong):
         print(f"differs: {name.decode()}")
     return len(wrong)
-
-
-OTHERS = (keys.LEASE.encode(), keys.EVENTS.encode())
-"""Keys that say when they were written."""
