@@ -14,6 +14,7 @@ What every test may ask for: servers, and an empty database on each. In CI a ski
 Whoever uses `server`, `fake` or `redis` must leave no key without an end, save the few of `PERMANENT`.
 """
 
+import gc
 import os
 import tempfile
 from collections.abc import AsyncIterator, Generator, Iterator
@@ -125,6 +126,12 @@ async def emptied(opened: AbstractAsyncContextManager[Redis]) -> AsyncIterator[R
         eternal = {key async for key in client.scan_iter() if await client.ttl(key) == -1}
 
         assert eternal <= PERMANENT, f"keys without an end: {sorted(eternal - PERMANENT)}"
+
+
+def pytest_collection_finish() -> None:
+    """Keep the collector from looking through all tests and modules again and again: meanwhile no loop would run."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)
