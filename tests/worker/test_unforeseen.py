@@ -102,7 +102,8 @@ async def test_what_is_refused_to_sampling_is_waited_for_and_its_ticks_are_kept(
     sampled, add = set[int](), TickBuffer.add
 
     def note(buffer: TickBuffer, at: int, readings: Readings) -> None:
-        sampled.add(at)
+        if BTC in readings:
+            sampled.add(at)
         add(buffer, at, readings)
 
     monkeypatch.setattr(TickBuffer, "add", note)
