@@ -2,26 +2,34 @@
 
 import re
 from base64 import b64encode
+from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import fastapi_offline
-from fastapi import APIRouter, FastAPI, Response
+import litecharts
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
-from fastapi.responses import HTMLResponse
+from fastapi.responses import FileResponse, HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
 PAGE = Path(__file__).resolve().parents[1] / "page"
 PARTS = Path(fastapi_offline.__file__).parent / "static"
+CHARTS = Path(litecharts.__file__).parent / "js" / "lightweight-charts.js"
+"""TradingView's lightweight-charts 5.1, as its wheel has it."""
+VIEWS = ("/", "/alerts", "/rules", "/top", "/status", "/m/{metric:path}")
+"""Addresses of the live page. It is one document, whose script shows the view that its address names."""
 DOCUMENT = "openapi.json"
 """This and all that follow are relative to the page that names them, whatever path a proxy serves it below."""
 
 ICON = "page/icon.svg"
+REVALIDATED = {"Cache-Control": "no-cache"}
 REDOC_LOGO = "https://cdn.redoc.ly/redoc/logo-mini.svg"
 """ReDoc loads its maker's logo from the internet, and has no option against it."""
 
 PAGE_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; worker-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
 )
 DOCUMENTATION_POLICY = (
@@ -37,13 +45,15 @@ _INLINE_SCRIPT = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 
 
 def install_pages(app: FastAPI, prefix: str) -> None:
-    """Serve `/`, `/docs`, `/redoc` and what they are made of."""
-    index = (PAGE / "index.html").read_text().replace("{prefix}", prefix.removeprefix("/"))
+    """Serve the live page, `/docs`, `/redoc` and what they are made of."""
     routes = APIRouter(include_in_schema=False)
+    view = _make_view(prefix)
+    for path in VIEWS:
+        routes.add_api_route(path, view, methods=["GET"])
 
-    @routes.get("/")
-    async def page() -> Response:
-        return _respond_with_page(index, PAGE_POLICY)
+    @routes.get("/page/lib/lightweight-charts.js")
+    async def charts() -> Response:
+        return FileResponse(CHARTS, headers=REVALIDATED, media_type="text/javascript")
 
     @routes.get("/docs")
     async def docs() -> Response:
@@ -74,7 +84,27 @@ def install_pages(app: FastAPI, prefix: str) -> None:
 
     app.include_router(routes)
     app.mount("/docs/parts", StaticFiles(directory=PARTS))
-    app.mount("/page", StaticFiles(directory=PAGE))
+    app.mount("/page", PageFiles(directory=PAGE))
+
+
+class PageFiles(StaticFiles):
+    """The files of the page. A browser asks each time whether they have changed: an upgrade is seen at once."""
+
+    def file_response(self, *args: Any, **options: Any) -> Response:
+        response = super().file_response(*args, **options)
+        response.headers.update(REVALIDATED)
+        return response
+
+
+def _make_view(prefix: str) -> Callable[[Request], Awaitable[Response]]:
+    text = (PAGE / "index.html").read_text().replace("{prefix}", prefix.removeprefix("/"))
+
+    async def view(request: Request) -> Response:
+        # Counted as the browser does, which takes an encoded slash for a part of a name.
+        depth = request.scope["raw_path"].count(b"/") - request.scope.get("root_path", "").count("/") - 1
+        return _respond_with_page(text.replace("{root}", "../" * depth), PAGE_POLICY)
+
+    return view
 
 
 def _respond_with_documentation(html: bytes | memoryview) -> Response:

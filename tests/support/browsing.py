@@ -1,0 +1,60 @@
+"""A real browser that can reach this machine and nobody else."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from playwright.async_api import ConsoleMessage, Page, Route, async_playwright
+
+from tests.support import missing
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+class Browser(NamedTuple):
+    """A page of the browser, whom else it asked, and what it complained of."""
+
+    page: Page
+    asked: list[str]
+    complaints: list[str]
+
+
+@asynccontextmanager
+async def browsing(width: int = 1000, height: int = 900, **options: Any) -> AsyncIterator[Browser]:
+    """Yield a page that can reach this machine and nobody else. `options` are those of Playwright's contexts."""
+    chromium = missing.program("chromium")
+    if chromium is None:
+        missing.skip("chromium")
+    asked: list[str] = []
+    complaints: list[str] = []
+
+    async def stay_at_home(route: Route) -> None:
+        if urlsplit(route.request.url).hostname == "127.0.0.1":
+            await route.continue_()
+        else:
+            asked.append(route.request.url)
+            await route.abort()
+
+    def complain(message: ConsoleMessage) -> None:
+        # An answer of 4xx or 5xx is told by the browser, too; what the page makes of it is its tests' to look at.
+        if message.type in ("error", "warning") and not message.text.startswith("Failed to load resource"):
+            complaints.append(message.text)
+
+    async with async_playwright() as playwright:
+        program = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        page = await program.new_page(viewport={"width": width, "height": height}, **options)
+        await page.route("**/*", stay_at_home)
+        page.on("console", complain)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        yield Browser(page, asked, complaints)
+        await program.close()
