@@ -66,7 +66,7 @@ def ask_everything(port: int) -> Iterator[Told]:
         "/",
         "/docs",
         "/redoc",
-        "/page/page.js",
+        "/page/main.js",
         "/page/../../pyproject.toml",
         "/page/",
         "/metrics",

@@ -230,7 +230,7 @@ async def test_below_the_path_of_a_proxy_everything_is_found(server, clock, arch
         serving(clock, server, database_url=archive_address, root_path="/team/tracker") as api,
         edge_of(tmp_path, api.url) as edge,
     ):
-        answers = [await edge.get(f"/team/tracker{path}") for path in (HISTORY, HISTORY, "/", "/page/page.js")]
+        answers = [await edge.get(f"/team/tracker{path}") for path in (HISTORY, HISTORY, "/", "/page/main.js")]
 
     assert [(each.status, each.cache) for each in answers[:2]] == [(200, "MISS"), (200, "HIT")]
     assert [each.status for each in answers[2:]] == [200, 200]

@@ -169,7 +169,7 @@ async def test_behind_nginx_with_tls_and_a_path_everything_is_found_and_the_sche
 
                 answers = {
                     path: await ask(base + path)
-                    for path in ("/", "/docs/", "/page/page.js", "/docs/parts/swagger-ui.css", "/health/ready")
+                    for path in ("/", "/docs/", "/page/main.js", "/docs/parts/swagger-ui.css", "/health/ready")
                 }
                 _, _, older = await ask(f"{base}/v1/metrics/KRAKEN:BTCUSD/history?from={NOON - 2 * DAY}")
         finally:

@@ -96,6 +96,7 @@ class TickHealth(BaseModel):
 class Readiness(BaseModel):
     status: Health
     reasons: Annotated[list[str], Field(description="Everything that is not as it should be.")]
+    now: Annotated[int, Field(description="What time it is by the clock of the API, unix seconds.")]
     store: Annotated[str, Field(description="`ok`, or why it cannot be read.")]
     tick: TickHealth
     sources: dict[str, SourceHealth]
@@ -142,6 +143,7 @@ async def get_ready(_: Annotated[NoParams, Query()], context: Context) -> Respon
     known = {
         "status": status,
         "reasons": [redact(reason) for reason in reasons],
+        "now": now,
         "store": store,
         **_show_facts(facts, now, context["interval"], redact),
     }

@@ -14,12 +14,13 @@ from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from fastapi.responses import FileResponse, HTMLResponse
 from fastapi.staticfiles import StaticFiles
 
+from .access import METRIC_VIEW, VIEWS
+from .page_modules import list_modules
+
 PAGE = Path(__file__).resolve().parents[1] / "page"
 PARTS = Path(fastapi_offline.__file__).parent / "static"
 CHARTS = Path(litecharts.__file__).parent / "js" / "lightweight-charts.js"
 """TradingView's lightweight-charts 5.1, as its wheel has it."""
-VIEWS = ("/", "/alerts", "/rules", "/top", "/status", "/m/{metric:path}")
-"""Addresses of the live page. It is one document, whose script shows the view that its address names."""
 DOCUMENT = "openapi.json"
 """This and all that follow are relative to the page that names them, whatever path a proxy serves it below."""
 
@@ -44,12 +45,14 @@ known by its hash; styles are inline there, because both generators make them wh
 _INLINE_SCRIPT = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 
 
-def install_pages(app: FastAPI, prefix: str) -> None:
-    """Serve the live page, `/docs`, `/redoc` and what they are made of."""
+def install_pages(app: FastAPI, prefix: str, *, is_guarded: bool) -> None:
+    """Serve the live page, `/docs`, `/redoc` and what they are made of. `is_guarded`: the API answers nobody without a key."""
     routes = APIRouter(include_in_schema=False)
-    view = _make_view(prefix)
+    text = (PAGE / "index.html").read_text().replace("{prefix}", prefix.removeprefix("/"))
+    text = text.replace("{guarded}", "yes" if is_guarded else "no")
     for path in VIEWS:
-        routes.add_api_route(path, view, methods=["GET"])
+        routes.add_api_route(path, _make_view(text, path.removeprefix("/") or "overview"), methods=["GET"])
+    routes.add_api_route(f"{METRIC_VIEW}{{metric:path}}", _make_view(text, "metric"), methods=["GET"])
 
     @routes.get("/page/lib/lightweight-charts.js")
     async def charts() -> Response:
@@ -96,8 +99,10 @@ class PageFiles(StaticFiles):
         return response
 
 
-def _make_view(prefix: str) -> Callable[[Request], Awaitable[Response]]:
-    text = (PAGE / "index.html").read_text().replace("{prefix}", prefix.removeprefix("/"))
+def _make_view(text: str, view: str) -> Callable[[Request], Awaitable[Response]]:
+    """Return a route of the one document; each address of it names the modules that its view needs."""
+    links = [f'<link rel="modulepreload" href="{{root}}page/{name}">' for name in list_modules(PAGE, view)]
+    text = text.replace("<!-- modules -->", "\n    ".join(links))
 
     async def view(request: Request) -> Response:
         # Counted as the browser does, which takes an encoded slash for a part of a name.
@@ -117,5 +122,5 @@ def _respond_with_documentation(html: bytes | memoryview) -> Response:
 def _respond_with_page(html: str | bytes, policy: str) -> Response:
     return HTMLResponse(
         html,
-        headers={"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff"},
+        headers={"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff", **REVALIDATED},
     )

@@ -70,7 +70,7 @@ def create_app(
     telemetry.statistics.follow_streams(streams)
     app.include_router(make_metrics_router(telemetry, siblings), dependencies=[Depends(problems.refuse_repeated)])
     _include_routers(app, settings)
-    pages.install_pages(app, PREFIX)
+    pages.install_pages(app, PREFIX, is_guarded=settings.is_guarded)
     problems.install_problems(app, clock)
     return app
 

@@ -35,6 +35,7 @@ async def test_all_well_is_ready_without_a_reason(api):
     assert answer.json == {
         "status": "ready",
         "reasons": [],
+        "now": NOON + 5,
         "store": "ok",
         "tick": {"at": NOON, "age": 5, "interval": MINUTE},
         "sources": {"kraken": FINE},

@@ -22,7 +22,7 @@ def basic(password: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/ranks", "/latest/ranks", "/", "/docs", "/redoc", "/openapi.json", "/page/page.js", "/nothing"]
+    "path", ["/v1/ranks", "/latest/ranks", "/", "/docs", "/redoc", "/openapi.json", "/page/main.js", "/nothing"]
 )
 async def test_without_a_key_nobody_is_answered(locked, path):
     answer = await locked.get(path)
@@ -168,7 +168,7 @@ async def test_a_page_whose_name_was_made_to_lead_here_can_neither_read_nor_writ
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/docs", "/redoc", "/page/page.js", "/docs/parts/swagger-ui.css", "/v1/metrics", "/no", "/health/live"],
+    ["/", "/docs", "/redoc", "/page/main.js", "/docs/parts/swagger-ui.css", "/v1/metrics", "/no", "/health/live"],
 )
 async def test_no_answer_can_be_framed_or_taken_for_another_type(api, path):
     headers = (await api.get(path)).headers

@@ -2,7 +2,7 @@
 
 import { readExactly } from "../format/numbers.js";
 import { API, ROOT } from "./address.js";
-import { forgetKey, listKeyHeaders } from "./session.js";
+import { listKeyHeaders, noteRefusal } from "./session.js";
 
 const LONGEST = 10_000; // milliseconds that an answer may take
 
@@ -35,7 +35,10 @@ export async function ask(path, query = {}, options = {}) {
   return readExactly(await askText(path, query, options));
 }
 
-/** Return the text of the answer. `options` are `signal`, `cache`, `longest` in milliseconds. Raises `Unanswered`. */
+/**
+ * Return the text of the answer. `options` are `signal`, `cache`, `longest` in milliseconds, and `key`, to ask with
+ * another key than that of the session. Raises `Unanswered`.
+ */
 export async function askText(path, query = {}, options = {}) {
   return (await request(locate(path, query), { cache: options.cache ?? "default" }, options)).text;
 }
@@ -48,23 +51,24 @@ export async function send(method, path, body = undefined, options = {}) {
   return text ? readExactly(text) : null;
 }
 
-/** Return what is wrong and how far the day is filled; null where that cannot be had. It answers 503, too. */
+/** Return how the system does; null where that cannot be had. It is answered with 503, too; a proxy has other answers. */
 export async function askHealth() {
   try {
     const answer = await fetch(new URL("health/ready", ROOT), { cache: "no-store", signal: AbortSignal.timeout(LONGEST) });
-    return readExactly(await answer.text());
+    const health = readExactly(await answer.text());
+    return health.tick ? health : null;
   } catch {
     return null;
   }
 }
 
-async function request(url, init, { signal, longest = LONGEST }) {
-  const ends = AbortSignal.timeout(longest);
+async function request(url, init, { signal, longest = LONGEST, key = undefined }) {
+  const ends = AbortSignal.timeout(longest), keyHeaders = listKeyHeaders(key);
   let answer, text;
   try {
     answer = await fetch(url, {
       ...init,
-      headers: { ...init.headers, ...listKeyHeaders() },
+      headers: { ...init.headers, ...keyHeaders },
       signal: signal ? AbortSignal.any([signal, ends]) : ends,
     });
     text = await answer.text();
@@ -73,7 +77,7 @@ async function request(url, init, { signal, longest = LONGEST }) {
     throw new Unanswered(ends.aborted ? `the API did not answer in ${longest / 1000} seconds` : "the API does not answer");
   }
   if (answer.ok) return { answer, text };
-  if (answer.status === 401) forgetKey();
+  if (answer.status === 401 && key === undefined) noteRefusal(keyHeaders);
   const problem = readProblem(text);
   throw new Unanswered(problem.detail ?? `the API answered ${answer.status}`, {
     status: answer.status,

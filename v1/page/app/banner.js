@@ -1,34 +1,45 @@
 // Says on every view what is wrong, and how old the newest tick is.
 
-import { askHealth } from "./api.js";
+import { readClockError, readNow } from "./clock.js";
 import { make, setText } from "./elements.js";
-import { listen } from "./live.js";
-import { writeSpan } from "../format/times.js";
+import { readHealth, watchHealth } from "./health.js";
+import { listen, readConnection, readNewestTick } from "./live.js";
+import { listReasons } from "./reasons.js";
+import { writeSpan, writeTime } from "../format/times.js";
+import { watchPreferences } from "./preferences.js";
 
-const EVERY = 15_000; // milliseconds
-let health = null, tick = null, connection = { state: "connecting", reason: "", since: Date.now() };
+const WORDS = { trouble: "Trouble: ", warning: "Warning: ", note: "Note: " };
 
 export function startBanner() {
-  listen("tick", (newest) => { tick = newest; draw(); });
-  listen("state", (state) => { connection = state; refresh(); });
-  setInterval(refresh, EVERY);
+  listen("tick", draw);
+  listen("state", draw);
+  watchHealth(draw);
+  watchPreferences(draw);
   setInterval(draw, 1000);
-  refresh();
-}
-
-async function refresh() {
-  health = await askHealth();
   draw();
 }
 
 function draw() {
-  setText(document.getElementById("tick"), tick ? `last tick ${writeSpan(Date.now() / 1000 - Number(tick.at))} ago` : "no tick yet");
-  const banner = document.getElementById("banner"), reasons = listReasons();
-  if ([...banner.children].map((item) => item.textContent).join("\n") === reasons.join("\n")) return;
-  banner.replaceChildren(...reasons.map((reason) => make("p", {}, reason)));
+  drawAge();
+  const { health, lost } = readHealth();
+  const reasons = listReasons({ health, lost, connection: readConnection(), clockError: readClockError(), now: Date.now() });
+  const banner = document.getElementById("banner");
+  reasons.forEach(({ level, text }, index) => {
+    const line = banner.children[index] ?? banner.appendChild(make("p", {}, make("b"), make("span")));
+    line.className = level;
+    setText(line.firstChild, WORDS[level]);
+    setText(line.lastChild, text);
+  });
+  while (banner.children.length > reasons.length) banner.lastChild.remove();
 }
 
-function listReasons() {
-  if (!health) return ["The API does not answer. What is shown is what it said last."];
-  return health.status === "ready" ? [] : health.reasons ?? [];
+function drawAge() {
+  const element = document.getElementById("tick"), at = readNewestTick()?.at ?? readHealth().health?.tick.at ?? null;
+  if (at === null) {
+    setText(element, "no tick yet");
+    return;
+  }
+  const age = readNow() - Number(at);
+  setText(element, age < -1 ? `last tick ${writeSpan(-age)} ahead of the clock` : `last tick ${writeSpan(age)} ago`);
+  element.title = writeTime(at, { second: true });
 }

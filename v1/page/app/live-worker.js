@@ -7,25 +7,34 @@ const hub = new StreamHub();
 const tabs = new Map();
 
 self.onconnect = ({ ports: [port] }) => {
-  const tab = { leave: null, heard: Date.now() };
-  tabs.set(port, tab);
-  port.onmessage = ({ data }) => {
-    tab.heard = Date.now();
-    if (data.type === "join") {
-      tab.leave?.();
-      tab.leave = hub.join(data.url, data.headers, (message) => port.postMessage(message));
-    } else if (data.type === "leave") {
-      drop(port);
-    }
-  };
+  port.onmessage = ({ data }) => take(port, data);
 };
 
+function take(port, { type, url, headers }) {
+  const tab = tabs.get(port);
+  if (tab) tab.heard = Date.now();
+  if (type === "join") {
+    tab?.leave();
+    tabs.set(port, { leave: hub.join(url, headers, (message) => port.postMessage(message)), heard: Date.now() });
+  } else if (type === "leave") {
+    drop(port);
+  } else if (type === "wake") {
+    hub.wake();
+  }
+  // A tab that was put to sleep for long is not known any more.
+  if (!tab && (type === "alive" || type === "wake")) port.postMessage({ type: "unknown" });
+}
+
 function drop(port) {
-  tabs.get(port)?.leave?.();
+  tabs.get(port)?.leave();
   tabs.delete(port);
 }
 
+let checked = Date.now();
 setInterval(() => {
-  // A tab in the background may be slowed down to one timer a minute.
-  for (const [port, tab] of tabs) if (Date.now() - tab.heard > 12 * ALIVE) drop(port);
+  const now = Date.now();
+  // A tab in the background may be slowed down to one timer a minute; and while the machine slept nobody spoke.
+  if (now - checked > 3 * ALIVE) hub.wake();
+  else for (const [port, tab] of tabs) if (now - tab.heard > 12 * ALIVE) drop(port);
+  checked = now;
 }, ALIVE);

@@ -2,6 +2,7 @@
 
 import { readExactly } from "../format/numbers.js";
 import { locate } from "./api.js";
+import { readCaller, refreshCaller, watchCaller } from "./caller.js";
 import { listKeyHeaders, watchKey } from "./session.js";
 import { StreamHub } from "./stream-hub.js";
 
@@ -9,13 +10,16 @@ export const STREAM = { events: "tick,alert", measure: "interval_volume" };
 const ALIVE = 10_000; // milliseconds
 const listeners = { tick: new Set(), alert: new Set(), state: new Set(), gap: new Set() };
 const known = { tick: null, state: { state: "connecting", reason: "", since: Date.now() } };
-let join = () => {};
+let hold = { join() {}, leave() {}, wake() {} };
 
-/** Connect, and connect anew with each other key. */
+/** Connect, and connect anew with each other key. Nothing is asked while a key is wanted. */
 export function startLive() {
-  const connect = "SharedWorker" in window ? connectShared() : connectAlone();
-  join = () => connect(locate("stream", STREAM), listKeyHeaders());
+  hold = "SharedWorker" in window ? connectShared() : connectAlone();
   watchKey(join);
+  watchCaller(({ state }) => state === "wanted" && hold.leave());
+  document.addEventListener("visibilitychange", () => document.hidden || hold.wake());
+  document.addEventListener("resume", () => hold.wake());
+  addEventListener("online", () => hold.wake());
   join();
 }
 
@@ -35,39 +39,61 @@ export function readNewestTick() {
   return known.tick;
 }
 
+/** Return what has become of the connection: `{ state, reason, since }`, `since` in milliseconds. */
+export function readConnection() {
+  return known.state;
+}
+
+function join() {
+  if (readCaller().state !== "wanted") hold.join(locate("stream", STREAM), listKeyHeaders());
+}
+
 function connectShared() {
-  const { port } = new SharedWorker(new URL("./live-worker.js", import.meta.url), { type: "module", name: "data-tracker" });
-  port.onmessage = ({ data }) => take(data);
-  addEventListener("pagehide", () => port.postMessage({ type: "leave" }));
+  const worker = new SharedWorker(new URL("./live-worker.js", import.meta.url), { type: "module", name: "data-tracker" });
+  const { port } = worker;
+  const tell = (message) => port.postMessage(message);
+  const alive = setInterval(() => tell({ type: "alive" }), ALIVE);
+  port.onmessage = ({ data }) => (data.type === "unknown" ? join() : take(data));
+  addEventListener("pagehide", () => hold.leave());
   // Out of the browser's memory of pages the worker does not know this one any more.
   addEventListener("pageshow", ({ persisted }) => persisted && join());
-  setInterval(() => port.postMessage({ type: "alive" }), ALIVE);
-  return (url, headers) => port.postMessage({ type: "join", url, headers });
+  worker.onerror = () => {
+    clearInterval(alive);
+    hold = connectAlone();
+    join();
+  };
+  return {
+    join: (url, headers) => tell({ type: "join", url, headers }),
+    leave: () => tell({ type: "leave" }),
+    wake: () => tell({ type: "wake" }),
+  };
 }
 
 function connectAlone() {
   const hub = new StreamHub();
   let leave = () => {};
-  return (url, headers) => {
-    leave();
-    leave = hub.join(url, headers, take);
+  return {
+    join: (url, headers) => {
+      leave();
+      leave = hub.join(url, headers, take);
+    },
+    leave: () => leave(),
+    wake: () => hub.wake(),
   };
 }
 
 function take(message) {
-  if (message.type === "state") {
-    if (message.state !== known.state.state) known.state = { state: message.state, reason: message.reason, since: Date.now() };
-    tell("state", known.state);
-  } else if (message.name === "tick") {
-    known.tick = readExactly(message.data);
-    tell("tick", known.tick);
-  } else if (message.name === "alert") {
-    tell("alert", readExactly(message.data));
-  } else if (message.name === "gap" || message.name === "lagging") {
-    tell("gap", {});
-  } else if (message.name === "away" || message.name === "back") {
-    take({ type: "state", state: message.name === "away" ? "away" : "open", reason: message.name === "away" ? readExactly(message.data).reason : "" });
-  }
+  if (message.type === "state") takeState(message);
+  else if (message.name === "tick") tell("tick", (known.tick = readExactly(message.data)));
+  else if (message.name === "alert") tell("alert", readExactly(message.data));
+  else if (message.name === "gap" || message.name === "lagging") tell("gap", {});
+}
+
+function takeState({ state, reason }) {
+  if (state === known.state.state) return;
+  known.state = { state, reason, since: Date.now() };
+  tell("state", known.state);
+  if (state === "refused") refreshCaller();
 }
 
 function tell(name, value) {

@@ -1,9 +1,12 @@
 // What somebody prefers in this browser, whatever is shown: colours, the zone of times, signals.
 
 const NAME = "data-tracker preferences";
-const DEFAULTS = { theme: "system", zone: "utc", sound: false, notifications: false };
+const DEFAULTS = { theme: "system", zone: "utc", sound: false, notifications: false, keys: true };
 const listeners = new Set();
 let current = read();
+
+// What is drawn on a canvas has its colours from what was preferred then.
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", tell);
 
 export function readPreferences() {
   return current;
@@ -18,7 +21,7 @@ export function changePreferences(changes) {
     // A browser that keeps nothing has them until the tab is closed.
   }
   applyPreferences();
-  for (const listener of listeners) listener(current);
+  tell();
 }
 
 /** Call `listener` after each change. Return what ends that. */
@@ -29,6 +32,10 @@ export function watchPreferences(listener) {
 
 export function applyPreferences() {
   document.documentElement.dataset.theme = current.theme;
+}
+
+function tell() {
+  for (const listener of listeners) listener(current);
 }
 
 function read() {

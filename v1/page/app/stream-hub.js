@@ -1,6 +1,6 @@
 // One connection for all tabs that hold the same key: it is opened with the first of them and closed with the last.
 
-import { follow } from "./event-stream.js";
+import { EventStream } from "./event-stream.js";
 
 export class StreamHub {
   constructor() {
@@ -17,27 +17,36 @@ export class StreamHub {
     return () => this.leave(name, stream, send);
   }
 
+  /** Connect at once where a connection is lost, or may be. */
+  wake() {
+    for (const { source } of this.streams.values()) source.wake();
+  }
+
   open(name, url, headers) {
-    const stream = { members: new Set(), ends: new AbortController(), state: { type: "state", state: "connecting", reason: "" }, newest: null };
+    const stream = { members: new Set(), state: { type: "state", state: "connecting", reason: "" }, newest: null };
     this.streams.set(name, stream);
     const tell = (message) => stream.members.forEach((send) => send(message));
-    follow(url, headers, stream.ends.signal, (event, data) => {
+    const tellState = (state, reason) => {
+      stream.state = { type: "state", state, reason };
+      if (state === "refused") this.streams.delete(name);
+      tell(stream.state);
+    };
+    stream.source = new EventStream(url, headers, (event, data) => {
       const message = { type: "event", name: event, data };
       // Whoever joins later sees the newest tick at once.
       if (event === "tick") stream.newest = message;
-      tell(message);
-    }, (state, reason) => {
-      stream.state = { type: "state", state, reason };
-      tell(stream.state);
-      if (state === "refused") this.streams.delete(name);
-    });
+      if (event === "away") tellState("away", "the store is away");
+      else if (event === "back") tellState("open", "");
+      else tell(message);
+    }, tellState);
+    stream.source.follow();
     return stream;
   }
 
   leave(name, stream, send) {
     stream.members.delete(send);
     if (stream.members.size) return;
-    stream.ends.abort();
-    this.streams.delete(name);
+    stream.source.close();
+    if (this.streams.get(name) === stream) this.streams.delete(name);
   }
 }

@@ -7,15 +7,17 @@ Who may ask for what, and how much of it.
     limiter    what a client has left of its limits
 """
 
-from .caller import ANYBODY, Caller, find_wanted_scope, is_counted, read_caller
+from .caller import ANYBODY, METRIC_VIEW, VIEWS, Caller, find_wanted_scope, is_counted, is_page, read_caller
 from .costs import CostTable
 from .key_ring import KeyRing, KeyState
 from .limiter import POINTS, REQUESTS, RateLimiter, Spending, parse_usage_limit
 
 __all__ = [
     "ANYBODY",
+    "METRIC_VIEW",
     "POINTS",
     "REQUESTS",
+    "VIEWS",
     "Caller",
     "CostTable",
     "KeyRing",
@@ -24,6 +26,7 @@ __all__ = [
     "Spending",
     "find_wanted_scope",
     "is_counted",
+    "is_page",
     "parse_usage_limit",
     "read_caller",
 ]

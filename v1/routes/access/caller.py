@@ -11,7 +11,11 @@ CALLER = "caller"
 """Where the guards put it in the scope of a request."""
 BACKTEST = ("rules", "backtest")
 RULE_SUBJECTS = ("rules", "silences", "alerts")
-UNCOUNTED = ("/health/", "/metrics", "/page/", "/docs", "/redoc")
+VIEWS = ("/", "/alerts", "/rules", "/top", "/status")
+"""Addresses of the live page, which is one document; beside them that of each metric."""
+METRIC_VIEW = "/m/"
+PAGE_FILES = "/page/"
+UNCOUNTED = ("/health/", "/metrics", PAGE_FILES, METRIC_VIEW, "/docs", "/redoc")
 """How the paths begin of what no limit counts: the watch over the process, and the files of pages."""
 
 
@@ -50,4 +54,9 @@ def find_wanted_scope(method: str, path: str) -> KeyScope:
 
 def is_counted(path: str) -> bool:
     """Return whether a request for a path counts to the limits of who sends it."""
-    return path != "/" and not path.startswith(UNCOUNTED)
+    return path not in VIEWS and not path.startswith(UNCOUNTED)
+
+
+def is_page(path: str) -> bool:
+    """Return whether a path is that of the live page, or of a file of it: the same for everybody, and without numbers."""
+    return path in VIEWS or path.startswith((PAGE_FILES, METRIC_VIEW))

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ...routes.access import Caller, KeyRing, KeyState, find_wanted_scope
+from ...routes.access import Caller, KeyRing, KeyState, find_wanted_scope, is_page
 from ...routes.access.caller import CALLER, HARMLESS
 from ...routes.problems import OPEN, RETRY_SECONDS, make_problem
 from ..middleware import find_route_path
@@ -13,13 +13,20 @@ from .rate_limits import ClientLimits
 from .refusals import Refusals
 
 PREFLIGHT = b"access-control-request-method"
+SCRIPTED = frozenset({(b"sec-fetch-dest", b"empty"), (b"x-requested-with", b"xmlhttprequest")})
+"""
+Headers, names and values in lower case, by which a script of a page asks: the first is the browser's own, and sent to
+this machine and by HTTPS alone; the second is what scripts have sent for as long as there are any.
+"""
 
 
 class KeyGuard:
     """
     Refuses requests without a key: `Authorization: Bearer KEY`, `X-API-Key: KEY`, or as the password of Basic.
 
-    Basic, because a browser asks for that one by itself, and then has it for the page and the documentation too.
+    Basic, because a browser asks for that one by itself, and then has it for the documentation and the page too. The
+    live page and its files are sent without a key, since it asks for one itself; its own questions, and those of other
+    scripts, are refused without mention of Basic, since the browser would open its dialog above the page's form.
     Whoever is refused for want of a key uses the limit of the address, so that keys cannot be tried without end.
     """
 
@@ -58,7 +65,7 @@ class KeyGuard:
         if isinstance(caller, Caller):
             scope[CALLER] = caller
             return _refuse_beyond_scope(scope, path, caller)
-        if path.startswith(OPEN) or (self._has_cors and _is_preflight(scope)):
+        if path.startswith(OPEN) or (self._has_cors and _is_preflight(scope)) or _is_page_asked(scope, path):
             return None
         if caller is KeyState.UNSURE:
             detail = f"the keys cannot be read, so this one is not known; ask again in {RETRY_SECONDS} seconds"
@@ -87,9 +94,14 @@ def _refuse_without_key(scope: Scope) -> Response:
         "a key is wanted: Authorization: Bearer KEY, or X-API-Key: KEY",
         headers={"WWW-Authenticate": "Bearer"},
     )
-    # A header of its own: Chromium does not ask its user for the second of two in one.
-    refusal.headers.append("WWW-Authenticate", 'Basic realm="key as the password", charset="UTF-8"')
+    if not any((name, value.lower()) in SCRIPTED for name, value in scope["headers"]):
+        # A header of its own: Chromium does not ask its user for the second of two in one.
+        refusal.headers.append("WWW-Authenticate", 'Basic realm="key as the password", charset="UTF-8"')
     return refusal
+
+
+def _is_page_asked(scope: Scope, path: str) -> bool:
+    return scope.get("method") in HARMLESS and is_page(path)
 
 
 def _is_preflight(scope: Scope) -> bool:

@@ -249,7 +249,7 @@ async def test_health_and_the_files_of_pages_are_not_counted(server, clock):
                 "/",
                 "/docs",
                 "/redoc",
-                "/page/page.js",
+                "/page/main.js",
                 "/docs/parts/swagger-ui.css",
                 "/health/live",
                 "/metrics",

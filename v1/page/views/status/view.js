@@ -1,9 +1,48 @@
+// How everything does: what is wrong, since when, what is tried, and what to do; and each part by itself.
+
+import { readClockError, readNow } from "../../app/clock.js";
 import { make } from "../../app/elements.js";
+import { readHealth, watchHealth } from "../../app/health.js";
+import { listen, readConnection } from "../../app/live.js";
+import { listReasons } from "../../app/reasons.js";
+import { makeGaps } from "./gaps.js";
+import { makeOverall, makeParts } from "./parts.js";
+import { makeChannels, makeRoles, makeSources, makeWishes } from "./tables.js";
 
 export const status = {
-  title: (place) => place.metric ?? "Status",
-  open(root, place) {
-    root.append(make("h2", {}, this.title(place)));
-    return { update() {}, close() {} };
+  title: () => "Status",
+  open(root) {
+    const wrong = make("section", { "aria-label": "What is wrong" }), parts = make("div.grid"), tables = make("div"), gaps = makeGaps();
+    root.append(make("h2", {}, "Status"), wrong, parts, tables, gaps.element);
+    let drawn = "";
+    const draw = () => {
+      const { health, lost } = readHealth(), connection = readConnection();
+      const reasons = listReasons({ health, lost, connection, clockError: readClockError(), now: Date.now() });
+      const facts = { health, lost, connection, now: readNow() };
+      keep(wrong, [makeOverall(health, reasons)]);
+      keep(parts, health ? makeParts(facts) : []);
+      // What is selected, or read by a screen reader, stays while it is the same.
+      const told = JSON.stringify([health?.sources, health?.wishes, health?.channels, health?.top, document.documentElement.dataset.zone]);
+      if (!health || told === drawn) return;
+      drawn = told;
+      tables.replaceChildren(...[makeSources(health), makeWishes(health), makeChannels(health), makeRoles(health)].flat());
+    };
+    const ends = [watchHealth(draw), listen("tick", draw), listen("state", draw)];
+    const timer = setInterval(draw, 1000);
+    draw();
+    return {
+      update: () => { drawn = ""; draw(); },
+      close() {
+        ends.forEach((end) => end());
+        clearInterval(timer);
+        gaps.close();
+      },
+    };
   },
 };
+
+/** Put elements into another where they differ from those that are there. */
+function keep(place, elements) {
+  const isSame = place.children.length === elements.length && elements.every((each, index) => each.isEqualNode(place.children[index]));
+  if (!isSame) place.replaceChildren(...elements);
+}
