@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import ConsoleMessage, Page, Route, async_playwright
 
 from tests.support import missing
@@ -19,6 +20,10 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+
+_EXAMINED: set[Page] = set()
+"""Pages that axe looks at just now: what it tries to style is refused by the policy of the page, and not the page's doing."""
 
 
 class Browser(NamedTuple):
@@ -47,7 +52,8 @@ async def browsing(width: int = 1000, height: int = 900, **options: Any) -> Asyn
 
     def complain(message: ConsoleMessage) -> None:
         # An answer of 4xx or 5xx is told by the browser, too; what the page makes of it is its tests' to look at.
-        if message.type in ("error", "warning") and not message.text.startswith("Failed to load resource"):
+        is_expected = message.text.startswith("Failed to load resource") or message.page in _EXAMINED
+        if message.type in ("error", "warning") and not is_expected:
             complaints.append(message.text)
 
     async with async_playwright() as playwright:
@@ -58,3 +64,25 @@ async def browsing(width: int = 1000, height: int = 900, **options: Any) -> Asyn
         page.on("pageerror", lambda error: complaints.append(str(error)))
         yield Browser(page, asked, complaints)
         await program.close()
+
+
+async def find_barriers(page: Page) -> list[str]:
+    """
+    Return what of a page keeps somebody out, as axe finds it in light and dark: its serious and its critical findings.
+
+    WCAG 2.2 in levels A and AA, and good practice. The colours that the page had before are those that it has again.
+    """
+    found: list[str] = []
+    for scheme in ("light", "dark"):
+        await page.emulate_media(color_scheme=scheme)
+        _EXAMINED.add(page)
+        results = await Axe().run(page)
+        _EXAMINED.discard(page)
+        found += [
+            f"{scheme}, {violation['id']}: {violation['help']}: {node['html']}"
+            for violation in results.response["violations"]
+            if violation["impact"] in ("serious", "critical")
+            for node in violation["nodes"]
+        ]
+    await page.emulate_media(color_scheme="null")
+    return found

@@ -33,7 +33,7 @@ function makeTicks({ tick, sources, replay }, now) {
     "one every": writeSpan(tick.interval),
     "metrics in it": newest ? String(newest.metrics.length) : null,
     market,
-    "past day": percent === null ? "filled" : `${percent} % filled`,
+    "past day": percent === null ? null : `${percent} % filled`,
   });
 }
 

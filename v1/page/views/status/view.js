@@ -22,7 +22,7 @@ export const status = {
       keep(wrong, [makeOverall(health, reasons)]);
       keep(parts, health ? makeParts(facts) : []);
       // What is selected, or read by a screen reader, stays while it is the same.
-      const told = JSON.stringify([health?.sources, health?.wishes, health?.channels, health?.top, document.documentElement.dataset.zone]);
+      const told = JSON.stringify([health?.sources, health?.wishes, health?.channels, health?.top]);
       if (!health || told === drawn) return;
       drawn = told;
       tables.replaceChildren(...[makeSources(health), makeWishes(health), makeChannels(health), makeRoles(health)].flat());
@@ -41,8 +41,12 @@ export const status = {
   },
 };
 
-/** Put elements into another where they differ from those that are there. */
+/** Put elements into another, each where it differs from the one that is there: what is selected in others stays. */
 function keep(place, elements) {
-  const isSame = place.children.length === elements.length && elements.every((each, index) => each.isEqualNode(place.children[index]));
-  if (!isSame) place.replaceChildren(...elements);
+  elements.forEach((each, index) => {
+    const current = place.children[index];
+    if (!current) place.append(each);
+    else if (!current.isEqualNode(each)) current.replaceWith(each);
+  });
+  while (place.children.length > elements.length) place.lastChild.remove();
 }
