@@ -23,7 +23,7 @@ FLAGS = (
 
 
 _EXAMINED: set[Page] = set()
-"""Pages that axe looks at just now: what it tries to style is refused by the policy of the page, and not the page's doing."""
+"""Pages that axe has looked at: what it tries to style is refused by the policy of the page, and not the page's doing."""
 
 
 class Browser(NamedTuple):
@@ -52,7 +52,8 @@ async def browsing(width: int = 1000, height: int = 900, **options: Any) -> Asyn
 
     def complain(message: ConsoleMessage) -> None:
         # An answer of 4xx or 5xx is told by the browser, too; what the page makes of it is its tests' to look at.
-        is_expected = message.text.startswith("Failed to load resource") or message.page in _EXAMINED
+        is_of_axe = message.page in _EXAMINED and message.text.startswith("Applying inline style violates")
+        is_expected = message.text.startswith("Failed to load resource") or is_of_axe
         if message.type in ("error", "warning") and not is_expected:
             complaints.append(message.text)
 
@@ -64,6 +65,7 @@ async def browsing(width: int = 1000, height: int = 900, **options: Any) -> Asyn
         page.on("pageerror", lambda error: complaints.append(str(error)))
         yield Browser(page, asked, complaints)
         await program.close()
+        _EXAMINED.discard(page)
 
 
 async def find_barriers(page: Page) -> list[str]:
@@ -73,11 +75,10 @@ async def find_barriers(page: Page) -> list[str]:
     WCAG 2.2 in levels A and AA, and good practice. The colours that the page had before are those that it has again.
     """
     found: list[str] = []
+    _EXAMINED.add(page)
     for scheme in ("light", "dark"):
         await page.emulate_media(color_scheme=scheme)
-        _EXAMINED.add(page)
-        results = await Axe().run(page)
-        _EXAMINED.discard(page)
+        results = await Axe().run(page, options={"resultTypes": ["violations"], "preload": False})
         found += [
             f"{scheme}, {violation['id']}: {violation['help']}: {node['html']}"
             for violation in results.response["violations"]

@@ -1,7 +1,7 @@
 // What time it is by the server and by the market. A wrong clock of this browser makes no age wrong, and while a past
 // day is replayed, its own time goes by.
 
-const CLOSE = 10; // seconds that two clocks may differ, with the time that an answer takes
+const CLOSE = 30; // seconds that two clocks may differ before somebody has to know
 let known = null; // what the server said, and `read`: when it said so, by this browser
 
 /** Take in what `/health/ready` says of the time. */
