@@ -59,10 +59,12 @@ async def browsing(width: int = 1000, height: int = 900, **options: Any) -> Asyn
 
     async with async_playwright() as playwright:
         program = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        page = await program.new_page(viewport={"width": width, "height": height}, **options)
-        await page.route("**/*", stay_at_home)
-        page.on("console", complain)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
+        context = await program.new_context(viewport={"width": width, "height": height}, **options)
+        # Of the context: a test may open more of its pages.
+        await context.route("**/*", stay_at_home)
+        context.on("console", complain)
+        context.on("weberror", lambda failure: complaints.append(str(failure.error)))
+        page = await context.new_page()
         yield Browser(page, asked, complaints)
         await program.close()
         _EXAMINED.discard(page)

@@ -79,10 +79,10 @@ async def test_a_key_that_ends_while_somebody_looks_is_said_and_another_one_goes
     clock.now = NOON + MINUTE + 1
     await tick(writer, NOON + MINUTE, {"KRAKEN:BTCUSD": "1"})
     await page.clock.set_system_time(NOON + MINUTE + 1)
-    await page.get_by_label("Coins").select_option("500")
+    await page.get_by_role("combobox", name="Coins").select_option("500")
 
     await expect(page.locator("#sign-in .reason")).to_have_text("The key has ended. Ask for another one.")
-    await expect(page.get_by_label("Coins")).to_have_value("500")
+    await expect(page.get_by_role("combobox", name="Coins")).to_have_value("500")
     await key.fill(SETTING)
     await key.press("Enter")
     await expect(page.locator("#caller")).to_contain_text("TRACKER_API_KEYS")

@@ -34,6 +34,7 @@ async def trouble(server: str, writer) -> None:
         await DataFormat(redis).ensure()
         await redis.hset(keys.CHANNELS, "team", "webhook")
         await redis.hset(keys.sending("team"), STATE_FIELD, json.dumps([3, NOON + 600]))
+        await redis.expire(keys.sending("team"), DAY)
         role = {"state": "slowed", "reason": "the plan is short", "source": "coinmarketcap", "at": NOON}
         budget = {"interval": 600, "planned": 300, "used": 9_000, "limit": 10_000, "unit": "credits", "resets": NOON + DAY}
         await TopWriter(redis).write_role_state("prices", role | budget)

@@ -3,7 +3,7 @@
 import { readExactly } from "../format/numbers.js";
 import { locate } from "./api.js";
 import { readCaller, refreshCaller, watchCaller } from "./caller.js";
-import { listKeyHeaders, watchKey } from "./session.js";
+import { listKeyHeaders, readKey } from "./session.js";
 import { StreamHub } from "./stream-hub.js";
 
 export const STREAM = { events: "tick,alert", measure: "interval_volume" };
@@ -11,12 +11,15 @@ const ALIVE = 10_000; // milliseconds
 const listeners = { tick: new Set(), alert: new Set(), state: new Set(), gap: new Set() };
 const known = { tick: null, state: { state: "connecting", reason: "", since: Date.now() } };
 let hold = { join() {}, leave() {}, wake() {} };
+let joined = null; // the key that the connection was made with
 
 /** Connect, and connect anew with each other key. Nothing is asked while a key is wanted. */
 export function startLive() {
   hold = "SharedWorker" in window ? connectShared() : connectAlone();
-  watchKey(join);
-  watchCaller(({ state }) => state === "wanted" && hold.leave());
+  watchCaller(({ state }) => {
+    if (state === "wanted") leave();
+    else if (readKey() !== joined) join();
+  });
   document.addEventListener("visibilitychange", () => document.hidden || hold.wake());
   document.addEventListener("resume", () => hold.wake());
   addEventListener("online", () => hold.wake());
@@ -45,7 +48,15 @@ export function readConnection() {
 }
 
 function join() {
-  if (readCaller().state !== "wanted") hold.join(locate("stream", STREAM), listKeyHeaders());
+  if (readCaller().state === "wanted") return;
+  joined = readKey();
+  if (known.state.state === "refused") takeState({ state: "connecting", reason: "" });
+  hold.join(locate("stream", STREAM), listKeyHeaders());
+}
+
+function leave() {
+  joined = undefined;
+  hold.leave();
 }
 
 function connectShared() {
@@ -93,6 +104,7 @@ function takeState({ state, reason }) {
   if (state === known.state.state) return;
   known.state = { state, reason, since: Date.now() };
   tell("state", known.state);
+  // The stream ends with its key; whether that is so, the API says of the key itself.
   if (state === "refused") refreshCaller();
 }
 
