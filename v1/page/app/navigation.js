@@ -15,6 +15,7 @@ let loaders = {}, shown = NOBODY, isFirst = true;
  */
 export function startNavigation(all) {
   loaders = all;
+  fixLinks();
   document.addEventListener("click", followLink);
   addEventListener("popstate", show);
   watchCaller(() => {
@@ -23,6 +24,11 @@ export function startNavigation(all) {
   });
   watchPreferences(() => shown.handle?.update(readPlace()));
   show();
+}
+
+/** Have the links of the document lead where they do now when the address has changed: they were written for this one. */
+function fixLinks() {
+  for (const link of document.querySelectorAll('a[href]:not([href^="#"]), link[rel="icon"]')) link.href = String(link.href);
 }
 
 /** Go to a view. `replace` changes the address without another step of the browser's history. */
