@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from math import isfinite
 from typing import NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import quote
 
 from ..model import DAY, HOUR, MINUTE
 from ..numbers import decimals
@@ -75,10 +75,11 @@ def write_digest(alerts: Sequence[Alert], interval: int) -> MessageText:
 
 def make_link(page: str, alert: Alert) -> str:
     """Return the address at which the live page shows what the alert is about."""
+    home = page.rstrip("/")
     if alert.metric.endswith(":*"):
-        return f"{page.rstrip('/')}/"
-    shown = {"metric": alert.metric} | ({"measure": alert.measure} if alert.measure else {})
-    return f"{page.rstrip('/')}/?{urlencode(shown, safe=':')}"
+        return f"{home}/status"
+    measure = f"?measure={alert.measure}" if alert.measure else ""
+    return f"{home}/m/{quote(alert.metric, safe=':')}{measure}"
 
 
 def shorten(text: str, limit: int) -> str:

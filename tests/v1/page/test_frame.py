@@ -39,7 +39,10 @@ async def test_every_view_is_reached_by_its_link_and_by_its_address(api: Api, br
 
 @pytest.mark.parametrize(
     "path, title",
-    [("/m/KRAKEN:BTCUSD", "KRAKEN:BTCUSD · data-tracker"), ("/m/KRAKEN%3ABTC%2FUSD", "KRAKEN:BTC/USD · data-tracker")],
+    [
+        ("/?metric=KRAKEN:BTCUSD&measure=volume", "KRAKEN:BTCUSD · data-tracker"),
+        ("/m/KRAKEN:BTCUSD", "KRAKEN:BTCUSD · data-tracker"), ("/m/KRAKEN%3ABTC%2FUSD", "KRAKEN:BTC/USD · data-tracker"),
+    ],
 )
 async def test_a_metric_has_an_address_of_its_own(api: Api, browser: Browser, path: str, title: str):
     await browser.page.goto(f"{api.url}{path}")

@@ -277,10 +277,10 @@ def test_a_digest_is_the_same_in_whatever_order_its_alerts_come():
 
 
 def test_the_link_leads_to_the_metric_and_its_measure():
-    assert make_link("http://127.0.0.1:8000", alert()) == "http://127.0.0.1:8000/?metric=KRAKEN:BTCUSD&measure=price"
-    assert make_link("https://x.org/t/", alert(measure=None)) == "https://x.org/t/?metric=KRAKEN:BTCUSD"
-    assert make_link("https://x.org/", alert("kraken:*")) == "https://x.org/"
-    assert make_link("https://x.org/", alert("CCXT:A B&C")) == "https://x.org/?metric=CCXT:A+B%26C&measure=price"
+    assert make_link("http://127.0.0.1:8000", alert()) == "http://127.0.0.1:8000/m/KRAKEN:BTCUSD?measure=price"
+    assert make_link("https://x.org/t/", alert(measure=None)) == "https://x.org/t/m/KRAKEN:BTCUSD"
+    assert make_link("https://x.org/", alert("kraken:*")) == "https://x.org/status"
+    assert make_link("https://x.org/", alert("CCXT:A B&C")) == "https://x.org/m/CCXT:A%20B%26C?measure=price"
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def basic(password: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/ranks", "/latest/ranks", "/", "/docs", "/redoc", "/openapi.json", "/page/main.js", "/nothing"]
+    "path", ["/v1/ranks", "/latest/ranks", "/docs", "/redoc", "/openapi.json", "/metrics", "/page", "/nothing"]
 )
 async def test_without_a_key_nobody_is_answered(locked, path):
     answer = await locked.get(path)

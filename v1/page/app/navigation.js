@@ -50,6 +50,7 @@ export function readHandle() {
 }
 
 async function show({ again = false } = {}) {
+  followOldAddress();
   const place = readPlace(), key = `${place.view} ${place.metric}`;
   if (key === shown.key && !again) {
     shown.handle?.update(place);
@@ -69,6 +70,12 @@ async function show({ again = false } = {}) {
   if (shown !== mine) return;
   finish(view ? view.title(place) : "There is no such page", root);
   if (view) mine.handle = view.open(root, readPlace());
+}
+
+/** Go on to a metric where an address is of a message that was sent before metrics had addresses of their own. */
+function followOldAddress() {
+  const { view, query } = readPlace(), { metric, ...others } = Object.fromEntries(query);
+  if (view === "overview" && metric) history.replaceState(null, "", writeAddress("metric", others, metric));
 }
 
 /** Return a view, or null where there is none or it cannot be loaded, which is said then. */

@@ -250,6 +250,8 @@ async def test_health_and_the_files_of_pages_are_not_counted(server, clock):
                 "/docs",
                 "/redoc",
                 "/page/main.js",
+                "/alerts",
+                "/m/KRAKEN:BTCUSD",
                 "/docs/parts/swagger-ui.css",
                 "/health/live",
                 "/metrics",
@@ -257,7 +259,7 @@ async def test_health_and_the_files_of_pages_are_not_counted(server, clock):
         ]
         last = await api.get("/v1/nothing")
 
-    assert [answer.status for answer in answers] == [200] * 7
+    assert [answer.status for answer in answers] == [200] * 9
     assert not any("RateLimit" in answer.headers for answer in answers)
     assert last.status == 429
 

@@ -29,7 +29,7 @@ async def test_a_message_arrives_with_its_text_link_and_id(end: End, base: str):
     assert document["title"] == "KRAKEN:BTCUSD price is 3.4 x its hour mean"
     assert document["message"].splitlines() == [
         "421.0 = 3.4 x the mean 123.8 of 58 samples 13:05-14:04 UTC; price rank 3 of 310",
-        "http://127.0.0.1:8000/?metric=KRAKEN:BTCUSD&measure=price",
+        "http://127.0.0.1:8000/m/KRAKEN:BTCUSD?measure=price",
         "price is more than 3 x its hour mean (critical), 2021-05-17 14:05 UTC",
         "spike.KRAKEN:BTCUSD.1621260300",
     ]

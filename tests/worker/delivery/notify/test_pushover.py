@@ -64,7 +64,7 @@ async def test_a_message_has_all_that_a_person_needs(server: Server, pushover: P
         "spike.KRAKEN:BTCUSD.1621260300",
         "timestamp": "1621260300",
         "priority": "0",
-        "url": "http://127.0.0.1:8000/?metric=KRAKEN:BTCUSD&measure=price",
+        "url": "http://127.0.0.1:8000/m/KRAKEN:BTCUSD?measure=price",
         "url_title": "Show it",
     }
     assert answer.text.startswith("200 request ")

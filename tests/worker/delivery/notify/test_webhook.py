@@ -45,7 +45,7 @@ async def test_the_document_has_the_alert_whole_and_in_words(end: End, webhook: 
         "text": "0.0000108 = 3.4 x the mean 123.8 of 58 samples 13:05-14:04 UTC; price rank 3 of 310\n"
         "price is more than 3 x its hour mean (warning), 2021-05-17 14:05 UTC\n"
         "spike.KRAKEN:BTCUSD.1621260300",
-        "url": "http://127.0.0.1:8000/?metric=KRAKEN:BTCUSD&measure=price",
+        "url": "http://127.0.0.1:8000/m/KRAKEN:BTCUSD?measure=price",
         "alert": {
             "id": "spike.KRAKEN:BTCUSD.1621260300",
             "rule": "spike",
