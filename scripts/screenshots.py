@@ -56,6 +56,7 @@ def main() -> int:
     if program is None:
         print("no Chromium was found; Debian's is: apt-get install chromium", file=sys.stderr)
         return 1
+    FOLDER.mkdir(parents=True, exist_ok=True)
     try:
         asyncio.run(take_pictures(program, url.rstrip("/"), prefix))
     except CannotTakePictures as error:
@@ -67,7 +68,6 @@ def main() -> int:
 
 async def take_pictures(program: str, url: str, prefix: str) -> None:
     """Take every picture of what is served at `url`; where that is empty, of a demo that is started and stopped again."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
     async with serve_demo() if not url else _name(url) as home, async_playwright() as playwright:
         await wait_until_ready(home)
         browser = await playwright.chromium.launch(executable_path=program, args=FLAGS)
@@ -105,11 +105,11 @@ async def wait_until_ready(home: str) -> None:
     """Wait until a market is there whose past day is filled."""
     try:
         async with asyncio.timeout(START_SECONDS), ClientSession(timeout=ClientTimeout(10)) as session:
-            while not await _is_filled(session, home):
+            while not await _is_filled(session, home):  # noqa: ASYNC110  # nobody tells when it is
                 await asyncio.sleep(1)
     except TimeoutError as error:
         raise CannotTakePictures(
-            f"{home} was not ready in {START_SECONDS:g} seconds; see {home}/health/ready, and {get_typed_name()} again"
+            f"{home} was not ready in {START_SECONDS:g} seconds; see {home}/health/ready, and {get_typed_name('scripts/screenshots.sh')} again"
         ) from error
 
 

@@ -51,10 +51,7 @@ async def browsing(width: int = 1000, height: int = 900, **options: Any) -> Asyn
             await route.abort()
 
     def complain(message: ConsoleMessage) -> None:
-        # An answer of 4xx or 5xx is told by the browser, too; what the page makes of it is its tests' to look at.
-        is_of_axe = message.page in _EXAMINED and message.text.startswith("Applying inline style violates")
-        is_expected = message.text.startswith("Failed to load resource") or is_of_axe
-        if message.type in ("error", "warning") and not is_expected:
+        if _is_complaint(message):
             complaints.append(message.text)
 
     async with async_playwright() as playwright:
@@ -68,6 +65,13 @@ async def browsing(width: int = 1000, height: int = 900, **options: Any) -> Asyn
         yield Browser(page, asked, complaints)
         await program.close()
         _EXAMINED.discard(page)
+
+
+def _is_complaint(message: ConsoleMessage) -> bool:
+    """Return whether it is the page's: of axe it is not, and what it makes of an answer of 4xx is its tests' to look at."""
+    is_of_axe = message.page in _EXAMINED and message.text.startswith("Applying inline style violates")
+    is_expected = message.text.startswith("Failed to load resource") or is_of_axe
+    return message.type in ("error", "warning") and not is_expected
 
 
 async def find_barriers(page: Page) -> list[str]:

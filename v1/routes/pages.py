@@ -99,9 +99,9 @@ class PageFiles(StaticFiles):
         return response
 
 
-def _make_view(text: str, view: str) -> Callable[[Request], Awaitable[Response]]:
+def _make_view(text: str, name: str) -> Callable[[Request], Awaitable[Response]]:
     """Return a route of the one document; each address of it names the modules that its view needs."""
-    links = [f'<link rel="modulepreload" href="{{root}}page/{name}">' for name in list_modules(PAGE, view)]
+    links = [f'<link rel="modulepreload" href="{{root}}page/{module}">' for module in list_modules(PAGE, name)]
     text = text.replace("<!-- modules -->", "\n    ".join(links))
 
     async def view(request: Request) -> Response:

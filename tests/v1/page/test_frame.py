@@ -41,7 +41,8 @@ async def test_every_view_is_reached_by_its_link_and_by_its_address(api: Api, br
     "path, title",
     [
         ("/?metric=KRAKEN:BTCUSD&measure=volume", "KRAKEN:BTCUSD · data-tracker"),
-        ("/m/KRAKEN:BTCUSD", "KRAKEN:BTCUSD · data-tracker"), ("/m/KRAKEN%3ABTC%2FUSD", "KRAKEN:BTC/USD · data-tracker"),
+        ("/m/KRAKEN:BTCUSD", "KRAKEN:BTCUSD · data-tracker"),
+        ("/m/KRAKEN%3ABTC%2FUSD", "KRAKEN:BTC/USD · data-tracker"),
     ],
 )
 async def test_a_metric_has_an_address_of_its_own(api: Api, browser: Browser, path: str, title: str):
@@ -77,6 +78,15 @@ async def test_views_are_reached_by_keys_that_a_help_lists_and_that_can_be_switc
     await page.go_back()
     await expect(page).to_have_url(f"{api.url}/alerts")
 
+    assert browser.complaints == []
+
+
+@pytest.mark.usefixtures("market")
+async def test_keys_can_be_switched_off(api: Api, browser: Browser):
+    page = browser.page
+    dialog = page.get_by_role("dialog")
+    await page.clock.install(time=NOON + 5)
+    await page.goto(f"{api.url}/alerts")
     await page.get_by_role("button", name="Help").press("Enter")
     await dialog.get_by_label("These keys are switched on").uncheck()
     await dialog.get_by_role("button", name="Close").click()

@@ -1,18 +1,16 @@
 """What happens as it happens: one connection of a browser, that comes back; signals; and a page that is left open."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 from playwright.async_api import BrowserContext, Page, expect
-from redis.asyncio import Redis
 
 from tests.support.browsing import Browser
 from tests.support.serving import MINUTE, NOON, Api, Clock, every_minute, fill, serving, tick
 from v1.market.metric_state import SourceReading
 from v1.model import Metric, Reading
 from v1.rules import RuleEngine, parse_rule
-from v1.store import Writer, connect
+from v1.store import Writer
 from worker.sampling.tick import commit_tick
 
 PATIENCE = 60.0
@@ -28,12 +26,6 @@ RECORDED_NOTIFICATIONS = """
         constructor(title, options) { window.shown.push(`${title}: ${options.body}`); }
     };
 """
-
-
-@pytest.fixture
-async def redis(server: str) -> AsyncIterator[Redis]:
-    async with connect(server, "tests") as client:
-        yield client
 
 
 @pytest.fixture
@@ -116,15 +108,13 @@ async def test_a_connection_that_was_lost_is_made_anew_as_soon_as_the_machine_is
     await commit(market, clock, NOON + MINUTE)
 
     async with serving(clock, server, bind=address):
-        await page.evaluate(
-            "(name) => (name === 'online' ? window : document).dispatchEvent(new Event(name))", event
-        )
+        await page.evaluate("(name) => (name === 'online' ? window : document).dispatchEvent(new Event(name))", event)
         await expect(live).to_contain_text("✓ ok")
         await show_tick(page, NOON + MINUTE)
 
 
 async def test_a_server_that_dies_and_comes_back_is_told_and_found_again(
-    server: str, browser: Browser, market: Writer, clock: Clock, redis: Redis
+    server: str, browser: Browser, market: Writer, clock: Clock
 ):
     page = browser.page
     await page.add_init_script("window.alerts = []")
@@ -158,9 +148,7 @@ async def raise_alert(writer: Writer, rule: RuleEngine, at: int, metric: str = "
     await commit_tick(at, {Metric(metric): SourceReading(Reading("1"), "tests")}, writer, rule)
 
 
-async def test_signals_are_off_until_asked_for_and_given_by_one_tab(
-    api: Api, browser: Browser, market: Writer, clock: Clock
-):
+async def test_signals_are_off_until_asked_for_and_given_by_one_tab(api: Api, browser: Browser, market: Writer):
     context = find_context(browser)
     await context.add_init_script(RECORDED_NOTIFICATIONS)
     tabs = [browser.page, await context.new_page()]

@@ -29,14 +29,23 @@ FAILING = {
 async def trouble(server: str, writer) -> None:
     """A provider that fails, a channel that waits, a role of the top list that is slowed, a wish that nobody fulfils."""
     await fill(writer, {"KRAKEN:BTCUSD": every_minute(["1"] * 1440), "KRAKEN:GAPUSD": every_minute(["2"] * 100)})
-    await writer.write_source_states({"kraken": FAILING, "binance": OK}, {"KRAKEN:XBTUSD": "it is called KRAKEN:BTCUSD"})
+    await writer.write_source_states(
+        {"kraken": FAILING, "binance": OK}, {"KRAKEN:XBTUSD": "it is called KRAKEN:BTCUSD"}
+    )
     async with connect(server, "tests") as redis:
         await DataFormat(redis).ensure()
         await redis.hset(keys.CHANNELS, "team", "webhook")
         await redis.hset(keys.sending("team"), STATE_FIELD, json.dumps([3, NOON + 600]))
         await redis.expire(keys.sending("team"), DAY)
         role = {"state": "slowed", "reason": "the plan is short", "source": "coinmarketcap", "at": NOON}
-        budget = {"interval": 600, "planned": 300, "used": 9_000, "limit": 10_000, "unit": "credits", "resets": NOON + DAY}
+        budget = {
+            "interval": 600,
+            "planned": 300,
+            "used": 9_000,
+            "limit": 10_000,
+            "unit": "credits",
+            "resets": NOON + DAY,
+        }
         await TopWriter(redis).write_role_state("prices", role | budget)
 
 
@@ -132,6 +141,7 @@ async def test_a_simulated_market_and_clocks_that_differ_are_said_and_ages_follo
     api: Api, browser: Browser, writer, clock: Clock
 ):
     page = browser.page
+    by_the_server = "Ages are counted by the server's; set the one that is wrong."
     await fill(writer, {"SIMULATED:BTCUSD": every_minute(["1"] * 10)})
     await writer.write_source_states({"simulated": OK})
     clock.now = NOON + 12
@@ -141,8 +151,7 @@ async def test_a_simulated_market_and_clocks_that_differ_are_said_and_ages_follo
 
     await expect(page.locator("#banner p")).to_have_text(
         [
-            "Warning: The clock of this device is 5 min ahead of the server's. Ages are counted by the server's; set the "
-            "one that is wrong.",
+            f"Warning: The clock of this device is 5 min ahead of the server's. {by_the_server}",
             "Note: The market is simulated: no number here is a real one.",
         ]
     )

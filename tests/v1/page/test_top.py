@@ -34,7 +34,9 @@ async def test_the_list_has_every_coin_the_age_of_both_parts_and_exact_digits(
     rows = page.locator("tbody tr")
     await expect(rows).to_have_count(3)
     await expect(rows.nth(0)).to_contain_text("56\u202f507.38254720854")
-    await expect(rows.nth(0).locator("td.number").nth(2)).to_have_attribute("title", "68\u202f130\u202f148\u202f004.21379")
+    await expect(rows.nth(0).locator("td.number").nth(2)).to_have_attribute(
+        "title", "68\u202f130\u202f148\u202f004.21379"
+    )
     await expect(rows.nth(0)).to_contain_text("68.1\u202fB")
     await expect(rows.nth(1).locator("th")).to_have_text(XSS)
     await expect(rows.nth(1).locator("td.number").nth(1)).to_have_attribute("title", "0.000011")
@@ -45,7 +47,9 @@ async def test_the_list_has_every_coin_the_age_of_both_parts_and_exact_digits(
     await expect(cards.nth(1)).to_contain_text("2 min old now, asked every 5 min")
     await expect(cards.nth(1)).to_contain_text("Left out: dead market: 2.")
     await expect(cards.nth(2)).to_contain_text("Ranks and volumes: cryptocompare")
-    table = await api.get((await page.get_by_role("link", name="CSV").get_attribute("href") or "").removeprefix(api.url))
+    table = await api.get(
+        (await page.get_by_role("link", name="CSV").get_attribute("href") or "").removeprefix(api.url)
+    )
     assert table.text.splitlines()[0].replace('"', "") == (
         "Rank,Symbol,Name,Id,Price USD,Volume 24h USD,Price Time,Volume Time"
     )
