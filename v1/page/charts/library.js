@@ -2,6 +2,7 @@
 
 import { ROOT } from "../app/address.js";
 
+const COLOURS = ["ground", "ink", "muted", "rule", "line", "up", "down", "trouble", "warn", "accent"];
 let loading = null;
 
 /** Return the library, `LightweightCharts`. Raises an error where it cannot be loaded. */
@@ -12,6 +13,7 @@ export function loadCharts() {
     script.onload = () => resolve(window.LightweightCharts);
     script.onerror = () => {
       loading = null;
+      script.remove();
       reject(new Error("the charts could not be loaded"));
     };
     document.head.append(script);
@@ -19,9 +21,20 @@ export function loadCharts() {
   return loading;
 }
 
-/** Return the colours of the page as it is shown now, for what is drawn on a canvas. */
+/** Return the colours of the page as it is shown now, as `rgb(...)`, for what is drawn on a canvas. */
 export function readColours() {
-  const style = getComputedStyle(document.documentElement);
-  const names = ["ground", "ink", "muted", "rule", "line", "up", "down", "trouble", "warn", "accent"];
-  return Object.fromEntries(names.map((name) => [name, style.getPropertyValue(`--${name}`).trim()]));
+  const probe = document.createElement("span");
+  document.body.append(probe);
+  // A custom property is the text `light-dark(...)`; only as a colour of something it is one of the two.
+  const colours = Object.fromEntries(COLOURS.map((name) => {
+    probe.style.color = `var(--${name})`;
+    return [name, getComputedStyle(probe).color];
+  }));
+  probe.remove();
+  return colours;
+}
+
+/** Return a colour of `readColours` that lets so much through, from 0 (all) to 1 (nothing). */
+export function fade(colour, opacity) {
+  return colour.replace(/^rgb\((.*)\)$/, `rgba($1, ${opacity})`);
 }
