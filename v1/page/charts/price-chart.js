@@ -64,15 +64,19 @@ export class PriceChart {
     this.chart.panes()[VOLUME_PANE]?.setStretchFactor(0.3);
   }
 
-  /** Show computed lines: `{ name, isBelow, isDashed, points }`; `isBelow` is in the pane of the volume. */
+  /**
+   * Show computed lines: `{ name, isBelow, isDashed, isFree, points }`. `isBelow` is in the pane of the volume; one that
+   * `isFree` does not stretch the axis, and is seen where it comes near what is shown.
+   */
   setBands(bands) {
     this.told.setBands = [bands];
     const names = new Set(bands.map(({ name }) => `band ${name}`));
     for (const name of [...this.series.keys()]) if (name.startsWith("band ") && !names.has(name)) this.drop(name);
-    for (const { name, isBelow, isDashed, points } of bands) {
+    for (const { name, isBelow, isDashed, isFree, points } of bands) {
       const style = isDashed ? this.library.LineStyle.LargeDashed : this.library.LineStyle.Dotted;
       this.show(`band ${name}`, "LineSeries", isBelow ? VOLUME_PANE : 0,
-        { color: this.colours.warn, lineWidth: isDashed ? 1 : 2, lineStyle: style, priceLineVisible: false, lastValueVisible: false, crosshairMarkerVisible: false },
+        { color: this.colours.warn, lineWidth: isDashed ? 1 : 2, lineStyle: style, priceLineVisible: false, lastValueVisible: false, crosshairMarkerVisible: false,
+          ...(isFree && { autoscaleInfoProvider: () => null }) },
         makeLine(points));
     }
   }

@@ -1,0 +1,50 @@
+// What a chart says in words: its summary for a screen reader, single points, and what its lines and gaps mean.
+
+import { isKnown } from "../../charts/series-data.js";
+import { writeExact, writeShort } from "../../format/numbers.js";
+import { writeTime } from "../../format/times.js";
+import { MEASURES, RANGE_NAMES, SAMPLES } from "./choices.js";
+import { FACTOR } from "./means.js";
+
+/** Return the summary of a chart. */
+export function summarize(metric, { measure, interval }, series) {
+  const known = series.points.filter(isKnown), values = known.map(([, text]) => Number(text));
+  const name = interval === SAMPLES ? `${metric}, ${MEASURES[measure]}` : `${metric}, ${MEASURES[measure]} by ${interval}`;
+  if (!known.length) return `${name}: no samples`;
+  const hours = series.hourly.size ? `, ${series.hourly.size} of them one for an hour` : "";
+  const noun = interval === SAMPLES ? "samples" : "candles", low = values.reduce((a, b) => Math.min(a, b)), high = values.reduce((a, b) => Math.max(a, b));
+  return `${name}: ${known.length} ${noun}${hours}, ${series.points.length - known.length} missing, from ${writeShort(String(low))} to ${writeShort(String(high))}`;
+}
+
+/** Return what a point says: its time and its number in all digits, and what else is known of that time. */
+export function describePoint(series, index, { style, said = [] }) {
+  const at = index ?? series.points.length - 1, [time, text] = series.points[at] ?? [];
+  if (time === undefined || !series.points.some(isKnown)) return "no samples in the time that is shown";
+  const words = series.candles ? describeCandle(series, at, style) : [text === null ? "no sample" : writeExact(text)];
+  const hourly = series.hourly.has(Number(time)) ? ["the one price known of this hour"] : [];
+  const traded = series.volume[at]?.[1];
+  const volume = traded === null || traded === undefined ? [] : [`volume ${writeExact(traded)}`];
+  return `${writeTime(time, { second: Number(time) % 60 !== 0 })}: ${[...words, ...hourly, ...volume].join(", ")}${said.map((each) => `; ${each}`).join("")}`;
+}
+
+/** Return sentences about what is drawn. */
+export function explainChart({ measure, interval, range, style }, series, { hasBand, hasOlder }) {
+  const unit = interval === SAMPLES ? "" : `Each ${style === "candles" ? "candle" : "point is the last price of, and each column the volume of,"} ${interval}. `;
+  const isVolumeBand = measure === "interval_volume" || series.volume.length > 0;
+  return [
+    series.hourly.size ? `Dashed: ${series.hourly.size} hours of which one price is known, that of their end; the source keeps no minutes that old.` : null,
+    hasBand && isVolumeBand
+      ? `Dotted: the mean of the hour before each point. Long dashes: ${FACTOR} × that mean; an interval volume above them is more than ${FACTOR} × what is usual for the hour, which is what the rules of the kind ratio tell.`
+      : hasBand ? `Dotted: the mean of the hour before each point; ${FACTOR} × it is drawn in long dashes where it comes near.` : null,
+    `${unit}Gaps are times without a sample.${series.candles?.some(({ isWhole }) => !isWhole) ? " Faint candles are not whole: part of their time is not known, or not over." : ""}`,
+    `Shown: ${RANGE_NAMES[range]}.${hasOlder ? " Zoom out or go left beyond the first point for more of the past." : ""}`,
+  ].filter(Boolean);
+}
+
+function describeCandle(series, at, style) {
+  const { open, high, low, close, samples, coverage } = series.candles[at];
+  if (close === null) return ["no sample"];
+  const part = Number(coverage) >= 1 ? "" : `, ${Math.floor(100 * Number(coverage))} % of its time known`;
+  const numbers = style === "candles" ? `open ${writeExact(open)}, high ${writeExact(high)}, low ${writeExact(low)}, close ${writeExact(close)}` : writeExact(close);
+  return [`${numbers}, ${samples} ${samples === "1" ? "sample" : "samples"}${part}`];
+}
