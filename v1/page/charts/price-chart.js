@@ -53,6 +53,7 @@ export class PriceChart {
       makeLine(listLone(minutes)));
     this.show("hourly", "LineSeries", 0, { ...common, color: muted, lineWidth: 1, lineStyle: this.library.LineStyle.Dashed, pointMarkersVisible: true, pointMarkersRadius: 2.5, lastValueVisible: false, crosshairMarkerVisible: false },
       makeHourlyLine(points, hourly));
+    this.chart.priceScale("right").applyOptions({ scaleMargins: { top: 0.08, bottom: isAmount ? 0.01 : 0.08 } });
   }
 
   /** Show columns below, `[at, text or null, is rising]`, oldest first; none of them takes the pane away. */
@@ -61,7 +62,9 @@ export class PriceChart {
     const { up, down } = this.colours;
     this.show("volume", "HistogramSeries", VOLUME_PANE, { priceFormat: makeAmountFormat(), priceLineVisible: false, lastValueVisible: false },
       makeColumns(points, { up: fade(up, 0.55), down: fade(down, 0.55) }));
-    this.chart.panes()[VOLUME_PANE]?.setStretchFactor(0.3);
+    const [main, below] = this.chart.panes();
+    main.setStretchFactor(3.5);
+    below?.setStretchFactor(1);
   }
 
   /**

@@ -5,7 +5,6 @@ import { Reading } from "../../charts/reading.js";
 import { make, setText } from "../../app/elements.js";
 import { makeMarkers, explain } from "./alerts.js";
 import { AMOUNTS, RANGES, SAMPLES } from "./choices.js";
-import { findStep } from "./data.js";
 import { makeBand } from "./means.js";
 import { describePoint, explainChart, summarize } from "./words.js";
 
@@ -82,7 +81,7 @@ export class MetricChart {
 
   /** Return the means of the hour: of samples alone, for a point that stands for several is no sample. */
   makeBands({ measure, interval }, series, tick) {
-    if (interval !== SAMPLES || (series.step !== tick && series.step !== findStep(tick)) || series.step > tick) return [];
+    if (interval !== SAMPLES || series.step !== tick) return [];
     const isTraded = measure === "interval_volume", isLevel = measure === "price" || measure === "volume";
     return [
       ...(isTraded || isLevel ? makeBand(series.points, series.from, { isFree: !isTraded }) : []),

@@ -7,7 +7,7 @@ export const FACTOR = 3; // of the rules that there are by default
 
 /**
  * Return the mean of [at - 1 h, at) at each point, as `[at, mean or null]`. Before `from` nothing is known: a mean is
- * null until an hour lies behind it. It is drawn, not told: the mean that is told is the one that the API answers.
+ * null until an hour lies behind it, and where there is no sample. It is drawn, not told: the mean that is told is the one that the API answers.
  */
 export function makeHourMeans(points, from) {
   let first = 0, sum = 0, count = 0;
@@ -21,7 +21,7 @@ export function makeHourMeans(points, from) {
       sum -= Number(points[first][1]);
       count -= 1;
     }
-    return [at, count && Number(at) - HOUR >= from ? sum / count : null];
+    return [at, count && isKnown(points[index]) && Number(at) - HOUR >= from ? sum / count : null];
   });
 }
 
