@@ -22,7 +22,7 @@ export function makeOptions(library, colours) {
     },
     grid: { vertLines: { color: fade(colours.rule, 0.6) }, horzLines: { color: fade(colours.rule, 0.6) } },
     rightPriceScale: { borderColor: colours.rule },
-    timeScale: { borderColor: colours.rule, timeVisible: true, secondsVisible: false, minBarSpacing: 0.05, tickMarkFormatter: writeTickMark },
+    timeScale: { borderColor: colours.rule, timeVisible: true, secondsVisible: false, minBarSpacing: 0.05, rightOffsetPixels: 16, lockVisibleTimeRangeOnResize: true, tickMarkFormatter: writeTickMark },
     crosshair: { mode: library.CrosshairMode.Magnet, vertLine: line, horzLine: line },
     localization: { timeFormatter: (seconds) => writeTime(seconds, { second: seconds % 60 !== 0 }) },
     kineticScroll: { mouse: false, touch: !isCalm },

@@ -95,7 +95,7 @@ export class PriceChart {
     }
     const { trouble, warn, accent } = this.colours, colours = { critical: trouble, warning: warn };
     this.marks.plugin.setMarkers(markers.map(({ at, text, severity }) => ({
-      time: findTime(main.shown, Number(at)), position: "aboveBar", shape: "arrowDown", size: 1, color: colours[severity] ?? accent, text: text ?? "",
+      time: findTime(main.shown, Number(at)), position: "aboveBar", shape: "arrowDown", size: 2, color: colours[severity] ?? accent, text: text ?? "",
     })).filter(({ time }) => time !== null).sort((one, other) => one.time - other.time));
   }
 

@@ -53,10 +53,10 @@ export function isShort(range) {
   return RANGES[range] !== null && RANGES[range] <= DAY;
 }
 
-/** Return the next longer range of a measure, or null. */
-export function findLonger({ measure, range }) {
-  const ranges = listRanges(measure);
-  return ranges[ranges.indexOf(range) + 1] ?? null;
+/** Return the next range of a measure that is longer than so many seconds, or null. */
+export function findLonger({ measure, range }, seconds) {
+  const ranges = listRanges(measure), longer = ranges.slice(ranges.indexOf(range) + 1);
+  return longer.find((name) => RANGES[name] === null || RANGES[name] > seconds) ?? null;
 }
 
 function usualLength(range, tick) {

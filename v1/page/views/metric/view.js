@@ -2,7 +2,7 @@
 
 import { Unanswered, ask, quote } from "../../app/api.js";
 import { make } from "../../app/elements.js";
-import { listen } from "../../app/live.js";
+import { listen, readNewestTick } from "../../app/live.js";
 import { changeQuery } from "../../app/navigation.js";
 import { addAlert, askAlerts, makeAlertList } from "./alerts.js";
 import { MetricChart } from "./chart.js";
@@ -42,6 +42,7 @@ class MetricView {
   update({ query }) {
     const written = query.toString();
     if (written === this.written && this.series) {
+      this.drawFacts();
       this.draw(false);
       return;
     }
@@ -111,10 +112,10 @@ class MetricView {
     } finally {
       if (asking === this.asking) this.asking = null;
     }
-    if (!this.asking && this.isBehind && this.series) {
-      this.isBehind = false;
-      await this.follow();
-    }
+    const isBehind = this.isBehind && Number(readNewestTick()?.at) > this.newest;
+    if (this.asking || !this.series) return;
+    this.isBehind = false;
+    if (isBehind) await this.follow();
   }
 
   /** Read what is known now. A metric without a sample of the last day may still be in the archive. */
@@ -154,7 +155,7 @@ class MetricView {
   }
 
   async draw(isNew) {
-    const hasOlder = findLonger(this.choice) !== null;
+    const hasOlder = this.findOlder() !== null;
     this.drawAlerts();
     this.links.replaceChildren(makeLinks(this.name, this.question));
     await this.chart.draw(this.choice, this.series, { isNew, tick: readTick(this.detail), hasOlder });
@@ -173,8 +174,13 @@ class MetricView {
 
   /** Go on into the past: the next longer range, in which the day and the archive are one. */
   showMore() {
-    const longer = findLonger(this.choice);
-    if (longer && this.series.points.length) changeQuery({ range: longer, interval: null }, { replace: false });
+    const longer = this.findOlder();
+    if (longer) changeQuery({ range: longer, interval: null }, { replace: false });
+  }
+
+  findOlder() {
+    const [first, last] = [this.series.points[0], this.series.points.at(-1)];
+    return first ? findLonger(this.choice, Number(last[0]) - Number(first[0]) + this.series.step) : null;
   }
 }
 

@@ -36,7 +36,7 @@ export function explainChart({ measure, interval, range, style }, series, { hasB
     hasBand && isVolumeBand
       ? `Dotted: the mean of the hour before each point. Long dashes: ${FACTOR} × that mean; an interval volume above them is more than ${FACTOR} × what is usual for the hour, which is what the rules of the kind ratio tell.`
       : hasBand ? `Dotted: the mean of the hour before each point; ${FACTOR} × it is drawn in long dashes where it comes near.` : null,
-    `${unit}Gaps are times without a sample.${series.candles?.some(({ isWhole }) => !isWhole) ? " Faint candles are not whole: part of their time is not known, or not over." : ""}`,
+    `${unit}Gaps are times without a sample.${style === "candles" && series.candles.some(({ isWhole }) => !isWhole) ? " Faint candles are not whole: part of their time is not known, or not over." : ""}`,
     `Shown: ${RANGE_NAMES[range]}.${hasOlder ? " Zoom out or go left beyond the first point for more of the past." : ""}`,
   ].filter(Boolean);
 }
