@@ -82,6 +82,24 @@ async def drawn_empty(page: Page, fewest: int, most: int) -> list[int]:
     raise AssertionError(f"{len(empty)} columns are empty, not {fewest} to {most}")
 
 
+async def read_by_keys(page: Page) -> None:
+    """Read points of a day that ends at noon by every key that moves."""
+    moves = {"ArrowLeft": "11:59", "PageUp": "10:59", "Home": "12:01", "PageDown": "13:01", "End": "12:00"}
+    for key, time in moves.items():
+        await page.locator(".chart").press(key)
+        await expect(page.locator("#reading")).to_contain_text(f"{time} UTC: ")
+
+
+async def resize(page: Page) -> None:
+    """Make the window a phone's and a wall's: nothing is cut off, and a larger window is no wish for more of the past."""
+    before = page.url
+    for width in (390, 2560):
+        await page.set_viewport_size({"width": width, "height": 1000})
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width
+    await drawn_empty(page, 0, 60)
+    assert page.url == before
+
+
 @pytest.mark.usefixtures("market")
 async def test_the_day_is_drawn_explained_read_by_keys_and_told_in_exact_digits(
     api: Api, browser: Browser, redis: Redis
@@ -109,20 +127,15 @@ async def test_the_day_is_drawn_explained_read_by_keys_and_told_in_exact_digits(
     await expect(page.locator("figcaption")).to_contain_text("3 × that mean")
     await drawn_empty(page, 0, 10)
     assert sum(await ink(page, "--warn")) > 100, "means of the hour, and the marker of the alert"
-    read = {"ArrowLeft": "11:59", "PageUp": "10:59", "Home": "12:01", "PageDown": "13:01", "End": "12:00"}
-    for key, time in read.items():
-        await chart.press(key)
-        await expect(reading).to_contain_text(f"{time} UTC: ")
+    await read_by_keys(page)
     await page.locator(".alerts .time").click()
     await expect(page.locator(".alerts li")).to_have_count(1)
     await expect(page.locator(".alerts li")).to_contain_text(f"{XSS}: interval volume 421.0, 3.4 × its mean of 123.8")
     await expect(reading).to_contain_text(f"10:30 UTC: 47\u202f349.10, volume 2.50; {XSS}: interval volume 421.0")
     assert await find_barriers(page) == []
-    for width in (390, 2560):
-        await page.set_viewport_size({"width": width, "height": 1000})
-        assert await page.evaluate("document.documentElement.scrollWidth") <= width
-    await drawn_empty(page, 0, 60)
-    assert page.url == f"{api.url}{BTC}", "a larger window is no wish for more of the past"
+    await page.emulate_media(color_scheme="dark")
+    await drawn_empty(page, 0, 10)
+    await resize(page)
     assert browser.complaints == []
 
 
@@ -196,9 +209,7 @@ async def test_hours_of_which_one_price_is_known_are_dashed_and_explained(api: A
     for _ in range(59):
         await page.locator(".chart").press("ArrowRight")
 
-    await expect(page.locator("#reading")).to_have_text(
-        "2021-05-16 13:00 UTC: 1, the one price known of this hour"
-    )
+    await expect(page.locator("#reading")).to_have_text("2021-05-16 13:00 UTC: 1, the one price known of this hour")
     assert browser.complaints == []
 
 
@@ -224,7 +235,9 @@ async def test_the_day_goes_on_into_the_archive_when_zoomed_out_and_a_link_shows
     week = "KRAKEN:BTCUSD, price by 1h: 167 candles, 1 missing, from "
     await expect(chart).to_have_attribute("aria-label", labelled(week))
     await expect(page.locator("figcaption")).to_contain_text("Faint candles are not whole")
-    table = await api.get(urlsplit(await page.locator("a.csv").get_attribute("href") or "")._replace(scheme="", netloc="").geturl())
+    table = await api.get(
+        urlsplit(await page.locator("a.csv").get_attribute("href") or "")._replace(scheme="", netloc="").geturl()
+    )
     assert len(table.text.splitlines()) == 168
     command = await page.locator("code").text_content() or ""
     assert command == f"curl -s '{await page.locator('a.csv').get_attribute('href')}'"
@@ -234,8 +247,6 @@ async def test_the_day_goes_on_into_the_archive_when_zoomed_out_and_a_link_shows
     await expect(chart).to_have_attribute("aria-label", labelled("KRAKEN:BTCUSD, price by 4h: "))
     await page.get_by_role("button", name="Line").click()
     await expect(page.locator("#reading")).to_contain_text("08:00 UTC: 47\u202f439.10, 240 samples")
-    await page.go_back()
-    await page.go_back()
     assert browser.complaints == []
 
 
@@ -285,8 +296,8 @@ async def test_a_store_that_is_away_is_said_and_asked_again(browser: Browser, cl
 
 
 @pytest.mark.usefixtures("market")
-async def test_the_next_tick_shows_by_itself_keeps_the_zoom_and_nothing_is_asked_after_leaving(
-    api: Api, browser: Browser, writer, clock: Clock, redis: Redis
+async def test_the_next_tick_shows_by_itself_with_its_alert_and_keeps_the_zoom(
+    api: Api, browser: Browser, writer, clock: Clock
 ):
     page = browser.page
     await page.goto(f"{api.url}{BTC}")
@@ -303,7 +314,9 @@ async def test_the_next_tick_shows_by_itself_keeps_the_zoom_and_nothing_is_asked
     readings = {Metric(name): SourceReading(Reading(price), "kraken") for name, price in heard.items()}
     await commit_tick(NOON + MINUTE, readings, writer, RuleEngine([parse_rule(above)], [], MINUTE))
 
-    await expect(page.locator(".alerts li")).to_contain_text(f"{XSS}: price 47\u202f500.25, above the bound of 47\u202f500.1")
+    await expect(page.locator(".alerts li")).to_contain_text(
+        f"{XSS}: price 47\u202f500.25, above the bound of 47\u202f500.1"
+    )
     await expect(reading).to_contain_text("2021-05-17 12:01 UTC: 47\u202f500.25")
     await expect(page.locator(".headline .price")).to_have_text("47\u202f500.25")
     await expect(chart).to_have_attribute("aria-label", labelled("KRAKEN:BTCUSD, price: 1441 samples, 0 missing"))
@@ -311,13 +324,24 @@ async def test_the_next_tick_shows_by_itself_keeps_the_zoom_and_nothing_is_asked
     assert before <= after <= before[:-2] + f"{int(before[-2:]) + 2:02}"
     assert f"{api.url}{BTC}" == page.url
 
+    assert browser.complaints == []
+
+
+@pytest.mark.usefixtures("market")
+async def test_nothing_is_asked_of_a_metric_that_was_left(api: Api, browser: Browser, writer, clock: Clock):
+    page = browser.page
+    await page.goto(f"{api.url}{BTC}")
+    await expect(page.locator("#reading")).to_contain_text("47\u202f439.10")
     await page.get_by_role("link", name="Overview").first.click()
-    await expect(chart).to_have_count(0)
+    await expect(page.locator(".chart")).to_have_count(0)
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    clock.now = NOON + 2 * MINUTE + 1
-    await tick(writer, NOON + 2 * MINUTE, {"KRAKEN:BTCUSD": "47600", "KUCOIN:SHIBUSDT": "0.0000108"})
-    await page.evaluate("(at) => new Promise(async (resume) => (await import('./page/app/live.js')).listen('tick', (tick) => tick.at === at && resume()))", str(NOON + 2 * MINUTE))
+    clock.now = NOON + MINUTE + 1
+    await tick(writer, NOON + MINUTE, {"KRAKEN:BTCUSD": "47600", "KUCOIN:SHIBUSDT": "0.0000108"})
+    await page.evaluate(
+        "(at) => new Promise(async (resume) => (await import('./page/app/live.js')).listen('tick', (tick) => tick.at === at && resume()))",
+        str(NOON + MINUTE),
+    )
     assert [url for url in asked if "KRAKEN" in url] == []
     assert browser.complaints == []
 

@@ -36,7 +36,7 @@ export class PriceChart {
     const { up, down } = this.colours;
     const format = makePriceFormat(countPlaces(candles.slice(-200).flatMap(({ open, close }) => [open, close]).filter(Boolean)));
     this.show("candles", "CandlestickSeries", 0, { priceFormat: format, priceLineVisible: false },
-      makeCandles(candles, { up, down, faintUp: fade(up, 0.35), faintDown: fade(down, 0.35) }));
+      makeCandles(candles, { up, down, faintUp: fade(up, 0.5), faintDown: fade(down, 0.5) }));
   }
 
   /**
@@ -84,7 +84,7 @@ export class PriceChart {
     }
   }
 
-  /** Show markers on what is drawn, `{ at, text, severity }`; one between two times stands at the earlier one. */
+  /** Show markers on what is drawn, `{ at, text, severity }`; one between two times stands at the earlier one; each severity has a shape. */
   setMarkers(markers) {
     this.told.setMarkers = [markers];
     const main = this.readMain();
@@ -93,9 +93,10 @@ export class PriceChart {
       this.marks?.plugin.detach();
       this.marks = { of: main.api, plugin: this.library.createSeriesMarkers(main.api, []) };
     }
-    const { trouble, warn, accent } = this.colours, colours = { critical: trouble, warning: warn };
+    const { trouble, warn, accent } = this.colours;
+    const looks = { critical: { shape: "arrowDown", color: trouble }, warning: { shape: "circle", color: warn } };
     this.marks.plugin.setMarkers(markers.map(({ at, text, severity }) => ({
-      time: findTime(main.shown, Number(at)), position: "aboveBar", shape: "arrowDown", size: 2, color: colours[severity] ?? accent, text: text ?? "",
+      time: findTime(main.shown, Number(at)), position: "aboveBar", size: 1.5, text: text ?? "", ...(looks[severity] ?? { shape: "square", color: accent }),
     })).filter(({ time }) => time !== null).sort((one, other) => one.time - other.time));
   }
 
@@ -166,7 +167,7 @@ function findChange(shown, data) {
 
 function isSame(one, other) {
   return one.time === other.time && one.value === other.value && one.close === other.close && one.high === other.high
-    && one.low === other.low && one.color === other.color;
+    && one.low === other.low && one.color === other.color && one.borderColor === other.borderColor;
 }
 
 /** Return the time of the last item at or before `at`, or null. */

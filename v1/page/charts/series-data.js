@@ -39,13 +39,13 @@ export function makeHourlyLine(points, hourly) {
   return makeLine(shown, ([at], [next]) => !hourly.has(Number(at)) || Number(next) - Number(at) > HOUR);
 }
 
-/** Return candles for the library; those that are not whole are faint, and one of null is a gap. */
+/** Return candles for the library: hollow where they rise, faint where they are not whole; one of null is a gap. */
 export function makeCandles(candles, { up, down, faintUp, faintDown }) {
   return candles.map(({ at, open, high, low, close, isWhole }) => {
     if (close === null) return { time: Number(at) };
     const rises = Number(close) >= Number(open);
     const colour = isWhole === false ? (rises ? faintUp : faintDown) : (rises ? up : down);
-    return { time: Number(at), open: Number(open), high: Number(high), low: Number(low), close: Number(close), color: colour, wickColor: colour, borderColor: rises ? up : down };
+    return { time: Number(at), open: Number(open), high: Number(high), low: Number(low), close: Number(close), color: rises ? NOTHING : colour, wickColor: colour, borderColor: colour };
   });
 }
 

@@ -29,7 +29,7 @@ export function describePoint(series, index, { style, said = [] }) {
 
 /** Return sentences about what is drawn. */
 export function explainChart({ measure, interval, range, style }, series, { hasBand, hasOlder }) {
-  const unit = interval === SAMPLES ? "" : style === "candles" ? `A candle is ${interval} long. ` : `A point is the last price of ${interval}, a column their volume. `;
+  const unit = interval === SAMPLES ? "" : style === "candles" ? `A candle is ${interval} long; hollow ones rise, filled ones fall. ` : `A point is the last price of ${interval}, a column their volume. `;
   const isVolumeBand = measure === "interval_volume" || series.volume.length > 0;
   return [
     series.hourly.size ? `Dashed: ${series.hourly.size} hours of which one price is known, that of their end; the source keeps no minutes that old.` : null,
