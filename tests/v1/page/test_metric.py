@@ -328,6 +328,25 @@ async def test_the_next_tick_shows_by_itself_with_its_alert_and_keeps_the_zoom(
     assert browser.complaints == []
 
 
+async def test_a_day_that_was_filled_meanwhile_is_shown_with_the_next_tick(
+    api: Api, browser: Browser, writer, clock: Clock
+):
+    page = browser.page
+    day = every_minute(["1.25"] * 1440)
+    await fill(writer, {"KRAKEN:BTCUSD": day[-2:]})
+    await page.goto(f"{api.url}{BTC}")
+    await expect(page.locator(".chart")).to_have_attribute("aria-label", labelled("KRAKEN:BTCUSD, price: 2 samples"))
+
+    clock.now = NOON + MINUTE + 1
+    await fill(writer, {"KRAKEN:BTCUSD": day})
+    await tick(writer, NOON + MINUTE, {"KRAKEN:BTCUSD": "1.50"})
+
+    whole = "KRAKEN:BTCUSD, price: 1440 samples, 0 missing, from 1.25 to 1.5"
+    await expect(page.locator(".chart")).to_have_attribute("aria-label", whole)
+    assert (await read_left(page)).startswith("2021-05-16 12:0"), "all of it is in sight"
+    assert browser.complaints == []
+
+
 @pytest.mark.usefixtures("market")
 async def test_nothing_is_asked_of_a_metric_that_was_left(api: Api, browser: Browser, writer, clock: Clock):
     page = browser.page

@@ -23,13 +23,17 @@ export class MetricChart {
     this.alerts = [];
   }
 
-  /** Draw a series. `isNew` says that it is another one, not one that grew. Raises an error where charts cannot be loaded. */
+  /**
+   * Draw a series; `isNew` says that all of it was asked for, not only what is newer. Who has zoomed keeps that, unless
+   * something else was chosen. Raises an error where charts cannot be loaded.
+   */
   async draw(choice, series, { isNew, tick, hasOlder }) {
     const drawn = this.drawn ?? await PriceChart.open(this.canvas);
     if (this.isClosed) return drawn.destroy();
     if (!this.drawn) this.start(drawn);
+    const isOther = JSON.stringify(choice) !== JSON.stringify(this.choice), isWhole = isNew && (isOther || this.isAllSeen());
     Object.assign(this, { choice, series, isReady: false });
-    if (isNew) this.clear(choice);
+    if (isOther) this.clear(choice);
     if (choice.style === "candles") drawn.setCandles(series.candles);
     else drawn.setLine(series.points, { hourly: series.hourly, isAmount: AMOUNTS.has(choice.measure) });
     if (series.volume.length) drawn.setVolume(series.volume);
@@ -38,7 +42,7 @@ export class MetricChart {
     this.showAlerts(this.alerts);
     this.canvas.setAttribute("aria-label", summarize(this.metric, choice, series));
     this.words.replaceChildren(...explainChart(choice, series, { hasBand: bands.length > 0, hasOlder }).map((text) => make("p", {}, text)));
-    if (isNew) drawn.showLast(RANGES[choice.range]);
+    if (isWhole) drawn.showLast(RANGES[choice.range]);
     this.reader.show(series.points.map(([at]) => Number(at)));
     requestAnimationFrame(() => { this.isReady = true; });
   }
@@ -71,6 +75,12 @@ export class MetricChart {
       this.isReady = false;
       this.onPast();
     });
+  }
+
+  /** Return whether the first point is in sight. */
+  isAllSeen() {
+    const seen = this.drawn.chart.timeScale().getVisibleLogicalRange();
+    return !seen || seen.from < 1;
   }
 
   clear(choice) {

@@ -7,11 +7,13 @@ import { locateQuestion } from "./data.js";
 /** Return links to a question, and its command, which a button copies. */
 export function makeLinks(metric, question) {
   const json = locateQuestion(question), csv = locateQuestion(question, "csv"), command = writeCommand(csv);
+  const file = metric.replaceAll(/[^A-Z0-9]+/gi, "-");
   const copy = make("button", { type: "button", onclick: () => copyText(command, code) }, "Copy curl");
   const code = make("code", { tabindex: "0", "aria-label": "Command" }, command);
   return make("div.bar", {},
-    make("a.csv", { href: csv, download: `${metric.replaceAll(/[^A-Z0-9]+/gi, "-")}.csv` }, "CSV"),
-    make("a.json", { href: json, target: "_blank", rel: "noreferrer" }, "JSON"),
+    make("a.csv", { href: csv, download: `${file}.csv` }, "CSV"),
+    // A browser that follows a link sends no key, so with one it is fetched as a file, as CSV is.
+    make("a.json", readKey() ? { href: json, download: `${file}.json` } : { href: json, target: "_blank", rel: "noreferrer" }, "JSON"),
     copy, code);
 }
 

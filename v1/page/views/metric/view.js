@@ -64,6 +64,7 @@ class MetricView {
     clearTimeout(this.retry);
     const asking = new AbortController();
     this.asking = asking;
+    this.isStale = false;
     await this.attempt(asking, async () => {
       await this.readNow(asking.signal);
       this.choice = readChoice(this.query, readTick(this.detail));
