@@ -74,7 +74,7 @@ async def ink(page: Page, colour: str = "--line") -> list[int]:
 async def drawn_empty(page: Page, fewest: int, most: int) -> list[int]:
     """Return the columns that stay empty, once so many are: what was asked for is drawn a frame later."""
     empty: list[int] = []
-    for _ in range(200):
+    for _ in range(600):
         columns = await ink(page)
         empty = [index for index in range(20, len(columns) - 20) if not columns[index]]
         if fewest <= len(empty) <= most:
