@@ -96,7 +96,8 @@ async def resize(page: Page) -> None:
     before = page.url
     for width in (390, 2560):
         await page.set_viewport_size({"width": width, "height": 1000})
-        assert await page.evaluate("document.documentElement.scrollWidth") <= width
+        # A chart takes its new size a frame later.
+        await page.wait_for_function("(width) => document.documentElement.scrollWidth <= width", arg=width)
     await drawn_empty(page, 0, 60)
     assert page.url == before
 
