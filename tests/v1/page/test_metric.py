@@ -94,7 +94,7 @@ async def read_by_keys(page: Page) -> None:
 async def resize(page: Page) -> None:
     """Make the window a phone's and a wall's: nothing is cut off, and a larger window is no wish for more of the past."""
     before = page.url
-    for width in (390, 2560):
+    for width in (390, 1440, 2560):
         await page.set_viewport_size({"width": width, "height": 1000})
         # A chart takes its new size a frame later.
         await page.wait_for_function("(width) => document.documentElement.scrollWidth <= width", arg=width)
@@ -122,8 +122,8 @@ async def test_the_day_is_drawn_explained_read_by_keys_and_told_in_exact_digits(
     await expect(reading).to_have_text("2021-05-17 12:00 UTC: 47\u202f439.10, volume 2.50")
     await expect(page.locator(".headline .price")).to_have_attribute("title", "47\u202f439.10")
     for words in ("live samples come as they should", "5 s old", "tests", "1\u202f440 of 1\u202f440", "1.00\u202f×"):
-        await expect(page.locator(".facts")).to_contain_text(words)
-    await expect(page.locator(".facts")).to_contain_text(
+        await expect(page.locator(".metric-facts")).to_contain_text(words)
+    await expect(page.locator(".metric-facts")).to_contain_text(
         "Rank by price1 of 2 by deviation, 2 of 2 by coefficient of variation"
     )
     await expect(page.locator("figcaption")).to_contain_text("3 × that mean")

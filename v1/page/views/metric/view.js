@@ -28,7 +28,7 @@ class MetricView {
     this.headline = make("p.headline");
     this.bar = make("div.bar");
     this.said = make("div", { role: "status" });
-    this.facts = make("dl.facts");
+    this.facts = make("dl.metric-facts");
     this.list = make("section", { "aria-labelledby": "alerts-title" });
     this.links = make("div");
     this.chart = new MetricChart(this.name, () => this.showMore());
