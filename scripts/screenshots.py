@@ -73,7 +73,7 @@ async def take_pictures(program: str, url: str, prefix: str) -> None:
         browser = await playwright.chromium.launch(executable_path=program, args=FLAGS)
         for picture in await list_pictures(home):
             file = FOLDER / f"{prefix}{'-' if prefix else ''}{picture.name}.webp"
-            content = await photograph(browser, home, picture)
+            content = await take_picture(browser, home, picture)
             file.write_bytes(content)
             print_line(f"{file}: {len(content) // 1000} kB")
         await browser.close()
@@ -143,7 +143,7 @@ async def list_pictures(home: str) -> list[Picture]:
     ]
 
 
-async def photograph(browser: Browser, home: str, picture: Picture) -> bytes:
+async def take_picture(browser: Browser, home: str, picture: Picture) -> bytes:
     """Return a picture, in the best quality in which it is small enough."""
     page = await browser.new_page(
         viewport={"width": 1280, "height": 800}, color_scheme=picture.scheme, reduced_motion="reduce"

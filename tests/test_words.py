@@ -49,6 +49,7 @@ NOT_VERBS: Mapping[str, str] = {
     "v1/rules/rule.py:Rule.matches": "a question in the third person, as str.startswith: rule.matches(metric)",
     "v1/rules/silence.py:Silence.covers": "a question in the third person, as str.startswith: silence.covers(...)",
     "v1/routes/direct.py:DirectRoutes.matches": "Starlette calls it",
+    "v1/routes/pages.py:PageFiles.file_response": "Starlette calls it",
     "v1/server/http1.py:Http1.stream_send": "Hypercorn calls it",
     "v1/store/pool.py:ReplacingPool.aclose": "redis-py calls it, as asyncio spells it",
     "v1/server/channel.py:HandedOver.next_event": "Hypercorn calls it",

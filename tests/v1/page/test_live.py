@@ -141,6 +141,9 @@ async def test_a_server_that_dies_and_comes_back_is_told_and_found_again(
         await show_tick(page, NOON + MINUTE)
         await page.clock.run_for(20_000)
         await expect(page.locator("#banner .trouble")).to_have_count(0)
+        # After the next tick nothing of this one is still to come.
+        await commit(market, clock, NOON + 2 * MINUTE)
+        await show_tick(page, NOON + 2 * MINUTE)
         assert await page.evaluate("window.alerts") == ["KRAKEN:BTCUSD"]
 
 
@@ -170,8 +173,9 @@ async def test_signals_are_off_until_asked_for_and_given_by_one_tab(api: Api, br
     await show_tick(tabs[1], NOON + MINUTE)
     await raise_alert(market, rule, NOON + 2 * MINUTE, "KRAKEN:BBBUSD")
 
+    await tick(market, NOON + 3 * MINUTE, {"KRAKEN:BTCUSD": "1"})
     for page in tabs:
-        await show_tick(page, NOON + 2 * MINUTE)
+        await show_tick(page, NOON + 3 * MINUTE)
     shown = [text for page in tabs for text in await page.evaluate("window.shown")]
     assert len(shown) == 1
     assert "KRAKEN:BBBUSD: 1" in shown[0]
