@@ -4,6 +4,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -48,7 +49,7 @@ from worker.clock.ticks import ticks
 from worker.clock.wall import ClockSetBack, WatchedClock
 from worker.delivery.channels import open_channels
 from worker.delivery.trial import send_test
-from worker.latest import format_iso
+from worker.latest import DAY, format_iso
 from worker.latest.archive import TopArchiveWriter, connect_archive
 from worker.latest.delivery import DeliveryReader
 from worker.latest.store import DataFormat, FutureLists, Verifier, Writer, connect
@@ -59,6 +60,7 @@ from worker.reporting.steps import run_command
 from worker.sampling.recording import InvalidRecording, Recording, open_recording
 from worker.sampling.replay import replay
 from worker.sampling.sampler import Sampler
+from worker.sampling.tick_journal import open_journal
 from worker.settings import WorkerSettings
 from worker.sources import dates
 from worker.sources.supervised import SupervisedSource
@@ -74,6 +76,8 @@ app.add_typer(rules.app, name="rules", no_args_is_help=True)
 app.add_typer(api_keys.app, name="keys", no_args_is_help=True)
 
 SAMPLING = "sampling"
+WAITING_TICKS = "waiting-ticks"
+"""The folder in the data directory for ticks that wait while Redis is away."""
 ROLES = (SAMPLING, *roles.NAMES)
 
 
@@ -262,6 +266,7 @@ async def _sample(settings: WorkerSettings, clock: WatchedClock, instruments: Wo
         open_heartbeat(settings) as heartbeat,
         open_archiving(settings, store, late_hours) as archived,
         open_rule_provider(settings) as rule_provider,
+        AsyncExitStack() as parts,
         asyncio.TaskGroup() as tasks,
     ):
         report, health = SourceReport(sources, settings.metrics), ArchiveCondition()
@@ -269,10 +274,7 @@ async def _sample(settings: WorkerSettings, clock: WatchedClock, instruments: Wo
         follow_archive(instruments, health, archived.rollup, late_hours)
         tasks.create_task(dispatch.run())
         tasks.create_task(report_clock(store, clock))
-        await wait_until_right(clock)
-        await drop_if_far(settings, clock, archived.archive)
-        now = int(clock.wall()) // settings.interval * settings.interval
-        log.info("sampling", sources=settings.sources, every=f"{settings.interval} s", next="scripts/start-api.sh")
+        now = await _find_start(settings, clock, archived)
         tasks.create_task(heartbeat.run())
         access = ArchiveAccess(archived.backfill, health)
         backfill = _make_backfill(settings, store, report, access, clock, instruments, sources)
@@ -287,11 +289,22 @@ async def _sample(settings: WorkerSettings, clock: WatchedClock, instruments: Wo
             committed=heartbeat.notify_committed,
             clock=clock,
             instruments=instruments,
+            journal=parts.enter_context(
+                open_journal(settings.data_dir / WAITING_TICKS, settings.interval, settings.journal_bytes, now - DAY)
+            ),
         )
         await archiver.open(now)
         tasks.create_task(archiver.run(ticks(CHECK_SECONDS, clock=clock.wall, watch=clock)))
         tasks.create_task(backfill.run())
         await sampler.run(now, ticks(settings.interval, now, clock.wall, watch=clock))
+
+
+async def _find_start(settings: WorkerSettings, clock: WatchedClock, archived: ArchiveParts) -> int:
+    """Return the newest tick that is over, once the clock is right and nothing lies in its future."""
+    await wait_until_right(clock)
+    await drop_if_far(settings, clock, archived.archive)
+    log.info("sampling", sources=settings.sources, every=f"{settings.interval} s", next="scripts/start-api.sh")
+    return int(clock.wall()) // settings.interval * settings.interval
 
 
 def _make_backfill(  # noqa: PLR0913, PLR0917  # it joins what was just made

@@ -17,6 +17,7 @@ from worker.sampling.collect import collect
 from worker.sampling.rule_provider import RuleSource
 from worker.sampling.tick import commit_tick
 from worker.sampling.tick_buffer import TickBuffer
+from worker.sampling.tick_journal import TickJournal
 from worker.sources.supervised import SupervisedSource
 from worker.sources.wishes import SourceReport
 
@@ -47,7 +48,8 @@ class Sampler:
 
         ticks ─▶ collect ─▶ buffer ─▶ commit ─▶ store
 
-    What goes wrong with Redis costs nothing but time: ticks are kept in the buffer and committed when it is back.
+    What goes wrong with Redis costs nothing but time: ticks are kept in the buffer, in memory and then in the files of
+    `journal`, and committed when it is back.
     """
 
     def __init__(  # noqa: PLR0913  # all by name
@@ -63,6 +65,7 @@ class Sampler:
         clock: WatchedClock | None = None,
         sleep: Sleep = asyncio.sleep,
         instruments: WorkerInstruments | None = None,
+        journal: TickJournal | None = None,
     ) -> None:
         self._sources = sources
         self._instruments = instruments or make_instruments()
@@ -77,7 +80,7 @@ class Sampler:
         self._clock = clock
         self._sleep = sleep
         self._has_logged_leap = False
-        self._buffer = TickBuffer(interval)
+        self._buffer = TickBuffer(interval, journal)
         self._due = asyncio.Event()
         self._now = self._newest = self._asked_since = 0
         """The newest tick that has come; the newest committed one, 0 while there is none; the one after which sources

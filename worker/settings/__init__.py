@@ -101,6 +101,8 @@ class WorkerSettings(Settings):
     """Called about once a minute while ticks are committed, so that somebody else notices when they are not."""
     rules_file: Path | None = None
     """Alert rules in TOML, beside those of the API; read again when it changes."""
+    journal_bytes: Annotated[int, Field(ge=1024**2, le=1024**4)] = 1024**3
+    """Bytes of files in `data_dir` for ticks that wait while Redis is away for long, at most; the oldest make room."""
     worker_metrics_bind: str | None = None
     """Where the worker serves its metrics to Prometheus, `host:port` (`127.0.0.1:9101`); without one, nowhere."""
     alert_days: Annotated[int, Field(ge=1, le=365)] = 30
