@@ -25,7 +25,7 @@ from ..store import (
     connect,
     open_change_feed,
 )
-from .access import KeyRing, RateLimiter
+from .access import Caller, KeyRing, RateLimiter
 from .stream.counts import StreamCounts
 from .stream.hub import StreamHub, StreamLimits
 from .stream.pages import AcceptedPages
@@ -102,6 +102,8 @@ class RouteState(TypedDict):
     """Unix seconds. Routes look at it once, and hand the time on."""
     interval: int
     """Seconds between two ticks."""
+    is_caller_valid: Callable[[Caller], bool]
+    """Whether the key of who asked is still one."""
     is_shared: bool
     """Whether everybody gets the same answers, so that a cache in front may keep them for all."""
     settings_prefix: str
@@ -140,6 +142,7 @@ async def open_route_state(settings: RouteSettings, clock: Callable[[], float]) 
             changes=changes,
             clock=clock,
             interval=settings.interval,
+            is_caller_valid=settings.access.ring.is_valid if settings.access.ring else lambda _: True,
             is_shared=settings.is_shared,
             settings_prefix=settings.settings_prefix,
             redact=settings.redact,
