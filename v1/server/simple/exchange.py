@@ -120,15 +120,15 @@ class SimpleExchange:
                 await self._finish()
         elif kind == "http.response.start" and self._state is ASGIHTTPState.REQUEST:
             status, headers = int(message["status"]), message.get("headers", ())
-            if self._start(status, headers, closes=self._context.is_last()):
+            if self._start(status, headers):
                 await self._context.drain()
         elif not self._is_taken:
             raise UnexpectedMessageError(self._state, kind)
 
-    def _start(self, status: int, headers: Iterable[tuple[bytes, bytes]], *, closes: bool) -> bool:
+    def _start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> bool:
         """Write the head of the answer; return whether the client has to be waited for."""
         heads = self._context.heads
-        self._head = head = heads.find(self._request, status, headers, closes=closes)
+        self._head = head = heads.find(self._request, status, headers, is_last=self._context.is_last())
         self._left = head.length or 0
         self._state = ASGIHTTPState.RESPONSE
         return self._context.write(heads.write(head))
@@ -157,7 +157,7 @@ class SimpleExchange:
     async def _give_up(self) -> None:
         """End the connection, because the application has not answered, or not to the end."""
         if self._state is ASGIHTTPState.REQUEST:
-            self._start(HTTPStatus.INTERNAL_SERVER_ERROR, [(b"content-length", b"0")], closes=True)
+            self._start(HTTPStatus.INTERNAL_SERVER_ERROR, [(b"content-length", b"0"), (b"connection", b"close")])
         self._state = ASGIHTTPState.CLOSED
         self.close()
         await self._context.finish(True)
