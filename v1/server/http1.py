@@ -221,6 +221,8 @@ class Http1(H11Protocol):
 
     async def _maybe_recycle(self) -> None:
         await super()._maybe_recycle()
+        # What is refused next is another request.
+        self._method, self._path = b"", ""
         connection = self.connection
         is_idle = connection.our_state is h11.IDLE and connection.their_state is h11.IDLE
         self._is_parsing = not is_idle or bool(connection.trailing_data[0])
