@@ -83,17 +83,19 @@ class DirectRoutes(BaseRoute):
         for operation in self.operations:
             found = operation.path.fullmatch(path)
             if found:
-                params = _read_params(operation.params, WrittenQuery(query))
+                params = _read_params(operation.params, query)
                 path_params = found.groupdict()
                 known = {**path_params, operation.params_name: params}
                 return None if params is None else DirectCall(operation.route, path_params, known)
         return None
 
 
-def _read_params(params: type[BaseModel], query: WrittenQuery) -> BaseModel | None:
-    """Return the parameters of a query; `None` where one is wrong, unknown, or given twice."""
-    written = dict(query)
-    if len(written) != len(query.multi_items()):
+@lru_cache(_MOST_CALLS)
+def _read_params(params: type[BaseModel], query: bytes) -> BaseModel | None:
+    """Return the parameters of a query, the same object for all metrics; `None` where one is wrong, unknown, or given twice."""
+    pairs = WrittenQuery(query).multi_items()
+    written = dict(pairs)
+    if len(written) != len(pairs):
         return None
     try:
         return params.model_validate(written)

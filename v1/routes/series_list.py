@@ -19,7 +19,7 @@ from ..model import DAY, Measure, Metric
 from ..numbers.chunks import split_into_chunks
 from ..store import ColumnQuery, ListReader
 from .context import Context, RouteState
-from .history import SeriesParams, make_query
+from .history import Moment, SeriesParams, make_query
 from .list_params import ListParams, parse_measures, select_metrics
 from .params import Format, FormatParams, TableParams
 from .problems import HttpRefusal, refuse_fields
@@ -171,7 +171,7 @@ async def _respond(params: SeriesListParams, format_: Format, request: Request, 
     tick, newest = await reader.read_tick(), await reader.read_metrics()
     metrics = await select_metrics(reader, params.metrics, newest)
     latest = max([tick or 0, *[newest[metric] for metric in metrics]])
-    query = make_query(params, latest, context, request.query_params)
+    query = make_query(params, latest, Moment.read(context), request.query_params)
     _refuse_too_much(query, len(metrics), len(measures), request.query_params)
     queries = [query._replace(metric=metric, newest=max(tick or 0, newest[metric])) for metric in metrics]
     tables = _read_tables(context["lists"], queries, measures)

@@ -29,6 +29,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..routes.access.caller import HARMLESS
 from ..routes.negotiation import choose_codings
 from ..routes.problems import make_problem
+from ..routes.responses import TERMS
 
 ANY = "*"
 MOST_HOSTS = 256
@@ -49,6 +50,9 @@ _HARDENED = [
     (b"permissions-policy", _NO_PERMISSIONS),
     (b"cross-origin-resource-policy", b"same-origin"),
 ]
+
+
+_LOCATION = b"location"
 
 
 class SecurityHeaders:
@@ -174,11 +178,10 @@ class RelativeRedirects:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_relative(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] == "http.response.start" and _LOCATION in [name for name, _ in message["headers"]]:
                 headers = MutableHeaders(raw=message["headers"])
-                if location := headers.get("location"):
-                    headers["location"] = _drop_host(location)
-                    message = {**message, "headers": headers.raw}
+                headers["location"] = _drop_host(headers["location"])
+                message = {**message, "headers": headers.raw}
             await send(message)
 
         await self._app(scope, receive, send_relative if scope["type"] == "http" else send)
@@ -220,7 +223,8 @@ class Compression:
         self._always_compressed = GZipMiddleware(app, 1, level)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        # Whoever keeps an answer compresses it itself, and says so in `Vary`.
+        if scope["type"] != "http" or TERMS in scope:
             await self._app(scope, receive, send)
             return
         gzip, plain = choose_codings(Headers(scope=scope).get("accept-encoding"))

@@ -7,12 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from tests.support.serving import DAY, HOUR, MINUTE, NOON, sample
-from v1.market.pieces import KeptPieces
+from v1.market.pieces import KeptPieces, RowSeparator
 from v1.market.series import Aggregation, SampleColumn, SeriesFill, SeriesQuery
 from v1.model import MEASURES, Measure, Metric, Sample, find_hour, list_hours
 from v1.routes.params import Format, TableParams, TimeFormat
-from v1.routes.row_encoder import CellKind, Column, make_encoder
-from v1.routes.series_text import SeriesLayout, SeriesText, join_series_text, read_series_text
+from v1.routes.row_encoder import CellKind, Column, JsonFrame, make_encoder
+from v1.routes.series_text import (
+    RangedQuery,
+    SeriesBody,
+    SeriesLayout,
+    SeriesText,
+    join_series_text,
+    read_series_text,
+)
 from v1.store import MetricReading, OpenedHour, keys
 
 BTC = Metric("KRAKEN:BTCUSD")
@@ -64,7 +71,8 @@ def make_layout(query: SeriesQuery, format_: Format, time: TimeFormat = TimeForm
         format_, [Column("tick", CellKind.TIME), Column("value")], TableParams(time=time), is_array=True
     )
     name = f"{query.measure} {query.step} {query.agg} {format_} {time}"
-    return SeriesLayout(query.measure, query.step, query.agg, query.fill, encoder, name)
+    separator = RowSeparator(encoder.list_texts()[0].encode(), encoder.between.encode())
+    return SeriesLayout(query.measure, query.step, query.agg, query.fill, encoder, separator, name)
 
 
 async def join(samples: Samples, query: SeriesQuery, layout: SeriesLayout, expected: int = NOON) -> SeriesText | None:
@@ -73,7 +81,7 @@ async def join(samples: Samples, query: SeriesQuery, layout: SeriesLayout, expec
         BTC,
         layout,
         expected,
-        lambda newest: query._replace(newest=newest),
+        lambda newest: RangedQuery.make(query._replace(newest=newest)),
     )
 
 
@@ -82,8 +90,12 @@ async def make(samples: Samples, query: SeriesQuery, layout: SeriesLayout) -> Se
     return await read_series_text(samples, query._replace(newest=newest), layout.encoder)
 
 
-def show(text: SeriesText | None, layout: SeriesLayout) -> tuple[str, list[int], SeriesQuery] | None:
-    return text and (layout.encoder.between.join(filter(None, text.rows)), [*text.hourly], text.query)
+def show(text: SeriesText | None, layout: SeriesLayout) -> tuple[bytes, bytes, list[int], SeriesQuery] | None:
+    """Return the rows, what a tag of them is made of, and what is told of them."""
+    if text is None:
+        return None
+    written = SeriesBody.make(text, layout, JsonFrame({}, "points"))
+    return written.body, written.make_fingerprint(), [*text.hourly], text.query
 
 
 numbers = some.one_of(
@@ -153,7 +165,8 @@ async def test_only_hours_that_have_changed_are_read_again():
     joined = await join(store, query, layout)
 
     assert (first, again, store.reads) == (24, 24, 25)
-    assert f"[{NOON - 5 * HOUR},1.23]" in "".join(joined.rows if joined else ())
+    assert joined is not None
+    assert b"[%d,1.23]" % (NOON - 5 * HOUR) in b"".join(joined.list_rows())
 
 
 async def test_the_hour_that_begins_with_the_next_tick_is_read_although_nobody_expected_it():
@@ -166,7 +179,7 @@ async def test_the_hour_that_begins_with_the_next_tick_is_read_although_nobody_e
 
     assert show(joined, layout) == show(await make(store, query, layout), layout)
     assert joined is not None
-    assert joined.rows[-1] == f"{NOON + MINUTE},{(NOON + MINUTE) % 1000}.50"
+    assert joined.last == b"%d,%d.50" % (NOON + MINUTE, (NOON + MINUTE) % 1000)
 
 
 async def test_at_a_sample_every_five_seconds_the_day_is_cut_to_the_second():
@@ -180,8 +193,9 @@ async def test_at_a_sample_every_five_seconds_the_day_is_cut_to_the_second():
         joined = await join(store, query, layout)
 
         assert show(joined, layout) == show(await make(store, query, layout), layout)
-        assert sum(row.count(str(NOON - DAY + 10)) for row in (joined.rows if joined else ())) == 0
-        assert sum(row.count(str(NOON - DAY + 15)) for row in (joined.rows if joined else ())) == 1
+        assert joined is not None
+        assert sum(rows.count(b"%d" % (NOON - DAY + 10)) for rows in joined.list_rows()) == 0
+        assert sum(rows.count(b"%d" % (NOON - DAY + 15)) for rows in joined.list_rows()) == 1
 
 
 async def test_a_price_of_a_whole_hour_is_told_also_where_the_range_cuts_the_rest_of_it_off():

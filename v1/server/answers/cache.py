@@ -70,7 +70,7 @@ class AnswerCache:
             self._statistics.hits += 1
             self._memory.touch(slot)
         else:
-            answer = await self._reader.read_shared(form, slot, scope)
+            answer = await self._reader.read_shared(form, known, scope)
         ready = answer.find_ready(known.codings, second) or await self._make_ready(known, answer, second)
         if is_conditional:
             await self._send_conditional(scope, known, answer, send)

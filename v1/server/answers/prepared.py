@@ -5,7 +5,7 @@ import re
 from http import HTTPStatus
 from typing import NamedTuple
 
-from ...routes.negotiation import IDENTITY
+from ...routes.negotiation import GZIP, IDENTITY
 from .encodings import COMPRESSED_FROM
 
 RawHeaders = tuple[tuple[bytes, bytes], ...]
@@ -26,6 +26,8 @@ class CollectedAnswer(NamedTuple):
     body: bytes
     is_brief: bool
     """Whether it is good for its second alone, whatever it says of others that keep it."""
+    gzip: bytes | None = None
+    """The body in gzip, where that was made with it."""
 
 
 class PreparedAnswer:
@@ -44,7 +46,7 @@ class PreparedAnswer:
         self.status = answer.status
         self.made = made
         self.tag = headers.get(b"etag", b"")
-        self.bodies = {IDENTITY: answer.body}
+        self.bodies = {IDENTITY: answer.body} | ({GZIP: answer.gzip} if answer.gzip else {})
         self.tasks: dict[str, asyncio.Task[None]] = {}
         """Those that make further bodies, by their coding."""
         self._max_age = int(max_age[1]) if max_age else 0

@@ -1,14 +1,16 @@
 """Has the routes make an answer, once for all who ask the same at the same time."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from starlette.types import ASGIApp, Message, Scope
 
+from ...routes.negotiation import GZIP
 from ...routes.questions import ChangeFeed
 from ...routes.responses import TERMS, AnswerTerms
-from .memory import AnswerMemory, AnswerSlot, PendingAnswer
+from .encodings import SLOW
+from .memory import AnswerMemory, KnownForm, PendingAnswer
 from .prepared import CollectedAnswer, PreparedAnswer
 from .request import RequestForm, strip_request
 
@@ -21,37 +23,41 @@ class AnswerReader:
         self._memory = memory
         self._clock = clock
 
-    async def read(self, scope: Scope) -> PreparedAnswer:
-        """Return an answer that nobody else gets. Raises what the routes raise."""
+    async def read(self, scope: Scope, codings: Sequence[str]) -> PreparedAnswer:
+        """Return an answer that nobody else gets, for who accepts these codings. Raises what the routes raise."""
         # The second before they begin: made in the next, an answer is dropped too early and not too late.
         made = int(self._clock())
-        return PreparedAnswer(await _collect(self._app, strip_request(scope)), made)
+        is_gzip_wanted = next((coding for coding in codings if coding != SLOW), None) == GZIP
+        return PreparedAnswer(
+            await _collect(self._app, strip_request(scope), AnswerTerms(is_gzip_wanted=is_gzip_wanted)), made
+        )
 
-    async def read_shared(self, form: RequestForm, slot: AnswerSlot, scope: Scope) -> PreparedAnswer:
+    async def read_shared(self, form: RequestForm, known: KnownForm, scope: Scope) -> PreparedAnswer:
         """
         Return the answer to the question of a slot, made once for all who wait for it now, and have it kept.
 
         Who gives up waiting takes it from nobody else. An error is told to who asked in the same words, and not kept.
         """
-        statistics = self._memory.statistics
-        if not _is_told_of_changes(scope):
+        statistics, slot, codings = self._memory.statistics, known.slot, known.codings
+        if not self._memory.most_bytes or not _is_told_of_changes(scope):
             # What changes meanwhile would not be known: one who asks after a change must not get what was read before.
             statistics.misses += 1
             statistics.not_kept += 1
-            return await self.read(scope)
+            return await self.read(scope, codings)
         pending = slot.pending
         if pending is None:
             statistics.misses += 1
-            pending = self._begin(form, slot, scope)
+            pending = self._begin(form, known, scope)
         else:
             statistics.joined += 1
         answer = await asyncio.shield(pending.task)
         if answer.lasts == 0 and pending.form != form:
-            return await self.read(scope)
+            return await self.read(scope, codings)
         return answer
 
-    def _begin(self, form: RequestForm, slot: AnswerSlot, scope: Scope) -> PendingAnswer:
-        pending = PendingAnswer(form, asyncio.create_task(self.read(scope)))
+    def _begin(self, form: RequestForm, known: KnownForm, scope: Scope) -> PendingAnswer:
+        slot = known.slot
+        pending = PendingAnswer(form, asyncio.create_task(self.read(scope, known.codings)))
         self._memory.begin(slot, pending)
 
         def finish(task: asyncio.Task[PreparedAnswer]) -> None:
@@ -71,9 +77,9 @@ def _is_told_of_changes(scope: Scope) -> bool:
     return feed is not None and feed.is_live
 
 
-async def _collect(app: ASGIApp, scope: Scope) -> CollectedAnswer:
+async def _collect(app: ASGIApp, scope: Scope, terms: AnswerTerms) -> CollectedAnswer:
     """Return what an application answers to a request without a body."""
-    terms, started, parts = AnswerTerms(), dict[str, Message](), list[bytes]()
+    started, parts = dict[str, Message](), list[bytes]()
     is_over = asyncio.Event()
 
     async def receive() -> Message:
@@ -92,4 +98,4 @@ async def _collect(app: ASGIApp, scope: Scope) -> CollectedAnswer:
     await app({**scope, TERMS: terms}, receive, send)
     is_over.set()
     start = started["response"]
-    return CollectedAnswer(start["status"], tuple(start["headers"]), b"".join(parts), terms.is_brief)
+    return CollectedAnswer(start["status"], tuple(start["headers"]), b"".join(parts), terms.is_brief, terms.gzip)
