@@ -120,10 +120,10 @@ def make_run(hours: Iterable[int], pieces: Sequence[Piece]) -> HourRun:
     """Return the run of hours that follow one another."""
     texts = [piece.text for piece in pieces if piece.text]
     hourly = [hour + HOUR for hour, piece in zip(hours, pieces, strict=True) if piece.hourly_after == 0]
-    return HourRun(texts, max([piece.newest for piece in pieces], default=0), hourly, digest_rows(texts))
+    return HourRun(texts, max([piece.newest for piece in pieces], default=0), hourly, hash_rows(texts))
 
 
-def digest_rows(texts: Sequence[bytes]) -> bytes:
+def hash_rows(texts: Sequence[bytes]) -> bytes:
     """Return the digest of stretches of rows; how they are cut makes no difference to it."""
     return sha256(b"\n".join(texts)).digest() if texts else b""
 

@@ -19,7 +19,7 @@ _MEMORY = 5
 """Of a short part: the usual 8, and a window of 15, take six times as long to set up as an hour to compress."""
 
 
-def deflate_middle(texts: Sequence[bytes], between: bytes) -> bytes:
+def compress_middle(texts: Sequence[bytes], between: bytes) -> bytes:
     """Return the part that stands in the middle of a body: these texts with what is between them."""
     compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
     return compressor.compress(between.join(texts)) + compressor.flush(zlib.Z_SYNC_FLUSH)
@@ -27,7 +27,9 @@ def deflate_middle(texts: Sequence[bytes], between: bytes) -> bytes:
 
 def join_gzip(before: bytes, middle: bytes, after: bytes, body: bytes) -> bytes:
     """Return a body in gzip, of which the middle is compressed already; `before` and `after` are the rest of it."""
-    first, last = (zlib.compressobj(LEVEL, zlib.DEFLATED, -_WINDOW, _MEMORY) for _ in range(2))
-    parts = [first.compress(before), first.flush(zlib.Z_SYNC_FLUSH), middle, last.compress(after), last.flush()]
+    compressor = zlib.compressobj(LEVEL, zlib.DEFLATED, -_WINDOW, _MEMORY)
+    # After a full flush nothing refers to what is before it, which is not where the compressor believes it to be.
+    first = compressor.compress(before) + compressor.flush(zlib.Z_FULL_FLUSH)
+    last = compressor.compress(after) + compressor.flush()
     checksum, size = zlib.crc32(body), len(body) & 0xFFFFFFFF
-    return b"".join([_HEADER, *parts, checksum.to_bytes(4, "little"), size.to_bytes(4, "little")])
+    return b"".join([_HEADER, first, middle, last, checksum.to_bytes(4, "little"), size.to_bytes(4, "little")])

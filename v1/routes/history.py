@@ -19,7 +19,18 @@ from ..market.series import Aggregation, SeriesFill, SeriesQuery, find_step_end,
 from ..model import DAY, Measure, Metric
 from .candles import MOST_CANDLES
 from .context import Context, RouteState
-from .params import Format, FormatParams, MeasureParam, Name, QueryParams, Step, TableParams, Time, TimeFormat
+from .params import (
+    ALL_FORMATS,
+    Format,
+    FormatParams,
+    MeasureParam,
+    Name,
+    QueryParams,
+    Step,
+    TableParams,
+    Time,
+    TimeFormat,
+)
 from .problems import refuse_fields, refuse_unknown_metric
 from .response_docs import AWAY, NO_ARROW, NOT_ACCEPTED, UNCHANGED, UNKNOWN
 from .responses import (
@@ -169,7 +180,7 @@ async def get_history(
 
     `format=csv` or `Accept: text/csv` here is the same as `history.csv`, and so with `ndjson` and `arrow`.
     """
-    format_ = choose_format(request, params.format, tuple(Format))
+    format_ = choose_format(request, params.format, ALL_FORMATS)
     refuse_unless_csv(format_, params, "time", "bom")
     return await _respond(metric, params, format_, request, context)
 

@@ -77,11 +77,11 @@ class RowEncoder(ABC):
     def frame(self, chunks: Iterable[str], frame: JsonFrame) -> str:
         """Return the whole answer. Each of `chunks` is rows as `encode`, or a database, has written them."""
         rows = self.between.join([chunk for chunk in chunks if chunk])
-        before, after = self.surround(frame, has_rows=bool(rows))
+        before, after = self.write_frame(frame, has_rows=bool(rows))
         return f"{before}{rows}{after}"
 
     @abstractmethod
-    def surround(self, frame: JsonFrame, *, has_rows: bool) -> tuple[str, str]:
+    def write_frame(self, frame: JsonFrame, *, has_rows: bool) -> tuple[str, str]:
         """Return what the answer has before all rows, and after them."""
 
     def get_cell_writer(self, kind: CellKind) -> CellWriter | None:
@@ -138,7 +138,7 @@ class NdjsonEncoder(RowEncoder):
     def get_cell_writer(self, kind: CellKind) -> CellWriter | None:
         return json.dumps if kind is CellKind.TEXT else super().get_cell_writer(kind)
 
-    def surround(self, frame: JsonFrame, *, has_rows: bool) -> tuple[str, str]:  # noqa: ARG002  # a frame is of JSON alone
+    def write_frame(self, frame: JsonFrame, *, has_rows: bool) -> tuple[str, str]:  # noqa: ARG002  # a frame is of JSON alone
         return "", self.between if has_rows else ""
 
 
@@ -147,7 +147,7 @@ class JsonEncoder(NdjsonEncoder):
 
     between = ","
 
-    def surround(self, frame: JsonFrame, *, has_rows: bool) -> tuple[str, str]:  # noqa: ARG002  # nothing hangs on them
+    def write_frame(self, frame: JsonFrame, *, has_rows: bool) -> tuple[str, str]:  # noqa: ARG002  # nothing hangs on them
         opened = _dump(frame.fields)[:-1]
         closed = f",{_dump(frame.last_fields)[1:]}" if frame.last_fields else "}"
         return f'{opened},"{frame.rows}":[', f"]{closed}"
@@ -182,7 +182,7 @@ class CsvEncoder(RowEncoder):
         cut = [line.partition(",") for line in text.split(self.between)]
         return self.between.join([f"{format_iso(int(start))},{rest}" for start, _, rest in cut])
 
-    def surround(self, frame: JsonFrame, *, has_rows: bool) -> tuple[str, str]:  # noqa: ARG002  # a frame is of JSON alone
+    def write_frame(self, frame: JsonFrame, *, has_rows: bool) -> tuple[str, str]:  # noqa: ARG002  # a frame is of JSON alone
         titles = ",".join([column.title or column.name for column in self.columns])
         mark = BYTE_ORDER_MARK if self._table.bom else ""
         return f"{mark}{titles}{self.between}", self.between if has_rows else ""

@@ -21,7 +21,7 @@ from ..store import ColumnQuery, ListReader
 from .context import Context, RouteState
 from .history import Moment, SeriesParams, make_query
 from .list_params import ListParams, parse_measures, select_metrics
-from .params import Format, FormatParams, TableParams
+from .params import ALL_FORMATS, Format, FormatParams, TableParams
 from .problems import HttpRefusal, refuse_fields
 from .response_docs import AWAY, NO_ARROW, NOT_ACCEPTED, UNCHANGED, UNKNOWN
 from .responses import (
@@ -117,7 +117,7 @@ async def list_history(
 
     `format=csv` or `Accept: text/csv` here is the same as `history.csv`, and so with `ndjson` and `arrow`.
     """
-    format_ = choose_format(request, params.format, tuple(Format))
+    format_ = choose_format(request, params.format, ALL_FORMATS)
     refuse_unless_csv(format_, params, "time", "bom")
     return await _respond(params, format_, request, context)
 

@@ -15,8 +15,8 @@ from ..market.pieces import (
     RunKey,
     can_join_hours,
     clip_rows,
-    digest_rows,
     find_row_range,
+    hash_rows,
     is_hourly,
     make_piece,
     make_run,
@@ -24,7 +24,7 @@ from ..market.pieces import (
 from ..market.series import Aggregation, SeriesFill, SeriesQuery, group_by_step, query_series
 from ..model import HOUR, Measure, Metric
 from ..store import MetricReading, OpenedHour, Reader, TrackedReader
-from .gzip_parts import deflate_middle, join_gzip
+from .gzip_parts import compress_middle, join_gzip
 from .problems import HttpRefusal
 from .row_encoder import JsonFrame, RowEncoder
 
@@ -107,7 +107,7 @@ class SeriesBody(NamedTuple):
     @classmethod
     def make(cls, series: SeriesText, layout: SeriesLayout, frame: JsonFrame) -> "SeriesBody":
         rows, between = series.list_rows(), layout.separator.between
-        before, after = [text.encode() for text in layout.encoder.surround(frame, has_rows=bool(rows))]
+        before, after = [text.encode() for text in layout.encoder.write_frame(frame, has_rows=bool(rows))]
         return cls(series, between, before, after, b"".join([before, between.join(rows), after]))
 
     def make_fingerprint(self) -> bytes:
@@ -127,7 +127,7 @@ class SeriesBody(NamedTuple):
             return None
         middle = run.deflated
         if not middle:
-            middle = deflate_middle(run.texts, between)
+            middle = compress_middle(run.texts, between)
             reader.kept.add_deflated(series.query.metric, key, run, middle)
         before = self.before + series.first + (between if series.first else b"")
         return join_gzip(before, middle, (between if series.last else b"") + series.last + self.after, self.body)
@@ -154,7 +154,7 @@ async def read_series_text(reader: Reader, query: SeriesQuery, encoder: RowEncod
     # In the same stretches as one that is joined, so that its tag is the same.
     first, *inner, last = [*[encoder.encode(part).encode() for part in parts], *([] if cuts else [b""])]
     texts = [text for text in inner if text]
-    return SeriesText(query, first, series.hourly, HourRun(texts, 0, (), digest_rows(texts)), last)
+    return SeriesText(query, first, series.hourly, HourRun(texts, 0, (), hash_rows(texts)), last)
 
 
 async def join_series_text(

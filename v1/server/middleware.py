@@ -15,7 +15,7 @@ The middleware of every route, plain ASGI. Outermost first:
     CORS             Starlette's, where the settings name origins
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from http import HTTPStatus
 from ipaddress import ip_address
 from re import compile as compiled
@@ -64,12 +64,17 @@ class SecurityHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_hardened(message: Message) -> None:
             if message["type"] == "http.response.start":
-                named = {name.lower() for name, _ in message["headers"]}
-                added = [header for header in _HARDENED if header[0] not in named]
-                message = {**message, "headers": [*message["headers"], *added]}
+                message = {**message, "headers": add_security_headers(message["headers"])}
             await send(message)
 
         await self._app(scope, receive, send_hardened if scope["type"] == "http" else send)
+
+
+def add_security_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return headers with the security headers that are not among them."""
+    known = [*headers]
+    named = {name.lower() for name, _ in known}
+    return [*known, *[header for header in _HARDENED if header[0] not in named]]
 
 
 class HostGuard:

@@ -1,5 +1,6 @@
 """A series that is joined from encoded hours is letter by letter the one that is made from its samples."""
 
+import zlib
 from collections.abc import Sequence
 from itertools import chain
 
@@ -141,6 +142,19 @@ async def test_it_is_the_same_before_and_after_samples_that_come_late(samples, l
             assert (joined is not None) == bool(store.held)
             if joined is not None:
                 assert show(joined, layout) == show(await make(store, query, layout), layout)
+                check_gzip(store, joined, layout)
+
+
+def check_gzip(store: Samples, joined: SeriesText, layout: SeriesLayout) -> bytes | None:
+    """Check that the series is the same in gzip, if it is made of what is compressed already; return that."""
+    written = SeriesBody.make(joined, layout, JsonFrame({"metric": BTC}, "points"))
+    packed = written.compress(store)
+    if packed is not None:
+        reader = zlib.decompressobj(16 + zlib.MAX_WBITS)  # gzip alone, and only the one that it should be
+
+        assert reader.decompress(packed) == written.body
+        assert (reader.eof, reader.unused_data) == (True, b"")
+    return packed
 
 
 def make_query(**changed: object) -> SeriesQuery:
@@ -167,6 +181,55 @@ async def test_only_hours_that_have_changed_are_read_again():
     assert (first, again, store.reads) == (24, 24, 25)
     assert joined is not None
     assert b"[%d,1.23]" % (NOON - 5 * HOUR) in b"".join(joined.list_rows())
+
+
+async def test_in_gzip_the_whole_hours_are_compressed_once_until_one_of_them_changes():
+    store = Samples(10**7)
+    store.put(every(MINUTE))
+    for place, format_ in enumerate(TEXTS):
+        query = make_query()
+        layout = make_layout(query, format_)
+        first, second = await join(store, query, layout), await join(store, query, layout)
+        assert first is not None
+        assert second is not None
+        packed = check_gzip(store, first, layout)
+        third = await join(store, query, layout)
+
+        assert third is not None
+        assert packed is not None
+        assert (first.run.deflated, third.run.deflated in packed, len(third.run.deflated) > 1000) == (b"", True, True)
+        assert packed == check_gzip(store, second, layout) == check_gzip(store, third, layout)
+        store.put([sample(NOON - 5 * HOUR, f"{place}.23")])
+        changed = await join(store, query, layout)
+        assert changed is not None
+        assert changed.run.deflated == b""
+        assert check_gzip(store, changed, layout) not in (None, packed)
+
+
+async def test_a_tick_leaves_the_whole_hours_as_they_are():
+    store, query = Samples(10**7), make_query()
+    layout = make_layout(query, Format.JSON)
+    store.put(every(MINUTE, NOON - DAY - HOUR, NOON - 2 * MINUTE))
+    store.tick = NOON - 2 * MINUTE
+    first = await join(store, query, layout)
+    store.tick = NOON - MINUTE
+    store.put([sample(NOON - MINUTE, "9.99")])
+    second = await join(store, query, layout)
+
+    assert first is not None
+    assert second is not None
+    assert second.run is first.run
+    assert show(second, layout) == show(await make(store, query, layout), layout) != show(first, layout)
+
+
+async def test_a_short_range_is_left_to_be_compressed_as_it_is():
+    store, query = Samples(10**7), make_query(start=NOON - 2 * HOUR)
+    layout = make_layout(query, Format.JSON)
+    store.put(every(MINUTE))
+    joined = await join(store, query, layout)
+
+    assert joined is not None
+    assert check_gzip(store, joined, layout) is None
 
 
 async def test_the_hour_that_begins_with_the_next_tick_is_read_although_nobody_expected_it():
