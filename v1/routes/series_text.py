@@ -24,7 +24,7 @@ from ..market.pieces import (
 from ..market.series import Aggregation, SeriesFill, SeriesQuery, group_by_step, query_series
 from ..model import HOUR, Measure, Metric
 from ..store import MetricReading, OpenedHour, Reader, TrackedReader
-from .gzip_parts import compress_middle, join_gzip
+from .gzip_parts import AT_ONCE, compress_middle, join_gzip
 from .problems import HttpRefusal
 from .row_encoder import JsonFrame, RowEncoder
 
@@ -117,13 +117,13 @@ class SeriesBody(NamedTuple):
 
     def compress(self, reader: TrackedReader) -> bytes | None:
         """
-        Return the body in gzip; `None` where nothing of it is compressed already.
+        Return the body in gzip; `None` where it is not worth while, or so large that it is compressed in a thread.
 
         What it has of whole hours is compressed for the first who asks, and kept.
         """
         series, between = self.series, self.between
         run, key = series.run, series.run_key
-        if key is None or len(run.texts) < _FEWEST_TEXTS:
+        if key is None or len(run.texts) < _FEWEST_TEXTS or len(self.body) > AT_ONCE:
             return None
         middle = run.deflated
         if not middle:

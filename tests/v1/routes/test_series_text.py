@@ -232,6 +232,17 @@ async def test_a_short_range_is_left_to_be_compressed_as_it_is():
     assert check_gzip(store, joined, layout) is None
 
 
+async def test_a_large_body_is_left_to_be_compressed_beside_the_others():
+    store, query = Samples(10**8), make_query(interval=5)
+    layout = make_layout(query, Format.JSON)
+    store.put(every(5))
+    joined = await join(store, query, layout)
+
+    assert joined is not None
+    assert check_gzip(store, joined, layout) is None
+    assert joined.run.deflated == b""
+
+
 async def test_the_hour_that_begins_with_the_next_tick_is_read_although_nobody_expected_it():
     store, query = Samples(10**7), make_query(end=NOON + HOUR)
     layout = make_layout(query, Format.CSV)
