@@ -60,7 +60,7 @@ class AnswerReader:
         Who gives up waiting takes it from nobody else. An error is told to who asked in the same words, and not kept.
         """
         statistics, slot, codings = self._memory.statistics, known.slot, known.codings
-        if not self._memory.most_bytes or not _is_told_of_changes(scope):
+        if not _is_told_of_changes(scope):
             # What changes meanwhile would not be known: one who asks after a change must not get what was read before.
             statistics.misses += 1
             statistics.not_kept += 1
