@@ -22,7 +22,7 @@ ROOMS = {"v1": (16, 42), "worker": (14, 50)}
 VERBS = frozenset(
     """
     abort accept acknowledge add advance align apply archive ask assign attach back backfill backtest backup become begin build bound call
-    cancel change check choose claim classify clamp clear clip close collect commit compare compute configure connect convert copy
+    cancel change check choose claim classify clamp clear clip close collect commit compare compress compute configure connect convert copy
     count cover create cut decide decrypt delete derive describe disable divide drain draw drop dump encode encrypt end ensure evaluate evict
     execute exit expand explain fetch fill filter finalize find finish fit floor follow forget format frame freeze get give group handle
     hasten hide hold identify indent insert install interpolate invent join judge keep learn list listen load lock log look lower

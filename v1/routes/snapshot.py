@@ -16,7 +16,7 @@ from ..numbers.chunks import split_into_chunks
 from ..store import CurrentMetric, SharedPlace
 from .context import Context, RouteState
 from .list_params import ListParams, parse_measures, select_metrics
-from .params import Format, FormatParams, TableParams
+from .params import ALL_FORMATS, Format, FormatParams, TableParams
 from .problems import refuse_fields
 from .response_docs import AWAY, NO_ARROW, NOT_ACCEPTED, UNCHANGED, UNKNOWN
 from .responses import (
@@ -180,7 +180,7 @@ async def get_snapshot(
     `format=csv` or `Accept: text/csv` here is the same as `snapshot.csv`, and so with `ndjson` and `arrow`; a
     `sparkline` is answered in JSON alone.
     """
-    format_ = choose_format(request, params.format, tuple(Format))
+    format_ = choose_format(request, params.format, ALL_FORMATS)
     refuse_unless_csv(format_, params, "time", "bom")
     has_line = params.sparkline is not LineLength.NONE
     if has_line and format_ is not Format.JSON:

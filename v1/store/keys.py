@@ -132,6 +132,8 @@ KEEP_BUDGET = 32 * DAY
 
 
 _SAMPLES = f"{OURS}samples:{{"
+_COMMAS = len(MEASURES)
+"""How many a sample has."""
 _PRICE_ONLY = f"{',null' * (len(MEASURES) - 1)}]"
 """How a sample ends of which nothing but the price is known."""
 
@@ -218,7 +220,7 @@ def parse_all(hour: int, members: Iterable[str]) -> list[Sample]:
 
 def is_sample(written: str) -> bool:
     """Return whether what a set of samples holds has the form that `member` writes."""
-    return written.count(",") == len(MEASURES) and written[1:].partition(",")[0].isdecimal()
+    return written.count(",") == _COMMAS and written[1 : written.index(",")].isdecimal()
 
 
 def is_hourly_only(members: Sequence[str]) -> bool:
