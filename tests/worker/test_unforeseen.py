@@ -16,7 +16,7 @@ from worker.latest.store import Reader, Verifier, connect
 from worker.sampling.tick_buffer import Readings, TickBuffer
 from worker.settings import WorkerSettings
 
-SECONDS = 30.0
+SECONDS = 60.0
 BTC, ETH = Metric("SIMULATED:BTCUSD"), Metric("SIMULATED:ETHUSD")
 
 
