@@ -16,7 +16,7 @@ def source() -> Invented:
 
 @pytest.fixture
 def watched(source: Invented, session: ClientSession) -> SupervisedSource:
-    return SupervisedSource(source, session, timeout=60)
+    return SupervisedSource(source, session, timeout=5)
 
 
 def told(logs) -> list[str]:
@@ -84,7 +84,7 @@ async def test_a_wait_that_is_asked_for_when_asked_what_is_new_is_kept(source: I
 
 async def test_no_question_is_left_when_its_session_is_closed(source: Invented):
     async with ClientSession() as session:
-        with supervise([(source, session)], timeout=60) as (watched,):
+        with supervise([(source, session)], timeout=5) as (watched,):
             await watched.read(NOON)
             source.gate.clear()
             source.opened = 0

@@ -39,7 +39,7 @@ def unseen(_done: int, _of: int) -> None:
 
 
 async def opened(source: Invented, session: ClientSession) -> SupervisedSource:
-    watched = SupervisedSource(source, session, timeout=60)
+    watched = SupervisedSource(source, session, timeout=5)
     await watched.open(NOON)
     return watched
 
