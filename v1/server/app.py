@@ -4,12 +4,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import BaseRoute
 
 from .. import __version__
 from ..routes import health_router, openapi, pages, problems, response_docs, router
@@ -120,15 +122,28 @@ def _list_pages(settings: Settings) -> AcceptedPages:
 
 def _include_routers(app: FastAPI, settings: Settings) -> None:
     is_guarded = settings.is_guarded
+    app.router.routes += _list_routes(is_guarded, bool(settings.list_usage_limits()), is_latest())
+    app.include_router(openapi.make_openapi_router(app, PREFIX, settings.root_path or "", is_guarded=is_guarded))
+
+
+@cache
+def _list_routes(is_guarded: bool, is_limited: bool, has_latest: bool) -> tuple[BaseRoute, ...]:
+    """
+    Return the routes of every application, and for one with keys or with limits what their descriptions have besides.
+
+    FastAPI works out what a route depends on when it is first looked at. For all of them that takes nine tenths of the
+    time in which an application is made, so it is done once, and not again for each application of a process.
+    """
     no_repeats = [Depends(problems.refuse_repeated)]
     responses = response_docs.KEY_WANTED if is_guarded else {}
-    if settings.list_usage_limits():
+    if is_limited:
         responses = responses | response_docs.LIMITED
-    app.include_router(router, prefix=PREFIX, responses=responses, dependencies=no_repeats)
-    if is_latest():
-        app.include_router(router, prefix=LATEST, include_in_schema=False, dependencies=no_repeats)
-    app.include_router(health_router, dependencies=no_repeats)
-    app.include_router(openapi.make_openapi_router(app, PREFIX, settings.root_path or "", is_guarded=is_guarded))
+    routes = APIRouter()
+    routes.include_router(router, prefix=PREFIX, responses=responses, dependencies=no_repeats)
+    if has_latest:
+        routes.include_router(router, prefix=LATEST, include_in_schema=False, dependencies=no_repeats)
+    routes.include_router(health_router, dependencies=no_repeats)
+    return tuple(routes.routes)
 
 
 def is_latest() -> bool:

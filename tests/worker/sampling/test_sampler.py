@@ -34,7 +34,7 @@ async def briefly(_seconds: float) -> None:
 
 
 async def until(is_so: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not is_so():
             await asyncio.sleep(0.002)
 
@@ -89,7 +89,7 @@ class Sampling:
             yield
         finally:
             running.cancel()
-            await asyncio.wait([running], timeout=20)
+            await asyncio.wait([running], timeout=60)
 
         assert running.done(), "it does not stop"
         assert running.cancelled(), running.exception()
@@ -109,7 +109,7 @@ class Sampling:
     async def whole(self, end: int, *metrics: Metric) -> None:
         """Wait until no metric's day that ends at `end` has a hole."""
         ticks = list(range(end - DAY + MINUTE, end + 1, MINUTE))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             for metric in metrics:
                 while await self.day(metric, end) != ticks:
                     await asyncio.sleep(0.01)
@@ -130,7 +130,7 @@ async def is_clean(redis: Redis) -> bool:
 
 async def settled(redis: Redis) -> None:
     """Wait until everything follows from the samples: what was filled is ranked."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await is_clean(redis):
             await asyncio.sleep(0.01)
 
@@ -230,7 +230,7 @@ async def test_what_a_provider_does_not_have_is_named_at_start_and_to_whoever_as
     with told() as lines:
         async with sampling.going():
             await until(lambda: source.opened)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not (await sampling.store.read_source_states()).get("invented", {}).get("missing"):
                     await asyncio.sleep(0.002)
 
