@@ -400,7 +400,7 @@ async def test_a_key_of_another_kind_ends_no_stream(api, redis):
 
 @pytest.mark.usefixtures("market")
 async def test_a_replay_tells_its_ticks_and_none_of_its_alerts(api, redis):
-    replay = Writer(redis, AlertLimits(send=False))
+    replay = Writer(redis, AlertLimits(send=False, push=False))
     await replay.open()
     async with streaming(api.url, "/v1/stream?events=alert,tick") as client:
         await client.find("tick")
