@@ -124,7 +124,9 @@ async def test_a_replay_that_is_cut_off_and_begun_again_leaves_the_same_log(serv
     async with connect(server, "tests") as redis:
         while cuts:
             with pytest.raises(CutOff):
-                await replay(outage, Writer(redis), MINUTE, seen, None, FixedRules(RuleEngine(EVERY_KIND, [SILENCE], MINUTE)))
+                await replay(
+                    outage, Writer(redis), MINUTE, seen, None, FixedRules(RuleEngine(EVERY_KIND, [SILENCE], MINUTE))
+                )
         await replay(outage, Writer(redis), MINUTE, seen, None, FixedRules(RuleEngine(EVERY_KIND, [SILENCE], MINUTE)))
         log = await logged(redis)
 
