@@ -167,10 +167,7 @@ def read_order(typed: TypedOrder, now: float) -> RecordingOrder:
         raise ValueError(f"--to: {typed.to!r} lies in the future; accepted: now, or a time of the past")
     end -= end % length
     start = max(0, end - round(float(typed.days) * DAY))
-    start -= start % length
-    if start >= end:
-        raise ValueError(f"--days: {typed.days!r} is shorter than a candle of {typed.candles}")
-    return RecordingOrder(names, TimeSpan(start, end), length)
+    return RecordingOrder(names, TimeSpan(start - start % length, end), length)
 
 
 def choose_source(metrics: Sequence[Metric], settings: WorkerSettings) -> str:
