@@ -98,7 +98,9 @@ async def _replayed(folder: Path) -> Said:
     recording = open_recording(folder)
     async with servers.running(next(iter(servers.binaries()))) as server:
         store = Writer(server.redis, AlertLimits(send=False))
-        await replay(recording, store, MINUTE, lambda _done, _of: None, None, FixedRules(RuleEngine([LITERAL], (), MINUTE)))
+        await replay(
+            recording, store, MINUTE, lambda _done, _of: None, None, FixedRules(RuleEngine([LITERAL], (), MINUTE))
+        )
         written = cast("list[str]", await server.redis.zrange(keys.ALERTS, 0, -1))
     return {(alert["metric"], alert["at"]) for alert in map(json.loads, written)}
 
