@@ -16,6 +16,7 @@ const said = new URLSearchParams(location.search);
 const shown = {
   metric: said.get("metric"), isChosen: said.has("metric"), offset: 0, of: 0, at: null, trouble: null, heard: null,
   interval: null, reasons: [], filling: null, // `filling`: percent of the past day, while it is being filled
+  replay: null, // what the API says of a replay, and `read`: when it said so, in milliseconds of performance.now()
 };
 let timer, turn = 0, due = 0; // `due`: when to ask for the next tick, in milliseconds of performance.now()
 
@@ -76,9 +77,18 @@ function isGrowing() {
 /** Takes in what is wrong, and how far the day is filled. */
 function heed(now) {
   shown.reasons = now?.status === "ready" ? [] : now?.reasons ?? [];
+  if (now) shown.replay = now.replay && { ...now.replay, age: Number(now.tick.age), read: performance.now() };
   const fills = Object.values(now?.sources ?? {}).map((source) => source.filling).filter(Boolean);
   const sum = (name) => fills.reduce((total, fill) => total + Number(fill[name]), 0);
   shown.filling = fills.length ? Math.floor(100 * sum("done") / Math.max(1, sum("of"))) : null;
+}
+
+/** Gives the time of the market, in unix seconds: that of this machine, or of a replay. It goes no further than a tick. */
+function marketTime() {
+  const { replay } = shown;
+  if (!replay || replay.at === null) return Date.now() / 1000;
+  const passed = replay.age + (performance.now() - replay.read) / 1000 * Number(replay.speed ?? 0);
+  return Math.max(Number(replay.at), shown.at ?? 0) + Math.max(0, Math.min(passed, (shown.interval ?? MINUTE) - 1));
 }
 
 /** Notes which tick is shown and when the next one is due. Of the same tick that stays: it may come from a cache. */
@@ -152,7 +162,7 @@ function fill(line, rank, now, measure) {
 
 /** Says how old everything is. Runs every second, so that a page that hears nothing does not look alive. */
 function tell() {
-  const now = Date.now() / 1000;
+  const now = marketTime();
   for (const { dataset, className, cells } of part("ranks").rows) {
     const age = dataset.last ? since(now - Number(dataset.last)) : "gone";
     cells[5].textContent = className === "live" ? age : `${className}, ${age}`;
@@ -182,6 +192,7 @@ function tell() {
 }
 
 function sentence(old, late) {
+  const replayed = shown.replay ? `${shown.replay.text[0].toUpperCase()}${shown.replay.text.slice(1)}. ` : "";
   if (shown.trouble) {
     const heard = shown.heard ? ` What is shown is from ${clock(shown.heard / 1000)}.` : "";
     return `No news: ${shown.trouble.message}.${heard}`;
@@ -190,7 +201,7 @@ function sentence(old, late) {
   if (late && old < 0) return `The newest tick lies ${since(-old)} in the future. A clock is, or was, wrong.`;
   if (late) return `The newest tick is ${since(old)} old. Is the worker running?`;
   const filling = shown.filling === null ? "" : ` Filling the past day: ${shown.filling} %.`;
-  return `Tick of ${clock(shown.at)}. ${shown.of} metric${shown.of === 1 ? "" : "s"} ranked.${filling}`;
+  return `${replayed}Tick of ${clock(shown.at)}. ${shown.of} metric${shown.of === 1 ? "" : "s"} ranked.${filling}`;
 }
 
 function choose(metric) {

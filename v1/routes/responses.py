@@ -113,8 +113,14 @@ def respond_until_next_tick(request: Request, context: RouteState, answer: Answe
     # An overdue tick may come any moment; a second's rest keeps those who wait for it from storming us.
     tick = answer.tick
     lasts = context["interval"] if answer.lasts is None else answer.lasts
-    seconds = 1 if tick is None else min(max(1, ceil(tick + lasts - context["clock"]())), lasts)
+    seconds = 1 if tick is None else min(max(1, ceil(_count_seconds_until(tick + lasts, answer, context))), lasts)
     return _respond_with_tag(request, answer, f"{'public' if context['is_shared'] else 'private'}, max-age={seconds}")
+
+
+def _count_seconds_until(end: int, answer: AnswerBody, context: RouteState) -> float:
+    """Return how many seconds are left: of the market's ticks by its clock, of everything else by the machine's."""
+    market = context["market"]
+    return market.count_seconds_until(end) if answer.lasts is None else end - market.read_wall()
 
 
 def respond_until_changed(request: Request, body: str) -> Response:

@@ -13,6 +13,7 @@ Every key version 1 owns in Redis. No other module spells one.
     v1:sources                    hash    source: how it does, JSON          for ever
     v1:wishes                     hash    wish that no source gives: why     for ever
     v1:archive                    string  how the archive does, JSON         for ever
+    v1:replay                     string  which recording is replayed, how fast, JSON  until a worker samples
     v1:clock                      string  what is wrong with the worker's clock  2 minutes after it was said
     v1:lease                      string  who feeds this Redis               15 s after the last sign of life
     v1:rules                      hash    rule id: rule, JSON                for ever
@@ -72,6 +73,7 @@ CHANGES = f"{OURS}changes"
 SOURCES = f"{OURS}sources"
 WISHES = f"{OURS}wishes"
 ARCHIVE = f"{OURS}archive"
+REPLAY = f"{OURS}replay"
 CLOCK = f"{OURS}clock"
 LEASE = f"{OURS}lease"
 RULES = f"{OURS}rules"
@@ -96,7 +98,21 @@ TRACES = (METRICS, TICK, TOP_ROLES)
 """Of these, each worker that has written anything leaves one."""
 
 PERMANENT = frozenset(
-    {FORMAT, TICK, SOURCES, WISHES, ARCHIVE, RULES, FILE_RULES, RULES_PROBLEM, SILENCES, OUTAGES, CHANNELS, TOP_ROLES}
+    {
+        FORMAT,
+        TICK,
+        SOURCES,
+        WISHES,
+        ARCHIVE,
+        REPLAY,
+        RULES,
+        FILE_RULES,
+        RULES_PROBLEM,
+        SILENCES,
+        OUTAGES,
+        CHANNELS,
+        TOP_ROLES,
+    }
     | {API_KEYS, API_KEY_USES}
 )
 """The keys without an end: few, small, and of fixed number."""

@@ -1,7 +1,6 @@
 """The commands of the worker: each reads its settings, opens what it needs, and hands over to a room."""
 
 import asyncio
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -19,7 +18,7 @@ from worker.backfill.future import drop_future, drop_if_far, drop_lists_if_far, 
 from worker.backfill.service import ArchiveAccess, BackfillService
 from worker.backup.backup import back_up
 from worker.backup.restore import restore
-from worker.cli import api_keys, rules
+from worker.cli import api_keys, recordings, rules
 from worker.cli.archive_parts import ArchiveParts, open_archiving
 from worker.cli.metrics import follow_archive, follow_roles, follow_sampling, show_lease
 from worker.cli.plan import describe_plan
@@ -33,7 +32,6 @@ from worker.cli.process import (
 )
 from worker.cli.rebuild import rebuild_day
 from worker.cli.reset import reset_data
-from worker.cli.times import shift_recording
 from worker.cli.wiring import (
     LONGEST_TIMEOUT,
     list_addresses,
@@ -57,8 +55,6 @@ from worker.latest.toplist import ListStore, QuotaStore, TopWriter
 from worker.reporting.metrics import WorkerInstruments, make_instruments, serve_metrics
 from worker.reporting.progress import show_progress
 from worker.reporting.steps import run_command
-from worker.sampling.recording import InvalidRecording, Recording, open_recording
-from worker.sampling.replay import replay
 from worker.sampling.sampler import Sampler
 from worker.sampling.tick_journal import open_journal
 from worker.settings import WorkerSettings
@@ -115,29 +111,8 @@ def plan() -> None:
     print("\n".join(describe_plan(read_settings())))
 
 
-@app.command("replay")
-def replay_command(
-    folder: Annotated[
-        Path,
-        typer.Argument(
-            callback=resolve_typed_path, help="A folder of PAIR.csv or PAIR.csv.gz with one-minute candles."
-        ),
-    ],
-    exchange: Annotated[str | None, typer.Option(help="Name of the exchange; else the folder's first word.")] = None,
-    until: Annotated[
-        str | None,
-        typer.Option(help="Where the recording shall end: now, unix seconds or ISO 8601; else where it ended."),
-    ] = None,
-) -> None:
-    """Play recorded candles through the tick, as fast as it goes."""
-    settings = read_settings()
-    try:
-        recording = open_recording(folder, exchange)
-        if until is not None:
-            recording = shift_recording(recording, until, settings.interval)
-    except (InvalidRecording, ValueError) as error:
-        exit_with(str(error), 2)
-    run_until_done(_replay(settings, recording))
+app.command("replay")(recordings.replay_command)
+app.command("record")(recordings.record_command)
 
 
 @app.command()
@@ -338,30 +313,6 @@ def _make_archiver(
         health=health,
         request_backfill=backfill.request,
     )
-
-
-async def _replay(settings: WorkerSettings, recording: Recording) -> None:
-    async with (
-        open_store(settings, send=False) as store,
-        hold_feeder_lease(store, wait=False),
-        open_archiving(settings, store) as archived,
-        open_rule_provider(settings, is_live=False) as rulebook,
-    ):
-        await archived.archive.open()
-        await rulebook.read()
-        print(
-            f"playing {recording.candles} candles of {len(recording.files)} metrics, "
-            f"{format_iso(recording.first)} to {format_iso(recording.last)}",
-            file=sys.stderr,
-        )
-        began = time.monotonic()
-        with show_progress("replaying") as seen:
-            ticks = await replay(recording, store, settings.interval, seen, archived.rollup, rulebook.engine)
-        print(f"played {ticks} ticks in {time.monotonic() - began:.1f} s", file=sys.stderr)
-    if recording.without:
-        print(recording.without, file=sys.stderr)
-    metric = next(iter(recording.files))
-    print(f"next: scripts/start-api.sh, then curl http://{settings.bind}/v1/metrics/{metric}/history", file=sys.stderr)
 
 
 async def _drop_future(settings: WorkerSettings) -> None:

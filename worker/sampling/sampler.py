@@ -176,6 +176,7 @@ class Sampler:
             self._newest = await self._store.open() or 0
         if self._newest < before:
             log.warning("Redis has lost ticks", had=before, has=self._newest)
+        await self._store.replays.clear()
         self._buffer.restore_after(after=self._newest)
         await self._rules.read()
         self._report.forget()

@@ -47,6 +47,7 @@ class CryptowatchSource:
     """Only the allowance was ever published, no limit by the second; this is what a polite client would do."""
     lead = 0
     """Every call is charged, and 1000 minutes are kept for sure."""
+    kept: Mapping[int, int] = {MINUTE: OHLC_ROWS * MINUTE, HOUR: OHLC_ROWS * HOUR}
 
     def __init__(
         self,

@@ -26,6 +26,8 @@ OURS = {"XBT": "BTC", "XDG": "DOGE"}
 """Kraken's own names of coins, and everybody else's."""
 COLUMNS = CandleColumns(time=0, open=1, high=2, low=3, close=4, volume=6, start=int)
 
+ROWS = 720
+"""Finished candles of each length that it answers with, the newest, whatever is asked for."""
 FEW = 100
 """Up to so many pairs are asked for by name; the whole list is 430 KB."""
 FIRST_WAIT, LONGEST_WAIT = 15.0, 60.0
@@ -62,6 +64,7 @@ class KrakenSource:
     """Kraken does not publish its limit for public calls; its clients keep to one a second."""
     lead = 0
     """Kraken keeps 720 minutes, so a whole day never precedes."""
+    kept: Mapping[int, int] = {MINUTE: ROWS * MINUTE, HOUR: ROWS * HOUR}
 
     def __init__(self, base: str, wishes: Sequence[str], interval: int) -> None:
         self._base = base.rstrip("/")
