@@ -234,7 +234,7 @@ def _show_facts(facts: _Facts, moment: _Moment, interval: int, redact: _Redact) 
     return {
         "tick": {"at": tick, "age": None if tick is None else moment.market - tick, "interval": interval},
         "replay": show_replay(facts.replay),
-        "sources": {name: _show_source(state, redact) for name, state in facts.sources.items()},
+        "sources": {name: show_source(state, redact) for name, state in facts.sources.items()},
         "archive": archive and {name: _redact_text(archive.get(name), redact) for name in ArchiveHealth.model_fields},
         "wishes": facts.unmet,
         "channels": {
@@ -244,7 +244,8 @@ def _show_facts(facts: _Facts, moment: _Moment, interval: int, redact: _Redact) 
     }
 
 
-def _show_source(state: dict[str, Any], redact: _Redact) -> dict[str, Any]:
+def show_source(state: dict[str, Any], redact: _Redact) -> dict[str, Any]:
+    """Return how a source does; texts that may hold addresses or secrets are redacted."""
     return {
         "state": state.get("state", "unknown"),
         "since": state.get("since"),

@@ -264,6 +264,7 @@ async def _sample(settings: WorkerSettings, clock: WatchedClock, instruments: Wo
             committed=heartbeat.notify_committed,
             clock=clock,
             instruments=instruments,
+            jump_limit=settings.jump_limit,
             journal=parts.enter_context(
                 open_journal(settings.data_dir / WAITING_TICKS, settings.interval, settings.journal_bytes, now - DAY)
             ),

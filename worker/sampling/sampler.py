@@ -14,6 +14,7 @@ from worker.latest.store import LeaseLost, StoreError, Writer
 from worker.reporting.metrics import WorkerInstruments, make_instruments
 from worker.reporting.redis_retry import describe_trouble
 from worker.sampling.collect import collect
+from worker.sampling.reading_checks import JUMP_LIMIT, ReadingChecks
 from worker.sampling.rule_provider import RuleSource
 from worker.sampling.tick import commit_tick
 from worker.sampling.tick_buffer import TickBuffer
@@ -66,6 +67,7 @@ class Sampler:
         sleep: Sleep = asyncio.sleep,
         instruments: WorkerInstruments | None = None,
         journal: TickJournal | None = None,
+        jump_limit: int = JUMP_LIMIT,
     ) -> None:
         self._sources = sources
         self._instruments = instruments or make_instruments()
@@ -81,6 +83,7 @@ class Sampler:
         self._sleep = sleep
         self._has_logged_leap = False
         self._buffer = TickBuffer(interval, journal)
+        self._checks = ReadingChecks(jump_limit)
         self._due = asyncio.Event()
         self._now = self._newest = self._asked_since = 0
         """The newest tick that has come; the newest committed one, 0 while there is none; the one after which sources
@@ -120,7 +123,7 @@ class Sampler:
             if self._is_behind():
                 continue
             with self._instruments.ticks.collect_seconds.time():
-                readings, _ = await asyncio.gather(collect(self._sources, at), self._rules.refresh())
+                readings, _ = await asyncio.gather(collect(self._sources, at, self._checks), self._rules.refresh())
             # The answers may be the first to show that the clock is wrong.
             if self._clock is None or await self._clock.is_right():
                 self._buffer.add(at, readings)

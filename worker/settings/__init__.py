@@ -71,6 +71,8 @@ class WorkerSettings(Settings):
     """Who is asked, commas between; where two have a metric, the first one gives it, and what that one does not say is missing."""
     metrics: Annotated[WordList, Field(min_length=1)] = ("KRAKEN:BTCUSD", "KRAKEN:ETHUSD", "KRAKEN:XRPUSD")
     """What is sampled, commas between: `KRAKEN:BTCUSD`, all of an exchange `KRAKEN:*`, or everything `*`."""
+    jump_limit: Annotated[int, Field(ge=2, le=1000)] = 3
+    """A price that is so many times the last one, or as small a part of it, waits for a second look, or another source."""
     kraken_url: AnyHttpUrl = AnyHttpUrl("https://api.kraken.com")
     """Where Kraken, or what answers like it, is asked."""
     binance_url: AnyHttpUrl = AnyHttpUrl("https://data-api.binance.vision")

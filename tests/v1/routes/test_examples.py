@@ -40,7 +40,15 @@ from worker.sampling.tick import commit_tick
 CRASH = 1_621_429_200
 """2021-05-19T13:00:00Z, some minutes after everything had fallen by a third."""
 PAIRS = ["BTC_USDT", "ETH_USDT", "XRP_USDT", "DOGE_USDT", "DOGE_BTC", "BRD_BTC"]
-SOURCE = {"state": "ok", "since": CRASH - DAY, "reason": None, "metrics": len(PAIRS)}
+REJECT = {"at": CRASH, "metric": "BINANCE:BRDBTC", "reason": "dead market", "text": "0.00000000"}
+SOURCE = {
+    "state": "ok",
+    "since": CRASH - DAY,
+    "reason": None,
+    "metrics": len(PAIRS),
+    "rejects": {"dead market": 1},
+    "rejected": [REJECT],
+}
 BTC = "/metrics/BINANCE:BTCUSDT"
 
 # (operation, status, media type): what is asked for
@@ -97,6 +105,11 @@ ASKED = {
     ("/alerts", "200", "application/json"): "/v1/alerts?metric=*:BTC*&limit=1",
     ("/alerts", "422", "application/problem+json"): "/v1/alerts?since=yesterday",
     ("/silences", "422", "application/problem+json"): "/v1/silences?state=active",
+    ("/sources", "200", "application/json"): "/v1/sources",
+    ("/sources", "422", "application/problem+json"): "/v1/sources?limit=5",
+    ("/sources/{source}/rejects", "200", "application/json"): "/v1/sources/binance/rejects",
+    ("/sources/{source}/rejects", "404", "application/problem+json"): "/v1/sources/binanse/rejects",
+    ("/sources/{source}/rejects", "422", "application/problem+json"): "/v1/sources/binance/rejects?limit=5",
     ("/stream", "200", "text/event-stream"): "/v1/stream?metrics=BINANCE:BTCUSDT&once=true",
     ("/stream", "422", "application/problem+json"): "/v1/stream?events=ticks",
     ("/whoami", "200", "application/json"): "/v1/whoami",
