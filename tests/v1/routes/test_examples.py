@@ -215,6 +215,8 @@ AWAY = [
     "/silences",
     "POST /silences",
     "DELETE /silences/{id}",
+    "/sources",
+    "/sources/{source}/rejects",
 ]
 
 
