@@ -316,7 +316,8 @@ async def answers(api: Api, clock: Clock, folder: Path) -> dict[tuple[str, str, 
         given["/stream", "503", PROBLEM] = (await alone.get("/v1/stream")).text
         for operation in AWAY:
             name = SEEN.split("/")[3] if "/alerts" in operation else "volume-spike"
-            path = operation.rpartition(" ")[2].replace("{metric}", "BINANCE:BTCUSDT").replace("{id}", name)
+            path = operation.rpartition(" ")[2].replace("{metric}", "BINANCE:BTCUSDT")
+            path = path.replace("{id}", name).replace("{source}", "binance")
             document = next((document for (each, _), _, document in SENT if each == operation), None)
             given[operation, "503", PROBLEM] = (await _send(alone, operation, f"/v1{path}", document)).text
     return given
