@@ -198,6 +198,7 @@ async def test_every_example_works_as_it_is_filled_in_and_its_answer_has_exactly
     await fill(writer, metric)
     await commit_tick(NOON + 60, {Metric("SIMULATED:BTCUSD"): SourceReading(Reading("900"), "tests")}, writer, SPIKES)
     await TopWriter(writer._redis).write_snapshot(made(NOON))
+    await writer.write_source_states({"kraken": {"state": "ok"}})
 
     document = (await api.get("/openapi.json")).json
 
@@ -280,6 +281,7 @@ async def test_the_schema_of_a_rule_says_what_the_code_does(api, document, rule,
 
 async def test_the_schema_of_columns_says_what_the_code_does(api, writer):
     await TopWriter(writer._redis).write_snapshot(made(NOON))
+    await writer.write_source_states({"kraken": {"state": "ok"}})
     parameters = (await api.get("/openapi.json")).json["paths"]["/v1/top.csv"]["get"]["parameters"]
     (schema,) = [each["schema"] for each in parameters if each["name"] == "columns"]
 
