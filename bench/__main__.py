@@ -24,6 +24,7 @@ NAMES = (
     "backup",
     "alerts",
     "toplist",
+    "outage",
     "contract",
     "stream",
     "api",

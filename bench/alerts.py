@@ -29,6 +29,7 @@ from v1.rules import DEFAULTS, NO_RULES, Rule, RuleEngine, parse_rule
 from v1.store import AlertLimits, Writer, keys
 from worker.sampling.recording import open_recording, read_candles
 from worker.sampling.replay import make_recording_ticks, replay
+from worker.sampling.rule_provider import FixedRules
 from worker.sampling.tick import commit_tick
 
 SETS = ("binance-spot-20210517", "binance-spot-20230322", "bittrex-20180201", "kucoin-spot-20230322")
@@ -97,7 +98,9 @@ async def _replayed(folder: Path) -> Said:
     recording = open_recording(folder)
     async with servers.running(next(iter(servers.binaries()))) as server:
         store = Writer(server.redis, AlertLimits(send=False))
-        await replay(recording, store, MINUTE, lambda _done, _of: None, None, RuleEngine([LITERAL], (), MINUTE))
+        await replay(
+            recording, store, MINUTE, lambda _done, _of: None, None, FixedRules(RuleEngine([LITERAL], (), MINUTE))
+        )
         written = cast("list[str]", await server.redis.zrange(keys.ALERTS, 0, -1))
     return {(alert["metric"], alert["at"]) for alert in map(json.loads, written)}
 

@@ -1,6 +1,6 @@
 """
 Answers a second of the API, from one core, loaded by wrk from another: beside a bare ASGI function which sends the
-same bytes through the same server, beside Prometheus, VictoriaMetrics and nginx with the same samples, beside itself
+same bytes through plain Hypercorn and through the API's own server, beside Prometheus, VictoriaMetrics and nginx with the same samples, beside itself
 before it kept answers, by the size of the market, within limits, and from two processes. Each 2 seconds with 16
 connections, what is compared in turn, three rounds, medians. By processor time, answers are divided by what the
 servers used of it, Redis among them: on a machine that does other things meanwhile, that says more.
@@ -40,6 +40,8 @@ PROMETHEUS, VICTORIA = "Prometheus", "VictoriaMetrics"
 PEERS = {"identity": {PROMETHEUS: 2.0, VICTORIA: 1.15}, "gzip": {PROMETHEUS: 10.0, VICTORIA: 1.7}}
 """How many times as fast."""
 RANKS = "/v1/ranks?limit=50"
+PLAIN, OWN = "plain Hypercorn", "the API's own server"
+"""What serves the bare function."""
 
 
 class FilledStore(NamedTuple):
@@ -88,12 +90,12 @@ def measure() -> Iterator[Figure]:
 def _measure_kept(store: FilledStore, base: str) -> Iterator[Figure]:
     codings = ("identity", "gzip", "zstd")
     answers = {f"/{coding}": load.fetch(base + store.history, coding) for coding in codings}
-    with _serving(), bare.running(store.make_folder(), answers) as other:
+    with _serve_bare(store, answers) as others:
         for coding in codings:
-            ours, bares = LoadTarget(base + store.history, coding), LoadTarget(f"{other}/{coding}", coding)
-            rates = load.alternate({"ours": ours, "bare": bares})
+            urls = {who: f"{other}/{coding}" for who, other in others.items()} | {"ours": base + store.history}
+            rates = load.alternate({who: LoadTarget(url, coding) for who, url in urls.items()})
             how = f"1,440 points, {len(answers[f'/{coding}'].body):,} bytes"
-            yield _compare(f"history of a day, kept, {coding}, beside a bare ASGI function", rates, "bare", 0.9, how)
+            yield from _compare_bare(f"history of a day, kept, {coding}", rates, 0.9, how)
 
 
 def _measure_peers(store: FilledStore, base: str) -> Iterator[Figure]:
@@ -137,15 +139,15 @@ def _measure_questions(store: FilledStore, base: str, small: Mapping[str, str] |
     """Measure short answers; beside those of a small market, where their addresses are given."""
     questions = store.list_questions()
     answers = {f"/{place}": load.fetch(base + path) for place, path in enumerate(questions.values())}
-    with _serving(), bare.running(store.make_folder(), answers) as other:
+    with _serve_bare(store, answers) as others:
         for place, (what, path) in enumerate(questions.items()):
-            targets = {"ours": LoadTarget(base + path), "bare": LoadTarget(f"{other}/{place}")}
+            urls = {who: f"{other}/{place}" for who, other in others.items()} | {"ours": base + path}
             if small:
-                targets["small"] = LoadTarget(small[what])
-            rates = load.alternate(targets)
+                urls["small"] = small[what]
+            rates = load.alternate({who: LoadTarget(url) for who, url in urls.items()})
             about = f"`{what}`" if what == RANKS else what
             size, market_size = f"{len(answers[f'/{place}'].body):,} bytes", f"{len(store.names):,} metrics"
-            yield _compare(f"{about}, kept, {market_size}, beside a bare ASGI function", rates, "bare", 0.85, size)
+            yield from _compare_bare(f"{about}, kept, {market_size}", rates, 0.85, size)
             if small:
                 how = f"{_format(rates, 'small', 'ours')}, taking turns; {RECENT // HOUR} hours of samples a metric"
                 yield at_most(
@@ -177,10 +179,13 @@ def _measure_cold(store: FilledStore) -> Iterator[Figure]:
         }
         if baseline:
             urls[BASELINE] = stack.enter_context(_serve_api(store, baseline))
+        for url in urls.values():  # what is read and encoded for the first who asks is no part of a later request
+            for name in store.names:
+                load.fetch(url + _make_history_path(name))
         for coding, least in (("identity", 5.0), ("gzip", None)):
             rates = load.alternate({who: LoadTarget(url, coding, script) for who, url in urls.items()})
             what = f"history of a day, not kept, each request another of {METRICS} metrics, {coding}"
-            without = f"{rates['without pieces'].wall:,.0f} with `TRACKER_PIECE_BYTES=0`"
+            without = f"{rates['without pieces'].wall:,.0f} with `TRACKER_PIECE_BYTES=0`; each asked once before"
             if not baseline:
                 yield beside(what, f"{rates['ours'].wall:,.0f} a second", f"{without}; commit {BASELINE} is not there")
             elif least is None:
@@ -242,6 +247,16 @@ def _serve_api(store: FilledStore, checkout: Path = ROOT, /, **settings: object)
 
 
 @contextmanager
+def _serve_bare(store: FilledStore, answers: Mapping[str, load.FetchedAnswer]) -> Iterator[dict[str, str]]:
+    """Serve answers by a bare function; return the bases of the addresses by what serves it."""
+    with ExitStack() as stack:
+        with _serving():
+            plain = stack.enter_context(bare.running_by_hypercorn(store.make_folder(), answers))
+            own = stack.enter_context(bare.running(store.make_folder(), answers))
+        yield {PLAIN: plain, OWN: own}
+
+
+@contextmanager
 def _serving() -> Iterator[None]:
     """Start on the core that serves what is started meanwhile."""
     with load.pinned({load.SERVING}):
@@ -267,6 +282,13 @@ def _make_history_path(name: Metric) -> str:
 def _compare(what: str, rates: Mapping[str, AnswerRate], other: str, least: float, how: str) -> Figure:
     ratio = rates["ours"].wall / rates[other].wall
     return at_least(what, ratio, least, " x", f"{_format(rates, 'ours', other)}; {how}")
+
+
+def _compare_bare(what: str, rates: Mapping[str, AnswerRate], least: float, how: str) -> Iterator[Figure]:
+    what = f"{what}, beside a bare ASGI function"
+    yield _compare(f"{what} through {PLAIN}", rates, PLAIN, least, how)
+    ratio = f"{rates['ours'].wall / rates[OWN].wall:.3g} x"
+    yield beside(f"{what} through {OWN}", ratio, f"{_format(rates, 'ours', OWN)}; {how}")
 
 
 def _format(rates: Mapping[str, AnswerRate], one: str, other: str) -> str:

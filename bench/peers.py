@@ -77,7 +77,7 @@ def running_nginx(folder: Path, upstream: str, bodies: Mapping[str, bytes]) -> I
     for name, body in bodies.items():
         (folder / "file" / name).write_bytes(body)
     place = "        location = /metrics {"
-    files = f"        location /file/ {{ root {folder}; sendfile on; tcp_nopush on; }}\n"
+    files = f"        location /file/ {{ root {folder}; sendfile on; tcp_nopush on; open_file_cache off; }}\n"
     text = configuration.read_text(encoding="utf-8")
     if place not in text:
         raise RuntimeError(f"the files have no place in {edge.FILES / 'nginx.conf'}")

@@ -6,6 +6,7 @@ usage='[OPTION OR PATH OF PYTEST ...]' most=
 requirements=requirements-dev.txt
 . "$(dirname "$(readlink -f "$0")")/environment.sh"
 echo "running the tests and measuring their branch coverage" >&2
+unset PYTHONDONTWRITEBYTECODE # as run-tests.sh does
 status=0
 "$python" -m coverage erase
 "$python" -m coverage run -m pytest -n auto --dist worksteal "$@" || status=$?

@@ -3,6 +3,8 @@
 #   run              samples until it is stopped; this is what it does without a command
 #     --only ROLES   does part of it: sampling, pricing, ranking, merging
 #   replay FOLDER    plays recorded candles through the same tick
+#     --speed 60     plays them at a speed, to be watched
+#   record METRIC    downloads a provider's candles into a folder for replays and backtests
 #   rebuild          fills the past day anew from the exchanges and the archive
 #   drop-future      drops what a clock that was ahead has left in the future
 #   backup FOLDER    backs up the embedded database and the SQLite archive

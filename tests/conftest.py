@@ -30,7 +30,7 @@ from redis.asyncio import Redis
 
 from tests.support import missing, servers
 from tests.support import postgres as postgresql
-from v1.store import connect
+from v1.store import connect, connection
 from v1.store.keys import PERMANENT
 
 # What a script said it is called is of that script: the programs that tests start were typed by nobody.
@@ -39,6 +39,9 @@ os.environ.pop("DATA_TRACKER_TYPED", None)
 # How long an example takes says something of the machine, and nothing of the code.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+# A process of tests may be held up for longer than a Redis may take; nothing here tests how long that is.
+connection.CONNECT_SECONDS = 30.0
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 

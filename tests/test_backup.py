@@ -47,7 +47,7 @@ from worker.reporting.steps import CommandRefused, StepProgress
 from worker.sampling.tick import commit_tick
 
 ROOT = Path(__file__).resolve().parents[1]
-PATIENCE = 40.0
+PATIENCE = 90.0
 NOW = datetime(2021, 5, 17, 12, tzinfo=UTC)
 METRICS = [Metric("KRAKEN:BTCUSD"), Metric("KRAKEN:ETHUSD"), Metric("BINANCE:XRPBTC")]
 SPIKE = {"id": "spike", "kind": "ratio", "measure": "price", "factor": 3, "min_samples": 1, "cooldown": 0}

@@ -39,7 +39,7 @@ DOCKERFILE = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text())
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
 SETTINGS = {f"TRACKER_{name.upper()}" for name in WorkerSettings.model_fields}
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 
 
 def said_by_the_image(instruction: str) -> list[str]:

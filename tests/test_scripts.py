@@ -34,7 +34,7 @@ from worker.settings import WorkerSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = sorted((ROOT / "scripts").glob("*.sh"))
-PATIENCE = 40.0
+PATIENCE = 90.0
 """Seconds that anything here may take on a busy machine; most of it takes one."""
 PARTS = ("database", "worker", "api")
 

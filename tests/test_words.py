@@ -22,8 +22,8 @@ ROOMS = {"v1": (16, 42), "worker": (14, 50)}
 VERBS = frozenset(
     """
     abort accept acknowledge add advance align apply archive ask assign attach back backfill backtest backup become begin build bound call
-    cancel change check choose claim classify clamp clear clip close collect commit compare compute configure connect convert copy
-    count cover create cut decide decrypt delete derive describe disable divide draw drop dump encode encrypt end ensure evaluate evict
+    cancel change check choose claim classify clamp clear clip close collect commit compare compress compute configure connect convert copy
+    count cover create cut decide decrypt delete derive describe disable divide drain draw drop dump encode encrypt end ensure evaluate evict
     execute exit expand explain fetch fill filter finalize find finish fit floor follow forget format frame freeze get give group handle
     hasten hide hold identify indent insert install interpolate invent join judge keep learn list listen load lock log look lower
     make mark match measure merge migrate move name normalize note notify open pack parse pause peek pick place plan
@@ -50,6 +50,7 @@ NOT_VERBS: Mapping[str, str] = {
     "v1/rules/silence.py:Silence.covers": "a question in the third person, as str.startswith: silence.covers(...)",
     "v1/routes/direct.py:DirectRoutes.matches": "Starlette calls it",
     "v1/routes/pages.py:PageFiles.file_response": "Starlette calls it",
+    "v1/server/connection.py:ClientProtocol.data_received": "asyncio calls it",
     "v1/server/http1.py:Http1.stream_send": "Hypercorn calls it",
     "v1/store/pool.py:ReplacingPool.aclose": "redis-py calls it, as asyncio spells it",
     "v1/server/channel.py:HandedOver.next_event": "Hypercorn calls it",

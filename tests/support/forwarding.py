@@ -57,7 +57,12 @@ class Forwarder:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, is_open: asyncio.Event) -> None:
-        theirs, ours = await asyncio.open_unix_connection(self.target)
+        try:
+            theirs, ours = await asyncio.open_unix_connection(self.target)
+        except OSError:  # There is no such server: who waits for an answer is told so.
+            writer.close()
+            self._writers.discard(writer)
+            return
         back = asyncio.create_task(_pump(theirs, writer, is_open))
         try:
             await self._forward(reader, writer, ours, is_open)

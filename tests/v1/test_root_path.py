@@ -127,7 +127,7 @@ http {{
 
 
 async def until_it_listens(port: int, process: subprocess.Popen[bytes]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while process.poll() is None:
             try:
                 _, opened = await asyncio.open_connection("127.0.0.1", port)

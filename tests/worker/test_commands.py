@@ -74,14 +74,14 @@ class Worker:
 
 
 async def until(is_so: Callable[[], object]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not is_so():
             await asyncio.sleep(0.02)
 
 
 async def eventually(ask: Callable[[], Awaitable[object]], worker: Worker) -> None:
     """Wait until what is asked is so, as long as the worker lives."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not await ask():
             assert worker.process.poll() is None, worker.said
             await asyncio.sleep(0.02)

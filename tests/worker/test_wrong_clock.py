@@ -75,11 +75,11 @@ async def going(work: Awaitable[None]) -> AsyncIterator[None]:
         yield
     finally:
         running.cancel()
-        await asyncio.wait([running], timeout=20)
+        await asyncio.wait([running], timeout=60)
 
 
 async def until(is_so: Callable[[], Awaitable[object]]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not await is_so():
             await asyncio.sleep(0.05)
 

@@ -1,12 +1,22 @@
 """Arithmetic with numbers as they are received: digits are kept, and rounded once, at the end."""
 
-from ..numbers.decimals import Number, format_decimal, is_number, parse_decimal, power_of_ten, shift_point, subtract
+from ..numbers.decimals import (
+    Number,
+    format_decimal,
+    is_number,
+    parse_decimal,
+    parse_exact,
+    power_of_ten,
+    shift_point,
+    subtract,
+)
 
 __all__ = [
     "Number",
     "format_decimal",
     "is_number",
     "parse_decimal",
+    "parse_exact",
     "power_of_ten",
     "shift_point",
     "subtract",

@@ -9,9 +9,11 @@ from ..market.metric_state import (
     compute_interval_return,
 )
 from ..market.ranks import collect_rank_inputs, rank_all
+from ..market.replayed import ReplayMark
 
 __all__ = [
     "HourCandle",
+    "ReplayMark",
     "SourceReading",
     "StateUpdate",
     "advance_all",

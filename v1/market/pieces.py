@@ -1,23 +1,30 @@
 """
 Hours of series that are encoded already, so that a day is put together instead of made: pieces, and what keeps them.
 
-A piece is the rows of one hour of one metric in one layout: a measure, a step, a format. Whoever reads the samples
-says when an hour has changed; here is neither a clock nor a connection.
+A piece is the rows of one hour of one metric in one layout: a measure, a step, a format. A run is the pieces of hours
+that follow one another, which every question about all of them shares. Whoever reads the samples says when an hour has
+changed; here is neither a clock nor a connection.
 """
 
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import NamedTuple
 
-from ..model import DAY, HOUR, Measure, Metric, list_hours
+from ..model import DAY, HOUR, Metric, list_hours
 from .series import Known, SeriesFill, SeriesQuery, clip_grid, make_kept_grid
 
 _OVERHEAD = 400
 """Bytes that a piece takes beside its text: its fields, their objects, and its places in the dictionaries."""
 _MOST_HOURS = 2 * DAY // HOUR
 """Hours of a metric that are kept: those of its day, and those of questions from around it."""
+_REFERENCE = 8
+"""Bytes of a reference."""
+_MOST_RUNS = 8
+"""Runs of a metric that are kept: its day in some layouts, and some shorter ranges."""
 
 
 class HourColumn(NamedTuple):
@@ -34,7 +41,7 @@ class HourColumn(NamedTuple):
 class Piece(NamedTuple):
     """The rows of one hour, encoded."""
 
-    text: str
+    text: bytes
     seconds: "array[int]"
     """Of each row, from the start of the hour to its tick."""
     newest: int
@@ -45,10 +52,29 @@ class Piece(NamedTuple):
 class RowSeparator(NamedTuple):
     """What stands in a text around its rows, which hold it nowhere else."""
 
-    opening: str
+    opening: bytes
     """Before each row."""
-    between: str
+    between: bytes
     """Between two rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class HourRun:
+    """The rows of whole hours that follow one another."""
+
+    texts: Sequence[bytes]
+    """Stretches of rows, oldest first; none is empty."""
+    newest: int
+    """The tick of the newest sample; 0 without any."""
+    hourly: Sequence[int]
+    """The ends of those hours of which one price is all that is known."""
+    digest: bytes
+    """Other bytes for other rows (SHA-256); empty without any."""
+    deflated: bytes = b""
+    """All of them with what stands between them, compressed, as `gzip_parts` has it; empty where nobody asked yet."""
+
+
+NO_HOURS = HourRun((), 0, (), b"")
 
 
 class RowRange(NamedTuple):
@@ -85,35 +111,55 @@ def find_row_range(query: SeriesQuery) -> RowRange:
     return RowRange(part.first - part.step, min(part.last, query.newest), part.first, part.last)
 
 
-def make_piece(hour: int, column: HourColumn, ticks: Sequence[int], text: str) -> Piece:
+def make_piece(hour: int, column: HourColumn, ticks: Sequence[int], text: bytes) -> Piece:
     """Return the piece of an hour whose rows have these ticks and are written so."""
     return Piece(text, array("H", [tick - hour for tick in ticks]), column.newest, column.hourly_after)
 
 
-def clip_rows(piece: Piece, hour: int, rows: RowRange, separator: RowSeparator) -> str:
+def make_run(hours: Iterable[int], pieces: Sequence[Piece]) -> HourRun:
+    """Return the run of hours that follow one another."""
+    texts = [piece.text for piece in pieces if piece.text]
+    hourly = [hour + HOUR for hour, piece in zip(hours, pieces, strict=True) if piece.hourly_after == 0]
+    return HourRun(texts, max([piece.newest for piece in pieces], default=0), hourly, hash_rows(texts))
+
+
+def hash_rows(texts: Sequence[bytes]) -> bytes:
+    """Return the digest of stretches of rows; how they are cut makes no difference to it."""
+    return sha256(b"\n".join(texts)).digest() if texts else b""
+
+
+def clip_rows(piece: Piece, hour: int, rows: RowRange, separator: RowSeparator) -> bytes:
     """Return the rows of a piece that lie in a range."""
     low, high = bisect_left(piece.seconds, rows.first - hour), bisect_right(piece.seconds, rows.last - hour)
     if low == 0 and high == len(piece.seconds):
         return piece.text
     if low >= high:
-        return ""
+        return b""
     opening, between = separator.opening, separator.between + separator.opening
     return opening + between.join(piece.text[len(opening) :].split(between)[low:high])
 
 
-def list_hourly(pieces: Mapping[int, Piece], measure: Measure, rows: RowRange) -> list[int]:
-    """Return the ticks of a range that are all that is known of their hour, as `SampleColumn` has them."""
-    if measure is not Measure.PRICE:
-        return []
-    return [
-        hour + HOUR
-        for hour, piece in pieces.items()
-        if piece.hourly_after is not None and piece.hourly_after <= rows.after and hour + HOUR <= rows.until
-    ]
+def is_hourly(piece: Piece, hour: int, rows: RowRange) -> bool:
+    """Return whether one price at the end of an hour is all that is known of it within a range, see `SampleColumn`."""
+    return piece.hourly_after is not None and piece.hourly_after <= rows.after and hour + HOUR <= rows.until
 
 
 Layouts = dict[str, Piece]
 """The pieces of one hour, by layout."""
+
+
+class RunKey(NamedTuple):
+    """Which run of a metric."""
+
+    layout: str
+    hours: range
+
+
+class _KeptMetric(NamedTuple):
+    """What is kept of one metric."""
+
+    hours: dict[int, Layouts]
+    runs: dict[RunKey, HourRun]
 
 
 class KeptPieces:
@@ -121,26 +167,26 @@ class KeptPieces:
     Pieces by metric, hour and layout: bounded in bytes, and the metric that was asked for longest ago goes first.
 
     An hour is opened with its reading, and dropped when it changes. A piece is added to the hour that it was read
-    with: where that was dropped meanwhile, the piece is not kept.
+    with: where that was dropped meanwhile, the piece is not kept. A run goes with the first of its hours that does.
     """
 
     def __init__(self, most_bytes: int) -> None:
         self.most_bytes = most_bytes
         self.bytes = 0
-        """How many all pieces take."""
-        self._metrics: OrderedDict[Metric, dict[int, Layouts]] = OrderedDict()
+        """How many all pieces and runs take."""
+        self._metrics: OrderedDict[Metric, _KeptMetric] = OrderedDict()
 
     def get_hours(self, metric: Metric) -> Mapping[int, Layouts]:
         """Return the hours of a metric that are kept; it is now the one that was asked for last."""
-        hours = self._metrics.get(metric)
-        if hours is None:
+        kept = self._metrics.get(metric)
+        if kept is None:
             return {}
         self._metrics.move_to_end(metric)
-        return hours
+        return kept.hours
 
     def open_hour(self, metric: Metric, hour: int) -> Layouts:
         """Return where the pieces of an hour belong that is as it was read just now."""
-        hours = self._metrics.setdefault(metric, {})
+        hours = self._metrics.setdefault(metric, _KeptMetric({}, {})).hours
         if hour not in hours:
             hours[hour] = {}
             self.bytes += _OVERHEAD
@@ -151,17 +197,46 @@ class KeptPieces:
 
     def add_piece(self, metric: Metric, hour: int, opened: Layouts, layout: str, piece: Piece) -> None:
         """Keep a piece of an hour that was opened, unless it has changed since."""
-        if self._metrics.get(metric, {}).get(hour) is opened and layout not in opened:
+        kept = self._metrics.get(metric)
+        if kept and kept.hours.get(hour) is opened and layout not in opened:
             opened[layout] = piece
             self.bytes += _measure_piece(piece)
             self._evict()
 
+    def find_run(self, metric: Metric, key: RunKey) -> HourRun | None:
+        """Return a run, made of the pieces that are kept where it is not there yet; `None` where one is missing."""
+        kept = self._metrics.get(metric)
+        if kept is None or not key.hours:
+            return None if key.hours else NO_HOURS
+        run = kept.runs.get(key)
+        if run is None:
+            pieces = [kept.hours.get(hour, {}).get(key.layout) for hour in key.hours]
+            found = [piece for piece in pieces if piece is not None]
+            if len(found) < len(pieces):
+                return None
+            run = kept.runs[key] = make_run(key.hours, found)
+            self.bytes += _measure_run(run)
+            if len(kept.runs) > _MOST_RUNS:
+                self.bytes -= _measure_run(kept.runs.pop(next(iter(kept.runs))))
+            self._evict()
+        return run
+
+    def add_deflated(self, metric: Metric, key: RunKey, run: HourRun, deflated: bytes) -> None:
+        """Keep what a run is when it is compressed, unless it has gone since."""
+        kept = self._metrics.get(metric)
+        if kept and kept.runs.get(key) is run:
+            kept.runs[key] = replace(run, deflated=deflated)
+            self.bytes += len(deflated) - len(run.deflated)
+            self._evict()
+
     def drop_hour(self, metric: Metric, hour: int) -> None:
         """Drop the pieces of an hour, which has changed."""
-        hours = self._metrics.get(metric)
-        if hours and hour in hours:
-            self.bytes -= _measure_hours([hours.pop(hour)])
-            if not hours:
+        kept = self._metrics.get(metric)
+        if kept and hour in kept.hours:
+            self.bytes -= _measure_hours([kept.hours.pop(hour)])
+            for key in [key for key in kept.runs if hour in key.hours]:
+                self.bytes -= _measure_run(kept.runs.pop(key))
+            if not kept.hours:
                 del self._metrics[metric]
 
     def clear(self) -> None:
@@ -171,13 +246,18 @@ class KeptPieces:
 
     def _evict(self) -> None:
         while self.bytes > self.most_bytes and self._metrics:
-            _, hours = self._metrics.popitem(last=False)
-            self.bytes -= _measure_hours([*hours.values()])
+            _, kept = self._metrics.popitem(last=False)
+            self.bytes -= _measure_hours([*kept.hours.values()]) + sum(map(_measure_run, kept.runs.values()))
 
 
 def _measure_piece(piece: Piece) -> int:
-    """Return the bytes that a piece takes; nearly all texts are ASCII, which takes a byte a letter."""
+    """Return the bytes that a piece takes."""
     return _OVERHEAD + len(piece.text) + len(piece.seconds) * piece.seconds.itemsize
+
+
+def _measure_run(run: HourRun) -> int:
+    """Return the bytes that a run takes, of which the texts are its pieces'."""
+    return _OVERHEAD + _REFERENCE * (len(run.texts) + len(run.hourly)) + len(run.deflated)
 
 
 def _measure_hours(hours: Sequence[Layouts]) -> int:

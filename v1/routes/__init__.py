@@ -14,6 +14,7 @@ from . import (
     series_list,
     silences,
     snapshot,
+    sources,
     top,
     whoami,
 )
@@ -32,6 +33,7 @@ for subject in (
     rules,
     alerts,
     silences,
+    sources,
     top,
     stream,
     whoami,

@@ -20,12 +20,14 @@ from ..store import (
     RateLimitStore,
     Reader,
     RedisObserver,
+    ReplayStore,
     TopReader,
     TrackedReader,
     connect,
     open_change_feed,
 )
-from .access import KeyRing, RateLimiter
+from .access import Caller, KeyRing, RateLimiter
+from .market_clock import MarketClock, follow_market
 from .stream.counts import StreamCounts
 from .stream.hub import StreamHub, StreamLimits
 from .stream.pages import AcceptedPages
@@ -99,9 +101,15 @@ class RouteState(TypedDict):
     changes: ChangeFeed
     """Tells what changes in the store; the process's one subscription."""
     clock: Callable[[], float]
-    """Unix seconds. Routes look at it once, and hand the time on."""
+    """The time of the market, in unix seconds. Routes look at it once, and hand the time on."""
+    market: MarketClock
+    """What says that time, and the machine's own."""
+    replays: ReplayStore
+    """Says whether the market is replayed."""
     interval: int
     """Seconds between two ticks."""
+    is_caller_valid: Callable[[Caller], bool]
+    """Whether the key of who asked is still one."""
     is_shared: bool
     """Whether everybody gets the same answers, so that a cache in front may keep them for all."""
     settings_prefix: str
@@ -114,6 +122,7 @@ class RouteState(TypedDict):
 async def open_route_state(settings: RouteSettings, clock: Callable[[], float]) -> AsyncIterator[RouteState]:
     """Return what routes use, over connections that are closed at the end."""
     redis_address, name, observe = settings.redis_address, settings.name, settings.observe_redis
+    market = MarketClock(clock, settings.interval)
     async with (
         connect(redis_address, name, ANSWER_SECONDS, only_reads=True, observe=observe) as redis,
         connect(redis_address, f"{name}-admin", ANSWER_SECONDS, observe=observe) as writing,
@@ -122,6 +131,7 @@ async def open_route_state(settings: RouteSettings, clock: Callable[[], float]) 
         AsyncExitStack() as stack,
         open_change_feed(redis_address, f"{name}-changes", *settings.listeners) as changes,
         _keep_access(settings, changes),
+        follow_market(market, ReplayStore(redis), changes),
     ):
         tracked = TrackedReader(redis, KeptPieces(settings.piece_bytes))
         stack.push_async_callback(tracked.close)
@@ -138,8 +148,11 @@ async def open_route_state(settings: RouteSettings, clock: Callable[[], float]) 
             streams=hub,
             pages=settings.pages,
             changes=changes,
-            clock=clock,
+            clock=market.now,
+            market=market,
+            replays=ReplayStore(redis),
             interval=settings.interval,
+            is_caller_valid=settings.access.ring.is_valid if settings.access.ring else lambda _: True,
             is_shared=settings.is_shared,
             settings_prefix=settings.settings_prefix,
             redact=settings.redact,

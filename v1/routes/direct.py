@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple, get_origin
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute, iter_route_contexts
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import QueryParams as WrittenQuery
@@ -28,8 +28,10 @@ _LONGEST_QUESTION = 300
 """Bytes of a path and a query that are remembered; longer ones are rare, and only those of FastAPI's routes."""
 _CONTEXT = ("request", "context")
 """The parameters of a route's function that no request spells."""
-_KEY = f"{__package__}.call"
+_CALL = f"{__package__}.call"
 """Where the scope of a request holds which call it is."""
+ENDED_WITH = f"{__package__}.ended_with"
+"""Where the scope of a request holds the error that its call has raised already, so that it is answered as all are."""
 
 
 class Operation(NamedTuple):
@@ -49,19 +51,35 @@ class DirectCall(NamedTuple):
     path_params: Mapping[str, str]
     arguments: Mapping[str, Any]
 
+    async def respond(self, scope: Scope, receive: Receive) -> Response:
+        """Return what the route's function answers. Raises what it raises."""
+        request = Request(scope, receive)
+        response: Response = await self.route.endpoint(**self.arguments, request=request, context=request.state)
+        return response
+
 
 class DirectRoutes(BaseRoute):
     """Stands before FastAPI's routes, and answers for those whose questions are simple."""
 
-    def __init__(self, operations: Iterable[Operation]) -> None:
-        self.operations = [*operations]
+    def __init__(self) -> None:
+        self.operations: list[Operation] = []
         self._read = lru_cache(_MOST_CALLS)(self._read_call)
 
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+    def install(self, app: FastAPI) -> None:
+        """Have every route of `app` called directly that can be. The others, and their description, stay as they are."""
+        found = [_find_operation(route) for route in iter_route_contexts(app.routes)]
+        self.operations = [operation for operation in found if operation]
+        app.router.routes.insert(0, self)
+
+    def find_call(self, scope: Scope) -> DirectCall | None:
+        """Return which call a request is; `None` where it is none."""
         if scope["type"] != "http" or scope["method"] != "GET":
-            return Match.NONE, {}
+            return None
         path, query = scope["path"].removeprefix(scope.get("root_path", "")), scope["query_string"]
-        call = self._read(path, query) if len(path) + len(query) <= _LONGEST_QUESTION else None
+        return self._read(path, query) if len(path) + len(query) <= _LONGEST_QUESTION else None
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        call = self.find_call(scope)
         if call is None:
             return Match.NONE, {}
         route = call.route
@@ -69,42 +87,38 @@ class DirectRoutes(BaseRoute):
             "endpoint": route.endpoint,
             "path_params": call.path_params,
             "route": route,
-            _KEY: call,
+            _CALL: call,
         }
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        call: DirectCall = scope[_KEY]
-        request = Request(scope, receive)
-        answer = await call.route.endpoint(**call.arguments, request=request, context=request.state)
-        await answer(scope, receive, send)
+        call: DirectCall = scope[_CALL]
+        if error := scope.get(ENDED_WITH):
+            raise error
+        await (await call.respond(scope, receive))(scope, receive, send)
 
     def _read_call(self, path: str, query: bytes) -> DirectCall | None:
         """Return what a path and a query ask; `None` where that is not plain and valid."""
         for operation in self.operations:
             found = operation.path.fullmatch(path)
             if found:
-                params = _read_params(operation.params, WrittenQuery(query))
+                params = _read_params(operation.params, query)
                 path_params = found.groupdict()
                 known = {**path_params, operation.params_name: params}
                 return None if params is None else DirectCall(operation.route, path_params, known)
         return None
 
 
-def _read_params(params: type[BaseModel], query: WrittenQuery) -> BaseModel | None:
-    """Return the parameters of a query; `None` where one is wrong, unknown, or given twice."""
-    written = dict(query)
-    if len(written) != len(query.multi_items()):
+@lru_cache(_MOST_CALLS)
+def _read_params(params: type[BaseModel], query: bytes) -> BaseModel | None:
+    """Return the parameters of a query, the same object for all metrics; `None` where one is wrong, unknown, or given twice."""
+    pairs = WrittenQuery(query).multi_items()
+    written = dict(pairs)
+    if len(written) != len(pairs):
         return None
     try:
         return params.model_validate(written)
     except ValidationError:
         return None
-
-
-def install_direct_routes(app: FastAPI) -> None:
-    """Have every route of `app` called directly that can be. The others, and their description, stay as they are."""
-    operations = [operation for route in iter_route_contexts(app.routes) if (operation := _find_operation(route))]
-    app.router.routes.insert(0, DirectRoutes(operations))
 
 
 def _find_operation(context: Any) -> Operation | None:

@@ -9,11 +9,13 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from ..market.freshness import Health, describe_toplist_faults, judge_health, list_missing, list_paused_channels
+from ..market.replayed import ReplayProgress, ReplayState, describe_replay
 from ..numbers import exact_json
 from ..store import StoreError
 from .context import Context, RouteState
 from .params import NoParams
 from .problems import RETRY_SECONDS
+from .replay_view import ReplayView, show_replay
 from .response_docs import NOT_ACCEPTED
 
 router = APIRouter(tags=["health"])
@@ -99,6 +101,9 @@ class Readiness(BaseModel):
     now: Annotated[int, Field(description="What time it is by the clock of the API, unix seconds.")]
     store: Annotated[str, Field(description="`ok`, or why it cannot be read.")]
     tick: TickHealth
+    replay: Annotated[
+        ReplayView | None, Field(description="Where the market is replayed from a recording; null: it is not.")
+    ]
     sources: dict[str, SourceHealth]
     archive: Annotated[ArchiveHealth | None, Field(description="null before the worker's first report of it.")]
     wishes: Annotated[dict[str, str], Field(description="What `TRACKER_METRICS` names and no source gives, and why.")]
@@ -128,9 +133,10 @@ async def get_ready(_: Annotated[NoParams, Query()], context: Context) -> Respon
     `ready`: the store answers and ticks are committed. `degraded`: so it is, but a source, the archive, a channel
     or the file of rules is failing, or no source has what `TRACKER_METRICS` names.
     `unready`, with 503: the store is away, the newest tick is more than three intervals old or in the
-    future, the worker's clock cannot be relied on, or the data has another format.
+    future, the worker's clock cannot be relied on, or the data has another format. Where the market is replayed, ages
+    are counted by the replay's own time, and a replay that stopped before its end is `unready`.
     """
-    now, redact = int(context["clock"]()), context["redact"]
+    moment, redact = _Moment(int(context["market"].read_wall()), int(context["clock"]())), context["redact"]
     try:
         facts = await _read_facts(context)
     except StoreError as error:
@@ -139,13 +145,14 @@ async def get_ready(_: Annotated[NoParams, Query()], context: Context) -> Respon
         status, reasons = Health.UNREADY, [str(error)]
     else:
         store = "ok"
-        status, reasons = _judge(facts, now, context["interval"])
+        moment = moment.advance(facts)
+        status, reasons = _judge(facts, moment, context["interval"])
     known = {
         "status": status,
         "reasons": [redact(reason) for reason in reasons],
         "now": now,
         "store": store,
-        **_show_facts(facts, now, context["interval"], redact),
+        **_show_facts(facts, moment, context["interval"], redact),
     }
     return _answer(HTTPStatus.SERVICE_UNAVAILABLE if status is Health.UNREADY else HTTPStatus.OK, known)
 
@@ -166,9 +173,23 @@ class _Facts(NamedTuple):
     unmet: Mapping[str, str]
     channels: Mapping[str, dict[str, Any]]
     is_empty: bool
+    replay: ReplayProgress | None
 
 
-_NO_FACTS = _Facts(None, {}, None, None, {}, None, None, {}, {}, is_empty=True)
+_NO_FACTS = _Facts(None, {}, None, None, {}, None, None, {}, {}, is_empty=True, replay=None)
+
+
+class _Moment(NamedTuple):
+    """What time it is, in unix seconds."""
+
+    wall: int
+    """By the machine."""
+    market: int
+    """By the market's ticks, which are others where it is replayed."""
+
+    def advance(self, facts: _Facts) -> "_Moment":
+        """Return the moment not before the newest tick of a replay: that may be told only after it was read."""
+        return self if facts.replay is None else self._replace(market=max(self.market, facts.tick or 0))
 
 
 async def _read_facts(context: RouteState) -> _Facts:
@@ -181,37 +202,41 @@ async def _read_facts(context: RouteState) -> _Facts:
         context["admin"].read_rules(),
         context["top"].read_role_states(),
     )
-    clock, eviction, unmet, channels, is_empty = await asyncio.gather(
+    clock, eviction, unmet, channels, is_empty, replay = await asyncio.gather(
         reader.read_clock_fault(),
         reader.check_eviction(),
         reader.read_unmet_wishes(),
         reader.read_channels(),
         reader.is_empty(),
+        context["replays"].read(),
     )
-    return _Facts(tick, sources, archive, rules.problem, top, clock, eviction, unmet, channels, is_empty)
+    return _Facts(tick, sources, archive, rules.problem, top, clock, eviction, unmet, channels, is_empty, replay)
 
 
-def _judge(facts: _Facts, now: int, interval: int) -> tuple[Health, list[str]]:
+def _judge(facts: _Facts, moment: _Moment, interval: int) -> tuple[Health, list[str]]:
     """Return the status, and a reason for everything that is not as it should be."""
-    status, reasons = judge_health(facts.tick, now, interval, facts.sources, facts.archive)
+    status, reasons = judge_health(facts.tick, moment.market, interval, facts.sources, facts.archive)
     reasons = [
         *reasons,
         *list_missing(facts.unmet, is_empty=facts.is_empty and facts.tick is not None),
         *([f"the file of rules is wrong: {facts.rules_problem}"] if facts.rules_problem else []),
-        *list_paused_channels(facts.channels, now),
-        *describe_toplist_faults(facts.top, now),
+        *list_paused_channels(facts.channels, moment.wall),
+        *describe_toplist_faults(facts.top, moment.wall),
         *([facts.eviction] if facts.eviction else []),
     ]
     if facts.clock is not None:
         return Health.UNREADY, [f"nothing is sampled: {facts.clock}", *reasons]
+    if facts.replay is not None and facts.replay.state is ReplayState.STOPPED:
+        return Health.UNREADY, [describe_replay(facts.replay), *reasons]
     return (Health.DEGRADED if status is Health.READY and reasons else status), reasons
 
 
-def _show_facts(facts: _Facts, now: int, interval: int, redact: _Redact) -> dict[str, Any]:
-    tick, archive = facts.tick, facts.archive
+def _show_facts(facts: _Facts, moment: _Moment, interval: int, redact: _Redact) -> dict[str, Any]:
+    tick, archive, now = facts.tick, facts.archive, moment.wall
     return {
-        "tick": {"at": tick, "age": None if tick is None else now - tick, "interval": interval},
-        "sources": {name: _show_source(state, redact) for name, state in facts.sources.items()},
+        "tick": {"at": tick, "age": None if tick is None else moment.market - tick, "interval": interval},
+        "replay": show_replay(facts.replay),
+        "sources": {name: show_source(state, redact) for name, state in facts.sources.items()},
         "archive": archive and {name: _redact_text(archive.get(name), redact) for name in ArchiveHealth.model_fields},
         "wishes": facts.unmet,
         "channels": {
@@ -221,7 +246,8 @@ def _show_facts(facts: _Facts, now: int, interval: int, redact: _Redact) -> dict
     }
 
 
-def _show_source(state: dict[str, Any], redact: _Redact) -> dict[str, Any]:
+def show_source(state: dict[str, Any], redact: _Redact) -> dict[str, Any]:
+    """Return how a source does; texts that may hold addresses or secrets are redacted."""
     return {
         "state": state.get("state", "unknown"),
         "since": state.get("since"),

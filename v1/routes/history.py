@@ -2,20 +2,35 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Annotated, NamedTuple
 from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
+from starlette.datastructures import QueryParams as WrittenQuery
 
 from ..market.candles import CandleLength
 from ..market.downsampling import FEWEST_POINTS
 from ..market.freshness import is_ahead
+from ..market.pieces import RowSeparator
 from ..market.series import Aggregation, SeriesFill, SeriesQuery, find_step_end, make_kept_grid, query_series
 from ..model import DAY, Measure, Metric
 from .candles import MOST_CANDLES
 from .context import Context, RouteState
-from .params import Format, FormatParams, MeasureParam, Name, QueryParams, Step, TableParams, Time, TimeFormat
+from .params import (
+    ALL_FORMATS,
+    Format,
+    FormatParams,
+    MeasureParam,
+    Name,
+    QueryParams,
+    Step,
+    TableParams,
+    Time,
+    TimeFormat,
+)
 from .problems import refuse_fields, refuse_unknown_metric
 from .response_docs import AWAY, NO_ARROW, NOT_ACCEPTED, UNCHANGED, UNKNOWN
 from .responses import (
@@ -28,15 +43,31 @@ from .responses import (
     respond_until_next_tick,
 )
 from .row_encoder import CellKind, Column, JsonFrame, make_encoder
-from .series_text import SeriesLayout, SeriesText, join_series_text, read_series_text
+from .series_text import RangedQuery, SeriesBody, SeriesLayout, SeriesText, join_series_text, read_series_text
 from .tables import write_table
 from .time_range import CoarserStep, RangeDefaults, TimeRange, floor_to_tick, refuse_too_many
 
 MOST_POINTS = 10_000
 USUAL_POINTS = 500
 """Points that `agg=lttb` leaves where nobody says how many."""
+_MOST_QUESTIONS = 256
+"""Questions that are remembered as they were understood; those of dashboards are few, whatever metric they are of."""
 
 router = APIRouter(tags=["metrics"])
+
+
+class Moment(NamedTuple):
+    """When something is asked."""
+
+    now: int
+    """The newest tick by the clock, see `floor_to_tick`."""
+    interval: int
+    """Seconds between two ticks."""
+
+    @classmethod
+    def read(cls, context: RouteState) -> "Moment":
+        interval = context["interval"]
+        return cls(floor_to_tick(context["clock"](), interval), interval)
 
 
 class OneMeasureParams(QueryParams):
@@ -149,7 +180,7 @@ async def get_history(
 
     `format=csv` or `Accept: text/csv` here is the same as `history.csv`, and so with `ndjson` and `arrow`.
     """
-    format_ = choose_format(request, params.format, tuple(Format))
+    format_ = choose_format(request, params.format, ALL_FORMATS)
     refuse_unless_csv(format_, params, "time", "bom")
     return await _respond(metric, params, format_, request, context)
 
@@ -201,38 +232,66 @@ async def _respond(
 ) -> Response:
     if format_ is Format.ARROW or params.agg.is_choice:
         return await _respond_with_samples(Metric(metric.upper()), params, format_, request, context)
-    layout = _make_layout(params, format_)
-    series = await _write_series(Metric(metric.upper()), params, layout, request, context)
+    question = _read_question(params, format_, request.scope["query_string"])
+    series = await _write_series(Metric(metric.upper()), question, context)
     query, older = series.query, _find_older(request, series.query)
-    body = layout.encoder.frame(series.rows, JsonFrame(_show_query(query, older, series.hourly), "points"))
-    answer = respond_until_next_tick(request, context, AnswerBody(body, query.newest, format_))
+    written = SeriesBody.make(series, question.layout, JsonFrame(_show_query(query, older, series.hourly), "points"))
+    answer = AnswerBody(
+        written.body,
+        query.newest,
+        format_,
+        fingerprint=written.make_fingerprint(),
+        compress=partial(written.compress, context["tracked"]),
+    )
+    response = respond_until_next_tick(request, context, answer)
     if older:
-        answer.headers["Link"] = f'<{older}>; rel="prev-archive"'
-    return answer
+        response.headers["Link"] = f'<{older}>; rel="prev-archive"'
+    return response
 
 
-def _make_layout(params: HistoryParams, format_: Format) -> SeriesLayout:
+@dataclass(frozen=True, eq=False, slots=True)
+class _HistoryQuestion:
+    """What is asked of any metric."""
+
+    params: HistoryParams
+    written: bytes
+    """The query as it came, for refusals."""
+    layout: SeriesLayout
+
+
+@lru_cache(_MOST_QUESTIONS)
+def _read_question(params: HistoryParams, format_: Format, written: bytes) -> _HistoryQuestion:
     encoder = make_encoder(format_, _list_columns(format_, params.measure), params, is_array=True)
     time = params.time if isinstance(params, TableParams) and format_ is Format.CSV else TimeFormat.UNIX
     name = f"{params.measure} {format_} {time} {params.step} {params.agg if params.step else Aggregation.LAST}"
-    return SeriesLayout(params.measure, params.step, params.agg, params.fill, encoder, name)
+    separator = RowSeparator(encoder.list_texts()[0].encode(), encoder.between.encode())
+    layout = SeriesLayout(params.measure, params.step, params.agg, params.fill, encoder, separator, name)
+    return _HistoryQuestion(params, written, layout)
 
 
-async def _write_series(
-    metric: Metric, params: HistoryParams, layout: SeriesLayout, request: Request, context: RouteState
-) -> SeriesText:
-    def settle_query(newest: int) -> SeriesQuery:
-        return _make_query(metric, params, newest, context, request.query_params)
+async def _write_series(metric: Metric, question: _HistoryQuestion, context: RouteState) -> SeriesText:
+    moment = Moment.read(context)
 
-    expected = floor_to_tick(context["clock"](), context["interval"])
-    joined = await join_series_text(context["tracked"], metric, layout, expected, settle_query)
+    def settle_query(newest: int) -> RangedQuery:
+        return _settle_query(question, newest, moment)
+
+    joined = await join_series_text(context["tracked"], metric, question.layout, moment.now, settle_query)
     if joined is not None:
         return joined
     reader = context["reader"]
     tick, (record,) = await asyncio.gather(reader.read_tick(), reader.read_metric_states([metric]))
     if record is None:
         raise await refuse_unknown_metric(reader, metric)
-    return await read_series_text(reader, settle_query(max(tick or 0, record.newest)), layout.encoder)
+    query = settle_query(max(tick or 0, record.newest)).query._replace(metric=metric)
+    return await read_series_text(reader, query, question.layout.encoder)
+
+
+@lru_cache(_MOST_QUESTIONS)
+def _settle_query(question: _HistoryQuestion, newest: int, moment: Moment) -> RangedQuery:
+    """Return what a question is by the newest tick of its metric, which is nearly always that of all others."""
+    params = question.params
+    query = make_query(params, newest, moment, WrittenQuery(question.written))
+    return RangedQuery.make(query._replace(measure=params.measure))
 
 
 async def _respond_with_samples(
@@ -243,7 +302,8 @@ async def _respond_with_samples(
     tick, (record,) = await asyncio.gather(reader.read_tick(), reader.read_metric_states([metric]))
     if record is None:
         raise await refuse_unknown_metric(reader, metric)
-    query = _make_query(metric, params, max(tick or 0, record.newest), context, request.query_params)
+    query = make_query(params, max(tick or 0, record.newest), Moment.read(context), request.query_params)
+    query = query._replace(metric=metric, measure=params.measure)
     series, older = await query_series(reader, query), _find_older(request, query)
     frame = JsonFrame(_show_query(query, older, series.hourly), "points")
     body = write_table(format_, _list_columns(format_, params.measure), series.points, frame, params)
@@ -257,21 +317,15 @@ def _list_columns(format_: Format, measure: Measure) -> Sequence[Column]:
     return Column("tick", CellKind.TIME), Column(measure if format_ in (Format.CSV, Format.ARROW) else "value")
 
 
-def _make_query(
-    metric: Metric, params: HistoryParams, newest: int, context: RouteState, written: Mapping[str, str]
-) -> SeriesQuery:
-    return make_query(params, newest, context, written)._replace(metric=metric, measure=params.measure)
-
-
-def make_query(params: SeriesParams, newest: int, context: RouteState, written: Mapping[str, str]) -> SeriesQuery:
+def make_query(params: SeriesParams, newest: int, moment: Moment, written: Mapping[str, str]) -> SeriesQuery:
     """
     Return which points are asked for, of any metric and measure. `written` is the query itself, for the refusal.
 
     Raises `HttpRefusal` where they are too many, and where parameters do not go together.
     """
     _refuse_contradictions(params, written)
-    interval = context["interval"]
-    step, now = params.step or interval, floor_to_tick(context["clock"](), interval)
+    now, interval = moment
+    step = params.step or interval
     if step % interval:
         raise refuse_fields(("step", written["step"], f"a multiple of the interval, {interval} seconds"))
     latest = now if is_ahead(newest, now, interval) else newest

@@ -3,7 +3,8 @@
 import re
 
 IDENTITY = "identity"
-CODINGS = ("br", "zstd", "gzip")
+GZIP = "gzip"
+CODINGS = ("br", "zstd", GZIP)
 """What a body may be compressed by, smallest first: where a client likes several as much, it gets the first."""
 
 _WEIGHT = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)")

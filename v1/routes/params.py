@@ -52,6 +52,9 @@ class Format(StrEnum):
     ARROW = "arrow"
 
 
+ALL_FORMATS = tuple(Format)
+
+
 class TimeFormat(StrEnum):
     """How times are written."""
 

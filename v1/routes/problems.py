@@ -106,11 +106,11 @@ async def refuse_unknown_metric(reader: Reader, metric: str, where: str = "in th
     return HttpRefusal(HTTPStatus.NOT_FOUND, detail, [FieldProblem(field="metric", value=written, accepted=nearest)])
 
 
-def refuse_unknown_id(what: str, name: str, names: Sequence[str] = ()) -> HttpRefusal:
-    """Refuse what is asked for by its id and is not there."""
+def refuse_unknown_id(what: str, name: str, names: Sequence[str] = (), field: str = "id") -> HttpRefusal:
+    """Refuse what is asked for by its id, or by what else `field` says, and is not there."""
     nearest, written = suggest_names(name, names), shorten(name)
     detail = f"there is no {what} {written!r}{f'; nearest: {nearest}' if nearest else ''}"
-    return HttpRefusal(HTTPStatus.NOT_FOUND, detail, [FieldProblem(field="id", value=written, accepted=nearest)])
+    return HttpRefusal(HTTPStatus.NOT_FOUND, detail, [FieldProblem(field=field, value=written, accepted=nearest)])
 
 
 def suggest_names(name: str, names: Sequence[str]) -> str:

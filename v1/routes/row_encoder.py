@@ -76,10 +76,13 @@ class RowEncoder(ABC):
 
     def frame(self, chunks: Iterable[str], frame: JsonFrame) -> str:
         """Return the whole answer. Each of `chunks` is rows as `encode`, or a database, has written them."""
-        return self._frame([chunk for chunk in chunks if chunk], frame)
+        rows = self.between.join([chunk for chunk in chunks if chunk])
+        before, after = self.write_frame(frame, has_rows=bool(rows))
+        return f"{before}{rows}{after}"
 
     @abstractmethod
-    def _frame(self, chunks: Sequence[str], frame: JsonFrame) -> str: ...
+    def write_frame(self, frame: JsonFrame, *, has_rows: bool) -> tuple[str, str]:
+        """Return what the answer has before all rows, and after them."""
 
     def get_cell_writer(self, kind: CellKind) -> CellWriter | None:
         """Return what writes the cells of a kind that are known; `None` where they are written as they are."""
@@ -135,8 +138,8 @@ class NdjsonEncoder(RowEncoder):
     def get_cell_writer(self, kind: CellKind) -> CellWriter | None:
         return json.dumps if kind is CellKind.TEXT else super().get_cell_writer(kind)
 
-    def _frame(self, chunks: Sequence[str], frame: JsonFrame) -> str:  # noqa: ARG002  # the frame is of JSON alone
-        return self.between.join([*chunks, ""])
+    def write_frame(self, frame: JsonFrame, *, has_rows: bool) -> tuple[str, str]:  # noqa: ARG002  # a frame is of JSON alone
+        return "", self.between if has_rows else ""
 
 
 class JsonEncoder(NdjsonEncoder):
@@ -144,10 +147,10 @@ class JsonEncoder(NdjsonEncoder):
 
     between = ","
 
-    def _frame(self, chunks: Sequence[str], frame: JsonFrame) -> str:
+    def write_frame(self, frame: JsonFrame, *, has_rows: bool) -> tuple[str, str]:  # noqa: ARG002  # nothing hangs on them
         opened = _dump(frame.fields)[:-1]
         closed = f",{_dump(frame.last_fields)[1:]}" if frame.last_fields else "}"
-        return f'{opened},"{frame.rows}":[{self.between.join(chunks)}]{closed}'
+        return f'{opened},"{frame.rows}":[', f"]{closed}"
 
 
 class JsonArrayEncoder(JsonEncoder):
@@ -179,10 +182,10 @@ class CsvEncoder(RowEncoder):
         cut = [line.partition(",") for line in text.split(self.between)]
         return self.between.join([f"{format_iso(int(start))},{rest}" for start, _, rest in cut])
 
-    def _frame(self, chunks: Sequence[str], frame: JsonFrame) -> str:  # noqa: ARG002  # the frame is of JSON alone
+    def write_frame(self, frame: JsonFrame, *, has_rows: bool) -> tuple[str, str]:  # noqa: ARG002  # a frame is of JSON alone
         titles = ",".join([column.title or column.name for column in self.columns])
         mark = BYTE_ORDER_MARK if self._table.bom else ""
-        return self.between.join([f"{mark}{titles}", *chunks, ""])
+        return f"{mark}{titles}{self.between}", self.between if has_rows else ""
 
 
 _ENCODERS: dict[Format, type[RowEncoder]] = {

@@ -19,9 +19,9 @@ from ..model import DAY, Measure, Metric
 from ..numbers.chunks import split_into_chunks
 from ..store import ColumnQuery, ListReader
 from .context import Context, RouteState
-from .history import SeriesParams, make_query
+from .history import Moment, SeriesParams, make_query
 from .list_params import ListParams, parse_measures, select_metrics
-from .params import Format, FormatParams, TableParams
+from .params import ALL_FORMATS, Format, FormatParams, TableParams
 from .problems import HttpRefusal, refuse_fields
 from .response_docs import AWAY, NO_ARROW, NOT_ACCEPTED, UNCHANGED, UNKNOWN
 from .responses import (
@@ -117,7 +117,7 @@ async def list_history(
 
     `format=csv` or `Accept: text/csv` here is the same as `history.csv`, and so with `ndjson` and `arrow`.
     """
-    format_ = choose_format(request, params.format, tuple(Format))
+    format_ = choose_format(request, params.format, ALL_FORMATS)
     refuse_unless_csv(format_, params, "time", "bom")
     return await _respond(params, format_, request, context)
 
@@ -171,7 +171,7 @@ async def _respond(params: SeriesListParams, format_: Format, request: Request, 
     tick, newest = await reader.read_tick(), await reader.read_metrics()
     metrics = await select_metrics(reader, params.metrics, newest)
     latest = max([tick or 0, *[newest[metric] for metric in metrics]])
-    query = make_query(params, latest, context, request.query_params)
+    query = make_query(params, latest, Moment.read(context), request.query_params)
     _refuse_too_much(query, len(metrics), len(measures), request.query_params)
     queries = [query._replace(metric=metric, newest=max(tick or 0, newest[metric])) for metric in metrics]
     tables = _read_tables(context["lists"], queries, measures)

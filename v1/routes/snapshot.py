@@ -16,8 +16,9 @@ from ..numbers.chunks import split_into_chunks
 from ..store import CurrentMetric, SharedPlace
 from .context import Context, RouteState
 from .list_params import ListParams, parse_measures, select_metrics
-from .params import Format, FormatParams, TableParams
+from .params import ALL_FORMATS, Format, FormatParams, TableParams
 from .problems import refuse_fields
+from .replay_view import ReplayView, show_replay
 from .response_docs import AWAY, NO_ARROW, NOT_ACCEPTED, UNCHANGED, UNKNOWN
 from .responses import (
     AnswerBody,
@@ -134,6 +135,9 @@ class SnapshotView(BaseModel):
     """Metrics now, by name; of each a row for each measure."""
 
     at: Annotated[int | None, Field(description="The newest tick; null before the first.")]
+    replay: Annotated[
+        ReplayView | None, Field(description="Where the market is replayed from a recording; null: it is not.")
+    ]
     of: Annotated[int, Field(description="How many metrics there are to answer, on all pages.")]
     measures: list[Measure]
     sparkline_ends: Annotated[
@@ -180,7 +184,7 @@ async def get_snapshot(
     `format=csv` or `Accept: text/csv` here is the same as `snapshot.csv`, and so with `ndjson` and `arrow`; a
     `sparkline` is answered in JSON alone.
     """
-    format_ = choose_format(request, params.format, tuple(Format))
+    format_ = choose_format(request, params.format, ALL_FORMATS)
     refuse_unless_csv(format_, params, "time", "bom")
     has_line = params.sparkline is not LineLength.NONE
     if has_line and format_ is not Format.JSON:
@@ -244,7 +248,14 @@ async def _respond(params: SnapshotParams, format_: Format, request: Request, co
     moment = SnapshotMoment(tick, now, context["interval"], dead, places)
     ends = _list_line_ends(params, max([tick or 0, *[names.get(metric, 0) for metric in page]]))
     following = page[-1] if len(left) > len(page) else None
-    about = {"at": tick, "of": len(found), "measures": measures, "sparkline_ends": [*ends]}
+    replay = await context["replays"].read() if context["market"].is_replayed else None
+    about = {
+        "at": tick,
+        "replay": show_replay(replay),
+        "of": len(found),
+        "measures": measures,
+        "sparkline_ends": [*ends],
+    }
     rows = _read_rows(context, page, measures, moment, ends)
     body, identity = await _write(format_, rows, JsonFrame(about, "rows", {"next": following}), params)
     # The ages alone do not make another answer, but they must not grow old in a cache either.

@@ -160,7 +160,7 @@ async def get_top_csv(params: Annotated[TopTableParams, Query()], request: Reque
 
 
 async def _respond(params: TopParams, format_: Format, request: Request, context: RouteState) -> Response:
-    now = int(context["clock"]())
+    now = int(context["market"].read_wall())  # the list is of today, also where the market is replayed
     at = now if params.datetime is None else params.datetime.resolve(now)
     encoder = make_encoder(format_, _list_columns(params, format_), params)
     snapshot = await _read_snapshot(context, at // MINUTE * MINUTE)

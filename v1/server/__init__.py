@@ -5,6 +5,7 @@ The HTTP server: HTTP/1.1 by Hypercorn's protocol, with limits of number, time a
     listener       accepts connections, counts them, stops
     connection     one client's connection and its timeouts
     http1          Hypercorn's HTTP/1.1, without HTTP/2
+    simple         requests that need none of it, which are nearly all
     channel        a connection that the application has taken over: streams of events, WebSocket
     middleware     what every request passes
     limits         the limits, and the configuration made of the settings

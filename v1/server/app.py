@@ -4,17 +4,20 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import BaseRoute
 
 from .. import __version__
-from ..routes import direct, health_router, openapi, pages, problems, response_docs, router
+from ..routes import health_router, openapi, pages, problems, response_docs, router
 from ..routes.access import POINTS, REQUESTS, CostTable, KeyRing, RateLimiter, parse_usage_limit
 from ..routes.context import Access, RouteSettings, RouteState, open_route_state
+from ..routes.direct import DirectRoutes
 from ..routes.stream.counts import StreamCounts
 from ..routes.stream.pages import AcceptedPages
 from ..settings import PREFIX as SETTINGS_PREFIX
@@ -46,7 +49,7 @@ def create_app(
     """
     settings, siblings = settings or Settings.load(), siblings or ApiSiblings()
     telemetry = ApiTelemetry.make(lambda: app.routes, settings.root_path or "", LATEST, PREFIX)
-    answers = AnswerMemory(settings.cache_bytes)
+    answers, direct = AnswerMemory(settings.cache_bytes), DirectRoutes()
     route_settings = _make_route_settings(settings, clock, telemetry, stopping or asyncio.Event(), backtest_turns)
     streams = StreamCounts()
     route_settings = route_settings._replace(listeners=(answers.note_change,), stream_counts=streams)
@@ -56,7 +59,7 @@ def create_app(
         lifespan=lambda _: _open_state(route_settings, clock, telemetry, siblings),
         middleware=[
             Middleware(RequestTelemetry, counts=telemetry.requests, logs_requests=settings.access_log),
-            *_list_middleware(settings, route_settings.access, answers, telemetry.instruments, clock),
+            *_list_middleware(settings, route_settings.access, (answers, direct), telemetry.instruments, clock),
         ],
         docs_url=None,
         redoc_url=None,
@@ -70,6 +73,7 @@ def create_app(
     telemetry.statistics.follow_streams(streams)
     app.include_router(make_metrics_router(telemetry, siblings), dependencies=[Depends(problems.refuse_repeated)])
     _include_routers(app, settings)
+    direct.install(app)
     pages.install_pages(app, PREFIX, is_guarded=settings.is_guarded)
     problems.install_problems(app, clock)
     return app
@@ -118,16 +122,28 @@ def _list_pages(settings: Settings) -> AcceptedPages:
 
 def _include_routers(app: FastAPI, settings: Settings) -> None:
     is_guarded = settings.is_guarded
+    app.router.routes += _list_routes(is_guarded, bool(settings.list_usage_limits()), is_latest())
+    app.include_router(openapi.make_openapi_router(app, PREFIX, settings.root_path or "", is_guarded=is_guarded))
+
+
+@cache
+def _list_routes(is_guarded: bool, is_limited: bool, has_latest: bool) -> tuple[BaseRoute, ...]:
+    """
+    Return the routes of every application, and for one with keys or with limits what their descriptions have besides.
+
+    FastAPI works out what a route depends on when it is first looked at. For all of them that takes nine tenths of the
+    time in which an application is made, so it is done once, and not again for each application of a process.
+    """
     no_repeats = [Depends(problems.refuse_repeated)]
     responses = response_docs.KEY_WANTED if is_guarded else {}
-    if settings.list_usage_limits():
+    if is_limited:
         responses = responses | response_docs.LIMITED
-    app.include_router(router, prefix=PREFIX, responses=responses, dependencies=no_repeats)
-    if is_latest():
-        app.include_router(router, prefix=LATEST, include_in_schema=False, dependencies=no_repeats)
-    app.include_router(health_router, dependencies=no_repeats)
-    app.include_router(openapi.make_openapi_router(app, PREFIX, settings.root_path or "", is_guarded=is_guarded))
-    direct.install_direct_routes(app)
+    routes = APIRouter()
+    routes.include_router(router, prefix=PREFIX, responses=responses, dependencies=no_repeats)
+    if has_latest:
+        routes.include_router(router, prefix=LATEST, include_in_schema=False, dependencies=no_repeats)
+    routes.include_router(health_router, dependencies=no_repeats)
+    return tuple(routes.routes)
 
 
 def is_latest() -> bool:
@@ -152,12 +168,12 @@ def _make_access(settings: Settings, clock: Callable[[], float]) -> Access:
 def _list_middleware(
     settings: Settings,
     access: Access,
-    answers: AnswerMemory,
+    answers: tuple[AnswerMemory, DirectRoutes],
     instruments: ApiInstruments,
     clock: Callable[[], float],
 ) -> list[Middleware]:
     """Return what every request passes, outermost first."""
-    page = settings.public_url
+    (memory, direct), page = answers, settings.public_url
     names = [settings.host, *([page.host] if page and page.host else []), *settings.hosts]
     where = str(page).partition("://")[2].partition("/")[0].lower() if page else None
     cors = _list_cors_options(settings)
@@ -178,7 +194,7 @@ def _list_middleware(
     if limits:
         chain.append(Middleware(guards.RateLimits, limits=limits, refusals=refusals))
     chain += [
-        Middleware(AnswerCache, memory=answers, clock=clock, origins=settings.cors_origins),
+        Middleware(AnswerCache, memory=memory, clock=clock, origins=settings.cors_origins, direct=direct),
         Middleware(middleware.SecurityHeaders),
         Middleware(middleware.RelativeRedirects),
         Middleware(middleware.HeadAsGet),

@@ -8,10 +8,12 @@ One client's connection: what it is doing, and how long it may.
 """
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from enum import IntEnum
 from http import HTTPStatus
 from socket import AF_INET, AF_INET6
+from typing import cast
 
 from hypercorn.asyncio.task_group import TaskGroup
 from hypercorn.events import Closed, Event, RawData, Updated
@@ -21,6 +23,8 @@ from .limits import ConnectionLimits
 from .tls import EncryptedTransport, TlsSession, is_plain_http
 
 MOST_READ = 64 * 1024
+MOST_WAITING = 64 * 1024
+"""Bytes that may wait to be sent before a client is waited for; the mark of asyncio's own transports."""
 LINGER_SECONDS = 2.0
 """How long what a refused client still sends is taken and dropped: closed earlier, the system would drop our answer."""
 
@@ -31,6 +35,21 @@ class ConnectionPhase(IntEnum):
     WAITING = 0
     ARRIVING = 1
     ANSWERING = 2
+
+
+class ClientProtocol(asyncio.StreamReaderProtocol):
+    """What arrives, for the connection's task to read, unless somebody takes it at once."""
+
+    take: Callable[[bytes], bool] | None = None
+    """Takes what arrives where nothing is under way, and says whether; the reader's task then need not wake."""
+
+    def data_received(self, data: bytes) -> None:
+        if self.take is not None:
+            if self.take(data):
+                return
+            # What arrives after it must not get past it.
+            self.take = None
+        super().data_received(data)
 
 
 class ClientConnection:
@@ -52,12 +71,17 @@ class ClientConnection:
         self._reader = reader
         self._writer = writer
         self._deadline = asyncio.timeout(None)
+        self._until: float | None = None
+        """When its phase must be over."""
+        self._alarm: asyncio.TimerHandle | None = None
+        """Looks whether it is; set anew only where it would come too late, because phases change with every request."""
         self._is_closing = False
         self.has_asked = False
         """Whether a request has arrived."""
         self._tls = served.tls.open_session() if served.tls else None
-        self._transport = EncryptedTransport(writer.transport, self._tls) if self._tls else writer.transport
+        self.transport = EncryptedTransport(writer.transport, self._tls) if self._tls else writer.transport
         """Where answers are written; `writer` is below the encryption."""
+        self._protocol = cast("ClientProtocol", writer.transport.get_protocol())
         self._sending = asyncio.Lock()
         self._http: Http1
 
@@ -65,20 +89,13 @@ class ClientConnection:
         try:
             async with TaskGroup(asyncio.get_running_loop()) as tasks:
                 server = _address(self._writer, "sockname")
-                self._http = Http1(
-                    self._served,
-                    tasks,
-                    self.client,
-                    server,
-                    self._send,
-                    self._note_arrival,
-                    self._limits.body,
-                    self._transport,
-                )
+                self._http = Http1(self._served, tasks, self.client, server, self, self._limits.body)
                 await self._read()
         except* OSError:
             pass
         finally:
+            if self._alarm:
+                self._alarm.cancel()
             if self._http.channel:
                 self._http.channel.note_closed()
             await self._close()
@@ -86,13 +103,15 @@ class ClientConnection:
     def close_when_idle(self) -> None:
         """Make room: nothing of an answer is lost."""
         if self.phase < ConnectionPhase.ANSWERING:
-            self._transport.close()
+            self.transport.close()
 
     async def _read(self) -> None:
         try:
             async with self._deadline:
                 self._enter(ConnectionPhase.WAITING)
                 while not self._is_closing and (data := await self._receive()):
+                    if self._http.begin(data):
+                        continue
                     if self.phase is ConnectionPhase.WAITING:
                         self._enter(ConnectionPhase.ARRIVING)
                     await self._http.handle(RawData(data))
@@ -104,12 +123,12 @@ class ClientConnection:
         await self._http.handle(Closed())
 
     async def _receive(self) -> bytes:
-        """Return what the client sends next, decrypted; nothing at its end."""
-        while data := await self._reader.read(MOST_READ):
+        """Return what the client sends next, decrypted, and is not taken at once; nothing at its end."""
+        while data := await self._read_arrived():
             if self._tls is None:
                 return data
             if not self._tls.is_open and is_plain_http(data):
-                self._tls, self._transport = None, self._writer.transport
+                self._tls, self.transport = None, self._writer.transport
                 await self._http.refuse(HTTPStatus.BAD_REQUEST, "TLS is spoken at this port; ask by https://")
                 return b""
             if plain := self._decrypt(self._tls, data):
@@ -117,6 +136,17 @@ class ClientConnection:
             if self._tls.is_over:
                 break
         return b""
+
+    async def _read_arrived(self) -> bytes:
+        # Taken at once is what arrives while this waits for it: there is nothing before it then.
+        self._protocol.take = self._take if self._tls is None else None
+        try:
+            return await self._reader.read(MOST_READ)
+        finally:
+            self._protocol.take = None
+
+    def _take(self, data: bytes) -> bool:
+        return not self._is_closing and self._http.begin(data)
 
     def _decrypt(self, tls: TlsSession, data: bytes) -> bytes:
         """Return what a client's bytes mean, and send what belongs to the encryption itself."""
@@ -137,43 +167,71 @@ class ClientConnection:
                     while await self._reader.read(MOST_READ):
                         pass
 
-    def _note_arrival(self) -> None:
+    def note_arrival(self) -> None:
+        """Note that a request is here, and is being answered."""
         self.has_asked = True
         self._enter(ConnectionPhase.ANSWERING)
 
     def _enter(self, phase: ConnectionPhase) -> None:
         now = asyncio.get_running_loop().time()
         self.phase, self.since = phase, now
-        longest = {ConnectionPhase.WAITING: self._limits.idle, ConnectionPhase.ARRIVING: self._limits.request}.get(
-            phase
-        )
+        if phase is ConnectionPhase.ANSWERING:
+            self._until = None
+        else:
+            self._until = now + (self._limits.idle if phase is ConnectionPhase.WAITING else self._limits.request)
+            if self._alarm is None or self._alarm.when() > self._until:
+                self._set_alarm(self._until)
+        if self._deadline.when() is not None:
+            # It was too late by a moment.
+            self._expire(None)
+
+    def _set_alarm(self, at: float) -> None:
+        if self._alarm:
+            self._alarm.cancel()
+        self._alarm = asyncio.get_running_loop().call_at(at, self._look_at_deadline)
+
+    def _look_at_deadline(self) -> None:
+        self._alarm, now = None, asyncio.get_running_loop().time()
+        if self._until is None:
+            return
+        if now < self._until:
+            self._set_alarm(self._until)
+        else:
+            self._expire(now)
+
+    def _expire(self, at: float | None) -> None:
         # An answer may end after the client has closed its side, when nothing is read any more.
         with suppress(RuntimeError):
-            self._deadline.reschedule(None if longest is None else now + longest)
+            self._deadline.reschedule(at)
 
-    async def _send(self, event: Event) -> None:
+    async def send(self, event: Event) -> None:
         """Take what the protocol says: bytes to send, that it is between two requests, that it is over."""
         if isinstance(event, RawData):
             async with self._sending:
-                await self._write(event.data)
+                if self.write(event.data):
+                    await self.drain()
         elif isinstance(event, Updated) and event.idle:
-            has_more = bool(self._http.connection.trailing_data[0])
-            self._enter(ConnectionPhase.ARRIVING if has_more else ConnectionPhase.WAITING)
+            self._enter(ConnectionPhase.ARRIVING if self._http.has_more else ConnectionPhase.WAITING)
         elif isinstance(event, Closed) and not self._is_closing:
             self._is_closing = True
             with suppress(OSError, RuntimeError):
-                self._transport.write_eof()
+                self.transport.write_eof()
             self._enter(ConnectionPhase.WAITING)
             # Wakes the reader, which may wait for a next request that will not be answered.
-            with suppress(RuntimeError):
-                self._deadline.reschedule(self.since)
+            self._expire(self.since)
 
-    async def _write(self, data: bytes) -> None:
-        transport = self._transport
+    def write(self, data: bytes) -> bool:
+        """Write to the client; return whether it has to be waited for, because it takes less than comes."""
+        transport = self.transport
         try:
             transport.write(data)
         except RuntimeError:  # Of uvloop, where the connection is lost.
-            return
+            return False
+        return transport.get_write_buffer_size() > MOST_WAITING
+
+    async def drain(self) -> None:
+        """Return when the client has taken enough; drop it where it takes less than the slowest may."""
+        transport = self.transport
         while True:
             left = transport.get_write_buffer_size()
             try:
@@ -190,7 +248,7 @@ class ClientConnection:
 
     async def _close(self) -> None:
         try:
-            self._transport.close()
+            self.transport.close()
             async with asyncio.timeout(self._limits.stalled):
                 await self._writer.wait_closed()
         except (OSError, RuntimeError):  # One of them is the timeout.

@@ -2,28 +2,31 @@
 Hypercorn's HTTP/1.1, without the upgrade to HTTP/2 in clear text. One to WebSocket is the application's to accept.
 
 A request reaches the application when all of it is here, so that nothing behind waits for a slow client; what is
-too large, too slow or no HTTP is answered here, with a problem document.
+too large, too slow or no HTTP is answered here, with a problem document. Simple requests pass by Hypercorn (see
+`simple`), with the same bytes.
 """
 
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, cast
 from urllib.parse import unquote
 
 import h11
 from hypercorn.config import Config
-from hypercorn.events import Closed
+from hypercorn.events import Closed, RawData, Updated
 from hypercorn.events import Event as ServerEvent
 from hypercorn.protocol.events import Body, EndBody, Event, Request, Response, StreamClosed
 from hypercorn.protocol.h11 import STREAM_ID, H11Protocol
 from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
-from hypercorn.typing import AppWrapper, ASGISendEvent, ConnectionState, TaskGroup, WorkerContext
+from hypercorn.typing import ASGIFramework, ASGISendEvent, ConnectionState, TaskGroup, WorkerContext
+from hypercorn.utils import wrap_app
 
 from ..routes.stream.subscriber import CHANNEL
 from .channel import ChunkedChannel, ConnectionChannel, HandedOver, SocketChannel
+from .simple import AnswerHeads, ExchangeContext, RequestReader, SimpleExchange
 from .telemetry.instruments import ServerInstruments
 from .tls import TlsFiles
 
@@ -41,13 +44,33 @@ _DETAILS = {
 class ServerContext(NamedTuple):
     """What every connection of a server has in common."""
 
-    app: AppWrapper
+    app: ASGIFramework
     config: Config
     context: WorkerContext
     state: ConnectionState
+    requests: RequestReader
+    heads: AnswerHeads
     tls: TlsFiles | None = None
     """What is shown to clients where they speak TLS."""
     instruments: ServerInstruments | None = None
+
+
+class ClientWire(Protocol):
+    """What a connection does for its protocol."""
+
+    transport: asyncio.WriteTransport
+
+    async def send(self, event: ServerEvent) -> None:
+        """Take what Hypercorn's protocol says."""
+
+    def write(self, data: bytes) -> bool:
+        """Write to the client; return whether it has to be waited for, because it takes less than comes."""
+
+    async def drain(self) -> None:
+        """Return when the client has taken enough, or will not."""
+
+    def note_arrival(self) -> None:
+        """Note that a request is here, and is being answered."""
 
 
 class Http1(H11Protocol):
@@ -59,26 +82,94 @@ class Http1(H11Protocol):
         tasks: TaskGroup,
         client: Address | None,
         server: Address | None,
-        send: Callable[[ServerEvent], Awaitable[None]],
-        arrived: Callable[[], None],
+        wire: ClientWire,
         largest: int,
-        transport: asyncio.WriteTransport,
     ) -> None:
-        app, config, context, state, tls, self._instruments = served
-        super().__init__(app, config, context, tasks, state, tls is not None, client, server, send)
-        self._arrived = arrived
+        app, config, context, state, self._requests, heads, tls, self._instruments = served
+        wrapped = wrap_app(app, 0, "asgi")
+        super().__init__(wrapped, config, context, tasks, state, tls is not None, client, server, wire.send)
+        self._wire = wire
         self._largest = largest
-        self._transport = transport
         self._method = b""
         self._path = ""
+        scheme = "https" if tls else "http"
+        self._exchanges = ExchangeContext(
+            app,
+            config,
+            heads,
+            scheme,
+            client,
+            server,
+            state,
+            wire.write,
+            wire.drain,
+            self._is_last,
+            self._finish_exchange,
+            self.take_over,
+        )
+        self._exchange: SimpleExchange | None = None
+        """What is being answered, where that is a simple request."""
+        self._answered: asyncio.Event | None = None
+        """Set when it is, for who has read the next one."""
+        self._is_parsing = False
+        """Whether the parser holds something of a request, or has not been told all of its answer."""
+        self._has_ended = False
         self.channel: ConnectionChannel | None = None
         """What has become of the connection, once its answer is handed over."""
         self.has_refused = False
         """Whether a client may still be sending what was refused."""
 
+    @property
+    def has_more(self) -> bool:
+        """Whether something of the next request is here."""
+        return self._answered is not None or bool(self.connection.trailing_data[0])
+
+    def begin(self, data: bytes) -> bool:
+        """Have a request answered, if `data` is one that is simple, and nothing else is under way; return whether."""
+        if self._is_parsing or self._exchange is not None or self._has_ended or self.channel is not None:
+            return False
+        request = self._requests.read(data)
+        if request is None:
+            return False
+        self.keep_alive_requests += 1
+        self._wire.note_arrival()
+        self._exchange = SimpleExchange(self._exchanges, request)
+        self.task_group.spawn(self._exchange.run)
+        return True
+
+    async def handle(self, event: ServerEvent) -> None:
+        """Take what has arrived; return when more may."""
+        if isinstance(event, RawData):
+            await self._wait_for_answer()
+            if self._has_ended or self.begin(event.data):
+                return
+            self._is_parsing = True
+        elif isinstance(event, Closed) and self._exchange is not None:
+            self._exchange.close()
+        await super().handle(event)
+
+    async def _wait_for_answer(self) -> None:
+        while self._exchange is not None:
+            self._answered = asyncio.Event()
+            await self._answered.wait()
+
+    def _end_exchange(self) -> None:
+        self._exchange = None
+        if self._answered is not None:
+            self._answered.set()
+
+    async def _finish_exchange(self, closes: bool) -> None:
+        self._has_ended = closes or self.context.terminated.is_set()
+        self._end_exchange()
+        await self.send(Closed() if self._has_ended else Updated(idle=True))
+        self._answered = None
+
+    def _is_last(self) -> bool:
+        return self.keep_alive_requests >= self.config.keep_alive_max_requests
+
     async def refuse(self, status: HTTPStatus, detail: str) -> None:
         """Answer that there will be no answer, and close. Does nothing where one has begun."""
-        if self.connection.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+        if self.connection.our_state in (h11.IDLE, h11.SEND_RESPONSE) and self._exchange is None:
             self.has_refused = True
             if self._instruments is not None:
                 self._instruments.refused.labels(str(status.value)).inc()
@@ -93,7 +184,7 @@ class Http1(H11Protocol):
         """Send a part of an answer; its status with the words for it, which some clients show."""
         if isinstance(event, Response) and event.status_code >= HTTPStatus.OK:
             headers = [*event.headers, *self.config.response_headers("h11")]
-            if self.keep_alive_requests >= self.config.keep_alive_max_requests:
+            if self._is_last():
                 headers.append((b"connection", b"close"))
             await self._send_h11_event(_response(event.status_code, headers))
         elif isinstance(event, Response):
@@ -109,11 +200,12 @@ class Http1(H11Protocol):
         """Leave the connection to who writes the rest of an answer that has begun; nothing else is read or sent."""
         parser = cast("h11.Connection", self.connection)
         if parser.our_state is h11.SWITCHED_PROTOCOL:
-            self.channel = SocketChannel(self._transport, parser.trailing_data[0])
+            self.channel = SocketChannel(self._wire.transport, parser.trailing_data[0])
         elif version == "1.1":
-            self.channel = ChunkedChannel(self._transport)
+            self.channel = ChunkedChannel(self._wire.transport)
         else:
-            self.channel = ConnectionChannel(self._transport)
+            self.channel = ConnectionChannel(self._wire.transport)
+        self._end_exchange()
         self.connection = self.stream = cast("Any", HandedOver(self.channel))
         # A parser that holds the next request, or waits for another protocol, lets nothing be read.
         await self.can_read.set()
@@ -126,6 +218,14 @@ class Http1(H11Protocol):
 
     async def _check_protocol(self, event: h11.Request) -> None:
         """Change to no other protocol: who offers one goes on in HTTP/1.1, as the standard lets us."""
+
+    async def _maybe_recycle(self) -> None:
+        await super()._maybe_recycle()
+        # What is refused next is another request.
+        self._method, self._path = b"", ""
+        connection = self.connection
+        is_idle = connection.our_state is h11.IDLE and connection.their_state is h11.IDLE
+        self._is_parsing = not is_idle or bool(connection.trailing_data[0])
 
     async def _create_stream(self, request: h11.Request) -> None:
         self._method = request.method
@@ -142,7 +242,7 @@ class Http1(H11Protocol):
         if int(dict(headers).get(b"content-length", 0)) > self._largest:
             await self.refuse(*_make_too_large(self._largest))
             return
-        self.stream = _Stream(self, self._arrived, self._largest)
+        self.stream = _Stream(self, self._wire.note_arrival, self._largest)
         await self.stream.handle(
             Request(
                 stream_id=STREAM_ID,

@@ -7,18 +7,20 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
+from typing import cast
 
 import structlog
 from hypercorn.asyncio.lifespan import Lifespan
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
-from hypercorn.typing import ConnectionState, Framework
+from hypercorn.typing import ASGIFramework, ConnectionState, Framework
 from hypercorn.utils import wrap_app
 
 from .addresses import is_in_networks
-from .connection import MOST_READ, ClientConnection, ConnectionPhase
+from .connection import MOST_READ, ClientConnection, ClientProtocol, ConnectionPhase
 from .http1 import ServerContext, list_refusal_headers, make_problem_body
 from .limits import ConnectionLimits, identify_client
+from .simple import AnswerHeads, RequestReader
 from .telemetry.instruments import ServerInstruments
 from .tls import TlsFiles
 
@@ -50,12 +52,14 @@ async def serve(  # noqa: PLR0913  # two by name
     context = WorkerContext(None)
     config.h11_max_incomplete_size = limits.head
     async with _lifespan(app, config) as state:
-        served = ServerContext(wrap_app(app, 0, "asgi"), config, context, state, tls, instruments)
+        requests, heads = RequestReader(limits.head), AnswerHeads(config)
+        served = ServerContext(cast("ASGIFramework", app), config, context, state, requests, heads, tls, instruments)
         registry = _ConnectionRegistry(served, limits)
         if instruments is not None:
             instruments.follow_connections(registry.count_phases)
         unaccepted = listener.dup()
-        server = await asyncio.start_server(registry.accept, sock=listener, backlog=config.backlog, limit=MOST_READ)
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(registry.make_protocol, sock=listener, backlog=config.backlog)
         await stop()
         await context.terminated.set()
         server.close()
@@ -66,17 +70,12 @@ async def serve(  # noqa: PLR0913  # two by name
 async def _accept_rest(listener: socket.socket, most: int, registry: "_ConnectionRegistry") -> None:
     """Accept the connections that wait at a socket, and close it; closed at once, it would reset them."""
     loop = asyncio.get_running_loop()
-
-    def make_protocol() -> asyncio.StreamReaderProtocol:
-        reader = asyncio.StreamReader(MOST_READ, loop)
-        return asyncio.StreamReaderProtocol(reader, registry.accept, loop)
-
     with listener, suppress(OSError):  # of no more that waits, or no file descriptor for it
         for _ in range(most):
             with suppress(ConnectionAbortedError):
                 accepted, _ = listener.accept()
                 accepted.setblocking(False)
-                await loop.connect_accepted_socket(make_protocol, accepted)
+                await loop.connect_accepted_socket(registry.make_protocol, accepted)
 
 
 @asynccontextmanager
@@ -103,6 +102,11 @@ class _ConnectionRegistry:
         self._by_client: dict[str, set[ClientConnection]] = defaultdict(set)
         self._tasks: dict[ClientConnection, asyncio.Task[None]] = {}
         self._warned = -math.inf
+
+    def make_protocol(self) -> ClientProtocol:
+        """Return the protocol of a new connection."""
+        loop = asyncio.get_running_loop()
+        return ClientProtocol(asyncio.StreamReader(MOST_READ, loop), self.accept, loop)
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = ClientConnection(self._served, self._limits, reader, writer)

@@ -15,7 +15,7 @@ The middleware of every route, plain ASGI. Outermost first:
     CORS             Starlette's, where the settings name origins
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from http import HTTPStatus
 from ipaddress import ip_address
 from re import compile as compiled
@@ -29,6 +29,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ..routes.access.caller import HARMLESS
 from ..routes.negotiation import choose_codings
 from ..routes.problems import make_problem
+from ..routes.responses import TERMS
 
 ANY = "*"
 MOST_HOSTS = 256
@@ -51,6 +52,9 @@ _HARDENED = [
 ]
 
 
+_LOCATION = b"location"
+
+
 class SecurityHeaders:
     """Adds the security headers to every answer; a policy that an answer sets itself stays."""
 
@@ -60,12 +64,17 @@ class SecurityHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_hardened(message: Message) -> None:
             if message["type"] == "http.response.start":
-                named = {name.lower() for name, _ in message["headers"]}
-                added = [header for header in _HARDENED if header[0] not in named]
-                message = {**message, "headers": [*message["headers"], *added]}
+                message = {**message, "headers": add_security_headers(message["headers"])}
             await send(message)
 
         await self._app(scope, receive, send_hardened if scope["type"] == "http" else send)
+
+
+def add_security_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return headers with the security headers that are not among them."""
+    known = [*headers]
+    named = {name.lower() for name, _ in known}
+    return [*known, *[header for header in _HARDENED if header[0] not in named]]
 
 
 class HostGuard:
@@ -174,11 +183,10 @@ class RelativeRedirects:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_relative(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] == "http.response.start" and _LOCATION in [name for name, _ in message["headers"]]:
                 headers = MutableHeaders(raw=message["headers"])
-                if location := headers.get("location"):
-                    headers["location"] = _drop_host(location)
-                    message = {**message, "headers": headers.raw}
+                headers["location"] = _drop_host(headers["location"])
+                message = {**message, "headers": headers.raw}
             await send(message)
 
         await self._app(scope, receive, send_relative if scope["type"] == "http" else send)
@@ -220,7 +228,8 @@ class Compression:
         self._always_compressed = GZipMiddleware(app, 1, level)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        # Whoever keeps an answer compresses it itself, and says so in `Vary`.
+        if scope["type"] != "http" or TERMS in scope:
             await self._app(scope, receive, send)
             return
         gzip, plain = choose_codings(Headers(scope=scope).get("accept-encoding"))

@@ -23,6 +23,7 @@ from .list_reader import ColumnQuery, CurrentMetric, ListReader, SharedPlace
 from .pool import RedisObserver
 from .rate_limits import RateLimitStore, UsageLimit, WindowUsage
 from .reader import HourSamples, MetricSummary, NewestSample, Reader
+from .replays import ReplayStore
 from .rule_store import RuleStore, StoredRuleSet
 from .tick_unit import TickUnit
 from .toplist.lists import ListStore
@@ -91,6 +92,7 @@ __all__ = [
     "Receipt",
     "ReceiptStore",
     "RedisObserver",
+    "ReplayStore",
     "RetryState",
     "RuleStore",
     "SharedPlace",

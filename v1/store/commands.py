@@ -28,12 +28,14 @@ _TOGETHER = 1000
 
 
 class AlertLimits(NamedTuple):
-    """How long alerts are kept, and whether they are sent."""
+    """How long alerts are kept, and who is told of them."""
 
     keep: int = 30 * DAY
     """Seconds that alerts and their deliveries are kept."""
     send: bool = True
     """Whether messages are put into the outbox; a replay keeps its alerts and sends none."""
+    push: bool = True
+    """Whether they are pushed to clients that listen; those of a replay that is not watched are not."""
 
 
 def put_update(pipe: Pipeline, at: int, step: StateUpdate, result: SubjectResult, limits: AlertLimits) -> None:
@@ -71,14 +73,14 @@ def put_alerts(pipe: Pipeline, at: int, result: SubjectResult, limits: AlertLimi
     for alert in result.alerts:
         written = json.dumps(alert._asdict(), separators=(",", ":"))
         put("ZADD", keys.ALERTS, at, written)
-        if limits.send:
+        if limits.push:
             put_event(pipe, EventKind.ALERT, written)
         if limits.send and alert.suppressed_by is None:
             put("XADD", keys.OUTBOX, "MAXLEN", "~", keys.MOST_IN_OUTBOX, "*", "alert", written)
     for alert_id in result.over:
         put("HSET", keys.alert(alert_id), "ended_at", at)
         put("EXPIRE", keys.alert(alert_id), limits.keep)
-        if limits.send:
+        if limits.push:
             put_event(pipe, EventKind.ENDED, alert_id)
 
 

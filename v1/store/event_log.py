@@ -7,7 +7,7 @@ Writes the log of what happens, as it is pushed to clients: a Redis stream, boun
     ended          the id of an alert         with the sample by which it ended
     acknowledged   the id of an alert         with its acknowledgement
 
-A replay writes its ticks and none of its alerts, as it sends none. Ids are Redis's own, `<milliseconds>-<number>`,
+A replay writes its ticks, and its alerts where it is played at a speed, to be watched. Ids are Redis's own, `<milliseconds>-<number>`,
 and grow; they are what a client resumes by.
 """
 

@@ -13,6 +13,7 @@ Every key version 1 owns in Redis. No other module spells one.
     v1:sources                    hash    source: how it does, JSON          for ever
     v1:wishes                     hash    wish that no source gives: why     for ever
     v1:archive                    string  how the archive does, JSON         for ever
+    v1:replay                     string  which recording is replayed, how fast, JSON  until a worker samples
     v1:clock                      string  what is wrong with the worker's clock  2 minutes after it was said
     v1:lease                      string  who feeds this Redis               15 s after the last sign of life
     v1:rules                      hash    rule id: rule, JSON                for ever
@@ -72,6 +73,7 @@ CHANGES = f"{OURS}changes"
 SOURCES = f"{OURS}sources"
 WISHES = f"{OURS}wishes"
 ARCHIVE = f"{OURS}archive"
+REPLAY = f"{OURS}replay"
 CLOCK = f"{OURS}clock"
 LEASE = f"{OURS}lease"
 RULES = f"{OURS}rules"
@@ -96,7 +98,21 @@ TRACES = (METRICS, TICK, TOP_ROLES)
 """Of these, each worker that has written anything leaves one."""
 
 PERMANENT = frozenset(
-    {FORMAT, TICK, SOURCES, WISHES, ARCHIVE, RULES, FILE_RULES, RULES_PROBLEM, SILENCES, OUTAGES, CHANNELS, TOP_ROLES}
+    {
+        FORMAT,
+        TICK,
+        SOURCES,
+        WISHES,
+        ARCHIVE,
+        REPLAY,
+        RULES,
+        FILE_RULES,
+        RULES_PROBLEM,
+        SILENCES,
+        OUTAGES,
+        CHANNELS,
+        TOP_ROLES,
+    }
     | {API_KEYS, API_KEY_USES}
 )
 """The keys without an end: few, small, and of fixed number."""
@@ -132,6 +148,8 @@ KEEP_BUDGET = 32 * DAY
 
 
 _SAMPLES = f"{OURS}samples:{{"
+_COMMAS = len(MEASURES)
+"""How many a sample has."""
 _PRICE_ONLY = f"{',null' * (len(MEASURES) - 1)}]"
 """How a sample ends of which nothing but the price is known."""
 
@@ -218,7 +236,7 @@ def parse_all(hour: int, members: Iterable[str]) -> list[Sample]:
 
 def is_sample(written: str) -> bool:
     """Return whether what a set of samples holds has the form that `member` writes."""
-    return written.count(",") == len(MEASURES) and written[1:].partition(",")[0].isdecimal()
+    return written.count(",") == _COMMAS and written[1 : written.index(",")].isdecimal()
 
 
 def is_hourly_only(members: Sequence[str]) -> bool:

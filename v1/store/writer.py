@@ -28,6 +28,7 @@ from .data_format import DataFormat
 from .lease import Lease, read_sleepless_clock
 from .reader import Reader
 from .repair import StateRepair
+from .replays import ReplayStore
 from .stored_json import read_dict
 from .tick_unit import TickUnit
 from .writer_session import WriterSession
@@ -54,6 +55,7 @@ class Writer(Reader):
         self.turn = asyncio.Lock()
         self.session = WriterSession()
         self.repair = StateRepair(redis)
+        self.replays = ReplayStore(redis)
         self._note_late_samples = note_late_samples
         """Called with the metric and the ticks of late samples that were inserted."""
 

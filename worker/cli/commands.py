@@ -1,9 +1,9 @@
 """The commands of the worker: each reads its settings, opens what it needs, and hands over to a room."""
 
 import asyncio
-import sys
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -18,7 +18,7 @@ from worker.backfill.future import drop_future, drop_if_far, drop_lists_if_far, 
 from worker.backfill.service import ArchiveAccess, BackfillService
 from worker.backup.backup import back_up
 from worker.backup.restore import restore
-from worker.cli import api_keys, rules
+from worker.cli import api_keys, recordings, rules
 from worker.cli.archive_parts import ArchiveParts, open_archiving
 from worker.cli.metrics import follow_archive, follow_roles, follow_sampling, show_lease
 from worker.cli.plan import describe_plan
@@ -32,7 +32,6 @@ from worker.cli.process import (
 )
 from worker.cli.rebuild import rebuild_day
 from worker.cli.reset import reset_data
-from worker.cli.times import shift_recording
 from worker.cli.wiring import (
     LONGEST_TIMEOUT,
     list_addresses,
@@ -48,7 +47,7 @@ from worker.clock.ticks import ticks
 from worker.clock.wall import ClockSetBack, WatchedClock
 from worker.delivery.channels import open_channels
 from worker.delivery.trial import send_test
-from worker.latest import format_iso
+from worker.latest import DAY, format_iso
 from worker.latest.archive import TopArchiveWriter, connect_archive
 from worker.latest.delivery import DeliveryReader
 from worker.latest.store import DataFormat, FutureLists, Verifier, Writer, connect
@@ -56,9 +55,8 @@ from worker.latest.toplist import ListStore, QuotaStore, TopWriter
 from worker.reporting.metrics import WorkerInstruments, make_instruments, serve_metrics
 from worker.reporting.progress import show_progress
 from worker.reporting.steps import run_command
-from worker.sampling.recording import InvalidRecording, Recording, open_recording
-from worker.sampling.replay import replay
 from worker.sampling.sampler import Sampler
+from worker.sampling.tick_journal import open_journal
 from worker.settings import WorkerSettings
 from worker.sources import dates
 from worker.sources.supervised import SupervisedSource
@@ -74,6 +72,8 @@ app.add_typer(rules.app, name="rules", no_args_is_help=True)
 app.add_typer(api_keys.app, name="keys", no_args_is_help=True)
 
 SAMPLING = "sampling"
+WAITING_TICKS = "waiting-ticks"
+"""The folder in the data directory for ticks that wait while Redis is away."""
 ROLES = (SAMPLING, *roles.NAMES)
 
 
@@ -111,29 +111,8 @@ def plan() -> None:
     print("\n".join(describe_plan(read_settings())))
 
 
-@app.command("replay")
-def replay_command(
-    folder: Annotated[
-        Path,
-        typer.Argument(
-            callback=resolve_typed_path, help="A folder of PAIR.csv or PAIR.csv.gz with one-minute candles."
-        ),
-    ],
-    exchange: Annotated[str | None, typer.Option(help="Name of the exchange; else the folder's first word.")] = None,
-    until: Annotated[
-        str | None,
-        typer.Option(help="Where the recording shall end: now, unix seconds or ISO 8601; else where it ended."),
-    ] = None,
-) -> None:
-    """Play recorded candles through the tick, as fast as it goes."""
-    settings = read_settings()
-    try:
-        recording = open_recording(folder, exchange)
-        if until is not None:
-            recording = shift_recording(recording, until, settings.interval)
-    except (InvalidRecording, ValueError) as error:
-        exit_with(str(error), 2)
-    run_until_done(_replay(settings, recording))
+app.command("replay")(recordings.replay_command)
+app.command("record")(recordings.record_command)
 
 
 @app.command()
@@ -262,6 +241,7 @@ async def _sample(settings: WorkerSettings, clock: WatchedClock, instruments: Wo
         open_heartbeat(settings) as heartbeat,
         open_archiving(settings, store, late_hours) as archived,
         open_rule_provider(settings) as rule_provider,
+        AsyncExitStack() as parts,
         asyncio.TaskGroup() as tasks,
     ):
         report, health = SourceReport(sources, settings.metrics), ArchiveCondition()
@@ -269,10 +249,7 @@ async def _sample(settings: WorkerSettings, clock: WatchedClock, instruments: Wo
         follow_archive(instruments, health, archived.rollup, late_hours)
         tasks.create_task(dispatch.run())
         tasks.create_task(report_clock(store, clock))
-        await wait_until_right(clock)
-        await drop_if_far(settings, clock, archived.archive)
-        now = int(clock.wall()) // settings.interval * settings.interval
-        log.info("sampling", sources=settings.sources, every=f"{settings.interval} s", next="scripts/start-api.sh")
+        now = await _find_start(settings, clock, archived)
         tasks.create_task(heartbeat.run())
         access = ArchiveAccess(archived.backfill, health)
         backfill = _make_backfill(settings, store, report, access, clock, instruments, sources)
@@ -287,11 +264,23 @@ async def _sample(settings: WorkerSettings, clock: WatchedClock, instruments: Wo
             committed=heartbeat.notify_committed,
             clock=clock,
             instruments=instruments,
+            jump_limit=settings.jump_limit,
+            journal=parts.enter_context(
+                open_journal(settings.data_dir / WAITING_TICKS, settings.interval, settings.journal_bytes, now - DAY)
+            ),
         )
         await archiver.open(now)
         tasks.create_task(archiver.run(ticks(CHECK_SECONDS, clock=clock.wall, watch=clock)))
         tasks.create_task(backfill.run())
         await sampler.run(now, ticks(settings.interval, now, clock.wall, watch=clock))
+
+
+async def _find_start(settings: WorkerSettings, clock: WatchedClock, archived: ArchiveParts) -> int:
+    """Return the newest tick that is over, once the clock is right and nothing lies in its future."""
+    await wait_until_right(clock)
+    await drop_if_far(settings, clock, archived.archive)
+    log.info("sampling", sources=settings.sources, every=f"{settings.interval} s", next="scripts/start-api.sh")
+    return int(clock.wall()) // settings.interval * settings.interval
 
 
 def _make_backfill(  # noqa: PLR0913, PLR0917  # it joins what was just made
@@ -325,30 +314,6 @@ def _make_archiver(
         health=health,
         request_backfill=backfill.request,
     )
-
-
-async def _replay(settings: WorkerSettings, recording: Recording) -> None:
-    async with (
-        open_store(settings, send=False) as store,
-        hold_feeder_lease(store, wait=False),
-        open_archiving(settings, store) as archived,
-        open_rule_provider(settings, is_live=False) as rulebook,
-    ):
-        await archived.archive.open()
-        await rulebook.read()
-        print(
-            f"playing {recording.candles} candles of {len(recording.files)} metrics, "
-            f"{format_iso(recording.first)} to {format_iso(recording.last)}",
-            file=sys.stderr,
-        )
-        began = time.monotonic()
-        with show_progress("replaying") as seen:
-            ticks = await replay(recording, store, settings.interval, seen, archived.rollup, rulebook.engine)
-        print(f"played {ticks} ticks in {time.monotonic() - began:.1f} s", file=sys.stderr)
-    if recording.without:
-        print(recording.without, file=sys.stderr)
-    metric = next(iter(recording.files))
-    print(f"next: scripts/start-api.sh, then curl http://{settings.bind}/v1/metrics/{metric}/history", file=sys.stderr)
 
 
 async def _drop_future(settings: WorkerSettings) -> None:

@@ -48,24 +48,28 @@ LONGEST_TIMEOUT = 30.0
 
 
 @asynccontextmanager
-async def open_store(
+async def open_store(  # noqa: PLR0913  # all but the first two by name
     settings: WorkerSettings,
     late_hours: LateHours | None = None,
     *,
     send: bool = True,
+    push: bool = True,
     wait: bool = False,
     observe: Callable[..., None] | None = None,
 ) -> AsyncIterator[Writer]:
     """
-    Return the store, which notes `late_hours`; without `send`, alerts are history only.
+    Return the store, which notes `late_hours`. Without `send` alerts are sent through no channel, and without `push`
+    they are not told to clients that listen to events.
 
-    `observe` takes how long each exchange with Redis took. Raises `OtherFormat` where it holds data of another format. `wait` for a Redis that is away, or else raise `StoreAway`.
+    `observe` takes how long each exchange with Redis took. Raises `OtherFormat` where it holds data of another format.
+    `wait` for a Redis that is away, or else raise `StoreAway`.
     """
     late = LateHours() if late_hours is None else late_hours
     async with connect(settings.redis_address, "data-tracker-worker", observe=observe) as redis:
         data = DataFormat(redis)
         await (wait_for_format(data) if wait else data.ensure())
-        yield Writer(redis, AlertLimits(keep=settings.alert_days * DAY, send=send), note_late_samples=late.add)
+        limits = AlertLimits(keep=settings.alert_days * DAY, send=send, push=push)
+        yield Writer(redis, limits, note_late_samples=late.add)
 
 
 @asynccontextmanager

@@ -1,4 +1,8 @@
-"""Commits every tick of a recording, as fast as possible; the store then holds what a live run would have left."""
+"""
+Commits every tick of a recording, as fast as possible or at a pace; the store then holds what a live run would have left.
+
+The store is marked as replayed before the first tick, so that whoever reads it counts ages by the replay's own time.
+"""
 
 from collections.abc import Iterator, Mapping
 from math import lcm
@@ -7,11 +11,12 @@ from typing import Protocol
 import structlog
 
 from worker.latest import MINUTE, Measure, Metric
-from worker.latest.market import SourceReading
-from worker.latest.rules import NO_RULES, RuleEngine
+from worker.latest.market import ReplayMark, SourceReading
 from worker.latest.store import Writer
 from worker.reporting.progress import ProgressCallback
+from worker.sampling.pace import ReplayPace
 from worker.sampling.recording import Recording
+from worker.sampling.rule_provider import FixedRules, RuleSource
 from worker.sampling.tick import commit_tick
 from worker.sources import from_candles
 
@@ -42,39 +47,38 @@ class StoreHasOtherSamples(Exception):
     """The newest tick of the store lies in the recording, but its samples differ; the message says what to do."""
 
 
-async def replay(  # noqa: PLR0913, PLR0917  # the last two are optional
+async def replay(  # noqa: PLR0913, PLR0917  # the last three are optional
     recording: Recording,
     store: Writer,
     interval: int,
     seen: ProgressCallback,
     closer: HourCloser | None = None,
-    rules: RuleEngine = NO_RULES,
+    rules: RuleSource = FixedRules(),  # noqa: B008  # it has no state that changes
+    pace: ReplayPace | None = None,
 ) -> int:
     """
     Commit every tick of the recording that the store does not have yet, and return how many.
 
     With a `closer`, every hour is closed when the ticks have passed its end and its grace, long before its samples
-    leave the store; the hours that are over at the end are closed then.
+    leave the store; the hours that are over at the end are closed then. With a `pace`, each tick waits until it is due,
+    and the rules are read again before it: somebody watches, and may change them.
 
     Cut off anywhere and started again with the same recording, it continues where it was. Raises
     `StoreIsPast` when the store's newest tick lies past the recording's end, and `StoreHasOtherSamples`
     when it lies inside and its samples differ.
     """
     newest = await store.open()
-    step = lcm(interval, MINUTE)
-    first, last = (-(-end // step) * step for end in (recording.first, recording.last))
-    if newest is not None and newest > last:
-        raise StoreIsPast(
-            f"the store has ticks until {newest} and the recording ends at {last}: "
-            "play it into another TRACKER_DATA_DIR, or with a later --until"
-        )
+    mark = _make_mark(recording, interval, pace)
+    _check_end(newest, mark.last)
     if closer:
-        await closer.close_until(newest - closer.grace, newest) if newest else closer.start_at(first)
-    of = (last - first) // step + 1
+        await closer.close_until(newest - closer.grace, newest) if newest else closer.start_at(mark.first)
+    of = (mark.last - mark.first) // lcm(interval, MINUTE) + 1
     committed = 0
     for number, (at, heard) in enumerate(make_recording_ticks(recording, interval), 1):
         if newest is None or at > newest:
-            await commit_tick(at, heard, store, rules)
+            if not committed:
+                await store.replays.write(mark)
+            await _commit_due(at, heard, store, rules, pace)
             committed += 1
             if closer:
                 await closer.close_until(at - closer.grace, at)
@@ -82,8 +86,33 @@ async def replay(  # noqa: PLR0913, PLR0917  # the last two are optional
             await _check_was_replayed(at, heard, store)
         seen(number, of)
     if closer:
-        await closer.close_until(last, last)
+        await closer.close_until(mark.last, mark.last)
     return committed
+
+
+async def _commit_due(
+    at: int, heard: Mapping[Metric, SourceReading], store: Writer, rules: RuleSource, pace: ReplayPace | None
+) -> None:
+    """Commit a tick, at a pace when it is due and by the rules that are then in force."""
+    if pace:
+        await pace.wait_for(at)
+        await rules.refresh()
+    await commit_tick(at, heard, store, rules.engine)
+
+
+def _make_mark(recording: Recording, interval: int, pace: ReplayPace | None) -> ReplayMark:
+    """Return what the store is marked with: the first and the last tick, and how fast they come."""
+    step = lcm(interval, MINUTE)
+    first, last = (-(-end // step) * step for end in (recording.first, recording.last))
+    return ReplayMark(first, last, recording.shift, pace.speed if pace else None)
+
+
+def _check_end(newest: int | None, last: int) -> None:
+    if newest is not None and newest > last:
+        raise StoreIsPast(
+            f"the store has ticks until {newest} and the recording ends at {last}: "
+            "play it into another TRACKER_DATA_DIR, or with a later --until"
+        )
 
 
 async def _check_was_replayed(at: int, heard: Mapping[Metric, SourceReading], store: Writer) -> None:

@@ -14,9 +14,11 @@ from worker.latest.store import LeaseLost, StoreError, Writer
 from worker.reporting.metrics import WorkerInstruments, make_instruments
 from worker.reporting.redis_retry import describe_trouble
 from worker.sampling.collect import collect
+from worker.sampling.reading_checks import JUMP_LIMIT, ReadingChecks
 from worker.sampling.rule_provider import RuleSource
 from worker.sampling.tick import commit_tick
 from worker.sampling.tick_buffer import TickBuffer
+from worker.sampling.tick_journal import TickJournal
 from worker.sources.supervised import SupervisedSource
 from worker.sources.wishes import SourceReport
 
@@ -47,7 +49,8 @@ class Sampler:
 
         ticks ─▶ collect ─▶ buffer ─▶ commit ─▶ store
 
-    What goes wrong with Redis costs nothing but time: ticks are kept in the buffer and committed when it is back.
+    What goes wrong with Redis costs nothing but time: ticks are kept in the buffer, in memory and then in the files of
+    `journal`, and committed when it is back.
     """
 
     def __init__(  # noqa: PLR0913  # all by name
@@ -63,6 +66,8 @@ class Sampler:
         clock: WatchedClock | None = None,
         sleep: Sleep = asyncio.sleep,
         instruments: WorkerInstruments | None = None,
+        journal: TickJournal | None = None,
+        jump_limit: int = JUMP_LIMIT,
     ) -> None:
         self._sources = sources
         self._instruments = instruments or make_instruments()
@@ -77,7 +82,8 @@ class Sampler:
         self._clock = clock
         self._sleep = sleep
         self._has_logged_leap = False
-        self._buffer = TickBuffer(interval)
+        self._buffer = TickBuffer(interval, journal)
+        self._checks = ReadingChecks(jump_limit)
         self._due = asyncio.Event()
         self._now = self._newest = self._asked_since = 0
         """The newest tick that has come; the newest committed one, 0 while there is none; the one after which sources
@@ -117,7 +123,7 @@ class Sampler:
             if self._is_behind():
                 continue
             with self._instruments.ticks.collect_seconds.time():
-                readings, _ = await asyncio.gather(collect(self._sources, at), self._rules.refresh())
+                readings, _ = await asyncio.gather(collect(self._sources, at, self._checks), self._rules.refresh())
             # The answers may be the first to show that the clock is wrong.
             if self._clock is None or await self._clock.is_right():
                 self._buffer.add(at, readings)
@@ -173,6 +179,7 @@ class Sampler:
             self._newest = await self._store.open() or 0
         if self._newest < before:
             log.warning("Redis has lost ticks", had=before, has=self._newest)
+        await self._store.replays.clear()
         self._buffer.restore_after(after=self._newest)
         await self._rules.read()
         self._report.forget()

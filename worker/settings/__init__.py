@@ -71,6 +71,8 @@ class WorkerSettings(Settings):
     """Who is asked, commas between; where two have a metric, the first one gives it, and what that one does not say is missing."""
     metrics: Annotated[WordList, Field(min_length=1)] = ("KRAKEN:BTCUSD", "KRAKEN:ETHUSD", "KRAKEN:XRPUSD")
     """What is sampled, commas between: `KRAKEN:BTCUSD`, all of an exchange `KRAKEN:*`, or everything `*`."""
+    jump_limit: Annotated[int, Field(ge=2, le=1000)] = 3
+    """A price that is so many times the last one, or as small a part of it, waits for a second look, or another source."""
     kraken_url: AnyHttpUrl = AnyHttpUrl("https://api.kraken.com")
     """Where Kraken, or what answers like it, is asked."""
     binance_url: AnyHttpUrl = AnyHttpUrl("https://data-api.binance.vision")
@@ -101,6 +103,8 @@ class WorkerSettings(Settings):
     """Called about once a minute while ticks are committed, so that somebody else notices when they are not."""
     rules_file: Path | None = None
     """Alert rules in TOML, beside those of the API; read again when it changes."""
+    journal_bytes: Annotated[int, Field(ge=1024**2, le=1024**4)] = 1024**3
+    """Bytes of files in `data_dir` for ticks that wait while Redis is away for long, at most; the oldest make room."""
     worker_metrics_bind: str | None = None
     """Where the worker serves its metrics to Prometheus, `host:port` (`127.0.0.1:9101`); without one, nowhere."""
     alert_days: Annotated[int, Field(ge=1, le=365)] = 30

@@ -82,6 +82,14 @@ class Hourly(Protocol):
 
 
 @runtime_checkable
+class KeepsLately(Protocol):
+    """A source that has candles of the latest past alone. One that is none has them from the market's first day on."""
+
+    kept: Mapping[int, int]
+    """By the length of its candles, for how long it has them; both in seconds."""
+
+
+@runtime_checkable
 class NamesDead(Protocol):
     """A source that knows which of its markets are dead: the provider lists them, and gives no price."""
 

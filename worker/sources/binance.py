@@ -31,10 +31,14 @@ from worker.sources.errors import (
     translate_errors,
 )
 from worker.sources.pair_names import UnknownPair, find_missing, find_pair, name_metric
+from worker.sources.rejects import Rejects, note_reject
 from worker.sources.row_fields import (
+    DISAGREES,
+    is_mean_plausible,
     match_symbols,
     parse_amount,
     parse_change,
+    parse_fraction,
     parse_market_price,
     parse_rows,
     parse_whole,
@@ -92,7 +96,7 @@ class BinanceSource:
         self._limit = LIMIT
         self._used = 0
         self._away = 0
-        self._rejects: Counter[str] = Counter()
+        self._rejects = Rejects()
         self._dead: set[Metric] = set()
 
     @property
@@ -297,15 +301,25 @@ def parse_tickers(
     readings: dict[Metric, Reading] = {}
     for metric, row in match_symbols(body, names, rejects):
         last = parse_market_price(metric, pick_value(row, "lastPrice"), rejects, dead)
-        if last is not None:
+        if last is not None and _is_plausible(row, metric, rejects):
             readings[metric] = Reading(
                 last,
-                parse_amount(pick_value(row, "volume"), "volume", rejects),
-                parse_change(pick_value(row, "priceChangePercent"), "change_percentage", rejects),
-                parse_change(pick_value(row, "priceChange"), "change_absolute", rejects),
+                parse_amount(pick_value(row, "volume"), "volume", rejects, metric),
+                parse_change(pick_value(row, "priceChangePercent"), "change_percentage", rejects, metric),
+                parse_change(pick_value(row, "priceChange"), "change_absolute", rejects, metric),
                 provider_time=parse_whole(pick_value(row, "closeTime"), MS),
             )
     return readings
+
+
+def _is_plausible(row: object, metric: Metric, rejects: Counter[str]) -> bool:
+    """Return whether a day's two volumes belong to its prices; count the row where they do not."""
+    base, quote, low, high = (pick_value(row, name) for name in ("volume", "quoteVolume", "lowPrice", "highPrice"))
+    amount, turnover = parse_fraction(base), parse_fraction(quote)
+    if amount is None or turnover is None or is_mean_plausible(turnover / amount, low, high):
+        return True
+    note_reject(rejects, DISAGREES, f"{quote} for {base}, low {low}, high {high}", metric)
+    return False
 
 
 def _halves(names: Mapping[str, Metric]) -> list[dict[str, Metric]]:

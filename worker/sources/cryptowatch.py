@@ -18,6 +18,7 @@ from worker.sources.base import make_wish_filter, parse_number, read_error_json,
 from worker.sources.candle_rows import CandleColumns, parse_finished
 from worker.sources.errors import SourceRefused, read_retry_after, translate_errors
 from worker.sources.pair_names import UnknownPair, find_missing, find_pair, name_metric, suggest_nearest
+from worker.sources.rejects import Rejects
 from worker.sources.row_fields import (
     is_less,
     is_zero,
@@ -47,6 +48,7 @@ class CryptowatchSource:
     """Only the allowance was ever published, no limit by the second; this is what a polite client would do."""
     lead = 0
     """Every call is charged, and 1000 minutes are kept for sure."""
+    kept: Mapping[int, int] = {MINUTE: OHLC_ROWS * MINUTE, HOUR: OHLC_ROWS * HOUR}
 
     def __init__(
         self,
@@ -61,7 +63,7 @@ class CryptowatchSource:
         self._names: dict[str, Metric] = {}
         self._paths: dict[Metric, str] = {}
         self._is_spent = False
-        self._rejects: Counter[str] = Counter()
+        self._rejects = Rejects()
         self._dead: set[Metric] = set()
 
     @property
@@ -206,8 +208,10 @@ def parse_summaries(
         row = summaries[key]
         last = parse_market_price(metric, pick_value(row, "price", "last"), rejects, dead)
         if last is not None:
-            fraction = parse_change(pick_value(row, "price", "change", "percentage"), "change_percentage", rejects)
-            absolute = parse_change(pick_value(row, "price", "change", "absolute"), "change_absolute", rejects)
+            fraction = parse_change(
+                pick_value(row, "price", "change", "percentage"), "change_percentage", rejects, metric
+            )
+            absolute = parse_change(pick_value(row, "price", "change", "absolute"), "change_absolute", rejects, metric)
             readings[metric] = Reading(last, _volume(row, rejects), convert_to_percent(fraction), absolute)
     return readings
 

@@ -19,13 +19,25 @@ from worker.sources.candle_rows import CandleColumns, parse_finished
 from worker.sources.daily_counter import DailyCounters
 from worker.sources.errors import RequestRefused, SourceRefused, read_retry_after, translate_errors
 from worker.sources.pair_names import UnknownPair, find_missing, find_pair, name_metric
-from worker.sources.row_fields import parse_amount, parse_market_price, parse_rows, parse_whole, pick_value
+from worker.sources.rejects import Rejects, note_reject
+from worker.sources.row_fields import (
+    DISAGREES,
+    is_mean_plausible,
+    parse_amount,
+    parse_fraction,
+    parse_market_price,
+    parse_rows,
+    parse_whole,
+    pick_value,
+)
 
 NAME, EXCHANGE = "kraken", "KRAKEN"
 OURS = {"XBT": "BTC", "XDG": "DOGE"}
 """Kraken's own names of coins, and everybody else's."""
 COLUMNS = CandleColumns(time=0, open=1, high=2, low=3, close=4, volume=6, start=int)
 
+ROWS = 720
+"""Finished candles of each length that it answers with, the newest, whatever is asked for."""
 FEW = 100
 """Up to so many pairs are asked for by name; the whole list is 430 KB."""
 FIRST_WAIT, LONGEST_WAIT = 15.0, 60.0
@@ -62,6 +74,7 @@ class KrakenSource:
     """Kraken does not publish its limit for public calls; its clients keep to one a second."""
     lead = 0
     """Kraken keeps 720 minutes, so a whole day never precedes."""
+    kept: Mapping[int, int] = {MINUTE: ROWS * MINUTE, HOUR: ROWS * HOUR}
 
     def __init__(self, base: str, wishes: Sequence[str], interval: int) -> None:
         self._base = base.rstrip("/")
@@ -71,7 +84,7 @@ class KrakenSource:
         self._by_name = True
         self._wait = FIRST_WAIT
         self._counters = DailyCounters(interval)
-        self._rejects: Counter[str] = Counter()
+        self._rejects = Rejects()
         self._dead: set[Metric] = set()
 
     @property
@@ -225,10 +238,14 @@ def parse_tickers(
         absent.remove(metric)
         last = parse_market_price(metric, pick_value(row, "c", 0), rejects, dead)
         if last is not None:
-            # `v` is [since midnight UTC, last 24 hours].
-            volume = parse_amount(pick_value(row, "v", 1), "volume", rejects)
+            # Each of `v`, `p`, `l`, `h` is [since midnight UTC, last 24 hours].
+            mean, low, high = (pick_value(row, name, 1) for name in ("p", "l", "h"))
+            if not is_mean_plausible(parse_fraction(mean), low, high):
+                note_reject(rejects, DISAGREES, f"mean {mean}, low {low}, high {high}", metric)
+                continue
+            volume = parse_amount(pick_value(row, "v", 1), "volume", rejects, metric)
             tickers[metric] = KrakenTicker(
-                last, volume, parse_amount(pick_value(row, "v", 0), "volume since midnight", rejects)
+                last, volume, parse_amount(pick_value(row, "v", 0), "volume since midnight", rejects, metric)
             )
     if absent:
         rejects["not in the answer"] += len(absent)

@@ -13,6 +13,7 @@ from worker.latest import HOUR, MINUTE, Candle, Metric, Reading
 from worker.latest.settings import PREFIX
 from worker.sources.base import Hourly, NamesDead, Source
 from worker.sources.errors import LONGEST_WAIT, InvalidResponse, SourceError, SourceRefused, SourceUnreachable
+from worker.sources.rejects import Rejects, describe_rejects
 
 log = structlog.get_logger()
 
@@ -38,6 +39,8 @@ class SupervisedSource:
         """Whether the source has said what it has."""
         self.owned: frozenset[Metric] | None = None
         """Those of its metrics that it gives and no other source does; `None` until that is settled."""
+        self.rejects = Rejects()
+        """What was left out of its readings after they were read."""
         self._session = session
         self._timeout = timeout
         self._opening: asyncio.Task[None] | None = None
@@ -80,6 +83,7 @@ class SupervisedSource:
         try:
             async with asyncio.timeout(self._timeout):
                 await self._open()
+                self._begin_tick(at)
                 readings = await self.source.fetch(self._session, at)
         except (SourceError, TimeoutError) as error:
             self._handle_failure(at, error)
@@ -120,8 +124,14 @@ class SupervisedSource:
             "metrics": len(set(self.given) - set(self.dead)),
             "missing": dict(self.missing),
             "dead": sorted(self.dead),
-            "rejects": dict(self.source.rejects),
+            "rejects": dict(self.source.rejects) | dict(self.rejects),
+            "rejected": [*describe_rejects(self.rejects), *describe_rejects(self.source.rejects)],
         }
+
+    def _begin_tick(self, at: int) -> None:
+        for rejects in (self.rejects, self.source.rejects):
+            if isinstance(rejects, Rejects):
+                rejects.begin_tick(at)
 
     def take_recovery(self) -> bool:
         """Tell, once each time, that the source answers again, or has more: what is missing can be asked for now."""

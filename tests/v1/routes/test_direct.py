@@ -1,15 +1,22 @@
 """Routes that are called directly answer as FastAPI's own do, word for word, with encoded hours kept or without."""
 
 import itertools
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Annotated, Any
 
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Query, Request, Response
 from fastapi.routing import iter_route_contexts
 
 from tests.support.serving import DAY, HOUR, MINUTE, NOON, Api, Clock, every_minute, fill, sample, serving, tick
 from v1.routes import direct
+from v1.routes.context import Context
+from v1.routes.params import NoParams
+from v1.routes.problems import HttpRefusal, install_problems
+from v1.server.answers import AnswerCache, AnswerMemory
 from v1.server.app import create_app
 from v1.settings import Settings
 from v1.store import Writer, connect
@@ -97,10 +104,10 @@ async def serving_plainly(
 ) -> AsyncIterator[Api]:
     """Serve without what is tested here: every request goes through FastAPI, and every series is made of samples."""
 
-    def install_nothing(_: FastAPI) -> None: ...
+    def install_nothing(_: direct.DirectRoutes, __: FastAPI) -> None: ...
 
     with monkeypatch.context() as patched:
-        patched.setattr(direct, "install_direct_routes", install_nothing)
+        patched.setattr(direct.DirectRoutes, "install", install_nothing)
         async with serving(
             clock, address, database_url=archive, piece_bytes=0, interval=interval, cache_bytes=0
         ) as api:
@@ -113,6 +120,17 @@ async def compare(quick: Api, plain: Api, paths: list[str], **headers: str) -> N
 
         assert (one.status, one.text) == (other.status, other.text), path
         assert {**one.headers, "Date": ""} == {**other.headers, "Date": ""}, path
+
+
+async def compare_gzip(quick: Api, plain: Api, paths: list[str]) -> None:
+    """Compare what is sent in gzip, twice, with the text of who does not compress."""
+    for path in paths:
+        other = await plain.get(path, Accept_Encoding="identity")
+        for _ in range(2):
+            one = await quick.get(path, Accept_Encoding="gzip")
+
+            assert (one.status, one.text) == (other.status, other.text), path
+            assert one.headers.get("ETag", "").removeprefix("W/") == other.headers.get("ETag", ""), path
 
 
 async def put_days(writer: Writer) -> None:
@@ -140,6 +158,48 @@ async def test_every_answer_is_the_same_while_the_day_moves_on(
             clock.now = at + 5.0
             await tick(writer, at, {BTC: f"{at}.10"})
             await compare(quick, plain, [f"/v1/metrics{path}" for path in METRICS[: len(HISTORIES) + 4]])
+
+
+async def test_in_gzip_every_history_is_the_same_while_the_day_moves_on(
+    server: str, clock: Clock, archive_address: str, writer: Writer, monkeypatch: pytest.MonkeyPatch
+):
+    await put_days(writer)
+    paths = [f"/v1/metrics{path}" for path in METRICS[: 2 * len(HISTORIES)]]
+    async with (
+        serving_plainly(clock, server, archive_address, monkeypatch) as plain,
+        serving(clock, server, database_url=archive_address, cache_bytes=0) as quick,
+    ):
+        await compare_gzip(quick, plain, paths)
+        await writer.insert_samples(BTC, [sample(NOON - 6 * HOUR, "7.00")], "tests", NOON)
+        await compare_gzip(quick, plain, paths[:2])
+        for at in (NOON + MINUTE, NOON + HOUR):
+            clock.now = at + 5.0
+            await tick(writer, at, {BTC: f"{at}.10"})
+            await compare_gzip(quick, plain, paths[:12])
+
+
+async def test_a_function_that_fails_is_called_once_and_answered_for_as_all_are(clock: Clock):
+    called = []
+    app, routes, memory = FastAPI(), direct.DirectRoutes(), AnswerMemory(0)
+
+    @app.get("/v1/metrics")
+    async def refuse(params: Annotated[NoParams, Query()], request: Request, context: Context) -> Response:
+        called.append((params, request.url.path, context))
+        raise HttpRefusal(HTTPStatus.CONFLICT, "not now")
+
+    install_problems(app, clock)
+    routes.install(app)
+    cache = AnswerCache(app, memory, clock, direct=routes)
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": "/v1/metrics", "query_string": b"", "headers": [], "state": {}}
+    await cache({**scope, "app": app}, None, send)
+
+    assert len(called) == 1
+    assert (sent[0]["status"], json.loads(sent[1]["body"])["detail"]) == (HTTPStatus.CONFLICT, "not now")
 
 
 async def test_at_a_tick_that_the_clock_of_the_api_has_not_seen_yet_nothing_is_missing(

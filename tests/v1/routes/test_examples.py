@@ -40,7 +40,15 @@ from worker.sampling.tick import commit_tick
 CRASH = 1_621_429_200
 """2021-05-19T13:00:00Z, some minutes after everything had fallen by a third."""
 PAIRS = ["BTC_USDT", "ETH_USDT", "XRP_USDT", "DOGE_USDT", "DOGE_BTC", "BRD_BTC"]
-SOURCE = {"state": "ok", "since": CRASH - DAY, "reason": None, "metrics": len(PAIRS)}
+REJECT = {"at": CRASH, "metric": "BINANCE:BRDBTC", "reason": "dead market", "text": "0.00000000"}
+SOURCE = {
+    "state": "ok",
+    "since": CRASH - DAY,
+    "reason": None,
+    "metrics": len(PAIRS),
+    "rejects": {"dead market": 1},
+    "rejected": [REJECT],
+}
 BTC = "/metrics/BINANCE:BTCUSDT"
 
 # (operation, status, media type): what is asked for
@@ -97,6 +105,11 @@ ASKED = {
     ("/alerts", "200", "application/json"): "/v1/alerts?metric=*:BTC*&limit=1",
     ("/alerts", "422", "application/problem+json"): "/v1/alerts?since=yesterday",
     ("/silences", "422", "application/problem+json"): "/v1/silences?state=active",
+    ("/sources", "200", "application/json"): "/v1/sources",
+    ("/sources", "422", "application/problem+json"): "/v1/sources?limit=5",
+    ("/sources/{source}/rejects", "200", "application/json"): "/v1/sources/binance/rejects",
+    ("/sources/{source}/rejects", "404", "application/problem+json"): "/v1/sources/binanse/rejects",
+    ("/sources/{source}/rejects", "422", "application/problem+json"): "/v1/sources/binance/rejects?limit=5",
     ("/stream", "200", "text/event-stream"): "/v1/stream?metrics=BINANCE:BTCUSDT&once=true",
     ("/stream", "422", "application/problem+json"): "/v1/stream?events=ticks",
     ("/whoami", "200", "application/json"): "/v1/whoami",
@@ -202,6 +215,8 @@ AWAY = [
     "/silences",
     "POST /silences",
     "DELETE /silences/{id}",
+    "/sources",
+    "/sources/{source}/rejects",
 ]
 
 
@@ -301,7 +316,8 @@ async def answers(api: Api, clock: Clock, folder: Path) -> dict[tuple[str, str, 
         given["/stream", "503", PROBLEM] = (await alone.get("/v1/stream")).text
         for operation in AWAY:
             name = SEEN.split("/")[3] if "/alerts" in operation else "volume-spike"
-            path = operation.rpartition(" ")[2].replace("{metric}", "BINANCE:BTCUSDT").replace("{id}", name)
+            path = operation.rpartition(" ")[2].replace("{metric}", "BINANCE:BTCUSDT")
+            path = path.replace("{id}", name).replace("{source}", "binance")
             document = next((document for (each, _), _, document in SENT if each == operation), None)
             given[operation, "503", PROBLEM] = (await _send(alone, operation, f"/v1{path}", document)).text
     return given

@@ -38,6 +38,7 @@ async def test_all_well_is_ready_without_a_reason(api):
         "now": NOON + 5,
         "store": "ok",
         "tick": {"at": NOON, "age": 5, "interval": MINUTE},
+        "replay": None,
         "sources": {"kraken": FINE},
         "archive": None,
         "wishes": {},

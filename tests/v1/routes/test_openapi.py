@@ -21,9 +21,13 @@ from worker.sampling.tick import commit_tick
 SPIKES = RuleEngine([parse_rule({"id": "spike", "kind": "threshold", "above": 100})], (), 60)
 
 
-async def test_every_operation_says_what_it_is_and_how_it_fails(api):
-    document = (await api.get("/openapi.json")).json
+@pytest.fixture(scope="module")
+def document():
+    """Return the committed document; that it is the one that is served has a test of its own."""
+    return json.loads(docs.CONTRACT.read_text())
 
+
+def test_every_operation_says_what_it_is_and_how_it_fails(document):
     operations = {
         f"{'' if method == 'get' else f'{method.upper()} '}{path}": operation
         for path, operations in document["paths"].items()
@@ -64,6 +68,8 @@ async def test_every_operation_says_what_it_is_and_how_it_fails(api):
         "/v1/stream",
         "POST /v1/silences",
         "DELETE /v1/silences/{id}",
+        "/v1/sources",
+        "/v1/sources/{source}/rejects",
         "/v1/whoami",
         "/health/live",
         "/health/ready",
@@ -80,9 +86,7 @@ async def test_every_operation_says_what_it_is_and_how_it_fails(api):
                 assert set(response["content"]) == {"application/problem+json"}, (path, status)
 
 
-async def test_operations_have_short_names_that_say_what_they_do(api):
-    document = (await api.get("/openapi.json")).json
-
+def test_operations_have_short_names_that_say_what_they_do(document):
     names = [operation["operationId"] for _, _, operation in operations_of(document)]
     assert len(names) == len(set(names))
     assert [name for name in names if not re.fullmatch("[a-z]+(_[a-z]+){1,3}", name)] == []
@@ -106,6 +110,8 @@ STABLE_NAMES = {
     "get /v1/rules": "list_rules",
     "get /v1/rules/{id}": "get_rule",
     "get /v1/silences": "list_silences",
+    "get /v1/sources": "list_sources",
+    "get /v1/sources/{source}/rejects": "list_rejects",
     "get /v1/top": "get_top_list",
     "get /v1/top.csv": "get_top_list_csv",
     "delete /v1/rules/{id}": "delete_rule",
@@ -119,9 +125,7 @@ STABLE_NAMES = {
 """Names of operations that generated clients have as functions: more may come, and none changes in this version."""
 
 
-async def test_the_name_of_an_operation_stays(api):
-    document = (await api.get("/openapi.json")).json
-
+def test_the_name_of_an_operation_stays(document):
     found = {f"{method} {path}": operation["operationId"] for path, method, operation in operations_of(document)}
     assert {name: found.get(name) for name in STABLE_NAMES} == STABLE_NAMES
 
@@ -143,9 +147,7 @@ def test_a_document_is_written_with_the_digits_that_it_has():
     assert '"é"' in written
 
 
-async def test_every_document_that_is_sent_or_answered_has_a_schema_with_a_name(api):
-    document = (await api.get("/openapi.json")).json
-
+def test_every_document_that_is_sent_or_answered_has_a_schema_with_a_name(document):
     for path, method, operation in operations_of(document):
         contents = [response.get("content", {}) for response in operation["responses"].values()]
         for content in [operation.get("requestBody", {}).get("content", {}), *contents]:
@@ -168,9 +170,7 @@ async def test_no_schema_is_there_that_nothing_refers_to_and_none_is_missing(api
     assert set(re.findall('"#/components/schemas/([^"]+)"', text)) == schemas
 
 
-async def test_every_example_of_an_answer_keeps_to_its_schema(api):
-    document = (await api.get("/openapi.json")).json
-
+def test_every_example_of_an_answer_keeps_to_its_schema(document):
     for path, method, operation in operations_of(document):
         for status, response in operation["responses"].items():
             for media_type, content in response.get("content", {}).items():
@@ -198,6 +198,7 @@ async def test_every_example_works_as_it_is_filled_in_and_its_answer_has_exactly
     await fill(writer, metric)
     await commit_tick(NOON + 60, {Metric("SIMULATED:BTCUSD"): SourceReading(Reading("900"), "tests")}, writer, SPIKES)
     await TopWriter(writer._redis).write_snapshot(made(NOON))
+    await writer.write_source_states({"kraken": {"state": "ok"}})
 
     document = (await api.get("/openapi.json")).json
 
@@ -210,7 +211,7 @@ async def test_every_example_works_as_it_is_filled_in_and_its_answer_has_exactly
         errors = list_schema_errors(document, operation["responses"][str(answer.status)], answer)
         assert errors == [], (method, path)
         checked.add(operation["operationId"])
-    assert len(checked) == 37
+    assert len(checked) == 39
 
 
 async def test_every_line_of_a_table_has_the_fields_that_json_has(api, writer):
@@ -231,8 +232,7 @@ async def test_every_line_of_a_table_has_the_fields_that_json_has(api, writer):
 
 
 @pytest.mark.parametrize("schema", ["TopView", "SnapshotView", "SeriesListView", "RankList", "AlertList", "Readiness"])
-async def test_an_answer_with_a_field_too_many_or_too_few_does_not_keep_to_its_schema(api, schema):
-    document = (await api.get("/openapi.json")).json
+def test_an_answer_with_a_field_too_many_or_too_few_does_not_keep_to_its_schema(document, schema):
     first, *others = document["components"]["schemas"][schema]["properties"]
     validator = close_schema(document, {"$ref": f"#/components/schemas/{schema}"})
 
@@ -270,8 +270,7 @@ async def test_before_the_first_sample_the_examples_are_names_like_theirs(api):
     ],
     ids=str,
 )
-async def test_the_schema_of_a_rule_says_what_the_code_does(api, rule, is_accepted):
-    document = (await api.get("/openapi.json")).json
+async def test_the_schema_of_a_rule_says_what_the_code_does(api, document, rule, is_accepted):
     schema = {"$ref": "#/components/schemas/NewRule", "components": document["components"]}
 
     answer = await api.send("POST", "/v1/rules", {"id": "r"} | rule)
@@ -282,6 +281,7 @@ async def test_the_schema_of_a_rule_says_what_the_code_does(api, rule, is_accept
 
 async def test_the_schema_of_columns_says_what_the_code_does(api, writer):
     await TopWriter(writer._redis).write_snapshot(made(NOON))
+    await writer.write_source_states({"kraken": {"state": "ok"}})
     parameters = (await api.get("/openapi.json")).json["paths"]["/v1/top.csv"]["get"]["parameters"]
     (schema,) = [each["schema"] for each in parameters if each["name"] == "columns"]
 

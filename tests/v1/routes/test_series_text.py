@@ -1,5 +1,6 @@
 """A series that is joined from encoded hours is letter by letter the one that is made from its samples."""
 
+import zlib
 from collections.abc import Sequence
 from itertools import chain
 
@@ -7,12 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from tests.support.serving import DAY, HOUR, MINUTE, NOON, sample
-from v1.market.pieces import KeptPieces
+from v1.market.pieces import KeptPieces, RowSeparator
 from v1.market.series import Aggregation, SampleColumn, SeriesFill, SeriesQuery
 from v1.model import MEASURES, Measure, Metric, Sample, find_hour, list_hours
 from v1.routes.params import Format, TableParams, TimeFormat
-from v1.routes.row_encoder import CellKind, Column, make_encoder
-from v1.routes.series_text import SeriesLayout, SeriesText, join_series_text, read_series_text
+from v1.routes.row_encoder import CellKind, Column, JsonFrame, make_encoder
+from v1.routes.series_text import (
+    RangedQuery,
+    SeriesBody,
+    SeriesLayout,
+    SeriesText,
+    join_series_text,
+    read_series_text,
+)
 from v1.store import MetricReading, OpenedHour, keys
 
 BTC = Metric("KRAKEN:BTCUSD")
@@ -64,7 +72,8 @@ def make_layout(query: SeriesQuery, format_: Format, time: TimeFormat = TimeForm
         format_, [Column("tick", CellKind.TIME), Column("value")], TableParams(time=time), is_array=True
     )
     name = f"{query.measure} {query.step} {query.agg} {format_} {time}"
-    return SeriesLayout(query.measure, query.step, query.agg, query.fill, encoder, name)
+    separator = RowSeparator(encoder.list_texts()[0].encode(), encoder.between.encode())
+    return SeriesLayout(query.measure, query.step, query.agg, query.fill, encoder, separator, name)
 
 
 async def join(samples: Samples, query: SeriesQuery, layout: SeriesLayout, expected: int = NOON) -> SeriesText | None:
@@ -73,7 +82,7 @@ async def join(samples: Samples, query: SeriesQuery, layout: SeriesLayout, expec
         BTC,
         layout,
         expected,
-        lambda newest: query._replace(newest=newest),
+        lambda newest: RangedQuery.make(query._replace(newest=newest)),
     )
 
 
@@ -82,8 +91,12 @@ async def make(samples: Samples, query: SeriesQuery, layout: SeriesLayout) -> Se
     return await read_series_text(samples, query._replace(newest=newest), layout.encoder)
 
 
-def show(text: SeriesText | None, layout: SeriesLayout) -> tuple[str, list[int], SeriesQuery] | None:
-    return text and (layout.encoder.between.join(filter(None, text.rows)), [*text.hourly], text.query)
+def show(text: SeriesText | None, layout: SeriesLayout) -> tuple[bytes, bytes, list[int], SeriesQuery] | None:
+    """Return the rows, what a tag of them is made of, and what is told of them."""
+    if text is None:
+        return None
+    written = SeriesBody.make(text, layout, JsonFrame({}, "points"))
+    return written.body, written.make_fingerprint(), [*text.hourly], text.query
 
 
 numbers = some.one_of(
@@ -129,6 +142,19 @@ async def test_it_is_the_same_before_and_after_samples_that_come_late(samples, l
             assert (joined is not None) == bool(store.held)
             if joined is not None:
                 assert show(joined, layout) == show(await make(store, query, layout), layout)
+                check_gzip(store, joined, layout)
+
+
+def check_gzip(store: Samples, joined: SeriesText, layout: SeriesLayout) -> bytes | None:
+    """Check that the series is the same in gzip, if it is made of what is compressed already; return that."""
+    written = SeriesBody.make(joined, layout, JsonFrame({"metric": BTC}, "points"))
+    packed = written.compress(store)
+    if packed is not None:
+        reader = zlib.decompressobj(16 + zlib.MAX_WBITS)  # gzip alone, and only the one that it should be
+
+        assert reader.decompress(packed) == written.body
+        assert (reader.eof, reader.unused_data) == (True, b"")
+    return packed
 
 
 def make_query(**changed: object) -> SeriesQuery:
@@ -153,7 +179,68 @@ async def test_only_hours_that_have_changed_are_read_again():
     joined = await join(store, query, layout)
 
     assert (first, again, store.reads) == (24, 24, 25)
-    assert f"[{NOON - 5 * HOUR},1.23]" in "".join(joined.rows if joined else ())
+    assert joined is not None
+    assert b"[%d,1.23]" % (NOON - 5 * HOUR) in b"".join(joined.list_rows())
+
+
+async def test_in_gzip_the_whole_hours_are_compressed_once_until_one_of_them_changes():
+    store = Samples(10**7)
+    store.put(every(MINUTE))
+    for place, format_ in enumerate(TEXTS):
+        query = make_query()
+        layout = make_layout(query, format_)
+        first, second = await join(store, query, layout), await join(store, query, layout)
+        assert first is not None
+        assert second is not None
+        packed = check_gzip(store, first, layout)
+        third = await join(store, query, layout)
+
+        assert third is not None
+        assert packed is not None
+        assert (first.run.deflated, third.run.deflated in packed, len(third.run.deflated) > 1000) == (b"", True, True)
+        assert packed == check_gzip(store, second, layout) == check_gzip(store, third, layout)
+        store.put([sample(NOON - 5 * HOUR, f"{place}.23")])
+        changed = await join(store, query, layout)
+        assert changed is not None
+        assert changed.run.deflated == b""
+        assert check_gzip(store, changed, layout) not in (None, packed)
+
+
+async def test_a_tick_leaves_the_whole_hours_as_they_are():
+    store, query = Samples(10**7), make_query()
+    layout = make_layout(query, Format.JSON)
+    store.put(every(MINUTE, NOON - DAY - HOUR, NOON - 2 * MINUTE))
+    store.tick = NOON - 2 * MINUTE
+    first = await join(store, query, layout)
+    store.tick = NOON - MINUTE
+    store.put([sample(NOON - MINUTE, "9.99")])
+    second = await join(store, query, layout)
+
+    assert first is not None
+    assert second is not None
+    assert second.run is first.run
+    assert show(second, layout) == show(await make(store, query, layout), layout) != show(first, layout)
+
+
+async def test_a_short_range_is_left_to_be_compressed_as_it_is():
+    store, query = Samples(10**7), make_query(start=NOON - 2 * HOUR)
+    layout = make_layout(query, Format.JSON)
+    store.put(every(MINUTE))
+    joined = await join(store, query, layout)
+
+    assert joined is not None
+    assert check_gzip(store, joined, layout) is None
+
+
+async def test_a_large_body_is_left_to_be_compressed_beside_the_others():
+    store, query = Samples(10**8), make_query(interval=5)
+    layout = make_layout(query, Format.JSON)
+    store.put(every(5))
+    joined = await join(store, query, layout)
+
+    assert joined is not None
+    assert check_gzip(store, joined, layout) is None
+    assert joined.run.deflated == b""
 
 
 async def test_the_hour_that_begins_with_the_next_tick_is_read_although_nobody_expected_it():
@@ -166,7 +253,7 @@ async def test_the_hour_that_begins_with_the_next_tick_is_read_although_nobody_e
 
     assert show(joined, layout) == show(await make(store, query, layout), layout)
     assert joined is not None
-    assert joined.rows[-1] == f"{NOON + MINUTE},{(NOON + MINUTE) % 1000}.50"
+    assert joined.last == b"%d,%d.50" % (NOON + MINUTE, (NOON + MINUTE) % 1000)
 
 
 async def test_at_a_sample_every_five_seconds_the_day_is_cut_to_the_second():
@@ -180,8 +267,9 @@ async def test_at_a_sample_every_five_seconds_the_day_is_cut_to_the_second():
         joined = await join(store, query, layout)
 
         assert show(joined, layout) == show(await make(store, query, layout), layout)
-        assert sum(row.count(str(NOON - DAY + 10)) for row in (joined.rows if joined else ())) == 0
-        assert sum(row.count(str(NOON - DAY + 15)) for row in (joined.rows if joined else ())) == 1
+        assert joined is not None
+        assert sum(rows.count(b"%d" % (NOON - DAY + 10)) for rows in joined.list_rows()) == 0
+        assert sum(rows.count(b"%d" % (NOON - DAY + 15)) for rows in joined.list_rows()) == 1
 
 
 async def test_a_price_of_a_whole_hour_is_told_also_where_the_range_cuts_the_rest_of_it_off():

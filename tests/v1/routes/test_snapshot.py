@@ -161,6 +161,7 @@ async def test_before_the_first_sample_there_is_an_empty_list(api):
 
     assert answer.json == {
         "at": None,
+        "replay": None,
         "of": 0,
         "measures": ["price"],
         "sparkline_ends": [],

@@ -400,7 +400,7 @@ async def test_a_key_of_another_kind_ends_no_stream(api, redis):
 
 @pytest.mark.usefixtures("market")
 async def test_a_replay_tells_its_ticks_and_none_of_its_alerts(api, redis):
-    replay = Writer(redis, AlertLimits(send=False))
+    replay = Writer(redis, AlertLimits(send=False, push=False))
     await replay.open()
     async with streaming(api.url, "/v1/stream?events=alert,tick") as client:
         await client.find("tick")
@@ -409,3 +409,19 @@ async def test_a_replay_tells_its_ticks_and_none_of_its_alerts(api, redis):
 
     assert (told.name, told.data["at"]) == ("tick", NOON + MINUTE)
     assert len((await api.get("/v1/alerts")).json["alerts"]) == 1
+
+
+@pytest.mark.usefixtures("market")
+async def test_a_replay_that_is_watched_tells_its_alerts_too_and_puts_none_into_the_outbox(api, redis):
+    replay = Writer(redis, AlertLimits(send=False, push=True))
+    await replay.open()
+    async with streaming(api.url, "/v1/stream?events=alert,tick") as client:
+        await client.find("tick")
+        await commit(replay, NOON + MINUTE, {BTC: "101"}, ABOVE)
+        told = await client.find("alert")
+        await commit(replay, NOON + 2 * MINUTE, {BTC: "3"}, ABOVE)
+        ended = await client.find("alert")
+
+    assert (told.data["metric"], told.data["ended_at"]) == (BTC, None)
+    assert ended.data["ended_at"] == NOON + 2 * MINUTE
+    assert not await redis.exists(keys.OUTBOX)

@@ -70,14 +70,14 @@ def refused(folder: Path, **settings: str) -> tuple[int, list[str]]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=60,
     )
     assert ended.stdout == ""
     return ended.returncode, ended.stderr.splitlines()
 
 
 def get(url: str) -> object:
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=60) as answer:
         return json.load(answer)
 
 
@@ -86,7 +86,7 @@ def test_it_says_what_to_type_next_and_ends_well_when_told_to(tmp_path):
         with running(tmp_path) as api, socket.create_connection(("127.0.0.1", int(api.url.rpartition(":")[2]))):
             live = get(f"{api.url}/health/live")
             api.process.send_signal(told)
-            _, log = api.process.communicate(timeout=20)
+            _, log = api.process.communicate(timeout=60)
 
         assert live == {"status": "live"}
         assert api.process.returncode == 0
@@ -131,7 +131,7 @@ def test_the_log_is_written_for_machines_where_the_settings_say_so(tmp_path):
         with pytest.raises(urllib.error.HTTPError):
             get(f"{api.url}/v1/ranks")
         api.process.terminate()
-        _, said = api.process.communicate(timeout=20)
+        _, said = api.process.communicate(timeout=60)
 
     events = [json.loads(line) for line in (tmp_path / "api.log").read_text().splitlines()]
     assert [event["event"] for event in events] == [
@@ -190,16 +190,16 @@ def test_a_version_serves_latest_only_where_latest_leads_to_it(second):
                 assert answer.value.code == status
                 answer.value.close()
             api.process.terminate()
-            api.process.communicate(timeout=20)
+            api.process.communicate(timeout=60)
 
 
 def test_a_copy_of_the_version_speaks_of_itself_everywhere(second):
     with running(second, "v2") as api:
         document = get(f"{api.url}/openapi.json")
-        with urllib.request.urlopen(f"{api.url}/", timeout=10) as page:
+        with urllib.request.urlopen(f"{api.url}/", timeout=60) as page:
             html = page.read().decode()
         api.process.terminate()
-        api.process.communicate(timeout=20)
+        api.process.communicate(timeout=60)
 
     assert isinstance(document, dict)
     assert {path for path in document["paths"] if path.startswith("/v1")} == set()

@@ -478,7 +478,7 @@ async def test_every_tick_is_told_to_who_listens(store: Writer, redis: Redis):
 
 async def _first(listener, count):
     for _ in range(count):
-        yield await listener.get_message(timeout=5)
+        yield await listener.get_message(timeout=60)
 
 
 LIVES = {

@@ -51,7 +51,7 @@ async def pair() -> AsyncIterator[Pair]:
             servers.embedded(), Path(two), "--port", str(ports[1]), "--replicaof", "127.0.0.1", str(ports[0])
         ) as second,
     ):
-        async with connect(second, "tests") as redis, asyncio.timeout(20):
+        async with connect(second, "tests") as redis, asyncio.timeout(60):
             while (await redis.info("replication"))["master_link_status"] != "up":
                 await asyncio.sleep(0.05)
         async with forwarding_redis(Path(first.removeprefix("unix://"))) as forwarder:

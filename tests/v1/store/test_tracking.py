@@ -43,7 +43,7 @@ async def keep(reader: TrackedReader, metric: Metric = BTC) -> None:
     """Read and keep both hours of a metric."""
     for opened in (await reader.read(metric, HOURS)).hours:
         column = opened.make_column(Measure.PRICE)
-        piece = make_piece(opened.hour, column, [at for at, _ in column.samples], "x")
+        piece = make_piece(opened.hour, column, [at for at, _ in column.samples], b"x")
         reader.kept.add_piece(metric, opened.hour, opened.layouts, "layout", piece)
 
 
@@ -110,7 +110,7 @@ async def test_a_change_between_the_reading_and_the_keeping_is_noticed(reader, w
     await writer.insert_samples(BTC, [sample(NOON - 90 * MINUTE - 30, "9")], "tests", NOON)
     await reader.read(BTC, [])
     column = opened.make_column(Measure.PRICE)
-    reader.kept.add_piece(BTC, HOURS[0], opened.layouts, "layout", make_piece(HOURS[0], column, [], "x"))
+    reader.kept.add_piece(BTC, HOURS[0], opened.layouts, "layout", make_piece(HOURS[0], column, [], b"x"))
 
     assert list_kept(reader) == []
 

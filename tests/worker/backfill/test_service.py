@@ -43,13 +43,13 @@ async def running(service: BackfillService) -> AsyncIterator[None]:
         yield
     finally:
         task.cancel()
-        await asyncio.wait([task], timeout=20)
+        await asyncio.wait([task], timeout=60)
 
     assert task.cancelled(), task.exception()
 
 
 async def until(is_so: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not is_so():
             await asyncio.sleep(0.005)
 
@@ -65,7 +65,7 @@ async def test_on_a_request_the_day_is_filled_and_then_the_archive_gets_its_olde
     async with running(service):
         service.request()
         await until(lambda: len(source.candles_asked) == 2)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not await here.hours():
                 await asyncio.sleep(0.01)
 

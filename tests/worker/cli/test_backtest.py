@@ -26,6 +26,7 @@ from worker.latest.rules import Rule, RuleEngine
 from worker.latest.store import AlertLimits, Reader, Writer, connect, read_kept_day
 from worker.sampling.recording import HEADER, Recording, open_recording
 from worker.sampling.replay import make_recording_ticks, replay
+from worker.sampling.rule_provider import FixedRules
 from worker.sampling.tick import commit_tick
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -103,7 +104,7 @@ async def test_the_live_log_of_a_replay_is_its_backtest_entry_for_entry(server, 
 
     async with connect(server, "tests") as redis:
         store = Writer(redis, AlertLimits(send=False))
-        await replay(recording, store, MINUTE, unseen, None, RuleEngine(EVERY_KIND, [SILENCE], MINUTE))
+        await replay(recording, store, MINUTE, unseen, None, FixedRules(RuleEngine(EVERY_KIND, [SILENCE], MINUTE)))
         log = await logged(redis)
 
     assert log == backtested(recording)
@@ -123,8 +124,10 @@ async def test_a_replay_that_is_cut_off_and_begun_again_leaves_the_same_log(serv
     async with connect(server, "tests") as redis:
         while cuts:
             with pytest.raises(CutOff):
-                await replay(outage, Writer(redis), MINUTE, seen, None, RuleEngine(EVERY_KIND, [SILENCE], MINUTE))
-        await replay(outage, Writer(redis), MINUTE, seen, None, RuleEngine(EVERY_KIND, [SILENCE], MINUTE))
+                await replay(
+                    outage, Writer(redis), MINUTE, seen, None, FixedRules(RuleEngine(EVERY_KIND, [SILENCE], MINUTE))
+                )
+        await replay(outage, Writer(redis), MINUTE, seen, None, FixedRules(RuleEngine(EVERY_KIND, [SILENCE], MINUTE)))
         log = await logged(redis)
 
     assert log == backtested(outage)
@@ -176,7 +179,7 @@ async def test_the_kept_day_says_what_was_said_live(server, holes):
     ]
     async with connect(server, "tests") as redis:
         store = Writer(redis, AlertLimits(send=False))
-        await replay(holes, store, MINUTE, unseen, None, RuleEngine(several, [], MINUTE))
+        await replay(holes, store, MINUTE, unseen, None, FixedRules(RuleEngine(several, [], MINUTE)))
         log = [json.loads(line) for line in await logged(redis)]
         kept = await read_kept_day(Reader(redis))
 

@@ -783,7 +783,7 @@ async def dispatching(redis: Redis, notifiers: Sequence[Phone], clock: Clock) ->
             await running
 
 
-async def until(happens: Callable[[], bool], seconds: float = 20.0) -> None:
+async def until(happens: Callable[[], bool], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not happens():
         assert time.monotonic() < end, "it does not happen"

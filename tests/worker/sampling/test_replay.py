@@ -1,23 +1,30 @@
 import asyncio
 import gzip
+import json
 import os
 import random
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
 from tests.support import naive
 from tests.support.shared import shared
+from v1.market.replayed import ReplayState
+from v1.rules import parse_rule
 from v1.store import keys
 from worker.latest import DAY, HOUR, MEASURES, MINUTE, Measure, Metric
+from worker.latest.market import ReplayMark
+from worker.latest.rules import NO_RULES, RuleEngine
 from worker.latest.store import Reader, Verifier, Writer, connect
+from worker.sampling.pace import ReplayPace
 from worker.sampling.recording import HEADER, Recording, open_recording
 from worker.sampling.replay import StoreHasOtherSamples, StoreIsPast, replay
 
@@ -269,6 +276,133 @@ async def test_a_recording_that_comes_after_what_is_there_is_added_to_it(fake: R
     ticks = [start + MINUTE + shift for shift in (0, 2 * HOUR) for start, _, _ in rows(recording.files[metric])]
     assert [sample.tick for sample in await store.read_samples(metric, NOON, NOON + DAY)] == ticks
     assert (await Verifier(fake).verify(repair=False)).is_clean
+
+
+# ---- at a speed ------------------------------------------------------------------------------------------------
+
+
+class Watch:
+    """A clock that goes on only while somebody sleeps, and what the store said at those times."""
+
+    def __init__(self, look: Callable[[], Awaitable[object]]) -> None:
+        self.now = 0.0
+        self.seen: list[Any] = []
+        self._look = look
+
+    def __call__(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        self.seen.append(await self._look())
+
+
+async def dump_values(redis: Redis) -> dict[str, object]:
+    """Return what every key holds, but the events, which are named by when they were written, and the mark."""
+    held: dict[str, object] = {}
+    async for key in redis.scan_iter():
+        kind = await redis.type(key)
+        if kind == "zset":
+            held[key] = await redis.zrange(key, 0, -1, withscores=True)
+        elif kind == "string" and key != keys.REPLAY:
+            held[key] = await redis.get(key)
+    return held
+
+
+async def test_at_a_speed_it_plays_the_same_ticks_one_after_the_other(fake: Redis, recording: Recording):
+    await replay(recording, Writer(fake), 60, unseen)
+    unpaced = await dump_values(fake)
+    await fake.flushall()
+    watch = Watch(Reader(fake).read_tick)
+
+    committed = await replay(recording, Writer(fake), 60, unseen, pace=ReplayPace("60", 0, watch, watch.sleep))
+
+    assert committed == 90
+    # While it waits for a tick, the one before is there.
+    assert watch.seen == [recording.first + 60 * minute for minute in range(89)]
+    assert watch.now == pytest.approx(89.0)
+    assert await dump_values(fake) == unpaced
+
+
+async def test_a_store_is_marked_before_the_first_tick_and_stays_so(fake: Redis, recording: Recording):
+    store = Writer(fake)
+    watch = Watch(store.replays.read)
+    moved = recording.shift_by(600)
+    pace = ReplayPace("30", 0, watch, watch.sleep)
+
+    await replay(moved, store, 60, unseen, pace=pace)
+
+    mark = ReplayMark(moved.first, moved.last, 600, "30")
+    assert {each.mark for each in watch.seen} == {mark}
+    assert [each.at for each in watch.seen] == [moved.first + 60 * minute for minute in range(89)]
+    assert (await store.replays.read()) == (mark, ReplayState.OVER, moved.last)
+
+
+async def test_without_a_speed_it_is_marked_too(fake: Redis, recording: Recording):
+    await replay(recording, Writer(fake), 300, unseen)
+
+    progress = await Writer(fake).replays.read()
+    assert progress.mark == ReplayMark(NOON + 300, NOON + 90 * 60, 0, None)
+
+
+async def test_what_is_refused_is_not_marked(fake: Redis, recording: Recording):
+    store = Writer(fake)
+    await replay(recording.shift_by(60), store, 60, unseen)
+    await store.replays.clear()
+
+    with pytest.raises(StoreIsPast):
+        await replay(recording, store, 60, unseen)
+
+    assert await store.replays.read() is None
+
+
+async def test_broken_off_and_started_again_it_goes_on_without_waiting_for_what_is_there(
+    fake: Redis, recording: Recording
+):
+    watch = Watch(Reader(fake).read_tick)
+
+    class Interrupted(Exception):
+        pass
+
+    async def interrupt(seconds: float) -> None:
+        await watch.sleep(seconds)
+        if len(watch.seen) == 30:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        await replay(recording, Writer(fake), 60, unseen, pace=ReplayPace("60", 0, watch, interrupt))
+    watch.now = 0.0
+
+    committed = await replay(recording, Writer(fake), 60, unseen, pace=ReplayPace("60", 0, watch, watch.sleep))
+
+    assert committed == 60
+    assert watch.now == pytest.approx(59.0)
+    assert (await Verifier(fake).verify(repair=False)).is_clean
+
+
+class ChangingRules:
+    """Rules that somebody changes in the middle of a replay."""
+
+    def __init__(self, engines: Iterable[RuleEngine]) -> None:
+        self._engines = iter(engines)
+        self.engine = NO_RULES
+
+    async def read(self) -> None:
+        pass
+
+    async def refresh(self) -> None:
+        self.engine = next(self._engines, self.engine)
+
+
+async def test_rules_that_are_made_while_it_is_watched_count_from_the_next_tick_on(fake: Redis, recording: Recording):
+    above = RuleEngine([parse_rule({"id": "above", "kind": "threshold", "above": 0, "cooldown": 0})], (), MINUTE)
+    watch = Watch(Reader(fake).read_tick)
+    rules = ChangingRules([*[NO_RULES] * 10, above])
+
+    await replay(recording, Writer(fake), 60, unseen, rules=rules, pace=ReplayPace("60", 0, watch, watch.sleep))
+
+    (first,) = await fake.zrange(keys.ALERTS, 0, 0)
+    assert json.loads(first)["at"] == recording.first + 60 * 10
 
 
 # ---- kill -9 ---------------------------------------------------------------------------------------------------

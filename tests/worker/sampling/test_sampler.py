@@ -17,11 +17,13 @@ from tests.support.archived import NoBackfill
 from tests.support.invented import BTC, ETH, NOON, Beats, Invented, price
 from worker.backfill.service import BackfillService
 from worker.clock.ticks import ticks
-from worker.latest import DAY, HOUR, MINUTE, Measure, Metric
+from worker.latest import DAY, HOUR, MINUTE, Measure, Metric, Reading
+from worker.latest.market import SourceReading
 from worker.latest.store import Verifier, Writer, connect
 from worker.sampling.rule_provider import FixedRules, RuleSource
 from worker.sampling.sampler import BEHIND_SECONDS, Sampler
-from worker.sampling.tick_buffer import KEPT_SECONDS
+from worker.sampling.tick_buffer import MEMORY_SECONDS, TickBuffer
+from worker.sampling.tick_journal import TickJournal, open_journal
 from worker.sources.errors import SourceUnreachable
 from worker.sources.supervised import SupervisedSource
 from worker.sources.wishes import SourceReport
@@ -32,7 +34,7 @@ async def briefly(_seconds: float) -> None:
 
 
 async def until(is_so: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not is_so():
             await asyncio.sleep(0.002)
 
@@ -49,6 +51,7 @@ class Sampling:
         *,
         rules: RuleSource | None = None,
         wishes: Sequence[str] = (),
+        journal: TickJournal | None = None,
     ) -> None:
         self.store = store
         self.beats = Beats()
@@ -70,6 +73,7 @@ class Sampling:
             report=self.report,
             backfill=self.backfill,
             sleep=briefly,
+            journal=journal,
         )
 
     async def run(self, now: int) -> None:
@@ -85,7 +89,7 @@ class Sampling:
             yield
         finally:
             running.cancel()
-            await asyncio.wait([running], timeout=20)
+            await asyncio.wait([running], timeout=60)
 
         assert running.done(), "it does not stop"
         assert running.cancelled(), running.exception()
@@ -105,7 +109,7 @@ class Sampling:
     async def whole(self, end: int, *metrics: Metric) -> None:
         """Wait until no metric's day that ends at `end` has a hole."""
         ticks = list(range(end - DAY + MINUTE, end + 1, MINUTE))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             for metric in metrics:
                 while await self.day(metric, end) != ticks:
                     await asyncio.sleep(0.01)
@@ -126,7 +130,7 @@ async def is_clean(redis: Redis) -> bool:
 
 async def settled(redis: Redis) -> None:
     """Wait until everything follows from the samples: what was filled is ranked."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await is_clean(redis):
             await asyncio.sleep(0.01)
 
@@ -226,7 +230,7 @@ async def test_what_a_provider_does_not_have_is_named_at_start_and_to_whoever_as
     with told() as lines:
         async with sampling.going():
             await until(lambda: source.opened)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while not (await sampling.store.read_source_states()).get("invented", {}).get("missing"):
                     await asyncio.sleep(0.002)
 
@@ -265,6 +269,25 @@ async def test_a_failing_source_is_told_once_and_ticks_go_on_without_it(fake: Re
 
     assert [line for line in lines if "source" in line[1]] == [("info", "source is open"), ("warning", "source fails")]
     assert await sampling.store.read_tick() == NOON + 300
+
+
+async def test_ticks_that_a_killed_worker_left_in_files_are_committed_by_the_next(
+    fake: Redis, session: ClientSession, tmp_path: Path
+):
+    left = range(NOON - 600, NOON, 60)
+    with open_journal(tmp_path, MINUTE, 2**20, after=0) as journal:
+        buffer = TickBuffer(MINUTE, journal, memory_bytes=0)
+        for at in (NOON - 660, *left, NOON):  # the first and the last are in memory alone
+            buffer.add(at, {BTC: SourceReading(Reading(f"{at}"), "invented")})
+
+    with open_journal(tmp_path, MINUTE, 2**20, after=0) as journal:
+        sampling = Sampling(session, Writer(fake), [idle(BTC)], journal=journal)
+        async with sampling.going():
+            await sampling.beat(NOON + 60)
+
+    samples = await sampling.store.read_samples(BTC, NOON - DAY, NOON)
+    assert [(each.tick, each.value(Measure.PRICE)) for each in samples] == [(at, f"{at}") for at in left]
+    assert list(tmp_path.glob("ticks-*")) == []
 
 
 # ---- filling ---------------------------------------------------------------------------------------------
@@ -512,7 +535,7 @@ async def test_filling_that_an_outage_cut_off_goes_on_afterwards(outage: Outage,
 
 async def test_more_than_the_backlog_holds_is_dropped_oldest_first_and_told(outage: Outage, session: ClientSession):
     sampling = Sampling(session, Writer(outage.redis), [idle(BTC)], interval=300)
-    ticks = range(NOON + 300, NOON + KEPT_SECONDS + 3 * 300, 300)
+    ticks = range(NOON + 300, NOON + MEMORY_SECONDS + 3 * 300, 300)
     outage.begins()
 
     with capture_logs() as logs:
@@ -523,7 +546,7 @@ async def test_more_than_the_backlog_holds_is_dropped_oldest_first_and_told(outa
             await sampling.committed(ticks[-1])
             await until(lambda: not sampling.live._is_away)
 
-    assert await sampling.day(end=ticks[-1]) == list(ticks)[-KEPT_SECONDS // 300 :]
+    assert await sampling.day(end=ticks[-1]) == list(ticks)[-MEMORY_SECONDS // 300 :]
     assert [entry["dropped"] for entry in logs if "back" in entry["event"]] == [3]
 
 

@@ -40,5 +40,5 @@ async def base(app: web.Application) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def session() -> AsyncIterator[ClientSession]:
-    async with ClientSession(timeout=ClientTimeout(total=5)) as opened:
+    async with ClientSession(timeout=ClientTimeout(total=60)) as opened:
         yield opened

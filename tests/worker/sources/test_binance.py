@@ -18,6 +18,7 @@ from worker.sources.binance import COLUMNS, LIMIT, BinanceSource, make_refusal, 
 from worker.sources.candle_rows import parse_finished
 from worker.sources.errors import InvalidResponse, SourceRefused, translate_errors
 from worker.sources.pair_names import UnknownPair
+from worker.sources.rejects import Rejects
 from worker.sources.supervised import SupervisedSource
 
 BTC, BNB = Metric("BINANCE:BTCUSDT"), Metric("BINANCE:BNBBTC")
@@ -29,7 +30,8 @@ def recorded(name: str) -> Any:
 
 
 def row(**changed: object) -> dict[str, object]:
-    return {**recorded("ticker_24hr_response"), **changed}
+    # Of the numbers in Binance's own example, only this one has nothing to do with the others.
+    return {**recorded("ticker_24hr_response"), "quoteVolume": "2640.87548000", **changed}
 
 
 def asked(app: web.Application, path: str) -> list[dict[str, str]]:
@@ -46,7 +48,7 @@ async def opened(base: str, session: ClientSession, *wishes: str, interval: int 
 
 
 def test_recorded_digits_are_kept_and_percent_stays_percent():
-    readings = parse_tickers([recorded("ticker_24hr_response")], {"BNBBTC": BNB}, Counter())
+    readings = parse_tickers([row()], {"BNBBTC": BNB}, Counter())
 
     assert readings == {
         BNB: Reading(
@@ -93,6 +95,32 @@ async def test_a_wish_that_binance_cannot_fulfil_is_named_with_the_reason(base: 
 
 
 # ---- rows that are no readings ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "changed, is_given",
+    [
+        pytest.param({}, True, id="as they are"),
+        pytest.param(
+            {"quoteVolume": "8913.30000000", "volume": "2640.87548000"}, True, id="a mean between low and high"
+        ),
+        pytest.param({"quoteVolume": "15.30000000"}, False, id="far too little"),
+        pytest.param({"highPrice": "0.2", "lowPrice": "0.1"}, False, id="above the highest price"),
+        pytest.param({"highPrice": "0.2821760", "lowPrice": "0.1"}, False, id="by a hair more than 5 %"),
+        pytest.param({"highPrice": "0.2821761", "lowPrice": "0.1"}, True, id="by a hair less"),
+        pytest.param({"volume": "0.00000000", "quoteVolume": "0.00000000"}, True, id="nothing traded"),
+        pytest.param({"quoteVolume": None}, True, id="not known"),
+    ],
+)
+def test_a_day_whose_volumes_disagree_with_its_prices_is_left_out(changed: dict[str, object], is_given: bool):
+    rejects = Rejects()
+
+    readings = parse_tickers([row(**changed)], {"BNBBTC": BNB}, rejects)
+
+    assert bool(readings) is is_given
+    assert [(each.metric, each.reason) for each in rejects.list_newest()] == (
+        [] if is_given else [(BNB, "volume that disagrees with the price")]
+    )
 
 
 @pytest.mark.parametrize(

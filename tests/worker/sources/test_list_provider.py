@@ -39,7 +39,7 @@ async def base(providers: TopProviders) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def session() -> AsyncIterator[ClientSession]:
-    async with ClientSession(timeout=ClientTimeout(total=2)) as opened:
+    async with ClientSession(timeout=ClientTimeout(total=60)) as opened:
         yield opened
 
 
@@ -353,7 +353,7 @@ async def test_a_failure_is_of_one_of_three_kinds_and_names_who_failed(
     providers: TopProviders, base: str, fault: Fault, kind: type[Exception]
 ):
     providers.app[FAULTS].update({LISTINGS: fault, TOP_LIST: fault})
-    async with ClientSession(timeout=ClientTimeout(total=0.3 if kind is SourceUnreachable else 5)) as session:
+    async with ClientSession(timeout=ClientTimeout(total=0.3 if kind is SourceUnreachable else 60)) as session:
         with pytest.raises(kind, match="coinmarketcap"):
             await CoinMarketCap(session, base, "key", 200).fetch_list(NOON, CallMeter())
         with pytest.raises(kind, match="cryptocompare"):

@@ -42,7 +42,7 @@ async def base(providers: TopProviders) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def session() -> AsyncIterator[ClientSession]:
-    async with ClientSession(timeout=ClientTimeout(total=5)) as opened:
+    async with ClientSession(timeout=ClientTimeout(total=60)) as opened:
         yield opened
 
 

@@ -81,7 +81,7 @@ async def test_three_roles_make_a_list_at_once_and_stop_when_they_are_told(
                 stderr=log,
             )  # fmt: skip
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while await stores.top.read_range() is None:
                     assert process.poll() is None, (tmp_path / "log").read_text()
                     await asyncio.sleep(0.05)

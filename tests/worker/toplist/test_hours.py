@@ -240,7 +240,7 @@ async def test_a_minute_does_not_wait_for_a_list_behind_which_a_later_one_has_co
 
     roles.merging._listings = Counted(stores.listings._redis)
     clock.now = NOON + 300.0
-    await asyncio.wait_for(roles.merging.merge_until(NOON + 300), 5)
+    await asyncio.wait_for(roles.merging.merge_until(NOON + 300), 60)
 
     assert looks < 10
     assert (await stores.top.read_snapshot(NOON + 300)).prices.at == NOON

@@ -83,7 +83,7 @@ async def test_all_roles_run_in_one_process(base: str, session: ClientSession, s
     running = asyncio.create_task(
         roles.run_roles(settings(**KEYS), roles.NAMES, stores, listers, RoleClock(clock, sleep))
     )
-    await asyncio.wait_for(done.wait(), 20)
+    await asyncio.wait_for(done.wait(), 60)
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running

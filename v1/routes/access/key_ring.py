@@ -84,6 +84,13 @@ class KeyRing:
             self._uses[str(known.id)] = int(now)
         return known
 
+    def is_valid(self, caller: Caller) -> bool:
+        """Return whether a caller that was identified may still ask: whether the key is not revoked, and not over."""
+        if not caller.is_made:
+            return True
+        is_over = caller.until is not None and self._clock() >= caller.until
+        return not is_over and str(caller.id) in self._made
+
     def note_change(self, change: Change) -> None:
         """Have the keys read anew where they may have changed."""
         if change.kind in (ChangeKind.KEYS, ChangeKind.ALL):

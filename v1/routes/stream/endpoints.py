@@ -2,7 +2,7 @@
 
 import binascii
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Annotated, cast
 
@@ -17,6 +17,7 @@ from ...model import Measure
 from ...rules.field_types import parse_pattern
 from ...rules.validation import shorten
 from ...store import EventId, parse_event_id
+from ..access import read_caller
 from ..context import Context, RouteState
 from ..examples import EXAMPLE_METRIC
 from ..params import ByParam, MeasureParam, QueryParams
@@ -159,8 +160,10 @@ async def send_events(params: Annotated[StreamParams, Query()], request: Request
     were missed are sent, of ticks the newest. A comment comes every 15 seconds while there is nothing to say.
     """
     _refuse_if_full(context)
+    if params.once:
+        await context["streams"].wait_for_log()
     framing = Framing.CHUNKS if request.scope["http_version"] != "1.0" else Framing.TEXT
-    start = StreamStart(framing, _find_resume_id(params, request), params.once)
+    start = StreamStart(framing, _find_resume_id(params, request), params.once, _make_check(request, context))
     # A proxy must not wait until it has more of it.
     headers = {"Content-Type": MEDIA_TYPE, "X-Accel-Buffering": "no", "Connection": "close"}
     return StreamResponse(context["streams"], _make_question(params), start, headers)
@@ -186,7 +189,8 @@ async def open_socket(params: Annotated[StreamParams, Query()], request: Request
         raise HttpRefusal(HTTPStatus.UPGRADE_REQUIRED, detail, headers=offered)
     _refuse_foreign_page(context, headers)
     _refuse_if_full(context)
-    start = StreamStart(Framing.MESSAGES, _find_resume_id(params, request), params.once)
+    resume = _find_resume_id(params, request)
+    start = StreamStart(Framing.MESSAGES, resume, params.once, _make_check(request, context))
     accept = {
         "Upgrade": "websocket",
         "Connection": "Upgrade",
@@ -194,6 +198,12 @@ async def open_socket(params: Annotated[StreamParams, Query()], request: Request
         "Sec-WebSocket-Accept": generate_accept_token(key.encode("latin-1")).decode(),
     }
     return StreamResponse(context["streams"], _make_question(params), start, accept)
+
+
+def _make_check(request: Request, context: RouteState) -> Callable[[], bool]:
+    """Return the test whether who began a stream may still be told anything."""
+    caller = read_caller(request.scope)
+    return lambda: context["is_caller_valid"](caller)
 
 
 def _refuse_if_full(context: RouteState) -> None:

@@ -67,6 +67,8 @@ class StreamHub:
         self._groups: dict[StreamQuestion, StreamGroup] = {}
         self._slow: set[Subscriber] = set()
         self._wake = asyncio.Event()
+        self._grown = asyncio.Event()
+        """Set when the log has grown, and replaced by another then."""
         self._running: asyncio.Task[None] | None = None
         self._is_log_away = True
         """Whether the log cannot be followed; so it is before it was read the first time."""
@@ -91,6 +93,16 @@ class StreamHub:
     def release_place(self) -> None:
         """Free a reserved place."""
         self._opening -= 1
+
+    async def wait_for_log(self) -> None:
+        """Wait until all is known that the log has now; while it cannot be read, not at all."""
+        if self._running is None or self._is_log_away:
+            return
+        with suppress(StoreError, TimeoutError):
+            newest = await self._events.read_newest_id()
+            async with asyncio.timeout(WAIT_SECONDS):
+                while self._backlog.newest < newest:
+                    await self._grown.wait()
 
     def add(self, channel: StreamChannel, question: StreamQuestion, start: StreamStart) -> None:
         """Take a client in. It is told what there is, and all that comes, until its channel is closed."""
@@ -167,6 +179,8 @@ class StreamHub:
         if entries:
             self._backlog.add(entries)
             self._wake.set()
+            self._grown.set()
+            self._grown = asyncio.Event()
         # Of a log that was emptied, or is another server's, the entry that is waited for may come days later.
         return bool(entries) or await self._events.read_newest_id() == self._backlog.newest
 
@@ -215,7 +229,9 @@ class StreamHub:
         for place, subscriber in enumerate([*group.subscribers], 1):
             if not place % _AT_ONCE:
                 await asyncio.sleep(0)
-            if self._is_log_away:
+            if not subscriber.is_allowed():
+                self._end(subscriber, now)
+            elif self._is_log_away:
                 self._say_away(subscriber)
             elif _is_due(subscriber, until):
                 if subscriber.sent not in frames:
@@ -270,6 +286,8 @@ class StreamHub:
 
     def _end(self, subscriber: Subscriber, now: float) -> None:
         """End a stream; a client that does not take the rest of it is dropped as a slow one is."""
+        if subscriber.is_ending:
+            return
         subscriber.is_ending = True
         subscriber.channel.finish()
         subscriber.note_slow(now)
@@ -286,7 +304,9 @@ class StreamHub:
         """Show every client that the connection stands, and drop those of WebSockets that have vanished."""
         beats = {framing: encode_heartbeat(framing) for framing in Framing}
         for subscriber in self._list_subscribers():
-            if subscriber.framing is Framing.MESSAGES and now - subscriber.channel.heard > 3 * self._limits.heartbeat:
+            if not subscriber.is_allowed():
+                self._end(subscriber, now)
+            elif subscriber.framing is Framing.MESSAGES and now - subscriber.channel.heard > 3 * self._limits.heartbeat:
                 subscriber.channel.drop()
             elif not subscriber.channel.waiting and not subscriber.is_new and not subscriber.is_ending:
                 subscriber.channel.write(beats[subscriber.framing])

@@ -44,6 +44,8 @@ class StreamStart(NamedTuple):
     """What it has read last; `None`: nothing."""
     is_once: bool = False
     """Whether it wants nothing but what is there now."""
+    is_allowed: Callable[[], bool] = lambda: True
+    """Whether it may still be told anything: its key may be revoked, or end."""
 
 
 class Subscriber:
@@ -52,6 +54,7 @@ class Subscriber:
     __slots__ = (
         "channel",
         "framing",
+        "is_allowed",
         "is_away",
         "is_ending",
         "is_new",
@@ -67,6 +70,7 @@ class Subscriber:
         self.sent = start.after
         """The last entry of the log that it was told of, if it was of those that it asked for."""
         self.is_once = start.is_once
+        self.is_allowed = start.is_allowed
         self.is_new = True
         self.is_away = False
         """Whether it was told that the store is away."""

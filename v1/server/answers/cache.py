@@ -7,6 +7,7 @@ from http import HTTPStatus
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from ...routes.direct import DirectRoutes
 from ...routes.negotiation import IDENTITY, rank_codings
 from ...routes.problems import make_problem
 from ...routes.questions import Question, QuestionReader
@@ -31,11 +32,17 @@ class AnswerCache:
     Answers GET and HEAD from memory. What is not kept goes on to the routes.
 
     The first time that a request is written in some way, it is found out what it asks for; from then on the bytes of
-    its path, its query and its headers lead to the answer. `origins` are those whose pages may ask.
+    its path, its query and its headers lead to the answer. `origins` are those whose pages may ask, `direct` the routes
+    that can be called without what is in between.
     """
 
     def __init__(
-        self, app: ASGIApp, memory: AnswerMemory, clock: Callable[[], float], origins: Collection[str] = ()
+        self,
+        app: ASGIApp,
+        memory: AnswerMemory,
+        clock: Callable[[], float],
+        origins: Collection[str] = (),
+        direct: DirectRoutes | None = None,
     ) -> None:
         self._app = app
         self._memory = memory
@@ -44,7 +51,8 @@ class AnswerCache:
         self._clock = clock
         self._origins = frozenset(origins)
         self._form_headers = FORM_HEADERS | {b"origin"} if origins else FORM_HEADERS
-        self._reader = AnswerReader(app, memory, clock)
+        # What the pages of named origins are told is added on the way.
+        self._reader = AnswerReader(app, memory, clock, None if origins else direct)
         self._codings: dict[bytes, tuple[str, ...]] = {}
         self._routes: Sequence[BaseRoute] = ()
         self._questions = QuestionReader(lambda: self._routes)
@@ -70,7 +78,7 @@ class AnswerCache:
             self._statistics.hits += 1
             self._memory.touch(slot)
         else:
-            answer = await self._reader.read_shared(form, slot, scope)
+            answer = await self._reader.read_shared(form, known, scope)
         ready = answer.find_ready(known.codings, second) or await self._make_ready(known, answer, second)
         if is_conditional:
             await self._send_conditional(scope, known, answer, send)

@@ -2,16 +2,19 @@
 
 import asyncio
 import re
+from functools import lru_cache
 from http import HTTPStatus
 from typing import NamedTuple
 
-from ...routes.negotiation import IDENTITY
+from ...routes.negotiation import GZIP, IDENTITY
 from .encodings import COMPRESSED_FROM
 
 RawHeaders = tuple[tuple[bytes, bytes], ...]
 OVERHEAD = 4096
 """Bytes that an answer takes beside its bodies: its headers, and the place that it has."""
 
+_MOST_VARYING = 64
+"""Values of `Vary` that are remembered; the routes have few."""
 _MAX_AGE = re.compile(rb"max-age=([0-9]{1,9})")
 _STATED = frozenset({b"etag", b"cache-control", b"vary", b"content-length", b"accept-ranges"})
 _OF_THE_WHOLE = frozenset({b"content-type", b"content-length", b"content-encoding", b"accept-ranges"})
@@ -26,6 +29,8 @@ class CollectedAnswer(NamedTuple):
     body: bytes
     is_brief: bool
     """Whether it is good for its second alone, whatever it says of others that keep it."""
+    gzip: bytes | None = None
+    """The body in gzip, where that was made with it."""
 
 
 class PreparedAnswer:
@@ -44,7 +49,7 @@ class PreparedAnswer:
         self.status = answer.status
         self.made = made
         self.tag = headers.get(b"etag", b"")
-        self.bodies = {IDENTITY: answer.body}
+        self.bodies = {IDENTITY: answer.body} | ({GZIP: answer.gzip} if answer.gzip else {})
         self.tasks: dict[str, asyncio.Task[None]] = {}
         """Those that make further bodies, by their coding."""
         self._max_age = int(max_age[1]) if max_age else 0
@@ -52,7 +57,7 @@ class PreparedAnswer:
         lasts = 1 if b"no-cache" in cache_control or (answer.is_brief and self._max_age) else self._max_age
         self.lasts = lasts if is_kept else 0
         self._cache_control = cache_control
-        self._vary = _add_coding_to_vary(answer.headers)
+        self._vary = _add_coding_to_vary(tuple([value for name, value in answer.headers if name == b"vary"]))
         self._others = tuple(header for header in answer.headers if header[0] not in _STATED)
         self._second = made
         self._ready: dict[tuple[str, ...], tuple[RawHeaders, bytes]] = {}
@@ -127,6 +132,7 @@ class PreparedAnswer:
         return tuple(made)
 
 
-def _add_coding_to_vary(headers: RawHeaders) -> bytes:
-    named = [each.strip() for name, value in headers if name == b"vary" for each in value.split(b",")]
+@lru_cache(_MOST_VARYING)
+def _add_coding_to_vary(values: tuple[bytes, ...]) -> bytes:
+    named = [each.strip() for value in values for each in value.split(b",")]
     return b", ".join(dict.fromkeys([*named, b"Accept-Encoding"]))

@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from tests.support.serving import NOON, Api, Clock, serving
+from tests.support.streams import streaming
+from tests.support.units import commit
 from v1.routes.access import Caller, KeyRing, KeyState, find_wanted_scope
-from v1.store import ApiKeyStore, KeyScope, connect, keys
+from v1.store import ApiKeyStore, KeyScope, Writer, connect, keys
 from v1.store.api_keys import KEY_FORM, hash_key
 
 SETTING = "first-of-two-keys"
@@ -169,6 +171,40 @@ async def test_a_key_is_accepted_and_revoked_in_every_process_while_they_run(ser
         await store.revoke_key(key.id)
         for api in (one, other):
             await until(lambda api=api: _is_answered(api, text, 401))
+
+
+async def test_an_open_stream_ends_once_its_key_is_revoked_and_others_go_on(server, clock, store):
+    text, key = await store.add_key("ann", KeyScope.READ, NOON, None)
+    other, _ = await store.add_key("ben", KeyScope.READ, NOON, None)
+    async with (
+        serving(clock, server, keys_required=True) as api,
+        streaming(api.url, "/v1/stream", X_API_Key=text) as ann,
+        streaming(api.url, "/v1/stream", X_API_Key=other) as ben,
+        connect(server, "tests") as redis,
+    ):
+        for client in (ann, ben):
+            await client.find("tick")
+        await store.revoke_key(key.id)
+        await until(lambda: _is_answered(api, text, 401))
+        await commit(Writer(redis), NOON)
+
+        assert await ann.read_to_end() == []
+        assert ann.has_ended
+        assert (await ben.find("tick")).data["at"] == NOON
+
+
+async def test_an_open_stream_ends_when_its_key_does(server, clock, store):
+    text, _ = await store.add_key("ann", KeyScope.READ, NOON, NOON + 60)
+    async with (
+        serving(clock, server, keys_required=True) as api,
+        streaming(api.url, "/v1/stream", X_API_Key=text) as client,
+        connect(server, "tests") as redis,
+    ):
+        await client.find("tick")
+        clock.now = NOON + 60
+        await commit(Writer(redis), NOON)
+
+        assert await client.read_to_end() == []
 
 
 async def _is_answered(api: Api, key: str, status: int) -> bool:

@@ -42,6 +42,8 @@ class Routes:
         self.headers = {"content-type": "text/plain", "cache-control": "public, max-age=50", "etag": '"tag"'}
         self.error: Exception | None = None
         self.is_brief = False
+        self.gzip: bytes | None = None
+        """The body in gzip, as a route makes it that can."""
         self.is_open = asyncio.Event()
         """An answer waits for it."""
         self.is_open.set()
@@ -60,6 +62,8 @@ class Routes:
             raise error
         if self.is_brief:
             scope["answer_terms"].is_brief = True
+        if self.gzip and scope["answer_terms"].is_gzip_wanted:
+            scope["answer_terms"].gzip = self.gzip
         raw = [(name.encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": status, "headers": raw})
         await send({"type": "http.response.body", "body": body[:10], "more_body": True})

@@ -86,6 +86,31 @@ async def test_nobody_waits_for_brotli_and_who_comes_later_gets_it(asker: Asker)
     assert brotli.decompress(later.body) == asker.routes.body
 
 
+async def test_gzip_that_the_route_has_made_is_sent_as_it_is(asker: Asker):
+    asker.routes.body, asker.routes.gzip = b"x" * 2000, b"made by the route"
+
+    assert [(await asker.get(accept_encoding="gzip")).body for _ in range(2)] == [asker.routes.gzip] * 2
+    assert zstd.decompress((await asker.get(accept_encoding="zstd")).body) == asker.routes.body
+    assert (await asker.get()).body == asker.routes.body
+    assert asker.routes.count == 1
+
+
+@pytest.mark.parametrize("header", ["identity", "zstd", "gzip;q=0.5, zstd", "gzip;q=0", BROWSER])
+async def test_a_route_makes_no_gzip_for_who_is_sent_something_else(asker: Asker, header: str):
+    asker.routes.body, asker.routes.gzip = b"x" * 2000, b"made by the route"
+    got = await asker.get(accept_encoding=header)
+    later = await asker.get(accept_encoding="gzip")
+
+    assert got.headers.get("content-encoding") != "gzip"
+    assert gzip.decompress(later.body) == asker.routes.body
+
+
+async def test_who_takes_brotli_or_gzip_gets_what_the_route_has_made_until_there_is_brotli(asker: Asker):
+    asker.routes.body, asker.routes.gzip = b"x" * 2000, b"made by the route"
+
+    assert (await asker.get(accept_encoding="br, gzip")).body == asker.routes.gzip
+
+
 async def test_a_small_body_is_compressed_for_who_takes_nothing_else_alone(asker: Asker):
     asker.routes.body = b"x" * 999
 

@@ -129,7 +129,7 @@ async def test_open_connections_are_counted_by_what_they_do(api):
     def count(text: str, phase: str) -> float:
         return read_value(text, "data_tracker_api_connections", phase=phase)
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (count(text := await scrape(api), "waiting"), count(text, "arriving")) != (1, 1):
             await asyncio.sleep(0.01)
     for _, writer in (idle, arriving):
