@@ -150,7 +150,7 @@ async def get_ready(_: Annotated[NoParams, Query()], context: Context) -> Respon
     known = {
         "status": status,
         "reasons": [redact(reason) for reason in reasons],
-        "now": now,
+        "now": moment.wall,
         "store": store,
         **_show_facts(facts, moment, context["interval"], redact),
     }
