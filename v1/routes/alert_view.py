@@ -1,12 +1,14 @@
 """An alert as it is answered, pushed, and told to a webhook."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import BaseModel, Field
 
 from ..numbers import exact_json
 from ..numbers.decimals import is_number
-from ..store import AlertRecord
+from ..rules.message_text import write_single
+from ..store import AlertRecord, check_alert
 
 
 class DeliveryView(BaseModel):
@@ -68,13 +70,15 @@ class AlertFields(AlertTold):
 class AlertView(AlertFields):
     """What a rule said at a tick, and what became of it."""
 
+    title: Annotated[str, Field(description="What happened, in a few words: the title of the message.")]
+    text: Annotated[str, Field(description="Why, with the numbers: the body of the message.")]
     ended_at: Annotated[int | None, Field(description="The tick at which it did not hold any more, or was told again.")]
     acknowledged: AcknowledgedView | None
     deliveries: Annotated[list[DeliveryView], Field(description="Oldest first.")]
 
 
-def show_alert(told: AlertRecord) -> dict[str, object]:
-    """Return an alert as it is answered, see `AlertView`."""
+def show_alert(told: AlertRecord, interval: int) -> dict[str, object]:
+    """Return an alert as it is answered, see `AlertView`; `interval` is that of the samples, in seconds."""
     alert, known, deliveries = told
     value, reference = alert["value"], alert.get("reference")
     acknowledged = None
@@ -84,7 +88,10 @@ def show_alert(told: AlertRecord) -> dict[str, object]:
             "by": known.get("by", ""),
             "comment": known.get("comment", ""),
         }
+    title, text = _write_words(alert, interval)
     return alert | {
+        "title": title,
+        "text": text,
         "value": exact_json.digits(value) if is_number(value) else value,
         "reference": exact_json.digits(reference) if is_number(reference) else None,
         "reference_kind": alert.get("reference_kind"),
@@ -92,3 +99,12 @@ def show_alert(told: AlertRecord) -> dict[str, object]:
         "acknowledged": acknowledged,
         "deliveries": [attempt._asdict() for attempt in deliveries],
     }
+
+
+def _write_words(alert: Mapping[str, object], interval: int) -> tuple[str, str]:
+    """Return title and body of the message about an alert; of what no message can be made, what it calls itself."""
+    sound = check_alert(alert)
+    if sound is None:
+        return f"{alert['metric']}", f"{alert.get('name', alert['rule'])}"
+    written = write_single(sound, interval)
+    return written.title, written.body

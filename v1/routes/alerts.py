@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationErr
 from pydantic_core import PydanticCustomError
 
 from ..numbers import exact_json
-from ..rules import InvalidDocument
+from ..rules import InvalidDocument, Severity
 from ..rules.validation import list_faults
 from ..store import AlertQuery, HistoryCursor
 from .alert_view import AlertView, show_alert
@@ -44,7 +44,12 @@ class AlertsParams(QueryParams):
     rule: Annotated[
         str | None, Field(max_length=64, description="Only of the rule of this id.", examples=["stale"])
     ] = None
+    severity: Annotated[Severity | None, Field(description="Only of this severity.")] = None
+    acknowledged: Annotated[
+        bool | None, Field(description="Only those that somebody has acknowledged, or only those that nobody has.")
+    ] = None
     since: Annotated[Time | None, Field(description="Only from this tick on.", examples=["-1d"])] = None
+    until: Annotated[Time | None, Field(description="Only up to this tick.", examples=["now"])] = None
     limit: Limit = 100
     cursor: Annotated[
         object,
@@ -70,6 +75,7 @@ class AcknowledgeRequest(BaseModel):
     comment: Annotated[str, Field(max_length=500, description="What there is to say.")] = ""
 
 
+AlertId = Annotated[str, Path(max_length=250, description="As the list of alerts has it.", examples=[EXAMPLE_ALERT])]
 _UNKNOWN: Responses = {404: {"model": Problem, "description": "There is no such alert any more."}}
 
 
@@ -87,15 +93,39 @@ async def list_alerts(params: Annotated[AlertsParams, Query()], request: Request
     An answer may hold less than `limit`, even nothing, and have a `next` all the same: then none of the
     alerts that were looked at is of those that are asked for, and there are more.
     """
-    since = params.since.resolve(int(context["clock"]())) if params.since else 0
-    place: Any = params.cursor
-    page = await context["admin"].read_alerts(
-        AlertQuery(params.limit, params.metric.upper(), params.rule, since, place)
-    )
+    page = await context["admin"].read_alerts(_make_query(params, int(context["clock"]())))
     following = f"{page.next.tick}-{page.next.behind}" if page.next else None
-    return respond_until_changed(
-        request, exact_json.dumps({"alerts": [*map(show_alert, page.alerts)], "next": following})
+    shown = [show_alert(told, context["interval"]) for told in page.alerts]
+    return respond_until_changed(request, exact_json.dumps({"alerts": shown, "next": following}))
+
+
+def _make_query(params: AlertsParams, now: int) -> AlertQuery:
+    place: Any = params.cursor
+    return AlertQuery(
+        params.limit,
+        params.metric.upper(),
+        params.rule,
+        params.since.resolve(now) if params.since else 0,
+        place,
+        until=params.until.resolve(now) if params.until else None,
+        severity=params.severity,
+        is_acknowledged=params.acknowledged,
     )
+
+
+@router.get(
+    "/alerts/{id}",
+    summary="One alert",
+    operation_id="get_alert",
+    response_model=AlertView,
+    responses=_UNKNOWN | NOT_ACCEPTED | AWAY | UNCHANGED,
+)
+async def get_alert(id: AlertId, _: Annotated[NoParams, Query()], request: Request, context: Context) -> Response:  # noqa: A002
+    """An alert with every attempt to send it, and who acknowledged it."""
+    told = await context["admin"].read_alert(id)
+    if told is None:
+        raise refuse_unknown_id("alert", id)
+    return respond_until_changed(request, exact_json.dumps(show_alert(told, context["interval"])))
 
 
 @router.post(
@@ -110,7 +140,7 @@ async def list_alerts(params: Annotated[AlertsParams, Query()], request: Request
     ),
 )
 async def acknowledge(
-    id: Annotated[str, Path(max_length=250, description="As the list of alerts has it.", examples=[EXAMPLE_ALERT])],  # noqa: A002
+    id: AlertId,  # noqa: A002
     _: Annotated[NoParams, Query()],
     request: Request,
     context: Context,
@@ -124,4 +154,4 @@ async def acknowledge(
     if told is None:
         raise refuse_unknown_id("alert", id)
     known = await context["admin"].acknowledge(id, int(context["clock"]()), seen.by, seen.comment)
-    return respond_changed(exact_json.dumps(show_alert(told._replace(known=known))))
+    return respond_changed(exact_json.dumps(show_alert(told._replace(known=known), context["interval"])))

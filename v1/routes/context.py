@@ -162,7 +162,7 @@ async def open_route_state(settings: RouteSettings, clock: Callable[[], float]) 
 @asynccontextmanager
 async def _open_hub(events: EventReader, alerts: AdminStore, settings: RouteSettings) -> AsyncIterator[StreamHub]:
     """Return what pushes events; its streams end as soon as the process is told to stop."""
-    hub = StreamHub(events, alerts, StreamLimits(settings.streams), settings.stream_counts)
+    hub = StreamHub(events, alerts, StreamLimits(settings.streams), settings.stream_counts, interval=settings.interval)
 
     async def close_in_time() -> None:
         await settings.stopping.wait()

@@ -9,7 +9,7 @@ from .connection import LeaseLost, NoAccess, StoreAway, StoreError, Unreadable, 
 from .data_format import DataFormat, OtherFormat
 from .delivery.channels import ChannelStore
 from .delivery.history import DeadLetter, DeliveryAttempt, DeliveryReader, DeliveryStatus
-from .delivery.outbox import Outbox, OutboxEntry
+from .delivery.outbox import Outbox, OutboxEntry, check_alert
 from .delivery.queued_message import NEVER_TRIED, Disposition, OutgoingMessage, QueuedMessage, RetryState
 from .delivery.receipts import Receipt, ReceiptStore
 from .event_log import EventKind
@@ -110,6 +110,7 @@ __all__ = [
     "VerifyReport",
     "WindowUsage",
     "Writer",
+    "check_alert",
     "connect",
     "open_change_feed",
     "parse_alert",

@@ -33,6 +33,11 @@ class AlertQuery(NamedTuple):
     rule: str | None = None
     since: int = 0
     place: HistoryCursor | None = None
+    until: int | None = None
+    """The last tick; `None`: the newest."""
+    severity: str | None = None
+    is_acknowledged: bool | None = None
+    """Whether somebody has acknowledged it; `None`: either."""
 
 
 class AlertRecord(NamedTuple):
@@ -43,6 +48,9 @@ class AlertRecord(NamedTuple):
     known: dict[str, str]
     """`ended_at`: the tick since which it does not hold; `acknowledged`, `by` and `comment`: when, and by whom."""
     deliveries: Sequence[DeliveryAttempt]
+
+
+_Placed = tuple[dict[str, Any], HistoryCursor]
 
 
 class AlertPage(NamedTuple):
@@ -64,12 +72,11 @@ class AlertReader:
         found: list[dict[str, Any]] = []
         place = wanted.place
         for _ in range(0, MOST_LOOKED_AT, _BATCH):
-            batch = _add_cursors(await self._read_batch(wanted.since, place), place)
-            for written, behind in batch:
-                if alert := _read_if_wanted(written, wanted):
-                    found.append(alert)
-                    if len(found) == wanted.limit:
-                        return AlertPage(await self._read_records(found), behind)
+            batch = _add_cursors(await self._read_batch(wanted, place), place)
+            for alert, behind in await self._filter_batch(batch, wanted):
+                found.append(alert)
+                if len(found) == wanted.limit:
+                    return AlertPage(await self._read_records(found), behind)
             if len(batch) < _BATCH:
                 return AlertPage(await self._read_records(found), None)
             place = batch[-1][1]
@@ -85,13 +92,26 @@ class AlertReader:
         found = [each for each in read_alerts(cast("list[str]", written)) if each["id"] == alert]
         return (await self._read_records(found))[0] if found else None
 
-    async def _read_batch(self, since: int, place: HistoryCursor | None) -> list[tuple[str, float]]:
-        newest, behind = place or ("+inf", 0)
+    async def _read_batch(self, wanted: AlertQuery, place: HistoryCursor | None) -> list[tuple[str, float]]:
+        newest, behind = place or ("+inf" if wanted.until is None else wanted.until, 0)
         with translate_errors():
             found = await self._redis.zrange(
-                keys.ALERTS, newest, since, byscore=True, desc=True, withscores=True, offset=behind, num=_BATCH
+                keys.ALERTS, newest, wanted.since, byscore=True, desc=True, withscores=True, offset=behind, num=_BATCH
             )
         return cast("list[tuple[str, float]]", found)
+
+    async def _filter_batch(self, batch: Sequence[tuple[str, HistoryCursor]], wanted: AlertQuery) -> list[_Placed]:
+        """Return the alerts of a batch that match, each with the cursor behind it."""
+        read = [(_read_if_wanted(written, wanted), behind) for written, behind in batch]
+        found = [(alert, behind) for alert, behind in read if alert is not None]
+        if wanted.is_acknowledged is None or not found:
+            return found
+        pipe = self._redis.pipeline(transaction=False)
+        for alert, _ in found:
+            pipe.hexists(keys.alert(alert["id"]), "acknowledged")
+        with translate_errors():
+            known = await pipe.execute()
+        return [each for each, is_known in zip(found, known, strict=True) if bool(is_known) is wanted.is_acknowledged]
 
     async def _read_records(self, alerts: Sequence[dict[str, Any]]) -> list[AlertRecord]:
         pipe = self._redis.pipeline(transaction=False)
@@ -125,5 +145,6 @@ def _read_if_wanted(written: str, wanted: AlertQuery) -> dict[str, Any] | None:
     if wanted.rule is not None and f'"rule":{json.dumps(wanted.rule)}' not in written:
         return None
     alert = next(iter(read_alerts([written])), None)
-    is_wanted = alert and (wanted.metric == "*" or fnmatchcase(alert["metric"].upper(), wanted.metric))
-    return alert if is_wanted else None
+    if alert is None or (wanted.severity is not None and alert.get("severity") != wanted.severity):
+        return None
+    return alert if wanted.metric == "*" or fnmatchcase(alert["metric"].upper(), wanted.metric) else None

@@ -246,7 +246,7 @@ async def test_a_hub_without_clients_asks_redis_nothing(redis: Redis):
 
 async def test_a_backlog_forgets_the_oldest_alerts_and_knows_it(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(backlog, "MOST_KEPT", 2)
-    known = Backlog()
+    known = Backlog(60)
     known.load([])
     assert known.oldest is None
     known.add([LoggedEvent(EventId(place, 0), "alert", "nonsense") for place in range(1, 6)])
@@ -258,7 +258,7 @@ async def test_a_backlog_forgets_the_oldest_alerts_and_knows_it(monkeypatch: pyt
 
 async def test_a_log_that_goes_on_keeps_what_is_known_of_before():
     entries = [LoggedEvent(EventId(place, 0), "tick", "60") for place in range(1, 9)]
-    known = Backlog()
+    known = Backlog(60)
     known.load(entries[:4])
     known.load(entries[2:6])
     assert known.has_all_after(EventId(1, 0))

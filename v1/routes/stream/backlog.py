@@ -24,7 +24,9 @@ class ShownAlert(NamedTuple):
 class Backlog:
     """The alerts of the log, oldest first, each written out once, when it is first asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, interval: int) -> None:
+        """`interval` is that of the samples, in seconds."""
+        self._interval = interval
         self._is_loaded = False
         self._begin(FIRST_ID)
 
@@ -75,17 +77,17 @@ class Backlog:
         found = []
         for entry in [entry for entry in self._alerts[start:] if entry.id <= until]:
             if entry.id not in self._shown:
-                self._shown[entry.id] = await _show(entry, alerts)
+                self._shown[entry.id] = await _show(entry, alerts, self._interval)
             shown = self._shown[entry.id]
             if shown:
                 found.append((entry.id, shown))
         return found
 
 
-async def _show(entry: LoggedEvent, alerts: AlertReader) -> ShownAlert | None:
+async def _show(entry: LoggedEvent, alerts: AlertReader, interval: int) -> ShownAlert | None:
     if entry.kind == EventKind.ALERT:
         alert = parse_alert(entry.value)
         record = alert and AlertRecord(alert, {}, ())
     else:
         record = await alerts.read_alert(entry.value)
-    return ShownAlert(record.alert["metric"], exact_json.dumps(show_alert(record))) if record else None
+    return ShownAlert(record.alert["metric"], exact_json.dumps(show_alert(record, interval))) if record else None

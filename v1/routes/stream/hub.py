@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import structlog
 
+from ...model import MINUTE
 from ...store import FIRST_ID, AlertReader, EventId, EventReader, StoreError
 from .backlog import Backlog
 from .counts import StreamCounts
@@ -56,13 +57,20 @@ class StreamHub:
     """All streams of a process. It reads nothing before the first client comes."""
 
     def __init__(
-        self, events: EventReader, alerts: AlertReader, limits: StreamLimits, counts: StreamCounts | None = None
+        self,
+        events: EventReader,
+        alerts: AlertReader,
+        limits: StreamLimits,
+        counts: StreamCounts | None = None,
+        *,
+        interval: int = MINUTE,
     ) -> None:
+        """`interval` is that of the samples, in seconds."""
         self.counts = counts or StreamCounts()
         self._events = events
         self._alerts = alerts
         self._limits = limits
-        self._backlog = Backlog()
+        self._backlog = Backlog(interval)
         self._market = MarketTeller(events)
         self._groups: dict[StreamQuestion, StreamGroup] = {}
         self._slow: set[Subscriber] = set()

@@ -205,9 +205,20 @@ def _read_entry(entry: str, fields: Mapping[str, str] | None) -> OutboxEntry:
 
 def _read_alert(written: str) -> Alert | None:
     try:
-        alert = _ALERT.validate_json(written)
+        return _accept(_ALERT.validate_json(written))
     except ValidationError:
         return None
+
+
+def check_alert(document: Mapping[str, Any]) -> Alert | None:
+    """Return an alert as it was committed as a value; `None` where a message could not be made of it."""
+    try:
+        return _accept(_ALERT.validate_python({name: document[name] for name in Alert._fields if name in document}))
+    except ValidationError:
+        return None
+
+
+def _accept(alert: Alert) -> Alert | None:
     is_sound = (
         (alert.value is None or decimals.is_number(alert.value))
         and all(when is None or 0 <= when < _TEN_DIGITS for when in (alert.at, alert.since))
