@@ -69,11 +69,38 @@ async def test_alerts_come_newest_first_with_everything_that_is_known_of_them(ap
         "suppressed_by": None,
         "group_size": 1,
         "channels": [],
+        "title": alert["title"],
+        "text": alert["text"],
         "ended_at": None,
         "acknowledged": None,
         "deliveries": [attempt],
     }
     assert '"value":0.00000050,' in answer.text
+    assert alert["title"].startswith(f"{BTC} price is 5 x")
+    assert "0.00000050" in alert["text"]
+
+
+@pytest.mark.usefixtures("history")
+async def test_one_alert_is_answered_by_its_id(api):
+    listed = (await api.get("/v1/alerts?rule=ratio")).json["alerts"][0]
+
+    assert (await api.get(f"/v1/alerts/{listed['id']}")).json == listed
+    missing = await api.get("/v1/alerts/ratio.KRAKEN:BTCUSD.1")
+    assert missing.status == 404
+    assert missing.json["errors"][0]["value"] == "ratio.KRAKEN:BTCUSD.1"
+
+
+@pytest.mark.usefixtures("history")
+async def test_alerts_are_told_apart_by_whether_somebody_has_acknowledged_them(api):
+    listed = (await api.get("/v1/alerts?rule=ratio")).json["alerts"][0]
+    await api.send("POST", f"/v1/alerts/{listed['id']}/acknowledge", {"by": "ann"})
+
+    seen = (await api.get("/v1/alerts?acknowledged=true")).json["alerts"]
+    others = (await api.get("/v1/alerts?acknowledged=false")).json["alerts"]
+
+    assert [each["id"] for each in seen] == [listed["id"]]
+    assert len(others) == 3
+    assert listed["id"] not in [each["id"] for each in others]
 
 
 @pytest.mark.usefixtures("history")
@@ -87,6 +114,10 @@ async def test_alerts_come_newest_first_with_everything_that_is_known_of_them(ap
         pytest.param({"since": NOON + 60}, 3, id="from a tick on"),
         pytest.param({"since": "2021-05-17T12:02:00Z"}, 2, id="from an instant on"),
         pytest.param({"since": "-1h"}, 4, id="of the last hour"),
+        pytest.param({"until": NOON + 60}, 2, id="up to a tick"),
+        pytest.param({"since": NOON + 60, "until": NOON + 60}, 1, id="of a tick"),
+        pytest.param({"severity": "warning"}, 4, id="a severity"),
+        pytest.param({"severity": "critical"}, 0, id="another severity"),
     ],
 )
 async def test_only_what_is_asked_for_is_answered(api, query, many):
@@ -108,7 +139,9 @@ async def test_pages_follow_each_other(api):
         pytest.param({"limit": 1001}, "limit", id="everything"),
         pytest.param({"since": "yesterday"}, "since", id="no time"),
         pytest.param({"metric": ""}, "metric", id="no pattern"),
-        pytest.param({"severity": "info"}, "severity", id="an unknown parameter"),
+        pytest.param({"severity": "grave"}, "severity", id="no severity"),
+        pytest.param({"acknowledged": "perhaps"}, "acknowledged", id="neither yes nor no"),
+        pytest.param({"state": "open"}, "state", id="an unknown parameter"),
     ],
 )
 async def test_what_is_not_accepted_is_named(api, query, field):

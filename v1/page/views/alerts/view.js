@@ -32,6 +32,8 @@ class AlertsView {
     this.ends = [
       listen("alert", (alert) => this.take(alert)),
       listen("gap", () => this.read()),
+      // What happened before the connection stood, or while it was down, is not pushed.
+      listen("state", ({ state }) => state === "open" && this.wanted && this.read()),
       watchCaller(() => this.draw()),
       bindKey("/", "Go to the filters", () => this.filters.focus()),
     ];

@@ -1,0 +1,185 @@
+"""The view of alerts: the live list, its filters, what became of messages, acknowledging and silencing."""
+
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+from playwright.async_api import expect
+from redis.asyncio import Redis
+
+from tests.support import alerts
+from tests.support.browsing import Browser, find_barriers
+from tests.support.serving import DAY, MINUTE, NOON, Api, Clock, every_minute, fill, serving
+from v1.market.metric_state import SourceReading
+from v1.model import Metric, Reading
+from v1.rules import Alert, RuleEngine, parse_rule
+from v1.store import ApiKeyStore, KeyScope, connect, keys
+from worker.sampling.tick import commit_tick
+
+XSS = "<img src=x onerror=alert(1)>"
+BTC, DOGE = "KRAKEN:BTCUSD", "BINANCE:DOGEUSDT"
+SENT = {"at": NOON + 1.5, "channel": "pushover", "status": "failed", "answer": XSS, "message": "m"}
+
+
+async def record(redis: Redis, *said: Alert) -> None:
+    """Put alerts into the history as a tick does."""
+    for each in said:
+        await redis.zadd(keys.ALERTS, {json.dumps(each._asdict(), separators=(",", ":")): each.at})
+    await redis.expire(keys.ALERTS, DAY)
+
+
+@pytest.fixture
+async def redis(server: str) -> AsyncIterator[Redis]:
+    async with connect(server, "tests") as made:
+        yield made
+
+
+@pytest.fixture
+async def market(writer, redis: Redis) -> None:
+    await fill(writer, {BTC: every_minute(["1", "2", "3"])})
+    told = alerts.alert(BTC, at=NOON, name=XSS, severity="critical")
+    await record(
+        redis,
+        told,
+        alerts.alert(DOGE, at=NOON - MINUTE, rule="doge", name="doge moves", severity="info"),
+        alerts.alert(DOGE, at=NOON - 2 * DAY, rule="old", name="of before", suppressed_by="mute hours"),
+    )
+    await redis.rpush(keys.deliveries(told.id), json.dumps(SENT))
+    await redis.expire(keys.deliveries(told.id), DAY)
+
+
+@pytest.mark.usefixtures("market")
+async def test_alerts_are_listed_with_their_words_and_what_became_of_their_messages(api: Api, browser: Browser):
+    page = browser.page
+    await page.clock.install(time=NOON + 5)
+
+    await page.goto(f"{api.url}/alerts")
+
+    cards = page.locator(".alert-list > li")
+    await expect(cards).to_have_count(3)
+    await expect(cards.nth(0)).to_contain_text("2021-05-17 12:00 UTC")
+    await expect(cards.nth(0)).to_contain_text(XSS)
+    await expect(cards.nth(0).get_by_role("link", name=BTC)).to_have_attribute(
+        "href", f"{api.url}/m/{BTC}?measure=price"
+    )
+    await expect(cards.nth(2)).to_contain_text("not sent: mute hours")
+    await cards.nth(0).locator("summary").focus()
+    await page.keyboard.press("Enter")
+    await expect(cards.nth(0).locator(".alert-facts")).to_contain_text("mean 123.8")
+    await expect(cards.nth(0).locator("tbody td")).to_have_text(
+        ["2021-05-17 12:00:01 UTC", "pushover", "failed, tried again", XSS]
+    )
+    assert await find_barriers(page) == []
+    await page.set_viewport_size({"width": 390, "height": 800})
+    await page.wait_for_function("() => document.documentElement.scrollWidth <= 390")
+    assert browser.complaints == []
+
+
+@pytest.mark.usefixtures("market")
+async def test_the_filters_are_in_the_address_and_a_link_shows_the_same(api: Api, browser: Browser):
+    page = browser.page
+    await page.clock.install(time=NOON + 5)
+    await page.goto(f"{api.url}/alerts?metric=doge")
+    cards = page.locator(".alert-list > li.card")
+    await expect(cards).to_have_count(2)
+    await expect(page.get_by_role("searchbox", name="Metric")).to_have_value("doge")
+
+    await page.locator("select[name=since]").select_option("-1d")
+    await expect(cards).to_have_count(1)
+    assert page.url == f"{api.url}/alerts?metric=doge&since=-1d"
+    await page.reload()
+    await expect(cards).to_have_count(1)
+    await page.locator("select[name=severity]").select_option("critical")
+    await expect(page.locator(".alert-list")).to_have_text("No alert is like this.")
+    await page.get_by_role("searchbox", name="Metric").fill("")
+    await page.get_by_role("searchbox", name="Metric").press("Enter")
+    await expect(cards).to_have_count(1)
+    await expect(cards).to_contain_text(BTC)
+
+    await page.goto(f"{api.url}/alerts?since=yesterday")
+    await expect(page.locator("main .trouble")).to_contain_text("This is not understood")
+    await page.get_by_role("button", name="Show all alerts").click()
+    await expect(cards).to_have_count(3)
+
+
+@pytest.mark.usefixtures("market")
+async def test_an_alert_is_acknowledged_by_keyboard(api: Api, browser: Browser):
+    page = browser.page
+    await page.clock.install(time=NOON + 5)
+    await page.goto(f"{api.url}/alerts?severity=critical")
+    card = page.locator(".alert-list > li").first
+    await card.locator("summary").press("Enter")
+
+    await card.get_by_label("Your name").fill("ann")
+    await card.get_by_label("Comment").fill(XSS)
+    await card.get_by_label("Comment").press("Enter")
+
+    await expect(card.locator("summary")).to_contain_text("seen by ann")
+    await expect(card).to_contain_text(f"by ann: {XSS}")
+    await expect(card.get_by_role("form", name="Acknowledge")).to_have_count(0)
+    await page.locator("select[name=state]").select_option("open")
+    await expect(page.locator(".alert-list")).to_have_text("No alert is like this.")
+    await page.locator("select[name=state]").select_option("seen")
+    await expect(card).to_have_count(1)
+    assert browser.complaints == []
+
+
+@pytest.mark.usefixtures("market")
+async def test_messages_are_silenced_from_an_alert_until_somebody_ends_that(api: Api, browser: Browser):
+    page = browser.page
+    await page.clock.install(time=NOON + 5)
+    await page.goto(f"{api.url}/alerts?severity=critical")
+    card = page.locator(".alert-list > li").first
+    await card.locator("summary").press("Enter")
+    await card.locator("select[name=subject]").select_option("exchange")
+    await card.locator("select[name=span]").select_option("+6h")
+    await card.get_by_label("Why").fill("maintenance")
+    await card.get_by_role("button", name="Silence").press("Enter")
+
+    silence = page.locator(".silences li")
+    await expect(silence).to_contain_text("every rule on KRAKEN:* until 2021-05-17 18:00 UTC")
+    await expect(silence).to_contain_text("maintenance")
+    await expect(card.locator("summary")).to_contain_text("silenced until 2021-05-17 18:00 UTC")
+    await silence.get_by_role("button").press("Enter")
+    await expect(silence).to_have_text("Nothing is silenced.")
+    await expect(card.locator("summary")).not_to_contain_text("silenced")
+    assert browser.complaints == []
+
+
+@pytest.mark.usefixtures("market")
+async def test_an_alert_shows_as_it_happens_and_what_somebody_types_stays(
+    api: Api, browser: Browser, writer, clock: Clock
+):
+    page = browser.page
+    await page.clock.install(time=NOON + 5)
+    await page.goto(f"{api.url}/alerts?severity=critical")
+    cards = page.locator(".alert-list > li.card")
+    await expect(cards).to_have_count(1)
+    above = {"id": "above", "kind": "threshold", "measure": "price", "above": 2, "severity": "critical"}
+    clock.now = NOON + MINUTE + 1
+
+    reading = {Metric(BTC): SourceReading(Reading("900"), "tests")}
+    await commit_tick(NOON + MINUTE, reading, writer, RuleEngine([parse_rule(above, MINUTE)], [], MINUTE))
+
+    await expect(cards).to_have_count(2)
+    await expect(cards.first).to_contain_text("2021-05-17 12:01 UTC")
+    await expect(page.locator("#announcement")).to_contain_text(BTC)
+    assert browser.complaints == []
+
+
+@pytest.mark.usefixtures("market")
+async def test_a_key_that_may_read_alone_is_told_so(server: str, browser: Browser, clock: Clock, redis: Redis):
+    text, _ = await ApiKeyStore(redis).add_key("ann", KeyScope.READ, NOON, None)
+    async with serving(clock, server, keys_required=True) as api:
+        page = browser.page
+        await page.clock.install(time=NOON + 5)
+        await page.goto(f"{api.url}/alerts")
+        await page.locator("#sign-in form").get_by_label("Key").fill(text)
+        await page.locator("#sign-in form").get_by_label("Key").press("Enter")
+
+        card = page.locator(".alert-list > li").first
+        await card.locator("summary").click()
+
+        await expect(card).to_contain_text("it needs the scope rules")
+        await expect(card.get_by_role("button", name="Acknowledge")).to_be_disabled()
+        await expect(card.get_by_role("button", name="Silence")).to_be_disabled()
