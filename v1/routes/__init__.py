@@ -15,6 +15,7 @@ from . import (
     series_list,
     silences,
     snapshot,
+    sources,
     top,
     whoami,
 )
@@ -34,6 +35,7 @@ for subject in (
     rule_set,
     alerts,
     silences,
+    sources,
     top,
     stream,
     whoami,
