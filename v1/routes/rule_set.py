@@ -81,7 +81,10 @@ _SHOWN: Responses = {
     200: {"description": "The rules and silences.", "content": {"application/json": {"schema": _SCHEMA}}}
 }
 _OF_FILE: Responses = {409: {"model": Problem, "description": "A rule is one of the file."}}
-_EXAMPLE = {"rules": [EXAMPLE_RULE], "silences": [EXAMPLE_SILENCE | {"id": "example-of-a-set", "from": 0, "to": 4_102_444_800}]}
+_EXAMPLE = {
+    "rules": [EXAMPLE_RULE],
+    "silences": [EXAMPLE_SILENCE | {"id": "example-of-a-set", "from": 0, "to": 4_102_444_800}],
+}
 
 
 @router.get(

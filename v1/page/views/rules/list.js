@@ -22,7 +22,7 @@ function makeRule(rule, refusal, act) {
     make("div.head", {}, make("h3", {}, name), name === rule.id ? null : make("code", {}, rule.id),
       make("span.tag", { dataset: { severity: rule.severity } }, rule.severity), make("span.tag", {}, rule.enabled ? "on" : "off"), make("span.tag", {}, ORIGINS[rule.origin] ?? rule.origin)),
     make("p", {}, explainRule(rule)),
-    make("p.hint", {}, `Watches ${rule.matches} metrics; ${rule.channels.length ? `told by ${rule.channels.join(", ")}` : "told by every channel"}.`, rule.note ? make("strong", {}, ` ${rule.note}.`) : null),
+    make("p.hint", {}, `Watches ${rule.matches} ${rule.matches === "1" ? "metric" : "metrics"}; ${rule.channels.length ? `told by ${rule.channels.join(", ")}` : "told by every channel"}.`, rule.note ? make("strong", {}, ` ${rule.note}.`) : null),
     rule.origin === "file" ? make("p.note", {}, OF_FILE) : null,
     make("div.bar", {},
       make("a", { href: writeAddress("rules", { rule: rule.id }), "aria-label": `Open ${name}` }, refusal ? "Open and try" : "Edit and try"),

@@ -33,7 +33,13 @@ function describe(rule) {
 }
 
 function describeMute({ mute }) {
-  return mute ? ` Not sent from ${mute.start} to ${mute.end} ${mute.zone}.` : "";
+  return mute ? ` Not sent from ${mute.start.slice(0, 5)} to ${mute.end.slice(0, 5)} ${mute.zone}.` : "";
+}
+
+/** Return the seconds of a length as it is typed: 90, 90s, 15m, 1h, 1d; NaN where it is none. */
+export function readLength(written) {
+  const [, count, unit = "s"] = /^(\d+)([smhd]?)$/.exec(String(written)) ?? [];
+  return count === undefined ? NaN : Number(count) * { "": 1, s: 1, m: 60, h: 3600, d: 86400 }[unit];
 }
 
 /** Return a length in seconds in its largest whole unit: 90 min, 1 h. */

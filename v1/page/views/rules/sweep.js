@@ -2,14 +2,14 @@
 
 import { make } from "../../app/elements.js";
 import { writeExact } from "../../format/numbers.js";
-import { writeLength } from "./sentence.js";
+import { readLength, writeLength } from "./sentence.js";
 
 /** Return a table of a sweep of the API, or null where there is none. The cell of the rule as it is, is marked. */
 export function makeSweep(sweep, rule, title) {
   if (!sweep) return null;
   const numbers = [...new Set(sweep.cells.map((cell) => cell[sweep.field]))], cooldowns = [...new Set(sweep.cells.map((cell) => cell.cooldown))];
   const find = (number, cooldown) => sweep.cells.find((cell) => cell[sweep.field] === number && cell.cooldown === cooldown);
-  const isOwn = (number, cooldown) => Number(number) === Number(rule[sweep.field] ?? NaN) && Number(cooldown) === Number(rule.cooldown ?? NaN);
+  const isOwn = (number, cooldown) => Number(number) === (sweep.field === "window" ? readLength(rule.window) : Number(rule[sweep.field] ?? NaN)) && Number(cooldown) === readLength(rule.cooldown);
   return make("div.scroll", { tabindex: "0", role: "region", "aria-label": title }, make("table.sweep", {},
     make("caption", {}, `${title}: alerts, and messages in brackets`),
     make("thead", {}, make("tr", {}, make("th", { scope: "col" }, sweep.field), cooldowns.map((cooldown) => make("th.number", { scope: "col" }, Number(cooldown) ? `cooldown ${writeLength(cooldown)}` : "no cooldown")))),

@@ -5,7 +5,7 @@ import { make, makeTrouble, setText } from "../../app/elements.js";
 import { PriceChart } from "../../charts/price-chart.js";
 import { writeExact, writeShort } from "../../format/numbers.js";
 import { writeSpan, writeTime } from "../../format/times.js";
-import { writeLength } from "./sentence.js";
+import { readLength, writeLength } from "./sentence.js";
 import { makeSweep } from "./sweep.js";
 
 const LONGEST = 40_000, DAY = 86400, MINUTE = 60, MOST_SHOWN = 100;
@@ -69,8 +69,8 @@ export class Trial {
     this.chart = make("div.chart.small", { role: "img" });
     this.figure = make("figure", {});
     this.result.replaceChildren(
-      make("p.summary", {}, make("strong", {}, Number(counts.alerts) ? `It would have fired ${writeExact(counts.alerts)} times` : "It would not have fired"),
-        span > 0 ? ` in ${writeSpan(span)}, on ${Object.keys(counts.by_metric).length} of ${writeExact(counts.matches)} metrics: ${writeExact(counts.messages)} messages, ${writeShort(String(Number(counts.messages) * DAY / span), 2)} a day` : " : there are no samples yet",
+      make("p.summary", {}, make("strong", {}, Number(counts.alerts) ? `It would have fired ${writeCount(counts.alerts, "time")}` : "It would not have fired"),
+        span > 0 ? ` in ${writeSpan(span)}, on ${Object.keys(counts.by_metric).length} of ${writeCount(counts.matches, "metric")}: ${writeCount(counts.messages, "message")}, about ${writeShort(String(Number(counts.messages) * DAY / span), 2)} a day` : " : there are no samples yet",
         Number(counts.suppressed) ? `; ${writeExact(counts.suppressed)} alerts not sent, for silences and muted hours` : "", "."),
       ...[report.warm_up && `Until ${writeTime(report.warm_up.until)}: ${report.warm_up.why}.`, ...report.notes.map((note) => `${note}.`),
         Number(report.left_out) ? `${writeExact(report.left_out)} more alerts are counted and not shown.` : null].filter(Boolean).map((text) => make("p.hint", {}, text)),
@@ -94,7 +94,7 @@ export class Trial {
       this.drawn.setLine(series.points, { hourly: new Set(series.hourly.map(Number)), isAmount: measure.endsWith("volume") });
       this.drawn.setMarkers(fired.map(({ at, severity }) => ({ at, severity, text: "" })));
       this.drawn.showLast();
-      this.chart.setAttribute("aria-label", `${metric}: it would have fired ${fired.length} times: ${fired.slice(0, 20).map(({ at }) => writeTime(at)).join(", ")}`);
+      this.chart.setAttribute("aria-label", `${metric}: it would have fired ${writeCount(fired.length, "time")}: ${fired.slice(0, 20).map(({ at }) => writeTime(at)).join(", ")}`);
     } catch (error) {
       if (signal.aborted) return undefined;
       this.figure.append(make("p.hint", {}, `The chart cannot be shown: ${error.message}.`));
@@ -104,13 +104,17 @@ export class Trial {
 
   /** Show the tables of the same rule with other lengths for which it must hold. */
   async showHolds(form, signal) {
-    const own = JSON.parse(form.write()), others = HOLDS.filter((held) => held !== String(own.for ?? 0)).slice(0, 3);
+    const own = JSON.parse(form.write()), others = HOLDS.filter((held) => Number(held) !== readLength(own.for ?? 0)).slice(0, 3);
     const rules = others.map((held) => form.write({ id: `for-${held}`, for: held }));
     const place = make("div");
     this.result.append(place);
     const report = await this.ask(`{"rules":[${rules.join(",")}],"limit":0}`, signal);
     place.replaceChildren(...report.rules.map((counts, index) => makeSweep(counts.sweep, own, `The same, when it must hold for ${others[index] === "0" ? "no time" : writeLength(others[index])}`)));
   }
+}
+
+function writeCount(count, noun) {
+  return `${writeExact(String(count))} ${noun}${Number(count) === 1 ? "" : "s"}`;
 }
 
 function makeMessages(messages) {

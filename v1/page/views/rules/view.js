@@ -115,7 +115,7 @@ class RulesView {
 
   async act(name, rule, button) {
     const told = rule.name || rule.id;
-    if (name === "delete" && !confirm(`Delete the rule ${told}? What it has told so far stays.`)) return;
+    if (name === "delete" && !confirm(`Delete the rule ${told}? What it has told so far stays. A default rule that was changed is switched off instead.`)) return;
     button.disabled = true;
     try {
       if (name === "delete") await send("DELETE", `rules/${quote(rule.id)}`);
