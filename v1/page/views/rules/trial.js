@@ -106,7 +106,7 @@ export class Trial {
   async showHolds(form, signal) {
     const own = JSON.parse(form.write()), others = HOLDS.filter((held) => Number(held) !== readLength(own.for ?? 0)).slice(0, 3);
     const rules = others.map((held) => form.write({ id: `for-${held}`, for: held }));
-    const place = make("div");
+    const place = make("div.sweeps");
     this.result.append(place);
     const report = await this.ask(`{"rules":[${rules.join(",")}],"limit":0}`, signal);
     place.replaceChildren(...report.rules.map((counts, index) => makeSweep(counts.sweep, own, `The same, when it must hold for ${others[index] === "0" ? "no time" : writeLength(others[index])}`)));
