@@ -70,7 +70,7 @@ export class Trial {
     this.figure = make("figure", {});
     this.result.replaceChildren(
       make("p.summary", {}, make("strong", {}, Number(counts.alerts) ? `It would have fired ${writeCount(counts.alerts, "time")}` : "It would not have fired"),
-        span > 0 ? ` in ${writeSpan(span)}, on ${Object.keys(counts.by_metric).length} of ${writeCount(counts.matches, "metric")}: ${writeCount(counts.messages, "message")}, about ${writeShort(String(Number(counts.messages) * DAY / span), 2)} a day` : " : there are no samples yet",
+        span > 0 ? ` in ${writeSpan(span)}, on ${Object.keys(counts.by_metric).length} of ${writeCount(counts.matches, "metric")}: ${writeCount(counts.messages, "message")}, about ${writeShort(String(Number(counts.messages) * DAY / span), 2)} a day` : ": there are no samples yet",
         Number(counts.suppressed) ? `; ${writeExact(counts.suppressed)} alerts not sent, for silences and muted hours` : "", "."),
       ...[report.warm_up && `Until ${writeTime(report.warm_up.until)}: ${report.warm_up.why}.`, ...report.notes.map((note) => `${note}.`),
         Number(report.left_out) ? `${writeExact(report.left_out)} more alerts are counted and not shown.` : null].filter(Boolean).map((text) => make("p.hint", {}, text)),
