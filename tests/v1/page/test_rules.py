@@ -66,6 +66,8 @@ async def read_trial(page: Page) -> None:
     )
     await expect(trial.locator("table.sweep")).to_have_count(4)
     await expect(trial.locator("caption").last).to_contain_text("must hold for 1 h")
+    await page.set_viewport_size({"width": 390, "height": 900})
+    await page.wait_for_function("document.documentElement.scrollWidth <= 390")
 
 
 @pytest.mark.usefixtures("market")
