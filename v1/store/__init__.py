@@ -1,6 +1,6 @@
 """The only package that speaks Redis: `Reader` for who reads, `Writer` for who feeds, `ChannelStore` for who sends."""
 
-from .admin import AdminStore, LimitReached
+from .admin import MOST_SILENCES, AdminStore, LimitReached
 from .alert_history import AlertQuery, AlertReader, AlertRecord, HistoryCursor, parse_alert
 from .api_keys import ApiKey, ApiKeyStore, KeyScope
 from .changes import EVERYTHING, Change, ChangeFeed, ChangeKind, open_change_feed, put_change
@@ -37,6 +37,7 @@ __all__ = [
     "EVERYTHING",
     "FIRST_ID",
     "LEASE_SECONDS",
+    "MOST_SILENCES",
     "NEVER_TRIED",
     "STATE_KEPT_SECONDS",
     "AdminStore",

@@ -1,5 +1,6 @@
 """What the API reads and writes: rules, silences, and the acknowledgements of alerts."""
 
+from collections.abc import Sequence
 from typing import cast
 
 from ..model import DAY
@@ -66,6 +67,21 @@ class AdminStore(AlertReader, RuleStore):
         with translate_errors():
             *_, known, _ = await pipe.execute()
         return cast("dict[str, str]", known)
+
+    async def replace_rule_set(self, rules: Sequence[Rule], silences: Sequence[Silence], old: Sequence[str]) -> None:
+        """Write these in place of all rules that were written through the API, and of the silences of the ids `old`."""
+        pipe = self._redis.pipeline(transaction=True)
+        pipe.execute_command("DEL", keys.RULES)
+        for rule in rules:
+            pipe.execute_command("HSET", keys.RULES, rule.id, write_document(rule))
+        if old:
+            pipe.execute_command("HDEL", keys.SILENCES, *old)
+        for silence in silences:
+            pipe.execute_command("HSET", keys.SILENCES, silence.id, write_document(silence))
+        put_change(pipe, ChangeKind.RULES)
+        put_change(pipe, ChangeKind.SILENCES)
+        with translate_errors():
+            await pipe.execute()
 
     async def _put(self, key: str, field: str, value: str, most: int) -> None:
         with translate_errors():

@@ -10,7 +10,7 @@ HARMLESS = ("GET", "HEAD", "OPTIONS")
 CALLER = "caller"
 """Where the guards put it in the scope of a request."""
 BACKTEST = ("rules", "backtest")
-RULE_SUBJECTS = ("rules", "silences", "alerts")
+RULE_SUBJECTS = ("rules", "rule-set", "silences", "alerts")
 VIEWS = ("/", "/alerts", "/rules", "/top", "/status")
 """Addresses of the live page, which is one document; beside them that of each metric."""
 METRIC_VIEW = "/m/"
