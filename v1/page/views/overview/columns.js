@@ -24,7 +24,7 @@ export const COLUMNS = {
   rank: { title: "Rank", help: "Place by the deviation of the price over the day", first: "asc", sort: (row) => toNumber(row.rank), draw: (row) => ({ text: row.rank === null ? "–" : `${row.rank} of ${row.of}`, title: row.stddev === null ? "" : `deviation ${writeExact(row.stddev)}` }) },
   cv: { title: "CV", help: "Coefficient of variation of the price over the day", first: "desc", sort: (row) => toNumber(row.cv), draw: (row) => ({ text: row.cv === null ? "–" : writeShort(row.cv, 3), title: row.cv === null ? "not known" : writeExact(row.cv) }) },
   state: { title: "State", help: "Whether samples come as they should, and how old the newest is", first: "desc", sort: (row) => (row.state === null ? null : STATES[row.state] * 1e10 - (row.at ?? 0)), draw: drawState },
-  coverage: { title: "Day known", help: "Samples of the day, of those that there could be", first: "asc", sort: (row) => toNumber(row.coverage), draw: (row) => ({ text: row.coverage === null ? "–" : `${Math.floor(100 * Number(row.coverage))} %`, title: row.coverage ?? "not known" }) },
+  coverage: { title: "Known", help: "Samples of the day, of those that there could be", first: "asc", sort: (row) => toNumber(row.coverage), draw: (row) => ({ text: row.coverage === null ? "–" : `${Math.floor(100 * Number(row.coverage))} %`, title: row.coverage ?? "not known" }) },
 };
 
 /** Return the number of a text, or null where there is none. */

@@ -16,7 +16,7 @@ export function drawMovers(element, rows, interval) {
 }
 
 function makeMover({ metric, return: change, ratio, move }) {
-  const words = [ratio === null ? null : `volume ${writeRatio(ratio)} its mean`, move ? `${move.toFixed(1)} × its spread` : null].filter(Boolean);
+  const words = [ratio === null ? null : `volume ${writeRatio(ratio)}`, move ? `move ${move.toFixed(1)}\u202f×` : null].filter(Boolean);
   return make("li", {}, make("a", { href: writeAddress("metric", {}, metric) }, metric), " ",
     change === null ? null : make("span", { class: judgeChange(change), title: `${writeExact(change)} %` }, writePercent(change)),
     make("span.muted", {}, ` ${words.join(", ")}`));

@@ -11,7 +11,7 @@ const DRAWN = Object.entries(COLUMNS).filter(([, { draw }]) => draw);
 export function makeRow(state, { pin }) {
   let shown = null;
   const button = make("button.pin", { type: "button", tabindex: "-1", onclick: () => pin(shown.metric) });
-  const link = make("a", { tabindex: "-1" }), line = makeLine();
+  const exchange = make("span.exchange"), pair = make("span"), link = make("a", { tabindex: "-1" }, exchange, pair), line = makeLine();
   const cells = Object.fromEntries(Object.keys(COLUMNS).map((name) => [name, make(`div.${name}`, { role: "gridcell" })]));
   cells.pin.append(button);
   cells.name.append(link);
@@ -30,7 +30,10 @@ export function makeRow(state, { pin }) {
       put(button, "text", isPinned ? "★" : "☆");
       put(button, "aria-label", `${isPinned ? "Unpin" : "Pin"} ${row.metric}`);
       put(button, "aria-pressed", String(isPinned));
-      put(link, "text", row.metric);
+      put(exchange, "text", row.metric.slice(0, row.metric.length - row.pair.length));
+      put(pair, "text", row.pair);
+      put(link, "aria-label", row.metric);
+      put(link, "title", row.metric);
       put(link, "href", writeAddress("metric", {}, row.metric));
       for (const [name, { draw }] of DRAWN) {
         const { text, title = "", className = "" } = draw(row);

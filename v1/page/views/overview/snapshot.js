@@ -1,10 +1,11 @@
-// Reads the snapshot after ticks, one at a time and never for more than a small part of the time.
+// Reads the snapshot after ticks, one at a time, with a pause in between that grows with what it took.
 
 import { Unanswered, askText } from "../../app/api.js";
 
 const MEASURES = "price,interval_volume,interval_return";
 const MOST = 10_000; // metrics of one answer
-const SHARE = 10; // an answer that took a second is asked for again after ten
+const SHARE = 10; // an answer that took a second is asked for again after ten, but never later than MOST_PAUSE
+const MOST_PAUSE = 20_000; // milliseconds
 const LONGEST = 60_000;
 
 /** `onRows` is called when rows are there, `onState` with what is wrong, or null. `isFirst`: nothing was read yet. */
@@ -48,7 +49,7 @@ export class SnapshotReader {
     } finally {
       this.asking = null;
     }
-    this.free = performance.now() + Math.max(pause, SHARE * (performance.now() - began));
+    this.free = performance.now() + Math.max(pause, Math.min(MOST_PAUSE, SHARE * (performance.now() - began)));
     if (this.isWanted) this.want();
   }
 
