@@ -103,7 +103,7 @@ class OverviewView {
 
   arrange() {
     const rows = this.market.rows, items = arrange(rows.values(), this.wanted, this.state.pins);
-    this.controls.show(this.wanted, rows.values());
+    this.controls.show(this.wanted, [...rows.values()]);
     this.grid.setAttribute("aria-rowcount", String(items.length + 1));
     this.keys.follow(items);
     this.window.show(items);
