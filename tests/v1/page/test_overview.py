@@ -224,7 +224,7 @@ async def test_a_tick_changes_the_rows_that_are_there(api: Api, browser: Browser
     await expect(price).to_have_text("46\u202f039.10")
     await expect(page.locator(".count")).to_have_text("5 of 5 shown")
     element = await price.element_handle()
-    assert element
+    assert element is not None
 
     clock.now = NOON + MINUTE + 1
     await tick(writer, NOON + MINUTE, {"KRAKEN:BTCUSD": "47500.250", "KRAKEN:NEWUSD": "0.10"})

@@ -68,7 +68,8 @@ class OverviewView {
     this.head.show(this.wanted);
     this.explain(this.snapshot.error);
     this.arrange();
-    this.grid.scrollTop = 0;
+    // Other times of day and other colours are no other rows.
+    if (this.shown !== (this.shown = writeArrangement(query))) this.grid.scrollTop = 0;
   }
 
   close() {
