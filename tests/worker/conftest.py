@@ -14,12 +14,6 @@ from redis.asyncio import Redis
 from worker.latest.store import Writer
 
 
-@pytest.fixture(autouse=True)
-def own_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a command that runs in this process leave its log as it is: other tests read what is logged."""
-    monkeypatch.setattr("worker.cli.process.configure_logs", lambda _: None)
-
-
 @pytest.fixture
 def store(redis: Redis) -> Writer:
     return Writer(redis)
