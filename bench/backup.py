@@ -245,7 +245,11 @@ async def _answers(data: Path, running: Running, manifest: manifests.Manifest) -
 async def asked(api: Api) -> Digests:
     """Ask everything."""
     document = (await api.get("/openapi.json")).json
-    names = {"metric": [*market.metrics(METRICS)[:2], "BENCH:NOPEUSD"], "id": [RULE["id"], "stale"]}
+    names = {
+        "metric": [*market.metrics(METRICS)[:2], "BENCH:NOPEUSD"],
+        "id": [RULE["id"], "stale"],
+        "source": ["simulated"],
+    }
     digests = {}
     for question in questions(document, names):
         answer = await api.get(question)

@@ -51,7 +51,7 @@ PATIENCE = 90.0
 NOW = datetime(2021, 5, 17, 12, tzinfo=UTC)
 METRICS = [Metric("KRAKEN:BTCUSD"), Metric("KRAKEN:ETHUSD"), Metric("BINANCE:XRPBTC")]
 SPIKE = {"id": "spike", "kind": "ratio", "measure": "price", "factor": 3, "min_samples": 1, "cooldown": 0}
-NAMES = {"metric": [*METRICS[::2], "KRAKEN:NOPE"], "id": ["spike", "stale", "nope"]}
+NAMES = {"metric": [*METRICS[::2], "KRAKEN:NOPE"], "id": ["spike", "stale", "nope"], "source": ["simulated", "nope"]}
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ SECRETS = {
 }
 """By the setting that holds it."""
 KEY = {"Authorization": f"Bearer {SECRETS['api_keys']}"}
-NAMES = {"metric": ["KRAKEN:BTCUSD"], "id": ["nothing"]}
+NAMES = {"metric": ["KRAKEN:BTCUSD"], "id": ["nothing"], "source": ["kraken"]}
 
 
 class Told(NamedTuple):

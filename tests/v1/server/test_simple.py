@@ -16,6 +16,7 @@ from hypothesis import strategies as some
 from v1.server import ConnectionLimits, serve
 from v1.server.configuration import make_server_config
 from v1.server.simple import RequestReader, requests
+from v1.server.simple.heads import AnswerHeads, split_changing
 
 PATIENCE = 20
 LIMITS = ConnectionLimits(connections=50, client_connections=50, head=4000, stalled=PATIENCE)
@@ -45,6 +46,10 @@ ANSWERS: Sequence[tuple[int, Sequence[tuple[bytes, bytes]], Sequence[bytes]]] = 
     (200, [(b":pseudo", b"a")], [b""]),
     (200, [(b"content-length", b"many")], [b""]),
     (99, [], [b""]),
+    (200, [(b"content-length", b"2"), (b"ratelimit", b'"requests";r=9;t=1')], [b"ok"]),
+    (200, [(b"ratelimit", b'"requests";r=9;t=1'), (b"content-length", b"2")], [b"ok"]),
+    (200, [(b"x-a", b"b"), (b"ratelimit", b"1\r\nx-injected: 1")], [b""]),
+    (200, [(b"ratelimit", b"")], [b""]),
 ]
 """Status, headers and parts of the body; by the first of the path."""
 KEEPING = ("0", "1", "2", "3", "4", "5", "9", "13", "14", "15")
@@ -285,6 +290,17 @@ def test_headers_are_remembered_within_a_bound():
     kept = [block for _, block in reader._known]
     assert 0 < len(kept) <= requests.MOST_KNOWN
     assert max(map(len, kept)) <= requests.MOST_BYTES
+
+
+def test_a_head_is_remembered_without_what_is_another_one_in_each_answer():
+    heads, request = AnswerHeads(Config()), RequestReader(1000).read(HEAD)
+    length = (b"content-length", b"0")
+    for left in range(1000):
+        usual, line = split_changing((length, (b"ratelimit", b"r=%d" % left)))
+        head = heads.find(request, 200, usual, is_last=False)
+        assert b"ratelimit: r=%d\r\n" % left in heads.write(head, line)
+
+    assert len(heads._known) == 1
 
 
 async def test_a_client_that_goes_while_its_answer_is_made_is_told_to_the_application():

@@ -16,9 +16,8 @@ NOW = 1_621_252_800
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No settings of the checkout count, and the log of this process stays as it is."""
+    """No settings of the checkout count."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("worker.cli.process.configure_logs", lambda _: None)
 
 
 def run(server: str, *words: str, **settings: str) -> Result:

@@ -14,7 +14,7 @@ from hypercorn.utils import UnexpectedMessageError
 
 from ...routes.stream.subscriber import CHANNEL
 from ..channel import LAST_CHUNK, ConnectionChannel
-from .heads import AnswerHead, AnswerHeads
+from .heads import AnswerHead, AnswerHeads, split_changing
 from .requests import SimpleRequest
 
 _WHOLE = {"type": "http.request", "body": b"", "more_body": False}
@@ -128,10 +128,11 @@ class SimpleExchange:
     def _start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> bool:
         """Write the head of the answer; return whether the client has to be waited for."""
         heads = self._context.heads
-        self._head = head = heads.find(self._request, status, headers, is_last=self._context.is_last())
+        usual, changing = split_changing(tuple(headers))
+        self._head = head = heads.find(self._request, status, usual, is_last=self._context.is_last())
         self._left = head.length or 0
         self._state = ASGIHTTPState.RESPONSE
-        return self._context.write(heads.write(head))
+        return self._context.write(heads.write(head, changing))
 
     def _frame(self, data: bytes, *, is_last: bool) -> bytes:
         """Return the bytes by which a part of the body is sent."""

@@ -5,7 +5,6 @@ What is sent again and again is written once; only the date is new each second.
 """
 
 import re
-from collections.abc import Iterable
 from http import HTTPStatus
 from time import time
 from typing import Any, NamedTuple, cast
@@ -28,6 +27,8 @@ _PHRASES = {int(status): status.phrase.encode() for status in HTTPStatus if stat
 _CHUNKED = b"Transfer-Encoding: chunked\r\n"
 _CLOSE = b"Connection: close\r\n"
 _HERE = b"x-place-of-the-date"
+_CHANGING = b"ratelimit"
+"""A header that is another one in each answer. Where it is the last, the head is remembered without it."""
 
 
 class AnswerHead(NamedTuple):
@@ -69,15 +70,13 @@ class AnswerHeads:
         self._own = b""
         """The headers of the server itself, as of the second."""
 
-    def find(
-        self, request: SimpleRequest, status: int, headers: Iterable[tuple[bytes, bytes]], *, is_last: bool
-    ) -> AnswerHead:
+    def find(self, request: SimpleRequest, status: int, headers: RawHeaders, *, is_last: bool) -> AnswerHead:
         """
         Return the head of an answer.
 
         Raises `h11.LocalProtocolError` where a header may not be sent so, as h11 does, and `ValueError` as Hypercorn.
         """
-        key = HeadKey(status, tuple(headers), request.method, request.version, request.keeps_alive, is_last)
+        key = HeadKey(status, headers, request.method, request.version, request.keeps_alive, is_last)
         known = self._known.get(key)
         if known is None:
             if len(self._known) >= MOST_KNOWN:
@@ -85,13 +84,23 @@ class AnswerHeads:
             known = self._known[key] = _make_head(key)
         return known
 
-    def write(self, head: AnswerHead) -> bytes:
-        """Return the bytes of a head, with the date of now."""
+    def write(self, head: AnswerHead, changing: bytes = b"") -> bytes:
+        """Return the bytes of a head, with the date of now, and the line that `split_changing` took off."""
         second = int(time())
         if second != self._second:
             lines = [b"%s: %s\r\n" % header for header in self._config.response_headers("h11")]
             self._second, self._own = second, b"".join(lines)
-        return head.before + self._own + head.after
+        return head.before + changing + self._own + head.after
+
+
+def split_changing(headers: RawHeaders) -> tuple[RawHeaders, bytes]:
+    """Return headers without what is another one in each answer, and the line of that; nothing where there is none."""
+    if not headers or headers[-1][0] != _CHANGING:
+        return headers, b""
+    line = b"%s: %s\r\n" % headers[-1]
+    if line.count(b"\n") > 1 or not _LINES.fullmatch(line):
+        return headers, b""
+    return headers[:-1], line
 
 
 def _make_head(key: HeadKey) -> AnswerHead:
