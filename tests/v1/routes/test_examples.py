@@ -147,6 +147,11 @@ SEEN = f"/v1/alerts/volume-spike.BINANCE:BTCUSDT.{CRASH - 11 * MINUTE}/acknowled
 QUIET = {"id": "maintenance", "metrics": "BINANCE:*", "to": "2021-05-19T15:00:00Z", "comment": "the exchange said so"}
 LARGE = " " * 70_000
 FILED = "rules/filed"
+ASKED |= {
+    ("/alerts/{id}", "200", "application/json"): SEEN.removesuffix("/acknowledge"),
+    ("/alerts/{id}", "404", "application/problem+json"): "/v1/alerts/nothing",
+    ("/alerts/{id}", "422", "application/problem+json"): "/v1/alerts/nothing?verbose=1",
+}
 
 # (operation, status), path, what is sent; in this order, after all that is only asked
 SENT: list[tuple[tuple[str, str], str, object]] = [
@@ -220,6 +225,7 @@ AWAY = [
     "/rule-set",
     "PUT /rule-set",
     "/alerts",
+    "/alerts/{id}",
     "POST /alerts/{id}/acknowledge",
     "/silences",
     "POST /silences",
