@@ -28,6 +28,7 @@ NAMES = (
     "contract",
     "stream",
     "api",
+    "page",
     "soak",
 )
 RESULTS = Path(__file__).with_name("results.md")

@@ -69,8 +69,8 @@ def measure() -> Iterator[Figure]:
     if not peers.is_installed("wrk"):
         yield beside("answers a second", "not measured", "wrk is not installed")
         return
-    with load.pinned({load.LOADING}), _fill_store(METRICS) as store:
-        with _serve_api(store, **HELD) as base:
+    with load.pinned({load.LOADING}), fill_store(METRICS) as store:
+        with serve_api(store, **HELD) as base:
             yield from _measure_kept(store, base)
             yield from _measure_peers(store, base)
             yield from _measure_edge(store, base)
@@ -80,10 +80,10 @@ def measure() -> Iterator[Figure]:
         yield from _measure_limits(store)
         with load.pinned({load.SERVING, load.LOADING}):
             yield from _measure_processes(store)
-        with _serve_api(store, **HELD) as base:
+        with serve_api(store, **HELD) as base:
             small = {what: base + path for what, path in store.list_questions().items()}
             for count in LARGER:
-                with _fill_store(count, RECENT) as large, _serve_api(large, **HELD) as other:
+                with fill_store(count, RECENT) as large, serve_api(large, **HELD) as other:
                     yield from _measure_questions(large, other, small)
 
 
@@ -174,11 +174,11 @@ def _measure_cold(store: FilledStore) -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         baseline = _unpack_baseline(Path(folder))
         urls = {
-            "ours": stack.enter_context(_serve_api(store, cache_bytes=0)),
-            "without pieces": stack.enter_context(_serve_api(store, cache_bytes=0, piece_bytes=0)),
+            "ours": stack.enter_context(serve_api(store, cache_bytes=0)),
+            "without pieces": stack.enter_context(serve_api(store, cache_bytes=0, piece_bytes=0)),
         }
         if baseline:
-            urls[BASELINE] = stack.enter_context(_serve_api(store, baseline))
+            urls[BASELINE] = stack.enter_context(serve_api(store, baseline))
         for url in urls.values():  # what is read and encoded for the first who asks is no part of a later request
             for name in store.names:
                 load.fetch(url + _make_history_path(name))
@@ -199,7 +199,7 @@ def _measure_cold(store: FilledStore) -> Iterator[Figure]:
 
 def _measure_limits(store: FilledStore) -> Iterator[Figure]:
     limits = {"rate_limit": LIMIT, "cost_limit": LIMIT}
-    with _serve_api(store, **HELD, **limits) as base, _serve_api(store, **HELD) as other:
+    with serve_api(store, **HELD, **limits) as base, serve_api(store, **HELD) as other:
         answer = dict(load.fetch(base + store.history).headers)
         if "ratelimit" not in answer:
             raise RuntimeError("an answer within limits does not tell them")
@@ -220,7 +220,7 @@ def _measure_processes(store: FilledStore) -> Iterator[Figure]:
 
 
 @contextmanager
-def _fill_store(count: int, recent: int = DAY) -> Iterator[FilledStore]:
+def fill_store(count: int, recent: int = DAY) -> Iterator[FilledStore]:
     """Run a Redis on the core that serves, with a market of so many metrics whose day ends now."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         server = Path(folder) / "redis"
@@ -238,7 +238,7 @@ async def _fill(address: str, names: Sequence[Metric], at: int, recent: int) -> 
 
 
 @contextmanager
-def _serve_api(store: FilledStore, checkout: Path = ROOT, /, **settings: object) -> Iterator[str]:
+def serve_api(store: FilledStore, checkout: Path = ROOT, /, **settings: object) -> Iterator[str]:
     """Serve from the core that serves; return the base of the addresses."""
     with ExitStack() as stack:
         with _serving():

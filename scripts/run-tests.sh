@@ -7,5 +7,5 @@ requirements=requirements-dev.txt
 echo "running the tests; when they pass: scripts/check.sh" >&2
 # Hundreds of tests start Python. Where nothing compiled is kept, each start takes a quarter longer.
 unset PYTHONDONTWRITEBYTECODE
-# Most tests wait for a server of theirs, so one process a core keeps them busy.
-exec "$python" -m pytest -n auto --dist worksteal "$@"
+# Most tests wait for a server of theirs, so two processes a core keep them busy.
+exec "$python" -m pytest -n "$((2 * $(getconf _NPROCESSORS_ONLN)))" --dist worksteal "$@"

