@@ -1,5 +1,6 @@
 """The view of alerts: the live list, its filters, what became of messages, acknowledging and silencing."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 
@@ -8,12 +9,13 @@ from playwright.async_api import expect
 from redis.asyncio import Redis
 
 from tests.support import alerts
-from tests.support.browsing import Browser, find_barriers
+from tests.support.browsing import Browser, browsing, find_barriers
 from tests.support.serving import DAY, MINUTE, NOON, Api, Clock, every_minute, fill, serving
 from v1.market.metric_state import SourceReading
 from v1.model import Metric, Reading
-from v1.rules import Alert, RuleEngine, parse_rule
-from v1.store import ApiKeyStore, KeyScope, connect, keys
+from v1.rules import Alert, RuleEngine, parse_rule, parse_silence
+from v1.store import AdminStore, AlertQuery, ApiKeyStore, KeyScope, connect, keys
+from v1.store.changes import ChangeKind
 from worker.sampling.tick import commit_tick
 
 XSS = "<img src=x onerror=alert(1)>"
@@ -168,6 +170,30 @@ async def test_an_alert_shows_as_it_happens_and_what_somebody_types_stays(
 
 
 @pytest.mark.usefixtures("market")
+async def test_alerts_that_came_while_nothing_was_pushed_are_shown_and_read_aloud(
+    api: Api, browser: Browser, redis: Redis
+):
+    page = browser.page
+    await page.clock.install(time=NOON + 5)
+    await page.route("**/v1/stream*", lambda route: route.abort())
+    await page.add_init_script("delete window.SharedWorker")  # its requests pass by the route above
+    await page.goto(f"{api.url}/alerts?severity=critical")
+    cards = page.locator(".alert-list > li.card")
+    await expect(cards).to_have_count(1)
+    await record(redis, *[alerts.alert(DOGE, at=NOON + 1, rule=rule, severity="critical") for rule in ("a", "b")])
+    await redis.publish(keys.CHANGES, ChangeKind.ALERTS)
+    async with asyncio.timeout(30):
+        while len((await api.get("/v1/alerts?severity=critical&limit=50")).json["alerts"]) < 3:
+            pass  # what was kept of the answer is still sent
+
+    await page.unroute("**/v1/stream*")
+    await page.evaluate("dispatchEvent(new Event('online'))")
+
+    await expect(cards).to_have_count(3)
+    await expect(page.locator("#announcement")).to_have_text("2 new alerts")
+
+
+@pytest.mark.usefixtures("market")
 async def test_a_key_that_may_read_alone_is_told_so(server: str, browser: Browser, clock: Clock, redis: Redis):
     text, _ = await ApiKeyStore(redis).add_key("ann", KeyScope.READ, NOON, None)
     async with serving(clock, server, keys_required=True) as api:
@@ -183,3 +209,103 @@ async def test_a_key_that_may_read_alone_is_told_so(server: str, browser: Browse
         await expect(card).to_contain_text("it needs the scope rules")
         await expect(card.get_by_role("button", name="Acknowledge")).to_be_disabled()
         await expect(card.get_by_role("button", name="Silence")).to_be_disabled()
+
+
+@pytest.mark.usefixtures("market")
+async def test_what_somebody_types_stays_while_alerts_go_on(
+    api: Api, browser: Browser, writer, redis: Redis, clock: Clock
+):
+    page = browser.page
+    await page.clock.install(time=NOON + 5)
+    await page.goto(f"{api.url}/alerts")
+    cards = page.locator(".alert-list > li.card")
+    card = page.locator(".alert-list > li", has_text=XSS)
+    await card.locator("summary").press("Enter")
+    await card.get_by_label("Comment").fill("half a sen")
+    await card.get_by_label("Why").press_sequentially("maint")
+    above = {"id": "above", "kind": "threshold", "measure": "price", "above": 2}
+    clock.now = NOON + MINUTE + 1
+
+    reading = {Metric(BTC): SourceReading(Reading("900"), "tests")}
+    await commit_tick(NOON + MINUTE, reading, writer, RuleEngine([parse_rule(above, MINUTE)], [], MINUTE))
+    await expect(cards).to_have_count(4)
+    await expect(card.get_by_label("Why")).to_be_focused()
+    await page.keyboard.type("enance")
+    # Somebody else is faster: the card says so, and what was begun there goes on.
+    told = (await AdminStore(redis).read_alerts(AlertQuery(10, metric=BTC, rule="spike"))).alerts[0]
+    await AdminStore(redis).acknowledge(told.alert["id"], NOON + MINUTE, "bob", "")
+
+    await expect(card.locator("summary")).to_contain_text("seen by bob")
+    await expect(card.get_by_role("form", name="Acknowledge")).to_have_count(0)
+    await expect(card.get_by_label("Why")).to_have_value("maintenance")
+    await expect(card.get_by_label("Why")).to_be_focused()
+    assert browser.complaints == []
+
+
+@pytest.mark.usefixtures("market")
+async def test_the_keyboard_stays_where_it_was_used(api: Api, browser: Browser):
+    page = browser.page
+    await page.clock.install(time=NOON + 5)
+    await page.goto(f"{api.url}/alerts?severity=critical")
+    card = page.locator(".alert-list > li").first
+    await card.locator("summary").press("Enter")
+    await card.get_by_label("Your name").fill("ann")
+
+    await card.get_by_label("Your name").press("Enter")
+    await expect(card.locator("summary")).to_contain_text("seen by ann")
+    await expect(card.locator("summary")).to_be_focused()
+
+    for why in ("one", "two"):
+        await card.get_by_label("Why").fill(why)
+        await card.get_by_label("Why").press("Enter")
+        await expect(page.locator(".silences li", has_text=why)).to_have_count(1)
+    await expect(card.get_by_label("Why")).to_have_value("")
+    ends = page.get_by_role("button", name="End the silence")
+    await ends.first.press("Enter")
+    await expect(ends).to_have_count(1)
+    await expect(ends).to_be_focused()
+    await ends.press("Enter")
+    await expect(page.locator(".silences")).to_contain_text("Nothing is silenced.")
+    await expect(page.get_by_role("heading", name="Silences")).to_be_focused()
+
+
+@pytest.mark.usefixtures("market")
+async def test_the_end_of_a_silence_is_of_the_zone_that_is_shown(api: Api):
+    async with browsing(timezone_id="Asia/Tokyo") as browser:
+        page = browser.page
+        await page.clock.install(time=NOON + 5)
+        await page.goto(f"{api.url}/alerts?severity=critical")
+        card = page.locator(".alert-list > li").first
+        await card.locator("summary").press("Enter")
+        await card.locator("select[name=span]").select_option("")
+        await card.get_by_role("button", name="Silence").press("Enter")
+        await expect(page.locator(".silences li")).to_have_text("Nothing is silenced.")
+
+        await card.get_by_label("End (UTC)").fill("2021-05-18T09:30")
+        await card.get_by_role("button", name="Silence").press("Enter")
+
+        await expect(page.locator(".silences li")).to_contain_text("until 2021-05-18 09:30 UTC")
+        await expect(card.get_by_label("End (UTC)")).to_be_hidden()
+        assert browser.complaints == []
+
+
+@pytest.mark.usefixtures("market")
+async def test_silences_are_asked_for_once_a_tick(api: Api, browser: Browser, writer, redis: Redis, clock: Clock):
+    page = browser.page
+    await page.clock.install(time=NOON + 5)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/v1/silences" in request.url else None)
+    await page.goto(f"{api.url}/alerts?severity=critical")
+    card = page.locator(".alert-list > li").first
+    await expect(page.locator(".silences li")).to_have_text("Nothing is silenced.")
+    before = len(asked)
+    silence = parse_silence({"id": "quiet", "rule": "spike", "metrics": BTC, "from": NOON, "to": NOON + DAY})
+    await page.clock.run_for(3 * MINUTE * 1000)
+    assert len(asked) <= before + 1  # the first tick of the connection
+    await AdminStore(redis).put_silence(silence, NOON)
+    clock.now = NOON + MINUTE + 1
+
+    await commit_tick(NOON + MINUTE, {Metric(BTC): SourceReading(Reading("4"), "tests")}, writer)
+
+    await expect(page.locator(".silences li")).to_contain_text(f"spike on {BTC}")
+    await expect(card.locator("summary")).to_contain_text("silenced until")

@@ -11,6 +11,11 @@ export function writeTime(seconds, { date = true, zone = true, second = false } 
   return zone && isUtc ? `${text} UTC` : text;
 }
 
+/** Return the unix seconds of what a field of a date and a time holds (`2021-05-19T12:59`), in the zone that times are shown in. */
+export function readFieldTime(value) {
+  return Math.floor(new Date(readPreferences().zone === "utc" ? `${value}Z` : value) / 1000);
+}
+
 /** Return how long something lasts or is ago: 12 s, 5 min, 3 h, 4 d. */
 export function writeSpan(seconds) {
   const span = Math.max(0, Math.round(Number(seconds)));

@@ -3,6 +3,8 @@
 import { Unanswered, quote, send } from "../../app/api.js";
 import { isAllowed } from "../../app/caller.js";
 import { announce, make, makeTrouble } from "../../app/elements.js";
+import { readPreferences } from "../../app/preferences.js";
+import { readFieldTime } from "../../format/times.js";
 
 const NAME = "data-tracker name";
 const SPANS = { "+10m": "10 minutes", "+1h": "an hour", "+6h": "6 hours", "+1d": "a day", "+7d": "a week" };
@@ -13,10 +15,19 @@ const SUBJECTS = {
   exchange: ["this whole exchange", ({ metric }) => ({ rule: "*", metrics: `${metric.split(":")[0].toUpperCase()}:*` })],
 };
 
-/** Return the forms below an alert. */
+/** Return `{ element, update(alert) }` of the forms below an alert; they stay, with what somebody types, until the alert goes. */
 export function makeActions(alert, { onChanged, onSilenced }) {
-  const mayNot = isAllowed("rules") ? null : make("p.hint", {}, "This key may read alone: it needs the scope rules to acknowledge or silence.");
-  return make("div.alert-actions", {}, mayNot, alert.acknowledged ? null : makeAcknowledge(alert, onChanged), makeSilence(alert, onSilenced));
+  const mayNot = make("p.hint", {}, "This key may read alone: it needs the scope rules to acknowledge or silence.");
+  const acknowledge = makeAcknowledge(alert, onChanged), silence = makeSilence(alert, onSilenced);
+  return {
+    element: make("div.alert-actions", {}, mayNot, acknowledge.element, silence.element),
+    update({ acknowledged }) {
+      mayNot.hidden = isAllowed("rules");
+      if (acknowledged) acknowledge.element.remove();
+      acknowledge.update();
+      silence.update();
+    },
+  };
 }
 
 function makeAcknowledge(alert, onChanged) {
@@ -24,46 +35,56 @@ function makeAcknowledge(alert, onChanged) {
   const comment = make("input", { name: "comment", maxlength: "500" });
   return makeForm("Acknowledge", [make("label", {}, "Your name ", by), make("label", {}, "Comment ", comment)], async () => {
     const changed = await send("POST", `alerts/${quote(alert.id)}/acknowledge`, { by: by.value.trim(), comment: comment.value.trim() });
-    keepName(by.value.trim());
+    keepName(changed.acknowledged.by);
     announce("Acknowledged");
-    document.activeElement?.blur();
-    onChanged(changed);
-  });
+    return changed;
+  }, onChanged);
 }
 
 function makeSilence(alert, onSilenced) {
   const subject = make("select", { name: "subject" }, Object.entries(SUBJECTS).map(([value, [words]]) => make("option", { value }, words)));
   const span = make("select", { name: "span" }, Object.entries(SPANS).map(([value, words]) => make("option", { value }, words)), make("option", { value: "" }, "until ..."));
-  const end = make("input", { name: "end", type: "datetime-local", "aria-label": "End", hidden: true });
+  const end = make("input", { name: "end", type: "datetime-local", "aria-label": readPreferences().zone === "utc" ? "End (UTC)" : "End (local time)", hidden: true });
+  const zone = make("span.muted", { hidden: true }, readPreferences().zone === "utc" ? "UTC" : "local time");
+  const choose = () => { zone.hidden = end.hidden = !(end.required = span.value === ""); };
   const comment = make("input", { name: "comment", maxlength: "200" });
-  span.addEventListener("change", () => { end.hidden = span.value !== ""; });
-  return makeForm("Silence", [make("label", {}, "Silence ", subject), make("label", {}, "for ", span), end, make("label", {}, "Why ", comment)], async () => {
-    const to = span.value || String(Math.floor(new Date(end.value) / 1000) || "");
-    await send("POST", "silences", { ...SUBJECTS[subject.value][1](alert), to: /^\d+$/.test(to) ? Number(to) : to, comment: comment.value.trim() });
+  span.addEventListener("change", choose);
+  return makeForm("Silence", [make("label", {}, "Silence ", subject), make("label", {}, "for ", span), end, zone, make("label", {}, "Why ", comment)], async () => {
+    await send("POST", "silences", { ...SUBJECTS[subject.value][1](alert), to: span.value || readFieldTime(end.value), comment: comment.value.trim() });
     announce("Silenced");
-    document.activeElement?.blur();
-    onSilenced();
-  });
+    span.value = Object.keys(SPANS)[0];
+    choose();
+    comment.value = "";
+  }, onSilenced);
 }
 
-/** Return a form that says what is wrong below its fields, and keeps what was typed. */
-function makeForm(verb, fields, act) {
+/**
+ * Return `{ element, update() }` of a form that says what is wrong below its fields, and keeps what was typed. `done` is
+ * called with what `act` returned.
+ */
+function makeForm(verb, fields, act, done) {
+  let isBusy = false;
   const said = make("div");
-  const button = make("button", { type: "submit", disabled: !isAllowed("rules") }, verb);
+  const button = make("button", { type: "submit" }, verb);
+  const update = () => { button.disabled = isBusy || !isAllowed("rules"); };
   const form = make("form", { "aria-label": verb, onsubmit: async (event) => {
     event.preventDefault();
-    button.disabled = true;
+    if (isBusy) return;
+    isBusy = true;
+    update();
     try {
-      await act();
+      const result = await act();
       said.replaceChildren();
+      done(result);
     } catch (error) {
       if (!(error instanceof Unanswered)) throw error;
       said.replaceChildren(makeTrouble(`${error.message}.`));
     } finally {
-      button.disabled = !isAllowed("rules");
+      isBusy = false;
+      update();
     }
   } }, fields, button, said);
-  return form;
+  return { element: form, update };
 }
 
 function recallName() {

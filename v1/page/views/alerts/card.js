@@ -9,18 +9,33 @@ import { makeActions } from "./actions.js";
 const STATUS = { sent: "sent", failed: "failed, tried again", waiting: "waits", refused: "refused", "given up": "given up" };
 
 /**
- * Return the item of an alert. `silence` is what keeps its messages back now, or null. `onOpen` is called when its
- * details are opened or closed, `onChanged` with the alert once it is acknowledged, `onSilenced` once it is silenced.
+ * Return `{ element, update(alert, silence) }` of an alert; `silence` is what keeps its messages back now, or null. An
+ * element stays while its alert is shown, so that neither the focus nor what somebody types is lost. `onChanged` is called
+ * with the alert once it is acknowledged, `onSilenced` once it is silenced.
  */
-export function makeCard(alert, { silence, isOpen, onOpen, onChanged, onSilenced }) {
-  const details = make("details", { open: isOpen, ontoggle: () => onOpen(details.open) },
-    make("summary", {}, make("strong", {}, alert.title), " ", listTags(alert, silence)),
-    make("p", {}, alert.text), makeFacts(alert), makeDeliveries(alert), makeActions(alert, { onChanged, onSilenced }));
-  return make("li.card", { dataset: { id: alert.id, severity: alert.severity } },
-    make("p.line", {}, make("time", { datetime: new Date(Number(alert.at) * 1000).toISOString() }, writeTime(alert.at)), " ",
-      isMetric(alert.metric) ? make("a", { href: writeAddress("metric", alert.measure ? { measure: alert.measure } : {}, alert.metric) }, alert.metric) : make("span", {}, alert.metric), " ",
-      make("a", { href: writeAddress("rules", { rule: alert.rule }) }, alert.name)),
-    details);
+export function makeCard(alert, { onChanged, onSilenced }) {
+  const summary = make("summary"), told = make("div"), actions = makeActions(alert, { onChanged, onSilenced });
+  const details = make("details", {}, summary, told, actions.element);
+  let shown;
+  return {
+    element: make("li.card", { dataset: { id: alert.id, severity: alert.severity } }, makeLine(alert), details),
+    update(alert, silence) {
+      const hadFocus = details.contains(document.activeElement), version = JSON.stringify([alert, silence]);
+      if (version !== shown) {
+        shown = version;
+        summary.replaceChildren(make("strong", {}, alert.title), " ", ...listTags(alert, silence));
+        told.replaceChildren(make("p", {}, alert.text), makeFacts(alert), makeDeliveries(alert));
+      }
+      actions.update(alert);
+      if (hadFocus && !details.contains(document.activeElement)) summary.focus();
+    },
+  };
+}
+
+function makeLine(alert) {
+  return make("p.line", {}, make("time", { datetime: new Date(Number(alert.at) * 1000).toISOString() }, writeTime(alert.at)), " ",
+    isMetric(alert.metric) ? make("a", { href: writeAddress("metric", alert.measure ? { measure: alert.measure } : {}, alert.metric) }, alert.metric) : make("span", {}, alert.metric), " ",
+    make("a", { href: writeAddress("rules", { rule: alert.rule }) }, alert.name));
 }
 
 function listTags(alert, silence) {
@@ -31,7 +46,7 @@ function listTags(alert, silence) {
   if (silence) tags.push(["quiet", `silenced until ${writeTime(silence.to)}`]);
   const failed = alert.deliveries.some(({ status }) => status === "refused" || status === "given up");
   if (failed) tags.push(["failed", "a message was not delivered"]);
-  return tags.map(([kind, words]) => [make("span.tag", { dataset: { kind, ...(kind === "severity" && { severity: words }) } }, words), " "]);
+  return tags.map(([kind, words]) => [make("span.tag", { dataset: { kind, ...(kind === "severity" && { severity: words }) } }, words), " "]).flat();
 }
 
 function makeFacts(alert) {

@@ -22,7 +22,7 @@ export const alerts = {
 class AlertsView {
   constructor(root, place) {
     this.alerts = [];
-    this.open = new Set(); // ids of alerts whose details are shown
+    this.cards = new Map(); // what is drawn of each alert, by id
     this.filters = makeFilters((changes) => changeQuery(changes));
     this.json = make("a", { target: "_blank" }, "JSON");
     this.said = make("div", { role: "status" });
@@ -47,6 +47,8 @@ class AlertsView {
     this.filters.show(wanted);
     if (JSON.stringify(wanted) === JSON.stringify(this.wanted)) return this.draw();
     this.wanted = wanted;
+    this.isRead = false;
+    this.alerts = this.alerts.slice(0, PAGE);
     this.read();
   }
 
@@ -62,10 +64,14 @@ class AlertsView {
     this.asking?.abort();
     clearTimeout(this.retry);
     this.asking = new AbortController();
-    const { signal } = this.asking, question = { ...writeQuestion(this.wanted), limit: PAGE };
-    this.json.href = locate("alerts", question);
+    const { signal } = this.asking, question = writeQuestion(this.wanted);
+    // Asked again, the older ones that are shown are not taken from who reads them.
+    const limit = cursor ? PAGE : Math.min(MOST, Math.max(PAGE, this.alerts.length));
+    this.json.href = locate("alerts", { ...question, limit: PAGE });
     try {
-      const answer = await ask("alerts", { ...question, cursor }, { signal, cache: "no-cache" });
+      const answer = await ask("alerts", { ...question, limit, cursor }, { signal, cache: "no-cache" });
+      if (!cursor && this.isRead) announceNew(this.alerts, answer.alerts);
+      this.isRead = true;
       this.alerts = cursor ? [...this.alerts, ...answer.alerts] : answer.alerts;
       this.next = answer.next;
       this.said.replaceChildren();
@@ -99,21 +105,16 @@ class AlertsView {
     this.draw();
   }
 
+  /** Draw each alert in its place. A card that is shown already is not moved: it may have the focus. */
   draw() {
-    if (this.list.contains(document.activeElement?.closest?.("form"))) return; // somebody is typing
-    const kept = new Map([...this.list.children].map((item) => [item.dataset.id, item]));
-    const items = this.alerts.map((alert) => {
-      const version = JSON.stringify([alert, this.silences.find(alert), this.open.has(alert.id)]);
-      const item = kept.get(alert.id);
-      return item?.version === version ? item : this.makeItem(alert, version);
-    });
-    const focused = document.activeElement?.closest?.("[data-id]")?.dataset.id;
-    this.list.replaceChildren(...items);
-    if (focused && document.activeElement === document.body) this.list.querySelector(`[data-id="${CSS.escape(focused)}"] summary`)?.focus();
+    const shown = this.cards;
+    this.cards = new Map(this.alerts.map((alert) => [alert.id, shown.get(alert.id) ?? this.makeCard(alert)]));
+    const elements = [...this.cards.values()].map(({ element }) => element), wanted = new Set(elements);
+    for (const child of [...this.list.children]) if (!wanted.has(child)) child.remove();
+    elements.forEach((element, place) => element === this.list.children[place] || this.list.insertBefore(element, this.list.children[place] ?? null));
+    for (const alert of this.alerts) this.cards.get(alert.id).update(alert, this.silences.find(alert));
     this.more.hidden = !this.next;
-    if (!this.alerts.length && !this.said.childElementCount) {
-      this.list.replaceChildren(make("li.muted", {}, this.explainNone()));
-    }
+    if (!this.alerts.length && !this.said.childElementCount) this.list.replaceChildren(make("li.muted", {}, this.explainNone()));
   }
 
   /** Return why nothing is listed, and what may be done. */
@@ -124,15 +125,14 @@ class AlertsView {
     return ["No rule has said anything yet. What one says is here the moment it does; ", rules, " show what is watched, and what they would have said of the past."];
   }
 
-  makeItem(alert, version) {
-    const item = makeCard(alert, {
-      silence: this.silences.find(alert),
-      isOpen: this.open.has(alert.id),
-      onOpen: (isOpen) => this.open[isOpen ? "add" : "delete"](alert.id),
-      onChanged: (changed) => this.take(changed),
-      onSilenced: () => this.silences.read(),
-    });
-    item.version = version;
-    return item;
+  makeCard(alert) {
+    return makeCard(alert, { onChanged: (changed) => this.take(changed), onSilenced: () => this.silences.read() });
   }
+}
+
+/** Have read aloud what came while nothing was pushed. */
+function announceNew(before, now) {
+  const known = new Set(before.map(({ id }) => id)), newest = Math.max(0, ...before.map(({ at }) => Number(at)));
+  const missed = now.filter(({ id, at }) => !known.has(id) && Number(at) >= newest);
+  if (missed.length) announce(missed.length === 1 ? missed[0].title : `${missed.length} new alerts`);
 }

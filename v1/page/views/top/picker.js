@@ -3,13 +3,14 @@
 import { readNow } from "../../app/clock.js";
 import { make } from "../../app/elements.js";
 import { readPreferences } from "../../app/preferences.js";
+import { readFieldTime } from "../../format/times.js";
 
 const MINUTE = 60;
 
 /** Return `{ element, show(at) }`; `choose` gets unix seconds as a text, or null for now. */
 export function makePicker(choose) {
   let shown = null;
-  const input = make("input", { type: "datetime-local", name: "at", onchange: () => input.value && choose(String(readSeconds(input.value))) });
+  const input = make("input", { type: "datetime-local", name: "at", onchange: () => input.value && choose(String(readFieldTime(input.value))) });
   const zone = make("span.muted");
   const now = make("button", { type: "button", onclick: () => choose(null) }, "Now");
   const step = (minutes) => () => choose(String((shown ?? floor(readNow())) + minutes * MINUTE));
@@ -37,8 +38,4 @@ function writeValue(at) {
   const date = new Date(at * 1000);
   const shifted = readPreferences().zone === "utc" ? date : new Date(date - date.getTimezoneOffset() * 60_000);
   return shifted.toISOString().slice(0, 16);
-}
-
-function readSeconds(value) {
-  return Math.floor(new Date(readPreferences().zone === "utc" ? `${value}Z` : value) / 1000);
 }
