@@ -286,6 +286,17 @@ async def test_the_end_of_a_silence_is_of_the_zone_that_is_shown(api: Api):
 
         await expect(page.locator(".silences li")).to_contain_text("until 2021-05-18 09:30 UTC")
         await expect(card.get_by_label("End (UTC)")).to_be_hidden()
+
+        await page.get_by_text("Settings").press("Enter")
+        await page.get_by_label("Times").select_option("local")
+        await page.keyboard.press("Escape")
+        await expect(page.locator(".silences li")).to_contain_text("until 2021-05-18 18:30 ")
+        await expect(card.locator("summary")).to_contain_text("silenced until 2021-05-18 18:30")
+        await expect(card.locator("time")).to_have_text("2021-05-17 21:00")
+        await card.locator("select[name=span]").select_option("")
+        await card.get_by_label("End (local time)").fill("2021-05-18T20:00")
+        await card.get_by_role("button", name="Silence").press("Enter")
+        await expect(page.locator(".silences li", has_text="until 2021-05-18 20:00 ")).to_have_count(1)
         assert browser.complaints == []
 
 

@@ -2,7 +2,7 @@
 
 import { Unanswered, quote, send } from "../../app/api.js";
 import { isAllowed } from "../../app/caller.js";
-import { announce, make, makeTrouble } from "../../app/elements.js";
+import { announce, make, makeTrouble, setText } from "../../app/elements.js";
 import { readPreferences } from "../../app/preferences.js";
 import { readFieldTime } from "../../format/times.js";
 
@@ -44,18 +44,30 @@ function makeAcknowledge(alert, onChanged) {
 function makeSilence(alert, onSilenced) {
   const subject = make("select", { name: "subject" }, Object.entries(SUBJECTS).map(([value, [words]]) => make("option", { value }, words)));
   const span = make("select", { name: "span" }, Object.entries(SPANS).map(([value, words]) => make("option", { value }, words)), make("option", { value: "" }, "until ..."));
-  const end = make("input", { name: "end", type: "datetime-local", "aria-label": readPreferences().zone === "utc" ? "End (UTC)" : "End (local time)", hidden: true });
-  const zone = make("span.muted", { hidden: true }, readPreferences().zone === "utc" ? "UTC" : "local time");
-  const choose = () => { zone.hidden = end.hidden = !(end.required = span.value === ""); };
+  const end = make("input", { name: "end", type: "datetime-local", hidden: true });
+  const zone = make("span.muted");
+  const choose = () => {
+    end.required = span.value === "";
+    end.hidden = zone.hidden = !end.required;
+    setText(zone, readPreferences().zone === "utc" ? "UTC" : "local time");
+    end.setAttribute("aria-label", `End (${zone.textContent})`);
+  };
   const comment = make("input", { name: "comment", maxlength: "200" });
   span.addEventListener("change", choose);
-  return makeForm("Silence", [make("label", {}, "Silence ", subject), make("label", {}, "for ", span), end, zone, make("label", {}, "Why ", comment)], async () => {
+  const form = makeForm("Silence", [make("label", {}, "Silence ", subject), make("label", {}, "for ", span), end, zone, make("label", {}, "Why ", comment)], async () => {
     await send("POST", "silences", { ...SUBJECTS[subject.value][1](alert), to: span.value || readFieldTime(end.value), comment: comment.value.trim() });
     announce("Silenced");
     span.value = Object.keys(SPANS)[0];
     choose();
     comment.value = "";
   }, onSilenced);
+  return {
+    element: form.element,
+    update() {
+      form.update();
+      choose();
+    },
+  };
 }
 
 /**

@@ -1,7 +1,8 @@
 // One alert: what happened and why, what became of its messages, and what can be done about it.
 
 import { writeAddress } from "../../app/address.js";
-import { make } from "../../app/elements.js";
+import { make, setText } from "../../app/elements.js";
+import { readPreferences } from "../../app/preferences.js";
 import { writeExact, writeShort } from "../../format/numbers.js";
 import { writeTime } from "../../format/times.js";
 import { makeActions } from "./actions.js";
@@ -16,13 +17,15 @@ const STATUS = { sent: "sent", failed: "failed, tried again", waiting: "waits", 
 export function makeCard(alert, { onChanged, onSilenced }) {
   const summary = make("summary"), told = make("div"), actions = makeActions(alert, { onChanged, onSilenced });
   const details = make("details", {}, summary, told, actions.element);
+  const time = make("time", { datetime: new Date(Number(alert.at) * 1000).toISOString() });
   let shown;
   return {
-    element: make("li.card", { dataset: { id: alert.id, severity: alert.severity } }, makeLine(alert), details),
+    element: make("li.card", { dataset: { id: alert.id, severity: alert.severity } }, makeLine(alert, time), details),
     update(alert, silence) {
-      const hadFocus = details.contains(document.activeElement), version = JSON.stringify([alert, silence]);
+      const hadFocus = details.contains(document.activeElement), version = JSON.stringify([alert, silence, readPreferences().zone]);
       if (version !== shown) {
         shown = version;
+        setText(time, writeTime(alert.at));
         summary.replaceChildren(make("strong", {}, alert.title), " ", ...listTags(alert, silence));
         told.replaceChildren(make("p", {}, alert.text), makeFacts(alert), makeDeliveries(alert));
       }
@@ -32,8 +35,8 @@ export function makeCard(alert, { onChanged, onSilenced }) {
   };
 }
 
-function makeLine(alert) {
-  return make("p.line", {}, make("time", { datetime: new Date(Number(alert.at) * 1000).toISOString() }, writeTime(alert.at)), " ",
+function makeLine(alert, time) {
+  return make("p.line", {}, time, " ",
     isMetric(alert.metric) ? make("a", { href: writeAddress("metric", alert.measure ? { measure: alert.measure } : {}, alert.metric) }, alert.metric) : make("span", {}, alert.metric), " ",
     make("a", { href: writeAddress("rules", { rule: alert.rule }) }, alert.name));
 }

@@ -45,7 +45,10 @@ class AlertsView {
   update({ query }) {
     const wanted = readFilters(query);
     this.filters.show(wanted);
-    if (JSON.stringify(wanted) === JSON.stringify(this.wanted)) return this.draw();
+    if (JSON.stringify(wanted) === JSON.stringify(this.wanted)) {
+      this.silences.draw();
+      return this.draw();
+    }
     this.wanted = wanted;
     this.isRead = false;
     this.alerts = this.alerts.slice(0, PAGE);
