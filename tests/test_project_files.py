@@ -1,5 +1,6 @@
 """The files around the code name what exists: steps of CI, scripts, folders; and no registry by its address."""
 
+import json
 import re
 import subprocess
 import sys
@@ -52,6 +53,48 @@ def test_an_unknown_step_is_refused_with_those_there_are_before_anything_runs():
 
 def test_the_steps_of_ci_call_scripts_that_exist():
     assert missing_scripts(RUN.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    "failed, again, code",
+    [([], None, 0), (["a"], 0, 0), (["a"], 1, 1), (["a", "b", "c"], 0, 0), (["a", "b", "c", "d"], None, 1)],
+    ids=["all pass", "one that passes alone", "one that fails alone, too", "three", "too many"],
+)
+def test_what_failed_beside_others_is_run_once_more_alone(
+    tmp_path: Path, failed: list[str], again: int | None, code: int
+):
+    """`again` is how the second run ends, or None where there may be none."""
+    script, python, cache = tmp_path / "scripts/run-tests.sh", tmp_path / ".venv/bin/python", tmp_path / ".pytest_cache"
+    for path in (script, python, cache / "v/cache/lastfailed"):
+        path.parent.mkdir(parents=True)
+    script.write_text(f'#!/bin/sh\necho "run: $*"\n[ $# = 0 ] && exit {min(len(failed), 1)}\nexit {again}\n')
+    script.chmod(0o755)
+    python.symlink_to(sys.executable)
+    (cache / "v/cache/lastfailed").write_text(json.dumps(dict.fromkeys(failed, True)))
+    function = re.search(r"^MOST_AGAIN=.*?^}", RUN.read_text(), re.MULTILINE | re.DOTALL)
+    assert function
+
+    tried = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", f"say() {{ :; }}\n{function[0]}\nrun_tests"],
+        cwd=tmp_path, capture_output=True, text=True,
+    )  # fmt: skip
+
+    runs = ["run: "] + (["run: -n 0 --last-failed --last-failed-no-failures none"] if again is not None else [])
+    named = ["These passed alone, and failed beside others:", *failed] if again == 0 else []
+    assert (tried.returncode, tried.stdout.splitlines()) == (code, runs + named)
+
+
+@pytest.mark.parametrize("code", [2, 3, 4, 5])
+def test_where_pytest_itself_failed_nothing_is_run_again(tmp_path: Path, code: int):
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts/run-tests.sh").write_text(f"#!/bin/sh\nexit {code}\n")
+    (tmp_path / "scripts/run-tests.sh").chmod(0o755)
+    function = re.search(r"^MOST_AGAIN=.*?^}", RUN.read_text(), re.MULTILINE | re.DOTALL)
+    assert function
+
+    tried = subprocess.run(["bash", "-euo", "pipefail", "-c", f"{function[0]}\nrun_tests"], cwd=tmp_path)
+
+    assert tried.returncode == code
 
 
 def test_ci_measures_coverage():

@@ -82,6 +82,7 @@ class Poller(Generic[Coin]):
         sleep: Sleep = asyncio.sleep,
         noted: NoteState = lambda *_: None,
     ) -> None:
+        self.list_seconds = LIST_SECONDS
         self._noted = noted
         self._role: PollerRole[Coin] = role
         self._plans = plans
@@ -142,12 +143,12 @@ class Poller(Generic[Coin]):
         plan, reserved, meter = self._role.plan, compute_cost(self._role.plan, use), CallMeter()
         every = compute_interval(plan, use, at) or plan.plan_interval or 0
         try:
-            async with asyncio.timeout(LIST_SECONDS):
+            async with asyncio.timeout(self.list_seconds):
                 answer = await self._role.lister.fetch_list(at, meter)
             listing = _make_list(self._role.lister.name, at, every, answer)
             await self._see_that_it_can_be_true(listing)
         except (SourceError, TimeoutError) as error:
-            outcome = _make_failure(meter, error, self._role.lister.name)
+            outcome = _make_failure(meter, error, f"{self._role.lister.name} took longer than {self.list_seconds:g} s")
             log.warning("no list", role=self._role.name, at=at, reason=outcome.reason)
         else:
             if not await self._retry_write(lambda: self._role.put(listing)):
@@ -239,7 +240,9 @@ def _make_list(name: str, at: int, every: int, answer: ListAnswer[Coin]) -> Prov
     return ProviderList(ListOrigin(name, at, answer.provider_time, every, dict(answer.left_out)), answer.coins)
 
 
-def _make_failure(meter: CallMeter, error: Exception, name: str) -> CallOutcome:
+def _make_failure(meter: CallMeter, error: Exception, otherwise: str) -> CallOutcome:
+    """Return what a call came to that failed; an error that says nothing is told as `otherwise`."""
     fault = next((words for kind, words in FAULTS.items() if isinstance(error, kind)), FAULTS[SourceUnreachable])
-    reason = str(error) or f"{name} took longer than {LIST_SECONDS:g} s"
-    return CallOutcome(meter.charged, meter.remaining, fault, reason, getattr(error, "wait", None) or 0)
+    return CallOutcome(
+        meter.charged, meter.remaining, fault, str(error) or otherwise, getattr(error, "wait", None) or 0
+    )

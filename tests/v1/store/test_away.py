@@ -88,7 +88,7 @@ async def test_where_no_server_is_everybody_is_told_so(tmp_path: Path):
 
 async def test_a_server_that_does_not_answer_in_time_is_away(tmp_path: Path):
     with killed_at_the_end(servers.embedded(), tmp_path) as process:
-        async with connect(servers.address(tmp_path), "tests", answer_seconds=0.2) as client:
+        async with connect(servers.address(tmp_path), "tests", answer_seconds=2) as client:
             store = Writer(client)
             await store.open()
             os.kill(process, signal.SIGSTOP)
@@ -97,6 +97,8 @@ async def test_a_server_that_does_not_answer_in_time_is_away(tmp_path: Path):
                 await commit_tick(NOON, heard(NEXT), store)
 
             os.kill(process, signal.SIGCONT)
+        async with connect(servers.address(tmp_path), "tests") as client:
+            store = Writer(client)
             await store.open()
             await commit_tick(NOON, heard(NEXT), store)
             assert (await Verifier(client).verify(repair=False)).is_clean

@@ -205,7 +205,8 @@ async def test_an_answer_that_does_not_come_while_a_key_is_watched_is_away(
         with pytest.raises(StoreAway):
             await change(redis, what)
 
-        forwarder.hold = lambda _: False
+    forwarder.hold = lambda _: False
+    async with connect(forwarder.address, "tests") as redis:
         await change(redis, what)
 
 

@@ -29,7 +29,6 @@ from worker.latest.toplist import (
     is_late_list,
 )
 from worker.sources import list_provider
-from worker.toplist import poller
 from worker.toplist.roles import TopListStores
 
 MONTH_END = 1_622_505_600
@@ -98,14 +97,14 @@ async def test_while_a_provider_fails_its_last_good_list_stays_and_its_age_is_to
     session: ClientSession,
     stores: TopListStores,
     clock: Clock,
-    monkeypatch: pytest.MonkeyPatch,
     path: str,
     fault: Fault,
     kind: str,
 ):
-    monkeypatch.setattr(poller, "LIST_SECONDS", 0.25 if kind == "no answer" else 50)
     roles = Roles(base, session, stores, clock)
     await roles.pass_minute()
+    asked = roles.pricing if path == LISTINGS else roles.ranking
+    usual, asked.list_seconds = asked.list_seconds, 0.25 if kind == "no answer" else asked.list_seconds
     providers.app[FAULTS][path] = fault
 
     last = NOON
@@ -125,6 +124,7 @@ async def test_while_a_provider_fails_its_last_good_list_stays_and_its_age_is_to
     assert said["merging"]["state"] == "late"
 
     providers.app[FAULTS].clear()
+    asked.list_seconds = usual
     while clock.now < NOON + 2000:
         last = await roles.pass_minute()
     assert (await stores.top.read_role_states())[failing]["state"] == "ok"

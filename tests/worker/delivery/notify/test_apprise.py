@@ -79,6 +79,7 @@ async def test_while_it_hangs_the_loop_goes_on_and_no_second_message_is_begun(en
     while channel._busy.is_alive():
         await asyncio.sleep(0.01)
     end.says = end.taken
+    channel._timeout = 30
     await channel.send(message())
 
     assert len(end.asked) == 2

@@ -43,6 +43,13 @@ async def pushover(server: Server):
 @pytest.fixture
 async def client(base: str):
     """A client of the server whose answers a test sets."""
+    async with sessions.make_pushover_session() as session:
+        yield PushoverNotifier(session, PushoverAccount(f"{base}/", TOKEN, USER), lambda: NOW)
+
+
+@pytest.fixture
+async def impatient(base: str):
+    """A client that waits for an answer as long as a test can."""
     async with sessions.make_pushover_session(answer_seconds=0.2) as session:
         yield PushoverNotifier(session, PushoverAccount(f"{base}/", TOKEN, USER), lambda: NOW)
 
@@ -220,7 +227,9 @@ async def test_a_busy_gateway_that_says_how_long_is_left_alone_for_that_long(end
     assert error.value.wait == 30
 
 
-async def test_silence_and_broken_connections_are_no_answer(end: End, client: PushoverNotifier):
+async def test_silence_and_broken_connections_are_no_answer(
+    end: End, client: PushoverNotifier, impatient: PushoverNotifier
+):
     async def hangs(_: web.BaseRequest) -> web.StreamResponse:
         await asyncio.sleep(60)
         return web.Response()
@@ -231,7 +240,7 @@ async def test_silence_and_broken_connections_are_no_answer(end: End, client: Pu
 
     end.says = hangs
     with pytest.raises(NotifyUnavailable, match=r"^Pushover did not answer in time$"):
-        await client.send(message())
+        await impatient.send(message())
     end.says = breaks
     with pytest.raises(NotifyUnavailable, match=r"^Pushover did not answer: "):
         await client.send(message())

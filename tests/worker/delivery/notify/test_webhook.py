@@ -20,7 +20,7 @@ NOW = 1_621_260_301.7
 
 @pytest.fixture
 async def webhook(base: str):
-    async with sessions.make_webhook_session(private=True, answer_seconds=0.3) as session:
+    async with sessions.make_webhook_session(private=True) as session:
         yield WebhookNotifier("hook", session, WebhookTarget(f"{base}/in?x=1", SECRET, private=True), lambda: NOW)
 
 
