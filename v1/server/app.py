@@ -180,7 +180,7 @@ def _list_middleware(
     refusals = guards.Refusals(cors)
     limits = None
     if access.limiter:
-        limits = guards.ClientLimits(access.limiter, CostTable(settings.interval, clock), instruments.note_limited)
+        limits = guards.ClientLimits(access.limiter, instruments.note_limited)
     chain = [Middleware(middleware.HostGuard, names=names, own=settings.hosts, page=where)]
     if settings.root_path:
         chain.insert(0, Middleware(middleware.RootPath, root_path=settings.root_path))
@@ -192,7 +192,8 @@ def _list_middleware(
             Middleware(guards.KeyGuard, ring=access.ring, refusals=refusals, limits=limits, has_cors=cors is not None)
         )
     if limits:
-        chain.append(Middleware(guards.RateLimits, limits=limits, refusals=refusals))
+        costs = CostTable(settings.interval, clock, limits.limiter.most_points)
+        chain.append(Middleware(guards.RateLimits, limits=limits, costs=costs, refusals=refusals))
     chain += [
         Middleware(AnswerCache, memory=memory, clock=clock, origins=settings.cors_origins, direct=direct),
         Middleware(middleware.SecurityHeaders),

@@ -35,22 +35,24 @@ Query = Mapping[str, str]
 class CostTable:
     """What questions cost. The same question is read once a minute."""
 
-    def __init__(self, interval: int, clock: Callable[[], float]) -> None:
-        """`interval` is that of the samples, in seconds; `clock` says unix seconds."""
+    def __init__(self, interval: int, clock: Callable[[], float], most: int = MOST_OF_SERIES * MOST_OF_SERIES) -> None:
+        """`interval` is that of the samples, in seconds; `clock` says unix seconds; nothing costs more than `most`."""
+        self._most = most
         self._interval = interval
         self._clock = clock
         self._minute = 0
+        """The end of the minute whose questions are remembered, in unix seconds."""
         self._known: dict[tuple[str, bytes], int] = {}
 
     def count_points(self, path: str, query: bytes) -> int:
         """Return how many points a request is about; `path` is without the one of a proxy."""
-        now = int(self._clock())
-        if now // MINUTE != self._minute or len(self._known) >= MOST_REMEMBERED:
-            self._minute = now // MINUTE
-            self._known.clear()
-        points = self._known.get((path, query))
+        now, known = self._clock(), self._known
+        if not self._minute - MINUTE <= now < self._minute or len(known) >= MOST_REMEMBERED:
+            self._minute = int(now) // MINUTE * MINUTE + MINUTE
+            known.clear()
+        points = known.get((path, query))
         if points is None:
-            points = self._known[path, query] = self._count(path, query, now)
+            points = known[path, query] = min(self._most, self._count(path, query, int(now)))
         return points
 
     def _count(self, path: str, written: bytes, now: int) -> int:

@@ -42,7 +42,17 @@ def parse_usage_limit(name: str, text: str) -> UsageLimit:
 class _Budget:
     """What this process may spend of one limit of one client."""
 
-    __slots__ = ("ends_at", "free_at", "lapses_at", "left", "limit", "refused_until", "remaining")
+    __slots__ = (
+        "ends_at",
+        "ends_in",
+        "free_at",
+        "lapses_at",
+        "left",
+        "limit",
+        "refused_until",
+        "remaining",
+        "told_until",
+    )
 
     def __init__(self, limit: UsageLimit | None) -> None:
         """Begin with nothing; without a limit, with more than anybody spends."""
@@ -55,9 +65,19 @@ class _Budget:
         """What the window had left, at the last look."""
         self.ends_at = 0.0
         """When the window ends."""
+        self.ends_in = 1
+        """Seconds until then, rounded up; at least 1."""
+        self.told_until = 0.0
+        """When that is one less."""
         self.free_at = 0.0
         """When enough is free again for what was refused last."""
         self.refused_until = 0.0
+
+    def count_down(self, now: float) -> None:
+        """Renew `ends_in`, which is good until `told_until`."""
+        left = self.ends_at - now
+        self.ends_in = max(1, ceil(left))
+        self.told_until = now + (left % 1 or 1) if left > 1 else math.inf
 
 
 class Spending(NamedTuple):
@@ -136,11 +156,14 @@ class RateLimiter:
 
     def describe_remaining(self, spending: Spending) -> bytes:
         """Return the value of the header `RateLimit`."""
-        now = self._steady()
-        values: list[int] = []
-        for each in spending.budgets:
-            values += (each.remaining + each.left, max(1, ceil(each.ends_at - now)))
-        return self._remaining % tuple(values)
+        now, budgets = self._steady(), spending.budgets
+        for each in budgets:
+            if now >= each.told_until:
+                each.count_down(now)
+        first, last = budgets[0], budgets[-1]
+        if first is last:
+            return self._remaining % (first.remaining + first.left, first.ends_in)
+        return self._remaining % (first.remaining + first.left, first.ends_in, last.remaining + last.left, last.ends_in)
 
     def _find_account(self, client: str) -> _Account:
         account = self._accounts.get(client)
@@ -167,7 +190,7 @@ class RateLimiter:
                 break
         usage = await self._store.read_usage(limit, client, max(0, amount - budget.left))
         now = self._steady()
-        budget.remaining, budget.ends_at = usage.remaining, now + usage.ends_in
+        budget.remaining, budget.ends_at, budget.told_until = usage.remaining, now + usage.ends_in, now
         if budget.left < amount:
             budget.free_at = now + usage.wait
             budget.refused_until = min(budget.free_at, now + REFUSED_SECONDS)

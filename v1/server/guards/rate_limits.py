@@ -6,11 +6,12 @@ from math import ceil
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ...routes.access import POINTS, CostTable, RateLimiter, Spending, is_counted
+from ...routes.access import CostTable, RateLimiter, Spending, is_counted
 from ...routes.access.caller import CALLER
 from ...routes.problems import make_quota_problem
 from ..limits import identify_client
 from ..middleware import find_route_path
+from ..simple.heads import ADD_LINES
 from .refusals import Refusals
 
 NO_ADDRESS = "unix"
@@ -21,31 +22,20 @@ MOST_ADDRESSES = 10_000
 class ClientLimits:
     """The limits of every client, by its key, or by its address where it has none."""
 
-    def __init__(self, limiter: RateLimiter, costs: CostTable, note_refusal: Callable[[str], None]) -> None:
+    def __init__(self, limiter: RateLimiter, note_refusal: Callable[[str], None]) -> None:
         """Have `note_refusal` called with the name of each limit that refuses a request."""
         self.limiter = limiter
         self._note_refusal = note_refusal
-        self._costs = costs
         self._clients: dict[str, str] = {}
         self._policy = (b"ratelimit-policy", limiter.policy)
-
-    def try_spend(self, scope: Scope, key: str | None, points: int) -> Spending | None:
-        """Use what a request costs of what is at hand; `None` where Redis has to be asked."""
-        return self.limiter.try_spend(self.identify(scope, key), points)
-
-    async def spend(self, scope: Scope, key: str | None, points: int) -> Spending:
-        """Use what a request costs."""
-        return await self.limiter.spend(self.identify(scope, key), points)
+        self._lines = b"ratelimit-policy: %s\r\nratelimit: " % limiter.policy
 
     async def find_refusal(self, scope: Scope, key: str | None) -> Response | None:
         """Use one request; return the refusal where the limit does not allow it."""
         points = min(1, self.limiter.most_points)
-        spent = self.try_spend(scope, key, points) or await self.spend(scope, key, points)
+        client = self.identify(scope, key)
+        spent = self.limiter.try_spend(client, points) or await self.limiter.spend(client, points)
         return self.make_refusal(scope, spent) if spent.violated else None
-
-    def count_points(self, path: str, scope: Scope) -> int:
-        """Return what a request costs, at most all of the limit."""
-        return min(self._costs.count_points(path, scope["query_string"]), self.limiter.most_points)
 
     def identify(self, scope: Scope, key: str | None) -> str:
         """Return what a client is counted by."""
@@ -63,6 +53,10 @@ class ClientLimits:
     def list_headers(self, spent: Spending) -> list[tuple[bytes, bytes]]:
         """Return the headers that tell a client of its limits (draft-ietf-httpapi-ratelimit-headers-11)."""
         return [self._policy, (b"ratelimit", self.limiter.describe_remaining(spent))]
+
+    def write_headers(self, spent: Spending) -> bytes:
+        """Return these headers as they stand in the head of an answer."""
+        return self._lines + self.limiter.describe_remaining(spent) + b"\r\n"
 
     def make_refusal(self, scope: Scope, spent: Spending) -> Response:
         for name in spent.violated:
@@ -82,22 +76,27 @@ class ClientLimits:
 class RateLimits:
     """Counts requests, says in each answer what is left, and refuses what goes beyond."""
 
-    def __init__(self, app: ASGIApp, limits: ClientLimits, refusals: Refusals) -> None:
+    def __init__(self, app: ASGIApp, limits: ClientLimits, costs: CostTable, refusals: Refusals) -> None:
         self._app = app
         self._limits = limits
+        self._limiter = limits.limiter
+        self._costs = costs if limits.limiter.most_points else None
         self._refusals = refusals
-        self._has_points = any(limit.name == POINTS for limit in limits.limiter.limits)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan" or not is_counted(path := find_route_path(scope)):
             await self._app(scope, receive, send)
             return
-        caller, limits = scope.get(CALLER), self._limits
-        key = caller.id if caller else None
-        points = limits.count_points(path, scope) if self._has_points else 0
-        spent = limits.try_spend(scope, key, points) or await limits.spend(scope, key, points)
+        caller, limits, limiter = scope.get(CALLER), self._limits, self._limiter
+        client = limits.identify(scope, caller.id if caller else None)
+        points = self._costs.count_points(path, scope["query_string"]) if self._costs else 0
+        spent = limiter.try_spend(client, points) or await limiter.spend(client, points)
         if spent.violated:
             await self._refusals.send(limits.make_refusal(scope, spent), scope, receive, send)
+            return
+        if (add_lines := scope.get("extensions", {}).get(ADD_LINES)) is not None:
+            add_lines(limits.write_headers(spent))
+            await self._app(scope, receive, send)
             return
 
         async def send_counted(message: Message) -> None:

@@ -14,7 +14,7 @@ from hypercorn.utils import UnexpectedMessageError
 
 from ...routes.stream.subscriber import CHANNEL
 from ..channel import LAST_CHUNK, ConnectionChannel
-from .heads import AnswerHead, AnswerHeads, split_changing
+from .heads import ADD_LINES, AnswerHead, AnswerHeads
 from .requests import SimpleRequest
 
 _WHOLE = {"type": "http.request", "body": b"", "more_body": False}
@@ -46,7 +46,9 @@ class ExchangeContext(NamedTuple):
 class SimpleExchange:
     """One request and its answer. Messages that do not fit what was sent so far are errors of the application."""
 
-    __slots__ = ("_context", "_gone", "_head", "_is_asked", "_is_closed", "_is_taken", "_left", "_request", "_state")
+    __slots__ = (
+        "_context", "_gone", "_head", "_is_asked", "_is_closed", "_is_taken", "_left", "_lines", "_request", "_state",
+    )  # fmt: skip
 
     def __init__(self, context: ExchangeContext, request: SimpleRequest) -> None:
         self._context = context
@@ -55,6 +57,8 @@ class SimpleExchange:
         self._head: AnswerHead | None = None
         self._left = 0
         """Bytes of the body that are still to come, where that is known."""
+        self._lines = b""
+        """Header lines beside those of the application's message."""
         self._is_asked = False
         """Whether the application has received the request."""
         self._is_closed = False
@@ -97,8 +101,13 @@ class SimpleExchange:
             "client": context.client,
             "server": context.server,
             "state": context.state.copy(),
-            "extensions": {} if request.method == "HEAD" else {CHANNEL: self._take_over},
+            "extensions": {ADD_LINES: self._add_lines}
+            if request.method == "HEAD"
+            else {ADD_LINES: self._add_lines, CHANNEL: self._take_over},
         }
+
+    def _add_lines(self, lines: bytes) -> None:
+        self._lines += lines
 
     async def _receive(self) -> dict[str, Any]:
         if not self._is_asked:
@@ -128,11 +137,10 @@ class SimpleExchange:
     def _start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> bool:
         """Write the head of the answer; return whether the client has to be waited for."""
         heads = self._context.heads
-        usual, changing = split_changing(tuple(headers))
-        self._head = head = heads.find(self._request, status, usual, is_last=self._context.is_last())
+        self._head = head = heads.find(self._request, status, tuple(headers), is_last=self._context.is_last())
         self._left = head.length or 0
         self._state = ASGIHTTPState.RESPONSE
-        return self._context.write(heads.write(head, changing))
+        return self._context.write(heads.write(head, self._lines))
 
     def _frame(self, data: bytes, *, is_last: bool) -> bytes:
         """Return the bytes by which a part of the body is sent."""

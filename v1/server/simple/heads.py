@@ -15,6 +15,11 @@ from hypercorn.utils import build_and_validate_headers, suppress_body
 
 from .requests import RawHeaders, SimpleRequest
 
+ADD_LINES = "data_tracker.add_lines"
+"""
+The extension of a scope that takes header lines, each with its line end, for the answer's head as they stand. It is for
+what is another in each answer: the rest of the head is remembered without it.
+"""
 MOST_KNOWN = 512
 """Heads that are remembered. Beyond it all are forgotten, and written again."""
 
@@ -27,8 +32,6 @@ _PHRASES = {int(status): status.phrase.encode() for status in HTTPStatus if stat
 _CHUNKED = b"Transfer-Encoding: chunked\r\n"
 _CLOSE = b"Connection: close\r\n"
 _HERE = b"x-place-of-the-date"
-_CHANGING = b"ratelimit"
-"""A header that is another one in each answer. Where it is the last, the head is remembered without it."""
 
 
 class AnswerHead(NamedTuple):
@@ -84,23 +87,13 @@ class AnswerHeads:
             known = self._known[key] = _make_head(key)
         return known
 
-    def write(self, head: AnswerHead, changing: bytes = b"") -> bytes:
-        """Return the bytes of a head, with the date of now, and the line that `split_changing` took off."""
+    def write(self, head: AnswerHead, lines: bytes = b"") -> bytes:
+        """Return the bytes of a head, with further header lines, and the date of now."""
         second = int(time())
         if second != self._second:
-            lines = [b"%s: %s\r\n" % header for header in self._config.response_headers("h11")]
-            self._second, self._own = second, b"".join(lines)
-        return head.before + changing + self._own + head.after
-
-
-def split_changing(headers: RawHeaders) -> tuple[RawHeaders, bytes]:
-    """Return headers without what is another one in each answer, and the line of that; nothing where there is none."""
-    if not headers or headers[-1][0] != _CHANGING:
-        return headers, b""
-    line = b"%s: %s\r\n" % headers[-1]
-    if line.count(b"\n") > 1 or not _LINES.fullmatch(line):
-        return headers, b""
-    return headers[:-1], line
+            own = [b"%s: %s\r\n" % header for header in self._config.response_headers("h11")]
+            self._second, self._own = second, b"".join(own)
+        return head.before + lines + self._own + head.after
 
 
 def _make_head(key: HeadKey) -> AnswerHead:

@@ -2,12 +2,15 @@
 
 import asyncio
 from collections import Counter
+from math import ceil
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.support.serving import Clock, raw, serving
 from v1.routes.access.costs import CostTable
-from v1.routes.access.limiter import RateLimiter, parse_usage_limit
+from v1.routes.access.limiter import RateLimiter, Spending, _Budget, parse_usage_limit
 from v1.settings import InvalidSettings, Settings
 from v1.store import RateLimitStore, UsageLimit, connect
 from v1.store.rate_limits import SlidingWindow, compute_usage
@@ -95,6 +98,28 @@ async def test_points_are_a_limit_of_their_own(server):
     assert allowed == [True, True, False, False]
     assert spent.violated == ("points",)
     assert spent.wait > 0
+
+
+@given(ends=st.lists(st.floats(0, 90), min_size=1, max_size=2), steps=st.lists(st.floats(0, 5), max_size=40))
+def test_what_is_told_of_a_windows_end_is_always_the_seconds_until_then_rounded_up(ends, steps):
+    steady = Clock()
+    steady.now = 1000.0
+    limiter = RateLimiter(limit(9), limit(99, name="points"), steady)
+    budgets = [_Budget(limit(9)) for _ in ends]
+    for budget, end in zip(budgets, ends, strict=True):
+        budget.ends_at = 1000 + end
+    limiter._remaining = b",".join([b"%d;%d"] * len(ends))
+
+    for step in steps:
+        steady.now += step
+        told = limiter.describe_remaining(Spending(tuple(budgets)))
+
+        seconds = [int(each.partition(b";")[2]) for each in told.split(b",")]
+        exact = [budget.ends_at - steady.now for budget in budgets]
+        assert all(
+            each == max(1, ceil(left)) or abs(left - round(left)) < 1e-6
+            for each, left in zip(seconds, exact, strict=True)
+        )
 
 
 async def test_what_asks_for_more_than_a_limit_at_all_uses_up_all_of_it(server):
