@@ -44,7 +44,7 @@ async function read() {
   } else {
     known.lost ??= Date.now();
   }
-  const isChanging = !health || Object.values(health.sources).some(({ filling }) => filling);
+  const isChanging = !health || health.replay?.state === "running" || Object.values(health.sources).some(({ filling }) => filling);
   timer = setTimeout(() => (document.hidden ? wait() : refreshHealth()), isChanging ? SOON : EVERY);
   for (const listener of listeners) listener(known);
 }
