@@ -14,6 +14,8 @@ from worker.latest import Candle, Metric, Reading, decimals
 
 from .errors import LONGEST_WORDS
 
+MOST_BYTES = 64 * 1024 * 1024
+"""Of an answer, unpacked. The largest that is known, all that Binance says of its markets, has 15 MB."""
 KNOWN_ENCODINGS = ("identity", "", "gzip", "deflate", "br", "zstd")
 """Those that aiohttp reads or refuses by itself; of any other it hands over the bytes."""
 
@@ -114,13 +116,28 @@ async def read_exact_json(response: ClientResponse) -> Any:
         raise ContentTypeError(
             response.request_info, response.history, status=response.status, message=response.content_type
         )
-    return parse_exact_json(await response.read())
+    return parse_exact_json(await read_body(response))
+
+
+async def read_body(response: ClientResponse) -> bytes:
+    """
+    Return the body of an answer, unpacked.
+
+    Raises `ValueError` as soon as it has more than `MOST_BYTES`, however many are still to come.
+    """
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > MOST_BYTES:
+            response.close()
+            raise ValueError(f"it has more than {MOST_BYTES:,} bytes")
+    return bytes(body)
 
 
 async def read_error_json(response: ClientResponse) -> Any:
     """Read the body of an error; `None` where it is no JSON, as a gateway's page."""
     try:
-        return parse_exact_json(await response.read())
+        return parse_exact_json(await read_body(response))
     except ValueError:
         return None
 

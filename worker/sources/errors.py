@@ -25,6 +25,7 @@ from aiohttp import (
     ClientPayloadError,
     ClientResponseError,
     ContentTypeError,
+    TooManyRedirects,
 )
 
 from worker.latest import DAY
@@ -95,12 +96,7 @@ def translate_errors(name: str) -> Iterator[None]:
     except ClientHttpProxyError as error:
         raise SourceUnreachable(f"{name} was not reached: the proxy answered {error.status}") from error
     except ClientResponseError as error:
-        if error.headers is None:
-            # Nobody said the status that aiohttp gives to what it cannot read.
-            raise InvalidResponse(_describe_unreadable(name, error.message)) from error
-        raise classify_refusal(
-            error.status, f"{name} answered {error.status}", read_retry_after(error.headers)
-        ) from error
+        raise _translate_response(name, error) from error
     except ClientPayloadError as error:
         if broken := _BROKEN.search(str(error)):
             raise InvalidResponse(
@@ -109,6 +105,16 @@ def translate_errors(name: str) -> Iterator[None]:
         raise SourceUnreachable(f"{name} did not answer: {_describe(error)}") from error
     except (ClientError, TimeoutError, OSError) as error:
         raise SourceUnreachable(f"{name} did not answer: {_describe(error)}") from error
+
+
+def _translate_response(name: str, error: ClientResponseError) -> SourceError:
+    """Return what is raised for an answer that aiohttp does not hand over."""
+    if isinstance(error, TooManyRedirects):
+        return SourceRefused(f"{name} answered with redirects only, {len(error.history)} times")
+    if error.headers is None:
+        # Nobody said the status that aiohttp gives to what it cannot read.
+        return InvalidResponse(_describe_unreadable(name, error.message))
+    return classify_refusal(error.status, f"{name} answered {error.status}", read_retry_after(error.headers))
 
 
 def _describe(error: Exception) -> str:
