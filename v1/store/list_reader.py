@@ -2,11 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple
 
 from redis.asyncio import Redis
-from redis.exceptions import ConnectionError as NoConnection
-from redis.exceptions import ResponseError
 
 from ..market import metric_state
 from ..market.current import PastSamples
@@ -14,14 +12,12 @@ from ..market.metric_state import MetricState
 from ..market.series import SampleColumn
 from ..model import DAY, HOUR, By, Measure, Metric, Sample, find_hour, list_hours
 from . import keys
-from .connection import translate_errors
-from .pool import ReplacingPool, WatchedConnection
+from .round_trip import Command, read_all
 
 SCORES_A_COUNT = 30
 """So many scores of a list are read in the time in which places are counted by one command."""
 
 RankKey = tuple[Measure, By]
-Command = tuple[object, ...]
 
 
 class ColumnQuery(NamedTuple):
@@ -109,7 +105,7 @@ class ListReader:
         """
         if not metrics:
             return []
-        (written,) = await self._ask([("MGET", *map(keys.moments, metrics))])
+        (written,) = await read_all(self._redis, [("MGET", *map(keys.moments, metrics))])
         states = map(metric_state.try_read_state, written)
         held = [(metric, state) for metric, state in zip(metrics, states, strict=True) if state is not None]
         befores = await self._read_past(held, past)
@@ -136,7 +132,7 @@ class ListReader:
         """Return the places of metrics in each of `ranks`."""
         if not metrics:
             return {}
-        sizes = await self._ask([("ZCARD", keys.rank(*each)) for each in ranks])
+        sizes = await read_all(self._redis, [("ZCARD", keys.rank(*each)) for each in ranks])
         return {
             each: await (
                 self._count_places(metrics, each, size)
@@ -149,14 +145,14 @@ class ListReader:
     async def _count_places(self, metrics: Sequence[Metric], rank: RankKey, size: int) -> RankPlaces:
         """Return the places of metrics among `size`, by how many have a larger score than each."""
         key = keys.rank(*rank)
-        (scores,) = await self._ask([("ZMSCORE", key, *metrics)])
+        (scores,) = await read_all(self._redis, [("ZMSCORE", key, *metrics)])
         ranked = {metric: score for metric, score in zip(metrics, scores, strict=True) if score is not None}
-        above = await self._ask([("ZCOUNT", key, f"({score!r}", "+inf") for score in ranked.values()])
+        above = await read_all(self._redis, [("ZCOUNT", key, f"({score!r}", "+inf") for score in ranked.values()])
         return RankPlaces(size, {metric: larger + 1 for metric, larger in zip(ranked, above, strict=True)})
 
     async def _list_places(self, metrics: Sequence[Metric], rank: RankKey) -> RankPlaces:
         """Return the places of metrics, by reading the scores of all."""
-        (members,) = await self._ask([("ZRANGE", keys.rank(*rank), 0, -1, "WITHSCORES")])
+        (members,) = await read_all(self._redis, [("ZRANGE", keys.rank(*rank), 0, -1, "WITHSCORES")])
         wanted = {*metrics}
         places: dict[Metric, int] = {}
         place, above = 0, None
@@ -174,12 +170,13 @@ class ListReader:
         """
         step = ends.step
         answers = iter(
-            await self._ask(
+            await read_all(
+                self._redis,
                 [
                     _SampleRead(metric, end - step, end, is_newest=True).make_command(find_hour(end))
                     for metric in metrics
                     for end in ends
-                ]
+                ],
             )
         )
         return [
@@ -191,12 +188,13 @@ class ListReader:
         """Return the known numbers of each of `measures`, oldest first, of each metric that is asked for, in order."""
         spans = [(each, list_hours(each.after, each.until)) for each in asked]
         answers = iter(
-            await self._ask(
+            await read_all(
+                self._redis,
                 [
                     ("ZRANGE", keys.samples(each.metric, hour), f"({each.after}", each.until, "BYSCORE")
                     for each, hours in spans
                     for hour in hours
-                ]
+                ],
             )
         )
         whole = [[(hour, _keep(next(answers))) for hour in hours] for _, hours in spans]
@@ -216,39 +214,11 @@ class ListReader:
 
     async def _read_hours(self, reads: Sequence[tuple[_SampleRead, int]]) -> list[Sample | None]:
         """Return what each read finds in an hour."""
-        answers = await self._ask([each.make_command(hour) for each, hour in reads])
+        answers = await read_all(self._redis, [each.make_command(hour) for each, hour in reads])
         return [
             keys.parse_member(hour, members[0]) if members and keys.is_sample(members[0]) else None
             for (_, hour), members in zip(reads, answers, strict=True)
         ]
-
-    async def _ask(self, commands: Sequence[Command]) -> list[Any]:
-        """Return the answers to commands, in order, in one round trip."""
-        if not commands:
-            return []
-        with translate_errors():
-            try:
-                answers = await self._send(commands)
-            except NoConnection:
-                answers = await self._send(commands)  # once more: the server may have closed one that was not in use
-        return answers
-
-    async def _send(self, commands: Sequence[Command]) -> list[Any]:
-        """Return the answers to commands. Raises the first of them that is an error, after the last one has been read."""
-        pool = cast("ReplacingPool", self._redis.connection_pool)
-        connection: WatchedConnection = await pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py's
-        try:
-            answers = await connection.ask_all(commands)
-        except BaseException:
-            # Answers may still be on their way, and whoever asks next must not take them for its own.
-            await connection.disconnect(nowait=True)
-            raise
-        finally:
-            await pool.release(connection)
-        for answer in answers:
-            if isinstance(answer, ResponseError):
-                raise answer
-        return answers
 
 
 def _make_newest_read(metric: Metric, state: MetricState) -> _SampleRead:
