@@ -1,5 +1,6 @@
 """Many metrics in one answer: the numbers of the routes of one metric, page by page, in each format."""
 
+import asyncio
 import csv
 import io
 import json
@@ -349,6 +350,30 @@ async def test_without_an_age_the_answer_is_the_same_one_until_the_next_tick(api
 
     assert not first.headers["ETag"].startswith("W/")
     assert second.status == 304
+
+
+@pytest.mark.usefixtures("market")
+async def test_without_an_age_nothing_is_read_again_until_the_next_tick(api, clock, monkeypatch):
+    asked = []
+
+    async def note(redis, commands):
+        asked.extend(commands)
+        return await read_all(redis, commands)
+
+    async def count_reads(fields):
+        asked.clear()
+        assert (await api.get(PATH, {"fields": fields})).status == 200
+        return len(asked)
+
+    monkeypatch.setattr(list_reader, "read_all", note)
+    async with asyncio.timeout(60):
+        while await count_reads("metric,at,price.value"):  # nothing is kept before the subscription to changes is there
+            await asyncio.sleep(0)
+    clock.now += 30
+    later, with_age = await count_reads("metric,at,price.value"), await count_reads("age")
+    clock.now += 1
+
+    assert (later, with_age > 0, await count_reads("age") > 0) == (0, True, True)
 
 
 @pytest.mark.usefixtures("market")
