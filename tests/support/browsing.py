@@ -1,6 +1,6 @@
 """A real browser that can reach this machine and nobody else."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -21,6 +21,8 @@ FLAGS = (
     "--disable-sync",
 )
 
+_ALONE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+
 
 _EXAMINED: set[Page] = set()
 """Pages that axe has looked at: what it tries to style is refused by the policy of the page, and not the page's doing."""
@@ -35,13 +37,43 @@ class Browser(NamedTuple):
 
 
 @asynccontextmanager
-async def browsing(width: int = 1000, height: int = 900, **options: Any) -> AsyncIterator[Browser]:
-    """Yield a page that can reach this machine and nobody else. `options` are those of Playwright's contexts."""
+async def browsing(
+    width: int = 1000, height: int = 900, *, is_watched: bool = True, **options: Any
+) -> AsyncIterator[Browser]:
+    """
+    Yield a page that can reach this machine and nobody else. `options` are those of Playwright's contexts.
+
+    `is_watched`: whom else it asks is noted. Then each request passes this process, which takes several milliseconds;
+    where it is not, no other host has an address.
+    """
     chromium = missing.program("chromium")
     if chromium is None:
         missing.skip("chromium")
     asked: list[str] = []
     complaints: list[str] = []
+
+    def complain(message: ConsoleMessage) -> None:
+        if _is_complaint(message):
+            complaints.append(message.text)
+
+    async with async_playwright() as playwright:
+        program = await playwright.chromium.launch(
+            executable_path=chromium, args=FLAGS if is_watched else [*FLAGS, _ALONE]
+        )
+        context = await program.new_context(viewport={"width": width, "height": height}, **options)
+        # Of the context: a test may open more of its pages.
+        if is_watched:
+            await context.route("**/*", _make_guard(asked))
+        context.on("console", complain)
+        context.on("weberror", lambda failure: complaints.append(str(failure.error)))
+        page = await context.new_page()
+        yield Browser(page, asked, complaints)
+        await program.close()
+        _EXAMINED.discard(page)
+
+
+def _make_guard(asked: list[str]) -> Callable[[Route], Awaitable[None]]:
+    """Return what stops requests to other hosts, and notes them."""
 
     async def stay_at_home(route: Route) -> None:
         if urlsplit(route.request.url).hostname == "127.0.0.1":
@@ -50,21 +82,7 @@ async def browsing(width: int = 1000, height: int = 900, **options: Any) -> Asyn
             asked.append(route.request.url)
             await route.abort()
 
-    def complain(message: ConsoleMessage) -> None:
-        if _is_complaint(message):
-            complaints.append(message.text)
-
-    async with async_playwright() as playwright:
-        program = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        context = await program.new_context(viewport={"width": width, "height": height}, **options)
-        # Of the context: a test may open more of its pages.
-        await context.route("**/*", stay_at_home)
-        context.on("console", complain)
-        context.on("weberror", lambda failure: complaints.append(str(failure.error)))
-        page = await context.new_page()
-        yield Browser(page, asked, complaints)
-        await program.close()
-        _EXAMINED.discard(page)
+    return stay_at_home
 
 
 def _is_complaint(message: ConsoleMessage) -> bool:

@@ -27,6 +27,16 @@ _PATTERNS = re.compile(rf" *{_NAME} *(, *{_NAME} *){{0,{MOST_PATTERNS - 1}}}")
 _MEASURE = f"({'|'.join(MEASURES)})"
 _MEASURES = re.compile(f" *{_MEASURE} *(, *{_MEASURE} *)*")
 
+MEASURES_DESCRIPTION = f"Which numbers of a sample, with commas between: {', '.join(MEASURES)}."
+MEASURES_SCHEMA = WithJsonSchema(
+    {
+        "type": "string",
+        "pattern": f"^{_MEASURES.pattern}$",
+        "maxLength": MOST_CHARACTERS,
+        "examples": ["price,volume"],
+    }
+)
+
 
 class ListParams(QueryParams):
     """Of which metrics, and which of their measures."""
@@ -50,15 +60,8 @@ class ListParams(QueryParams):
     measures: Annotated[
         str,
         Field(max_length=MOST_CHARACTERS),
-        WithJsonSchema(
-            {
-                "type": "string",
-                "pattern": f"^{_MEASURES.pattern}$",
-                "maxLength": MOST_CHARACTERS,
-                "examples": ["price,volume"],
-            }
-        ),
-        Field(description=f"Which numbers of a sample, with commas between: {', '.join(MEASURES)}."),
+        MEASURES_SCHEMA,
+        Field(description=MEASURES_DESCRIPTION),
     ] = Measure.PRICE
 
 

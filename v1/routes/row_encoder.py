@@ -61,7 +61,7 @@ class JsonFrame(NamedTuple):
 class RowEncoder(ABC):
     """Writes the rows of one table in one format."""
 
-    nothing: ClassVar[str]
+    nothing: str
     """What stands for a cell that is not known."""
     between: ClassVar[str]
     """What stands between two rows."""
@@ -165,6 +165,11 @@ class CsvEncoder(RowEncoder):
 
     nothing = ""
     between = "\n"
+
+    def __init__(self, columns: Sequence[Column], table: TableParams) -> None:
+        super().__init__(columns, table)
+        # A line without a sign would be none to most readers.
+        self.nothing = "" if len(columns) > 1 else '""'
 
     def list_texts(self) -> list[str]:
         return ["", *[","] * (len(self.columns) - 1), ""]

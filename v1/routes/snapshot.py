@@ -1,21 +1,24 @@
 """Many metrics now: what a row of a dashboard shows, in one answer of JSON, CSV, NDJSON or Arrow."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from enum import StrEnum
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, RootModel, WithJsonSchema
 
-from ..market.current import CurrentMeasure, PastValue, summarize_measures
-from ..market.freshness import Freshness, judge_freshness
 from ..market.series import make_kept_grid
-from ..model import DAY, By, Measure, Metric
-from ..numbers.chunks import split_into_chunks
-from ..store import CurrentMetric, SharedPlace
+from ..model import DAY, MEASURES, Measure
 from .context import Context, RouteState
-from .list_params import ListParams, parse_measures, select_metrics
+from .list_params import (
+    MEASURES_DESCRIPTION,
+    MEASURES_SCHEMA,
+    MOST_CHARACTERS,
+    ListParams,
+    parse_measures,
+    select_metrics,
+)
 from .params import ALL_FORMATS, Format, FormatParams, TableParams
 from .problems import refuse_fields
 from .replay_view import ReplayView, show_replay
@@ -29,27 +32,54 @@ from .responses import (
     refuse_unless_csv,
     respond_until_next_tick,
 )
-from .row_encoder import CellKind, Column, JsonFrame, Row, make_encoder
+from .row_encoder import JsonFrame, Row, RowEncoder, make_encoder
+from .snapshot_rows import (
+    FIELDS,
+    MEASURE_FIELDS,
+    METRIC_FIELDS,
+    SnapshotLine,
+    SnapshotMoment,
+    SnapshotQuestion,
+    ask_of_fields,
+    ask_of_measures,
+    read_rows,
+)
 from .tables import load_arrow, write_arrow
 
+FIELDS_ACCEPTED = f"{', '.join(METRIC_FIELDS)}, or a number of a measure as in price.value: {', '.join(MEASURES)}; {', '.join(MEASURE_FIELDS)}"
+_FIELD = rf"({'|'.join(METRIC_FIELDS)}|({'|'.join(MEASURES)})\.({'|'.join(MEASURE_FIELDS)}))"
 MOST_METRICS = 10_000
 MOST_LINES = 1_000
 """Metrics of one answer with a line of the day each: 48 reads of the store a metric."""
-METRICS_AT_ONCE = 250
-"""Metrics that are read in one go; what they come to takes some 20 ms, in which nobody else is answered."""
-LINES_AT_ONCE = 50
-_KINDS = {
-    **dict.fromkeys(("metric", "measure", "state", "source"), CellKind.TEXT),
-    **dict.fromkeys(("age", "hour_samples", "rank", "of", "cv_rank", "cv_of", "samples"), CellKind.COUNT),
-    **dict.fromkeys(("at", "provider_time", "hour_ago_at", "day_ago_at"), CellKind.TIME),
-}
 
 router = APIRouter(tags=["metrics"])
 
 
 class SnapshotParams(ListParams):
+    measures: Annotated[
+        str | None,
+        Field(max_length=MOST_CHARACTERS),
+        MEASURES_SCHEMA,
+        Field(description=f"{MEASURES_DESCRIPTION} Without it: {Measure.PRICE}."),
+    ] = None  # type: ignore[assignment]  # that it was not written matters here
     limit: Annotated[int, Field(ge=1, le=MOST_METRICS, description="How many metrics at most.")] = 1000
     cursor: Annotated[str, Field(max_length=100, description="Where to go on: `next` of the answer before.")] = ""
+    fields: Annotated[
+        str | None,
+        Field(max_length=MOST_CHARACTERS),
+        WithJsonSchema(
+            {
+                "type": "string",
+                "pattern": f"^ *{_FIELD} *(, *{_FIELD} *)*$",
+                "maxLength": MOST_CHARACTERS,
+            }
+        ),
+        Field(
+            description="For instance `metric,at,price.value,interval_volume.ratio`. With it, a metric is one row of these "
+            f"fields alone, with commas between: {FIELDS_ACCEPTED}. What is not asked for is not worked out, so the answer "
+            "comes sooner, and without an `age` it is the same one until the next tick. Not together with `measures`."
+        ),
+    ] = None
 
 
 class LineLength(StrEnum):
@@ -80,59 +110,12 @@ class SnapshotFormatParams(TableParams, FormatParams, SparklineParams):
     """The same where the format is not known by the path."""
 
 
-class SnapshotRow(BaseModel):
-    """A measure of a metric now. What is not known is null, as nearly all is of a dead market."""
-
-    metric: str
-    measure: Measure
-    at: Annotated[int | None, Field(description="Tick of the newest sample.")]
-    age: Annotated[int | None, Field(description="Seconds since then.")]
-    state: Freshness
-    source: Annotated[str | None, Field(description="Who gave the newest sample.")]
-    provider_time: Annotated[int | None, Field(description="When the provider says it was so; null: it does not say.")]
-    value: Annotated[float | None, Field(description="In the newest sample, digits as received.")]
-    change_1h: Annotated[
-        float | None,
-        Field(
-            description="From `hour_ago` to `value`, in percent of it, rounded half to even at 3 places; null from zero or below."
-        ),
-    ]
-    hour_ago: Annotated[
-        float | None, Field(description="In the newest sample of the hour that ended an hour before `at`.")
-    ]
-    hour_ago_at: Annotated[int | None, Field(description="Tick of that sample.")]
-    change_24h: Annotated[float | None, Field(description="The same from `day_ago`.")]
-    day_ago: Annotated[
-        float | None,
-        Field(
-            description="In the oldest sample of the kept day, if it lies in the day's first hour: 24 h ago but one interval."
-        ),
-    ]
-    day_ago_at: Annotated[int | None, Field(description="Tick of that sample.")]
-    hour_mean: Annotated[float | None, Field(description="Mean over the hour before the newest tick.")]
-    hour_samples: Annotated[int, Field(description="How many numbers are behind it.")]
-    ratio: Annotated[float | None, Field(description="value / hour_mean; null where that is zero or below.")]
-    stddev: Annotated[float | None, Field(description="Population standard deviation over the day.")]
-    rank: Annotated[int | None, Field(description="Place by `stddev`; 1 moves most, equals share a place.")]
-    of: Annotated[int | None, Field(description="How many metrics are ranked by it.")]
-    cv: Annotated[float | None, Field(description="Coefficient of variation: that deviation / |mean|.")]
-    cv_rank: Annotated[int | None, Field(description="Place by `cv`.")]
-    cv_of: Annotated[int | None, Field(description="How many metrics are ranked by it.")]
-    samples: Annotated[int, Field(description="How many numbers of the day are behind deviation and rank.")]
-    coverage: Annotated[float, Field(description="samples / those of a day without a gap")]
-
-
-class SnapshotLine(SnapshotRow):
-    """A measure of a metric now, with its prices of the day."""
-
-    sparkline: Annotated[
-        list[float | None] | None,
-        Field(description="Prices of the day as `sparkline` asks for them, oldest first; null where it does not."),
-    ]
+class SnapshotFields(RootModel[dict[str, float | str | list[float | None] | None]]):
+    """A metric now: the fields that were asked for, and its sparkline where that was."""
 
 
 class SnapshotView(BaseModel):
-    """Metrics now, by name; of each a row for each measure."""
+    """Metrics now, by name; of each a row for each measure, or one of the fields that are asked for."""
 
     at: Annotated[int | None, Field(description="The newest tick; null before the first.")]
     replay: Annotated[
@@ -143,25 +126,14 @@ class SnapshotView(BaseModel):
     sparkline_ends: Annotated[
         list[int], Field(description="The last second of the time that each number of `sparkline` stands for.")
     ]
-    rows: list[SnapshotLine]
+    rows: Annotated[
+        list[SnapshotLine] | list[SnapshotFields],
+        Field(description="Of each measure of each metric; with `fields`, of each metric."),
+    ]
     next: Annotated[str | None, Field(description="The `cursor` of what follows; null at the end.")]
 
 
-class SnapshotMoment(NamedTuple):
-    """When it is, and what is judged by that."""
-
-    tick: int | None
-    now: int
-    interval: int
-    dead: Mapping[Metric, str]
-    """Markets that a provider lists without a price."""
-    places: Mapping[Metric, Mapping[tuple[Measure, By], SharedPlace]]
-
-
 _FAILS = UNKNOWN | NOT_ACCEPTED | AWAY | UNCHANGED
-_COLUMNS = [Column(name, _KINDS.get(name, CellKind.NUMBER)) for name in SnapshotLine.model_fields]
-_TABLE_COLUMNS = _COLUMNS[: len(SnapshotRow.model_fields)]
-_AGE = [column.name for column in _COLUMNS].index("age")
 
 
 @router.get(
@@ -179,7 +151,8 @@ async def get_snapshot(
     hour mean and the ratio to it, its ranks, how fresh and how complete it is.
 
     Numbers and ranks are those of the routes of one metric. Dead markets are among the rows. With `limit` and `cursor`
-    it is answered page by page.
+    it is answered page by page. With `fields` each metric is one row of those alone: `price.value`,
+    `interval_volume.ratio`.
 
     `format=csv` or `Accept: text/csv` here is the same as `snapshot.csv`, and so with `ndjson` and `arrow`; a
     `sparkline` is answered in JSON alone.
@@ -204,7 +177,10 @@ async def get_snapshot(
 async def get_snapshot_csv(
     params: Annotated[SnapshotTableParams, Query()], request: Request, context: Context
 ) -> Response:
-    """Many metrics now, as a table: a line for each measure of each. What is empty is not known."""
+    """
+    Many metrics now, as a table: a line for each measure of each, or one for each metric of the fields that are asked for.
+    What is empty is not known.
+    """
     return await _respond(params, Format.CSV, request, context)
 
 
@@ -239,12 +215,13 @@ async def get_snapshot_arrow(
 async def _respond(params: SnapshotParams, format_: Format, request: Request, context: RouteState) -> Response:
     if format_ is Format.ARROW:
         load_arrow()
-    reader, measures, now = context["reader"], parse_measures(params.measures), int(context["clock"]())
+    asked = _read_question(params, format_)
+    reader, now = context["reader"], int(context["clock"]())
     tick, names, dead = await asyncio.gather(reader.read_tick(), reader.read_metrics(), reader.read_dead_metrics())
     found = await select_metrics(reader, params.metrics, names.keys() | dead.keys())
     left = [metric for metric in found if metric > params.cursor]
     page = left[: params.limit]
-    places = await context["lists"].read_places(page, measures)
+    places = await context["lists"].read_places(page, asked.ranks)
     moment = SnapshotMoment(tick, now, context["interval"], dead, places)
     ends = _list_line_ends(params, max([tick or 0, *[names.get(metric, 0) for metric in page]]))
     following = page[-1] if len(left) > len(page) else None
@@ -253,13 +230,17 @@ async def _respond(params: SnapshotParams, format_: Format, request: Request, co
         "at": tick,
         "replay": show_replay(replay),
         "of": len(found),
-        "measures": measures,
+        "measures": [*asked.parts],
         "sparkline_ends": [*ends],
     }
-    rows = _read_rows(context, page, measures, moment, ends)
-    body, identity = await _write(format_, rows, JsonFrame(about, "rows", {"next": following}), params)
+    rows = read_rows(context, page, asked, moment, ends)
+    frame = JsonFrame(about, "rows", {"next": following})
+    encoder = make_encoder(Format.JSON if format_ is Format.ARROW else format_, asked.columns, params)
+    body, ageless = await (
+        _write_arrow(encoder, rows, frame) if format_ is Format.ARROW else _write(encoder, rows, frame)
+    )
     # The ages alone do not make another answer, but they must not grow old in a cache either.
-    meant = f"{now // context['interval']} {identity}"
+    meant = None if ageless is None else f"{now // context['interval']} {ageless}"
     answer = respond_until_next_tick(request, context, AnswerBody(body, tick, format_, meant))
     if following and format_ is not Format.JSON:
         answer.headers["Link"] = f'<{_find_next(request, following)}>; rel="next"'
@@ -277,76 +258,44 @@ def _find_next(request: Request, cursor: str) -> str:
     return f"{request.url.path}?{request.url.include_query_params(cursor=cursor).query}"
 
 
-async def _read_rows(
-    context: RouteState, page: Sequence[Metric], measures: Sequence[Measure], moment: SnapshotMoment, ends: range
-) -> AsyncIterator[list[Row]]:
-    """Yield the rows of some metrics at a time, in order."""
-    lists = context["lists"]
-    for chunk in split_into_chunks(page, LINES_AT_ONCE if ends else METRICS_AT_ONCE):
-        prices = await lists.read_lines(chunk, ends) if ends else []
-        lines = {metric: write_line(line) for metric, line in zip(chunk, prices, strict=False)}
-        known = {each.metric: each for each in await lists.read_current(chunk, measures)}
-        rows: list[Row] = []
-        for metric in chunk:
-            line = lines.get(metric)
-            if metric in known:
-                rows += [(*row, line) for row in _make_rows(known[metric], measures, moment)]
-            elif metric in moment.dead:
-                rows += [(*_make_dead_row(metric, measure), line) for measure in measures]
-        yield rows
+def _read_question(params: SnapshotParams, format_: Format) -> SnapshotQuestion:
+    """Return what of each metric is asked: all of its measures, or some fields. Raises `HttpRefusal`."""
+    if params.fields is None:
+        # JSON has the line always, be it null.
+        return ask_of_measures(parse_measures(params.measures or Measure.PRICE), has_line=format_ is Format.JSON)
+    names = [name.strip() for name in params.fields.split(",")]
+    unknown = [name for name in names if name not in FIELDS]
+    if unknown:
+        raise refuse_fields(*[("fields", name, FIELDS_ACCEPTED) for name in unknown])
+    if params.measures is not None:
+        raise refuse_fields(("measures", params.measures, "only without fields, which name the measure of each number"))
+    has_line = isinstance(params, SparklineParams) and params.sparkline is not LineLength.NONE
+    return ask_of_fields([*dict.fromkeys(names)], has_line=has_line)
 
 
-def write_line(prices: Sequence[str | None]) -> str:
-    """Return prices as a JSON list, with their digits."""
-    return f"[{','.join(['null' if price is None else price for price in prices])}]"
-
-
-def _make_rows(current: CurrentMetric, measures: Sequence[Measure], moment: SnapshotMoment) -> Iterator[Row]:
-    """Yield the cells of `SnapshotRow`, for each measure of a metric."""
-    record = current.record
-    state = judge_freshness(record, moment.tick, moment.now, moment.interval)
-    if state is Freshness.STALE and current.metric in moment.dead:
-        state = Freshness.DEAD
-    places, age, expected = moment.places.get(current.metric, {}), moment.now - record.newest, DAY // moment.interval
-    known = summarize_measures(measures, record, current.newest, current.past)
-    for measure, each in zip(measures, known, strict=True):
-        about = (current.metric, measure, record.newest, age, state, record.source, record.provider_time)
-        yield *about, *_list_numbers(each, measure, places), each.samples / expected
-
-
-def _list_numbers(known: CurrentMeasure, measure: Measure, places: Mapping[tuple[Measure, By], SharedPlace]) -> Row:
-    hour, day = _list_past(known.hour_ago), _list_past(known.day_ago)
-    by_stddev = places.get((measure, By.STDDEV), (None, None))
-    by_cv = places.get((measure, By.CV), (None, None))
-    mean = known.hour_mean, known.hour_samples, known.ratio
-    return known.value, *hour, *day, *mean, known.stddev, *by_stddev, known.cv, *by_cv, known.samples
-
-
-def _list_past(past: PastValue | None) -> Row:
-    return (None, None, None) if past is None else (past.change, past.value, past.tick)
-
-
-def _make_dead_row(metric: Metric, measure: Measure) -> Row:
-    """Return the cells of `SnapshotRow` of a market without a sample."""
-    known: dict[str, object] = {"metric": metric, "measure": measure, "state": Freshness.DEAD}
-    known |= {"hour_samples": 0, "samples": 0, "coverage": 0.0}
-    return [known.get(column.name) for column in _TABLE_COLUMNS]
-
-
-async def _write(
-    format_: Format, parts: AsyncIterator[list[Row]], frame: JsonFrame, params: SnapshotParams
-) -> tuple[str | bytes, str]:
-    """Return an answer, and beside it what stands for it in a tag: the same without the ages."""
-    columns = _COLUMNS if format_ is Format.JSON else _TABLE_COLUMNS
-    encoder = make_encoder(Format.JSON if format_ is Format.ARROW else format_, columns, params)
-    whole: list[Row] = []
+async def _write(encoder: RowEncoder, parts: AsyncIterator[list[Row]], frame: JsonFrame) -> tuple[str, str | None]:
+    """Return an answer, and beside it what stands for it in a tag: the same without the ages; `None`: it has none."""
+    has_age = any(column.name == "age" for column in encoder.columns)
     texts, ageless = [], []
-    async for part in parts:
-        rows = [row[: len(columns)] for row in part]
-        ageless.append(encoder.encode([(*row[:_AGE], None, *row[_AGE + 1 :]) for row in rows]))
-        if format_ is Format.ARROW:
-            whole += rows
-        else:
-            texts.append(encoder.encode(rows))
-    body = write_arrow(columns, whole) if format_ is Format.ARROW else encoder.frame(texts, frame)
-    return body, encoder.frame(ageless, frame)
+    async for rows in parts:
+        texts.append(encoder.encode(rows))
+        if has_age:
+            ageless.append(encoder.encode(_leave_out_ages(encoder, rows)))
+    return encoder.frame(texts, frame), encoder.frame(ageless, frame) if has_age else None
+
+
+async def _write_arrow(encoder: RowEncoder, parts: AsyncIterator[list[Row]], frame: JsonFrame) -> tuple[bytes, str]:
+    """Return the same of Arrow, which is written whole."""
+    rows = [row async for part in parts for row in part]
+    ageless = encoder.frame([encoder.encode(_leave_out_ages(encoder, rows))], frame)
+    return write_arrow(encoder.columns, rows), ageless
+
+
+def _leave_out_ages(encoder: RowEncoder, rows: Sequence[Row]) -> Iterator[Row]:
+    """Yield rows with no age in them, however often the column was asked for."""
+    columns = [*zip(*rows, strict=True)]
+    unknown = (None,) * len(rows)
+    ageless = [
+        unknown if column.name == "age" else cells for column, cells in zip(encoder.columns, columns, strict=False)
+    ]
+    return zip(*ageless, strict=True)

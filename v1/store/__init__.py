@@ -19,7 +19,7 @@ from .kept_day import KeptDay, TooManySamples, read_kept_day
 from .keys import KEEP as STATE_KEPT_SECONDS
 from .keys import LEASE_SECONDS
 from .lease import Lease
-from .list_reader import ColumnQuery, CurrentMetric, ListReader, SharedPlace
+from .list_reader import ColumnQuery, CurrentMetric, ListReader, PastReads, RankKey, RankPlaces
 from .pool import RedisObserver
 from .rate_limits import RateLimitStore, UsageLimit, WindowUsage
 from .reader import HourSamples, MetricSummary, NewestSample, Reader
@@ -86,8 +86,11 @@ __all__ = [
     "Outbox",
     "OutboxEntry",
     "OutgoingMessage",
+    "PastReads",
     "QueuedMessage",
     "QuotaStore",
+    "RankKey",
+    "RankPlaces",
     "RateLimitStore",
     "Reader",
     "Receipt",
@@ -96,7 +99,6 @@ __all__ = [
     "ReplayStore",
     "RetryState",
     "RuleStore",
-    "SharedPlace",
     "StoreAway",
     "StoreError",
     "StoredRuleSet",

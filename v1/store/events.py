@@ -10,6 +10,7 @@ from ..model import By, Measure, Metric, find_hour
 from . import keys
 from .connection import translate_errors
 from .reader import Reader
+from .round_trip import Command, read_all
 
 _ID = re.compile(r"([0-9]{1,19})(?:-([0-9]{1,19}))?")
 _AT_ONCE = 1000
@@ -98,12 +99,12 @@ class EventReader(Reader):
         rows: list[MarketRow] = []
         for start in range(0, len(metrics), _AT_ONCE):
             some = metrics[start : start + _AT_ONCE]
-            pipe = self._pipe()
-            for metric in some:
-                tick = known[metric]
-                pipe.zrange(keys.samples(metric, find_hour(tick)), tick, tick, byscore=True)
-            pipe.execute_command("ZMSCORE", keys.mean(measure), *some)
-            *found, means = await self._run(pipe)
+            ticks = [known[metric] for metric in some]
+            asked: list[Command] = [
+                ("ZRANGE", keys.samples(metric, find_hour(tick)), tick, tick, "BYSCORE")
+                for metric, tick in zip(some, ticks, strict=True)
+            ]
+            *found, means = await read_all(self._redis, [*asked, ("ZMSCORE", keys.mean(measure), *some)])
             rows += [
                 MarketRow(metric, sample.tick, sample.values, None if mean is None else float(mean))
                 for metric, members, mean in zip(some, found, means, strict=True)

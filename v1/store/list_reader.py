@@ -1,9 +1,8 @@
 """Reads many metrics at once, each kind of question in one pipeline for all of them."""
 
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from redis.asyncio import Redis
 
@@ -13,13 +12,12 @@ from ..market.metric_state import MetricState
 from ..market.series import SampleColumn
 from ..model import DAY, HOUR, By, Measure, Metric, Sample, find_hour, list_hours
 from . import keys
-from .connection import translate_errors
+from .round_trip import Command, read_all
 
 SCORES_A_COUNT = 30
 """So many scores of a list are read in the time in which places are counted by one command."""
 
 RankKey = tuple[Measure, By]
-Command = tuple[object, ...]
 
 
 class ColumnQuery(NamedTuple):
@@ -30,12 +28,23 @@ class ColumnQuery(NamedTuple):
     until: int
 
 
-class SharedPlace(NamedTuple):
-    """A place among all metrics; equal values share it: 1, 1, 3."""
+class RankPlaces(NamedTuple):
+    """The places of some metrics among all; equal values share one: 1, 1, 3."""
 
-    rank: int
     of: int
     """How many metrics are ranked."""
+    places: Mapping[Metric, int]
+    """A metric that is not ranked has none."""
+
+
+class PastReads(NamedTuple):
+    """Which past samples are read; the others are `None`."""
+
+    hour_ago: bool = False
+    day_ago: bool = False
+
+
+NO_PAST = PastReads()
 
 
 class CurrentMetric(NamedTuple):
@@ -57,10 +66,15 @@ class _SampleRead(NamedTuple):
     is_newest: bool
 
     @property
-    def hours(self) -> Sequence[int]:
-        """Those that may hold it, likeliest first."""
-        hours = list_hours(self.after, self.until)
-        return hours[::-1] if self.is_newest else hours
+    def first_hour(self) -> int:
+        """The hour that holds it, nearly always."""
+        return find_hour(self.until if self.is_newest else self.after + 1)
+
+    @property
+    def second_hour(self) -> int | None:
+        """The hour that holds it otherwise; `None`: there is no other."""
+        hour = find_hour(self.after + 1 if self.is_newest else self.until)
+        return None if hour == self.first_hour else hour
 
     def make_command(self, hour: int) -> Command:
         key = keys.samples(self.metric, hour)
@@ -80,54 +94,74 @@ class ListReader:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    async def read_current(self, metrics: Sequence[Metric], measures: Sequence[Measure]) -> list[CurrentMetric]:
+    async def read_current(
+        self, metrics: Sequence[Metric], measures: Sequence[Measure], past: PastReads = NO_PAST
+    ) -> list[CurrentMetric]:
         """
         Return what is known of each metric, in order; those without a record are left out.
 
-        Of the newest sample nothing but `measures` is promised: a record tells its price, so of that alone it is not read.
+        Of the newest sample nothing but `measures` is promised: a record tells its price, so of that alone it is not
+        read. Of past samples those are read that `past` names.
         """
         if not metrics:
             return []
-        (written,) = await self._ask([("MGET", *map(keys.moments, metrics))])
+        (written,) = await read_all(self._redis, [("MGET", *map(keys.moments, metrics))])
         states = map(metric_state.try_read_state, written)
         held = [(metric, state) for metric, state in zip(metrics, states, strict=True) if state is not None]
-        past = iter(
-            await self._read_samples([read for metric, state in held for read in _list_past_reads(metric, state)])
-        )
+        befores = await self._read_past(held, past)
         if {*measures} == {Measure.PRICE}:
             newest: list[Sample | None] = [Sample.make(state.newest, {Measure.PRICE: state.price}) for _, state in held]
-        else:
+        elif measures:
             newest = await self._read_samples([_make_newest_read(metric, state) for metric, state in held])
+        else:
+            newest = [None] * len(held)
         return [
-            CurrentMetric(metric, state, sample, PastSamples(next(past), next(past)))
-            for (metric, state), sample in zip(held, newest, strict=True)
+            CurrentMetric(metric, state, sample, before)
+            for (metric, state), sample, before in zip(held, newest, befores, strict=True)
         ]
 
-    async def read_places(
-        self, metrics: Sequence[Metric], measures: Sequence[Measure]
-    ) -> dict[Metric, dict[RankKey, SharedPlace]]:
-        """Return the places of metrics by each of `measures`; a metric that is not ranked has none."""
-        ranks = [(measure, by) for measure in measures for by in By]
+    async def _read_past(self, held: Sequence[tuple[Metric, MetricState]], past: PastReads) -> list[PastSamples]:
+        hour_reads = [_make_hour_ago_read(metric, state) for metric, state in held] if past.hour_ago else []
+        day_reads = [_make_day_ago_read(metric, state) for metric, state in held] if past.day_ago else []
+        samples = iter(await self._read_samples([*hour_reads, *day_reads]))
+        hour_ago = [next(samples) if past.hour_ago else None for _ in held]
+        day_ago = [next(samples) if past.day_ago else None for _ in held]
+        return [*map(PastSamples, hour_ago, day_ago)]
+
+    async def read_places(self, metrics: Sequence[Metric], ranks: Sequence[RankKey]) -> dict[RankKey, RankPlaces]:
+        """Return the places of metrics in each of `ranks`."""
         if not metrics:
             return {}
-        asked: list[Command] = [("ZCARD", keys.rank(*each)) for each in ranks]
-        answers = await self._ask([*asked, *[("ZMSCORE", keys.rank(*each), *metrics) for each in ranks]])
-        places: dict[Metric, dict[RankKey, SharedPlace]] = {}
-        for each, size, scores in zip(ranks, answers, answers[len(ranks) :], strict=False):
-            ranked = {metric: score for metric, score in zip(metrics, scores, strict=True) if score is not None}
-            above = await self._count_above(each, size, [*ranked.values()])
-            for metric, larger in zip(ranked, above, strict=True):
-                places.setdefault(metric, {})[each] = SharedPlace(larger + 1, size)
-        return places
+        sizes = await read_all(self._redis, [("ZCARD", keys.rank(*each)) for each in ranks])
+        return {
+            each: await (
+                self._count_places(metrics, each, size)
+                if size > SCORES_A_COUNT * len(metrics)
+                else self._list_places(metrics, each)
+            )
+            for each, size in zip(ranks, sizes, strict=True)
+        }
 
-    async def _count_above(self, rank: RankKey, size: int, scores: Sequence[float]) -> list[int]:
-        """Return how many of `size` metrics have a larger score than each of `scores`."""
+    async def _count_places(self, metrics: Sequence[Metric], rank: RankKey, size: int) -> RankPlaces:
+        """Return the places of metrics among `size`, by how many have a larger score than each."""
         key = keys.rank(*rank)
-        if size > SCORES_A_COUNT * len(scores):
-            return await self._ask([("ZCOUNT", key, f"({score!r}", "+inf") for score in scores])
-        (members,) = await self._ask([("ZRANGE", key, 0, -1, "WITHSCORES")])
-        known = [score for _, score in members]
-        return [len(known) - bisect_right(known, score) for score in scores]
+        (scores,) = await read_all(self._redis, [("ZMSCORE", key, *metrics)])
+        ranked = {metric: score for metric, score in zip(metrics, scores, strict=True) if score is not None}
+        above = await read_all(self._redis, [("ZCOUNT", key, f"({score!r}", "+inf") for score in ranked.values()])
+        return RankPlaces(size, {metric: larger + 1 for metric, larger in zip(ranked, above, strict=True)})
+
+    async def _list_places(self, metrics: Sequence[Metric], rank: RankKey) -> RankPlaces:
+        """Return the places of metrics, by reading the scores of all."""
+        (members,) = await read_all(self._redis, [("ZRANGE", keys.rank(*rank), 0, -1, "WITHSCORES")])
+        wanted = {*metrics}
+        places: dict[Metric, int] = {}
+        place, above = 0, None
+        for number, (metric, score) in enumerate(reversed(members), 1):
+            place = place if score == above else number
+            above = score
+            if metric in wanted:
+                places[metric] = place
+        return RankPlaces(len(members), places)
 
     async def read_lines(self, metrics: Sequence[Metric], ends: range) -> list[list[str | None]]:
         """
@@ -136,12 +170,13 @@ class ListReader:
         """
         step = ends.step
         answers = iter(
-            await self._ask(
+            await read_all(
+                self._redis,
                 [
                     _SampleRead(metric, end - step, end, is_newest=True).make_command(find_hour(end))
                     for metric in metrics
                     for end in ends
-                ]
+                ],
             )
         )
         return [
@@ -153,12 +188,13 @@ class ListReader:
         """Return the known numbers of each of `measures`, oldest first, of each metric that is asked for, in order."""
         spans = [(each, list_hours(each.after, each.until)) for each in asked]
         answers = iter(
-            await self._ask(
+            await read_all(
+                self._redis,
                 [
                     ("ZRANGE", keys.samples(each.metric, hour), f"({each.after}", each.until, "BYSCORE")
                     for each, hours in spans
                     for hour in hours
-                ]
+                ],
             )
         )
         whole = [[(hour, _keep(next(answers))) for hour in hours] for _, hours in spans]
@@ -166,38 +202,36 @@ class ListReader:
 
     async def _read_samples(self, reads: Sequence[_SampleRead]) -> list[Sample | None]:
         """Return what each read finds. Nearly always it is in the first of its hours; the second is asked for the others."""
-        found: list[Sample | None] = [None] * len(reads)
-        for turn in range(2):
-            left = [
-                (place, each, each.hours[turn])
-                for place, each in enumerate(reads)
-                if found[place] is None and turn < len(each.hours)
-            ]
-            answers = await self._ask([each.make_command(hour) for _, each, hour in left])
-            for (place, _, hour), members in zip(left, answers, strict=True):
-                found[place] = next(iter(keys.parse_all(hour, members)), None)
+        found = await self._read_hours([(each, each.first_hour) for each in reads])
+        left = [
+            (place, each, hour)
+            for place, (each, sample) in enumerate(zip(reads, found, strict=True))
+            if sample is None and (hour := each.second_hour) is not None
+        ]
+        for (place, _, _), sample in zip(left, await self._read_hours([each[1:] for each in left]), strict=True):
+            found[place] = sample
         return found
 
-    async def _ask(self, commands: Sequence[Command]) -> list[Any]:
-        """Return the answers to commands, in order, in one round trip."""
-        if not commands:
-            return []
-        pipe = self._redis.pipeline(transaction=False)
-        for command in commands:
-            pipe.execute_command(*command)
-        with translate_errors():
-            answers: list[Any] = await pipe.execute()
-        return answers
+    async def _read_hours(self, reads: Sequence[tuple[_SampleRead, int]]) -> list[Sample | None]:
+        """Return what each read finds in an hour."""
+        answers = await read_all(self._redis, [each.make_command(hour) for each, hour in reads])
+        return [
+            keys.parse_member(hour, members[0]) if members and keys.is_sample(members[0]) else None
+            for (_, hour), members in zip(reads, answers, strict=True)
+        ]
 
 
 def _make_newest_read(metric: Metric, state: MetricState) -> _SampleRead:
     return _SampleRead(metric, state.newest - 1, state.newest, is_newest=True)
 
 
-def _list_past_reads(metric: Metric, state: MetricState) -> Iterator[_SampleRead]:
-    """Yield the reads of a metric's sample of an hour ago, and of the oldest of its day."""
-    yield _SampleRead(metric, state.newest - 2 * HOUR, state.newest - HOUR, is_newest=True)
-    yield _SampleRead(metric, state.at - DAY, state.at - DAY + HOUR, is_newest=False)
+def _make_hour_ago_read(metric: Metric, state: MetricState) -> _SampleRead:
+    return _SampleRead(metric, state.newest - 2 * HOUR, state.newest - HOUR, is_newest=True)
+
+
+def _make_day_ago_read(metric: Metric, state: MetricState) -> _SampleRead:
+    """Return the read of the oldest sample of a metric's day."""
+    return _SampleRead(metric, state.at - DAY, state.at - DAY + HOUR, is_newest=False)
 
 
 def _keep(members: Iterable[str]) -> list[str]:

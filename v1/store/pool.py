@@ -10,7 +10,9 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from time import perf_counter
 from typing import Any, Protocol, cast
 
-from hiredis import pack_command
+from hiredis import PushNotification, pack_command
+from hiredis import Reader as AnswerReader
+from redis._parsers.hiredis import NOT_ENOUGH_DATA
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
 from redis.exceptions import ConnectionError as NoConnection
@@ -56,9 +58,12 @@ class _PushParser(Protocol):
 
     def set_pubsub_push_handler(self, handler: PushHandler, /) -> None: ...
 
+    async def handle_push_response(self, told: object, /) -> object: ...
+
 
 _PACKED_TOGETHER = 100
 """Commands that are one piece of what is sent: few pieces, and none that is copied for long."""
+_NO_VALUES = (Exception, PushNotification)
 _TOLD = object()
 """Stands for what Redis told without being asked."""
 
@@ -73,6 +78,8 @@ class WatchedConnection(AbstractConnection):
     _asked: tuple[Any, ...] = ()
     lent_at = 0.0
     """When it was taken from the pool, by `perf_counter`."""
+    is_tracked = False
+    """Whether Redis tells it which keys have changed."""
     is_subscribed = False
     """Whether it waits for what others publish: how long says nothing of Redis."""
 
@@ -96,6 +103,7 @@ class WatchedConnection(AbstractConnection):
         parser = cast("_PushParser", self._parser)  # as every one is that speaks RESP3
         parser.set_invalidation_push_handler(take_in)
         parser.set_pubsub_push_handler(take_in)
+        self.is_tracked = True
         (answer,) = await self.ask_all([("CLIENT", "TRACKING", "ON", "OPTOUT")])
         return not isinstance(answer, ResponseError)
 
@@ -104,14 +112,37 @@ class WatchedConnection(AbstractConnection):
         await self.send_packed_command(self.pack_commands(commands), check_health=False)
         answers: list[Any] = []
         while len(answers) < len(commands):
-            try:
-                answer = await self.read_response(push_request=True)
-            except ResponseError as error:
-                answer = error
+            answer = self._read_arrived()
+            if answer is NOT_ENOUGH_DATA:
+                answer = await self._wait_for_answer()
+            elif isinstance(answer, _NO_VALUES):
+                answer = await self._take_in(answer)
             # What is told comes as it is, and not as an answer: redis-py would go one call deeper for each.
             if answer is not _TOLD:
                 answers.append(answer)
         return answers
+
+    def _read_arrived(self) -> Any:
+        """Return the next answer where it has arrived; redis-py's way to wait for one takes three times as long as reading it."""
+        reader = getattr(self._parser, "_reader", None)
+        return reader.gets() if isinstance(reader, AnswerReader) and reader.has_data() else NOT_ENOUGH_DATA
+
+    async def _wait_for_answer(self) -> Any:
+        try:
+            return await self.read_response(push_request=self.is_tracked)
+        except ResponseError as error:
+            return error
+
+    async def _take_in(self, answer: Any) -> Any:
+        """Take in what is no value, as redis-py does: an error, the end of a connection, or what was not asked for."""
+        if isinstance(answer, ResponseError):
+            self._note_error(answer)
+            return answer
+        if isinstance(answer, Exception):
+            await self.disconnect(nowait=True)
+            raise answer
+        await cast("_PushParser", self._parser).handle_push_response(answer)
+        return _TOLD
 
     async def send_command(self, *args: Any, **kwargs: Any) -> None:
         self._asked = args
@@ -127,12 +158,15 @@ class WatchedConnection(AbstractConnection):
         try:
             return await super().read_response(*args, **kwargs)
         except ResponseError as error:
-            code = error.status_code = read_error_code(error)
-            if code in OF_THE_CONNECTION:
-                self.mark_for_reconnect()  # type: ignore[no-untyped-call]  # redis-py's
-            if code in NAMED and self._asked:
-                error.args = (f"{error.args[0]} ({' '.join(map(str, self._asked[:2]))})", *error.args[1:])
+            self._note_error(error)
             raise
+
+    def _note_error(self, error: ResponseError) -> None:
+        code = error.status_code = read_error_code(error)
+        if code in OF_THE_CONNECTION:
+            self.mark_for_reconnect()  # type: ignore[no-untyped-call]  # redis-py's
+        if code in NAMED and self._asked:
+            error.args = (f"{error.args[0]} ({' '.join(map(str, self._asked[:2]))})", *error.args[1:])
 
 
 class _Tcp(WatchedConnection, Connection):

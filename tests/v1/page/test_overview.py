@@ -335,6 +335,20 @@ async def test_a_phone_has_name_price_change_and_ratio_and_a_wall_has_all_and_tu
 
 
 @pytest.mark.usefixtures("market")
+async def test_the_snapshot_is_asked_for_what_is_shown_and_for_nothing_else(api: Api, browser: Browser):
+    async with browser.page.expect_request("**/v1/snapshot.csv*") as asking:
+        await browser.page.goto(f"{api.url}/")
+    query = parse_qs(urlsplit((await asking.value).url).query)
+
+    assert query.keys() == {"fields", "limit"}
+    assert {*query["fields"][0].split(",")} == {
+        *("metric", "at", "state", "source", "price.value", "price.change_1h", "price.change_24h"),
+        *("price.rank", "price.of", "price.cv", "price.stddev", "price.coverage"),
+        *("interval_volume.value", "interval_volume.hour_mean", "interval_return.value", "interval_return.stddev"),
+    }
+
+
+@pytest.mark.usefixtures("market")
 async def test_when_the_snapshot_is_refused_the_rows_of_the_tick_stay_and_it_is_said(
     api: Api, browser: Browser, writer
 ):

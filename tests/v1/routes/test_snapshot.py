@@ -1,5 +1,6 @@
 """Many metrics in one answer: the numbers of the routes of one metric, page by page, in each format."""
 
+import asyncio
 import csv
 import io
 import json
@@ -14,6 +15,7 @@ from v1.model import MEASURES
 from v1.numbers.decimals import parse_decimal
 from v1.numbers.moments import count_moments
 from v1.store import connect, keys, list_reader
+from v1.store.round_trip import read_all
 
 PATH = "/v1/snapshot"
 NAMES = ["BINANCE:BTCUSDT", "BINANCE:ETHUSDT", "KRAKEN:BTCUSD", "KRAKEN:XBTEUR"]
@@ -110,7 +112,7 @@ async def test_the_ratio_is_that_to_the_hour_mean_rounded_once(api, market):
     (row,) = (await ask(api, metrics="BINANCE:BTCUSDT"))["rows"]
     before = count_moments([parse_decimal(price) for price in market[-61:-1]])
 
-    assert float(row["ratio"]) == divide_by_mean(market[-1], before)
+    assert float(row["ratio"]) == divide_by_mean(parse_decimal(market[-1]), before)
     assert float(row["ratio"]) == pytest.approx(float(row["value"]) / float(row["hour_mean"]), rel=1e-15)
 
 
@@ -232,6 +234,148 @@ async def test_csv_and_ndjson_have_the_fields_of_json_with_the_same_digits(api):
     assert [json.loads(line, parse_float=str, parse_int=str) for line in lines] == rows
 
 
+METRIC_FIELDS = ["metric", "at", "age", "state", "source", "provider_time"]
+
+
+async def read_by_metric(api):
+    """Return what the rows of price and interval_return say, as one row a metric by the names of its fields."""
+    rows = (await ask(api, measures="price,interval_return"))["rows"]
+    found = []
+    for price, since in zip(rows[::2], rows[1::2], strict=True):
+        one = {name: price[name] for name in METRIC_FIELDS}
+        for row in (price, since):
+            numbers = [name for name in row if name not in (*METRIC_FIELDS, "measure", "sparkline")]
+            one |= {f"{row['measure']}.{name}": row[name] for name in numbers}
+        found.append(one)
+    return found
+
+
+@pytest.mark.usefixtures("market")
+async def test_each_field_alone_has_the_numbers_that_the_rows_of_measures_have(api):
+    """Whatever is left out, so that nothing is worked out without something that it needs."""
+    whole = await read_by_metric(api)
+    names = [*whole[0]]
+
+    for wanted in (*[[name] for name in names], names[::-1], names[3:12], ["interval_return.cv_of", "metric"]):
+        query = {"fields": " , ".join(wanted)}
+        answer = await ask(api, **query)
+        table = await api.get(f"{PATH}.csv", query)
+
+        assert answer["rows"] == [{name: row[name] for name in wanted} for row in whole]
+        expected = [[row[name] or "" for name in wanted] for row in whole]
+        assert [*csv.reader(io.StringIO(table.text))] == [wanted, *expected]
+
+
+@pytest.mark.usefixtures("market")
+async def test_fields_are_answered_in_every_format_each_once_and_page_by_page(api):
+    query = {"fields": "metric,price.value,metric,interval_return.hour_samples", "limit": 3}
+    names = ["metric", "price.value", "interval_return.hour_samples"]
+    answer = await ask(api, **query)
+    lines = (await api.get(PATH, query, Accept="application/x-ndjson")).text.splitlines()
+    table = nanoarrow.ArrayStream.from_readable(
+        await api.read_bytes(f"{PATH}.arrow?fields={query['fields']}&limit=3")
+    ).read_all()
+    last = await ask(api, **query, cursor=answer["next"])
+
+    assert [[*row] for row in answer["rows"]] == [names] * 3
+    assert answer["measures"] == ["price", "interval_return"]
+    assert [json.loads(line, parse_float=str, parse_int=str) for line in lines] == answer["rows"]
+    assert table.to_pylist() == [
+        {name: row[name] if name == "metric" else float(row[name]) for name in names} for row in answer["rows"]
+    ]
+    assert [row["metric"] for row in last["rows"]] == NAMES[3:]
+
+
+@pytest.mark.usefixtures("market")
+async def test_a_sparkline_comes_beside_fields_where_it_is_asked_for(api):
+    with_line = await ask(api, fields="metric", sparkline=24)
+    without = await ask(api, fields="metric")
+
+    assert [[*row] for row in with_line["rows"]] == [["metric", "sparkline"]] * 4
+    assert [len(row["sparkline"]) for row in with_line["rows"]] == [24] * 4
+    assert without["rows"] == [{"metric": name} for name in NAMES]
+
+
+@pytest.mark.usefixtures("market")
+async def test_a_dead_market_has_the_same_fields(api, server):
+    async with connect(server, "tests") as redis:
+        await redis.hset(keys.SOURCES, "kraken", json.dumps({"state": "ok", "since": NOON, "dead": ["KRAKEN:LUNAUSD"]}))
+
+    answer = await ask(api, metrics="KRAKEN:LUNAUSD", fields="state,price.value,volume.samples,volume.rank,metric")
+
+    assert answer["rows"] == [
+        {
+            "state": "dead",
+            "price.value": None,
+            "volume.samples": "0",
+            "volume.rank": None,
+            "metric": "KRAKEN:LUNAUSD",
+        }
+    ]
+
+
+@pytest.mark.usefixtures("market")
+@pytest.mark.parametrize(
+    "fields, commands",
+    [
+        ("metric,price.coverage", "MGET"),
+        ("price.stddev,interval_return.cv", "MGET"),
+        ("metric,price.value", "MGET"),
+        ("price.of", "ZCARD ZRANGE MGET"),
+        ("price.cv_rank,price.of,volume.of", "ZCARD ZCARD ZCARD ZRANGE ZRANGE ZRANGE MGET"),
+        ("price.change_1h", "MGET" + " ZRANGE" * 5),  # one of the four is looked for in a second hour
+        ("price.day_ago", "MGET" + " ZRANGE" * 4),
+        ("interval_return.hour_mean", "MGET" + " ZRANGE" * 4),
+    ],
+)
+async def test_what_no_field_needs_is_not_read(api, monkeypatch, fields, commands):
+    asked = []
+
+    async def note(redis, commands):
+        asked.extend([command[0] for command in commands])
+        return await read_all(redis, commands)
+
+    monkeypatch.setattr(list_reader, "read_all", note)
+    await api.get(f"{PATH}.csv", {"fields": fields})
+
+    assert " ".join(asked) == commands
+
+
+@pytest.mark.usefixtures("market")
+async def test_without_an_age_the_answer_is_the_same_one_until_the_next_tick(api, clock):
+    query = {"fields": "metric,at,price.value"}
+    first = await api.get(f"{PATH}.csv", query)
+    clock.now += 30
+    second = await api.get(f"{PATH}.csv", query, If_None_Match=first.headers["ETag"])
+
+    assert not first.headers["ETag"].startswith("W/")
+    assert second.status == 304
+
+
+@pytest.mark.usefixtures("market")
+async def test_without_an_age_nothing_is_read_again_until_the_next_tick(api, clock, monkeypatch):
+    asked = []
+
+    async def note(redis, commands):
+        asked.extend(commands)
+        return await read_all(redis, commands)
+
+    async def count_reads(fields):
+        asked.clear()
+        assert (await api.get(PATH, {"fields": fields})).status == 200
+        return len(asked)
+
+    monkeypatch.setattr(list_reader, "read_all", note)
+    async with asyncio.timeout(60):
+        while await count_reads("metric,at,price.value"):  # nothing is kept before the subscription to changes is there
+            await asyncio.sleep(0)
+    clock.now += 30
+    later, with_age = await count_reads("metric,at,price.value"), await count_reads("age")
+    clock.now += 1
+
+    assert (later, with_age > 0, await count_reads("age") > 0) == (0, True, True)
+
+
 @pytest.mark.usefixtures("market")
 async def test_times_of_csv_are_iso_where_that_is_asked_for(api):
     query = {"metrics": "BINANCE:BTCUSDT", "format": "csv", "time": "iso"}
@@ -297,7 +441,15 @@ async def test_the_ages_alone_do_not_make_another_answer_within_an_interval(api,
         ({"sparkline": 24, "limit": 1001}, "limit", "1000 or fewer"),
         ({"sparkline": 24, "format": "csv"}, "sparkline", "only with format=json"),
         ({"time": "iso"}, "time", "only with format=csv"),
-        ({"measure": "price"}, "measure", "metrics, measures, limit, cursor, sparkline, format, time, bom"),
+        ({"fields": "metric,prize.value"}, "fields", "metric, at, age, state, source, provider_time, or a number of"),
+        ({"fields": "price.prize", "format": "csv"}, "fields", "value, change_1h, hour_ago"),
+        ({"fields": "value"}, "fields", "as in price.value: price, volume,"),
+        ({"fields": "measure"}, "fields", "metric, at, age"),
+        ({"fields": "sparkline"}, "fields", "metric, at, age"),
+        ({"fields": "price.measure"}, "fields", "metric, at, age"),
+        ({"fields": ""}, "fields", "metric, at, age"),
+        ({"fields": "metric", "measures": "price"}, "measures", "only without fields"),
+        ({"measure": "price"}, "measure", "metrics, measures, limit, cursor, fields, sparkline, format, time, bom"),
     ],
     ids=str,
 )
@@ -315,6 +467,17 @@ async def test_at_another_interval_coverage_is_of_that(clock, server):
         (row,) = (await ask(api, metrics="KRAKEN:BTCUSD"))["rows"]
 
     assert row["coverage"] == str(90 / 288)
+
+
+@pytest.mark.usefixtures("market")
+async def test_connections_that_redis_has_closed_meanwhile_are_made_anew(api, server):
+    before = await api.get(PATH)
+    async with connect(server, "tests") as redis:
+        await redis.client_kill_filter(_type="normal", skipme=True)
+
+    after = await api.get(PATH)
+
+    assert (after.status, after.text) == (200, before.text)
 
 
 async def test_while_the_store_is_away_the_answer_is_503(clock, tmp_path):

@@ -3,7 +3,14 @@
 import { readName } from "./names.js";
 
 const SLICE = 2_000; // lines of a table that are read before the browser may draw again
-const PRICE = ["change_1h", "change_24h", "rank", "of", "cv", "coverage", "state", "source", "stddev"];
+// What is asked of the snapshot, and what of a row it is; a tick tells the latter, too, and may be newer.
+const KEPT = {
+  "state": "state", "source": "source", "price.change_1h": "change_1h", "price.change_24h": "change_24h", "price.rank": "rank", "price.of": "of",
+  "price.cv": "cv", "price.coverage": "coverage", "price.stddev": "stddev", "interval_return.stddev": "spread",
+};
+const TICKED = { "price.value": "price", "interval_volume.value": "volume", "interval_volume.hour_mean": "mean", "interval_return.value": "return" };
+export const FIELDS = ["metric", "at", ...Object.keys(KEPT), ...Object.keys(TICKED)];
+const UNKNOWN = Object.fromEntries(["at", "ratio", "move", "score", ...Object.values(KEPT), ...Object.values(TICKED)].map((name) => [name, null]));
 
 /** The rows of the overview, by name. */
 export class Market {
@@ -45,29 +52,20 @@ export class Market {
   }
 
   takeLine(columns, cells) {
-    const known = {};
-    columns.forEach((column, index) => { known[column] = cells[index] === "" ? null : cells[index]; });
-    const row = this.find(known.metric), at = known.at === null ? null : Number(known.at), isNewest = at !== null && (row.at === null || at >= row.at);
-    if (known.measure === "price") {
-      for (const name of PRICE) row[name] = known[name];
-      if (isNewest) Object.assign(row, { at, price: known.value });
-    } else if (known.measure === "interval_return") {
-      row.spread = known.stddev;
-      if (isNewest) row.return = known.value;
-    } else if (known.measure === "interval_volume" && isNewest) {
-      Object.assign(row, { volume: known.value, mean: known.hour_mean });
-    }
+    const row = this.find(cells[columns.indexOf("metric")]), written = cells[columns.indexOf("at")], at = written ? Number(written) : null;
+    const isNewest = at !== null && (row.at === null || at >= row.at);
+    if (isNewest) row.at = at;
+    columns.forEach((column, index) => {
+      const name = KEPT[column] ?? (isNewest ? TICKED[column] : undefined);
+      if (name) row[name] = cells[index] || null;
+    });
     if (at !== null) this.at = Math.max(this.at ?? 0, at);
-    return known.metric;
+    return row.metric;
   }
 
   find(metric) {
     let row = this.rows.get(metric);
-    if (!row) {
-      row = { metric, ...readName(metric), at: null, price: null, volume: null, mean: null, return: null, spread: null, ratio: null, move: null, score: null };
-      for (const name of PRICE) row[name] = null;
-      this.rows.set(metric, row);
-    }
+    if (!row) this.rows.set(metric, (row = { metric, ...readName(metric), ...UNKNOWN }));
     return row;
   }
 

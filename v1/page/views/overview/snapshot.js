@@ -1,8 +1,8 @@
 // Reads the snapshot after ticks, one at a time, with a pause in between that grows with what it took.
 
 import { Unanswered, askText } from "../../app/api.js";
+import { FIELDS } from "./market.js";
 
-const MEASURES = "price,interval_volume,interval_return";
 const MOST = 10_000; // metrics of one answer
 const SHARE = 10; // an answer that took a second is asked for again after ten, but never later than MOST_PAUSE
 const MOST_PAUSE = 20_000; // milliseconds
@@ -56,7 +56,7 @@ export class SnapshotReader {
   async readPages() {
     const names = new Set();
     for (let cursor = null, isMore = true; isMore && !this.isOver;) {
-      const query = { measures: MEASURES, limit: MOST, cursor };
+      const query = { fields: FIELDS.join(","), limit: MOST, cursor };
       const text = await askText("snapshot.csv", query, { signal: this.asking.signal, cache: "no-cache", longest: LONGEST });
       const seen = await this.market.takeTable(text, () => this.isOver);
       for (const name of seen) names.add(name);
