@@ -37,7 +37,7 @@ class AlertTold(BaseModel):
     name: str
     kind: str
     severity: str
-    event: Annotated[str, Field(description="`firing` or `resolved`; of a rank rule `enters` or `leaves`.")]
+    event: Annotated[str, Field(description="`firing` or `resolved`; of a rank rule `enters` or `leaves`; or `test`.")]
     metric: Annotated[str, Field(description="The metric; of a source that is silent as a whole, `<source>:*`.")]
     measure: str | None
     at: Annotated[int, Field(description="The tick.")]

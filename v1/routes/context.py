@@ -17,6 +17,7 @@ from ..store import (
     ChangeFeed,
     EventReader,
     ListReader,
+    MessageTestStore,
     RateLimitStore,
     Reader,
     RedisObserver,
@@ -89,7 +90,9 @@ class RouteState(TypedDict):
     top: TopReader
     top_archive: TopArchiveReader
     admin: AdminStore
-    """Rules, silences and alerts; the one thing here that writes."""
+    """Rules, silences and alerts; it writes."""
+    message_tests: MessageTestStore
+    """Sends tests of rules; it writes."""
     redis_address: str
     """Where a process of its own finds the store."""
     backtests: BacktestRunner
@@ -143,6 +146,7 @@ async def open_route_state(settings: RouteSettings, clock: Callable[[], float]) 
             top=TopReader(redis),
             top_archive=TopArchiveReader(archive),
             admin=AdminStore(writing),
+            message_tests=MessageTestStore(writing),
             redis_address=redis_address,
             backtests=BacktestRunner(settings.stopping, settings.settings_prefix, turns=settings.backtest_turns),
             streams=hub,

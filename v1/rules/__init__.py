@@ -13,6 +13,7 @@ from .engine import (
     TickContext,
     attach_states,
 )
+from .invented_alert import invent_metric, make_test_alert
 from .phases import RuleStates, read_states, write_states
 from .rule import InvalidRule, Kind, Rule, Severity, parse_rule
 from .silence import InvalidSilence, Silence, parse_silence
@@ -41,6 +42,8 @@ __all__ = [
     "SubjectResult",
     "TickContext",
     "attach_states",
+    "invent_metric",
+    "make_test_alert",
     "parse_rule",
     "parse_silence",
     "read_states",

@@ -20,6 +20,7 @@ from .keys import KEEP as STATE_KEPT_SECONDS
 from .keys import LEASE_SECONDS
 from .lease import Lease
 from .list_reader import ColumnQuery, CurrentMetric, ListReader, SharedPlace
+from .message_tests import MessageTest, MessageTestStore, TooEarly
 from .pool import RedisObserver
 from .rate_limits import RateLimitStore, UsageLimit, WindowUsage
 from .reader import HourSamples, MetricSummary, NewestSample, Reader
@@ -76,6 +77,8 @@ __all__ = [
     "ListStore",
     "LoggedEvent",
     "MarketRow",
+    "MessageTest",
+    "MessageTestStore",
     "MetricReading",
     "MetricSummary",
     "MinuteRange",
@@ -101,6 +104,7 @@ __all__ = [
     "StoreError",
     "StoredRuleSet",
     "TickUnit",
+    "TooEarly",
     "TooManySamples",
     "TopReader",
     "TopWriter",

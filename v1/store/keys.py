@@ -24,6 +24,7 @@ Every key version 1 owns in Redis. No other module spells one.
     v1:alerts                     zset    tick: alert, JSON                  30 days (setting), and bounded in number
     v1:alert:<id>                 hash    when it was over, who acknowledged it  as its alert
     v1:deliveries:<id>            list    attempts to send it, JSON          as its alert
+    v1:test:<rule>                string  the newest test of a rule, an alert, JSON  24 h
     v1:outbox                     stream  alerts to send, one consumer group a channel  30 days, and bounded in number
     v1:events                     stream  what is pushed to clients, see `store.event_log`  25 h after the last, and bounded in number
     v1:channels                   hash    channel: what kind it is           for ever
@@ -188,6 +189,10 @@ def alert(alert_id: str) -> str:
 
 def deliveries(alert_id: str) -> str:
     return f"{OURS}deliveries:{alert_id}"
+
+
+def message_test(rule: str) -> str:
+    return f"{OURS}test:{rule}"
 
 
 def sending(channel: str) -> str:

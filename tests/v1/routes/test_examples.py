@@ -147,6 +147,7 @@ SEEN = f"/v1/alerts/volume-spike.BINANCE:BTCUSDT.{CRASH - 11 * MINUTE}/acknowled
 QUIET = {"id": "maintenance", "metrics": "BINANCE:*", "to": "2021-05-19T15:00:00Z", "comment": "the exchange said so"}
 LARGE = " " * 70_000
 FILED = "rules/filed"
+TESTED = "rules/volume-spike/test"
 ASKED |= {
     ("/alerts/{id}", "200", "application/json"): SEEN.removesuffix("/acknowledge"),
     ("/alerts/{id}", "404", "application/problem+json"): "/v1/alerts/nothing",
@@ -173,6 +174,14 @@ SENT: list[tuple[tuple[str, str], str, object]] = [
     (("POST /rules/backtest", "413"), "rules/backtest", LARGE),
     (("POST /rules/backtest", "415"), "rules/backtest", None),
     (("POST /rules/backtest", "422"), "rules/backtest", {"rules": [SPIKE | {"min_samples": 61}]}),
+    (("POST /rules/{id}/test", "202"), TESTED, {}),
+    (("POST /rules/{id}/test", "404"), TESTED.replace("volume", "price"), {}),
+    (("POST /rules/{id}/test", "409"), f"{FILED}/test", {}),
+    (("POST /rules/{id}/test", "422"), f"{TESTED}?channel=phone", {}),
+    (("POST /rules/{id}/test", "429"), TESTED, {}),
+    (("/rules/{id}/test", "200"), TESTED, {}),
+    (("/rules/{id}/test", "404"), TESTED.replace("volume-spike", "stale"), {}),
+    (("/rules/{id}/test", "422"), f"{TESTED}?channel=phone", {}),
     (("POST /silences", "201"), "silences", QUIET),
     (("POST /silences", "409"), "silences", QUIET),
     (("POST /silences", "413"), "silences", LARGE),
@@ -222,6 +231,8 @@ AWAY = [
     "/rules/{id}",
     "PUT /rules/{id}",
     "DELETE /rules/{id}",
+    "POST /rules/{id}/test",
+    "/rules/{id}/test",
     "/rule-set",
     "PUT /rule-set",
     "/alerts",
@@ -289,7 +300,9 @@ async def crash(server: str, writer: Writer, archive: ArchiveWriter, clock: Cloc
         await listed(TopWriter(redis))
         await redis.rpush(keys.deliveries(SEEN.split("/")[3]), json.dumps(sent))
         await redis.expire(keys.deliveries(SEEN.split("/")[3]), DAY)
-        await redis.hset(keys.FILE_RULES, "filed", json.dumps({"id": "filed", "kind": "stale"}))
+        await redis.hset(keys.FILE_RULES, "filed", json.dumps({"id": "filed", "kind": "stale", "channels": ["gone"]}))
+        await redis.hset(keys.CHANNELS, "pushover", "pushover")
+        await redis.set(keys.LEASE, "worker", ex=DAY)
 
 
 async def listed(top: TopWriter) -> None:
