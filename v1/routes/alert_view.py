@@ -27,6 +27,9 @@ class AcknowledgedView(BaseModel):
     at: Annotated[int, Field(description="Unix seconds.")]
     by: str
     comment: str
+    until: Annotated[
+        str | None, Field(description="`over`: no message is sent about it until it is over; null: messages go on.")
+    ]
 
 
 class AlertTold(BaseModel):
@@ -87,6 +90,7 @@ def show_alert(told: AlertRecord, interval: int) -> dict[str, object]:
             "at": int(known["acknowledged"]),
             "by": known.get("by", ""),
             "comment": known.get("comment", ""),
+            "until": known.get("until"),
         }
     title, text = _write_words(alert, interval)
     return alert | {

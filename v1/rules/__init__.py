@@ -1,5 +1,6 @@
 """Alert rules: what they are, when they hold, and when they speak. Pure: no clock, no network, no Redis."""
 
+from .acknowledged import Acknowledged, AcknowledgedAlert
 from .alert import Alert
 from .defaults import DEFAULTS
 from .engine import (
@@ -26,6 +27,8 @@ __all__ = [
     "NO_EVALUATION",
     "NO_RULES",
     "NO_SOURCE_OUTAGES",
+    "Acknowledged",
+    "AcknowledgedAlert",
     "Alert",
     "Evaluation",
     "Fault",

@@ -1,6 +1,6 @@
 """The only package that speaks Redis: `Reader` for who reads, `Writer` for who feeds, `ChannelStore` for who sends."""
 
-from .admin import MOST_SILENCES, AdminStore, LimitReached
+from .admin import MOST_SILENCES, UNTIL_OVER, Acknowledgement, AdminStore, LimitReached
 from .alert_history import AlertQuery, AlertReader, AlertRecord, HistoryCursor, parse_alert
 from .api_keys import ApiKey, ApiKeyStore, KeyScope
 from .changes import EVERYTHING, Change, ChangeFeed, ChangeKind, open_change_feed, put_change
@@ -41,6 +41,8 @@ __all__ = [
     "MOST_SILENCES",
     "NEVER_TRIED",
     "STATE_KEPT_SECONDS",
+    "UNTIL_OVER",
+    "Acknowledgement",
     "AdminStore",
     "AlertLimits",
     "AlertQuery",

@@ -23,6 +23,7 @@ Every key version 1 owns in Redis. No other module spells one.
     v1:outages                    string  alert states of silent sources, JSON  for ever
     v1:alerts                     zset    tick: alert, JSON                  30 days (setting), and bounded in number
     v1:alert:<id>                 hash    when it was over, who acknowledged it  as its alert
+    v1:acknowledged               hash    rule and subject: alert that is acknowledged until it is over, JSON  30 days after the last
     v1:deliveries:<id>            list    attempts to send it, JSON          as its alert
     v1:test:<rule>                string  the newest test of a rule, an alert, JSON  24 h
     v1:outbox                     stream  alerts to send, one consumer group a channel  30 days, and bounded in number
@@ -83,6 +84,7 @@ RULES_PROBLEM = f"{OURS}rules:problem"
 SILENCES = f"{OURS}silences"
 OUTAGES = f"{OURS}outages"
 ALERTS = f"{OURS}alerts"
+ACKNOWLEDGED = f"{OURS}acknowledged"
 OUTBOX = f"{OURS}outbox"
 EVENTS = f"{OURS}events"
 CHANNELS = f"{OURS}channels"

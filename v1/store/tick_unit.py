@@ -10,8 +10,9 @@ from redis.asyncio.client import Pipeline
 from ..market.metric_state import NO_LOOKBACK, Lookback, PriorState, StateUpdate
 from ..market.ranks import Rankings, collect_rank_inputs, rank_all
 from ..model import DAY, Metric, find_hour
-from ..rules import NO_EVALUATION, NOTHING_SAID, Evaluation, SourceOutages
+from ..rules import NO_EVALUATION, NOTHING_SAID, Acknowledged, Evaluation, SourceOutages
 from . import commands, keys
+from .acknowledged import read_acknowledged
 from .commands import AlertLimits
 from .eviction import EvictionQuery
 from .lease import Lease
@@ -72,6 +73,8 @@ class TickUnit:
         """Whether some of the metrics are at the tick already: it was cut off before."""
         self._is_index_short = False
         """Whether the index lacks metrics that are known."""
+        self.acknowledged: Acknowledged = {}
+        """What nothing is sent about until it is over, once the states are read."""
 
     @property
     def known_metrics(self) -> AbstractSet[Metric]:
@@ -146,11 +149,13 @@ class TickUnit:
         pipe = self._store.make_pipeline()
         pipe.get(keys.LEASE)
         pipe.zcard(keys.METRICS)
+        pipe.hgetall(keys.ACKNOWLEDGED)
         evictions.put_commands(pipe)
         lookbacks.put_commands(pipe)
         answers = iter(await self._store.send(pipe))
         self._store.lease.check_holder(next(answers))
         self._is_index_short = next(answers) < len(self._session.known_metrics)
+        self.acknowledged = read_acknowledged(next(answers))
         prior = evictions.read_answers(answers)
         lookbacks.read_answers(answers)
         return _Reading(since, evictions, lookbacks, prior)

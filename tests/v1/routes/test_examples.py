@@ -198,6 +198,7 @@ SENT: list[tuple[tuple[str, str], str, object]] = [
     (("PUT /rule-set", "422"), "rule-set", {"rules": [SPIKE | {"factor": -3}], "silences": []}),
     (("POST /alerts/{id}/acknowledge", "200"), SEEN, {"by": "ann", "comment": "looking into it"}),
     (("POST /alerts/{id}/acknowledge", "404"), SEEN.replace("BTC", "LTC"), {"by": "ann"}),
+    (("POST /alerts/{id}/acknowledge", "409"), SEEN, {"by": "ann", "until": "over"}),
     (("POST /alerts/{id}/acknowledge", "413"), SEEN, LARGE),
     (("POST /alerts/{id}/acknowledge", "415"), SEEN, None),
     (("POST /alerts/{id}/acknowledge", "422"), SEEN, {"comment": "who is it?"}),
@@ -302,6 +303,9 @@ async def crash(server: str, writer: Writer, archive: ArchiveWriter, clock: Cloc
         await redis.expire(keys.deliveries(SEEN.split("/")[3]), DAY)
         await redis.hset(keys.FILE_RULES, "filed", json.dumps({"id": "filed", "kind": "stale", "channels": ["gone"]}))
         await redis.hset(keys.CHANNELS, "pushover", "pushover")
+        too_many = {f"r{number} A:B": f'[{CRASH},{CRASH},"ann"]' for number in range(1000)}
+        await redis.hset(keys.ACKNOWLEDGED, mapping=too_many)
+        await redis.expire(keys.ACKNOWLEDGED, DAY)
         await redis.set(keys.LEASE, "worker", ex=DAY)
 
 
