@@ -193,7 +193,7 @@ SENT: list[tuple[tuple[str, str], str, object]] = [
     (("/rule-set", "200"), "rule-set", {}),
     (("PUT /rule-set", "200"), "rule-set?dry_run=true", {"rules": [SPIKE], "silences": []}),
     (("PUT /rule-set", "409"), "rule-set", {"rules": [{"id": "filed", "kind": "stale"}], "silences": []}),
-    (("PUT /rule-set", "413"), "rule-set", LARGE),
+    (("PUT /rule-set", "413"), "rule-set", " " * 1_100_000),
     (("PUT /rule-set", "415"), "rule-set", None),
     (("PUT /rule-set", "422"), "rule-set", {"rules": [SPIKE | {"factor": -3}], "silences": []}),
     (("POST /alerts/{id}/acknowledge", "200"), SEEN, {"by": "ann", "comment": "looking into it"}),
