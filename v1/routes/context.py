@@ -18,6 +18,7 @@ from ..store import (
     EventReader,
     ListReader,
     MessageTestStore,
+    RankHistoryReader,
     RateLimitStore,
     Reader,
     RedisObserver,
@@ -82,6 +83,8 @@ class RouteState(TypedDict):
     """Made once at the start of the application, closed at its end."""
 
     reader: Reader
+    rank_history: RankHistoryReader
+    """Reads places of the past day, and keeps the names that they are of."""
     lists: ListReader
     """Reads many metrics at once."""
     tracked: TrackedReader
@@ -140,6 +143,7 @@ async def open_route_state(settings: RouteSettings, clock: Callable[[], float]) 
         stack.push_async_callback(tracked.close)
         yield RouteState(
             reader=Reader(redis),
+            rank_history=RankHistoryReader(redis),
             lists=ListReader(redis),
             tracked=tracked,
             archive=ArchiveReader(archive),

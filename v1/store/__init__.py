@@ -22,6 +22,7 @@ from .lease import Lease
 from .list_reader import ColumnQuery, CurrentMetric, ListReader, SharedPlace
 from .message_tests import MessageTest, MessageTestStore, TooEarly
 from .pool import RedisObserver
+from .rank_history import KeptPlace, RankHistoryReader
 from .rate_limits import RateLimitStore, UsageLimit, WindowUsage
 from .reader import HourSamples, MetricSummary, NewestSample, Reader
 from .replays import ReplayStore
@@ -71,6 +72,7 @@ __all__ = [
     "HistoryCursor",
     "HourSamples",
     "KeptDay",
+    "KeptPlace",
     "KeyScope",
     "Lease",
     "LeaseLost",
@@ -93,6 +95,7 @@ __all__ = [
     "OutgoingMessage",
     "QueuedMessage",
     "QuotaStore",
+    "RankHistoryReader",
     "RateLimitStore",
     "Reader",
     "Receipt",

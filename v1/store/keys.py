@@ -7,6 +7,9 @@ Every key version 1 owns in Redis. No other module spells one.
     v1:moments:{<metric>}         string  exact moments, see `metric_state`       25 h after the last tick
     v1:rank:<measure>:<by>        zset    deviation or coefficient: metric   rewritten each tick, 24 h after the last
     v1:mean:<measure>             zset    hour mean: metric                  rewritten each tick, 24 h after the last
+    v1:ranked                     zset    tick whose places are kept: itself and the names' tag  25 h
+    v1:ranked:<quarter of an hour>  string  places of all metrics, see `market.kept_ranks`  25 h
+    v1:ranked:names:<tag>         string  names of the metrics, in order, JSON  25 h after the last tick of them
     v1:next:{<one of these>}      zset    what is to take its place          while it is written, at most 24 h
     v1:format                     string  number of the format of all this   for ever
     v1:tick                       string  newest committed tick              for ever
@@ -69,6 +72,7 @@ OURS = f"{__package__.partition('.')[0]}:"
 
 FORMAT = f"{OURS}format"
 METRICS = f"{OURS}metrics"
+RANKED = f"{OURS}ranked"
 TICK = f"{OURS}tick"
 TICKS = f"{OURS}ticks"
 CHANGES = f"{OURS}changes"
@@ -129,6 +133,8 @@ that count it. A worker that has stood still for hours must find what leaves the
 """
 KEEP_DERIVED = 24 * HOUR
 """Seconds that ranks, means and the index live after the last tick."""
+KEEP_RANKED = 25 * HOUR
+"""Seconds that the places of a tick are kept."""
 LEASE_SECONDS = 15
 KEEP_CLOCK = 120
 """Seconds that a worker's word about its clock counts; while it is wrong, it is said again every few seconds."""
@@ -174,6 +180,14 @@ def moments(metric: Metric) -> str:
 
 def rank(measure: Measure, by: By) -> str:
     return f"{OURS}rank:{measure}:{by}"
+
+
+def rank_frame(quarter: int) -> str:
+    return f"{OURS}ranked:{quarter}"
+
+
+def rank_names(tag: str) -> str:
+    return f"{OURS}ranked:names:{tag}"
 
 
 def mean(measure: Measure) -> str:

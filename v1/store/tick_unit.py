@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol, cast
 
 from redis.asyncio.client import Pipeline
 
+from ..market.kept_ranks import pack_ranks
 from ..market.metric_state import NO_LOOKBACK, Lookback, PriorState, StateUpdate
 from ..market.ranks import Rankings, collect_rank_inputs, rank_all
 from ..model import DAY, Metric, find_hour
@@ -17,6 +18,7 @@ from .commands import AlertLimits
 from .eviction import EvictionQuery
 from .lease import Lease
 from .lookback import LookbackQuery
+from .rank_history import put_ranks
 from .repair import StateRepair
 from .stored_json import read_alerts
 from .writer_session import WriterSession
@@ -136,7 +138,10 @@ class TickUnit:
         self._put_updates(pipe, updates, evaluation)
         newest = {each.metric: each.record.newest for each in updates if each.sample or self._is_index_short}
         commands.put_index(pipe, self._at, newest)
-        commands.put_rankings(pipe, rankings or rank_all(collect_rank_inputs(updates)))
+        rankings = rankings or rank_all(collect_rank_inputs(updates))
+        commands.put_rankings(pipe, rankings)
+        if updates and self._session.should_keep_ranks(self._at):
+            put_ranks(pipe, self._at, pack_ranks(rankings))
         commands.put_tick(pipe, self._at)
         await self._store.lease.check()
         commands.raise_inner_error(await self._store.send(pipe))

@@ -273,6 +273,72 @@ async def test_another_measure_is_asked_for_when_chosen_and_what_fits_none_is_sa
     assert browser.complaints == []
 
 
+async def read_line(page: Page) -> list[int]:
+    """Return how far below the top the line is in each column of the upper pane that it crosses."""
+    return [
+        int(height)
+        for height in await page.evaluate(
+            """() => {
+                const probe = document.createElement("span");
+                document.body.append(probe);
+                probe.style.color = "var(--line)";
+                const [red, green, blue] = getComputedStyle(probe).color.match(/\\d+/g).map(Number);
+                probe.remove();
+                const canvas = [...document.querySelectorAll(".chart canvas")].sort((a, b) => b.width * b.height - a.width * a.height)[0];
+                const copy = Object.assign(document.createElement("canvas"), { width: canvas.width, height: canvas.height });
+                const reader = copy.getContext("2d", { willReadFrequently: true });
+                reader.drawImage(canvas, 0, 0);
+                const { data, width, height } = reader.getImageData(0, 0, canvas.width, canvas.height);
+                const isLine = (at) => Math.abs(data[at] - red) + Math.abs(data[at + 1] - green) + Math.abs(data[at + 2] - blue) < 60 && data[at + 3] > 200;
+                const heights = [];
+                for (let x = 0; x < width; x++) {
+                    for (let y = 0; y < height; y++) {
+                        if (isLine((y * width + x) * 4)) { heights.push(y); break; }
+                    }
+                }
+                return heights;
+            }"""
+        )
+    ]
+
+
+async def test_the_rank_is_drawn_through_the_day_with_1_on_top(api: Api, browser: Browser, writer):
+    page = browser.page
+    await writer.open()
+    for minute in range(46):
+        prices = {"BTC": 100 + 90 * (minute > 40), "ETH": 100 + 30 * (minute % 2), "LTC": 100 + 20 * (minute % 2)}
+        heard = {
+            Metric(f"KRAKEN:{name}USD"): SourceReading(Reading(str(price)), "kraken") for name, price in prices.items()
+        }
+        await commit_tick(NOON - 45 * MINUTE + minute * MINUTE, heard, writer)
+    await page.clock.install(time=NOON + 5)
+    await page.goto(f"{api.url}{BTC}")
+    await page.get_by_role("button", name="Rank").press("Enter")
+
+    chart, reading = page.locator(".chart"), page.locator("#reading")
+    await expect(chart).to_have_attribute(
+        "aria-label", re.compile("^KRAKEN:BTCUSD, rank by price: 4 places, from 1 to")
+    )
+    assert page.url == f"{api.url}{BTC}?style=rank"
+    await expect(reading).to_have_text("2021-05-17 12:00 UTC: rank 1 of 3")
+    await expect(page.locator("figcaption")).to_contain_text("1, on top, moves most")
+    await expect(page.get_by_role("button", name="1 week")).to_be_enabled()
+    await expect(page.locator("a.csv")).to_have_attribute("href", re.compile("/rank-history.csv"))
+    # All are alike at first; then two of them move and this one does not, until it does: 1, 3, 3, 1.
+    for _ in range(600):
+        line = await read_line(page)
+        if line and min(max(line) - line[-1], max(line) - line[0]) > 100:
+            break
+        await page.evaluate("new Promise((resume) => requestAnimationFrame(() => setTimeout(resume, 20)))")
+    else:
+        raise AssertionError(f"1 is not on top: {line}")
+    assert await find_barriers(page) == []
+    await page.get_by_role("button", name="1 week").press("Enter")
+    await expect(page.get_by_role("button", name="Rank")).to_be_disabled()
+    assert "style" not in page.url
+    assert browser.complaints == []
+
+
 @pytest.mark.usefixtures("market")
 async def test_a_name_that_no_metric_has_is_told_with_near_ones(api: Api, browser: Browser):
     page = browser.page

@@ -44,6 +44,8 @@ def test_every_operation_says_what_it_is_and_how_it_fails(document):
         "/v1/metrics/{metric}/history.ndjson",
         "/v1/metrics/{metric}/history.arrow",
         "/v1/metrics/{metric}/rank",
+        "/v1/metrics/{metric}/rank-history",
+        "/v1/metrics/{metric}/rank-history.csv",
         "/v1/snapshot",
         "/v1/snapshot.csv",
         "/v1/snapshot.ndjson",
@@ -111,6 +113,8 @@ STABLE_NAMES = {
     "get /v1/metrics/{metric}/history.csv": "get_history_csv",
     "get /v1/metrics/{metric}/history.ndjson": "get_history_ndjson",
     "get /v1/metrics/{metric}/rank": "get_rank",
+    "get /v1/metrics/{metric}/rank-history": "get_rank_history",
+    "get /v1/metrics/{metric}/rank-history.csv": "get_rank_history_csv",
     "get /v1/ranks": "list_ranks",
     "get /v1/ranks.csv": "list_ranks_csv",
     "get /v1/rules": "list_rules",
@@ -223,7 +227,7 @@ async def test_every_example_works_as_it_is_filled_in_and_its_answer_has_exactly
         errors = list_schema_errors(document, operation["responses"][str(answer.status)], answer)
         assert errors == [], (method, path)
         checked.add(operation["operationId"])
-    assert len(checked) == 44
+    assert len(checked) == 46
 
 
 async def test_every_line_of_a_table_has_the_fields_that_json_has(api, writer):
