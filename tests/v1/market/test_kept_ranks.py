@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from v1.market.kept_ranks import COLUMNS, MOST, find_count, find_place, pack_ranks
-from v1.market.ranks import Rankings
+from v1.market.ranks import Rankings, Scores
 from v1.model import MEASURES, By, Measure, Metric
 
 SCORES = some.dictionaries(
@@ -16,7 +16,7 @@ SCORES = some.dictionaries(
 
 def rank(**columns) -> Rankings:
     """Return the scores by price as given, and none of anything else."""
-    ranks = {column: [] for column in COLUMNS}
+    ranks: dict[tuple[Measure, By], Scores] = {column: [] for column in COLUMNS}
     for by, scores in columns.items():
         ranks[Measure.PRICE, By(by)] = [(value, Metric(name)) for name, value in scores.items()]
     return Rankings(ranks, {measure: [] for measure in MEASURES})

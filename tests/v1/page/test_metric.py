@@ -325,6 +325,7 @@ async def test_the_rank_is_drawn_through_the_day_with_1_on_top(api: Api, browser
     await expect(page.get_by_role("button", name="1 week")).to_be_enabled()
     await expect(page.locator("a.csv")).to_have_attribute("href", re.compile("/rank-history.csv"))
     # All are alike at first; then two of them move and this one does not, until it does: 1, 3, 3, 1.
+    line: list[int] = []
     for _ in range(600):
         line = await read_line(page)
         if line and min(max(line) - line[-1], max(line) - line[0]) > 100:
