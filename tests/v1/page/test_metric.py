@@ -16,7 +16,7 @@ from tests.v1.routes.test_candles import hour
 from v1.market.metric_state import SourceReading
 from v1.model import Metric, Reading
 from v1.rules import RuleEngine, parse_rule
-from v1.store import connect, keys
+from v1.store import Writer, connect, keys
 from worker.sampling.tick import commit_tick
 
 XSS = "<img src=x onerror=alert(1)>"
@@ -302,8 +302,8 @@ async def read_line(page: Page) -> list[int]:
     ]
 
 
-async def test_the_rank_is_drawn_through_the_day_with_1_on_top(api: Api, browser: Browser, writer):
-    page = browser.page
+async def sample_places(writer: Writer) -> None:
+    """Sample three metrics for 45 minutes: all are alike at first, then two of them move, then the third does."""
     await writer.open()
     for minute in range(46):
         prices = {"BTC": 100 + 90 * (minute > 40), "ETH": 100 + 30 * (minute % 2), "LTC": 100 + 20 * (minute % 2)}
@@ -311,6 +311,22 @@ async def test_the_rank_is_drawn_through_the_day_with_1_on_top(api: Api, browser
             Metric(f"KRAKEN:{name}USD"): SourceReading(Reading(str(price)), "kraken") for name, price in prices.items()
         }
         await commit_tick(NOON - 45 * MINUTE + minute * MINUTE, heard, writer)
+
+
+async def expect_first_on_top(page: Page) -> None:
+    """Expect a line that begins and ends at the first place, and is further down in between."""
+    line: list[int] = []
+    for _ in range(600):
+        line = await read_line(page)
+        if line and min(max(line) - line[-1], max(line) - line[0]) > 100:
+            return
+        await page.evaluate("new Promise((resume) => requestAnimationFrame(() => setTimeout(resume, 20)))")
+    raise AssertionError(f"1 is not on top: {line}")
+
+
+async def test_the_rank_is_drawn_through_the_day_with_1_on_top(api: Api, browser: Browser, writer: Writer):
+    page = browser.page
+    await sample_places(writer)
     await page.clock.install(time=NOON + 5)
     await page.goto(f"{api.url}{BTC}")
     await page.get_by_role("button", name="Rank").press("Enter")
@@ -324,15 +340,7 @@ async def test_the_rank_is_drawn_through_the_day_with_1_on_top(api: Api, browser
     await expect(page.locator("figcaption")).to_contain_text("1, on top, moves most")
     await expect(page.get_by_role("button", name="1 week")).to_be_enabled()
     await expect(page.locator("a.csv")).to_have_attribute("href", re.compile("/rank-history.csv"))
-    # All are alike at first; then two of them move and this one does not, until it does: 1, 3, 3, 1.
-    line: list[int] = []
-    for _ in range(600):
-        line = await read_line(page)
-        if line and min(max(line) - line[-1], max(line) - line[0]) > 100:
-            break
-        await page.evaluate("new Promise((resume) => requestAnimationFrame(() => setTimeout(resume, 20)))")
-    else:
-        raise AssertionError(f"1 is not on top: {line}")
+    await expect_first_on_top(page)
     assert await find_barriers(page) == []
     await page.get_by_role("button", name="1 week").press("Enter")
     await expect(page.get_by_role("button", name="Rank")).to_be_disabled()
