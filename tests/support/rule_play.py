@@ -8,7 +8,17 @@ from v1.market.advance import advance_all
 from v1.market.metric_state import SourceReading, read_state, write_state
 from v1.market.ranks import collect_rank_inputs, rank_all
 from v1.model import Metric, Reading
-from v1.rules import NO_EVALUATION, Alert, Rule, RuleEngine, Silence, TickContext, attach_states, parse_rule
+from v1.rules import (
+    NO_EVALUATION,
+    AcknowledgedAlert,
+    Alert,
+    Rule,
+    RuleEngine,
+    Silence,
+    TickContext,
+    attach_states,
+    parse_rule,
+)
 
 NOON = 1_621_252_800
 """2021-05-17T12:00:00Z, the first tick."""
@@ -53,6 +63,8 @@ class Sampler:
         self.is_restarted = is_restarted
         self.engine = RuleEngine(rules, silences, interval)
         self.memory = MemoryStore()
+        self.acknowledged: dict[tuple[str, str], AcknowledgedAlert] = {}
+        """What somebody has acknowledged until it is over."""
         self.at = NOON - interval
         self.judged = NO_EVALUATION
 
@@ -68,7 +80,13 @@ class Sampler:
             self.at, metrics, readings, self.memory.read_states(self.at, metrics, self.engine.make_lookback)
         )
         judged = self.engine.evaluate(
-            TickContext(self.at, steps, rank_all(collect_rank_inputs(steps)).list_scores, self.memory.outages)
+            TickContext(
+                self.at,
+                steps,
+                rank_all(collect_rank_inputs(steps)).list_scores,
+                self.memory.outages,
+                acknowledged=self.acknowledged,
+            )
         )
         self.memory.commit(self.at, attach_states(steps, judged), judged)
         self.judged = judged

@@ -27,6 +27,9 @@ class AcknowledgedView(BaseModel):
     at: Annotated[int, Field(description="Unix seconds.")]
     by: str
     comment: str
+    until: Annotated[
+        str | None, Field(description="`over`: no message is sent about it until it is over; null: messages go on.")
+    ]
 
 
 class AlertTold(BaseModel):
@@ -37,7 +40,7 @@ class AlertTold(BaseModel):
     name: str
     kind: str
     severity: str
-    event: Annotated[str, Field(description="`firing` or `resolved`; of a rank rule `enters` or `leaves`.")]
+    event: Annotated[str, Field(description="`firing` or `resolved`; of a rank rule `enters` or `leaves`; or `test`.")]
     metric: Annotated[str, Field(description="The metric; of a source that is silent as a whole, `<source>:*`.")]
     measure: str | None
     at: Annotated[int, Field(description="The tick.")]
@@ -87,6 +90,7 @@ def show_alert(told: AlertRecord, interval: int) -> dict[str, object]:
             "at": int(known["acknowledged"]),
             "by": known.get("by", ""),
             "comment": known.get("comment", ""),
+            "until": known.get("until"),
         }
     title, text = _write_words(alert, interval)
     return alert | {

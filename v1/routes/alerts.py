@@ -1,7 +1,8 @@
 """The history of alerts: what rules reported, each attempt to send it, and who acknowledged it."""
 
 import re
-from typing import Annotated, Any
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, WithJsonSchema
@@ -10,12 +11,12 @@ from pydantic_core import PydanticCustomError
 from ..numbers import exact_json
 from ..rules import InvalidDocument, Severity
 from ..rules.validation import list_faults
-from ..store import AlertQuery, HistoryCursor
+from ..store import Acknowledgement, AlertQuery, HistoryCursor, LimitReached
 from .alert_view import AlertView, show_alert
 from .context import Context
 from .examples import EXAMPLE_ACKNOWLEDGEMENT, EXAMPLE_ALERT
 from .params import Limit, NoParams, QueryParams, Time
-from .problems import Problem, refuse_unknown_id
+from .problems import HttpRefusal, Problem, refuse_fields, refuse_unknown_id
 from .request_body import NOT_READ, describe_body, make_refusal, read_document
 from .response_docs import AWAY, NOT_ACCEPTED, UNCHANGED, Responses
 from .responses import respond_changed, respond_until_changed
@@ -73,10 +74,17 @@ class AcknowledgeRequest(BaseModel):
 
     by: Annotated[str, Field(min_length=1, max_length=100, description="Who.")]
     comment: Annotated[str, Field(max_length=500, description="What there is to say.")] = ""
+    until: Annotated[
+        Literal["over"] | None,
+        Field(description="`over`: no message is sent about it until it is over; null: messages go on."),
+    ] = None
 
 
 AlertId = Annotated[str, Path(max_length=250, description="As the list of alerts has it.", examples=[EXAMPLE_ALERT])]
+ENDS = ("resolved", "leaves")
+"""Events of alerts that tell that something is over."""
 _UNKNOWN: Responses = {404: {"model": Problem, "description": "There is no such alert any more."}}
+_TOO_MANY: Responses = {409: {"model": Problem, "description": "Too many are acknowledged until they are over."}}
 
 
 @router.get(
@@ -133,7 +141,7 @@ async def get_alert(id: AlertId, _: Annotated[NoParams, Query()], request: Reque
     summary="Acknowledge an alert",
     operation_id="acknowledge_alert",
     response_model=AlertView,
-    responses=NOT_READ | _UNKNOWN | NOT_ACCEPTED | AWAY,
+    responses=NOT_READ | _UNKNOWN | _TOO_MANY | NOT_ACCEPTED | AWAY,
     openapi_extra=describe_body(
         add_schema("Acknowledgement", make_request_schema(add_model_schema(AcknowledgeRequest))),
         EXAMPLE_ACKNOWLEDGEMENT,
@@ -145,7 +153,12 @@ async def acknowledge(
     request: Request,
     context: Context,
 ) -> Response:
-    """Note that somebody has seen an alert. Who did so first stays; a channel that repeats it until then stops."""
+    """
+    Note that somebody has seen an alert. Who did so first stays; a channel that repeats it until then stops.
+
+    With `until`, which may follow later, the rule sends no more about this metric for as long as it holds without a
+    break. Its alerts are listed all the same; that it is over is told as the rule says.
+    """
     try:
         seen = AcknowledgeRequest.model_validate(await read_document(request))
     except ValidationError as error:
@@ -153,5 +166,13 @@ async def acknowledge(
     told = await context["admin"].read_alert(id)
     if told is None:
         raise refuse_unknown_id("alert", id)
-    known = await context["admin"].acknowledge(id, int(context["clock"]()), seen.by, seen.comment)
+    if seen.until and told.alert["event"] in ENDS:
+        raise refuse_fields(
+            ("until", seen.until, f"null: the alert is of the event {told.alert['event']}, so it is over")
+        )
+    given = Acknowledgement(int(context["clock"]()), seen.by, seen.comment, until_over=seen.until is not None)
+    try:
+        known = await context["admin"].acknowledge(told.alert, given)
+    except LimitReached as error:
+        raise HttpRefusal(HTTPStatus.CONFLICT, str(error)) from error
     return respond_changed(exact_json.dumps(show_alert(told._replace(known=known), context["interval"])))

@@ -17,6 +17,8 @@ from ..store import (
     ChangeFeed,
     EventReader,
     ListReader,
+    MessageTestStore,
+    RankHistoryReader,
     RateLimitStore,
     Reader,
     RedisObserver,
@@ -81,6 +83,8 @@ class RouteState(TypedDict):
     """Made once at the start of the application, closed at its end."""
 
     reader: Reader
+    rank_history: RankHistoryReader
+    """Reads places of the past day, and keeps the names that they are of."""
     lists: ListReader
     """Reads many metrics at once."""
     tracked: TrackedReader
@@ -89,7 +93,9 @@ class RouteState(TypedDict):
     top: TopReader
     top_archive: TopArchiveReader
     admin: AdminStore
-    """Rules, silences and alerts; the one thing here that writes."""
+    """Rules, silences and alerts; it writes."""
+    message_tests: MessageTestStore
+    """Sends tests of rules; it writes."""
     redis_address: str
     """Where a process of its own finds the store."""
     backtests: BacktestRunner
@@ -137,12 +143,14 @@ async def open_route_state(settings: RouteSettings, clock: Callable[[], float]) 
         stack.push_async_callback(tracked.close)
         yield RouteState(
             reader=Reader(redis),
+            rank_history=RankHistoryReader(redis),
             lists=ListReader(redis),
             tracked=tracked,
             archive=ArchiveReader(archive),
             top=TopReader(redis),
             top_archive=TopArchiveReader(archive),
             admin=AdminStore(writing),
+            message_tests=MessageTestStore(writing),
             redis_address=redis_address,
             backtests=BacktestRunner(settings.stopping, settings.settings_prefix, turns=settings.backtest_turns),
             streams=hub,

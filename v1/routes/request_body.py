@@ -15,18 +15,28 @@ from .response_docs import Responses
 
 LARGEST = 64 * 1024
 """Bytes of a document."""
+LARGEST_SET = 1024 * 1024
+"""Bytes of all rules and silences in one document."""
+LARGER = (("/rule-set", LARGEST_SET),)
+"""Where larger documents are taken, by the end of the path: the server asks before it reads one."""
 WHOLE = "body"
 """What a fault of the whole document is called."""
 
-NOT_READ: Responses = {
-    413: {"model": Problem, "description": f"The document has more than {LARGEST} bytes."},
-    415: {"model": Problem, "description": "The document is not sent as `application/json`."},
-}
+
+def describe_unread(largest: int) -> Responses:
+    """Return the answers to a document of which no more is read, of a route that takes so many bytes."""
+    return {
+        413: {"model": Problem, "description": f"The document has more than {largest} bytes."},
+        415: {"model": Problem, "description": "The document is not sent as `application/json`."},
+    }
 
 
-async def read_document(request: Request) -> Any:
+NOT_READ = describe_unread(LARGEST)
+
+
+async def read_document(request: Request, largest: int = LARGEST) -> Any:
     """
-    Read the document that was sent, with every digit of its numbers.
+    Read the document that was sent, of `largest` bytes at most, with every digit of its numbers.
 
     Only as `application/json`: a foreign page cannot have its visitor's browser send that without asking us first.
     """
@@ -38,8 +48,8 @@ async def read_document(request: Request) -> Any:
     body = bytearray()
     async for part in request.stream():
         body += part
-        if len(body) > LARGEST:
-            raise HttpRefusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a document has {LARGEST} bytes at most")
+        if len(body) > largest:
+            raise HttpRefusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a document has {largest} bytes at most")
     try:
         return json.loads(body.decode(), parse_float=decimals.parse_exact, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:

@@ -96,7 +96,7 @@ class AnswerBody(NamedTuple):
     lasts: int | None = None
     """Seconds from its tick until there is a newer one, where that is not the interval of the samples."""
     is_brief: bool = False
-    """Whether it follows from the archive too, which tells nobody when it changes."""
+    """Whether it follows from something that tells nobody when it changes, as the archive does."""
     fingerprint: bytes | None = None
     """What is another one for another body, where that is shorter."""
     compress: Callable[[], bytes | None] | None = None
@@ -123,9 +123,13 @@ def _count_seconds_until(end: int, answer: AnswerBody, context: RouteState) -> f
     return market.count_seconds_until(end) if answer.lasts is None else end - market.read_wall()
 
 
-def respond_until_changed(request: Request, body: str) -> Response:
-    """Send an answer that people may change at any moment: whoever keeps it asks again each time; 304 if it is the same."""
-    return _respond_with_tag(request, AnswerBody(body, None), "private, no-cache")
+def respond_until_changed(request: Request, body: str, *, is_brief: bool = False) -> Response:
+    """
+    Send an answer that people may change at any moment: whoever keeps it asks again each time; 304 if it is the same.
+
+    `is_brief`: it follows from something that tells nobody when it changes.
+    """
+    return _respond_with_tag(request, AnswerBody(body, None, is_brief=is_brief), "private, no-cache")
 
 
 def _respond_with_tag(request: Request, answer: AnswerBody, cache_control: str) -> Response:

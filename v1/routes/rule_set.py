@@ -18,7 +18,7 @@ from .context import Context
 from .examples import EXAMPLE_RULE, EXAMPLE_SILENCE
 from .params import NoParams, QueryParams
 from .problems import HttpRefusal, Problem
-from .request_body import NOT_READ, describe_body, make_refusal, read_document
+from .request_body import LARGEST_SET, describe_body, describe_unread, make_refusal, read_document
 from .response_docs import AWAY, NOT_ACCEPTED, UNCHANGED, Responses
 from .responses import respond_changed, respond_until_changed
 from .schemas import NEW_RULE, add_model_schema, add_schema, make_request_schema
@@ -115,7 +115,7 @@ async def get_rule_set(_: Annotated[NoParams, Query()], request: Request, contex
     summary="Put all rules and silences",
     operation_id="put_rule_set",
     response_model=RuleSetChanges,
-    responses=NOT_READ | NOT_ACCEPTED | _OF_FILE | AWAY,
+    responses=describe_unread(LARGEST_SET) | NOT_ACCEPTED | _OF_FILE | AWAY,
     openapi_extra=describe_body(_SCHEMA, _EXAMPLE),
 )
 async def put_rule_set(params: Annotated[RuleSetParams, Query()], request: Request, context: Context) -> Response:
@@ -125,7 +125,7 @@ async def put_rule_set(params: Annotated[RuleSetParams, Query()], request: Reque
     Rules and silences that are not in it are deleted; silences that are over stay, to be looked up. A default rule that is not in it is as it was to begin with.
     """
     now, interval, admin = int(context["clock"]()), context["interval"], context["admin"]
-    document = await read_document(request)
+    document = await read_document(request, LARGEST_SET)
     stored = await admin.read_rules()
     lasting_before = _select_lasting(stored.written, interval, now)
     parsed = _parse(document, stored.channels, interval)

@@ -1,5 +1,6 @@
 """Alert rules: what they are, when they hold, and when they speak. Pure: no clock, no network, no Redis."""
 
+from .acknowledged import Acknowledged, AcknowledgedAlert
 from .alert import Alert
 from .defaults import DEFAULTS
 from .engine import (
@@ -13,6 +14,7 @@ from .engine import (
     TickContext,
     attach_states,
 )
+from .invented_alert import invent_metric, make_test_alert
 from .phases import RuleStates, read_states, write_states
 from .rule import InvalidRule, Kind, Rule, Severity, parse_rule
 from .silence import InvalidSilence, Silence, parse_silence
@@ -25,6 +27,8 @@ __all__ = [
     "NO_EVALUATION",
     "NO_RULES",
     "NO_SOURCE_OUTAGES",
+    "Acknowledged",
+    "AcknowledgedAlert",
     "Alert",
     "Evaluation",
     "Fault",
@@ -41,6 +45,8 @@ __all__ = [
     "SubjectResult",
     "TickContext",
     "attach_states",
+    "invent_metric",
+    "make_test_alert",
     "parse_rule",
     "parse_silence",
     "read_states",

@@ -19,6 +19,10 @@ class ReferenceKind(StrEnum):
     """The first value of the window; `since` says when that was."""
 
 
+TEST = "test"
+"""The event of an alert that somebody asked for, to see where messages arrive: nothing has happened."""
+
+
 class Alert(NamedTuple):
     """What a rule says at one tick."""
 
@@ -29,7 +33,7 @@ class Alert(NamedTuple):
     kind: str
     severity: str
     event: str
-    """`firing`; `resolved` where a rule tells that too; of a rank rule `enters` or `leaves`."""
+    """`firing`; `resolved` where a rule tells that too; of a rank rule `enters` or `leaves`; or `test`."""
     metric: str
     """The metric; of a source that went silent as a whole, `<source>:*`."""
     measure: str | None

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from ..market.metric_state import NO_LOOKBACK, Lookback, StateUpdate
 from ..model import MEASURES, Metric
 from ..numbers.decimals import parse_decimal
+from .acknowledged import NOTHING_ACKNOWLEDGED, Acknowledged
 from .alert import Alert
 from .conditions import QUIET, Condition, IsExpected, Verdict, is_always_expected, make_condition, make_lookback
 from .phases import RuleStates, read_states, write_states
@@ -63,6 +64,8 @@ class TickContext(NamedTuple):
     """The tick after which sources were asked without a pause: what was not heard before, nobody listened for."""
     is_steady: bool = True
     """Whether nothing but ticks has moved the days since the tick before: what is filled in afterwards never alerts."""
+    acknowledged: Acknowledged = NOTHING_ACKNOWLEDGED
+    """What nothing is sent about until it is over."""
 
 
 class _Group(NamedTuple):
@@ -148,13 +151,16 @@ class RuleEngine:
             for watch in watches:
                 rule = watch.rule.id
                 if not is_still or rule in before:
-                    saying = saying or SubjectEvaluator(metric, at, before, places, self._silences)
+                    saying = saying or self._open(metric, before, market, places)
                     is_aloud = (rule, step.record.source) not in silent and (judge is not None or market.is_steady)
                     saying.evaluate(watch, verdict, is_aloud=is_aloud)
         if before and not before.keys() <= self._find_groups(metric)[2]:
-            saying = saying or SubjectEvaluator(metric, at, before, places, self._silences)
+            saying = saying or self._open(metric, before, market, places)
             saying.drop(before.keys() - self._find_groups(metric)[2])
         return saying.finish() if saying else NOTHING_SAID
+
+    def _open(self, subject: str, before: RuleStates, market: TickContext, places: RankLookup) -> SubjectEvaluator:
+        return SubjectEvaluator(subject, market.at, before, places, self._silences, acknowledged=market.acknowledged)
 
     def _judge_rank_rule(self, rule: Rule, step: StateUpdate, before: RuleStates, places: RankLookup) -> Verdict | None:
         """Judge a rank rule. Of a day that has hardly begun nothing is told: all deviations are alike, or chance."""
@@ -181,7 +187,7 @@ class RuleEngine:
         heard = {step.record.source for step in self._list_expected(market)}
         judged = {}
         for source in sorted({*known, *(source for _, source in silent)}):
-            saying = SubjectEvaluator(f"{source}:*", at, known.get(source, {}), places, self._silences)
+            saying = self._open(f"{source}:*", known.get(source, {}), market, places)
             for watch in self._stale:
                 # Of a source whose metrics have all left the day nothing is known, least of all that it is back.
                 verdict = silent.get((watch.rule.id, source), QUIET) if source in heard else None

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from ..model import DAY, HOUR, MINUTE
 from ..numbers import decimals
-from .alert import Alert, ReferenceKind
+from .alert import TEST, Alert, ReferenceKind
 from .rule import Kind
 
 MOST_APART = 5
@@ -20,6 +20,7 @@ MOST_APART = 5
 STRONGEST = 8
 """Alerts that a digest names."""
 ELLIPSIS = "…"
+TEST_NOTE = "Only a test of the rule: nothing has happened, and these numbers are invented."
 
 
 class MessageText(NamedTuple):
@@ -53,6 +54,8 @@ def write_single(alert: Alert, interval: int) -> MessageText:
     """Write about one alert; `interval` is that of the samples, in seconds."""
     said = _WRITERS.get((alert.kind, alert.event), _WRITERS.get((alert.kind, "firing"), _other))(alert, interval)
     title = f"{alert.metric} {said.title}".replace(":*", "")
+    if alert.event == TEST:
+        return MessageText(f"TEST: {title}", f"{TEST_NOTE}\n{said.sentence}", _footer(alert, alert.id))
     return MessageText(title, said.sentence, _footer(alert, alert.id))
 
 
@@ -177,6 +180,11 @@ def _leaves(alert: Alert, _: int) -> _AlertText:
     )
 
 
+def _place(alert: Alert, interval: int) -> _AlertText:
+    """Write about a test of a rank rule, which says by the value whether it is about who enters or who leaves."""
+    return _leaves(alert, interval) if alert.value is None else _enters(alert, interval)
+
+
 def _stale(alert: Alert, interval: int) -> _AlertText:
     since = "" if alert.since is None else f" since {_instant(alert.since, alert, interval)}"
     if not alert.metric.endswith(":*"):
@@ -216,6 +224,7 @@ _WRITERS: dict[tuple[str, str], Callable[[Alert, int], _AlertText]] = {
     (Kind.DEVIATION, "firing"): _deviation,
     (Kind.RANK, "enters"): _enters,
     (Kind.RANK, "leaves"): _leaves,
+    (Kind.RANK, TEST): _place,
     (Kind.STALE, "firing"): _stale,
     (Kind.STALE, "resolved"): _back,
     (Kind.FROZEN, "firing"): _frozen,

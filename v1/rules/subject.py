@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from ..numbers.decimals import Number
 from ..numbers.moments import round_mean_of
+from .acknowledged import Acknowledged, explain_acknowledged, is_still_about
 from .alert import Alert, make_alert_id
 from .conditions import Verdict
 from .phases import NEVER, Phase, RuleState, RuleStates, advance, can_forget, is_further, should_notify
@@ -31,22 +32,33 @@ class SubjectResult(NamedTuple):
     alerts: tuple[Alert, ...] = ()
     over: tuple[str, ...] = ()
     """Ids of alerts told before that are over now, or told again."""
+    released: tuple[tuple[str, str], ...] = ()
+    """What was acknowledged until it is over, and is: the rule and the subject."""
 
 
 class SubjectEvaluator:
     """Moves the rules of one subject on, one after the other."""
 
-    def __init__(
-        self, subject: str, at: int, before: RuleStates, places: RankLookup, silences: Sequence[Silence]
+    def __init__(  # noqa: PLR0913  # the last by name
+        self,
+        subject: str,
+        at: int,
+        before: RuleStates,
+        places: RankLookup,
+        silences: Sequence[Silence],
+        *,
+        acknowledged: Acknowledged,
     ) -> None:
         self._subject = subject
         self._at = at
         self._before = before
         self._places = places
         self._silences = silences
+        self._acknowledged = acknowledged
         self._states: dict[str, RuleState] = {}
         self._alerts: list[Alert] = []
         self._over: list[str] = []
+        self._released: list[tuple[str, str]] = []
 
     def evaluate(self, watch: RuleWatch, verdict: Verdict | None, *, is_aloud: bool = True) -> None:
         """Move one rule's state on, and let it speak, unless what it says is told elsewhere."""
@@ -64,6 +76,7 @@ class SubjectEvaluator:
             moved = self._notify(rule, event, verdict, moved)
         if state and state.alert and moved.phase is Phase.RESOLVED:
             self._over.append(state.alert)
+        self._release(rule.id, moved)
         # A rank rule remembers who is not on top, or nobody could be seen to enter.
         if rule.kind is Kind.RANK or not can_forget(moved, at, rule.cooldown):
             self._states[rule.id] = moved
@@ -74,13 +87,25 @@ class SubjectEvaluator:
             alert = self._before[rule].alert
             if alert:
                 self._over.append(alert)
+            self._release(rule, None)
 
     def finish(self) -> SubjectResult:
-        return SubjectResult(self._states, tuple(self._alerts), tuple(self._over))
+        return SubjectResult(self._states, tuple(self._alerts), tuple(self._over), tuple(self._released))
+
+    def _release(self, rule: str, state: RuleState | None) -> None:
+        """Note that what somebody has acknowledged is over, where it is."""
+        found = self._acknowledged.get((rule, self._subject))
+        if found and not (state and is_still_about(found, state)):
+            self._released.append((rule, self._subject))
+
+    def _find_acknowledged(self, rule: str, state: RuleState) -> str | None:
+        """Return why nothing is sent while a rule is in a state; `None` where nobody has acknowledged what it tells of."""
+        found = self._acknowledged.get((rule, self._subject))
+        return explain_acknowledged(found) if found and is_still_about(found, state) else None
 
     def _notify(self, rule: Rule, event: str, verdict: Verdict, state: RuleState) -> RuleState:
         """Tell, and return the state that remembers it."""
-        alert = self._record_alert(rule, event, verdict, None)
+        alert = self._record_alert(rule, event, verdict, self._find_acknowledged(rule.id, state))
         if state.alert:
             self._over.append(state.alert)  # this one speaks on in its place
         state = state._replace(notified_at=self._at, last_notified_magnitude=verdict.magnitude)

@@ -4,7 +4,7 @@ import logging
 
 from hypercorn.config import Config
 
-from ..routes.request_body import LARGEST
+from ..routes.request_body import LARGER, LARGEST
 from ..settings import Settings
 from .addresses import parse_network
 from .limits import ConnectionLimits, count_connections
@@ -24,6 +24,7 @@ def make_limits(settings: Settings) -> ConnectionLimits:
         request=settings.request_seconds,
         head=settings.head_bytes,
         body=LARGEST,
+        large_bodies=LARGER,
         proxies=tuple(parse_network(each) for each in settings.trusted_proxies),
     )
 

@@ -89,7 +89,7 @@ class ClientConnection:
         try:
             async with TaskGroup(asyncio.get_running_loop()) as tasks:
                 server = _address(self._writer, "sockname")
-                self._http = Http1(self._served, tasks, self.client, server, self, self._limits.body)
+                self._http = Http1(self._served, tasks, self.client, server, self, self._limits.find_largest_body)
                 await self._read()
         except* OSError:
             pass

@@ -83,13 +83,13 @@ class Http1(H11Protocol):
         client: Address | None,
         server: Address | None,
         wire: ClientWire,
-        largest: int,
+        find_largest: Callable[[str], int],
     ) -> None:
         app, config, context, state, self._requests, heads, tls, self._instruments = served
         wrapped = wrap_app(app, 0, "asgi")
         super().__init__(wrapped, config, context, tasks, state, tls is not None, client, server, wire.send)
         self._wire = wire
-        self._largest = largest
+        self._find_largest = find_largest
         self._method = b""
         self._path = ""
         scheme = "https" if tls else "http"
@@ -239,10 +239,11 @@ class Http1(H11Protocol):
             # h11 looks at the size of a head only while some of it is missing.
             await self._send_error_response(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
             return
-        if int(dict(headers).get(b"content-length", 0)) > self._largest:
-            await self.refuse(*_make_too_large(self._largest))
+        largest = self._find_largest(self._path)
+        if int(dict(headers).get(b"content-length", 0)) > largest:
+            await self.refuse(*_make_too_large(largest))
             return
-        self.stream = _Stream(self, self._wire.note_arrival, self._largest)
+        self.stream = _Stream(self, self._wire.note_arrival, largest)
         await self.stream.handle(
             Request(
                 stream_id=STREAM_ID,

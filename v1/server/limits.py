@@ -26,8 +26,14 @@ class ConnectionLimits(NamedTuple):
     head: int = 16 * 1024
     """Of a request line and headers."""
     body: int = 64 * 1024
+    large_bodies: tuple[tuple[str, int], ...] = ()
+    """Paths below a version, `/rule-set`, to which larger bodies may be sent, and how large."""
     proxies: tuple[Network, ...] = ()
     """Whose connections are of many clients: they may have as many as there are."""
+
+    def find_largest_body(self, path: str) -> int:
+        """Return how many bytes may be sent to a path, whatever a proxy has put in front of it."""
+        return next((most for end, most in self.large_bodies if path.endswith(end)), self.body)
 
 
 def count_connections(wished: int) -> int:

@@ -1,6 +1,6 @@
 """The only package that speaks Redis: `Reader` for who reads, `Writer` for who feeds, `ChannelStore` for who sends."""
 
-from .admin import MOST_SILENCES, AdminStore, LimitReached
+from .admin import MOST_SILENCES, UNTIL_OVER, Acknowledgement, AdminStore, LimitReached
 from .alert_history import AlertQuery, AlertReader, AlertRecord, HistoryCursor, parse_alert
 from .api_keys import ApiKey, ApiKeyStore, KeyScope
 from .changes import EVERYTHING, Change, ChangeFeed, ChangeKind, open_change_feed, put_change
@@ -20,7 +20,9 @@ from .keys import KEEP as STATE_KEPT_SECONDS
 from .keys import LEASE_SECONDS
 from .lease import Lease
 from .list_reader import ColumnQuery, CurrentMetric, ListReader, PastReads, RankKey, RankPlaces
+from .message_tests import MessageTest, MessageTestStore, TooEarly
 from .pool import RedisObserver
+from .rank_history import KeptPlace, RankHistoryReader
 from .rate_limits import RateLimitStore, UsageLimit, WindowUsage
 from .reader import HourSamples, MetricSummary, NewestSample, Reader
 from .replays import ReplayStore
@@ -40,6 +42,8 @@ __all__ = [
     "MOST_SILENCES",
     "NEVER_TRIED",
     "STATE_KEPT_SECONDS",
+    "UNTIL_OVER",
+    "Acknowledgement",
     "AdminStore",
     "AlertLimits",
     "AlertQuery",
@@ -68,6 +72,7 @@ __all__ = [
     "HistoryCursor",
     "HourSamples",
     "KeptDay",
+    "KeptPlace",
     "KeyScope",
     "Lease",
     "LeaseLost",
@@ -76,6 +81,8 @@ __all__ = [
     "ListStore",
     "LoggedEvent",
     "MarketRow",
+    "MessageTest",
+    "MessageTestStore",
     "MetricReading",
     "MetricSummary",
     "MinuteRange",
@@ -89,6 +96,7 @@ __all__ = [
     "PastReads",
     "QueuedMessage",
     "QuotaStore",
+    "RankHistoryReader",
     "RankKey",
     "RankPlaces",
     "RateLimitStore",
@@ -103,6 +111,7 @@ __all__ = [
     "StoreError",
     "StoredRuleSet",
     "TickUnit",
+    "TooEarly",
     "TooManySamples",
     "TopReader",
     "TopWriter",

@@ -1,13 +1,16 @@
 """What the API reads and writes: rules, silences, and the acknowledgements of alerts."""
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+from redis.asyncio.client import Pipeline
 
 from ..model import DAY
-from ..rules import Rule, Silence
+from ..rules import AcknowledgedAlert, Rule, Silence
 from ..rules.rule_set import disable_default, find_default, read_rule_set, write_document
 from ..rules.rules_file import MOST_RULES
 from . import keys
+from .acknowledged import KEPT_SECONDS, MOST_ACKNOWLEDGED, list_old_fields, write_acknowledged, write_field
 from .alert_history import AlertReader
 from .changes import ChangeKind, put_change
 from .connection import translate_errors
@@ -17,11 +20,24 @@ from .rule_store import RuleStore
 MOST_SILENCES = 1000
 KEPT_AFTER = 30 * DAY
 """Seconds that a silence is kept after its end, so that it can be seen why no message was sent."""
+UNTIL_OVER = "over"
+"""Until when an acknowledgement keeps messages back, where it does."""
 _CHANGES = {keys.RULES: ChangeKind.RULES, keys.SILENCES: ChangeKind.SILENCES}
 
 
 class LimitReached(Exception):
     """There are as many rules or silences as are allowed; the message says how many."""
+
+
+class Acknowledgement(NamedTuple):
+    """Who has seen an alert."""
+
+    at: int
+    """Unix seconds."""
+    by: str
+    comment: str = ""
+    until_over: bool = False
+    """Whether no message is to be sent about it until it is over."""
 
 
 class AdminStore(AlertReader, RuleStore):
@@ -50,18 +66,25 @@ class AdminStore(AlertReader, RuleStore):
         """Delete a silence; return whether it was there."""
         return await self._delete(keys.SILENCES, silence)
 
-    async def acknowledge(self, alert: str, at: int, by: str, comment: str) -> dict[str, str]:
-        """Write who has acknowledged an alert, and return what is written: the first acknowledgement stays."""
-        key = keys.alert(alert)
+    async def acknowledge(self, alert: Mapping[str, Any], given: Acknowledgement) -> dict[str, str]:
+        """
+        Write who has acknowledged an alert, and return what is written: the first acknowledgement stays.
+
+        That nothing is to be sent until it is over may follow later, by somebody else. Raises `LimitReached`.
+        """
+        key = keys.alert(alert["id"])
         with translate_errors():
             left = await self._redis.ttl(keys.ALERTS)
         pipe = self._redis.pipeline(transaction=True)
-        pipe.execute_command("HSETNX", key, "acknowledged", at)
-        pipe.execute_command("HSETNX", key, "by", by)
-        if comment:
-            pipe.execute_command("HSETNX", key, "comment", comment)
+        pipe.execute_command("HSETNX", key, "acknowledged", given.at)
+        pipe.execute_command("HSETNX", key, "by", given.by)
+        if given.comment:
+            pipe.execute_command("HSETNX", key, "comment", given.comment)
+        if given.until_over:
+            await self._put_until_over(pipe, alert, given)
+            pipe.execute_command("HSET", key, "until", UNTIL_OVER)
         pipe.execute_command("EXPIRE", key, left if left > 0 else KEPT_AFTER)
-        put_event(pipe, EventKind.ACKNOWLEDGED, alert)
+        put_event(pipe, EventKind.ACKNOWLEDGED, alert["id"])
         pipe.execute_command("HGETALL", key)
         put_change(pipe, ChangeKind.ALERTS)
         with translate_errors():
@@ -82,6 +105,21 @@ class AdminStore(AlertReader, RuleStore):
         put_change(pipe, ChangeKind.SILENCES)
         with translate_errors():
             await pipe.execute()
+
+    async def _put_until_over(self, pipe: Pipeline, alert: Mapping[str, Any], given: Acknowledgement) -> None:
+        """Put what the worker reads at each tick, and the removal of what is old."""
+        with translate_errors():
+            written = cast("dict[str, str]", await self._redis.hgetall(keys.ACKNOWLEDGED))
+        field, old = write_field(alert["rule"], alert["metric"]), [*list_old_fields(written, given.at)]
+        if len(written.keys() - {*old, field}) >= MOST_ACKNOWLEDGED:
+            raise LimitReached(
+                f"{MOST_ACKNOWLEDGED} alerts are acknowledged until they are over, and so many are the most"
+            )
+        if old:
+            pipe.execute_command("HDEL", keys.ACKNOWLEDGED, *old)
+        kept = write_acknowledged(AcknowledgedAlert(alert["at"], given.by), given.at)
+        pipe.execute_command("HSET", keys.ACKNOWLEDGED, field, kept)
+        pipe.execute_command("EXPIRE", keys.ACKNOWLEDGED, KEPT_SECONDS)
 
     async def _put(self, key: str, field: str, value: str, most: int) -> None:
         with translate_errors():

@@ -46,7 +46,7 @@ class AlertRecord(NamedTuple):
     alert: dict[str, Any]
     """As it was committed, see `rules.Alert`."""
     known: dict[str, str]
-    """`ended_at`: the tick since which it does not hold; `acknowledged`, `by` and `comment`: when, and by whom."""
+    """`ended_at`: the tick since which it does not hold; `acknowledged`, `by`, `comment`, `until`: when, by whom, how long."""
     deliveries: Sequence[DeliveryAttempt]
 
 

@@ -13,6 +13,7 @@ from ..market.ranks import Rankings, Scores
 from ..model import DAY, Metric, Sample, find_hour, list_hours
 from ..rules import SubjectResult, write_states
 from . import keys
+from .acknowledged import write_field
 from .connection import translate_errors
 from .event_log import EventKind, put_event
 
@@ -82,6 +83,8 @@ def put_alerts(pipe: Pipeline, at: int, result: SubjectResult, limits: AlertLimi
         put("EXPIRE", keys.alert(alert_id), limits.keep)
         if limits.push:
             put_event(pipe, EventKind.ENDED, alert_id)
+    for rule, subject in result.released:
+        put("HDEL", keys.ACKNOWLEDGED, write_field(rule, subject))
 
 
 def put_source_states(pipe: Pipeline, at: int, sources: Mapping[str, SubjectResult], limits: AlertLimits) -> None:

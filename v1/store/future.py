@@ -62,6 +62,7 @@ class FutureRemover:
         with translate_errors():
             if (await read_outages(self._redis)).at > now:
                 await self._redis.delete(keys.OUTAGES)
+            await self._redis.zremrangebyscore(keys.RANKED, f"({now}", "+inf")
             if tick is not None and tick > now:
                 await (self._redis.set(keys.TICK, at) if at else self._redis.delete(keys.TICK))
         await send_change(self._redis, ChangeKind.ALL)

@@ -7,6 +7,9 @@ Every key version 1 owns in Redis. No other module spells one.
     v1:moments:{<metric>}         string  exact moments, see `metric_state`       25 h after the last tick
     v1:rank:<measure>:<by>        zset    deviation or coefficient: metric   rewritten each tick, 24 h after the last
     v1:mean:<measure>             zset    hour mean: metric                  rewritten each tick, 24 h after the last
+    v1:ranked                     zset    tick whose places are kept: itself and the names' tag  25 h
+    v1:ranked:<quarter of an hour>  string  places of all metrics, see `market.kept_ranks`  25 h
+    v1:ranked:names:<tag>         string  names of the metrics, in order, JSON  25 h after the last tick of them
     v1:next:{<one of these>}      zset    what is to take its place          while it is written, at most 24 h
     v1:format                     string  number of the format of all this   for ever
     v1:tick                       string  newest committed tick              for ever
@@ -23,7 +26,9 @@ Every key version 1 owns in Redis. No other module spells one.
     v1:outages                    string  alert states of silent sources, JSON  for ever
     v1:alerts                     zset    tick: alert, JSON                  30 days (setting), and bounded in number
     v1:alert:<id>                 hash    when it was over, who acknowledged it  as its alert
+    v1:acknowledged               hash    rule and subject: alert that is acknowledged until it is over, JSON  30 days after the last
     v1:deliveries:<id>            list    attempts to send it, JSON          as its alert
+    v1:test:<rule>                string  the newest test of a rule, an alert, JSON  24 h
     v1:outbox                     stream  alerts to send, one consumer group a channel  30 days, and bounded in number
     v1:events                     stream  what is pushed to clients, see `store.event_log`  25 h after the last, and bounded in number
     v1:channels                   hash    channel: what kind it is           for ever
@@ -67,6 +72,7 @@ OURS = f"{__package__.partition('.')[0]}:"
 
 FORMAT = f"{OURS}format"
 METRICS = f"{OURS}metrics"
+RANKED = f"{OURS}ranked"
 TICK = f"{OURS}tick"
 TICKS = f"{OURS}ticks"
 CHANGES = f"{OURS}changes"
@@ -82,6 +88,7 @@ RULES_PROBLEM = f"{OURS}rules:problem"
 SILENCES = f"{OURS}silences"
 OUTAGES = f"{OURS}outages"
 ALERTS = f"{OURS}alerts"
+ACKNOWLEDGED = f"{OURS}acknowledged"
 OUTBOX = f"{OURS}outbox"
 EVENTS = f"{OURS}events"
 CHANNELS = f"{OURS}channels"
@@ -126,6 +133,8 @@ that count it. A worker that has stood still for hours must find what leaves the
 """
 KEEP_DERIVED = 24 * HOUR
 """Seconds that ranks, means and the index live after the last tick."""
+KEEP_RANKED = 25 * HOUR
+"""Seconds that the places of a tick are kept."""
 LEASE_SECONDS = 15
 KEEP_CLOCK = 120
 """Seconds that a worker's word about its clock counts; while it is wrong, it is said again every few seconds."""
@@ -173,6 +182,14 @@ def rank(measure: Measure, by: By) -> str:
     return f"{OURS}rank:{measure}:{by}"
 
 
+def rank_frame(quarter: int) -> str:
+    return f"{OURS}ranked:{quarter}"
+
+
+def rank_names(tag: str) -> str:
+    return f"{OURS}ranked:names:{tag}"
+
+
 def mean(measure: Measure) -> str:
     return f"{OURS}mean:{measure}"
 
@@ -188,6 +205,10 @@ def alert(alert_id: str) -> str:
 
 def deliveries(alert_id: str) -> str:
     return f"{OURS}deliveries:{alert_id}"
+
+
+def message_test(rule: str) -> str:
+    return f"{OURS}test:{rule}"
 
 
 def sending(channel: str) -> str:

@@ -7,15 +7,18 @@ from typing import Any, NamedTuple, Protocol, cast
 
 from redis.asyncio.client import Pipeline
 
+from ..market.kept_ranks import pack_ranks
 from ..market.metric_state import NO_LOOKBACK, Lookback, PriorState, StateUpdate
 from ..market.ranks import Rankings, collect_rank_inputs, rank_all
 from ..model import DAY, Metric, find_hour
-from ..rules import NO_EVALUATION, NOTHING_SAID, Evaluation, SourceOutages
+from ..rules import NO_EVALUATION, NOTHING_SAID, Acknowledged, Evaluation, SourceOutages
 from . import commands, keys
+from .acknowledged import read_acknowledged
 from .commands import AlertLimits
 from .eviction import EvictionQuery
 from .lease import Lease
 from .lookback import LookbackQuery
+from .rank_history import put_ranks
 from .repair import StateRepair
 from .stored_json import read_alerts
 from .writer_session import WriterSession
@@ -72,6 +75,8 @@ class TickUnit:
         """Whether some of the metrics are at the tick already: it was cut off before."""
         self._is_index_short = False
         """Whether the index lacks metrics that are known."""
+        self.acknowledged: Acknowledged = {}
+        """What nothing is sent about until it is over, once the states are read."""
 
     @property
     def known_metrics(self) -> AbstractSet[Metric]:
@@ -133,7 +138,10 @@ class TickUnit:
         self._put_updates(pipe, updates, evaluation)
         newest = {each.metric: each.record.newest for each in updates if each.sample or self._is_index_short}
         commands.put_index(pipe, self._at, newest)
-        commands.put_rankings(pipe, rankings or rank_all(collect_rank_inputs(updates)))
+        rankings = rankings or rank_all(collect_rank_inputs(updates))
+        commands.put_rankings(pipe, rankings)
+        if updates and self._session.should_keep_ranks(self._at):
+            put_ranks(pipe, self._at, pack_ranks(rankings))
         commands.put_tick(pipe, self._at)
         await self._store.lease.check()
         commands.raise_inner_error(await self._store.send(pipe))
@@ -146,11 +154,13 @@ class TickUnit:
         pipe = self._store.make_pipeline()
         pipe.get(keys.LEASE)
         pipe.zcard(keys.METRICS)
+        pipe.hgetall(keys.ACKNOWLEDGED)
         evictions.put_commands(pipe)
         lookbacks.put_commands(pipe)
         answers = iter(await self._store.send(pipe))
         self._store.lease.check_holder(next(answers))
         self._is_index_short = next(answers) < len(self._session.known_metrics)
+        self.acknowledged = read_acknowledged(next(answers))
         prior = evictions.read_answers(answers)
         lookbacks.read_answers(answers)
         return _Reading(since, evictions, lookbacks, prior)

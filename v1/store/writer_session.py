@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from ..market.extremes import RangeCache
+from ..market.kept_ranks import find_quarter
 from ..market.metric_state import PriorState, StateUpdate
 from ..model import DAY, Metric
 from ..rules import NO_SOURCE_OUTAGES, Evaluation, SourceOutages
@@ -24,6 +25,8 @@ class WriterSession:
         self.count_check = CountCheck()
         self.recounted = 0
         """States that were recounted because they counted samples that are gone; whoever reports it sets it to 0."""
+        self._ranks_kept = -1
+        """The quarter of an hour of the last tick whose places were kept."""
         self._valid_since: int | None = None
         """States are expected to be valid at this tick or a later one; `None` while there are none."""
 
@@ -38,6 +41,10 @@ class WriterSession:
         """Return the oldest tick, up to `at`, that a state is expected to be valid at."""
         # A state older than a day counts for nothing, so there is nothing to look for before it.
         return at if self._valid_since is None else min(max(self._valid_since, at - DAY), at)
+
+    def should_keep_ranks(self, at: int) -> bool:
+        """Return whether the places of a tick are to be kept: of the first of each quarter of an hour."""
+        return find_quarter(at) != self._ranks_kept
 
     def note_older_states(self, tick: int) -> None:
         """Note that there are states as old as a tick: the reads until the next commit look for them."""
@@ -67,3 +74,4 @@ class WriterSession:
             at, {source: result.states for source, result in evaluation.sources.items() if result.states}
         )
         self._valid_since, self.has_late_samples = at, False
+        self._ranks_kept = find_quarter(at)

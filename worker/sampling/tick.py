@@ -33,7 +33,9 @@ async def _advance(
     messages = await unit.count_messages()
     is_steady = at > asked_since and not unit.has_late_samples
     evaluation = rules.evaluate(
-        TickContext(at, updates, rankings.list_scores, unit.outages, messages, asked_since, is_steady)
+        TickContext(
+            at, updates, rankings.list_scores, unit.outages, messages, asked_since, is_steady, unit.acknowledged
+        )
     )
     await unit.commit(attach_states(updates, evaluation), rankings, evaluation)
     return len(updates)

@@ -14,7 +14,7 @@ from tests.support.serving import DAY, MINUTE, NOON, Api, Clock, every_minute, f
 from v1.market.metric_state import SourceReading
 from v1.model import Metric, Reading
 from v1.rules import Alert, RuleEngine, parse_rule, parse_silence
-from v1.store import AdminStore, AlertQuery, ApiKeyStore, KeyScope, connect, keys
+from v1.store import Acknowledgement, AdminStore, AlertQuery, ApiKeyStore, KeyScope, connect, keys
 from v1.store.changes import ChangeKind
 from worker.sampling.tick import commit_tick
 
@@ -127,6 +127,37 @@ async def test_an_alert_is_acknowledged_by_keyboard(api: Api, browser: Browser):
 
 
 @pytest.mark.usefixtures("market")
+async def test_an_alert_is_acknowledged_until_it_is_over_at_once_or_later(api: Api, browser: Browser, redis: Redis):
+    page = browser.page
+    await page.clock.install(time=NOON + 5)
+    await page.goto(f"{api.url}/alerts")
+    first, second = page.locator(".alert-list > li.card").first, page.locator(".alert-list > li.card").nth(1)
+    for card in (first, second):
+        await card.locator("summary").press("Enter")
+        await card.get_by_role("form", name="Acknowledge").get_by_label("Your name").fill("ann")
+
+    await first.get_by_role("checkbox", name="No more messages until it is over").check()
+    await first.get_by_role("button", name="Acknowledge").press("Enter")
+    await expect(first.locator("summary")).to_contain_text("seen by ann no more messages until it is over")
+    await expect(first.get_by_role("button", name="No more messages")).to_have_count(0)
+    await second.get_by_role("button", name="Acknowledge").press("Enter")
+    await expect(second.locator("summary")).to_contain_text("seen by ann")
+    await expect(second.locator("summary")).not_to_contain_text("no more messages")
+    quiet = second.get_by_role("form", name="No more messages until it is over")
+    await quiet.get_by_label("Your name").fill("bob")
+    assert await find_barriers(page) == []
+    await quiet.get_by_role("button").press("Enter")
+    await expect(second.locator("summary")).to_contain_text("seen by ann no more messages until it is over")
+
+    written = await redis.hgetall(keys.ACKNOWLEDGED)
+    assert {field: json.loads(value)[2] for field, value in written.items()} == {
+        f"spike {BTC}": "ann",
+        f"doge {DOGE}": "bob",
+    }
+    assert browser.complaints == []
+
+
+@pytest.mark.usefixtures("market")
 async def test_messages_are_silenced_from_an_alert_until_somebody_ends_that(api: Api, browser: Browser):
     page = browser.page
     await page.clock.install(time=NOON + 5)
@@ -233,7 +264,7 @@ async def test_what_somebody_types_stays_while_alerts_go_on(
     await page.keyboard.type("enance")
     # Somebody else is faster: the card says so, and what was begun there goes on.
     told = (await AdminStore(redis).read_alerts(AlertQuery(10, metric=BTC, rule="spike"))).alerts[0]
-    await AdminStore(redis).acknowledge(told.alert["id"], NOON + MINUTE, "bob", "")
+    await AdminStore(redis).acknowledge(told.alert, Acknowledgement(NOON + MINUTE, "bob"))
 
     await expect(card.locator("summary")).to_contain_text("seen by bob")
     await expect(card.get_by_role("form", name="Acknowledge")).to_have_count(0)

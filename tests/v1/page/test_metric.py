@@ -16,7 +16,7 @@ from tests.v1.routes.test_candles import hour
 from v1.market.metric_state import SourceReading
 from v1.model import Metric, Reading
 from v1.rules import RuleEngine, parse_rule
-from v1.store import connect, keys
+from v1.store import Writer, connect, keys
 from worker.sampling.tick import commit_tick
 
 XSS = "<img src=x onerror=alert(1)>"
@@ -270,6 +270,81 @@ async def test_another_measure_is_asked_for_when_chosen_and_what_fits_none_is_sa
     await expect(page.locator("#reading")).to_contain_text(": 2.50")
     assert page.url == f"{api.url}{BTC}?measure=interval_volume"
     assert await page.locator(":focus").get_attribute("name") == "measure"
+    assert browser.complaints == []
+
+
+async def read_line(page: Page) -> list[int]:
+    """Return how far below the top the line is in each column of the upper pane that it crosses."""
+    return [
+        int(height)
+        for height in await page.evaluate(
+            """() => {
+                const probe = document.createElement("span");
+                document.body.append(probe);
+                probe.style.color = "var(--line)";
+                const [red, green, blue] = getComputedStyle(probe).color.match(/\\d+/g).map(Number);
+                probe.remove();
+                const canvas = [...document.querySelectorAll(".chart canvas")].sort((a, b) => b.width * b.height - a.width * a.height)[0];
+                const copy = Object.assign(document.createElement("canvas"), { width: canvas.width, height: canvas.height });
+                const reader = copy.getContext("2d", { willReadFrequently: true });
+                reader.drawImage(canvas, 0, 0);
+                const { data, width, height } = reader.getImageData(0, 0, canvas.width, canvas.height);
+                const isLine = (at) => Math.abs(data[at] - red) + Math.abs(data[at + 1] - green) + Math.abs(data[at + 2] - blue) < 60 && data[at + 3] > 200;
+                const heights = [];
+                for (let x = 0; x < width; x++) {
+                    for (let y = 0; y < height; y++) {
+                        if (isLine((y * width + x) * 4)) { heights.push(y); break; }
+                    }
+                }
+                return heights;
+            }"""
+        )
+    ]
+
+
+async def sample_places(writer: Writer) -> None:
+    """Sample three metrics for 45 minutes: all are alike at first, then two of them move, then the third does."""
+    await writer.open()
+    for minute in range(46):
+        prices = {"BTC": 100 + 90 * (minute > 40), "ETH": 100 + 30 * (minute % 2), "LTC": 100 + 20 * (minute % 2)}
+        heard = {
+            Metric(f"KRAKEN:{name}USD"): SourceReading(Reading(str(price)), "kraken") for name, price in prices.items()
+        }
+        await commit_tick(NOON - 45 * MINUTE + minute * MINUTE, heard, writer)
+
+
+async def expect_first_on_top(page: Page) -> None:
+    """Expect a line that begins and ends at the first place, and is further down in between."""
+    line: list[int] = []
+    for _ in range(600):
+        line = await read_line(page)
+        if line and min(max(line) - line[-1], max(line) - line[0]) > 100:
+            return
+        await page.evaluate("new Promise((resume) => requestAnimationFrame(() => setTimeout(resume, 20)))")
+    raise AssertionError(f"1 is not on top: {line}")
+
+
+async def test_the_rank_is_drawn_through_the_day_with_1_on_top(api: Api, browser: Browser, writer: Writer):
+    page = browser.page
+    await sample_places(writer)
+    await page.clock.install(time=NOON + 5)
+    await page.goto(f"{api.url}{BTC}")
+    await page.get_by_role("button", name="Rank").press("Enter")
+
+    chart, reading = page.locator(".chart"), page.locator("#reading")
+    await expect(chart).to_have_attribute(
+        "aria-label", re.compile("^KRAKEN:BTCUSD, rank by price: 4 places, from 1 to")
+    )
+    assert page.url == f"{api.url}{BTC}?style=rank"
+    await expect(reading).to_have_text("2021-05-17 12:00 UTC: rank 1 of 3")
+    await expect(page.locator("figcaption")).to_contain_text("1, on top, moves most")
+    await expect(page.get_by_role("button", name="1 week")).to_be_enabled()
+    await expect(page.locator("a.csv")).to_have_attribute("href", re.compile("/rank-history.csv"))
+    await expect_first_on_top(page)
+    assert await find_barriers(page) == []
+    await page.get_by_role("button", name="1 week").press("Enter")
+    await expect(page.get_by_role("button", name="Rank")).to_be_disabled()
+    assert "style" not in page.url
     assert browser.complaints == []
 
 

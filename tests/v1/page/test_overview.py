@@ -10,8 +10,11 @@ from playwright.async_api import TimeoutError as TookTooLong
 from tests.support import alerts
 from tests.support.browsing import Browser, find_barriers
 from tests.support.serving import DAY, HOUR, MINUTE, NOON, Api, Clock, every_minute, fill, sample, tick
-from v1.model import Sample
+from v1.market.metric_state import SourceReading
+from v1.model import Metric, Reading, Sample
+from v1.rules import RuleEngine, parse_rule
 from v1.store import connect, keys
+from worker.sampling.tick import commit_tick
 
 XSS = "<img src=x onerror=alert(1)>"
 ODD = "KRAKEN:<IMG/SRC=X/ONERROR=ALERT(1)>USD"
@@ -384,4 +387,27 @@ async def test_a_wall_shows_the_rows_a_screen_at_a_time_and_then_the_next_view(a
 
     await page.clock.run_for(20_000)
     await expect(page).to_have_url(f"{api.url}/status?wall=20&views=overview%2Cstatus")
+    assert browser.complaints == []
+
+
+@pytest.mark.usefixtures("market")
+async def test_an_alert_shows_the_moment_it_happens_and_says_when_it_is_over(
+    api: Api, browser: Browser, writer, clock: Clock
+):
+    page = browser.page
+    above = RuleEngine([parse_rule({"id": "above", "kind": "threshold", "above": 47000, "name": XSS})], [], MINUTE)
+    await page.clock.install(time=NOON + 5)
+    await page.goto(f"{api.url}/")
+    news = page.get_by_role("region", name="Newest alerts")
+    await expect(news).to_contain_text("none in the last day")
+
+    for minute, price in enumerate(("47001.5", "46000"), 1):
+        clock.now = NOON + minute * MINUTE + 5
+        heard = {Metric("KRAKEN:BTCUSD"): SourceReading(Reading(price), "tests")}
+        await commit_tick(NOON + minute * MINUTE, heard, writer, above)
+        over = ", over" if minute > 1 else ""
+        await expect(news.locator("li")).to_have_text([f"warning KRAKEN:BTCUSD {XSS}{over} 12:01 UTC"])
+
+    await expect(news.get_by_role("link", name="KRAKEN:BTCUSD")).to_have_attribute("href", f"{api.url}/m/KRAKEN:BTCUSD")
+    await expect(news.get_by_role("link", name="all alerts")).to_be_visible()
     assert browser.complaints == []

@@ -171,6 +171,38 @@ async def test_rules_are_switched_off_and_on_and_deleted_and_those_of_the_file_o
     assert browser.complaints == []
 
 
+async def test_a_test_of_a_rule_is_sent_and_what_became_of_it_or_why_not_is_said(
+    api: Api, browser: Browser, redis: Redis, clock: Clock
+):
+    page, filed = browser.page, {"id": "filed", "kind": "stale", "channels": ["hook", "phone"]}
+    await redis.hset(keys.FILE_RULES, "filed", json.dumps(filed))
+    await redis.hset(keys.CHANNELS, mapping={"hook": "webhook", "phone": "pushover"})
+    await page.goto(f"{api.url}/rules")
+    test = card(page, "filed").get_by_role("button", name="Send a test of filed")
+    said = card(page, "filed").locator(".test-result")
+
+    await test.press("Enter")
+    await expect(said).to_contain_text("No test: nothing is sent: no worker runs; start it, and ask again.")
+    await redis.set(keys.LEASE, "worker", ex=600)
+    await test.press("Enter")
+    await expect(said.locator("li")).to_have_text(["hook: not sent yet", "phone: not sent yet"])
+    await page.get_by_label("Search rules").fill("filed")
+    sent = (await api.get("/v1/rules/filed/test")).json["id"]
+    for channel, status in (("hook", "refused"), ("phone", "sent")):
+        attempt = {"at": NOON + 6.5, "channel": channel, "status": status, "answer": XSS, "message": sent}
+        await redis.rpush(keys.deliveries(sent), json.dumps(attempt))
+    await redis.expire(keys.deliveries(sent), 600)
+    clock.now += 1
+    await expect(said.locator("li")).to_have_text(
+        [f"hook: refused, and not sent again: {XSS}", f"phone: sent; it answered {XSS}"]
+    )
+    await expect(page.locator("#announcement")).to_contain_text("hook: refused, and not sent again")
+    assert await find_barriers(page) == []
+    await test.press("Enter")
+    await expect(said).to_contain_text("the rule 'filed' was tested less than a minute ago; ask again in 59 seconds")
+    assert browser.complaints == []
+
+
 async def test_what_was_typed_stays_when_the_view_is_left_and_filters_are_in_the_address(api: Api, browser: Browser):
     page = browser.page
     await page.goto(f"{api.url}/rules?new=change")
@@ -230,6 +262,7 @@ async def test_who_may_read_only_may_try_and_is_told_why_nothing_can_be_saved(
 
         await expect(page.get_by_role("button", name="New rule")).to_be_disabled()
         await expect(card(page, "stale").get_by_role("button", name="Switch off")).to_be_disabled()
+        await expect(card(page, "stale").get_by_role("button", name="Send a test")).to_be_disabled()
         await card(page, "stale").get_by_role("link", name="Open").click()
         await expect(page.locator("form.rule .note")).to_contain_text("The key of ann may read only")
         await expect(page.get_by_role("button", name="Save", exact=True)).to_be_disabled()

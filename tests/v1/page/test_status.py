@@ -3,10 +3,11 @@
 import json
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 
 from tests.support.browsing import Browser, find_barriers
-from tests.support.serving import DAY, MINUTE, NOON, Api, Clock, every_minute, fill, serving
+from tests.support.serving import DAY, MINUTE, NOON, Api, Clock, every_minute, fill, serving, tick
+from v1.market.replayed import ReplayMark
 from v1.store import DataFormat, TopWriter, connect, keys
 from v1.store.delivery.outbox import STATE_FIELD
 
@@ -108,6 +109,44 @@ async def test_a_provider_that_goes_down_and_comes_back_is_said_on_every_view(
     clock.now += 18
     await page.clock.run_for(15_000)
     await expect(banner).to_have_text([])
+    assert browser.complaints == []
+
+
+async def pass_time(page: Page, clock: Clock, seconds: int) -> None:
+    """Let time pass for the API and for the browser."""
+    clock.now += seconds
+    await page.clock.run_for(1000 * seconds)
+
+
+async def test_a_market_that_is_replayed_is_said_on_every_view_with_how_far_it_is(
+    api: Api, browser: Browser, writer, clock: Clock
+):
+    """The recorded day is years before the clock of the API and of the browser: nothing is late for that."""
+    page, years = browser.page, 5 * 365 * DAY
+    clock.now += years
+    await fill(writer, {"KRAKEN:BTCUSD": every_minute(["1"] * 10)})
+    await writer.replays.write(ReplayMark(NOON - 9 * MINUTE, NOON + 10 * MINUTE, 0, "60"))
+    await writer.lease.take_or_keep("a replay")
+    await page.clock.install(time=NOON + years + 5)
+    banner = page.locator("#banner p")
+
+    await page.goto(f"{api.url}/")
+    await expect(banner).to_have_text(["Note: Market replayed: 2021-05-17 12:00 UTC at 60 x."])
+    await page.get_by_role("link", name="Alerts", exact=True).click()
+    await expect(page).to_have_url(f"{api.url}/alerts")
+    await expect(banner).to_have_text(["Note: Market replayed: 2021-05-17 12:00 UTC at 60 x."])
+
+    await tick(writer, NOON + 5 * MINUTE, {"KRAKEN:BTCUSD": "2"})
+    await pass_time(page, clock, 4)
+    await expect(banner).to_have_text(["Note: Market replayed: 2021-05-17 12:05 UTC at 60 x."])
+    await writer.lease.release("a replay")
+    await pass_time(page, clock, 4)
+    await expect(banner).to_have_text(
+        ["Trouble: Market replayed: stopped at 2021-05-17 12:05 UTC; the same command goes on with it"]
+    )
+    await tick(writer, NOON + 10 * MINUTE, {"KRAKEN:BTCUSD": "3"})
+    await pass_time(page, clock, 20)
+    await expect(banner).to_have_text(["Note: Market replayed: 2021-05-17 11:51 to 2021-05-17 12:10 UTC, to its end."])
     assert browser.complaints == []
 
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.support.alerts import alert
 from tests.support.serving import NOON
 from v1.market.metric_state import SourceReading
 from v1.model import Metric, Reading
@@ -166,7 +167,7 @@ async def test_an_alert_is_acknowledged_once_and_the_first_to_do_so_stays(api, c
     clock.now += 60
     second = await api.send("POST", path, {"by": "bob"})
 
-    seen = {"at": NOON + 5, "by": "ann", "comment": "seen"}
+    seen = {"at": NOON + 5, "by": "ann", "comment": "seen", "until": None}
     assert (first.status, first.json["acknowledged"]) == (200, seen)
     assert (second.status, second.json["acknowledged"]) == (200, seen)
     assert (await api.get("/v1/alerts", {"rule": "ratio"})).json["alerts"][0]["acknowledged"] == seen
@@ -187,3 +188,43 @@ async def test_who_acknowledges_must_say_so(api, document, field):
     answer = await api.send("POST", f"/v1/alerts/ratio.{BTC}.{NOON + 120}/acknowledge", document)
 
     assert (answer.status, [error["field"] for error in answer.json["errors"]]) == (422, [field])
+
+
+async def test_what_is_acknowledged_until_it_is_over_is_told_by_nobody_until_then(api, writer):
+    fields = {"id": "above", "kind": "threshold", "above": 1, "cooldown": 0, "resolved": True}
+    above = RuleEngine([parse_rule(fields)], (), 60)
+    await writer.open()
+
+    async def tick(minute: int, price: str) -> list[str | None]:
+        at = NOON + 300 + 60 * minute
+        await commit_tick(at, {Metric(BTC): SourceReading(Reading(price), "tests")}, writer, above)
+        alerts = (await api.get("/v1/alerts", {"rule": "above", "since": at})).json["alerts"]
+        return [each["suppressed_by"] for each in alerts]
+
+    assert await tick(0, "2") == [None]
+    path = f"/v1/alerts/above.{BTC}.{NOON + 300}/acknowledge"
+    await api.send("POST", path, {"by": "ann"})
+    answer = await api.send("POST", path, {"by": "bob", "comment": "on it", "until": "over"})
+    assert answer.json["acknowledged"] == {"at": NOON + 5, "by": "ann", "comment": "on it", "until": "over"}
+    assert await tick(1, "3") == ["acknowledged by bob until it is over"]
+    assert await tick(2, "1") == [None]
+    assert await tick(3, "2") == [None]
+    outbox = [json.loads(fields["alert"]) for _, fields in await writer._redis.xrange(keys.OUTBOX)]
+    assert [alert["event"] for alert in outbox if alert["rule"] == "above"] == ["firing", "resolved", "firing"]
+    assert await writer._redis.exists(keys.ACKNOWLEDGED) == 0
+
+
+async def test_what_tells_that_it_is_over_cannot_be_acknowledged_until_then(api, writer):
+    ended = alert(BTC, NOON, event="resolved")
+    await writer._redis.zadd(keys.ALERTS, {json.dumps(ended._asdict()): NOON})
+    await writer._redis.expire(keys.ALERTS, 600)
+
+    answer = await api.send("POST", f"/v1/alerts/{ended.id}/acknowledge", {"by": "ann", "until": "over"})
+    wrong = await api.send("POST", f"/v1/alerts/{ended.id}/acknowledge", {"by": "ann", "until": "tomorrow"})
+
+    assert (answer.status, answer.json["errors"]) == (
+        422,
+        [{"field": "until", "value": "over", "accepted": "null: the alert is of the event resolved, so it is over"}],
+    )
+    assert (wrong.status, wrong.json["errors"][0]["field"]) == (422, "until")
+    assert (await api.send("POST", f"/v1/alerts/{ended.id}/acknowledge", {"by": "ann"})).status == 200

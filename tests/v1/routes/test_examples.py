@@ -71,6 +71,16 @@ ASKED = {
     ("/metrics/{metric}/rank", "200", "application/json"): f"/v1{BTC}/rank?by=cv",
     ("/metrics/{metric}/rank", "404", "application/problem+json"): "/v1/metrics/BINANCE:XRPBTC/rank",
     ("/metrics/{metric}/rank", "422", "application/problem+json"): f"/v1{BTC}/rank?by=variance",
+    ("/metrics/{metric}/rank-history", "200", "application/json"): f"/v1{BTC}/rank-history?from=-1h",
+    ("/metrics/{metric}/rank-history.csv", "200", "text/csv"): f"/v1{BTC}/rank-history.csv?from=-1h",
+    ("/metrics/{metric}/rank-history", "404", "application/problem+json"): "/v1/metrics/BINANCE:XRPBTC/rank-history",
+    (
+        "/metrics/{metric}/rank-history.csv",
+        "404",
+        "application/problem+json",
+    ): "/v1/metrics/BINANCE:XRPBTC/rank-history.csv",
+    ("/metrics/{metric}/rank-history", "422", "application/problem+json"): f"/v1{BTC}/rank-history?step=1h",
+    ("/metrics/{metric}/rank-history.csv", "422", "application/problem+json"): f"/v1{BTC}/rank-history.csv?step=1h",
     ("/ranks", "200", "application/json"): "/v1/ranks?by=cv&limit=3",
     ("/ranks.csv", "200", "text/csv"): "/v1/ranks.csv?by=cv&limit=3",
     ("/ranks", "422", "application/problem+json"): "/v1/ranks?measure=prize",
@@ -147,6 +157,7 @@ SEEN = f"/v1/alerts/volume-spike.BINANCE:BTCUSDT.{CRASH - 11 * MINUTE}/acknowled
 QUIET = {"id": "maintenance", "metrics": "BINANCE:*", "to": "2021-05-19T15:00:00Z", "comment": "the exchange said so"}
 LARGE = " " * 70_000
 FILED = "rules/filed"
+TESTED = "rules/volume-spike/test"
 ASKED |= {
     ("/alerts/{id}", "200", "application/json"): SEEN.removesuffix("/acknowledge"),
     ("/alerts/{id}", "404", "application/problem+json"): "/v1/alerts/nothing",
@@ -173,6 +184,14 @@ SENT: list[tuple[tuple[str, str], str, object]] = [
     (("POST /rules/backtest", "413"), "rules/backtest", LARGE),
     (("POST /rules/backtest", "415"), "rules/backtest", None),
     (("POST /rules/backtest", "422"), "rules/backtest", {"rules": [SPIKE | {"min_samples": 61}]}),
+    (("POST /rules/{id}/test", "202"), TESTED, {}),
+    (("POST /rules/{id}/test", "404"), TESTED.replace("volume", "price"), {}),
+    (("POST /rules/{id}/test", "409"), f"{FILED}/test", {}),
+    (("POST /rules/{id}/test", "422"), f"{TESTED}?channel=phone", {}),
+    (("POST /rules/{id}/test", "429"), TESTED, {}),
+    (("/rules/{id}/test", "200"), TESTED, {}),
+    (("/rules/{id}/test", "404"), TESTED.replace("volume-spike", "stale"), {}),
+    (("/rules/{id}/test", "422"), f"{TESTED}?channel=phone", {}),
     (("POST /silences", "201"), "silences", QUIET),
     (("POST /silences", "409"), "silences", QUIET),
     (("POST /silences", "413"), "silences", LARGE),
@@ -184,11 +203,12 @@ SENT: list[tuple[tuple[str, str], str, object]] = [
     (("/rule-set", "200"), "rule-set", {}),
     (("PUT /rule-set", "200"), "rule-set?dry_run=true", {"rules": [SPIKE], "silences": []}),
     (("PUT /rule-set", "409"), "rule-set", {"rules": [{"id": "filed", "kind": "stale"}], "silences": []}),
-    (("PUT /rule-set", "413"), "rule-set", LARGE),
+    (("PUT /rule-set", "413"), "rule-set", " " * 1_100_000),
     (("PUT /rule-set", "415"), "rule-set", None),
     (("PUT /rule-set", "422"), "rule-set", {"rules": [SPIKE | {"factor": -3}], "silences": []}),
     (("POST /alerts/{id}/acknowledge", "200"), SEEN, {"by": "ann", "comment": "looking into it"}),
     (("POST /alerts/{id}/acknowledge", "404"), SEEN.replace("BTC", "LTC"), {"by": "ann"}),
+    (("POST /alerts/{id}/acknowledge", "409"), SEEN, {"by": "ann", "until": "over"}),
     (("POST /alerts/{id}/acknowledge", "413"), SEEN, LARGE),
     (("POST /alerts/{id}/acknowledge", "415"), SEEN, None),
     (("POST /alerts/{id}/acknowledge", "422"), SEEN, {"comment": "who is it?"}),
@@ -204,6 +224,8 @@ AWAY = [
     "/metrics/{metric}/candles.csv",
     "/metrics/{metric}/candles.ndjson",
     "/metrics/{metric}/rank",
+    "/metrics/{metric}/rank-history",
+    "/metrics/{metric}/rank-history.csv",
     "/snapshot",
     "/snapshot.csv",
     "/snapshot.ndjson",
@@ -222,6 +244,8 @@ AWAY = [
     "/rules/{id}",
     "PUT /rules/{id}",
     "DELETE /rules/{id}",
+    "POST /rules/{id}/test",
+    "/rules/{id}/test",
     "/rule-set",
     "PUT /rule-set",
     "/alerts",
@@ -289,7 +313,12 @@ async def crash(server: str, writer: Writer, archive: ArchiveWriter, clock: Cloc
         await listed(TopWriter(redis))
         await redis.rpush(keys.deliveries(SEEN.split("/")[3]), json.dumps(sent))
         await redis.expire(keys.deliveries(SEEN.split("/")[3]), DAY)
-        await redis.hset(keys.FILE_RULES, "filed", json.dumps({"id": "filed", "kind": "stale"}))
+        await redis.hset(keys.FILE_RULES, "filed", json.dumps({"id": "filed", "kind": "stale", "channels": ["gone"]}))
+        await redis.hset(keys.CHANNELS, "pushover", "pushover")
+        too_many = {f"r{number} A:B": f'[{CRASH},{CRASH},"ann"]' for number in range(1000)}
+        await redis.hset(keys.ACKNOWLEDGED, mapping=too_many)
+        await redis.expire(keys.ACKNOWLEDGED, DAY)
+        await redis.set(keys.LEASE, "worker", ex=DAY)
 
 
 async def listed(top: TopWriter) -> None:

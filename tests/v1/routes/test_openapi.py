@@ -15,7 +15,7 @@ from v1.market.metric_state import SourceReading
 from v1.model import Metric, Reading
 from v1.numbers import exact_json
 from v1.rules import RuleEngine, parse_rule
-from v1.store import TopWriter
+from v1.store import TopWriter, keys
 from worker.sampling.tick import commit_tick
 
 SPIKES = RuleEngine([parse_rule({"id": "spike", "kind": "threshold", "above": 100})], (), 60)
@@ -44,6 +44,8 @@ def test_every_operation_says_what_it_is_and_how_it_fails(document):
         "/v1/metrics/{metric}/history.ndjson",
         "/v1/metrics/{metric}/history.arrow",
         "/v1/metrics/{metric}/rank",
+        "/v1/metrics/{metric}/rank-history",
+        "/v1/metrics/{metric}/rank-history.csv",
         "/v1/snapshot",
         "/v1/snapshot.csv",
         "/v1/snapshot.ndjson",
@@ -62,6 +64,8 @@ def test_every_operation_says_what_it_is_and_how_it_fails(document):
         "/v1/rules/{id}",
         "PUT /v1/rules/{id}",
         "DELETE /v1/rules/{id}",
+        "/v1/rules/{id}/test",
+        "POST /v1/rules/{id}/test",
         "/v1/alerts",
         "/v1/alerts/{id}",
         "POST /v1/alerts/{id}/acknowledge",
@@ -109,10 +113,14 @@ STABLE_NAMES = {
     "get /v1/metrics/{metric}/history.csv": "get_history_csv",
     "get /v1/metrics/{metric}/history.ndjson": "get_history_ndjson",
     "get /v1/metrics/{metric}/rank": "get_rank",
+    "get /v1/metrics/{metric}/rank-history": "get_rank_history",
+    "get /v1/metrics/{metric}/rank-history.csv": "get_rank_history_csv",
     "get /v1/ranks": "list_ranks",
     "get /v1/ranks.csv": "list_ranks_csv",
     "get /v1/rules": "list_rules",
     "get /v1/rules/{id}": "get_rule",
+    "get /v1/rules/{id}/test": "get_message_test",
+    "post /v1/rules/{id}/test": "send_message_test",
     "get /v1/rule-set": "get_rule_set",
     "put /v1/rule-set": "put_rule_set",
     "get /v1/silences": "list_silences",
@@ -205,6 +213,8 @@ async def test_every_example_works_as_it_is_filled_in_and_its_answer_has_exactly
     await commit_tick(NOON + 60, {Metric("SIMULATED:BTCUSD"): SourceReading(Reading("900"), "tests")}, writer, SPIKES)
     await TopWriter(writer._redis).write_snapshot(made(NOON))
     await writer.write_source_states({"kraken": {"state": "ok"}})
+    await writer._redis.hset(keys.CHANNELS, "phone", "pushover")
+    await writer._redis.set(keys.LEASE, "worker", ex=600)
 
     document = (await api.get("/openapi.json")).json
 
@@ -217,7 +227,7 @@ async def test_every_example_works_as_it_is_filled_in_and_its_answer_has_exactly
         errors = list_schema_errors(document, operation["responses"][str(answer.status)], answer)
         assert errors == [], (method, path)
         checked.add(operation["operationId"])
-    assert len(checked) == 42
+    assert len(checked) == 46
 
 
 async def test_every_line_of_a_table_has_the_fields_that_json_has(api, writer):

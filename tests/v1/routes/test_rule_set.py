@@ -7,6 +7,9 @@ from redis.asyncio import Redis
 
 from tests.support.serving import NOON, Api
 from v1.routes.access.caller import find_wanted_scope
+from v1.routes.request_body import LARGEST, LARGEST_SET
+from v1.server.configuration import make_limits
+from v1.settings import Settings
 from v1.store import connect, keys
 
 SPIKE = {"id": "spike", "kind": "ratio", "factor": 2.50}
@@ -101,3 +104,25 @@ async def test_silences_that_are_over_are_neither_written_nor_forgotten(api, clo
 
 async def test_to_put_them_needs_a_key_that_may_change_rules():
     assert [find_wanted_scope(method, PATH) for method in ("GET", "PUT")] == ["read", "rules"]
+
+
+async def test_a_set_of_a_mebibyte_is_taken_and_a_larger_one_is_refused_with_the_bound(api):
+    rules = [{"id": f"r{number}", "kind": "stale", "name": "x" * 120} for number in range(400)]
+    whole = json.dumps({"rules": rules, "silences": []})
+    assert len(whole) > LARGEST
+
+    answer = await api.send("PUT", PATH, whole.ljust(LARGEST_SET))
+    larger = await api.send("PUT", PATH, whole.ljust(LARGEST_SET + 1))
+    elsewhere = await api.send("PUT", "/v1/rules/r1", whole)
+
+    assert (answer.status, len(answer.json["rules"]["created"])) == (200, 400)
+    assert (larger.status, larger.json["detail"]) == (413, "a document has 1048576 bytes at most")
+    assert (elsewhere.status, elsewhere.json["detail"]) == (413, "a document has 65536 bytes at most")
+    assert (await api.get("/v1/rules/r399")).status == 200
+
+
+@pytest.mark.parametrize("path", ["/latest/rule-set", "/behind/a/proxy/v1/rule-set"])
+def test_the_server_asks_what_may_be_sent_by_the_end_of_a_path(path):
+    limits = make_limits(Settings.load(redis_url="redis://127.0.0.1:6379"))
+
+    assert (limits.find_largest_body(path), limits.find_largest_body("/v1/rules")) == (LARGEST_SET, LARGEST)

@@ -118,7 +118,7 @@ async def test_an_alert_is_told_as_alerts_shows_it_when_it_begins_is_acknowledge
 
     assert [begun.data] == shown
     assert '"value":101.50,' in begun.text
-    assert seen.data == begun.data | {"acknowledged": {"at": NOON + 5, "by": "Ada", "comment": ""}}
+    assert seen.data == begun.data | {"acknowledged": {"at": NOON + 5, "by": "Ada", "comment": "", "until": None}}
     assert ended.data == seen.data | {"ended_at": NOON + 2 * MINUTE}
     assert [ended.data] == (await api.get("/v1/alerts")).json["alerts"]
 

@@ -10,7 +10,17 @@ from v1.market.advance import advance_all
 from v1.market.metric_state import Lookback, SourceReading, recount_state
 from v1.market.ranks import collect_rank_inputs, rank_all
 from v1.model import MEASURES, Metric, Sample
-from v1.rules import NO_EVALUATION, NO_RULES, RuleEngine, Silence, SourceOutages, TickContext, parse_silence
+from v1.rules import (
+    NO_EVALUATION,
+    NO_RULES,
+    AcknowledgedAlert,
+    Alert,
+    RuleEngine,
+    Silence,
+    SourceOutages,
+    TickContext,
+    parse_silence,
+)
 from v1.rules.message_text import is_in_digest
 from v1.rules.mute_hours import MuteHours, is_muted
 
@@ -164,6 +174,116 @@ def test_an_alert_that_is_told_again_is_over_by_then():
         over.append(market.judged.metrics[Metric(BTC)].over)
 
     assert over == [(), (), (f"r.{BTC}.{NOON}",), (f"r.{BTC}.{NOON + 2 * MINUTE}",)]
+
+
+# ---- acknowledged until it is over ---------------------------------------------------------------------------------
+
+
+def acknowledge(market: Sampler, alert: Alert, by: str = "ann") -> None:
+    market.acknowledged[alert.rule, alert.metric] = AcknowledgedAlert(alert.at, by)
+
+
+def tell_sent(alerts):
+    return [(alert.event, (alert.at - NOON) // MINUTE, alert.suppressed_by) for alert in alerts]
+
+
+def test_what_is_acknowledged_until_it_is_over_is_recorded_and_not_sent_and_its_end_is_told():
+    market = Sampler([rule("threshold", above=1, resolved=True)])
+    acknowledge(market, market.tick({BTC: "2"})[0])
+
+    alerts = market.play(["2", "3", None, "2", "1", "2"])
+
+    why = "acknowledged by ann until it is over"
+    assert tell_sent(alerts) == [
+        ("firing", 1, why),
+        ("firing", 2, why),
+        ("firing", 4, why),
+        ("resolved", 5, None),
+        ("firing", 6, None),
+    ]
+
+
+def test_what_is_acknowledged_is_released_once_at_the_tick_at_which_it_is_over():
+    market = Sampler([rule("threshold", above=1)], is_restarted=True)
+    acknowledge(market, market.tick({BTC: "2"})[0])
+    released = []
+    for value in ("2", "1", "2"):
+        market.tick({BTC: value})
+        found = market.judged.metrics.get(Metric(BTC))
+        released.append(found.released if found else ())
+        for key in released[-1]:
+            del market.acknowledged[key]
+
+    assert released == [(), (("r", BTC),), ()]
+
+
+def test_an_alert_of_before_says_nothing_of_what_began_after_its_end():
+    market = Sampler([rule("threshold", above=1, for_="1m")])
+    first = market.play(["2", "2"])[0]
+    market.play(["1", "2"])
+    acknowledge(market, first)
+
+    assert tell_sent(market.tick({BTC: "2"})) == [("firing", 4, None)]
+    assert market.judged.metrics[Metric(BTC)].released == (("r", BTC),)
+
+
+def test_a_later_alert_of_the_same_may_be_acknowledged_as_well_as_the_first():
+    market = Sampler([rule("threshold", above=1)])
+    market.tick({BTC: "2"})
+    acknowledge(market, market.tick({BTC: "2"})[0])
+
+    assert tell_sent(market.tick({BTC: "2"})) == [("firing", 2, "acknowledged by ann until it is over")]
+
+
+def test_other_metrics_and_other_rules_are_told_all_the_same():
+    market = Sampler([rule("threshold", above=1), rule("threshold", id="other", above=1)])
+    acknowledge(market, market.tick({BTC: "2", ETH: "2"})[0])
+
+    alerts = market.tick({BTC: "2", ETH: "2"})
+
+    assert sorted((alert.rule, alert.metric, alert.suppressed_by is None) for alert in alerts) == [
+        ("other", BTC, True),
+        ("other", ETH, True),
+        ("r", BTC, False),
+        ("r", ETH, True),
+    ]
+
+
+def test_a_source_that_is_silent_is_acknowledged_until_it_is_back():
+    market = Sampler([stale(cooldown=0)])
+    alerts = market.play(["1", None, None, None], ["1", None, None, None])
+    acknowledge(market, alerts[0])
+
+    later = market.play([None, "1"], [None, "1"])
+
+    assert [(alert.event, alert.metric, alert.suppressed_by is None) for alert in later] == [
+        ("firing", "kraken:*", False),
+        ("resolved", "kraken:*", True),
+    ]
+
+
+def test_who_is_on_top_is_acknowledged_until_it_leaves_and_that_is_told():
+    market = Sampler([rule("rank", top=1, min_samples=1)])
+    market.play(["1", "2"], ["1", "1"])
+    (entered,) = [alert for alert in market.tick({BTC: "1", ETH: "9"}) if alert.event == "enters"]
+    acknowledge(market, entered)
+
+    later = market.tick({BTC: "99", ETH: "9"})
+
+    assert [alert.metric for alert in later if alert.event == "leaves"] == [ETH]
+    assert [alert.suppressed_by for alert in later] == [None, None]
+    assert market.judged.metrics[Metric(ETH)].released == (("r", ETH),)
+
+
+def test_what_is_acknowledged_of_a_rule_that_is_gone_is_released():
+    market = Sampler([rule("threshold", above=1)])
+    acknowledge(market, market.tick({BTC: "2"})[0])
+    market.rules = [rule("threshold", id="other", above=5)]
+    market._restart()
+
+    market.tick({BTC: "2"})
+
+    assert market.judged.metrics[Metric(BTC)].released == (("r", BTC),)
 
 
 # ---- digests -------------------------------------------------------------------------------------------------------

@@ -9,13 +9,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from v1.rules import parse_rule, parse_silence
+from v1.rules import AcknowledgedAlert, parse_rule, parse_silence
 from v1.rules.rule_set import read_rule_set
-from v1.store import AdminStore, AlertQuery, LimitReached, keys
+from v1.store import Acknowledgement, AdminStore, AlertQuery, LimitReached, keys
 from v1.store import alert_history as module
+from v1.store.acknowledged import read_acknowledged
 
 NOON = 1_621_252_800
 DAY = 86400
+BTC = "KRAKEN:BTCUSD"
 
 
 def alert(at: int, metric: str = "KRAKEN:BTCUSD", rule: str = "r") -> dict[str, Any]:
@@ -98,14 +100,47 @@ async def test_an_alert_that_is_not_there_is_none(fake, name):
 
 async def test_who_acknowledges_first_stays_and_it_ends_with_the_history(redis: Redis):
     await put(redis, [alert(NOON)])
-    desk, name = AdminStore(redis), alert(NOON)["id"]
+    desk, told = AdminStore(redis), alert(NOON)
 
-    first = await desk.acknowledge(name, NOON + 5, "ann", "")
-    second = await desk.acknowledge(name, NOON + 9, "bob", "too late")
+    first = await desk.acknowledge(told, Acknowledgement(NOON + 5, "ann"))
+    second = await desk.acknowledge(told, Acknowledgement(NOON + 9, "bob", "too late"))
 
     assert first == {"acknowledged": str(NOON + 5), "by": "ann"}
     assert second == first | {"comment": "too late"}
-    assert 0 < await redis.ttl(keys.alert(name)) <= DAY
+    assert 0 < await redis.ttl(keys.alert(told["id"])) <= DAY
+    assert await redis.exists(keys.ACKNOWLEDGED) == 0
+
+
+async def test_what_is_acknowledged_until_it_is_over_is_kept_once_for_a_rule_and_a_metric(redis: Redis):
+    desk, told = AdminStore(redis), alert(NOON)
+    await desk.acknowledge(told, Acknowledgement(NOON + 5, "ann"))
+
+    later = await desk.acknowledge(told, Acknowledgement(NOON + 9, "bob", until_over=True))
+    await desk.acknowledge(told, Acknowledgement(NOON + 20, "cy d'or", until_over=True))
+
+    assert later == {"acknowledged": str(NOON + 5), "by": "ann", "until": "over"}
+    written: Any = await redis.hgetall(keys.ACKNOWLEDGED)
+    assert read_acknowledged(written) == {(told["rule"], told["metric"]): AcknowledgedAlert(NOON, "cy d'or")}
+    assert await redis.ttl(keys.ACKNOWLEDGED) > DAY
+
+
+async def test_no_more_is_acknowledged_until_it_is_over_than_a_tick_can_read_and_what_is_old_makes_room(
+    fake, monkeypatch
+):
+    monkeypatch.setattr("v1.store.admin.MOST_ACKNOWLEDGED", 2)
+    desk = AdminStore(fake)
+    for number in range(2):
+        given = Acknowledgement(NOON + number, "ann", until_over=True)
+        await desk.acknowledge(alert(NOON, rule=f"r{number}"), given)
+    await fake.hset(keys.ACKNOWLEDGED, f"r1 {BTC}", "not JSON")
+    await desk.acknowledge(alert(NOON, rule="r2"), Acknowledgement(NOON, "ann", until_over=True))
+
+    with pytest.raises(LimitReached, match="2 alerts are acknowledged until they are over"):
+        await desk.acknowledge(alert(NOON, rule="r3"), Acknowledgement(NOON + 30 * DAY, "ann", until_over=True))
+    await desk.acknowledge(alert(NOON, rule="r2"), Acknowledgement(NOON + 9, "ann", until_over=True))
+    await desk.acknowledge(alert(NOON, rule="r3"), Acknowledgement(NOON + 31 * DAY, "ann", until_over=True))
+
+    assert await fake.hkeys(keys.ACKNOWLEDGED) == [f"r3 {BTC}"]
 
 
 async def test_rules_and_silences_are_bounded_in_number(fake, monkeypatch):

@@ -17,6 +17,7 @@ from v1.rules import Silence
 from v1.rules.defaults import DEFAULTS
 from v1.store import (
     EVERYTHING,
+    Acknowledgement,
     AdminStore,
     Change,
     ChangeFeed,
@@ -142,7 +143,7 @@ async def delete_silence(redis: Redis) -> None:
 
 
 async def acknowledge(redis: Redis) -> None:
-    await AdminStore(redis).acknowledge("a.1", NOON, "me", "")
+    await AdminStore(redis).acknowledge({"id": "a.1"}, Acknowledgement(NOON, "me"))
 
 
 async def update_rankings(redis: Redis) -> None:

@@ -275,7 +275,7 @@ async def test_where_a_second_is_missing_the_volume_is_unknown(app: web.Applicat
 async def test_seconds_that_never_come_cost_no_price_though_little_time_is_left(
     app: web.Application, base: str, session: ClientSession
 ):
-    timeout = 0.8
+    timeout = 30.0
     watched = SupervisedSource(await opened(base, session, interval=1), session, timeout)
     app[FAULTS][KLINES] = hang()
 

@@ -33,6 +33,7 @@ export class PriceChart {
   /** Show candles, `{ at, open, high, low, close, isWhole }`, oldest first, numbers as texts; `close` of null is a gap. */
   setCandles(candles) {
     this.told.setCandles = [candles];
+    this.chart.priceScale("right").applyOptions({ invertScale: false });
     const { up, down } = this.colours;
     const format = makePriceFormat(countPlaces(candles.slice(-200).flatMap(({ open, close }) => [open, close]).filter(Boolean)));
     this.show("candles", "CandlestickSeries", 0, { priceFormat: format, priceLineVisible: false },
@@ -41,10 +42,10 @@ export class PriceChart {
 
   /**
    * Show a line of points, `[at, text or null]`, oldest first; null is a gap. Those of `hourly`, a set of ticks, stand
-   * for an hour each: they are rings, with dashes between. `isAmount` writes the axis as amounts: 1.2 M.
+   * for an hour each: they are rings, with dashes between. `isAmount` writes the axis as amounts: 1.2 M. `isRank` has 1 on top.
    */
-  setLine(points, { hourly = new Set(), isAmount = false } = {}) {
-    this.told.setLine = [points, { hourly, isAmount }];
+  setLine(points, { hourly = new Set(), isAmount = false, isRank = false } = {}) {
+    this.told.setLine = [points, { hourly, isAmount, isRank }];
     const minutes = withoutHourly(points, hourly), { line, muted } = this.colours;
     const format = isAmount ? makeAmountFormat() : makePriceFormat(countPlaces(points.slice(-500).map(([, text]) => text).filter(Boolean)));
     const common = { priceFormat: format, priceLineVisible: false, lineWidth: 2 };
@@ -53,7 +54,7 @@ export class PriceChart {
       makeLine(listLone(minutes)));
     this.show("hourly", "LineSeries", 0, { ...common, color: muted, lineWidth: 1, lineStyle: this.library.LineStyle.Dashed, pointMarkersVisible: true, pointMarkersRadius: 2.5, lastValueVisible: false, crosshairMarkerVisible: false },
       makeHourlyLine(points, hourly));
-    this.chart.priceScale("right").applyOptions({ scaleMargins: { top: 0.08, bottom: isAmount ? 0.01 : 0.08 } });
+    this.chart.priceScale("right").applyOptions({ invertScale: isRank, scaleMargins: { top: 0.08, bottom: isAmount ? 0.01 : 0.08 } });
   }
 
   /** Show columns below, `[at, text or null, is rising]`, oldest first; none of them takes the pane away. */

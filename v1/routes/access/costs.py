@@ -3,6 +3,7 @@ How many points a question is about, as its address says: what the limit of poin
 
     a series        its range by its step, 10,000 at most, for each metric and each measure
     a list          its `limit`, or the metrics that it names
+    a rank history  100
     a backtest      as many samples as one may play
     anything else   1
 
@@ -22,6 +23,7 @@ USUAL_CANDLES = 200
 USUAL_LIMIT = 100
 OF_PATTERN = 100
 OF_BACKTEST = 150_000
+OF_RANK_HISTORY = 100
 MOST_FIELDS = 50
 MOST_REMEMBERED = 4096
 """Questions whose points are remembered, for a minute at most: ranges that end now grow."""
@@ -65,6 +67,8 @@ class CostTable:
             if subject == "candles":
                 length = _parse_length(query.get("interval", "1h"))
                 return _count_range(query, now, length, USUAL_CANDLES) * _count_series(query)
+            if subject == "rank-history":
+                return OF_RANK_HISTORY
             if subject in _LISTS:
                 usual = _count_series(query) if "metrics" in query else USUAL_LIMIT
                 return min(MOST_OF_SERIES, max(1, int(query.get("limit", usual))))

@@ -18,13 +18,18 @@ const SUBJECTS = {
 /** Return `{ element, update(alert) }` of the forms below an alert; they stay, with what somebody types, until the alert goes. */
 export function makeActions(alert, { onChanged, onSilenced }) {
   const mayNot = make("p.hint", {}, "This key may read alone: it needs the scope rules to acknowledge or silence.");
-  const acknowledge = makeAcknowledge(alert, onChanged), silence = makeSilence(alert, onSilenced);
+  const acknowledge = makeAcknowledge(alert, onChanged), quiet = makeQuiet(alert, onChanged), silence = makeSilence(alert, onSilenced);
+  const later = make("div");
   return {
-    element: make("div.alert-actions", {}, mayNot, acknowledge.element, silence.element),
-    update({ acknowledged }) {
+    element: make("div.alert-actions", {}, mayNot, acknowledge.element, later, silence.element),
+    update({ acknowledged, ended_at: endedAt }) {
       mayNot.hidden = isAllowed("rules");
       if (acknowledged) acknowledge.element.remove();
-      acknowledge.update();
+      const mayFollow = acknowledged && acknowledged.until === null && mayLast(alert, endedAt);
+      if (mayFollow && !later.childElementCount) later.append(quiet.element);
+      if (!mayFollow) later.replaceChildren();
+      acknowledge.update(mayLast(alert, endedAt));
+      quiet.update();
       silence.update();
     },
   };
@@ -33,12 +38,34 @@ export function makeActions(alert, { onChanged, onSilenced }) {
 function makeAcknowledge(alert, onChanged) {
   const by = make("input", { name: "by", required: true, maxlength: "100", value: recallName(), autocomplete: "name" });
   const comment = make("input", { name: "comment", maxlength: "500" });
-  return makeForm("Acknowledge", [make("label", {}, "Your name ", by), make("label", {}, "Comment ", comment)], async () => {
-    const changed = await send("POST", `alerts/${quote(alert.id)}/acknowledge`, { by: by.value.trim(), comment: comment.value.trim() });
-    keepName(changed.acknowledged.by);
-    announce("Acknowledged");
-    return changed;
-  }, onChanged);
+  const lasts = make("input", { type: "checkbox", name: "until" }), choice = make("label", {}, lasts, " No more messages until it is over");
+  const form = makeForm("Acknowledge", [make("label", {}, "Your name ", by), make("label", {}, "Comment ", comment), choice], () =>
+    acknowledge(alert, { by: by.value.trim(), comment: comment.value.trim(), until: lasts.checked && !choice.hidden ? "over" : null }), onChanged);
+  return {
+    element: form.element,
+    update(isLasting) {
+      choice.hidden = !isLasting;
+      form.update();
+    },
+  };
+}
+
+/** Return the form by which messages about an alert that is acknowledged already are kept back until it is over. */
+function makeQuiet(alert, onChanged) {
+  const by = make("input", { name: "by", required: true, maxlength: "100", value: recallName(), autocomplete: "name" });
+  return makeForm("No more messages until it is over", [make("label", {}, "Your name ", by)], () => acknowledge(alert, { by: by.value.trim(), until: "over" }), onChanged);
+}
+
+async function acknowledge(alert, document) {
+  const changed = await send("POST", `alerts/${quote(alert.id)}/acknowledge`, document);
+  keepName(document.by);
+  announce(document.until ? "Acknowledged: no more messages until it is over" : "Acknowledged");
+  return changed;
+}
+
+/** Return whether what an alert tells of may still go on. */
+function mayLast({ event }, endedAt) {
+  return endedAt === null && event !== "resolved" && event !== "leaves";
 }
 
 function makeSilence(alert, onSilenced) {

@@ -45,6 +45,7 @@ function listTags(alert, silence) {
   const tags = [["severity", alert.severity]];
   if (alert.ended_at !== null) tags.push(["over", "over"]);
   if (alert.acknowledged) tags.push(["seen", `seen by ${alert.acknowledged.by}`]);
+  if (alert.acknowledged?.until && alert.ended_at === null) tags.push(["quiet", "no more messages until it is over"]);
   if (alert.suppressed_by) tags.push(["quiet", `not sent: ${alert.suppressed_by}`]);
   if (silence) tags.push(["quiet", `silenced until ${writeTime(silence.to)}`]);
   const failed = alert.deliveries.some(({ status }) => status === "refused" || status === "given up");

@@ -4,7 +4,7 @@ import { PriceChart } from "../../charts/price-chart.js";
 import { Reading } from "../../charts/reading.js";
 import { make, setText } from "../../app/elements.js";
 import { makeMarkers, explain } from "./alerts.js";
-import { AMOUNTS, RANGES, SAMPLES } from "./choices.js";
+import { AMOUNTS, RANGES, RANK, SAMPLES } from "./choices.js";
 import { makeBand } from "./means.js";
 import { describePoint, explainChart, summarize } from "./words.js";
 
@@ -35,7 +35,7 @@ export class MetricChart {
     Object.assign(this, { choice, series, isReady: false });
     if (isOther) this.clear(choice);
     if (choice.style === "candles") drawn.setCandles(series.candles);
-    else drawn.setLine(series.points, { hourly: series.hourly, isAmount: AMOUNTS.has(choice.measure) });
+    else drawn.setLine(series.points, { hourly: series.hourly, isAmount: AMOUNTS.has(choice.measure) && choice.style !== RANK, isRank: choice.style === RANK });
     if (series.volume.length) drawn.setVolume(series.volume);
     const bands = this.makeBands(choice, series, tick);
     drawn.setBands(bands);
@@ -90,8 +90,8 @@ export class MetricChart {
   }
 
   /** Return the means of the hour: of samples alone, for a point that stands for several is no sample. */
-  makeBands({ measure, interval }, series, tick) {
-    if (interval !== SAMPLES || series.step !== tick) return [];
+  makeBands({ measure, interval, style }, series, tick) {
+    if (style === RANK || interval !== SAMPLES || series.step !== tick) return [];
     const isTraded = measure === "interval_volume", isLevel = measure === "price" || measure === "volume";
     return [
       ...(isTraded || isLevel ? makeBand(series.points, series.from, { isFree: !isTraded }) : []),

@@ -13,6 +13,7 @@ export const RANGES = { "1h": 3600, "6h": 6 * 3600, "1d": DAY, "1w": 7 * DAY, "1
 export const RANGE_NAMES = { "1h": "1 h", "6h": "6 h", "1d": "1 day", "1w": "1 week", "1mo": "1 month", "1y": "1 year", all: "all" };
 export const LENGTHS = { "1m": 60, "5m": 300, "15m": 900, "30m": 1800, "1h": 3600, "4h": 4 * 3600, "1d": DAY, "1w": 7 * DAY };
 export const SAMPLES = "samples";
+export const RANK = "rank"; // drawn is not the measure, but the place of the metric among all by how much it moves
 
 const SHORT = [SAMPLES, "1m", "5m", "15m", "30m", "1h"];
 const INTERVALS = { "1h": SHORT, "6h": SHORT, "1d": SHORT, "1w": ["1h", "4h", "1d"], "1mo": ["1h", "4h", "1d"], "1y": ["4h", "1d", "1w"], all: ["1d", "1w"] };
@@ -32,8 +33,8 @@ export function readChoice(query, tick = null) {
   };
   const measure = pick("measure", Object.keys(MEASURES), "price");
   const range = pick("range", listRanges(measure), "1d");
-  const style = pick("style", measure === "price" ? ["line", "candles"] : ["line"], "line");
-  const interval = pick("interval", listIntervals({ measure, range, style }, tick), style === "line" && isShort(range) ? SAMPLES : usualLength(range, tick));
+  const style = pick("style", isShort(range) ? [...listStyles(measure), RANK] : listStyles(measure), "line");
+  const interval = pick("interval", listIntervals({ measure, range, style }, tick), style !== "candles" && isShort(range) ? SAMPLES : usualLength(range, tick));
   return { measure, style, range, interval, refused };
 }
 
@@ -42,9 +43,13 @@ export function listRanges(measure) {
   return Object.keys(RANGES).filter((range) => measure === "price" || isShort(range));
 }
 
+function listStyles(measure) {
+  return measure === "price" ? ["line", "candles"] : ["line"];
+}
+
 /** Return how long a point may stand for. A candle is a multiple of the seconds between two samples. */
 export function listIntervals({ measure, range, style }, tick = null) {
-  if (measure !== "price") return [SAMPLES];
+  if (measure !== "price" || style === RANK) return [SAMPLES];
   return INTERVALS[range].filter((name) => (name === SAMPLES ? style === "line" : !tick || LENGTHS[name] % tick === 0));
 }
 
@@ -54,8 +59,8 @@ export function isShort(range) {
 }
 
 /** Return the next range of a measure that is longer than so many seconds, or null. */
-export function findLonger({ measure, range }, seconds) {
-  const ranges = listRanges(measure), longer = ranges.slice(ranges.indexOf(range) + 1);
+export function findLonger({ measure, range, style }, seconds) {
+  const ranges = listRanges(measure).filter((name) => style !== RANK || isShort(name)), longer = ranges.slice(ranges.indexOf(range) + 1);
   return longer.find((name) => RANGES[name] === null || RANGES[name] > seconds) ?? null;
 }
 

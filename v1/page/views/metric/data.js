@@ -1,7 +1,7 @@
 // Asks for what a chart shows: the samples of the kept day, or candles, which go on into the archive without a seam.
 
 import { ask, locate, quote } from "../../app/api.js";
-import { LENGTHS, RANGES, SAMPLES, isShort } from "./choices.js";
+import { LENGTHS, RANGES, RANK, SAMPLES, isShort } from "./choices.js";
 
 const DAY = 86400, MINUTE = 60, MOST = 9_900;
 
@@ -26,7 +26,8 @@ export function findStep(tick) {
  * Return the question behind a chart: `{ path, query }`, as its CSV, its JSON and `curl` ask it, too. `newest` is the
  * tick up to which it goes. An hour is shown sample by sample, with the hour before it, of which its means are.
  */
-export function makeQuestion(metric, { measure, range, interval }, tick, newest) {
+export function makeQuestion(metric, { measure, range, interval, style }, tick, newest) {
+  if (style === RANK) return { path: `metrics/${quote(metric)}/rank-history`, query: { measure, from: newest - DAY } };
   if (interval !== SAMPLES) {
     const length = LENGTHS[interval], span = Math.min(RANGES[range] ?? Infinity, MOST * length);
     return { path: `metrics/${quote(metric)}/candles`, query: { interval, from: isShort(range) ? newest - DAY : newest - span } };
@@ -48,7 +49,18 @@ export function locateQuestion({ path, query }, format = "") {
 export async function askSeries(question, choice, { after = null, signal } = {}) {
   const asked = after === null ? question.query : { ...question.query, from: after };
   const options = { signal, cache: "no-cache", longest: 30_000 };
+  if (choice.style === RANK) return askRanks(question.path, asked, options);
   return choice.interval === SAMPLES ? askSamples(question.path, asked, options) : askCandles(question.path, asked, options);
+}
+
+/** Return places as a series, with how many metrics were ranked at each tick; where the worker was away is a gap. */
+async function askRanks(path, query, options) {
+  const { places, from, step } = await ask(path, query, options), length = Number(step);
+  const points = places.flatMap(({ at, rank }, index) => {
+    const before = index ? Number(places[index - 1].at) : Number(at);
+    return Number(at) - before >= 2 * length ? [[String(before + length), null], [at, rank]] : [[at, rank]];
+  });
+  return { points, candles: null, step: length, from: Number(from), hourly: new Set(), volume: [], of: new Map(places.map(({ at, of }) => [at, of])) };
 }
 
 async function askSamples(path, query, options) {
@@ -84,6 +96,7 @@ export function join(old, newer) {
     candles: old.candles && [...old.candles.filter(({ at }) => Number(at) < Number(first)), ...newer.candles],
     volume: newer.volume.length ? append(old.volume, newer.volume) : old.volume,
     hourly: new Set([...old.hourly, ...newer.hourly]),
+    of: old.of && new Map([...old.of, ...newer.of]),
   };
 }
 

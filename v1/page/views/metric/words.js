@@ -3,11 +3,12 @@
 import { isKnown } from "../../charts/series-data.js";
 import { writeExact, writeShort } from "../../format/numbers.js";
 import { writeTime } from "../../format/times.js";
-import { MEASURES, RANGE_NAMES, SAMPLES } from "./choices.js";
+import { MEASURES, RANGE_NAMES, RANK, SAMPLES } from "./choices.js";
 import { FACTOR } from "./means.js";
 
 /** Return the summary of a chart. */
-export function summarize(metric, { measure, interval }, series) {
+export function summarize(metric, { measure, interval, style }, series) {
+  if (style === RANK) return summarizeRanks(metric, measure, series);
   const known = series.points.filter(isKnown), values = known.map(([, text]) => Number(text));
   const name = interval === SAMPLES ? `${metric}, ${MEASURES[measure]}` : `${metric}, ${MEASURES[measure]} by ${interval}`;
   if (!known.length) return `${name}: no samples`;
@@ -19,8 +20,8 @@ export function summarize(metric, { measure, interval }, series) {
 /** Return what a point says: its time and its number in all digits, and what else is known of that time. */
 export function describePoint(series, index, { style, said = [] }) {
   const at = index ?? series.points.length - 1, [time, text] = series.points[at] ?? [];
-  if (time === undefined || !series.points.some(isKnown)) return "no samples in the time that is shown";
-  const words = series.candles ? describeCandle(series, at, style) : [text === null ? "no sample" : writeExact(text)];
+  if (time === undefined || !series.points.some(isKnown)) return style === RANK ? "no rank is kept of the time that is shown" : "no samples in the time that is shown";
+  const words = series.candles ? describeCandle(series, at, style) : [style === RANK ? describeRank(series, time, text) : text === null ? "no sample" : writeExact(text)];
   const hourly = series.hourly.has(Number(time)) ? ["the one price known of this hour"] : [];
   const traded = series.volume[at]?.[1];
   const volume = traded === null || traded === undefined ? [] : [`volume ${writeExact(traded)}`];
@@ -29,6 +30,7 @@ export function describePoint(series, index, { style, said = [] }) {
 
 /** Return sentences about what is drawn. */
 export function explainChart({ measure, interval, range, style }, series, { hasBand, hasOlder }) {
+  if (style === RANK) return [`The place of this metric among all by how much the ${MEASURES[measure].replace(", %", "")} moved over 24 hours (standard deviation), at one tick of each quarter of an hour; 1, on top, moves most. Gaps are times without a rank.`, `Shown: ${RANGE_NAMES[range]}.`];
   const unit = interval === SAMPLES ? "" : style === "candles" ? `A candle is ${interval} long; hollow ones rise, filled ones fall. ` : `A point is the last price of ${interval}, a column their volume. `;
   const isVolumeBand = measure === "interval_volume" || series.volume.length > 0;
   return [
@@ -39,6 +41,16 @@ export function explainChart({ measure, interval, range, style }, series, { hasB
     `${unit}Gaps are times without a sample.${style === "candles" && series.candles.some(({ isWhole }) => !isWhole) ? " Faint candles are not whole: part of their time is not known, or not over." : ""}`,
     `Shown: ${RANGE_NAMES[range]}.${hasOlder ? " Zoom out or go left beyond the first point for more of the past." : ""}`,
   ].filter(Boolean);
+}
+
+function summarizeRanks(metric, measure, series) {
+  const known = series.points.filter(isKnown), places = known.map(([, text]) => Number(text)), name = `${metric}, rank by ${MEASURES[measure]}`;
+  if (!known.length) return `${name}: no rank is kept`;
+  return `${name}: ${known.length} places, from ${places.reduce((a, b) => Math.min(a, b))} to ${places.reduce((a, b) => Math.max(a, b))}, now ${describeRank(series, ...known.at(-1))}`;
+}
+
+function describeRank(series, time, text) {
+  return text === null ? "no rank" : `rank ${text} of ${series.of.get(time)}`;
 }
 
 function describeCandle(series, at, style) {

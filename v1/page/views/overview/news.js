@@ -28,17 +28,19 @@ export class NewestAlerts {
     this.element = element;
     this.alerts = [];
     this.draw();
-    this.asking = new AbortController();
     this.read();
   }
 
   async read() {
+    this.asking?.abort();
+    this.asking = new AbortController();
+    const { signal } = this.asking;
     try {
-      const { alerts } = await ask("alerts", { limit: ALERTS }, { signal: this.asking.signal, cache: "no-cache" });
+      const { alerts } = await ask("alerts", { limit: ALERTS }, { signal, cache: "no-cache" });
       alerts.toReversed().forEach((alert) => this.take(alert));
     } catch (error) {
-      // Of rows and state the page tells that the API is away; alerts come by the stream as soon as it is back.
-      if (!(error instanceof Unanswered) && !this.asking.signal.aborted) throw error;
+      // Of rows and state the page tells that the API is away; alerts are asked for as soon as it is back.
+      if (!(error instanceof Unanswered) && !signal.aborted) throw error;
     }
   }
 

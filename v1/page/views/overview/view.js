@@ -37,7 +37,9 @@ class OverviewView {
     this.update(place);
     this.alerts = new NewestAlerts(this.news);
     this.stops = [
-      listen("tick", (tick) => this.takeTick(tick)), listen("alert", (alert) => this.alerts.take(alert)), listen("gap", () => this.snapshot.want()),
+      listen("tick", (tick) => this.takeTick(tick)), listen("alert", (alert) => this.alerts.take(alert)), listen("gap", () => this.catchUp()),
+      // What happened before the connection stood, or while it was down, is not pushed.
+      listen("state", ({ state }) => state === "open" && this.alerts.read()),
       watchHealth(() => this.takeHealth()), bindKey("/", "search metrics", () => this.controls.search.focus()),
     ];
     // Ages go on between two ticks.
@@ -70,6 +72,12 @@ class OverviewView {
     this.arrange();
     // Other times of day and other colours are no other rows.
     if (this.shown !== (this.shown = writeArrangement(query))) this.grid.scrollTop = 0;
+  }
+
+  /** Ask for what was not pushed. */
+  catchUp() {
+    this.snapshot.want();
+    this.alerts.read();
   }
 
   close() {

@@ -9,15 +9,16 @@ const OF_FILE = "This rule is of the file of rules (TRACKER_RULES): change it th
 
 /**
  * Return an item for each rule. `refusal` is why nothing may be changed, or null; `act(name, rule, button)` is called
- * with `switch` or `delete`.
+ * with `switch` or `delete`; `tests` are the `MessageTests` of the view.
  */
-export function makeRules(rules, { refusal, act }) {
+export function makeRules(rules, { refusal, act, tests }) {
   if (!rules.length) return [make("p.muted", {}, "No rule matches.")];
-  return [make("ol.rules", {}, rules.map((rule) => makeRule(rule, refusal ?? (rule.origin === "file" ? OF_FILE : null), act)))];
+  return [make("ol.rules", {}, rules.map((rule) => makeRule(rule, { refusal, act, tests })))];
 }
 
-function makeRule(rule, refusal, act) {
-  const locked = refusal ? { disabled: true, title: refusal } : {}, name = rule.name || rule.id;
+function makeRule(rule, { refusal: mayNot, act, tests }) {
+  const refusal = mayNot ?? (rule.origin === "file" ? OF_FILE : null);
+  const lock = (reason) => (reason ? { disabled: true, title: reason } : {}), locked = lock(refusal), name = rule.name || rule.id;
   return make("li.card", { dataset: { rule: rule.id } },
     make("div.head", {}, make("h3", {}, name), name === rule.id ? null : make("code", {}, rule.id),
       make("span.tag", { dataset: { severity: rule.severity } }, rule.severity), make("span.tag", {}, rule.enabled ? "on" : "off"), make("span.tag", {}, ORIGINS[rule.origin] ?? rule.origin)),
@@ -28,7 +29,9 @@ function makeRule(rule, refusal, act) {
       make("a", { href: writeAddress("rules", { rule: rule.id }), "aria-label": `Open ${name}` }, refusal ? "Open and try" : "Edit and try"),
       make("a", { href: writeAddress("alerts", { rule: rule.id }), "aria-label": `Alerts of ${name}` }, "Its alerts"),
       make("button", { type: "button", "aria-label": `Switch ${rule.enabled ? "off" : "on"} ${name}`, ...locked, onclick: ({ target }) => act("switch", rule, target) }, rule.enabled ? "Switch off" : "Switch on"),
-      rule.origin === "api" ? make("button.danger", { type: "button", "aria-label": `Delete ${name}`, ...locked, onclick: ({ target }) => act("delete", rule, target) }, "Delete") : null));
+      make("button", { type: "button", "aria-label": `Send a test of ${name}`, ...lock(mayNot), onclick: ({ target }) => tests.send(rule, target) }, "Send a test"),
+      rule.origin === "api" ? make("button.danger", { type: "button", "aria-label": `Delete ${name}`, ...locked, onclick: ({ target }) => act("delete", rule, target) }, "Delete") : null),
+    tests.find(rule));
 }
 
 /** Return the document of a rule of the API as JSON, with other values for some fields; numbers keep their digits. */

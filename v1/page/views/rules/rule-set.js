@@ -4,7 +4,7 @@ import { Unanswered, locate, send } from "../../app/api.js";
 import { announce, make, makeTrouble } from "../../app/elements.js";
 
 const WORDS = { created: "new", changed: "changed", deleted: "deleted", unchanged: "as they are" };
-const LARGEST = 64 * 1024; // bytes that the API takes
+const LARGEST = 1024 * 1024; // bytes that the API takes
 
 /** Return the element; `applied()` is called when a file was put back, `refusal` is why nothing may be changed, or null. */
 export function makeRuleSet({ refusal, applied }) {

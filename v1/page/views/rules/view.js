@@ -8,6 +8,7 @@ import { changeQuery } from "../../app/navigation.js";
 import { makeEditor } from "./editor.js";
 import { KINDS } from "./kinds.js";
 import { makeRules, writeRule } from "./list.js";
+import { MessageTests } from "./message-test.js";
 import { makeRuleSet } from "./rule-set.js";
 
 const MOST = 1000;
@@ -26,6 +27,7 @@ class RulesView {
     this.list = make("div");
     this.file = make("div");
     root.append(make("h2", {}, "Rules"), make("div.bar", {}, this.add, this.search), this.said, this.editor, this.list, this.file);
+    this.tests = new MessageTests();
     this.stops = [bindKey("n", "New rule", () => isAllowed("rules") && this.add.click()), bindKey("/", "Search rules", () => this.search.focus()), watchCaller(() => this.drawAll())];
     this.update(place);
     this.read();
@@ -42,6 +44,7 @@ class RulesView {
   close() {
     this.stops.forEach((stop) => stop());
     this.shown?.close();
+    this.tests.close();
     this.asking?.abort();
     clearTimeout(this.retry);
   }
@@ -84,7 +87,7 @@ class RulesView {
     if (!this.rules) return;
     const wanted = this.query.q.toLowerCase();
     const found = this.rules.filter((rule) => [rule.id, rule.name, rule.metrics, rule.kind].some((text) => text.toLowerCase().includes(wanted)));
-    this.list.replaceChildren(...makeRules(found, { refusal: explainRefusal(), act: (name, rule, button) => this.act(name, rule, button) }));
+    this.list.replaceChildren(...makeRules(found, { refusal: explainRefusal(), act: (name, rule, button) => this.act(name, rule, button), tests: this.tests }));
   }
 
   /** Show the form that the address names. One that is shown already stays, with all that was typed. */
