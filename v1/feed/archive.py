@@ -1,6 +1,7 @@
 """What writes SQL: the archive's connection, and who writes over it. Errors: `ArchiveError`."""
 
 from ..archive import ArchiveError, connect_archive
+from ..archive.report import read_archive_report
 from ..archive.toplist import TopArchiveWriter
 from ..archive.writer import ArchiveWriter
 
@@ -9,4 +10,5 @@ __all__ = [
     "ArchiveWriter",
     "TopArchiveWriter",
     "connect_archive",
+    "read_archive_report",
 ]

@@ -20,6 +20,7 @@ from worker.backup.backup import back_up
 from worker.backup.restore import restore
 from worker.cli import api_keys, recordings, rules
 from worker.cli.archive_parts import ArchiveParts, open_archiving
+from worker.cli.doctor.command import run_doctor
 from worker.cli.metrics import follow_archive, follow_roles, follow_sampling, show_lease
 from worker.cli.plan import describe_plan
 from worker.cli.process import (
@@ -56,6 +57,7 @@ from worker.reporting.metrics import WorkerInstruments, make_instruments, serve_
 from worker.reporting.progress import show_progress
 from worker.reporting.steps import run_command
 from worker.sampling.sampler import Sampler
+from worker.sampling.tick_journal import FOLDER as WAITING_TICKS
 from worker.sampling.tick_journal import open_journal
 from worker.settings import WorkerSettings
 from worker.sources import dates
@@ -72,8 +74,6 @@ app.add_typer(rules.app, name="rules", no_args_is_help=True)
 app.add_typer(api_keys.app, name="keys", no_args_is_help=True)
 
 SAMPLING = "sampling"
-WAITING_TICKS = "waiting-ticks"
-"""The folder in the data directory for ticks that wait while Redis is away."""
 ROLES = (SAMPLING, *roles.NAMES)
 
 
@@ -113,6 +113,7 @@ def plan() -> None:
 
 app.command("replay")(recordings.replay_command)
 app.command("record")(recordings.record_command)
+app.command("doctor")(run_doctor)
 
 
 @app.command()

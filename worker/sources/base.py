@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from aiohttp import (
     ClientResponse,
@@ -96,6 +96,26 @@ class NamesDead(Protocol):
     @property
     def dead(self) -> Collection[Metric]:
         """Those of the newest answer."""
+        ...
+
+
+class AccessReport(NamedTuple):
+    """What a provider says of our access to it, asked for as little as it has."""
+
+    text: str
+    """In words: its state, and what is left of what it allows."""
+    warning: str | None = None
+    """What will soon be in the way; `None` where nothing is."""
+    advice: str | None = None
+    """What to do about the warning."""
+
+
+@runtime_checkable
+class ReportsAccess(Protocol):
+    """A provider that can be asked, for next to nothing, whether it answers us and what is left of what it allows."""
+
+    async def read_access(self, session: ClientSession) -> AccessReport:
+        """Ask once. Raises `SourceError`."""
         ...
 
 

@@ -18,7 +18,7 @@ from aiohttp import ClientSession
 
 from worker.latest import DAY, HOUR, MINUTE, Candle, Metric, Reading
 from worker.sources import binance_seconds, binance_windows
-from worker.sources.base import make_wish_filter, read_error_json, read_exact_json
+from worker.sources.base import AccessReport, make_wish_filter, read_error_json, read_exact_json
 from worker.sources.candle_rows import CandleColumns, parse_finished
 from worker.sources.errors import (
     RequestRefused,
@@ -147,6 +147,13 @@ class BinanceSource:
 
     async def fetch_hours(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
         return await self._candles(session, metric, start, end, HOUR)
+
+    async def read_access(self, session: ClientSession) -> AccessReport:
+        await self._ask(session, "time")
+        used = f"{self._used:,} of {self._limit:,} of this minute's weight is used by this address"
+        if self._used <= self._limit * SHARE:
+            return AccessReport(used)
+        return AccessReport(used, used, "see who else asks from this address, or sample fewer metrics")
 
     async def _candles(
         self, session: ClientSession, metric: Metric, start: int, end: int, length: int

@@ -14,7 +14,7 @@ from typing import Any
 from aiohttp import ClientSession
 
 from worker.latest import HOUR, MINUTE, Candle, Metric, Reading, decimals
-from worker.sources.base import make_wish_filter, parse_number, read_error_json, read_exact_json
+from worker.sources.base import AccessReport, make_wish_filter, parse_number, read_error_json, read_exact_json
 from worker.sources.candle_rows import CandleColumns, parse_finished
 from worker.sources.errors import SourceRefused, read_retry_after, translate_errors
 from worker.sources.pair_names import UnknownPair, find_missing, find_pair, name_metric, suggest_nearest
@@ -116,6 +116,17 @@ class CryptowatchSource:
 
     async def fetch_hours(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
         return await self._candles(session, metric, start, end, HOUR)
+
+    async def read_access(self, session: ClientSession) -> AccessReport:
+        with translate_errors(NAME):
+            body = await self._ask(session, "markets/summaries", limit="1")
+            left = parse_number(pick_value(body, "allowance", "remaining"))
+        if left is None:
+            return AccessReport("it answers, and names no allowance")
+        if self._is_spent:
+            spent = f"{left} credits are left, which do not pay for another call"
+            return AccessReport(spent, spent, "set TRACKER_CRYPTOWATCH_API_KEY, or ask less often")
+        return AccessReport(f"{left} credits of the allowance are left")
 
     async def _candles(
         self, session: ClientSession, metric: Metric, start: int, end: int, length: int

@@ -197,7 +197,7 @@ class SupervisedSource:
             log.warning("source fails", source=self.name, reason=reason)
         elif self._reason != reason:
             log.warning("source still fails", source=self.name, reason=reason, since=self._failing_since)
-        self._reason, self._advice = reason, _advice(self.name, error)
+        self._reason, self._advice = reason, suggest_remedy(self.name, error)
 
     def _handle_success(self, at: int) -> None:
         if self._reason is not None:
@@ -206,8 +206,8 @@ class SupervisedSource:
         self._failing_since = self._reason = self._advice = None
 
 
-def _advice(name: str, error: Exception) -> str:
-    """Return what somebody can do about a failure."""
+def suggest_remedy(name: str, error: Exception) -> str:
+    """Return what somebody can do about a failure of a source."""
     address = f"{PREFIX}{name.upper()}_URL"
     match error:
         case SourceRefused(wait=float() | int()):
