@@ -33,6 +33,7 @@ from worker.cli.process import (
 )
 from worker.cli.rebuild import rebuild_day
 from worker.cli.reset import reset_data
+from worker.cli.source_list import list_command
 from worker.cli.wiring import (
     LONGEST_TIMEOUT,
     list_addresses,
@@ -114,6 +115,7 @@ def plan() -> None:
 app.command("replay")(recordings.replay_command)
 app.command("record")(recordings.record_command)
 app.command("doctor")(run_doctor)
+app.command("sources")(list_command)
 
 
 @app.command()

@@ -10,7 +10,7 @@ from aiohttp import (
     ContentTypeError,
 )
 
-from worker.latest import Candle, Metric, Reading, decimals
+from worker.latest import Candle, Measure, Metric, Reading, decimals
 
 from .errors import LONGEST_WORDS
 
@@ -97,6 +97,32 @@ class NamesDead(Protocol):
     def dead(self) -> Collection[Metric]:
         """Those of the newest answer."""
         ...
+
+
+class SourceProfile(NamedTuple):
+    """What a provider can give, for whoever chooses among them."""
+
+    exchange: str
+    """Whose markets it has, as metrics name it; `*` where it has those of many."""
+    measures: Sequence[Measure]
+    """What it says itself at a tick; the others are derived from our samples where that is possible."""
+    minutes: int | None
+    """For how many seconds it keeps candles of a minute; `None`: from a market's first day on."""
+    hours: int | None
+    """The same of candles of an hour; 0 where it has none."""
+    requests: str
+    """What a tick costs, in words."""
+    limits: str
+    """What it allows, in words."""
+    stream: str = "none is used"
+    """What it pushes, in words."""
+
+
+@runtime_checkable
+class DescribesItself(Protocol):
+    """A source that says what it can give, without asking its provider."""
+
+    profile: SourceProfile
 
 
 class AccessReport(NamedTuple):

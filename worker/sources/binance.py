@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 from aiohttp import ClientSession
 
-from worker.latest import DAY, HOUR, MINUTE, Candle, Metric, Reading
+from worker.latest import DAY, HOUR, MINUTE, Candle, Measure, Metric, Reading
 from worker.sources import binance_seconds, binance_windows
-from worker.sources.base import AccessReport, make_wish_filter, read_error_json, read_exact_json
+from worker.sources.base import AccessReport, SourceProfile, make_wish_filter, read_error_json, read_exact_json
 from worker.sources.candle_rows import CandleColumns, parse_finished
 from worker.sources.errors import (
     RequestRefused,
@@ -83,6 +83,17 @@ class BinanceSource:
     pace = 0.15
     """With the day before, a metric's candles are three calls of weight 2: at most 40 % of the limit. Ticks take 35 %."""
     lead = DAY
+    profile = SourceProfile(
+        EXCHANGE,
+        (
+            *(Measure.PRICE, Measure.VOLUME, Measure.CHANGE_PERCENTAGE, Measure.CHANGE_ABSOLUTE),
+            Measure.INTERVAL_VOLUME,
+        ),
+        minutes=None,
+        hours=None,
+        requests="one a tick for all markets, and one for each 100 markets whose interval volume is asked for",
+        limits=f"{LIMIT:,} of weight a minute for an address, of which {SHARE:.0%} is used",
+    )
 
     def __init__(self, base: str, wishes: Sequence[str], interval: int) -> None:
         self._base = base.rstrip("/")

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from aiohttp import ClientSession
 
-from worker.latest import HOUR, MINUTE, Candle, Metric, Reading
-from worker.sources.base import AccessReport, make_wish_filter, read_exact_json
+from worker.latest import HOUR, MINUTE, Candle, Measure, Metric, Reading
+from worker.sources.base import AccessReport, SourceProfile, make_wish_filter, read_exact_json
 from worker.sources.candle_rows import CandleColumns, parse_finished
 from worker.sources.daily_counter import DailyCounters
 from worker.sources.errors import LONGEST_WORDS, RequestRefused, SourceRefused, read_retry_after, translate_errors
@@ -77,6 +77,14 @@ class KrakenSource:
     lead = 0
     """Kraken keeps 720 minutes, so a whole day never precedes."""
     kept: Mapping[int, int] = {MINUTE: ROWS * MINUTE, HOUR: ROWS * HOUR}
+    profile = SourceProfile(
+        EXCHANGE,
+        (Measure.PRICE, Measure.VOLUME, Measure.INTERVAL_VOLUME),
+        minutes=ROWS * MINUTE,
+        hours=ROWS * HOUR,
+        requests="one a tick, for all markets",
+        limits="not published; candles are asked for once a second",
+    )
 
     def __init__(self, base: str, wishes: Sequence[str], interval: int) -> None:
         self._base = base.rstrip("/")
