@@ -237,7 +237,7 @@ async def _sample(settings: WorkerSettings, clock: WatchedClock, instruments: Wo
     async with (
         open_channels(settings) as notifiers,
         open_store(settings, late_hours, wait=True, observe=instruments.record_redis) as store,
-        open_sources(settings, timeout, clock, instruments.record_request) as sources,
+        open_sources(settings, timeout, clock, instruments.record_request, keep=True) as sources,
         hold_feeder_lease(store, wait=True),
         show_lease(instruments),
         open_dispatcher(settings, notifiers, clock, instruments) as dispatch,

@@ -69,7 +69,7 @@ async def replay(  # noqa: PLR0913, PLR0917  # the last three are optional
     """
     newest = await store.open()
     mark = _make_mark(recording, interval, pace)
-    _check_end(newest, mark.last)
+    check_end(newest, mark.last)
     if closer:
         await closer.close_until(newest - closer.grace, newest) if newest else closer.start_at(mark.first)
     of = (mark.last - mark.first) // lcm(interval, MINUTE) + 1
@@ -78,19 +78,19 @@ async def replay(  # noqa: PLR0913, PLR0917  # the last three are optional
         if newest is None or at > newest:
             if not committed:
                 await store.replays.write(mark)
-            await _commit_due(at, heard, store, rules, pace)
+            await commit_due(at, heard, store, rules, pace)
             committed += 1
             if closer:
                 await closer.close_until(at - closer.grace, at)
         elif at == newest:
-            await _check_was_replayed(at, heard, store)
+            await check_was_replayed(at, heard, store)
         seen(number, of)
     if closer:
         await closer.close_until(mark.last, mark.last)
     return committed
 
 
-async def _commit_due(
+async def commit_due(
     at: int, heard: Mapping[Metric, SourceReading], store: Writer, rules: RuleSource, pace: ReplayPace | None
 ) -> None:
     """Commit a tick, at a pace when it is due and by the rules that are then in force."""
@@ -107,7 +107,7 @@ def _make_mark(recording: Recording, interval: int, pace: ReplayPace | None) -> 
     return ReplayMark(first, last, recording.shift, pace.speed if pace else None)
 
 
-def _check_end(newest: int | None, last: int) -> None:
+def check_end(newest: int | None, last: int) -> None:
     if newest is not None and newest > last:
         raise StoreIsPast(
             f"the store has ticks until {newest} and the recording ends at {last}: "
@@ -115,7 +115,7 @@ def _check_end(newest: int | None, last: int) -> None:
         )
 
 
-async def _check_was_replayed(at: int, heard: Mapping[Metric, SourceReading], store: Writer) -> None:
+async def check_was_replayed(at: int, heard: Mapping[Metric, SourceReading], store: Writer) -> None:
     for metric, (reading, _) in heard.items():
         held = await store.read_samples(metric, at - 1, at)
         if [sample.value(Measure.PRICE) for sample in held] != [reading.price]:

@@ -107,6 +107,8 @@ class BinanceSource:
         self._limit = LIMIT
         self._used = 0
         self._away = 0
+        self.traded_seconds: float | None = min(binance_windows.LATE, SHARE_OF_INTERVAL * interval)
+        """How long what was traded in an interval is waited for; `None` where all answers are there already."""
         self._rejects = Rejects()
         self._dead: set[Metric] = set()
 
@@ -246,7 +248,7 @@ class BinanceSource:
         try:
             with translate_errors(NAME):
                 # Whoever asks waits for no more than most of an interval, and the prices are worth more than these.
-                async with asyncio.timeout(min(binance_windows.LATE, SHARE_OF_INTERVAL * self._interval)):
+                async with asyncio.timeout(self.traded_seconds):
                     return await asking
         except SourceError as error:
             # The prices are here already; this costs only the interval volumes, and the next tick if we must wait.
