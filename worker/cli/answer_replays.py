@@ -18,7 +18,7 @@ from worker.settings import SOURCES, WorkerSettings
 from worker.sources.answers.files import AnswerRecording, open_answers
 from worker.sources.answers.lines import InvalidAnswers
 from worker.sources.answers.player import SCHEME, AnswerPlayer, open_player
-from worker.sources.binance import BinanceSource
+from worker.sources.base import WaitsForProvider
 from worker.sources.supervised import supervise
 
 ANSWER_SECONDS = 600.0
@@ -54,8 +54,8 @@ async def play_answers(settings: WorkerSettings, recording: AnswerRecording, pac
     then, player = apply_header(settings, recording), AnswerPlayer()
     made = make_sources(then)
     for source in made:
-        if isinstance(source, BinanceSource):
-            source.traded_seconds = None
+        if isinstance(source, WaitsForProvider):
+            source.skip_waits()
     async with (
         open_store(then, send=False, push=pace is not None) as store,
         hold_feeder_lease(store, wait=False),

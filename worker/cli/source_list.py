@@ -134,7 +134,8 @@ async def _list_markets(settings: WorkerSettings, name: str, text: str, *, as_js
         if not source.is_known:
             state = source.describe_state()
             raise CommandRefused(f"{state['reason']}; {state['advice']}")
-        known = sorted(source.metrics)
+        # Of everything nothing is missing but what there is no room for at this interval.
+        known = sorted({*source.metrics, *source.missing})
     found = choose_markets(known, text)
     if not found:
         pairs = [find_pair(metric) for metric in known]

@@ -32,6 +32,7 @@ from worker.sources.answers.keeper import AnswerKeeper, run_keeper
 from worker.sources.answers.lines import AnswersHeader
 from worker.sources.base import Source, make_wish_filter
 from worker.sources.binance import BinanceSource
+from worker.sources.coinbase import CoinbaseSource
 from worker.sources.coinmarketcap import CoinMarketCap
 from worker.sources.cryptocompare import CryptoCompare
 from worker.sources.cryptowatch import CryptowatchSource
@@ -215,6 +216,7 @@ def make_sources(settings: WorkerSettings) -> list[Source]:
     makers: dict[str, Callable[[], Source]] = {
         "kraken": lambda: KrakenSource(str(settings.kraken_url), wishes, interval),
         "binance": lambda: BinanceSource(str(settings.binance_url), wishes, interval),
+        "coinbase": lambda: CoinbaseSource(str(settings.coinbase_url), wishes, interval),
         "cryptowatch": lambda: CryptowatchSource(
             str(settings.cryptowatch_url), wishes, interval, key.get_secret_value() if key else None
         ),

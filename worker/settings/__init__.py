@@ -23,7 +23,7 @@ from worker.latest.settings import (
 )
 from worker.settings.proxies import ProxySettings, is_proxy
 
-SOURCES = ("cryptowatch", "kraken", "binance", "simulated")
+SOURCES = ("cryptowatch", "kraken", "binance", "coinbase", "simulated")
 PUSHOVER = "pushover"
 SHORTEST_SECRET = 16
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -77,6 +77,8 @@ class WorkerSettings(Settings):
     """Where Kraken, or what answers like it, is asked."""
     binance_url: AnyHttpUrl = AnyHttpUrl("https://data-api.binance.vision")
     """Where Binance, or what answers like it, is asked."""
+    coinbase_url: AnyHttpUrl = AnyHttpUrl("https://api.exchange.coinbase.com")
+    """Where Coinbase Exchange, or what answers like it, is asked."""
     cryptowatch_url: AnyHttpUrl | None = None
     """Where a server that answers like Cryptowatch is asked; the service itself closed in 2023."""
     cryptowatch_api_key: SecretStr | None = None

@@ -125,6 +125,15 @@ class DescribesItself(Protocol):
     profile: SourceProfile
 
 
+@runtime_checkable
+class WaitsForProvider(Protocol):
+    """A source that sends its requests at the pace of its provider, or waits for some answers no longer than a while."""
+
+    def skip_waits(self) -> None:
+        """Neither wait nor give up any more: every answer is there already, as in a replay."""
+        ...
+
+
 class AccessReport(NamedTuple):
     """What a provider says of our access to it, asked for as little as it has."""
 

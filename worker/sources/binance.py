@@ -107,7 +107,7 @@ class BinanceSource:
         self._limit = LIMIT
         self._used = 0
         self._away = 0
-        self.traded_seconds: float | None = min(binance_windows.LATE, SHARE_OF_INTERVAL * interval)
+        self._traded_seconds: float | None = min(binance_windows.LATE, SHARE_OF_INTERVAL * interval)
         """How long what was traded in an interval is waited for; `None` where all answers are there already."""
         self._rejects = Rejects()
         self._dead: set[Metric] = set()
@@ -167,6 +167,9 @@ class BinanceSource:
         if self._used <= self._limit * SHARE:
             return AccessReport(used)
         return AccessReport(used, used, "see who else asks from this address, or sample fewer metrics")
+
+    def skip_waits(self) -> None:
+        self._traded_seconds = None
 
     async def _candles(
         self, session: ClientSession, metric: Metric, start: int, end: int, length: int
@@ -248,7 +251,7 @@ class BinanceSource:
         try:
             with translate_errors(NAME):
                 # Whoever asks waits for no more than most of an interval, and the prices are worth more than these.
-                async with asyncio.timeout(self.traded_seconds):
+                async with asyncio.timeout(self._traded_seconds):
                     return await asking
         except SourceError as error:
             # The prices are here already; this costs only the interval volumes, and the next tick if we must wait.

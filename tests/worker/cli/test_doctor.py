@@ -76,10 +76,11 @@ async def look(seconds: float = LONG, **settings: object) -> dict[str, Finding]:
 
 async def test_every_source_and_provider_is_asked_for_next_to_nothing(base: str):
     found = await look(
-        sources="kraken,binance,cryptowatch",
+        sources="kraken,binance,coinbase,cryptowatch",
         metrics="*",
         kraken_url=base,
         binance_url=base,
+        coinbase_url=base,
         cryptowatch_url=base,
         coinmarketcap_url=base,
         coinmarketcap_api_key="a-key-of-ours",
@@ -89,6 +90,7 @@ async def test_every_source_and_provider_is_asked_for_next_to_nothing(base: str)
 
     assert found["kraken"] == make_ok("kraken", "it says that it is online")
     assert found["binance"] == make_ok("binance", "1 of 6,000 of this minute's weight is used by this address")
+    assert found["coinbase"].text == "it answers; 144 markets at most are asked for at this interval"
     assert found["cryptowatch"].level is OK
     assert found["cryptowatch"].text.endswith(" credits of the allowance are left")
     assert found["coinmarketcap"].text == "the key is accepted; 10,000 of 10,000 credits of this month are left"

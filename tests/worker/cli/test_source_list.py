@@ -22,7 +22,7 @@ from worker.sources.base import DescribesItself, Hourly, KeepsLately, Source
 
 __all__ = ["start"]
 
-METRICS = ("KRAKEN:BTCUSD", "BINANCE:BTCUSDT", "SIMULATED:BTCUSD")
+METRICS = ("KRAKEN:BTCUSD", "BINANCE:BTCUSDT", "COINBASE:BTCUSD", "SIMULATED:BTCUSD")
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +67,7 @@ def test_the_history_that_is_said_is_the_one_that_the_source_keeps(place: int):
 
 @pytest.mark.parametrize("name", SOURCES)
 async def test_the_measures_that_are_said_are_those_that_a_tick_brings(name: str, base: str):
-    given = {"kraken_url": base, "binance_url": base, "cryptowatch_url": base}
+    given = {f"{each}_url": base for each in ("kraken", "binance", "coinbase", "cryptowatch")}
     settings = WorkerSettings.load(**given).model_copy(update={"sources": (name,), "metrics": METRICS})
     (source,) = make_sources(settings)
     at = int(time.time()) // MINUTE * MINUTE
@@ -111,7 +111,7 @@ def test_programs_get_json(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.parametrize(
     "words, said",
     [
-        (["krakn"], "'krakn' is not a source; accepted: cryptowatch, kraken, binance, simulated"),
+        (["krakn"], "'krakn' is not a source; accepted: cryptowatch, kraken, binance, coinbase, simulated"),
         (["cryptowatch"], "TRACKER_CRYPTOWATCH_URL is not set"),
     ],
 )

@@ -38,8 +38,8 @@ __all__ = ["address", "redis", "start"]
 
 NOON = 1621252800
 LONG = 600.0
-METRICS = ("KRAKEN:BTCUSD", "KRAKEN:ETHUSD", "BINANCE:BTCUSDT", "BINANCE:SHIBUSDT")
-HEADER = AnswersHeader("1", MINUTE, ("kraken", "binance"), METRICS, 3)
+METRICS = ("KRAKEN:BTCUSD", "KRAKEN:ETHUSD", "BINANCE:BTCUSDT", "BINANCE:SHIBUSDT", "COINBASE:BTCUSD")
+HEADER = AnswersHeader("1", MINUTE, ("kraken", "binance", "coinbase"), METRICS, 3)
 TICKER, DAY, WINDOW = "/0/public/Ticker", "/api/v3/ticker/24hr", "/api/v3/ticker"
 FAULTS_AT: dict[int, tuple[str, Callable[[], Fault]]] = {
     3: (TICKER, lambda: once(page(502))),
@@ -63,10 +63,14 @@ async def sample(market: Market, ticks: int, folder: Path, store: Writer) -> Non
     """Sample as the worker does, and keep the answers."""
     async with serving(market.app) as base:
         settings = WorkerSettings.load(
-            sources="kraken,binance", metrics=",".join(METRICS), kraken_url=base, binance_url=base
+            sources="kraken,binance,coinbase",
+            metrics=",".join(METRICS),
+            kraken_url=base,
+            binance_url=base,
+            coinbase_url=base,
         )
         files = AnswerFiles(folder, HEADER, AnswerLimits(24 * HOUR, 2**30))
-        keeper = AnswerKeeper(files, {"kraken": base, "binance": base}, clock=lambda: market.now)
+        keeper = AnswerKeeper(files, {"kraken": base, "binance": base, "coinbase": base}, clock=lambda: market.now)
         async with run_keeper(keeper), ClientSession(middlewares=[keeper.keep]) as session:
             made = [(source, session) for source in make_sources(settings)]
             checks = ReadingChecks(HEADER.jump_limit)
