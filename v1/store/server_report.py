@@ -13,6 +13,7 @@ from .connection import connect, translate_errors
 from .data_format import DataFormat
 from .pool import read_error_code
 from .reader import Reader
+from .replays import ReplayStore
 
 SECTIONS = ("server", "memory", "persistence", "replication")
 
@@ -25,7 +26,7 @@ class ServerReport(NamedTuple):
     limit_bytes: int
     """Its memory, at most; 0: no limit."""
     ahead_seconds: float
-    """How far this machine's clock is ahead of the server's."""
+    """How far this machine's clock is ahead of the server's; 0 where that is not told."""
     lacks: Sequence[str]
     """What its configuration should be, a sentence each."""
     failures: Sequence[str]
@@ -34,6 +35,8 @@ class ServerReport(NamedTuple):
     """The worker that feeds it; `None` where none does."""
     newest: int | None
     """The newest tick."""
+    is_replayed: bool
+    """Whether what is kept is of a recording, with times of its own."""
 
 
 async def read_server_report(address: str) -> ServerReport:
@@ -42,11 +45,11 @@ async def read_server_report(address: str) -> ServerReport:
         with translate_errors():
             lacks = await list_lacks(redis)
             about = await _read_info(redis)
-            seconds, microseconds = await redis.time()
-            ahead = time.time() - (int(seconds) + int(microseconds) / 1e6)
+            ahead = await _measure_difference(redis)
             holder = cast("str | None", await redis.get(keys.LEASE))
         await DataFormat(redis).check()
         newest = await Reader(redis).read_tick()
+        replayed = await ReplayStore(redis).read()
     return ServerReport(
         str(about.get("redis_version", "")),
         _read_number(about, "used_memory"),
@@ -56,6 +59,7 @@ async def read_server_report(address: str) -> ServerReport:
         list_failures(about),
         holder,
         newest,
+        replayed is not None,
     )
 
 
@@ -64,9 +68,23 @@ async def _read_info(redis: Redis) -> Mapping[str, object]:
     try:
         return cast("Mapping[str, object]", await redis.info(*SECTIONS))
     except ResponseError as error:
-        if read_error_code(error) not in NOT_FOR_US:
-            raise
+        _raise_unless_forbidden(error)
         return {}
+
+
+async def _measure_difference(redis: Redis) -> float:
+    """Return how many seconds this machine is ahead of the server; 0 where the user may not ask for its time."""
+    try:
+        seconds, microseconds = await redis.time()
+    except ResponseError as error:
+        _raise_unless_forbidden(error)
+        return 0.0
+    return time.time() - (int(seconds) + int(microseconds) / 1e6)
+
+
+def _raise_unless_forbidden(error: ResponseError) -> None:
+    if read_error_code(error) not in NOT_FOR_US:
+        raise error
 
 
 def _read_number(about: Mapping[str, object], name: str) -> int:

@@ -20,7 +20,7 @@ from v1.archive.engine import connect_archive
 from v1.archive.migrate import migrate
 from v1.settings.redaction import redact
 from v1.store import ApiKeyStore, KeyScope, Lease, connect, keys
-from v1.store.server_report import list_failures
+from v1.store.server_report import list_failures, read_server_report
 from worker.cli.doctor import checks as checks_module
 from worker.cli.doctor.checks import HealthCheck, run_checks, run_in_thread
 from worker.cli.doctor.command import check_all, find_next, judge_clock
@@ -35,11 +35,15 @@ from worker.cli.doctor.findings import (
     make_problem,
     make_warning,
 )
+from worker.cli.doctor.stored import judge_archive, judge_server, judge_ticks
 from worker.latest import DAY
+from worker.latest.archive import ArchiveReport
+from worker.latest.store import ServerReport
 from worker.settings import WorkerSettings
 
 __all__ = ["address", "redis", "start"]  # fixtures of the worker's processes
 
+NOON = 1621252800
 LONG = 120.0
 """Seconds that nothing takes here; a process of tests may be held up."""
 OK, WARNING, PROBLEM = FindingLevel.OK, FindingLevel.WARNING, FindingLevel.PROBLEM
@@ -224,6 +228,24 @@ async def test_channels_are_checked_without_a_message(base: str):
     assert pushover.asked == []
 
 
+async def test_a_heartbeat_that_is_not_reached_and_messages_that_are_used_up_are_problems():
+    async with serving(Pushover(remaining=0).application()) as address:
+        found = await look(
+            sources="simulated",
+            metrics="*",
+            heartbeat_url="http://127.0.0.1:9/ping/1234567890",
+            pushover_url=address,
+            pushover_token=TOKEN,
+            pushover_user=USER,
+        )
+
+    assert found["heartbeat"].level is PROBLEM
+    assert found["heartbeat"].text.startswith("the heartbeat's host did not answer: ")
+    assert "1234567890" not in found["heartbeat"].text
+    assert found["channel pushover"].level is PROBLEM
+    assert found["channel pushover"].advice == "no message is accepted before the month is over"
+
+
 async def test_the_heartbeats_own_address_is_not_asked(exchange: web.Application, base: str):
     await look(kraken_url=base, heartbeat_url=f"{base}/ping/1234567890")
 
@@ -266,6 +288,89 @@ async def test_a_redis_that_works_is_said_to_with_its_version(address: str):
 
     assert found["redis"].level is not PROBLEM
     assert found["ticks"].text.startswith("no tick is kept, and no worker feeds this Redis")
+
+
+@pytest.mark.parametrize("command", ["info", "config", "time"])
+async def test_what_a_user_may_not_ask_a_redis_stops_nothing(address: str, command: str):
+    async with connect(address, "tests") as client:
+        await client.execute_command("ACL", "SETUSER", "limited", "on", "nopass", "~*", "&*", "+@all", f"-{command}")
+        try:
+            report = await read_server_report(address.replace("unix://", "unix://limited:any@"))
+        finally:
+            await client.execute_command("ACL", "DELUSER", "limited")
+
+    assert bool(report.version) == (command != "info")
+    assert len(report.lacks) == (command != "time")
+    assert report.failures == []
+
+
+REPORT = ServerReport("9.1.2", 50_000_000, 0, 0.1, [], [], "host:1", NOON, is_replayed=False)
+
+
+@pytest.mark.parametrize(
+    "report, level, text",
+    [
+        (REPORT, OK, "version 9.1.2, 50 MB used"),
+        (REPORT._replace(limit_bytes=100_000_000), OK, "version 9.1.2, 50 of 100 MB used"),
+        (REPORT._replace(limit_bytes=55_000_000), WARNING, "its memory is nearly full, 50 of 55 MB used"),
+        (REPORT._replace(ahead_seconds=-20.0), WARNING, "this machine's clock is 20 s behind that of Redis"),
+        (REPORT._replace(lacks=["appendonly is no"]), WARNING, "appendonly is no"),
+        (REPORT._replace(failures=["its snapshots fail"]), PROBLEM, "its snapshots fail"),
+        (REPORT._replace(version=""), OK, "version unknown"),
+    ],
+)
+def test_a_server_is_judged_by_what_it_says(report: ServerReport, level: FindingLevel, text: str):
+    (found,) = judge_server(report)
+
+    assert (found.level, found.text) == (level, text)
+
+
+@pytest.mark.parametrize(
+    "report, level, text",
+    [
+        (
+            REPORT._replace(holder=None),
+            OK,
+            "the newest tick is of 2021-05-17T12:00:00Z, and no worker feeds this Redis",
+        ),
+        (REPORT._replace(newest=None), WARNING, "host:1 feeds this Redis, and has kept no tick yet"),
+        (REPORT._replace(newest=NOON - 900), PROBLEM, "host:1 feeds this Redis, and its newest tick is 930 s old"),
+        (REPORT._replace(newest=NOON - 900, is_replayed=True), OK, "host:1 plays a recording"),
+        (REPORT, OK, "the newest tick is 30 s old"),
+    ],
+)
+def test_ticks_are_judged_by_their_age(report: ServerReport, level: FindingLevel, text: str):
+    found = judge_ticks(report, 60, NOON + 30)
+
+    assert found.level is level
+    assert found.text.startswith(text)
+
+
+@pytest.mark.parametrize(
+    "report, level, text",
+    [
+        (ArchiveReport("sqlite", None, True, "0002", False), OK, "sqlite, not there yet: the worker makes it"),
+        (
+            ArchiveReport("sqlite", "0001", True, "0002", False),
+            OK,
+            "sqlite, schema 0001, which the worker brings to 0002",
+        ),
+        (ArchiveReport("postgresql", "0009", False, "0002", False), PROBLEM, "its schema is '0009', made by a newer"),
+        (ArchiveReport("postgresql", "0002", True, "0002", True), PROBLEM, "the database takes no writes"),
+    ],
+)
+def test_an_archive_is_judged_by_its_schema(report: ArchiveReport, level: FindingLevel, text: str):
+    found = judge_archive(report)
+
+    assert found.level is level
+    assert found.text.startswith(text)
+
+
+async def test_a_folder_whose_name_is_too_long_for_a_socket_is_a_problem(tmp_path: Path):
+    found = await look(sources="simulated", metrics="*", data_dir=tmp_path / ("x" * 120))
+
+    assert found["redis"].level is PROBLEM
+    assert "TRACKER_DATA_DIR" in found["redis"].advice
 
 
 async def test_a_redis_that_is_away_is_a_problem_and_the_embedded_one_is_started(tmp_path: Path):
@@ -395,6 +500,35 @@ def test_a_disk_that_is_nearly_full_is_said(
     disk, _ = check_disk(load(data_dir=tmp_path), tmp_path / "waiting")
 
     assert disk.level is level
+
+
+def test_a_file_system_that_takes_few_further_files_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("os.statvfs", lambda _: SimpleNamespace(f_files=100_000, f_favail=7))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=2**40))
+
+    disk, _ = check_disk(load(data_dir=tmp_path), tmp_path / "waiting")
+
+    assert disk.level is WARNING
+    assert disk.text.endswith(", but only 7 further files")
+
+
+def test_a_folder_that_takes_no_writes_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("os.access", lambda *_: False)
+
+    (disk,) = check_disk(load(data_dir=tmp_path / "none"), tmp_path / "waiting")
+
+    assert disk == make_problem(
+        "disk", f"{tmp_path / 'none'} cannot be made in {tmp_path}", "change TRACKER_DATA_DIR or its owner"
+    )
+
+
+def test_a_rules_file_that_is_too_large_is_not_read(tmp_path: Path):
+    (tmp_path / "rules.toml").write_bytes(b"#" * 1_000_001)
+
+    (found,) = check_rules_file(tmp_path / "rules.toml", 60, None)
+
+    assert found.level is PROBLEM
+    assert "has 1000001 bytes; accepted: 1000000 at most" in found.text
 
 
 def test_a_rules_file_is_read_as_the_worker_reads_it(tmp_path: Path):

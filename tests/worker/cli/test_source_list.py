@@ -144,6 +144,28 @@ async def test_a_providers_markets_are_listed_and_those_that_are_sampled_marked(
     assert other.said.splitlines()[-1].startswith("next: TRACKER_SOURCES=kraken TRACKER_METRICS=KRAKEN:")
 
 
+async def test_programs_get_the_markets_as_json(start: Start):
+    worker = start("sources", "simulated", "btcusd", "--json", SOURCES="simulated", METRICS="*")
+    other = start("sources", "simulated", "btcusd")
+
+    assert await worker.ended() == 0
+    assert {"metric": "SIMULATED:BTCUSD", "sampled": True} in json.loads(worker.printed)
+    assert await other.ended() == 0
+    assert other.printed.splitlines()[0] == "SIMULATED:BTCUSD"
+
+
+def test_a_source_that_does_not_describe_itself_is_listed_by_its_name(monkeypatch: pytest.MonkeyPatch):
+    class SilentSource:
+        name = "acme"
+
+    monkeypatch.setattr("worker.cli.source_list.make_sources", lambda _: [SilentSource()])
+
+    code, said = type_words()
+
+    assert code == 0
+    assert said.startswith("acme: not sampled\n  about     it does not say what it can give\n")
+
+
 async def test_a_provider_that_does_not_answer_is_named_with_what_to_do(
     start: Start, exchange: web.Application, base: str
 ):

@@ -7,7 +7,7 @@ from worker.cli.doctor.findings import KEYS as KEYS_COMMAND
 from worker.cli.doctor.findings import START, WORKER, Finding, make_ok, make_problem, make_warning
 from worker.embedded.server import SOCKET, check_socket_length, is_answering
 from worker.latest import DAY, MINUTE, format_iso
-from worker.latest.archive import ArchiveError, read_archive_report
+from worker.latest.archive import ArchiveError, ArchiveReport, read_archive_report
 from worker.latest.store import (
     ApiKey,
     ApiKeyStore,
@@ -48,19 +48,21 @@ async def check_redis(settings: WorkerSettings) -> Sequence[Finding]:
             keys = await ApiKeyStore(redis).read_keys()
     except OtherFormat as error:
         mend = f"{WORKER} reset --yes"
-        return [make_problem(REDIS, str(error), f"{mend} deletes the kept day and the alerts, and nothing else", mend)]
+        return [
+            make_problem(REDIS, str(error), f"{mend} deletes the day and the alerts, and keeps rules and archive", mend)
+        ]
     except StoreError as error:
         is_own = settings.redis_url is not None
         return [make_problem(REDIS, str(error), "see what answers at TRACKER_REDIS_URL" if is_own else f"type {START}")]
     now = time.time()
     return [
-        *_judge_server(report),
-        _judge_ticks(report, settings.interval, now),
+        *judge_server(report),
+        judge_ticks(report, settings.interval, now),
         judge_keys(settings, keys.values(), now),
     ]
 
 
-def _judge_server(report: ServerReport) -> Sequence[Finding]:
+def judge_server(report: ServerReport) -> Sequence[Finding]:
     """Return what is wrong with a server; one finding that says how it is where nothing is."""
     limit = f" of {report.limit_bytes // MEGABYTE:,}" if report.limit_bytes else ""
     used = f", {report.used_bytes // MEGABYTE:,}{limit} MB used" if report.version else ""
@@ -82,10 +84,13 @@ def _judge_server(report: ServerReport) -> Sequence[Finding]:
     return found or [make_ok(REDIS, f"version {report.version or 'unknown'}{used}")]
 
 
-def _judge_ticks(report: ServerReport, interval: int, now: float) -> Finding:
+def judge_ticks(report: ServerReport, interval: int, now: float) -> Finding:
+    """Return which worker feeds a server, and whether ticks come."""
     if report.holder is None:
         what = "no tick is kept" if report.newest is None else f"the newest tick is of {format_iso(report.newest)}"
         return make_ok(TICKS, f"{what}, and no worker feeds this Redis: {START} starts one")
+    if report.is_replayed:
+        return make_ok(TICKS, f"{report.holder} plays a recording")
     if report.newest is None:
         return make_warning(TICKS, f"{report.holder} feeds this Redis, and has kept no tick yet", "see its log")
     age = now - report.newest
@@ -120,15 +125,20 @@ async def check_archive(settings: WorkerSettings) -> Sequence[Finding]:
         report = await read_archive_report(settings.archive_address)
     except ArchiveError as error:
         return [make_problem(ARCHIVE, str(error), "see what answers at TRACKER_DATABASE_URL, or its file")]
+    return [judge_archive(report)]
+
+
+def judge_archive(report: ArchiveReport) -> Finding:
+    """Return whether an archive can be used."""
     if report.is_read_only:
-        return [make_problem(ARCHIVE, "the database takes no writes", "name the primary in TRACKER_DATABASE_URL")]
+        return make_problem(ARCHIVE, "the database takes no writes", "name the primary in TRACKER_DATABASE_URL")
     if not report.is_known:
         text = f"its schema is {report.revision!r}, made by a newer version; this one knows {report.newest!r}"
-        return [make_problem(ARCHIVE, text, "run the newer version, or name another TRACKER_DATABASE_URL")]
+        return make_problem(ARCHIVE, text, "run the newer version, or name another TRACKER_DATABASE_URL")
     if report.revision is None:
-        return [make_ok(ARCHIVE, f"{report.database}, not there yet: the worker makes it")]
+        return make_ok(ARCHIVE, f"{report.database}, not there yet: the worker makes it")
     later = "" if report.revision == report.newest else f", which the worker brings to {report.newest}"
-    return [make_ok(ARCHIVE, f"{report.database}, schema {report.revision}{later}")]
+    return make_ok(ARCHIVE, f"{report.database}, schema {report.revision}{later}")
 
 
 def format_difference(seconds: float) -> str:
