@@ -34,8 +34,8 @@ NAME, EXCHANGE = "coinbase", "COINBASE"
 COLUMNS = CandleColumns(time=0, open=3, high=2, low=1, close=4, volume=5, start=int)
 """Low stands before high, and both before the open."""
 
-AT_ONCE = 8
-"""Requests a second: two less than are allowed, for whoever else asks from this address."""
+AT_ONCE = 6
+"""Requests of a tick a second. With those that fill the past beside it they stay below ten."""
 SHARE_OF_INTERVAL, MOST_GROUPS = 0.3, 20
 """How much of an interval the requests of a tick may take, and how many groups of them there are at most."""
 ROWS = 299
@@ -60,8 +60,8 @@ class CoinbaseSource:
     """`COINBASE:BTCUSD` from `BTC-USD`. There is no `interval_volume`, and changes follow from our own samples."""
 
     name = NAME
-    pace = 0.2
-    """Half of what is allowed: ticks go on beside it."""
+    pace = 0.3
+    """What is left of ten requests a second beside a tick, and a little less."""
     lead = DAY
     profile = SourceProfile(
         EXCHANGE,

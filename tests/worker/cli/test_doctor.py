@@ -94,7 +94,7 @@ async def test_every_source_and_provider_is_asked_for_next_to_nothing(base: str)
 
     assert found["kraken"] == make_ok("kraken", "it says that it is online")
     assert found["binance"] == make_ok("binance", "1 of 6,000 of this minute's weight is used by this address")
-    assert found["coinbase"].text == "it answers; 144 markets at most are asked for at this interval"
+    assert found["coinbase"].text == "it answers; 108 markets at most are asked for at this interval"
     assert found["cryptowatch"].level is OK
     assert found["cryptowatch"].text.endswith(" credits of the allowance are left")
     assert found["coinmarketcap"].text == "the key is accepted; 10,000 of 10,000 credits of this month are left"

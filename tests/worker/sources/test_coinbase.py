@@ -105,7 +105,7 @@ def test_an_answer_is_of_when_it_was_made_unless_that_cannot_be(date: str, made:
     assert parse_answer_time(date, MORNING) == made
 
 
-@pytest.mark.parametrize("interval, markets", [(1, 8), (5, 8), (10, 24), (60, 144), (3600, 160)])
+@pytest.mark.parametrize("interval, markets", [(1, 6), (5, 6), (10, 18), (60, 108), (3600, 120)])
 def test_as_many_markets_as_fit_into_a_part_of_the_interval(interval: int, markets: int):
     assert count_markets(interval) == markets
 
@@ -133,10 +133,10 @@ async def test_many_markets_are_asked_for_in_groups_of_a_second_and_the_others_a
     app[ASKED].clear()
     readings = await source.fetch(session, MORNING)
 
-    assert len(source.metrics) == len(readings) + len(source.dead) == 24
+    assert len(source.metrics) == len(readings) + len(source.dead) == 18
     assert source.metrics[0] == BTC
     assert {*missing.values()} == {
-        "coinbase is asked for 24 markets at most at this interval, each by a request; name fewer"
+        "coinbase is asked for 18 markets at most at this interval, each by a request; name fewer"
     }
     assert [seconds for seconds, _ in source._sleep.taken] == [1.0, 1.0]
     # Whoever sleeps the first second has not asked for the second group.
