@@ -12,8 +12,9 @@ from worker.reporting.progress import ProgressCallback
 from worker.sampling.collect import collect
 from worker.sampling.pace import ReplayPace
 from worker.sampling.reading_checks import ReadingChecks
-from worker.sampling.replay import HourCloser, check_end, check_was_replayed, commit_due
+from worker.sampling.replay import HourCloser, check_end, check_was_replayed
 from worker.sampling.rule_provider import FixedRules, RuleSource
+from worker.sampling.tick import commit_tick
 from worker.sources.answers.files import AnswerRecording
 from worker.sources.answers.lines import KeptAnswer
 from worker.sources.answers.player import AnswerPlayer
@@ -46,7 +47,7 @@ async def replay_answers(  # noqa: PLR0913, PLR0917  # the last three are option
         if newest is None or at > newest:
             if not committed:
                 await store.replays.write(ReplayMark(recording.first, recording.last, 0, pace.speed if pace else None))
-            await commit_due(at, readings, store, rules, pace)
+            await _commit(at, readings, store, rules, pace)
             committed += 1
             if closer:
                 await closer.close_until(at - closer.grace, at)
@@ -56,6 +57,16 @@ async def replay_answers(  # noqa: PLR0913, PLR0917  # the last three are option
     if closer:
         await closer.close_until(recording.last, recording.last)
     return committed
+
+
+async def _commit(
+    at: int, readings: Mapping[Metric, SourceReading], store: Writer, rules: RuleSource, pace: ReplayPace | None
+) -> None:
+    """Commit a tick, at a pace when it is due and by the rules that are then in force."""
+    if pace:
+        await pace.wait_for(at)
+        await rules.refresh()
+    await commit_tick(at, readings, store, rules.engine)
 
 
 async def _ask(

@@ -78,7 +78,7 @@ async def replay(  # noqa: PLR0913, PLR0917  # the last three are optional
         if newest is None or at > newest:
             if not committed:
                 await store.replays.write(mark)
-            await commit_due(at, heard, store, rules, pace)
+            await _commit_due(at, heard, store, rules, pace)
             committed += 1
             if closer:
                 await closer.close_until(at - closer.grace, at)
@@ -90,7 +90,7 @@ async def replay(  # noqa: PLR0913, PLR0917  # the last three are optional
     return committed
 
 
-async def commit_due(
+async def _commit_due(
     at: int, heard: Mapping[Metric, SourceReading], store: Writer, rules: RuleSource, pace: ReplayPace | None
 ) -> None:
     """Commit a tick, at a pace when it is due and by the rules that are then in force."""
@@ -108,6 +108,7 @@ def _make_mark(recording: Recording, interval: int, pace: ReplayPace | None) -> 
 
 
 def check_end(newest: int | None, last: int) -> None:
+    """Raise `StoreIsPast` where the newest tick of a store lies past the `last` one that is to be played."""
     if newest is not None and newest > last:
         raise StoreIsPast(
             f"the store has ticks until {newest} and the recording ends at {last}: "
@@ -116,6 +117,7 @@ def check_end(newest: int | None, last: int) -> None:
 
 
 async def check_was_replayed(at: int, heard: Mapping[Metric, SourceReading], store: Writer) -> None:
+    """Raise `StoreHasOtherSamples` where a store has other samples of a tick than those that are to be played."""
     for metric, (reading, _) in heard.items():
         held = await store.read_samples(metric, at - 1, at)
         if [sample.value(Measure.PRICE) for sample in held] != [reading.price]:
