@@ -14,6 +14,8 @@
 #   notify           test: sends a test message through each channel; dead: lists what was not sent
 #   rules            backtest FILE: says what rules would have sent; test FILE: runs rule tests
 #   keys             make NAME, list, revoke ID: the keys of the API
+#   doctor           checks network, clock, keys, budgets, Redis, archive, disk and rules file, and says what to do
+#   sources          lists what each source can give; SOURCE [TEXT]: its markets, those with a text in their name
 #   plan             says what the settings come to: calls, credits, bytes
 # COMMAND --help says which options a command has.
 usage='[COMMAND [OPTION ...]]' most=

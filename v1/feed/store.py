@@ -28,6 +28,7 @@ from ..store import (
     connect,
     read_kept_day,
 )
+from ..store.server_report import ServerReport, read_server_report
 from ..store.snapshot import LoadedSnapshot, SnapshotClient, SnapshotStart
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "OtherFormat",
     "Reader",
     "RuleStore",
+    "ServerReport",
     "SnapshotClient",
     "SnapshotStart",
     "StoreAway",
@@ -60,4 +62,5 @@ __all__ = [
     "Writer",
     "connect",
     "read_kept_day",
+    "read_server_report",
 ]

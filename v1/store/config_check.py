@@ -70,8 +70,13 @@ async def check_config(address: str) -> list[str]:
     """Return what is wrong with the server at `address`, a sentence each. Raises `StoreAway`."""
     async with connect(address, "config-check") as redis:
         with translate_errors():
-            await redis.ping()
-            return [*await _check_version(redis), *await _check_directives(redis)]
+            return await list_lacks(redis)
+
+
+async def list_lacks(redis: Redis) -> list[str]:
+    """Return what is wrong with the server of a client, a sentence each. Raises what redis-py does."""
+    await redis.ping()
+    return [*await _check_version(redis), *await _check_directives(redis)]
 
 
 async def _check_version(redis: Redis) -> list[str]:

@@ -20,6 +20,7 @@ from worker.backup.backup import back_up
 from worker.backup.restore import restore
 from worker.cli import api_keys, recordings, rules
 from worker.cli.archive_parts import ArchiveParts, open_archiving
+from worker.cli.doctor.command import run_doctor
 from worker.cli.metrics import follow_archive, follow_roles, follow_sampling, show_lease
 from worker.cli.plan import describe_plan
 from worker.cli.process import (
@@ -32,6 +33,7 @@ from worker.cli.process import (
 )
 from worker.cli.rebuild import rebuild_day
 from worker.cli.reset import reset_data
+from worker.cli.source_list import list_command
 from worker.cli.wiring import (
     LONGEST_TIMEOUT,
     list_addresses,
@@ -56,6 +58,7 @@ from worker.reporting.metrics import WorkerInstruments, make_instruments, serve_
 from worker.reporting.progress import show_progress
 from worker.reporting.steps import run_command
 from worker.sampling.sampler import Sampler
+from worker.sampling.tick_journal import FOLDER as WAITING_TICKS
 from worker.sampling.tick_journal import open_journal
 from worker.settings import WorkerSettings
 from worker.sources import dates
@@ -72,8 +75,6 @@ app.add_typer(rules.app, name="rules", no_args_is_help=True)
 app.add_typer(api_keys.app, name="keys", no_args_is_help=True)
 
 SAMPLING = "sampling"
-WAITING_TICKS = "waiting-ticks"
-"""The folder in the data directory for ticks that wait while Redis is away."""
 ROLES = (SAMPLING, *roles.NAMES)
 
 
@@ -113,6 +114,8 @@ def plan() -> None:
 
 app.command("replay")(recordings.replay_command)
 app.command("record")(recordings.record_command)
+app.command("doctor")(run_doctor)
+app.command("sources")(list_command)
 
 
 @app.command()
@@ -234,7 +237,7 @@ async def _sample(settings: WorkerSettings, clock: WatchedClock, instruments: Wo
     async with (
         open_channels(settings) as notifiers,
         open_store(settings, late_hours, wait=True, observe=instruments.record_redis) as store,
-        open_sources(settings, timeout, clock, instruments.record_request) as sources,
+        open_sources(settings, timeout, clock, instruments.record_request, keep=True) as sources,
         hold_feeder_lease(store, wait=True),
         show_lease(instruments),
         open_dispatcher(settings, notifiers, clock, instruments) as dispatch,

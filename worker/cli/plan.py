@@ -10,7 +10,7 @@ from math import lcm
 
 from worker.latest import DAY, HOUR, MEASURES, MINUTE
 from worker.settings import WorkerSettings
-from worker.sources import binance_windows
+from worker.sources import binance_windows, coinbase
 from worker.toplist import merger, pricing, ranking, roles
 from worker.toplist.quota_plan import LONGEST_MONTH, QuotaPlan
 
@@ -93,6 +93,8 @@ def _count_calls(source: str, interval: int, metrics: int) -> int:
     """Return how many calls a tick takes."""
     if source == roles.SIMULATED:
         return 0
+    if source == coinbase.NAME:
+        return min(coinbase.count_markets(interval), max(1, metrics))
     if source == "binance" and binance_windows.format_window(interval):
         return 1 + min(binance_windows.MOST_CALLS, -(-max(1, metrics) // binance_windows.MOST_SYMBOLS))
     return 1

@@ -10,6 +10,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
+from worker.cli.answer_replays import play_answers, read_answers
 from worker.cli.archive_parts import open_archiving
 from worker.cli.process import exit_with, hold_feeder_lease, read_settings, resolve_typed_path, run_until_done
 from worker.cli.times import parse_instant, shift_recording
@@ -24,6 +25,8 @@ from worker.sampling.recording import InvalidRecording, Recording, open_recordin
 from worker.sampling.recording_files import TimeSpan
 from worker.sampling.replay import replay
 from worker.settings import SOURCES, WorkerSettings
+from worker.sources.answers.files import has_answers
+from worker.sources.answers.lines import InvalidAnswers
 from worker.sources.base import Hourly, KeepsLately, Source
 from worker.sources.errors import SourceError
 
@@ -38,7 +41,8 @@ def replay_command(
     folder: Annotated[
         Path,
         typer.Argument(
-            callback=resolve_typed_path, help="A folder of PAIR.csv or PAIR.csv.gz with one-minute candles."
+            callback=resolve_typed_path,
+            help="A folder of PAIR.csv or PAIR.csv.gz with one-minute candles, or of answers that were kept.",
         ),
     ],
     exchange: Annotated[str | None, typer.Option(help="Name of the exchange; else the folder's first word.")] = None,
@@ -55,15 +59,20 @@ def replay_command(
         typer.Option("--from", help="Where the speed begins; what lies before is played as fast as it goes."),
     ] = None,
 ) -> None:
-    """Play recorded candles through the tick, as fast as it goes or at a speed."""
+    """Play recorded candles, or providers' answers that were kept, through the tick, as fast as it goes or at a speed."""
     settings = read_settings()
     try:
         pace = _read_pace(speed, begin)
+        if has_answers(folder):
+            answers = read_answers(folder, {"--exchange": exchange, "--until": until})
+            _check_begin(begin, answers.last)
+            run_until_done(play_answers(settings, answers, pace))
+            return
         recording = open_recording(folder, exchange)
         if until is not None:
             recording = shift_recording(recording, until, settings.interval)
-        _check_begin(begin, recording)
-    except (InvalidRecording, ValueError) as error:
+        _check_begin(begin, recording.last)
+    except (InvalidRecording, InvalidAnswers, ValueError) as error:
         exit_with(str(error), 2)
     run_until_done(_replay(settings, recording, pace))
 
@@ -77,9 +86,9 @@ def _read_pace(speed: str | None, begin: str | None) -> ReplayPace | None:
     return ReplayPace(parse_speed(speed), 0 if begin is None else parse_instant(begin, "--from"))
 
 
-def _check_begin(begin: str | None, recording: Recording) -> None:
-    if begin is not None and parse_instant(begin, "--from") > recording.last:
-        raise ValueError(f"--from: {begin!r} is after the recording, which ends at {format_iso(recording.last)}")
+def _check_begin(begin: str | None, last: int) -> None:
+    if begin is not None and parse_instant(begin, "--from") > last:
+        raise ValueError(f"--from: {begin!r} is after the recording, which ends at {format_iso(last)}")
 
 
 async def _replay(settings: WorkerSettings, recording: Recording, pace: ReplayPace | None) -> None:

@@ -1,11 +1,11 @@
 """What the commands are put together from: connections, sources and senders, made as the settings say."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from functools import partial
 
 import structlog
-from aiohttp import ClientSession, ClientTimeout, TCPConnector
+from aiohttp import ClientMiddlewareType, ClientSession, ClientTimeout, TCPConnector
 
 from worker.archiving.late_hours import LateHours
 from worker.cli.process import wait_for_format
@@ -16,7 +16,7 @@ from worker.delivery.notify import sessions
 from worker.delivery.notify.base import Notifier
 from worker.delivery.notify.calls import call_address
 from worker.delivery.notify.sessions import USER_AGENT
-from worker.latest import DAY
+from worker.latest import DAY, HOUR, __version__
 from worker.latest.delivery import ChannelStore
 from worker.latest.market import StateUpdate
 from worker.latest.store import AlertLimits, DataFormat, RuleStore, Writer, connect
@@ -26,8 +26,13 @@ from worker.sampling.rule_provider import RuleProvider
 from worker.settings import WorkerSettings
 from worker.settings.proxies import ProxySettings, show_proxy
 from worker.sources import dates
+from worker.sources.answers.files import FOLDER as ANSWERS
+from worker.sources.answers.files import AnswerFiles, AnswerLimits
+from worker.sources.answers.keeper import AnswerKeeper, run_keeper
+from worker.sources.answers.lines import AnswersHeader
 from worker.sources.base import Source, make_wish_filter
 from worker.sources.binance import BinanceSource
+from worker.sources.coinbase import CoinbaseSource
 from worker.sources.coinmarketcap import CoinMarketCap
 from worker.sources.cryptocompare import CryptoCompare
 from worker.sources.cryptowatch import CryptowatchSource
@@ -118,12 +123,15 @@ async def open_heartbeat(settings: WorkerSettings) -> AsyncIterator[Heartbeat]:
 
 @asynccontextmanager
 async def open_sessions(
-    proxies: ProxySettings, clock: WatchedClock, record: RecordRequest = lambda *_: None
+    proxies: ProxySettings,
+    clock: WatchedClock,
+    record: RecordRequest = lambda *_: None,
+    middlewares: Sequence[ClientMiddlewareType] = (),
 ) -> AsyncIterator[SessionFor]:
     """
     Return the function that finds the session for an address: one session for each proxy.
 
-    Each reports the `Date` of every answer to the clock, and every request to `record`.
+    Each reports the `Date` of every answer to the clock, and every request to `record`. `middlewares` see every request.
     """
     made: dict[str | None, ClientSession] = {}
     for name in proxies.unusable:
@@ -134,7 +142,7 @@ async def open_sessions(
         if proxy not in made:
             if proxy is not None:
                 log.info("asking through a proxy", proxy=show_proxy(proxy))
-            made[proxy] = _session(proxy, clock, record)
+            made[proxy] = _session(proxy, clock, record, middlewares)
             stack.push_async_callback(made[proxy].close)
         return made[proxy]
 
@@ -142,27 +150,51 @@ async def open_sessions(
         yield session_for
 
 
-def _session(proxy: str | None, clock: WatchedClock, record: RecordRequest) -> ClientSession:
+def _session(
+    proxy: str | None, clock: WatchedClock, record: RecordRequest, middlewares: Sequence[ClientMiddlewareType]
+) -> ClientSession:
     return ClientSession(
         timeout=ClientTimeout(total=LONGEST_TIMEOUT, connect=10),
         headers={"User-Agent": USER_AGENT},
         connector=TCPConnector(limit_per_host=4),
         trace_configs=[dates.make_date_trace(clock.note_date), make_request_trace(record)],
         proxy=proxy,
+        middlewares=middlewares,
     )
 
 
 @asynccontextmanager
 async def open_sources(
-    settings: WorkerSettings, limit: float, clock: WatchedClock, record: RecordRequest = lambda *_: None
+    settings: WorkerSettings,
+    limit: float,
+    clock: WatchedClock,
+    record: RecordRequest = lambda *_: None,
+    *,
+    keep: bool = False,
 ) -> AsyncIterator[list[SupervisedSource]]:
-    """Return the sources, each looked after; nothing is asked yet, and nothing is left unanswered at the end."""
+    """
+    Return the sources, each looked after; nothing is asked yet, and nothing is left unanswered at the end.
+
+    With `keep` their answers are kept, where the settings say so.
+    """
     known = list_source_addresses(settings)
-    async with open_sessions(settings.proxies, clock, record) as session_for:
+    async with (
+        open_keeper(settings, known) if keep and settings.keep_answers else nullcontext() as keeper,
+        open_sessions(settings.proxies, clock, record, [keeper.keep] if keeper else []) as session_for,
+    ):
         clock.set_askers([dates.make_asker(session_for(address), address) for address in known.values()])
         made = [(source, session_for(known.get(source.name, ""))) for source in make_sources(settings)]
-        with supervise(made, limit) as sources:
+        with supervise(made, limit, keeper.note_tick if keeper else lambda _: None) as sources:
             yield sources
+
+
+def open_keeper(settings: WorkerSettings, known: Mapping[str, str]) -> AbstractAsyncContextManager[AnswerKeeper]:
+    """Return what keeps the answers of the sources at their `known` addresses, in the data directory."""
+    header = AnswersHeader(__version__, settings.interval, settings.sources, settings.metrics, settings.jump_limit)
+    limits = AnswerLimits(settings.keep_answers * HOUR, settings.keep_answers_bytes)
+    files = AnswerFiles(settings.data_dir.absolute() / ANSWERS, header, limits)
+    key = settings.cryptowatch_api_key
+    return run_keeper(AnswerKeeper(files, known, (key.get_secret_value(),) if key else ()))
 
 
 def list_source_addresses(settings: WorkerSettings) -> dict[str, str]:
@@ -184,6 +216,7 @@ def make_sources(settings: WorkerSettings) -> list[Source]:
     makers: dict[str, Callable[[], Source]] = {
         "kraken": lambda: KrakenSource(str(settings.kraken_url), wishes, interval),
         "binance": lambda: BinanceSource(str(settings.binance_url), wishes, interval),
+        "coinbase": lambda: CoinbaseSource(str(settings.coinbase_url), wishes, interval),
         "cryptowatch": lambda: CryptowatchSource(
             str(settings.cryptowatch_url), wishes, interval, key.get_secret_value() if key else None
         ),

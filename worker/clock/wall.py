@@ -113,6 +113,11 @@ class WatchedClock:
         if self.fault is None and self._agrees(self._wall() - even, self._told[host]):
             self.is_confirmed = True
 
+    def list_differences(self) -> dict[str, float]:
+        """Return how many seconds the machine is ahead of each host that said the time; a header is a second coarse."""
+        offset = self._wall() - self._even()
+        return {host: offset - told.offset for host, told in self._told.items()}
+
     async def is_right(self) -> bool:
         """Return whether the clock can be relied on now; where there is doubt, providers are asked first."""
         if not self._is_doubtful():

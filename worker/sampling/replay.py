@@ -69,7 +69,7 @@ async def replay(  # noqa: PLR0913, PLR0917  # the last three are optional
     """
     newest = await store.open()
     mark = _make_mark(recording, interval, pace)
-    _check_end(newest, mark.last)
+    check_end(newest, mark.last)
     if closer:
         await closer.close_until(newest - closer.grace, newest) if newest else closer.start_at(mark.first)
     of = (mark.last - mark.first) // lcm(interval, MINUTE) + 1
@@ -83,7 +83,7 @@ async def replay(  # noqa: PLR0913, PLR0917  # the last three are optional
             if closer:
                 await closer.close_until(at - closer.grace, at)
         elif at == newest:
-            await _check_was_replayed(at, heard, store)
+            await check_was_replayed(at, heard, store)
         seen(number, of)
     if closer:
         await closer.close_until(mark.last, mark.last)
@@ -107,7 +107,8 @@ def _make_mark(recording: Recording, interval: int, pace: ReplayPace | None) -> 
     return ReplayMark(first, last, recording.shift, pace.speed if pace else None)
 
 
-def _check_end(newest: int | None, last: int) -> None:
+def check_end(newest: int | None, last: int) -> None:
+    """Raise `StoreIsPast` where the newest tick of a store lies past the `last` one that is to be played."""
     if newest is not None and newest > last:
         raise StoreIsPast(
             f"the store has ticks until {newest} and the recording ends at {last}: "
@@ -115,7 +116,8 @@ def _check_end(newest: int | None, last: int) -> None:
         )
 
 
-async def _check_was_replayed(at: int, heard: Mapping[Metric, SourceReading], store: Writer) -> None:
+async def check_was_replayed(at: int, heard: Mapping[Metric, SourceReading], store: Writer) -> None:
+    """Raise `StoreHasOtherSamples` where a store has other samples of a tick than those that are to be played."""
     for metric, (reading, _) in heard.items():
         held = await store.read_samples(metric, at - 1, at)
         if [sample.value(Measure.PRICE) for sample in held] != [reading.price]:

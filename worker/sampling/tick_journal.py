@@ -19,6 +19,8 @@ import structlog
 
 log = structlog.get_logger()
 
+FOLDER = "waiting-ticks"
+"""The folder in the data directory for ticks that wait while Redis is away."""
 SEGMENT_BYTES = 8 * 1024 * 1024
 """A segment is closed at this size: whole ones are deleted when their ticks are committed, or when room is needed."""
 _RECORD = struct.Struct(">qII")

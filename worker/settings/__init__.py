@@ -23,7 +23,7 @@ from worker.latest.settings import (
 )
 from worker.settings.proxies import ProxySettings, is_proxy
 
-SOURCES = ("cryptowatch", "kraken", "binance", "simulated")
+SOURCES = ("cryptowatch", "kraken", "binance", "coinbase", "simulated")
 PUSHOVER = "pushover"
 SHORTEST_SECRET = 16
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -77,6 +77,8 @@ class WorkerSettings(Settings):
     """Where Kraken, or what answers like it, is asked."""
     binance_url: AnyHttpUrl = AnyHttpUrl("https://data-api.binance.vision")
     """Where Binance, or what answers like it, is asked."""
+    coinbase_url: AnyHttpUrl = AnyHttpUrl("https://api.exchange.coinbase.com")
+    """Where Coinbase Exchange, or what answers like it, is asked."""
     cryptowatch_url: AnyHttpUrl | None = None
     """Where a server that answers like Cryptowatch is asked; the service itself closed in 2023."""
     cryptowatch_api_key: SecretStr | None = None
@@ -105,6 +107,10 @@ class WorkerSettings(Settings):
     """Alert rules in TOML, beside those of the API; read again when it changes."""
     journal_bytes: Annotated[int, Field(ge=1024**2, le=1024**4)] = 1024**3
     """Bytes of files in `data_dir` for ticks that wait while Redis is away for long, at most; the oldest make room."""
+    keep_answers: Annotated[int, Field(ge=0, le=168)] = 0
+    """For how many hours the providers' answers are kept in `data_dir`, packed, to be replayed; 0: not at all."""
+    keep_answers_bytes: Annotated[int, Field(ge=1024**2, le=1024**4)] = 256 * 1024**2
+    """Bytes of files with answers, at most; the oldest make room."""
     worker_metrics_bind: str | None = None
     """Where the worker serves its metrics to Prometheus, `host:port` (`127.0.0.1:9101`); without one, nowhere."""
     alert_days: Annotated[int, Field(ge=1, le=365)] = 30

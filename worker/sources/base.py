@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from aiohttp import (
     ClientResponse,
@@ -10,7 +10,7 @@ from aiohttp import (
     ContentTypeError,
 )
 
-from worker.latest import Candle, Metric, Reading, decimals
+from worker.latest import Candle, Measure, Metric, Reading, decimals
 
 from .errors import LONGEST_WORDS
 
@@ -98,6 +98,61 @@ class NamesDead(Protocol):
     @property
     def dead(self) -> Collection[Metric]:
         """Those of the newest answer."""
+        ...
+
+
+class SourceProfile(NamedTuple):
+    """What a provider can give, for whoever chooses among them."""
+
+    exchange: str
+    """Whose markets it has, as metrics name it; `*` where it has those of many."""
+    measures: Sequence[Measure]
+    """What it says itself at a tick; the others are derived from our samples where that is possible."""
+    minutes: int | None
+    """For how many seconds it keeps candles of a minute; `None`: from a market's first day on."""
+    hours: int | None
+    """The same of candles of an hour; 0 where it has none."""
+    requests: str
+    """What a tick costs, in words."""
+    limits: str
+    """What it allows, in words."""
+    stream: str = "none is used"
+    """What it pushes, in words."""
+
+
+@runtime_checkable
+class DescribesItself(Protocol):
+    """A source that says what it can give, without asking its provider."""
+
+    profile: SourceProfile
+
+
+@runtime_checkable
+class WaitsForProvider(Protocol):
+    """A source that sends its requests at the pace of its provider, or waits for some answers no longer than a while."""
+
+    def skip_waits(self) -> None:
+        """Neither wait nor give up any more: every answer is there already, as in a replay."""
+        ...
+
+
+class AccessReport(NamedTuple):
+    """What a provider says of our access to it, asked for as little as it has."""
+
+    text: str
+    """In words: its state, and what is left of what it allows."""
+    warning: str | None = None
+    """What will soon be in the way; `None` where nothing is."""
+    advice: str | None = None
+    """What to do about the warning."""
+
+
+@runtime_checkable
+class ReportsAccess(Protocol):
+    """A provider that can be asked, for next to nothing, whether it answers us and what is left of what it allows."""
+
+    async def read_access(self, session: ClientSession) -> AccessReport:
+        """Ask once. Raises `SourceError`."""
         ...
 
 

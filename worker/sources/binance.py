@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 from aiohttp import ClientSession
 
-from worker.latest import DAY, HOUR, MINUTE, Candle, Metric, Reading
+from worker.latest import DAY, HOUR, MINUTE, Candle, Measure, Metric, Reading
 from worker.sources import binance_seconds, binance_windows
-from worker.sources.base import make_wish_filter, read_error_json, read_exact_json
+from worker.sources.base import AccessReport, SourceProfile, make_wish_filter, read_error_json, read_exact_json
 from worker.sources.candle_rows import CandleColumns, parse_finished
 from worker.sources.errors import (
     RequestRefused,
@@ -83,6 +83,17 @@ class BinanceSource:
     pace = 0.15
     """With the day before, a metric's candles are three calls of weight 2: at most 40 % of the limit. Ticks take 35 %."""
     lead = DAY
+    profile = SourceProfile(
+        EXCHANGE,
+        (
+            *(Measure.PRICE, Measure.VOLUME, Measure.CHANGE_PERCENTAGE, Measure.CHANGE_ABSOLUTE),
+            Measure.INTERVAL_VOLUME,
+        ),
+        minutes=None,
+        hours=None,
+        requests="one a tick for all markets, and one for each 100 markets whose interval volume is asked for",
+        limits=f"{LIMIT:,} of weight a minute for an address, of which {SHARE:.0%} is used",
+    )
 
     def __init__(self, base: str, wishes: Sequence[str], interval: int) -> None:
         self._base = base.rstrip("/")
@@ -96,6 +107,8 @@ class BinanceSource:
         self._limit = LIMIT
         self._used = 0
         self._away = 0
+        self._traded_seconds: float | None = min(binance_windows.LATE, SHARE_OF_INTERVAL * interval)
+        """How long what was traded in an interval is waited for; `None` where all answers are there already."""
         self._rejects = Rejects()
         self._dead: set[Metric] = set()
 
@@ -147,6 +160,16 @@ class BinanceSource:
 
     async def fetch_hours(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
         return await self._candles(session, metric, start, end, HOUR)
+
+    async def read_access(self, session: ClientSession) -> AccessReport:
+        await self._ask(session, "time")
+        used = f"{self._used:,} of {self._limit:,} of this minute's weight is used by this address"
+        if self._used <= self._limit * SHARE:
+            return AccessReport(used)
+        return AccessReport(used, used, "see who else asks from this address, or sample fewer metrics")
+
+    def skip_waits(self) -> None:
+        self._traded_seconds = None
 
     async def _candles(
         self, session: ClientSession, metric: Metric, start: int, end: int, length: int
@@ -228,7 +251,7 @@ class BinanceSource:
         try:
             with translate_errors(NAME):
                 # Whoever asks waits for no more than most of an interval, and the prices are worth more than these.
-                async with asyncio.timeout(min(binance_windows.LATE, SHARE_OF_INTERVAL * self._interval)):
+                async with asyncio.timeout(self._traded_seconds):
                     return await asking
         except SourceError as error:
             # The prices are here already; this costs only the interval volumes, and the next tick if we must wait.

@@ -7,6 +7,7 @@ status counts more than the status: an error may come with 200.
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from http import HTTPStatus
 
 from aiohttp import ClientSession
@@ -14,7 +15,8 @@ from aiohttp import ClientSession
 from worker.latest import DAY, MINUTE, parse_iso
 from worker.latest.settings import PREFIX
 from worker.latest.toplist import PricedCoin, find_month_end
-from worker.sources.errors import SourceRefused, read_retry_after, translate_errors
+from worker.sources.base import AccessReport
+from worker.sources.errors import SourceRefused, read_answer_time, read_retry_after, translate_errors
 from worker.sources.list_provider import (
     KEY_SECONDS,
     KEY_STATUSES,
@@ -30,6 +32,10 @@ from worker.sources.row_fields import parse_price, parse_rows, parse_whole, pick
 
 NAME = "coinmarketcap"
 PATH = "/v1/cryptocurrency/listings/latest"
+KEY_PATH = "/v1/key/info"
+"""What a key may, and what of that is used; it costs no credit."""
+FEW_CREDITS = (1, 20)
+"""The part of a month's credits below which there is a warning."""
 CREDIT_ROWS = 200
 """Rows that one credit pays for."""
 LARGEST_ID = 10**9
@@ -48,6 +54,7 @@ class CoinMarketCap:
     def __init__(self, session: ClientSession, base: str, api_key: str, size: int) -> None:
         headers = {"X-CMC_PRO_API_KEY": api_key, "Accept": "application/json"}
         self._endpoint = ProviderEndpoint(NAME, session, base.rstrip("/") + PATH, headers)
+        self._key_endpoint = replace(self._endpoint, url=base.rstrip("/") + KEY_PATH)
         self._size = size
 
     async def fetch_list(self, at: int, meter: CallMeter) -> ListAnswer[PricedCoin]:
@@ -55,6 +62,29 @@ class CoinMarketCap:
         query = {"start": "1", "limit": f"{self._size}", "convert": "USD", "sort": "volume_24h", "aux": "cmc_rank"}
         with translate_errors(NAME):
             return parse_listings(await self._endpoint.get(query, meter), at, meter, self._size)
+
+    async def read_access(self, session: ClientSession) -> AccessReport:  # noqa: ARG002  # it was made with its own
+        with translate_errors(NAME):
+            heard = await self._key_endpoint.get({}, CallMeter())
+            if heard.status >= HTTPStatus.BAD_REQUEST or pick_value(heard.body, "status", "error_code") not in (
+                "0",
+                None,
+            ):
+                raise make_refusal(heard, int(read_answer_time(heard.headers)))
+            return parse_key_report(heard.body["data"])
+
+
+def parse_key_report(data: object) -> AccessReport:
+    """Read what the provider says of a key: how many credits of this month are left, and of how many."""
+    of = parse_whole(pick_value(data, "plan", "credit_limit_monthly"))
+    left = parse_whole(pick_value(data, "usage", "current_month", "credits_left"))
+    if of is None or left is None:
+        return AccessReport("the key is accepted; the plan has no number of credits")
+    said = f"the key is accepted; {left:,} of {of:,} credits of this month are left"
+    part, whole = FEW_CREDITS
+    if left * whole > of * part:
+        return AccessReport(said)
+    return AccessReport(said, said, f"set {PREFIX}COINMARKETCAP_CREDITS to what the plan allows, or take a larger plan")
 
 
 def parse_listings(heard: HttpReply, at: int, meter: CallMeter, size: int) -> ListAnswer[PricedCoin]:

@@ -9,6 +9,7 @@ among them. The older API (`min-api.cryptocompare.com`, `/data/top/totalvolfull`
 import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -17,7 +18,8 @@ from aiohttp import ClientSession
 from worker.latest import DAY, HOUR, MINUTE
 from worker.latest.settings import PREFIX
 from worker.latest.toplist import RankedCoin, find_month_end
-from worker.sources.errors import SourceRefused, read_retry_after, translate_errors
+from worker.sources.base import AccessReport
+from worker.sources.errors import SourceRefused, read_answer_time, read_retry_after, translate_errors
 from worker.sources.list_provider import (
     KEY_SECONDS,
     KEY_STATUSES,
@@ -34,6 +36,8 @@ from worker.sources.row_fields import parse_amount, parse_rows, parse_whole, pic
 
 NAME = "cryptocompare"
 PATH = "/asset/v1/top/list"
+LIMIT_PATH = "/admin/v2/rate/limit"
+"""What a key may, and what of that is used."""
 PAGE_ROWS, FEWEST_ROWS = 100, 10
 """How many assets a page can have."""
 SORT = "SPOT_MOVING_24_HOUR_QUOTE_VOLUME_USD"
@@ -57,6 +61,7 @@ class CryptoCompare:
     def __init__(self, session: ClientSession, base: str, api_key: str, size: int, pause: float = PAUSE) -> None:
         headers = {"Authorization": f"Apikey {api_key}", "Accept": "application/json"}
         self._endpoint = ProviderEndpoint(NAME, session, base.rstrip("/") + PATH, headers)
+        self._limit_endpoint = replace(self._endpoint, url=base.rstrip("/") + LIMIT_PATH)
         self._size = size
         self._pause = pause
 
@@ -69,6 +74,18 @@ class CryptoCompare:
             if found.add(await self._page(page, at, meter)):
                 break
         return found.finish()
+
+    async def read_access(self, session: ClientSession) -> AccessReport:  # noqa: ARG002  # it was made with its own
+        meter = CallMeter()
+        with translate_errors(NAME):
+            heard = await self._limit_endpoint.get({}, meter)
+            parse_page(heard, int(read_answer_time(heard.headers)), meter)
+        if meter.remaining is None:
+            return AccessReport("the key is accepted")
+        left = f"the key is accepted; {meter.remaining:,} calls of this month are left"
+        return AccessReport(
+            left, None if meter.remaining else left, f"set {PREFIX}CRYPTOCOMPARE_CALLS to what the plan allows"
+        )
 
     async def _page(self, page: int, at: int, meter: CallMeter) -> Any:
         query = {

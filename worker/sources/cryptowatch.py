@@ -13,8 +13,15 @@ from typing import Any
 
 from aiohttp import ClientSession
 
-from worker.latest import HOUR, MINUTE, Candle, Metric, Reading, decimals
-from worker.sources.base import make_wish_filter, parse_number, read_error_json, read_exact_json
+from worker.latest import HOUR, MINUTE, Candle, Measure, Metric, Reading, decimals
+from worker.sources.base import (
+    AccessReport,
+    SourceProfile,
+    make_wish_filter,
+    parse_number,
+    read_error_json,
+    read_exact_json,
+)
 from worker.sources.candle_rows import CandleColumns, parse_finished
 from worker.sources.errors import SourceRefused, read_retry_after, translate_errors
 from worker.sources.pair_names import UnknownPair, find_missing, find_pair, name_metric, suggest_nearest
@@ -49,6 +56,14 @@ class CryptowatchSource:
     lead = 0
     """Every call is charged, and 1000 minutes are kept for sure."""
     kept: Mapping[int, int] = {MINUTE: OHLC_ROWS * MINUTE, HOUR: OHLC_ROWS * HOUR}
+    profile = SourceProfile(
+        "*",
+        (Measure.PRICE, Measure.VOLUME, Measure.CHANGE_PERCENTAGE, Measure.CHANGE_ABSOLUTE),
+        minutes=OHLC_ROWS * MINUTE,
+        hours=OHLC_ROWS * HOUR,
+        requests="one a tick, for all markets of all exchanges",
+        limits="an allowance of credits a day, which each answer names",
+    )
 
     def __init__(
         self,
@@ -116,6 +131,17 @@ class CryptowatchSource:
 
     async def fetch_hours(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
         return await self._candles(session, metric, start, end, HOUR)
+
+    async def read_access(self, session: ClientSession) -> AccessReport:
+        with translate_errors(NAME):
+            body = await self._ask(session, "markets/summaries", limit="1")
+            left = parse_number(pick_value(body, "allowance", "remaining"))
+        if left is None:
+            return AccessReport("it answers, and names no allowance")
+        if self._is_spent:
+            spent = f"{left} credits are left, which do not pay for another call"
+            return AccessReport(spent, spent, "set TRACKER_CRYPTOWATCH_API_KEY, or ask less often")
+        return AccessReport(f"{left} credits of the allowance are left")
 
     async def _candles(
         self, session: ClientSession, metric: Metric, start: int, end: int, length: int

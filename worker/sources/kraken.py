@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 from aiohttp import ClientSession
 
-from worker.latest import HOUR, MINUTE, Candle, Metric, Reading
-from worker.sources.base import make_wish_filter, read_exact_json
+from worker.latest import HOUR, MINUTE, Candle, Measure, Metric, Reading
+from worker.sources.base import AccessReport, SourceProfile, make_wish_filter, read_exact_json
 from worker.sources.candle_rows import CandleColumns, parse_finished
 from worker.sources.daily_counter import DailyCounters
-from worker.sources.errors import RequestRefused, SourceRefused, read_retry_after, translate_errors
+from worker.sources.errors import LONGEST_WORDS, RequestRefused, SourceRefused, read_retry_after, translate_errors
 from worker.sources.pair_names import UnknownPair, find_missing, find_pair, name_metric
 from worker.sources.rejects import Rejects, note_reject
 from worker.sources.row_fields import (
@@ -44,6 +44,8 @@ FIRST_WAIT, LONGEST_WAIT = 15.0, 60.0
 """Seconds to stay away when told that it was too often; doubled each time until an answer comes."""
 LOCKOUT = 900.0
 """Seconds of a "Temporary lockout"."""
+ONLINE = "online"
+"""What its state is called while everything works."""
 OF_THE_QUESTION = ("EQuery:", "EGeneral:Invalid arguments")
 TOO_OFTEN = ("Rate limit", "Too many", "Throttled")
 
@@ -75,6 +77,14 @@ class KrakenSource:
     lead = 0
     """Kraken keeps 720 minutes, so a whole day never precedes."""
     kept: Mapping[int, int] = {MINUTE: ROWS * MINUTE, HOUR: ROWS * HOUR}
+    profile = SourceProfile(
+        EXCHANGE,
+        (Measure.PRICE, Measure.VOLUME, Measure.INTERVAL_VOLUME),
+        minutes=ROWS * MINUTE,
+        hours=ROWS * HOUR,
+        requests="one a tick, for all markets",
+        limits="not published; candles are asked for once a second",
+    )
 
     def __init__(self, base: str, wishes: Sequence[str], interval: int) -> None:
         self._base = base.rstrip("/")
@@ -135,6 +145,16 @@ class KrakenSource:
 
     async def fetch_hours(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
         return await self._candles(session, metric, start, end, HOUR)
+
+    async def read_access(self, session: ClientSession) -> AccessReport:
+        result, _ = await self._ask(session, "SystemStatus")
+        with translate_errors(NAME):
+            state = str(pick_value(result, "status"))[:LONGEST_WORDS]
+        if state == ONLINE:
+            return AccessReport(f"it says that it is {state}")
+        return AccessReport(
+            f"it says that it is {state}", f"it says that it is {state}", "wait; its status page says for how long"
+        )
 
     async def _candles(
         self, session: ClientSession, metric: Metric, start: int, end: int, length: int

@@ -1,7 +1,7 @@
 """A source with someone looking after it: opened when needed, left alone when it asks, its failures told once."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import ceil
 from typing import Any
@@ -11,6 +11,7 @@ from aiohttp import ClientSession
 
 from worker.latest import HOUR, MINUTE, Candle, Metric, Reading
 from worker.latest.settings import PREFIX
+from worker.sources.asking import AskedFor, note_asking
 from worker.sources.base import Hourly, NamesDead, Source
 from worker.sources.errors import LONGEST_WAIT, InvalidResponse, SourceError, SourceRefused, SourceUnreachable
 from worker.sources.rejects import Rejects, describe_rejects
@@ -28,10 +29,17 @@ class SupervisedSource:
     Decides what a source's failure costs: its own numbers of that tick, and one line in the log.
 
     It asks over `session`, which it does not own. `timeout` is how long anything may hold up its
-    callers, in seconds: a tick must be over before the next, whatever one source does.
+    callers, in seconds: a tick must be over before the next, whatever one source does. `note_read` is told of every
+    tick that it is read for, before anything is asked.
     """
 
-    def __init__(self, source: Source, session: ClientSession, timeout: float) -> None:
+    def __init__(
+        self,
+        source: Source,
+        session: ClientSession,
+        timeout: float,
+        note_read: Callable[[int], None] = lambda _: None,
+    ) -> None:
         self.source = source
         self.missing: Mapping[Metric, str] = {}
         """The metrics that were wished for and that the source does not have, with the reason."""
@@ -43,6 +51,7 @@ class SupervisedSource:
         """What was left out of its readings after they were read."""
         self._session = session
         self._timeout = timeout
+        self._note_read = note_read
         self._opening: asyncio.Task[None] | None = None
         self._asking_anew: asyncio.Task[None] | None = None
         self._asked_at: int | None = None
@@ -78,13 +87,15 @@ class SupervisedSource:
 
     async def read(self, at: int) -> Mapping[Metric, Reading]:
         """Return what the source says of tick `at`, or nothing where it fails; never raises `SourceError`."""
+        self._note_read(at)
         if at < self._stay_away_until:
             return {}
         try:
             async with asyncio.timeout(self._timeout):
-                await self._open()
+                await self._open(at)
                 self._begin_tick(at)
-                readings = await self.source.fetch(self._session, at)
+                with note_asking(self.name, AskedFor.TICK, at):
+                    readings = await self.source.fetch(self._session, at)
         except (SourceError, TimeoutError) as error:
             self._handle_failure(at, error)
             return {}
@@ -98,7 +109,7 @@ class SupervisedSource:
             return
         try:
             async with asyncio.timeout(self._timeout):
-                await self._open()
+                await self._open(at)
         except (SourceError, TimeoutError) as error:
             self._handle_failure(at, error)
 
@@ -144,10 +155,15 @@ class SupervisedSource:
             if task is not None:
                 task.cancel()
 
-    async def _open(self) -> None:
+    async def finish_requests(self) -> None:
+        """Wait until what it was asked beside the ticks is answered, or has failed."""
+        if tasks := [task for task in (self._opening, self._asking_anew) if task is not None]:
+            await asyncio.wait(tasks)
+
+    async def _open(self, at: int) -> None:
         """Wait until the source is open. That goes on where it outlasts the timeout of a caller."""
         if self._opening is None:
-            self._opening = asyncio.create_task(self._learn())
+            self._opening = asyncio.create_task(self._learn(at))
         try:
             await asyncio.shield(self._opening)
         except SourceError:
@@ -165,7 +181,7 @@ class SupervisedSource:
     async def _learn_anew(self, at: int) -> None:
         before = set(self.metrics)
         try:
-            await self._learn()
+            await self._learn(at)
         except SourceError as error:
             log.debug("what the source has now is not known", source=self.name, reason=str(error))
             if isinstance(error, SourceRefused) and error.wait:
@@ -174,11 +190,12 @@ class SupervisedSource:
             log.info("the source has new metrics", source=self.name, metrics=sorted(new))
             self._has_come_back = True
 
-    async def _learn(self) -> None:
+    async def _learn(self, at: int) -> None:
         known = set(self.metrics)
         try:
-            async with asyncio.timeout(OPEN_SECONDS):
-                self.missing = await self.source.open(self._session)
+            with note_asking(self.name, AskedFor.MARKETS, at):
+                async with asyncio.timeout(OPEN_SECONDS):
+                    self.missing = await self.source.open(self._session)
         except TimeoutError as error:
             raise SourceUnreachable(f"{self.name} did not say in {OPEN_SECONDS} s what it has") from error
         if set(self.metrics) != known or not known:
@@ -197,7 +214,7 @@ class SupervisedSource:
             log.warning("source fails", source=self.name, reason=reason)
         elif self._reason != reason:
             log.warning("source still fails", source=self.name, reason=reason, since=self._failing_since)
-        self._reason, self._advice = reason, _advice(self.name, error)
+        self._reason, self._advice = reason, suggest_remedy(self.name, error)
 
     def _handle_success(self, at: int) -> None:
         if self._reason is not None:
@@ -206,8 +223,8 @@ class SupervisedSource:
         self._failing_since = self._reason = self._advice = None
 
 
-def _advice(name: str, error: Exception) -> str:
-    """Return what somebody can do about a failure."""
+def suggest_remedy(name: str, error: Exception) -> str:
+    """Return what somebody can do about a failure of a source."""
     address = f"{PREFIX}{name.upper()}_URL"
     match error:
         case SourceRefused(wait=float() | int()):
@@ -221,9 +238,11 @@ def _advice(name: str, error: Exception) -> str:
 
 
 @contextmanager
-def supervise(sources: Iterable[tuple[Source, ClientSession]], timeout: float) -> Iterator[list[SupervisedSource]]:
+def supervise(
+    sources: Iterable[tuple[Source, ClientSession]], timeout: float, note_read: Callable[[int], None] = lambda _: None
+) -> Iterator[list[SupervisedSource]]:
     """Have someone look after each source and its session, and leave none of them with a question at the end."""
-    watched = [SupervisedSource(source, session, timeout) for source, session in sources]
+    watched = [SupervisedSource(source, session, timeout, note_read) for source, session in sources]
     try:
         yield watched
     finally:

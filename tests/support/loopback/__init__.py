@@ -1,5 +1,5 @@
 """
-A server on loopback that answers as Kraken, Binance and Cryptowatch do, and as CoinMarketCap and CryptoCompare
+A server on loopback that answers as Kraken, Binance, Coinbase and Cryptowatch do, and as CoinMarketCap and CryptoCompare
 where the top lists are recorded: their recorded answers, brought to life by an invented market. For tests, and for a person (`python -m tests.support.loopback`). Not a simulation
 of trading: prices only wave, and volumes only flow.
 """
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
-from tests.support.loopback import binance, coinmarketcap, cryptocompare, cryptowatch, kraken
+from tests.support.loopback import binance, coinbase, coinmarketcap, cryptocompare, cryptowatch, kraken
 from tests.support.loopback.faults import ASKED, FAULTS, injected
 from tests.support.loopback.recordings import recordings
 from tests.support.loopback.toplists import Coins, coins_of
@@ -21,7 +21,7 @@ __all__ = ["ASKED", "FAULTS", "TopProviders", "providers", "serving", "top_provi
 
 def providers(recorded: Path, now: Callable[[], float], allowance: float = 10.0) -> web.Application:
     """
-    Make an application that answers as all three do, at the time that `now` says.
+    Make an application that answers as all four do, at the time that `now` says.
 
     `app[FAULTS]` maps a path to what happens instead of its answer; `app[ASKED]` lists what was asked.
     `allowance` is what Cryptowatch lets an anonymous client spend.
@@ -31,6 +31,7 @@ def providers(recorded: Path, now: Callable[[], float], allowance: float = 10.0)
     found = recordings(recorded)
     app.add_routes(kraken.Kraken(found, now).routes())
     app.add_routes(binance.Binance(found, now).routes())
+    app.add_routes(coinbase.Coinbase(found, now).routes())
     app.add_routes(cryptowatch.Cryptowatch(found, now, allowance).routes())
     if (recorded.parent / "market-data" / "toplists").exists():
         top = top_providers(recorded.parent, now, are_moving=True)

@@ -12,10 +12,11 @@ from tests.support.shared import SHARED, VARIABLE
 RECORDED = SHARED / "recorded"
 METRICS = "KRAKEN:BTCUSD,KRAKEN:ETHUSD,KRAKEN:DOGEUSD,BINANCE:BTCUSDT,BINANCE:SHIBUSDT,BITFINEX:BTCUSD"
 SPEECH = """\
-Answering as Kraken, Binance and Cryptowatch do, from {folder}, with an invented market:
+Answering as Kraken, Binance, Coinbase and Cryptowatch do, from {folder}, with an invented market:
 
   Kraken       curl '{base}/0/public/Ticker?pair=XBTUSD'
   Binance      curl -g '{base}/api/v3/ticker/24hr?symbols=["BTCUSDT"]'
+  Coinbase     curl '{base}/products/BTC-USD/ticker'
   Cryptowatch  curl '{base}/markets/summaries?limit=1'
 
 and, where the top lists are recorded, as CoinMarketCap and CryptoCompare do; any key is good but "wrong":

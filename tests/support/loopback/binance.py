@@ -31,11 +31,15 @@ class Binance:
 
     def routes(self) -> list[web.RouteDef]:
         return [
+            web.get("/api/v3/time", self.time),
             web.get("/api/v3/exchangeInfo", self.exchange_info),
             web.get("/api/v3/ticker/24hr", self.day),
             web.get("/api/v3/ticker", self.window),
             web.get("/api/v3/klines", self.klines),
         ]
+
+    async def time(self, _: web.Request) -> web.Response:
+        return self._answer({"serverTime": self._ms()}, 1)
 
     async def exchange_info(self, _: web.Request) -> web.Response:
         return self._answer({**self._info, "serverTime": self._ms()}, 20)

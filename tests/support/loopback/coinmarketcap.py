@@ -11,6 +11,7 @@ from tests.support.loopback.toplists import MINUTE, Coins
 from v1.numbers import exact_json
 
 PATH = "/v1/cryptocurrency/listings/latest"
+KEY_PATH = "/v1/key/info"
 CREDIT_ROWS = 200
 TOO_OFTEN = "You've exceeded your API Key's HTTP request rate limit. Rate limits reset every minute."
 TOO_MUCH = "You've exceeded your API Key's monthly rate limit."
@@ -28,7 +29,18 @@ class CoinMarketCap:
         """Calls, by minute."""
 
     def routes(self) -> list[web.RouteDef]:
-        return [web.get(PATH, self.listings)]
+        return [web.get(PATH, self.listings), web.get(KEY_PATH, self.key_info)]
+
+    async def key_info(self, request: web.Request) -> web.Response:
+        """Say what the key may, which costs no credit."""
+        if "X-CMC_PRO_API_KEY" not in request.headers:
+            return self._refused(401, 1002, "API key missing.")
+        if request.headers["X-CMC_PRO_API_KEY"] == "wrong":
+            return self._refused(401, 1001, "This API Key is invalid.")
+        used = self.spent[datetime.fromtimestamp(self._now(), UTC).strftime("%Y-%m")]
+        plan = {"credit_limit_monthly": self._credits, "rate_limit_minute": self._calls}
+        month = {"credits_used": used, "credits_left": self._credits - used}
+        return _json({"status": self._status(0), "data": {"plan": plan, "usage": {"current_month": month}}})
 
     async def listings(self, request: web.Request) -> web.Response:
         at = self._now()

@@ -16,6 +16,7 @@ from tests.support.loopback.toplists import MINUTE, Coin, Coins
 from v1.numbers import exact_json
 
 PATH = "/asset/v1/top/list"
+LIMIT_PATH = "/admin/v2/rate/limit"
 EXAMPLE = "asset_v1_top_list.doc-example.2025-06-06.json"
 SORTS = ("CIRCULATING_MKT_CAP_USD", "SPOT_MOVING_24_HOUR_QUOTE_VOLUME_USD")
 MONTH = 2_592_000
@@ -41,7 +42,12 @@ class CryptoCompare:
         """Calls, by month."""
 
     def routes(self) -> list[web.RouteDef]:
-        return [web.get(PATH, self.top_list)]
+        return [web.get(PATH, self.top_list), web.get(LIMIT_PATH, self.rate_limit)]
+
+    async def rate_limit(self, request: web.Request) -> web.Response:
+        if request.headers.get("Authorization", "").removeprefix("Apikey ") in ("", "wrong"):
+            return self._refused(401, 1, "You need a valid auth key or api key to access this endpoint")
+        return self._json({"Data": {}, "Err": {}})
 
     async def top_list(self, request: web.Request) -> web.Response:
         at = self._now()

@@ -42,10 +42,15 @@ class Kraken:
 
     def routes(self) -> list[web.RouteDef]:
         return [
+            web.get("/0/public/SystemStatus", self.system_status),
             web.get("/0/public/AssetPairs", self.asset_pairs),
             web.get("/0/public/Ticker", self.ticker),
             web.get("/0/public/OHLC", self.ohlc),
         ]
+
+    async def system_status(self, _: web.Request) -> web.Response:
+        made = datetime.fromtimestamp(int(self._now()), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return self._answer({"status": "online", "timestamp": made})
 
     async def asset_pairs(self, _: web.Request) -> web.Response:
         return self._answer({key: pair.row for key, pair in self._pairs.items()} | self._dark)

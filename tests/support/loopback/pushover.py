@@ -57,6 +57,8 @@ class Pushover:
         app.add_routes(
             [
                 web.post("/1/messages.json", self.message),
+                web.post("/1/users/validate.json", self.validate),
+                web.get("/1/apps/limits.json", self.limits),
                 web.get("/1/receipts/{receipt}.json", self.receipt),
                 web.post("/1/receipts/{receipt}/cancel.json", self.cancel),
             ]
@@ -67,6 +69,20 @@ class Pushover:
     def ids(self) -> list[str]:
         """The ids of the messages that it took: the last line of each."""
         return [message_id(form) for form in self.taken]
+
+    async def validate(self, request: web.Request) -> web.Response:
+        form = {name: str(value) for name, value in (await request.post()).items()}
+        self._connect(request)
+        errors = wrong(form | {"message": "none is sent"})
+        if errors:
+            return self._says(400, **errors)
+        return self._says(200, group=0, devices=["phone"], licenses=["Android"])
+
+    async def limits(self, request: web.Request) -> web.Response:
+        self._connect(request)
+        if request.query.get("token") != TOKEN:
+            return self._says(400, token="invalid", errors=["application token is invalid"])
+        return self._says(200, limit=self.limit, remaining=self.remaining, reset=self.reset)
 
     async def message(self, request: web.Request) -> web.StreamResponse:
         form = {name: str(value) for name, value in (await request.post()).items()}

@@ -69,7 +69,7 @@ def test_a_beginning_that_is_none_is_refused(tmp_path: Path, words: list[str], s
         (["SIMULATED:BTCUSD", "--days", "1", "--candles", "1h"], "--candles: simulated has no candles of an hour"),
         (["KRAKEN", "--days", "1"], "'KRAKEN' is not accepted; accepted: a metric like KRAKEN:BTCUSD"),
         (["KRAKEN:*", "--days", "1"], "'KRAKEN:*' is not accepted"),
-        (["COINBASE:BTCUSD", "--days", "1"], "COINBASE:BTCUSD: no source has candles of COINBASE; accepted: "),
+        (["BITFINEX:BTCUSD", "--days", "1"], "BITFINEX:BTCUSD: no source has candles of BITFINEX; accepted: "),
         (["KRAKEN:BTCUSD", "BINANCE:BTCUSDT", "--days", "1"], "KRAKEN:BTCUSD, BINANCE:BTCUSDT: a recording is of one"),
     ],
 )

@@ -91,9 +91,9 @@ def test_a_metric_that_no_source_can_give_is_refused_with_the_source_that_can(mo
             "add binance to TRACKER_SOURCES"
         )
     ]
-    assert refused(monkeypatch, SOURCES="kraken,binance", METRICS="COINBASE:*") == [
+    assert refused(monkeypatch, SOURCES="kraken,binance", METRICS="BITSTAMP:*") == [
         (
-            "TRACKER_METRICS: no source gives COINBASE:*: TRACKER_SOURCES is kraken,binance, "
+            "TRACKER_METRICS: no source gives BITSTAMP:*: TRACKER_SOURCES is kraken,binance, "
             "and gives KRAKEN:*, BINANCE:*; name another exchange"
         )
     ]

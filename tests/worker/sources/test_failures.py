@@ -1,4 +1,4 @@
-"""What each of the three native sources makes of a provider that fails: one of three kinds, never anything else."""
+"""What each of the four native sources makes of a provider that fails: one of three kinds, never anything else."""
 
 from collections.abc import AsyncIterator, Callable
 from math import isfinite
@@ -13,11 +13,12 @@ from tests.worker.sources.conftest import MORNING
 from worker.latest import HOUR, MINUTE, Metric
 from worker.sources.base import Source
 from worker.sources.binance import BinanceSource
+from worker.sources.coinbase import CoinbaseSource
 from worker.sources.cryptowatch import CryptowatchSource
 from worker.sources.errors import InvalidResponse, SourceError, SourceRefused, SourceUnreachable
 from worker.sources.kraken import KrakenSource
 
-KRAKEN, BINANCE = Metric("KRAKEN:BTCUSD"), Metric("BINANCE:BTCUSDT")
+KRAKEN, BINANCE, COINBASE = Metric("KRAKEN:BTCUSD"), Metric("BINANCE:BTCUSDT"), Metric("COINBASE:BTCUSD")
 
 
 class Case(NamedTuple):
@@ -52,6 +53,16 @@ sources = pytest.mark.parametrize(
                 "/api/v3/klines",
             ),
             id="binance",
+        ),
+        pytest.param(
+            Case(
+                lambda base: CoinbaseSource(base, (COINBASE,), MINUTE),
+                COINBASE,
+                "/products",
+                "/products/BTC-USD/ticker",
+                "/products/BTC-USD/candles",
+            ),
+            id="coinbase",
         ),
         pytest.param(
             Case(

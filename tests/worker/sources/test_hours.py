@@ -11,6 +11,7 @@ from tests.worker.sources.conftest import MORNING, Clock
 from worker.latest import HOUR, MINUTE, Candle, Metric
 from worker.sources.base import Hourly, Source
 from worker.sources.binance import BinanceSource
+from worker.sources.coinbase import CoinbaseSource
 from worker.sources.cryptowatch import CryptowatchSource
 from worker.sources.kraken import KrakenSource
 from worker.sources.pair_names import UnknownPair
@@ -21,9 +22,10 @@ HOUR_OF_MORNING = MORNING // HOUR * HOUR
 MAKERS: list[tuple[Callable[[str], Source], Metric]] = [
     (lambda base: KrakenSource(base, ["KRAKEN:BTCUSD"], MINUTE), Metric("KRAKEN:BTCUSD")),
     (lambda base: BinanceSource(base, ["BINANCE:BTCUSDT"], MINUTE), Metric("BINANCE:BTCUSDT")),
+    (lambda base: CoinbaseSource(base, ["COINBASE:BTCUSD"], MINUTE), Metric("COINBASE:BTCUSD")),
     (lambda base: CryptowatchSource(base, ["KRAKEN:BTCUSD"], MINUTE, None), Metric("KRAKEN:BTCUSD")),
 ]
-each_source = pytest.mark.parametrize("make, metric", MAKERS, ids=["kraken", "binance", "cryptowatch"])
+each_source = pytest.mark.parametrize("make, metric", MAKERS, ids=["kraken", "binance", "coinbase", "cryptowatch"])
 
 
 async def hours(source: Source, session: ClientSession, metric: Metric, start: int, end: int) -> list[Candle]:

@@ -126,6 +126,17 @@ class AcknowledgingNotifier(Protocol):
         ...
 
 
+@runtime_checkable
+class ValidatingNotifier(Protocol):
+    """A notifier whose credentials, or whose way, can be checked without a message."""
+
+    name: str
+
+    async def validate(self) -> NotifyAnswer:
+        """Ask whether a message would be accepted. Raises `NotSent`."""
+        ...
+
+
 def make_fingerprint(*secrets: str) -> str:
     """Return an id of a sender that does not reveal its secrets: a slow hash, so that weak ones cannot be guessed from it."""
     return hashlib.pbkdf2_hmac("sha256", "\0".join(secrets).encode(), b"data-tracker", _ROUNDS, _BYTES).hex()

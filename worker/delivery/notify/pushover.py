@@ -120,6 +120,24 @@ class PushoverNotifier:
             ) as response:
                 await self._read_answer(response)
 
+    async def validate(self) -> NotifyAnswer:
+        """Return what Pushover says of the user and the application, and how many of its messages are left."""
+        form = {"token": self._account.token, "user": self._account.user}
+        with translate_errors("Pushover"):
+            async with self._session.post(
+                f"{self._base}/1/users/validate.json", data=form, allow_redirects=False
+            ) as response:
+                account = await self._read_answer(response)
+            async with self._session.get(
+                f"{self._base}/1/apps/limits.json", params={"token": self._account.token}, allow_redirects=False
+            ) as response:
+                quota = _read_limits(await self._read_answer(response))
+        devices = account.get("devices")
+        count = len(devices) if isinstance(devices, list) else 0
+        kind = "group" if account.get("group") == 1 else "user"
+        left = f", {quota.remaining:,} of {quota.limit:,} messages left" if quota else ""
+        return NotifyAnswer(f"token and {kind} are valid, {count} {'device' if count == 1 else 'devices'}{left}", quota)
+
     def _form(self, message: OutgoingMessage) -> dict[str, str]:
         form = {
             "token": self._account.token,
@@ -167,6 +185,11 @@ def _parse_object(raw: bytes) -> Mapping[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}
+
+
+def _read_limits(body: Mapping[str, Any]) -> MessageQuota | None:
+    """Return the quota of a document; the same numbers come with a message as headers."""
+    return _read_quota({f"X-Limit-App-{name.title()}": str(body.get(name)) for name in ("limit", "remaining", "reset")})
 
 
 def _read_quota(headers: Mapping[str, str]) -> MessageQuota | None:

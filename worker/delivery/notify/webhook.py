@@ -82,6 +82,15 @@ class WebhookNotifier:
                     address = self._follow(address, response)
         raise NotifyRefused(f"{self.name} redirects more than {_MOST_HOPS} times", for_all=True)
 
+    async def validate(self) -> NotifyAnswer:
+        """Return whether the host answers. Its root is asked, so nobody takes it for an alert and no secret is sent."""
+        root = self._address.origin()
+        with translate_errors(self.name), _translate_private():
+            if not self._private:
+                check_literal(root.host or "")
+            async with self._session.head(root, allow_redirects=False):
+                return NotifyAnswer("its host answers")
+
     def _headers(self, body: bytes) -> dict[str, str]:
         timestamp = str(int(self._clock()))
         return {

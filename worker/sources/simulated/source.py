@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 from aiohttp import ClientSession
 
-from worker.latest import DAY, HOUR, MINUTE, Candle, Metric, Reading
-from worker.sources.base import make_wish_filter
+from worker.latest import DAY, HOUR, MINUTE, Candle, Measure, Metric, Reading
+from worker.sources.base import SourceProfile, make_wish_filter
 from worker.sources.pair_names import UnknownPair, find_missing, find_pair
 from worker.sources.simulated.catalogue import EXCHANGE, SimulatedPair
 from worker.sources.simulated.pairs import SimulatedPairs
@@ -26,6 +26,17 @@ class SimulatedSource:
     pace = 0.0
     lead = DAY + 2 * HOUR
     """A day, and more than the longest outage: something must precede the day, or nothing can be derived."""
+    profile = SourceProfile(
+        EXCHANGE,
+        (
+            *(Measure.PRICE, Measure.VOLUME, Measure.CHANGE_PERCENTAGE, Measure.CHANGE_ABSOLUTE),
+            Measure.INTERVAL_VOLUME,
+        ),
+        minutes=None,
+        hours=0,
+        requests="none: it is made up here",
+        limits="none",
+    )
 
     def __init__(self, wishes: Sequence[str], interval: int = MINUTE, seed: int = 1) -> None:
         self._wishes = wishes

@@ -1,0 +1,103 @@
+"""What a Redis says of itself and of what is kept in it, for somebody who looks for what is wrong. Changes nothing."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, cast
+
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from . import keys
+from .config_check import NOT_FOR_US, list_lacks
+from .connection import connect, translate_errors
+from .data_format import DataFormat
+from .pool import read_error_code
+from .reader import Reader
+from .replays import ReplayStore
+
+SECTIONS = ("server", "memory", "persistence", "replication")
+
+
+class ServerReport(NamedTuple):
+    """What was found. Where the server tells nothing of itself, `version` is empty and sizes are 0."""
+
+    version: str
+    used_bytes: int
+    limit_bytes: int
+    """Its memory, at most; 0: no limit."""
+    ahead_seconds: float
+    """How far this machine's clock is ahead of the server's; 0 where that is not told."""
+    lacks: Sequence[str]
+    """What its configuration should be, a sentence each."""
+    failures: Sequence[str]
+    """What it cannot do at the moment, a sentence each."""
+    holder: str | None
+    """The worker that feeds it; `None` where none does."""
+    newest: int | None
+    """The newest tick."""
+    is_replayed: bool
+    """Whether what is kept is of a recording, with times of its own."""
+
+
+async def read_server_report(address: str) -> ServerReport:
+    """Ask the server at `address`. Raises `StoreError` and its kinds, and `OtherFormat` of the data."""
+    async with connect(address, "data-tracker-doctor") as redis:
+        with translate_errors():
+            lacks = await list_lacks(redis)
+            about = await _read_info(redis)
+            ahead = await _measure_difference(redis)
+            holder = cast("str | None", await redis.get(keys.LEASE))
+        await DataFormat(redis).check()
+        newest = await Reader(redis).read_tick()
+        replayed = await ReplayStore(redis).read()
+    return ServerReport(
+        str(about.get("redis_version", "")),
+        _read_number(about, "used_memory"),
+        _read_number(about, "maxmemory"),
+        ahead,
+        lacks,
+        list_failures(about),
+        holder,
+        newest,
+        replayed is not None,
+    )
+
+
+async def _read_info(redis: Redis) -> Mapping[str, object]:
+    """Return what `INFO` says; nothing where the user may not ask it."""
+    try:
+        return cast("Mapping[str, object]", await redis.info(*SECTIONS))
+    except ResponseError as error:
+        _raise_unless_forbidden(error)
+        return {}
+
+
+async def _measure_difference(redis: Redis) -> float:
+    """Return how many seconds this machine is ahead of the server; 0 where the user may not ask for its time."""
+    try:
+        seconds, microseconds = await redis.time()
+    except ResponseError as error:
+        _raise_unless_forbidden(error)
+        return 0.0
+    return time.time() - (int(seconds) + int(microseconds) / 1e6)
+
+
+def _raise_unless_forbidden(error: ResponseError) -> None:
+    if read_error_code(error) not in NOT_FOR_US:
+        raise error
+
+
+def _read_number(about: Mapping[str, object], name: str) -> int:
+    value = about.get(name, 0)
+    return value if isinstance(value, int) else 0
+
+
+def list_failures(about: Mapping[str, object]) -> list[str]:
+    """Return what of `INFO` says that something fails, or that nothing can be written, a sentence each."""
+    failing = {
+        "its snapshots fail": about.get("rdb_last_bgsave_status", "ok") != "ok",
+        "its log cannot be written": about.get("aof_last_write_status", "ok") != "ok",
+        "it is still loading its data": about.get("loading", 0) != 0,
+        "it is a replica, which takes no writes": about.get("role", "master") != "master",
+    }
+    return [sentence for sentence, is_so in failing.items() if is_so]
