@@ -73,6 +73,12 @@ class ArchiveReader:
         async with self._connection() as connection:
             return {Metric(metric): samples for metric, samples in await connection.execute(asked)}
 
+    async def read_coverage(self, metric: Metric, since: int, until: int) -> dict[int, int]:
+        """Return how many seconds of each sampled hour with since <= hour < until are covered, of the hours there are."""
+        asked = select(candles.c.start, candles.c.covered).where(*select_hours_of(candles, metric, since, until))
+        async with self._connection() as connection:
+            return {hour: covered for hour, covered in await connection.execute(asked)}  # noqa: C416  # rows are no pairs to mypy
+
     async def read_metrics(self, since: int) -> list[Metric]:
         """Return every metric that has an hour from `since` on, by name."""
         asked = union(*[select(table.c.metric).where(table.c.start >= since) for table in HOUR_TABLES])

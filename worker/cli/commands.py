@@ -14,6 +14,8 @@ import typer
 from worker.archiving.archiver import CHECK_SECONDS, Archiver
 from worker.archiving.health import ArchiveCondition
 from worker.archiving.late_hours import LateHours
+from worker.backfill.exchange_hours import CHECK_SECONDS as HOURS_CHECK_SECONDS
+from worker.backfill.exchange_hours import ExchangeHourPoller
 from worker.backfill.future import drop_future, drop_if_far, drop_lists_if_far, report_clock, wait_until_right
 from worker.backfill.service import ArchiveAccess, BackfillService
 from worker.backup.backup import back_up
@@ -272,6 +274,8 @@ async def _sample(settings: WorkerSettings, clock: WatchedClock, instruments: Wo
         await archiver.open(now)
         tasks.create_task(archiver.run(ticks(CHECK_SECONDS, clock=clock.wall, watch=clock)))
         tasks.create_task(backfill.run())
+        poller = _make_poller(sources, archived, health, backfill)
+        tasks.create_task(poller.run(ticks(HOURS_CHECK_SECONDS, clock=clock.wall, watch=clock)))
         await sampler.run(now, ticks(settings.interval, now, clock.wall, watch=clock))
 
 
@@ -313,6 +317,18 @@ def _make_archiver(
         late_hours=late_hours,
         health=health,
         request_backfill=backfill.request,
+    )
+
+
+def _make_poller(
+    sources: Sequence[SupervisedSource], archived: ArchiveParts, health: ArchiveCondition, backfill: BackfillService
+) -> ExchangeHourPoller:
+    return ExchangeHourPoller(
+        sources=sources,
+        fetcher=archived.backfill.fetcher,
+        is_usable=lambda: health.is_usable,
+        record_failure=health.record_failure,
+        is_busy=backfill.is_busy,
     )
 
 

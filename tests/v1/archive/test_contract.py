@@ -177,6 +177,7 @@ async def test_the_questions_of_the_worker_are_answered(archive):
     assert await archive.read_newest_hours(Metric("KRAKEN:NOPE")) == (None, None)
     assert await archive.read_newest_hours(Metric("KRAKEN:\0")) == (None, None)
     assert await archive.read_counts(NOON) == {BTC: 2, ETH: 1}
+    assert await archive.read_coverage(BTC, NOON, NOON + 2 * HOUR) == {NOON: 120, NOON + HOUR: 60}
     assert await archive.read_metrics(NOON + HOUR) == [BTC]
     assert await archive.read_metrics(0) == [BTC, ETH]
     assert [await archive.read_close_before(BTC, NOON + place * HOUR) for place in range(3)] == [None, "2", "7.0"]
