@@ -85,7 +85,9 @@ class Bench:
             sleep=at_once,
         )
 
-    def poller(self, *sources: SupervisedSource, is_busy: Callable[[str], bool] = lambda _: False) -> ExchangeHourPoller:
+    def poller(
+        self, *sources: SupervisedSource, is_busy: Callable[[str], bool] = lambda _: False
+    ) -> ExchangeHourPoller:
         """Make what asks for the exchange's hours."""
         return ExchangeHourPoller(
             sources=sources,

@@ -131,9 +131,7 @@ class _SourceRounds:
             self._hour, self._failures = hour, {}
         tries = self._failures
         due = [
-            metric
-            for metric in self.source.given
-            if tries.get(metric, 0) < MOST_TRIES and fetcher.is_due(metric, hour)
+            metric for metric in self.source.given if tries.get(metric, 0) < MOST_TRIES and fetcher.is_due(metric, hour)
         ]
         return sorted(due, key=lambda metric: tries.get(metric, 0)) if tries else due
 

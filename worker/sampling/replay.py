@@ -85,15 +85,27 @@ async def replay(  # noqa: PLR0913, PLR0917  # the last three are optional
             committed += 1
             if closer:
                 await _close_hours(closer, hours, at - closer.grace, at)
-        elif at == newest:
-            await _check_was_replayed(at, heard, store)
-        elif closer:
-            # What was killed between two hours may have left the last one to us; the same again changes nothing.
-            await closer.write_exchange_hours(hours.take_until(at - closer.grace, at))
+        else:
+            await _pass_over(at, heard, store, newest, hours, closer)
         seen(number, of)
     if closer:
         await _close_hours(closer, hours, mark.last, mark.last)
     return committed
+
+
+async def _pass_over(  # noqa: PLR0913, PLR0917  # what a tick of the recording is held against
+    at: int,
+    heard: Mapping[Metric, SourceReading],
+    store: Writer,
+    newest: int,
+    hours: RecordedHours,
+    closer: HourCloser | None,
+) -> None:
+    """Pass over a tick that the store has. What was killed may not have written its last hour; again changes nothing."""
+    if at == newest:
+        await _check_was_replayed(at, heard, store)
+    if closer:
+        await closer.write_exchange_hours(hours.take_until(at - closer.grace, at))
 
 
 async def _close_hours(closer: HourCloser, hours: RecordedHours, end: int, at: int) -> None:
