@@ -2,7 +2,7 @@
 The hours of a metric as they are answered, in SQL: the exchange's own candle where there is one, else what was sampled.
 
 Where both are kept, open, high, low, close and volume are the exchange's, and the mean, the latest price and the
-number of samples those of what was sampled. `v1.market.exchange_hours.overlay_exchange` does the same with numbers.
+number of samples those of what was sampled. `v1.market.exchange_hours.merge_exchange_hour` does the same with numbers.
 """
 
 from collections.abc import Sequence

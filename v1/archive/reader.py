@@ -140,7 +140,8 @@ class ArchiveReader:
     async def read_close_before(self, metric: Metric, until: int, kind: CandleKind | None = None) -> str | None:
         """Return the last close before `until`."""
         async with self._connection() as connection:
-            return await connection.scalar(select_close_before(metric, until, kind))
+            close: str | None = await connection.scalar(select_close_before(metric, until, kind))
+            return close
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[AsyncConnection]:

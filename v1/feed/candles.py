@@ -2,7 +2,6 @@
 
 from ..market.candles import (
     HourSlot,
-    count_covered_seconds,
     find_fault,
     make_hour_from_candles,
     make_hour_from_prices,
@@ -12,7 +11,6 @@ from ..market.exchange_hours import is_whole_hour, make_exchange_hour
 
 __all__ = [
     "HourSlot",
-    "count_covered_seconds",
     "find_fault",
     "is_whole_hour",
     "make_exchange_hour",

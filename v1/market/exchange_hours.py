@@ -58,7 +58,7 @@ def is_whole_hour(start: int, candles: Sequence[Candle], length: int) -> bool:
     return len(inside) == HOUR // length and length in {HOUR, MINUTE}
 
 
-def overlay_exchange(sampled: CandleSums | None, exchange: ExchangeHour) -> CandleSums:
+def merge_exchange_hour(sampled: CandleSums | None, exchange: ExchangeHour) -> CandleSums:
     """Return the candle of an hour of which the exchange's is known, and perhaps what was sampled."""
     start, opened, high, low, close, volume = exchange[1:7]
     if sampled is None:

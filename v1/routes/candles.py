@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from ..archive import ArchiveReader
 from ..market import candles
 from ..market.candles import CandleKind, CandleLength, CandleRow, CandleSums, GapFill, HourSlot
-from ..market.exchange_hours import overlay_exchange
+from ..market.exchange_hours import merge_exchange_hour
 from ..market.short_candles import find_first_start, make_short_candles
 from ..model import DAY, HOUR, Metric, find_hour
 from ..store import Reader
@@ -299,7 +299,7 @@ async def _choose_running_hours(
         return sampled
     known = {hour.start: hour for hour in sampled}
     told = await archive.read_exchange_hours(metric, sampled[0].start, span.until)
-    known |= {hour.start: overlay_exchange(known.get(hour.start), hour) for hour in told}
+    known |= {hour.start: merge_exchange_hour(known.get(hour.start), hour) for hour in told}
     return [known[start] for start in sorted(known)]
 
 

@@ -85,7 +85,7 @@ class ExchangeHourFetcher:
         await self.archive.write(by_minute)
         await self.archive.write_exchange_hours(exchange)
         self.told[metric] = Told(until, until if until - HOUR in came else until - HOUR)
-        return len({hour.start for hour in [*by_minute, *exchange]})
+        return len({hour.start for hour in by_minute} | {hour.start for hour in exchange})
 
     async def _make_sampled(
         self, source: SupervisedSource, metric: Metric, came: Mapping[int, Sequence[Candle]], at: int

@@ -16,7 +16,7 @@ from v1.archive.migrate import MIGRATIONS
 from v1.archive.schema import SCHEMA_TABLE, candles, exchange_candles, top, top_coins
 from v1.archive.writer import ArchiveWriter
 from v1.market.candles import CandleKind, CandleLength, CandleRow, CandleSums, group_hours, make_row, start_sums
-from v1.market.exchange_hours import ExchangeHour, overlay_exchange
+from v1.market.exchange_hours import ExchangeHour, merge_exchange_hour
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite", "postgres"], indirect=True)
 
@@ -45,7 +45,7 @@ def some_told(count: int) -> list[ExchangeHour]:
 def expected(sampled: list[CandleSums], exchange: list[ExchangeHour], kind: CandleKind | None) -> list[CandleSums]:
     """Return the hours that are to be answered."""
     known = {each.start: each for each in sampled}
-    better = {each.start: overlay_exchange(known.get(each.start), each) for each in exchange}
+    better = {each.start: merge_exchange_hour(known.get(each.start), each) for each in exchange}
     chosen = {None: known | better, CandleKind.SAMPLED: known, CandleKind.EXCHANGE: better}[kind]
     return [chosen[start] for start in sorted(chosen)]
 
@@ -204,14 +204,13 @@ async def test_the_step_back_keeps_what_only_the_exchange_told(database):
     async with opened(database) as archive:
         await archive.write([hour("5.5")])
         await archive.write_exchange_hours([told(), told(NOON + HOUR)])
-    async with connect_archive(database, "tests", writes=True) as engine:
-        async with open_transaction(engine) as connection:
-            await connection.run_sync(bring_back_to, "0002")
-            rows = await connection.execute(
-                text("SELECT start, source, samples, covered, total FROM v1_candles ORDER BY start")
-            )
+    async with connect_archive(database, "tests", writes=True) as engine, open_transaction(engine) as connection:
+        await connection.run_sync(bring_back_to, "0002")
+        rows = await connection.execute(
+            text("SELECT start, source, samples, covered, total FROM v1_candles ORDER BY start")
+        )
 
-            assert [tuple(row) for row in rows] == [
-                (NOON, "samples", 1, 60, "5.5"),
-                (NOON + HOUR, "kraken", 1, HOUR, None),
-            ]
+        assert [tuple(row) for row in rows] == [
+            (NOON, "samples", 1, 60, "5.5"),
+            (NOON + HOUR, "kraken", 1, HOUR, None),
+        ]

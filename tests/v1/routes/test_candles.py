@@ -424,7 +424,8 @@ async def test_a_short_candle_holds_whole_sampling_intervals(clock, server, writ
 
 def told(start: int, *prices: str, volume: str = "99.0") -> ExchangeHour:
     """Make the exchange's own hour."""
-    known = [Candle(start, *prices, volume)]
+    opened, high, low, close = prices
+    known = [Candle(start, opened, high, low, close, volume)]
     return make_exchange_hour(HourSlot(BTC, start, start + HOUR + 120), known, "kraken")
 
 

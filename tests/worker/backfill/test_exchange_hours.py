@@ -232,7 +232,7 @@ async def test_an_archive_that_fails_is_told_and_the_hours_come_when_it_is_back(
     async def fail(_hours: object) -> int:
         raise ArchiveError("full")
 
-    here.archive.write_exchange_hours = fail  # type: ignore[method-assign]  # it is full
+    here.archive.write_exchange_hours = fail  # type: ignore[assignment]  # it is full
     for now in (FINAL, FINAL + 5, FINAL + 10):
         await poller.ask_due(now)
     failing, tries = here.health.describe()["state"], len(source.asked)

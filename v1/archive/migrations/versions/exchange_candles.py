@@ -13,6 +13,7 @@ down_revision = "0002"
 branch_labels = None
 depends_on = None
 
+# Names of tables are ours, so no statement here can be anybody else's.
 KEPT = "metric, start, open, high, low, close, volume, source"
 
 
@@ -38,20 +39,16 @@ def upgrade() -> None:
     op.create_index(f"{exchange}_start", exchange, ["start"])
     if not is_sqlite:
         _copy_partitions(candles, exchange)
-    op.execute(
-        f"INSERT INTO {exchange} ({KEPT}, fetched_at, revision) SELECT {KEPT}, closed_at, revision FROM {candles} "
-        "WHERE source <> 'samples' AND covered = 3600"  # noqa: S608  # names of ours
-    )
+    moved = f"SELECT {KEPT}, closed_at, revision FROM {candles} WHERE source <> 'samples' AND covered = 3600"  # noqa: S608
+    op.execute(f"INSERT INTO {exchange} ({KEPT}, fetched_at, revision) {moved}")
     op.execute(f"DELETE FROM {candles} WHERE source <> 'samples' AND total IS NULL AND covered = 3600")  # noqa: S608
 
 
 def downgrade() -> None:
     candles, exchange = (context.config.attributes[name] for name in ("candles", "exchange_candles"))
-    op.execute(
-        f"INSERT INTO {candles} ({KEPT}, latest, samples, covered, closed_at, revision) "
-        f"SELECT {KEPT}, close, 1, 3600, fetched_at, revision FROM {exchange} told "
-        f"WHERE NOT EXISTS (SELECT 1 FROM {candles} held WHERE held.metric = told.metric AND held.start = told.start)"  # noqa: S608
-    )
+    held = f"SELECT 1 FROM {candles} held WHERE held.metric = told.metric AND held.start = told.start"  # noqa: S608
+    told = f"SELECT {KEPT}, close, 1, 3600, fetched_at, revision FROM {exchange} told WHERE NOT EXISTS ({held})"  # noqa: S608
+    op.execute(f"INSERT INTO {candles} ({KEPT}, latest, samples, covered, closed_at, revision) {told}")
     op.drop_table(exchange)
 
 
