@@ -333,7 +333,7 @@ async def test_while_ticks_and_hours_are_written_both_are_of_one_instant(data, m
     await restore(data.parent / "saved")
     assert rounds > 10
     async with opened(f"sqlite+aiosqlite:///{restored}/archive.db") as kept:
-        newest = await kept.read_newest_hour(METRICS[0])
+        newest = (await kept.read_newest_hours(METRICS[0])).newest
     manifest = manifests.read_manifest(data.parent / "saved")
     assert newest
     assert manifest.tick

@@ -1,6 +1,6 @@
 """An archive and a store for tests of what lies between them, and what the one must say of the other."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from redis.asyncio import Redis
@@ -13,12 +13,13 @@ from worker.archiving.archiver import Archiver
 from worker.archiving.health import ArchiveCondition
 from worker.archiving.late_hours import LateHours
 from worker.archiving.rollup import HourlyRollup, RollupOptions
+from worker.backfill.exchange_hours import ExchangeHourFetcher, ExchangeHourPoller
 from worker.backfill.from_archive import ArchiveBackfill
 from worker.backfill.service import ArchiveAccess, BackfillService
 from worker.cli.archive_parts import ArchiveParts
 from worker.latest import DAY, HOUR, MINUTE, Measure, Metric, Reading
 from worker.latest.archive import ArchiveWriter, connect_archive
-from worker.latest.market import HourCandle, SourceReading
+from worker.latest.market import ExchangeHour, HourCandle, SourceReading
 from worker.latest.store import Writer
 from worker.sampling.tick import commit_tick
 from worker.sources.supervised import SupervisedSource
@@ -55,7 +56,8 @@ class Bench:
         self.interval = interval
         self.health = ArchiveCondition()
         self.rollup = HourlyRollup(self.store, archive, RollupOptions(interval, GRACE, days), self.late_hours)
-        self.backfill = ArchiveBackfill(self.store, archive, interval, backfill, at_once)
+        self.fetcher = ExchangeHourFetcher(archive, backfill)
+        self.backfill = ArchiveBackfill(self.store, archive, interval, self.fetcher, at_once)
         self.requests = 0
         """How often the archiver requested a backfill."""
         self.archiver = Archiver(
@@ -82,6 +84,22 @@ class Bench:
             archive=ArchiveAccess(self.backfill, self.health),
             sleep=at_once,
         )
+
+    def poller(
+        self, *sources: SupervisedSource, is_busy: Callable[[str], bool] = lambda _: False
+    ) -> ExchangeHourPoller:
+        """Make what asks for the exchange's hours."""
+        return ExchangeHourPoller(
+            sources=sources,
+            fetcher=self.fetcher,
+            is_usable=lambda: self.health.is_usable,
+            record_failure=self.health.record_failure,
+            is_busy=is_busy,
+            sleep=at_once,
+        )
+
+    async def exchange_hours(self, metric: Metric = BTC) -> list[ExchangeHour]:
+        return await self.archive.read_exchange_hours(metric, 0, 2**40)
 
     @property
     def parts(self) -> ArchiveParts:

@@ -47,6 +47,35 @@ def hours(samples: Iterable[Known], interval: int = 60, grace: int = 90) -> dict
     }
 
 
+class ToldHour(NamedTuple):
+    """What the candles of an exchange say of an hour; equal numbers may differ in digits."""
+
+    open: Decimal
+    high: Decimal
+    low: Decimal
+    close: Decimal
+    volume: Decimal
+
+
+def told_hours(lines: Iterable[str], shift: int = 0) -> dict[int, ToldHour]:
+    """Return every hour of the lines of a recording, `timestamp,open,high,low,close,volume`, by its first second."""
+    minutes: defaultdict[int, list[list[Decimal]]] = defaultdict(list)
+    for line in lines:
+        start, *numbers = line.split(",")
+        minutes[(int(start) + shift) // HOUR * HOUR].append([Decimal(number) for number in numbers])
+    with localcontext(prec=200):
+        return {
+            hour: ToldHour(
+                some[0][0],
+                max(each[1] for each in some),
+                min(each[2] for each in some),
+                some[-1][3],
+                sum((each[4] for each in some), Decimal(0)),
+            )
+            for hour, some in minutes.items()
+        }
+
+
 def _hour(start: int, some: Sequence[Known], following: Sequence[Known], interval: int, grace: int) -> Hour:
     prices = [Decimal(each.price) for each in some]
     volumes = [Decimal(each.volume) for each in some if each.volume is not None]

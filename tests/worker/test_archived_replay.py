@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,12 @@ from redis.asyncio import Redis
 
 from tests.support import recounted
 from tests.support.archived import GRACE, Bench, bench
-from tests.support.recounted import Known
+from tests.support.recounted import Known, ToldHour
 from tests.support.shared import shared
 from tests.worker.sampling.test_replay import cut, rows, unseen
+from v1.market.candles import CandleRow
 from worker.latest import HOUR, MINUTE, Metric
-from worker.latest.market import HourCandle
+from worker.latest.market import ExchangeHour, HourCandle
 from worker.latest.store import Writer, connect
 from worker.sampling.recording import Recording, open_recording
 from worker.sampling.replay import replay
@@ -68,6 +70,28 @@ async def test_every_hour_of_a_replay_is_what_the_files_say_and_a_second_one_cha
         assert await wrong(made, recording) == []
         assert await all_hours(made, recording) == after_first
         assert {hour.revision for hour in after_first} == {1}
+        await see_exchange_hours(made, recording)
+
+
+async def see_exchange_hours(made: Bench, recording: Recording) -> None:
+    """See that every whole hour of the files is kept as their own candles tell it, once, and is what is answered."""
+    for metric, path in recording.files.items():
+        _, *lines = path.read_text().splitlines()
+        told = {
+            start: hour
+            for start, hour in recounted.told_hours(lines, recording.shift).items()
+            if recording.first - MINUTE <= start <= recording.last - HOUR
+        }
+        kept = await made.exchange_hours(metric)
+        answered = await made.archive.read_rows(metric, 0, 2**40)
+
+        assert {hour.revision for hour in kept} == {1}
+        assert {hour.start: read_told(hour) for hour in kept} == told, metric
+        assert {row.start: read_told(row) for row in answered if row.kind == "exchange"} == told, metric
+
+
+def read_told(row: ExchangeHour | CandleRow) -> ToldHour:
+    return ToldHour(*[Decimal(number or "NaN") for number in (row.open, row.high, row.low, row.close, row.volume)])
 
 
 async def all_hours(made: Bench, recording: Recording) -> list[HourCandle]:
@@ -90,6 +114,7 @@ async def test_a_replay_that_is_killed_again_and_again_leaves_every_hour_once(
     recording = open_recording(folder, "KUCOIN")
     async with connect(server, "tests") as redis, bench(redis, database) as made:
         assert await wrong(made, recording) == []
+        await see_exchange_hours(made, recording)
 
 
 def playing(folder: Path, redis: str, database: str) -> subprocess.Popen[bytes]:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from .engine import is_sqlite, open_transaction
 from .revisions import REVISIONS, check_revision, held_revision, read_revision
-from .schema import SCHEMA_TABLE, candles, top, top_coins
+from .schema import SCHEMA_TABLE, candles, exchange_candles, top, top_coins
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 LOCK = int.from_bytes(SCHEMA_TABLE.encode()[:7])
@@ -42,5 +42,6 @@ def _upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes.update(connection=connection, version_table=SCHEMA_TABLE)
-    config.attributes.update(candles=candles.name, top=top.name, top_coins=top_coins.name)
+    config.attributes.update(candles=candles.name, exchange_candles=exchange_candles.name)
+    config.attributes.update(top=top.name, top_coins=top_coins.name)
     command.upgrade(config, "head")

@@ -1,4 +1,4 @@
-"""The months that PostgreSQL's table is split into: what each is called, made ahead, and let go of whole."""
+"""The months that PostgreSQL's tables of hours are split into: what each is called, made ahead, and let go of whole."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from .schema import candles
+from .schema import HOUR_TABLES
 
 _PARTITIONS = text(
     "SELECT child.relname FROM pg_inherits JOIN pg_class child ON child.oid = inhrelid WHERE inhparent = to_regclass(:of)"
@@ -20,10 +20,9 @@ class Month(NamedTuple):
     year: int
     number: int
 
-    @property
-    def table(self) -> str:
-        """Return the partition's name."""
-        return f"{candles.name}_{self.year:04}_{self.number:02}"
+    def name_partition(self, table: str) -> str:
+        """Return the name of a table's partition."""
+        return f"{table}_{self.year:04}_{self.number:02}"
 
     @property
     def start(self) -> int:
@@ -44,21 +43,25 @@ def find_month(second: int) -> Month:
 
 
 async def make_partitions(connection: AsyncConnection, months: Iterable[Month]) -> None:
-    """Make the partitions of some months where they are not there yet."""
-    held = set(await connection.scalars(_PARTITIONS, {"of": candles.name}))
-    for month in sorted(months):
-        if month.table not in held:
-            await connection.execute(
-                text(
-                    f"CREATE TABLE IF NOT EXISTS {month.table} PARTITION OF {candles.name} "
-                    f"FOR VALUES FROM ({month.start}) TO ({month.end})"
+    """Make the partitions of some months, of both tables, where they are not there yet."""
+    wanted = sorted(months)
+    for table in HOUR_TABLES:
+        held = set(await connection.scalars(_PARTITIONS, {"of": table.name}))
+        for month in wanted:
+            name = month.name_partition(table.name)
+            if name not in held:
+                await connection.execute(
+                    text(
+                        f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF {table.name} "
+                        f"FOR VALUES FROM ({month.start}) TO ({month.end})"
+                    )
                 )
-            )
 
 
 async def drop_partitions(connection: AsyncConnection, before: int) -> None:
     """Let go of the partitions that hold nothing from `before` on, each in an instant."""
-    for table in await connection.scalars(_PARTITIONS, {"of": candles.name}):
-        year, number = map(int, table.removeprefix(f"{candles.name}_").split("_"))
-        if Month(year, number).end <= before:
-            await connection.execute(text(f"DROP TABLE {table}"))
+    for table in HOUR_TABLES:
+        for name in await connection.scalars(_PARTITIONS, {"of": table.name}):
+            year, number = map(int, name.removeprefix(f"{table.name}_").split("_"))
+            if Month(year, number).end <= before:
+                await connection.execute(text(f"DROP TABLE {name}"))

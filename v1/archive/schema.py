@@ -8,8 +8,14 @@ The archive's tables, as SQLAlchemy sees them. The migrations make them; this sa
     latest     number   newest price when it closed       volume     number   traded in the hour, or null
     samples    integer  prices behind it                  covered    integer  seconds of the hour they speak of
     coverage   real     covered / 3600, made by the database
-    source     text     `samples` or a provider           closed_at  integer  unix seconds
+    source     text     `samples`, or whose minutes         closed_at  integer  unix seconds
     revision   integer  1, and one more with each change
+
+    v1_exchange_candles       the exchange's own candle of an hour, beside what was sampled of it
+    metric     text     with start the primary key        start      integer  first second of the hour, unix seconds
+    open, high, low, close                                numbers, exact
+    volume     number   traded in the hour, or null       source     text     a provider, or `replay`
+    fetched_at integer  unix seconds                      revision   integer  1, and one more with each change
 
     v1_top
     hour       integer  the full hour it is kept for      at         integer  the minute of the top list
@@ -23,7 +29,7 @@ The archive's tables, as SQLAlchemy sees them. The migrations make them; this sa
     price_time integer  unix seconds, or null
 
 Numbers are NUMERIC in PostgreSQL, which keeps every digit and every trailing zero, and text in SQLite, which has no
-exact number. In PostgreSQL the table of candles is partitioned by the months of `start`, in SQLite it is ordered by its key.
+exact number. In PostgreSQL both tables of candles are partitioned by the months of `start`, in SQLite they are ordered by their key.
 `v1_schema` holds the revision of the migrations.
 """
 
@@ -73,6 +79,26 @@ candles = Table(
     Index(f"{VERSION}_candles_start", "start"),
     sqlite_with_rowid=False,
 )
+
+exchange_candles = Table(
+    f"{VERSION}_exchange_candles",
+    metadata,
+    Column("metric", Text, primary_key=True),
+    Column("start", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=False),
+    Column("open", ExactDecimal, nullable=False),
+    Column("high", ExactDecimal, nullable=False),
+    Column("low", ExactDecimal, nullable=False),
+    Column("close", ExactDecimal, nullable=False),
+    Column("volume", ExactDecimal),
+    Column("source", Text, nullable=False),
+    Column("fetched_at", BigInteger().with_variant(Integer, "sqlite"), nullable=False),
+    Column("revision", Integer, nullable=False),
+    Index(f"{VERSION}_exchange_candles_start", "start"),
+    sqlite_with_rowid=False,
+)
+
+HOUR_TABLES = (candles, exchange_candles)
+"""The tables of hours: what was sampled, and what the exchanges told."""
 
 top = Table(
     f"{VERSION}_top",

@@ -2,17 +2,18 @@
 
 from ..market.candles import (
     HourSlot,
-    count_covered_seconds,
     find_fault,
     make_hour_from_candles,
     make_hour_from_prices,
     sum_exactly,
 )
+from ..market.exchange_hours import is_whole_hour, make_exchange_hour
 
 __all__ = [
     "HourSlot",
-    "count_covered_seconds",
     "find_fault",
+    "is_whole_hour",
+    "make_exchange_hour",
     "make_hour_from_candles",
     "make_hour_from_prices",
     "sum_exactly",

@@ -2,6 +2,7 @@
 
 from ..market.advance import advance_all
 from ..market.candles import HourCandle
+from ..market.exchange_hours import ExchangeHour
 from ..market.metric_state import (
     SourceReading,
     StateUpdate,
@@ -12,6 +13,7 @@ from ..market.ranks import collect_rank_inputs, rank_all
 from ..market.replayed import ReplayMark
 
 __all__ = [
+    "ExchangeHour",
     "HourCandle",
     "ReplayMark",
     "SourceReading",

@@ -18,8 +18,9 @@ The hour [H, H + 3600) is made of the samples with a tick in (H, H + 3600]: thos
 Digits are as received; only an exponent is written out ("1.08e-05" is "0.0000108"), because PostgreSQL's NUMERIC has none.
 
 A provider's candle knows more than samples do: its open, high and low are those of every trade. Of its minutes an
-hour is made alike, with the closes as prices. Of its hour alone the total and the mean are unknown, and it is one
-sample that covers the hour.
+hour is made alike, with the closes as prices. What it says of a whole hour is kept beside that (see `exchange_hours`):
+a candle is of the kind `exchange` where its open, high, low, close and volume are the provider's own, and `sampled`
+where they are those of the prices that were sampled, or filled in.
 """
 
 from collections.abc import Iterable, Sequence
@@ -40,8 +41,21 @@ MONDAY = 3 * DAY
 _PRICE, _TRADED = MEASURES.index(Measure.PRICE), MEASURES.index(Measure.INTERVAL_VOLUME)
 
 
+class CandleKind(StrEnum):
+    """Whose open, high, low, close and volume a candle has."""
+
+    SAMPLED = "sampled"
+    """Those of the samples: the open is the first price that was sampled, the high the largest of them."""
+    EXCHANGE = "exchange"
+    """Those of the exchange's own candle, of every trade."""
+
+
+MIXED = "mixed"
+"""The kind of a candle that is longer than an hour, where some of its hours are sampled and some the exchange's."""
+
+
 class HourCandle(NamedTuple):
-    """One hour of one metric, as the archive keeps it."""
+    """One hour of one metric, as it was sampled or made of minutes, as the archive keeps it."""
 
     metric: Metric
     start: int
@@ -124,6 +138,8 @@ class CandleSums(NamedTuple):
     covered: int
     averaged: int
     revision: int
+    kind: str = CandleKind.SAMPLED
+    """A `CandleKind`, or `MIXED`."""
 
 
 class CandleRow(NamedTuple):
@@ -142,6 +158,8 @@ class CandleRow(NamedTuple):
     averaged: int
     """Seconds that the mean speaks of."""
     revision: int
+    kind: str | None = CandleKind.SAMPLED
+    """A `CandleKind`, or `MIXED`; `None` of what only fills a gap."""
 
 
 class GapFill(StrEnum):
@@ -277,13 +295,14 @@ def merge_sums(left: CandleSums, right: CandleSums) -> CandleSums:
         left.covered + right.covered,
         left.averaged + right.averaged,
         left.revision + right.revision,
+        left.kind if left.kind == right.kind else MIXED,
     )
 
 
 def make_row(known: CandleSums) -> CandleRow:
     """Return the candle; its mean is rounded here and nowhere before."""
     average = round_mean(parse_decimal(known.total), known.counted) if known.total is not None else None
-    counts = known.samples, known.covered, known.averaged, known.revision
+    counts = known.samples, known.covered, known.averaged, known.revision, known.kind
     return CandleRow(*known[:5], average, known.latest, known.volume, *counts)
 
 
@@ -307,7 +326,7 @@ def fill_gaps(bars: Sequence[CandleRow], starts: range, gaps: GapFill, before: s
         there = known.get(start)
         if there is None:
             flat = before if gaps is GapFill.PREVIOUS else None
-            there = CandleRow(start, flat, flat, flat, flat, None, None, None, 0, 0, 0, 0)
+            there = CandleRow(start, flat, flat, flat, flat, None, None, None, 0, 0, 0, 0, None)
         before = there.close
         whole.append(there)
     return whole

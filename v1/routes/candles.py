@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from ..archive import ArchiveReader
 from ..market import candles
-from ..market.candles import CandleLength, CandleRow, GapFill, HourCandle, HourSlot
+from ..market.candles import CandleKind, CandleLength, CandleRow, CandleSums, GapFill, HourSlot
+from ..market.exchange_hours import merge_exchange_hour
 from ..market.short_candles import find_first_start, make_short_candles
 from ..model import DAY, HOUR, Metric, find_hour
 from ..store import Reader
@@ -30,7 +31,12 @@ from .time_range import CoarserStep, RangeDefaults, TimeRange, floor_to_tick, re
 
 MOST_CANDLES = 10_000
 USUAL_CANDLES = 200
-_KINDS = {"start": CellKind.TIME, "complete": CellKind.FLAG, "closed": CellKind.FLAG}
+_CELL_KINDS = {
+    "start": CellKind.TIME,
+    "kind": CellKind.TEXT,
+    "complete": CellKind.FLAG,
+    "closed": CellKind.FLAG,
+}
 
 _FORMATS = (Format.JSON, Format.CSV, Format.NDJSON)
 
@@ -60,6 +66,13 @@ class CandlesParams(QueryParams):
     fill: Annotated[
         GapFill, Field(description="What stands where nothing is known; a candle is missing unless told otherwise.")
     ] = GapFill.NONE
+    kind: Annotated[
+        CandleKind | None,
+        Field(
+            description="Only the exchange's own candles, or only those of what was sampled; `exchange` from an hour on. "
+            "Without it: of each hour the exchange's where it is known."
+        ),
+    ] = None
 
 
 class CandlesTableParams(TableParams, CandlesParams):
@@ -82,15 +95,23 @@ class CandleView(BaseModel):
         float | None,
         Field(
             description="Of all prices that are known one by one: it speaks of `mean_coverage`, which is less than "
-            "`coverage` where hours are known by the provider's candle alone; null where all are."
+            "`coverage` where hours are known by the exchange's candle alone; null where all are."
         ),
     ]
     latest: Annotated[float | None, Field(description="The newest price that was known when the candle was made.")]
     volume: Annotated[float | None, Field(description="Traded, in the base currency; null where it is not known.")]
-    samples: Annotated[int, Field(description="How many prices are behind it.")]
+    samples: Annotated[int, Field(description="How many prices are known of it one by one.")]
     coverage: Annotated[float, Field(description="The part of its whole time that is known.")]
     mean_coverage: Annotated[float, Field(description="The part of its whole time that `mean` speaks of.")]
     revision: Annotated[int, Field(description="Grows whenever it is corrected; 0 while it is not kept yet.")]
+    kind: Annotated[
+        CandleKind | Literal["mixed"] | None,
+        Field(
+            description="Whose open, high, low, close and volume these are: `exchange`, its own candle of every trade; "
+            "`sampled`, the prices that were sampled or filled in; `mixed`, of hours of both kinds; "
+            "null where there is only a gap."
+        ),
+    ]
     complete: Annotated[bool, Field(description="Whether all of it is known and kept: closed, with a coverage of 1.")]
     closed: Annotated[bool, Field(description="Whether its time is over, and what is known of it is kept.")]
 
@@ -106,7 +127,7 @@ class CandleList(BaseModel):
     candles: list[CandleView]
 
 
-COLUMNS = [Column(name, _KINDS.get(name, CellKind.NUMBER)) for name in CandleView.model_fields]
+COLUMNS = [Column(name, _CELL_KINDS.get(name, CellKind.NUMBER)) for name in CandleView.model_fields]
 _COVERED = CandleRow._fields.index("covered")
 
 
@@ -145,7 +166,8 @@ async def read_candles(
 
     A candle speaks of the samples with a tick after its start and up to its end. The hour that is running, and one
     that just ended and is not kept yet, are made of the samples of the last day, with `closed: false`, as is every
-    longer candle that holds one of them. `complete` says that all of a candle's time is known. An hour without a
+    longer candle that holds one of them. The open, high, low, close and volume are the exchange's own where its hourly
+    candle is known, a few minutes after the hour and as far back as was asked for (`kind`). `complete` says that all of a candle's time is known. An hour without a
     sample is missing.
 
     Candles of 1, 5, 15 and 30 minutes are made of the samples of the last 24 hours, and are not kept: their
@@ -193,23 +215,24 @@ async def _respond(
         return await _respond_short(Metric(metric.upper()), params, format_, request, context)
     reader, archive, name = context["reader"], context["archive"], Metric(metric.upper())
     tick, (record,), archived = await asyncio.gather(
-        reader.read_tick(), reader.read_metric_states([name]), archive.read_newest_hour(name)
+        reader.read_tick(), reader.read_metric_states([name]), archive.read_newest_hours(name)
     )
-    if record is None and archived is None:
+    if record is None and archived.newest is None:
         raise await refuse_unknown_metric(reader, name, "in the last day or in the archive")
-    newest = max(tick or 0, record.newest if record else 0, archived + HOUR if archived is not None else 0)
+    newest = max(tick or 0, record.newest if record else 0, *[each + HOUR for each in archived if each is not None])
     span = _resolve_range(params, newest, context, request.query_params)
     day = find_hour(newest - DAY)
-    after = day if archived is None else max(archived + HOUR, day)
-    running = await _make_running_hours(reader, name, after, span, context["interval"]) if record else []
+    after = day if archived.sampled is None else max(archived.sampled + HOUR, day)
+    sampled = await _make_running_hours(reader, name, after, span, context["interval"]) if record else []
+    running = await _choose_running_hours(archive, name, sampled, params.kind, span)
     encoder = make_encoder(format_, COLUMNS, params)
     if span.length is CandleLength.HOUR and params.fill is GapFill.NONE:
         # A year of hours is read in a third of the time where the database writes the rows itself.
         start, end = span.starts.start, _find_archive_end(span, running)
-        archive_text = await archive.read_text(name, start, end, encoder.make_row_format([True]))
-        rows: Sequence[CandleRow] = [candles.make_row(candles.start_sums(hour)) for hour in running]
+        archive_text = await archive.read_text(name, start, end, encoder.make_row_format([True]), params.kind)
+        rows: Sequence[CandleRow] = [candles.make_row(hour) for hour in running]
     else:
-        archive_text, rows = "", await _read_rows(archive, name, params.fill, span, running)
+        archive_text, rows = "", await _read_rows(archive, name, params, span, running)
     cells = _make_cells(rows, span.length.seconds, _find_open_start(span, running))
     chunks = [encoder.convert_times(archive_text), encoder.encode(cells)]
     body = encoder.frame(chunks, JsonFrame(_show_range(name, params, span), "candles"))
@@ -225,6 +248,9 @@ async def _respond_short(
         *fitting, last = [each for each in CandleLength if not each.is_short or not each.seconds % interval]
         accepted = f"{', '.join(fitting)} or {last}: a multiple of {interval} seconds, the sampling interval"
         raise refuse_fields(("interval", length, accepted))
+    if params.kind is CandleKind.EXCHANGE:
+        longer = [each for each in CandleLength if not each.is_short]
+        raise refuse_fields(("kind", params.kind, f"{CandleKind.SAMPLED}, or an interval of {' or '.join(longer)}"))
     tick, (record,) = await asyncio.gather(reader.read_tick(), reader.read_metric_states([metric]))
     if record is None:
         raise await refuse_unknown_metric(reader, metric)
@@ -253,14 +279,28 @@ def _resolve_range(params: CandlesParams, newest: int, context: RouteState, writ
 
 async def _make_running_hours(
     reader: Reader, metric: Metric, after: int, span: CandleRange, interval: int
-) -> list[HourCandle]:
-    """Make the hours of the range that are not archived yet of their samples."""
+) -> list[CandleSums]:
+    """Make the hours of the range whose samples are not archived yet of them."""
     first, last = max(after, span.starts.start), min(find_hour(span.newest), span.until - HOUR)
     made = []
     for hour in range(first, last + 1, HOUR):
         samples = await reader.read_samples(metric, hour, hour + HOUR)
         made.append(candles.make_hour_from_samples(HourSlot(metric, hour, 0), samples, interval))
-    return [hour._replace(revision=0) for hour in made if hour]
+    return [candles.start_sums(hour._replace(revision=0)) for hour in made if hour]
+
+
+async def _choose_running_hours(
+    archive: ArchiveReader, metric: Metric, sampled: Sequence[CandleSums], kind: CandleKind | None, span: CandleRange
+) -> Sequence[CandleSums]:
+    """Return hours that are not archived yet as they are answered: of those that are over, the exchange's may be known."""
+    if kind is CandleKind.EXCHANGE:
+        return ()  # all that there is, the archive has
+    if kind is CandleKind.SAMPLED or not sampled or sampled[0].start + HOUR > span.newest:
+        return sampled
+    known = {hour.start: hour for hour in sampled}
+    told = await archive.read_exchange_hours(metric, sampled[0].start, span.until)
+    known |= {hour.start: merge_exchange_hour(known.get(hour.start), hour) for hour in told}
+    return [known[start] for start in sorted(known)]
 
 
 async def _read_short_rows(
@@ -281,31 +321,30 @@ async def _read_short_rows(
     return candles.fill_gaps(known, range(first, until, length), gaps, before)
 
 
-def _find_archive_end(span: CandleRange, running: Sequence[HourCandle]) -> int:
+def _find_archive_end(span: CandleRange, running: Sequence[CandleSums]) -> int:
     """Return where the hours end that the archive is asked for."""
     return running[0].start if running else span.until
 
 
-def _find_open_start(span: CandleRange, running: Sequence[HourCandle]) -> int:
+def _find_open_start(span: CandleRange, running: Sequence[CandleSums]) -> int:
     """Return the first second of which no candle is closed that starts then or later."""
     open_since = span.length.find_start(running[0].start) if running else span.until
     return min(open_since, span.newest - span.length.seconds + 1)
 
 
 async def _read_rows(
-    archive: ArchiveReader, metric: Metric, gaps: GapFill, span: CandleRange, running: Sequence[HourCandle]
+    archive: ArchiveReader, metric: Metric, params: CandlesParams, span: CandleRange, running: Sequence[CandleSums]
 ) -> Sequence[CandleRow]:
     """Return the archive's candles with the running hours added to them, and fill the gaps."""
-    since, until = span.starts.start, _find_archive_end(span, running)
-    added = [candles.start_sums(hour) for hour in running]
+    since, until, gaps, kind = span.starts.start, _find_archive_end(span, running), params.fill, params.kind
     if span.length is CandleLength.HOUR:
-        rows = [*await archive.read_rows(metric, since, until), *map(candles.make_row, added)]
+        rows = [*await archive.read_rows(metric, since, until, kind), *map(candles.make_row, running)]
     else:
-        archived = await archive.read_sums(metric, span.length, since, until)
-        rows = [candles.make_row(sums) for sums in candles.group_hours([*archived, *added], span.length)]
+        archived = await archive.read_sums(metric, span.length, since, until, kind)
+        rows = [candles.make_row(sums) for sums in candles.group_hours([*archived, *running], span.length)]
     if gaps is GapFill.NONE:
         return rows
-    before = await archive.read_close_before(metric, since) if gaps is GapFill.PREVIOUS else None
+    before = await archive.read_close_before(metric, since, kind) if gaps is GapFill.PREVIOUS else None
     last = span.length.find_start(find_hour(span.newest))
     return candles.fill_gaps(rows, range(since, min(span.until, last + 1), span.length.seconds), gaps, before)
 
@@ -318,6 +357,7 @@ def _make_cells(rows: Iterable[CandleRow], length: int, open_start: int) -> list
             row.covered / length,
             row.averaged / length,
             row.revision,
+            row.kind,
             row.start < open_start and row.covered == length,
             row.start < open_start,
         )

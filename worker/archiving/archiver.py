@@ -18,8 +18,6 @@ from worker.latest.store import StoreAway, StoreError, Writer
 
 log = structlog.get_logger()
 
-CHECK_SECONDS = 5
-"""Seconds between two looks at what is due."""
 MOST_LATE = 600
 """Seconds that late samples may go on coming before their hours are revised all the same."""
 WRITE_CHECK_SECONDS = 30

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from worker.archiving.late_hours import LateHours
 from worker.latest import DAY, HOUR, Measure, Metric, candles, find_hour, split_into_chunks
 from worker.latest.archive import ArchiveWriter
-from worker.latest.market import HourCandle
+from worker.latest.market import ExchangeHour, HourCandle
 from worker.latest.store import STATE_KEPT_SECONDS, HourSamples, Writer
 
 PART = 15_000
@@ -107,6 +107,10 @@ class HourlyRollup:
             hours = await self._store.read_hour(wanted, hour, self._options.grace)
             made += await asyncio.to_thread(_make_candles, wanted, hours, hour, self._options.interval, at)
         return await self._archive.write(made)
+
+    async def write_exchange_hours(self, hours: Sequence[ExchangeHour]) -> int:
+        """Write hours that the exchange's own candles tell, and return how many are new or different."""
+        return await self._archive.write_exchange_hours(hours)
 
     async def revise_late(self, at: int) -> int:
         """Archive again the hours that late samples were put into, and return how many candles are new or different."""

@@ -1,5 +1,5 @@
 """
-Restores the store's day from the archive, and fetches the archive's older hours from the sources. It runs after a
+Restores the store's day from the archive, and has the archive's older hours fetched from the sources. It runs after a
 source's candles were used to fill the day, at the source's pace, and never overwrites data that is more complete.
 
 The archive restores one sample for each hour of the day that has none: at the hour's end, with its close as the price
@@ -8,13 +8,14 @@ and every other measure unknown. So a day that was lost, and of which no source 
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import structlog
 
 from worker.backfill.day import Sleep
-from worker.latest import DAY, HOUR, Candle, Measure, Metric, Sample, candles, find_hour, split_into_chunks
+from worker.backfill.exchange_hours import ExchangeHourFetcher
+from worker.latest import DAY, HOUR, Measure, Metric, Sample, find_hour, split_into_chunks
 from worker.latest.archive import ArchiveWriter
 from worker.latest.store import Writer
 from worker.sources.errors import SourceError, SourceRefused
@@ -44,11 +45,8 @@ class ArchiveBackfill:
     store: Writer
     archive: ArchiveWriter
     interval: int
-    reach: int
-    """How many seconds back hours are asked for; 0: none are."""
+    fetcher: ExchangeHourFetcher
     sleep: Sleep = asyncio.sleep
-    asked: dict[Metric, int] = field(default_factory=dict)
-    """By metric, until which hour its source was asked. What the source did not have then, it will not have later."""
 
     async def backfill(
         self,
@@ -107,52 +105,20 @@ class ArchiveBackfill:
         return empty
 
     async def _read_archived(self, metric: Metric, hours: set[int]) -> list[Sample]:
-        known = await self.archive.read_hours(metric, min(hours), max(hours) + HOUR)
+        known = await self.archive.read_rows(metric, min(hours), max(hours) + HOUR)
         return [Sample.make(hour.start + HOUR, {Measure.PRICE: hour.close}) for hour in known if hour.start in hours]
 
     async def _fetch_older_hours(self, source: SupervisedSource, metric: Metric, at: int) -> int:
-        """Fetch the hours of a metric that neither archive nor store have, and return how many the source had."""
-        until = at // HOUR * HOUR
-        since = max(until - self.reach // HOUR * HOUR, self.asked.get(metric, 0))
-        lacking = await self._find_missing_hours(metric, since, until) if since < until else []
-        if not lacking:
-            return 0
+        """Fetch the hours of a metric that the archive lacks, at the source's pace, and return how many the source had."""
         try:
-            length, fetched = await source.fetch_hours(metric, lacking[0], lacking[-1] + HOUR)
+            found = await self.fetcher.fetch(source, metric, at)
         except SourceError as error:
             log.warning("no older hours", source=source.name, metric=metric, reason=str(error))
             await self.sleep((error.wait if isinstance(error, SourceRefused) else None) or source.source.pace)
             return 0
-        by_hour: dict[int, list[Candle]] = {hour: [] for hour in lacking}
-        for candle in fetched:
-            by_hour.get(candle.start // HOUR * HOUR, []).append(candle)
-        made = [
-            candles.make_hour_from_candles(candles.HourSlot(metric, hour, at), some, length, source.name)
-            for hour, some in by_hour.items()
-        ]
-        known = [hour for hour in made if hour is not None]
-        await self.archive.write(known)
-        self.asked[metric] = until
-        await self.sleep(max(source.source.pace, PAUSE))
-        return len(known)
-
-    async def _find_missing_hours(self, metric: Metric, since: int, until: int) -> list[int]:
-        """
-        Return the hours that are incomplete in the archive, and will be when the store's samples are archived.
-
-        A whole hour without its mean is better than a part of it with one. Hours of which a source has less change
-        nothing.
-        """
-        covered = await self.archive.read_coverage(metric, since, until)
-        lacking = [hour for hour in range(since, until, HOUR) if covered.get(hour, 0) < HOUR]
-        there = [hour for hour in _list_ended_hours(until) if hour in lacking]
-        if not there:
-            return lacking
-        # Samples are read, not counted: how long one stands for depends on where it lies. It is a day at most, and
-        # only of hours that the archive does not have yet.
-        for hour, ticks in await self.store.read_value_seconds(metric, Measure.PRICE, there[0], there[-1] + HOUR):
-            covered[hour] = max(covered.get(hour, 0), candles.count_covered_seconds(ticks, self.interval))
-        return [hour for hour in lacking if covered.get(hour, 0) < HOUR]
+        if found is not None:
+            await self.sleep(max(source.source.pace, PAUSE))
+        return found or 0
 
 
 def _list_ended_hours(at: int) -> range:

@@ -70,6 +70,12 @@ class BackfillService:
         self._archive = archive
         self._sleep = sleep
         self._requested = {source.name: asyncio.Event() for source in sources}
+        self._busy: set[str] = set()
+        """The sources that are asked just now."""
+
+    def is_busy(self, source: str) -> bool:
+        """Return whether a source, by name, is asked for the past just now, or is about to be."""
+        return source in self._busy or self._requested[source].is_set()
 
     def request(self, source: str | None = None) -> None:
         """Ask for a backfill from one source, by name, or from all. One that is running is followed by another."""
@@ -86,6 +92,7 @@ class BackfillService:
     async def _serve(self, source: SupervisedSource, requested: asyncio.Event) -> None:
         while True:
             await requested.wait()
+            self._busy.add(source.name)
             requested.clear()
             try:
                 await self._backfill(source, requested.is_set)
@@ -96,6 +103,8 @@ class BackfillService:
                 self._end_progress(source)
                 await self._sleep(self._interval)
                 requested.set()
+            finally:
+                self._busy.discard(source.name)
 
     async def _backfill(self, source: SupervisedSource, is_urgent: Callable[[], bool]) -> None:
         """Backfill from one source; the archive's part ends early where `is_urgent` says so."""

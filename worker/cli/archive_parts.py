@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from worker.archiving.late_hours import LateHours
 from worker.archiving.rollup import HourlyRollup, RollupOptions
+from worker.backfill.exchange_hours import ExchangeHourFetcher
 from worker.backfill.from_archive import ArchiveBackfill
 from worker.latest import DAY
 from worker.latest.archive import ArchiveWriter, connect_archive
@@ -35,5 +36,5 @@ async def open_archiving(
         yield ArchiveParts(
             archive,
             HourlyRollup(store, archive, options, late_hours),
-            ArchiveBackfill(store, archive, settings.interval, reach),
+            ArchiveBackfill(store, archive, settings.interval, ExchangeHourFetcher(archive, reach)),
         )

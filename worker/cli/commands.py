@@ -2,18 +2,20 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import structlog
 import typer
 
-from worker.archiving.archiver import CHECK_SECONDS, Archiver
+from worker.archiving.archiver import Archiver
 from worker.archiving.health import ArchiveCondition
 from worker.archiving.late_hours import LateHours
+from worker.backfill.exchange_hours import CHECK_SECONDS, ExchangeHourPoller
 from worker.backfill.future import drop_future, drop_if_far, drop_lists_if_far, report_clock, wait_until_right
 from worker.backfill.service import ArchiveAccess, BackfillService
 from worker.backup.backup import back_up
@@ -248,10 +250,10 @@ async def _sample(settings: WorkerSettings, clock: WatchedClock, instruments: Wo
         asyncio.TaskGroup() as tasks,
     ):
         report, health = SourceReport(sources, settings.metrics), ArchiveCondition()
+        checks = partial(ticks, CHECK_SECONDS, clock=clock.wall, watch=clock)
         follow_sampling(instruments, report, dispatch, clock)
         follow_archive(instruments, health, archived.rollup, late_hours)
-        tasks.create_task(dispatch.run())
-        tasks.create_task(report_clock(store, clock))
+        _start_all(tasks, dispatch.run(), report_clock(store, clock))
         now = await _find_start(settings, clock, archived)
         tasks.create_task(heartbeat.run())
         access = ArchiveAccess(archived.backfill, health)
@@ -273,9 +275,14 @@ async def _sample(settings: WorkerSettings, clock: WatchedClock, instruments: Wo
             ),
         )
         await archiver.open(now)
-        tasks.create_task(archiver.run(ticks(CHECK_SECONDS, clock=clock.wall, watch=clock)))
-        tasks.create_task(backfill.run())
+        poller = _make_poller(sources, archived, health, backfill)
+        _start_all(tasks, archiver.run(checks()), backfill.run(), poller.run(checks()))
         await sampler.run(now, ticks(settings.interval, now, clock.wall, watch=clock))
+
+
+def _start_all(tasks: asyncio.TaskGroup, *work: Coroutine[Any, Any, None]) -> None:
+    for each in work:
+        tasks.create_task(each)
 
 
 async def _find_start(settings: WorkerSettings, clock: WatchedClock, archived: ArchiveParts) -> int:
@@ -316,6 +323,18 @@ def _make_archiver(
         late_hours=late_hours,
         health=health,
         request_backfill=backfill.request,
+    )
+
+
+def _make_poller(
+    sources: Sequence[SupervisedSource], archived: ArchiveParts, health: ArchiveCondition, backfill: BackfillService
+) -> ExchangeHourPoller:
+    return ExchangeHourPoller(
+        sources=sources,
+        fetcher=archived.backfill.fetcher,
+        is_usable=lambda: health.is_usable,
+        record_failure=health.record_failure,
+        is_busy=backfill.is_busy,
     )
 
 

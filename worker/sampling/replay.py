@@ -4,25 +4,24 @@ Commits every tick of a recording, as fast as possible or at a pace; the store t
 The store is marked as replayed before the first tick, so that whoever reads it counts ages by the replay's own time.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from math import lcm
 from typing import Protocol
 
 import structlog
 
 from worker.latest import MINUTE, Measure, Metric
-from worker.latest.market import ReplayMark, SourceReading
+from worker.latest.market import ExchangeHour, ReplayMark, SourceReading
 from worker.latest.store import Writer
 from worker.reporting.progress import ProgressCallback
 from worker.sampling.pace import ReplayPace
+from worker.sampling.recorded_hours import SOURCE, RecordedHours
 from worker.sampling.recording import Recording
 from worker.sampling.rule_provider import FixedRules, RuleSource
 from worker.sampling.tick import commit_tick
 from worker.sources import from_candles
 
 log = structlog.get_logger()
-
-SOURCE = "replay"
 
 
 class HourCloser(Protocol):
@@ -37,6 +36,9 @@ class HourCloser(Protocol):
 
     async def close_until(self, end: int, at: int) -> int:
         """Close every hour that was over at `end`, and return how many; `at` is the time that is recorded for it."""
+
+    async def write_exchange_hours(self, hours: Sequence[ExchangeHour]) -> int:
+        """Write the exchange's own hours, and return how many are new or different."""
 
 
 class StoreIsPast(Exception):
@@ -60,7 +62,8 @@ async def replay(  # noqa: PLR0913, PLR0917  # the last three are optional
     Commit every tick of the recording that the store does not have yet, and return how many.
 
     With a `closer`, every hour is closed when the ticks have passed its end and its grace, long before its samples
-    leave the store; the hours that are over at the end are closed then. With a `pace`, each tick waits until it is due,
+    leave the store, and kept beside the hour that the recording's own candles tell; the hours that are over at the end
+    are closed then. With a `pace`, each tick waits until it is due,
     and the rules are read again before it: somebody watches, and may change them.
 
     Cut off anywhere and started again with the same recording, it continues where it was. Raises
@@ -73,21 +76,42 @@ async def replay(  # noqa: PLR0913, PLR0917  # the last three are optional
     if closer:
         await closer.close_until(newest - closer.grace, newest) if newest else closer.start_at(mark.first)
     of = (mark.last - mark.first) // lcm(interval, MINUTE) + 1
-    committed = 0
-    for number, (at, heard) in enumerate(make_recording_ticks(recording, interval), 1):
+    committed, hours = 0, RecordedHours(recording)
+    for number, (at, heard) in enumerate(make_recording_ticks(recording, interval, hours), 1):
         if newest is None or at > newest:
             if not committed:
                 await store.replays.write(mark)
             await _commit_due(at, heard, store, rules, pace)
             committed += 1
             if closer:
-                await closer.close_until(at - closer.grace, at)
-        elif at == newest:
-            await check_was_replayed(at, heard, store)
+                await _close_hours(closer, hours, at - closer.grace, at)
+        else:
+            await _pass_over(at, heard, store, newest, hours, closer)
         seen(number, of)
     if closer:
-        await closer.close_until(mark.last, mark.last)
+        await _close_hours(closer, hours, mark.last, mark.last)
     return committed
+
+
+async def _pass_over(  # noqa: PLR0913, PLR0917  # what a tick of the recording is held against
+    at: int,
+    heard: Mapping[Metric, SourceReading],
+    store: Writer,
+    newest: int,
+    hours: RecordedHours,
+    closer: HourCloser | None,
+) -> None:
+    """Pass over a tick that the store has. What was killed may not have written its last hour; again changes nothing."""
+    if at == newest:
+        await check_was_replayed(at, heard, store)
+    if closer:
+        await closer.write_exchange_hours(hours.take_until(at - closer.grace, at))
+
+
+async def _close_hours(closer: HourCloser, hours: RecordedHours, end: int, at: int) -> None:
+    """Archive the hours that were over at `end`: what the recording's own candles tell, and what was sampled."""
+    await closer.write_exchange_hours(hours.take_until(end, at))
+    await closer.close_until(end, at)
 
 
 async def _commit_due(
@@ -127,7 +151,10 @@ async def check_was_replayed(at: int, heard: Mapping[Metric, SourceReading], sto
             )
 
 
-def make_recording_ticks(recording: Recording, interval: int) -> Iterator[tuple[int, Mapping[Metric, SourceReading]]]:
-    """Yield every tick of a recording with its readings."""
-    for at, readings in from_candles.derive_market(recording.list_ticks(), interval):
+def make_recording_ticks(
+    recording: Recording, interval: int, hours: RecordedHours | None = None
+) -> Iterator[tuple[int, Mapping[Metric, SourceReading]]]:
+    """Yield every tick of a recording with its readings; `hours` note its candles."""
+    ticks = recording.list_ticks()
+    for at, readings in from_candles.derive_market(hours.follow(ticks) if hours else ticks, interval):
         yield at, {metric: SourceReading(reading, SOURCE) for metric, reading in readings.items()}

@@ -139,7 +139,7 @@ async def test_hours_are_answered_as_they_are_kept(archive):
     found = await archive.read_rows(BTC, NOON + 5 * HOUR, NOON + 40 * HOUR)
 
     within = [each for each in hours if NOON + 5 * HOUR <= each.start < NOON + 40 * HOUR]
-    assert found == [CandleRow(*[getattr(each, name) for name in CandleRow._fields]) for each in within]
+    assert found == [candles.make_row(candles.start_sums(each)) for each in within]
 
 
 async def test_the_database_writes_hours_as_they_would_be_written_here(archive):
@@ -151,8 +151,8 @@ async def test_the_database_writes_hours_as_they_would_be_written_here(archive):
 
     expected = []
     for each in hours:
-        parts_of_hour = {"covered": each.covered / HOUR, "averaged": each.averaged / HOUR}
-        cells = [parts_of_hour.get(name, getattr(each, name)) for name in CandleRow._fields]
+        parts_of_hour = {"covered": each.covered / HOUR, "averaged": each.averaged / HOUR, "kind": '"sampled"'}
+        cells = [parts_of_hour[name] if name in parts_of_hour else getattr(each, name) for name in CandleRow._fields]
         cells.append("true" if each.covered == HOUR else "false")
         *texts, last = form.texts
         parts = [f"{text}{'nothing' if cell is None else cell}" for text, cell in zip(texts, cells, strict=True)]
@@ -172,10 +172,10 @@ async def test_coverage_is_the_nearest_double_in_its_shortest_text(archive, seco
 async def test_the_questions_of_the_worker_are_answered(archive):
     await archive.write([hour("1", "2"), hour("7.0", start=NOON + HOUR), hour("4", metric=ETH)])
 
-    assert await archive.read_newest_hour(BTC) == NOON + HOUR
-    assert await archive.read_newest_hour(ETH) == NOON
-    assert await archive.read_newest_hour(Metric("KRAKEN:NOPE")) is None
-    assert await archive.read_newest_hour(Metric("KRAKEN:\0")) is None
+    assert await archive.read_newest_hours(BTC) == (NOON + HOUR, None)
+    assert await archive.read_newest_hours(ETH) == (NOON, None)
+    assert await archive.read_newest_hours(Metric("KRAKEN:NOPE")) == (None, None)
+    assert await archive.read_newest_hours(Metric("KRAKEN:\0")) == (None, None)
     assert await archive.read_counts(NOON) == {BTC: 2, ETH: 1}
     assert await archive.read_coverage(BTC, NOON, NOON + 2 * HOUR) == {NOON: 120, NOON + HOUR: 60}
     assert await archive.read_metrics(NOON + HOUR) == [BTC]

@@ -136,8 +136,8 @@ async def test_who_reads_from_the_old_server_reads_from_the_new_one_before_long(
         await new.write([hour("2")])
     async with connect_archive(cluster.address, "tests", writes=False) as engine:
         reader = ArchiveReader(engine)
-        before = await reader.read_newest_hour(BTC)
+        before = (await reader.read_newest_hours(BTC)).newest
         await cluster.demote()
         cluster.promote()
 
-        assert (before, await reader.read_newest_hour(BTC)) == (None, hour("2").start)
+        assert (before, (await reader.read_newest_hours(BTC)).newest) == (None, hour("2").start)

@@ -69,9 +69,9 @@ def test_a_month_begins_where_the_one_before_it_ends(second, month):
     assert month.next_month.start == month.end
 
 
-async def list_partitions(address: str) -> list[str]:
+async def list_partitions(address: str, table: str = "v1_candles") -> list[str]:
     async with connect_archive(address, "tests", writes=True) as engine, engine.connect() as connection:
-        return sorted(await connection.scalars(partitions._PARTITIONS, {"of": "v1_candles"}))
+        return sorted(await connection.scalars(partitions._PARTITIONS, {"of": table}))
 
 
 @pytest.mark.parametrize("database", ["postgres", "machine_postgres"], indirect=True)
@@ -86,6 +86,9 @@ async def test_in_postgresql_each_month_has_its_partition_made_ahead_and_dropped
 
         await archive.trim(hours[0].start)
 
+        assert await list_partitions(database, "v1_exchange_candles") == [
+            name.replace("v1_candles", "v1_exchange_candles") for name in ahead[1:]
+        ]
         assert made == [f"v1_candles_2021_{month:02}" for month in (4, 5, 6)]
         assert ahead == [*made, "v1_candles_2021_07"]
         assert await list_partitions(database) == ahead[1:]

@@ -231,7 +231,7 @@ def test_gaps_are_filled_with_nulls_or_flat_at_the_last_close():
     assert [bar.close for bar in nulls] == [None, "6", None]
     assert [bar[1:5] for bar in flat] == [("4",) * 4, ("5", "6", "5", "6"), ("6",) * 4]
     assert [bar.samples for bar in flat] == [0, 2, 0]
-    assert [bar[1:] for bar in candles.fill_gaps([], starts[:1], GapFill.PREVIOUS)] == [(*[None] * 7, 0, 0, 0, 0)]
+    assert [bar[1:] for bar in candles.fill_gaps([], starts[:1], GapFill.PREVIOUS)] == [(*[None] * 7, 0, 0, 0, 0, None)]
 
 
 def test_samples_of_serving_and_of_this_module_agree():

@@ -13,6 +13,7 @@ from tests.support import alerts
 from tests.support.browsing import Browser, find_barriers
 from tests.support.serving import DAY, HOUR, MINUTE, NOON, Api, Clock, every_minute, fill, sample, serving, tick
 from tests.v1.routes.test_candles import hour
+from v1.market.exchange_hours import ExchangeHour
 from v1.market.metric_state import SourceReading
 from v1.model import Metric, Reading
 from v1.rules import RuleEngine, parse_rule
@@ -226,7 +227,7 @@ async def test_the_day_goes_on_into_the_archive_when_zoomed_out_and_a_link_shows
     chart = page.locator(".chart")
     await expect(chart).to_have_attribute("aria-label", labelled("KRAKEN:BTCUSD, price by 15m: 96 candles, 0 missing"))
     await expect(page.locator("#reading")).to_contain_text(
-        "11:45 UTC: open 47\u202f425.10, high 47\u202f439.10, low 47\u202f425.10, close 47\u202f439.10, 15 samples, volume 37.50"
+        "11:45 UTC: open 47\u202f425.10, high 47\u202f439.10, low 47\u202f425.10, close 47\u202f439.10, 15 samples, of sampled prices, volume 37.50"
     )
 
     async with page.expect_response(re.compile("candles.*interval=1h")):
@@ -249,6 +250,25 @@ async def test_the_day_goes_on_into_the_archive_when_zoomed_out_and_a_link_shows
     await expect(chart).to_have_attribute("aria-label", labelled("KRAKEN:BTCUSD, price by 4h: "))
     await page.get_by_role("button", name="Line").click()
     await expect(page.locator("#reading")).to_contain_text("08:00 UTC: 47\u202f439.10, 240 samples")
+    assert browser.complaints == []
+
+
+@pytest.mark.usefixtures("market")
+async def test_candles_say_whose_highs_and_lows_are_drawn(api: Api, browser: Browser, archive):
+    page = browser.page
+    metric = Metric("KRAKEN:BTCUSD")
+    await archive.write([hour(NOON - each * HOUR, "5.10", "7.0", "4.25") for each in range(2, 169)])
+    await archive.write_exchange_hours(
+        [ExchangeHour(metric, at, "5", "9", "4", "5.5", "3.5", "kraken", at) for at in (NOON - 168 * HOUR, NOON - DAY)]
+    )
+
+    await page.goto(f"{api.url}{BTC}?style=candles&range=1w")
+    await expect(page.locator("figcaption")).to_contain_text("2 of 168 are the exchange's own candles")
+    await page.locator(".chart").press("Home")
+
+    await expect(page.locator("#reading")).to_contain_text(
+        "high 9, low 4, close 5.5, 3 samples, the exchange's own candle, volume 3.5"
+    )
     assert browser.complaints == []
 
 

@@ -11,6 +11,7 @@ import pytest
 from tests.support.serving import DAY, HOUR, MINUTE, NOON, Api, every_minute, fill, sample, serving
 from v1.market import candles
 from v1.market.candles import HourCandle, HourSlot
+from v1.market.exchange_hours import ExchangeHour, make_exchange_hour
 from v1.model import Candle, Metric
 
 BTC = Metric("KRAKEN:BTCUSD")
@@ -55,7 +56,7 @@ async def test_hours_are_answered_with_their_digits_oldest_first(api, archive):
     assert (
         f'{{"start":{NOON - 2 * HOUR},"open":5.10,"high":7.0,"low":4.25,"close":4.25,"mean":5.450000,"latest":4.25,'
         '"volume":1.50,"samples":3,"coverage":0.05,"mean_coverage":0.05,"revision":1,'
-        '"complete":false,"closed":true}' in answer.text
+        '"kind":"sampled","complete":false,"closed":true}' in answer.text
     )
     assert column(await asked(api), "open") == ["0.0000001", "5.10"]
 
@@ -144,6 +145,7 @@ async def test_the_day_that_runs_holds_kept_hours_and_the_running_one(api, archi
         "coverage": repr(8 * MINUTE / DAY),
         "mean_coverage": repr(8 * MINUTE / DAY),
         "revision": "2",
+        "kind": "sampled",
         "complete": False,
         "closed": False,
     }
@@ -299,7 +301,7 @@ async def test_while_the_archive_is_away_only_candles_answer_503(server, clock, 
         pytest.param({"from": 0}, "interval", "1w: 10,000", id="everything in hours"),
         pytest.param({"fill": "linear"}, "fill", "none, null or previous", id="unknown fill"),
         pytest.param({"format": "xml"}, "format", "json, csv or ndjson", id="unknown format"),
-        pytest.param({"step": "1h"}, "step", "interval, from, to, fill, format", id="unknown parameter"),
+        pytest.param({"step": "1h"}, "step", "interval, from, to, fill, kind, format", id="unknown parameter"),
     ],
 )
 async def test_what_is_not_accepted_is_named_with_what_would_be(api, archive, query, field, accepted):
@@ -415,3 +417,105 @@ async def test_a_short_candle_holds_whole_sampling_intervals(clock, server, writ
         (error,) = answer.json["errors"]
         assert (error["field"], error["value"]) == ("interval", length)
         assert error["accepted"] == f"{fitting}: a multiple of {interval} seconds, the sampling interval"
+
+
+# ---- whose candles they are --------------------------------------------------------------------------------------
+
+
+def told(start: int, *prices: str, volume: str = "99.0") -> ExchangeHour:
+    """Make the exchange's own hour."""
+    opened, high, low, close = prices
+    known = [Candle(start, opened, high, low, close, volume)]
+    return make_exchange_hour(HourSlot(BTC, start, start + HOUR + 120), known, "kraken")
+
+
+async def test_an_hour_is_the_exchanges_where_its_own_candle_is_known_with_the_mean_of_what_was_sampled(api, archive):
+    await archive.write([hour(NOON - 3 * HOUR, "5.0", "7.0"), hour(NOON - 2 * HOUR, "6", "8")])
+    await archive.write_exchange_hours(
+        [told(NOON - 3 * HOUR, "4.90", "9.10", "4.0", "7.00"), told(NOON - HOUR, *"8978")]
+    )
+
+    known = await asked(api)
+
+    assert [[candle[name] for name in ("open", "high", "low", "close", "volume", "kind")] for candle in known] == [
+        ["4.90", "9.10", "4.0", "7.00", "99.0", "exchange"],
+        ["6", "8", "6", "8", "1.50", "sampled"],
+        ["8", "9", "7", "8", "99.0", "exchange"],
+    ]
+    assert column(known, "mean") == ["6.00000", "7.0000", None]
+    assert column(known, "samples") == ["2", "2", "0"]
+    assert column(known, "coverage") == ["1.0", repr(120 / 3600), "1.0"]
+    assert column(known, "mean_coverage") == [repr(120 / 3600), repr(120 / 3600), "0.0"]
+    assert column(known, "complete") == [True, False, True]
+
+
+@pytest.mark.parametrize("fill", ["none", "previous"])
+@pytest.mark.parametrize("interval", ["1h", "4h"])
+@pytest.mark.parametrize(
+    "kind, hours, days",
+    [
+        ("sampled", [("8.0", "sampled"), ("9", "sampled")], [("9", "sampled")]),
+        ("exchange", [("9.5", "exchange")], [("9.5", "exchange")]),
+        (None, [("9.5", "exchange"), ("9", "sampled")], [("9.5", "mixed")]),
+    ],
+)
+async def test_one_kind_can_be_asked_for(api, archive, fill, interval, kind, hours, days):
+    await archive.write([hour(NOON, "5.0", "8.0"), hour(NOON + HOUR, "9")])
+    await archive.write_exchange_hours([told(NOON, "4.0", "9.5", "4.0", "8.0")])
+
+    known = await asked(api, interval=interval, fill=fill, from_=NOON, **({"kind": kind} if kind else {}))
+
+    there = [candle for candle in known if candle["samples"] != "0"]
+    assert [(candle["high"], candle["kind"]) for candle in there] == (hours if interval == "1h" else days)
+    assert all(candle["kind"] is None for candle in known if candle not in there)
+
+
+async def test_an_hour_that_is_over_and_not_kept_yet_is_the_exchanges_where_that_is_known(api, archive, writer):
+    prices = [str(10 + minute) for minute in range(150)]
+    await fill(writer, {BTC: every_minute(prices, NOON + 30 * MINUTE)}, NOON + 30 * MINUTE)
+    await archive.write_exchange_hours([told(NOON - HOUR, "9", "200", "8", "99")])
+
+    known = await asked(api)
+    sampled = await asked(api, kind="sampled")
+    exchange = await asked(api, kind="exchange")
+
+    assert [(candle["start"], candle["high"], candle["kind"]) for candle in known] == [
+        (str(NOON - 2 * HOUR), "69", "sampled"),
+        (str(NOON - HOUR), "200", "exchange"),
+        (str(NOON), "159", "sampled"),
+    ]
+    assert column(sampled, "high") == ["69", "129", "159"]
+    assert column(exchange, "high") == ["200"]
+
+
+async def test_a_metric_that_only_the_exchange_tells_of_is_known(api, archive):
+    await archive.write_exchange_hours([told(NOON, *"1212"), told(NOON + HOUR, *"2323")])
+
+    assert column(await asked(api), "high") == ["2", "3"]
+    assert column(await asked(api, interval="1d"), "kind") == ["exchange"]
+    assert await asked(api, kind="sampled") == []
+
+
+async def test_csv_says_the_kind_of_each_candle(api, archive):
+    await archive.write([hour(NOON, "5", "8")])
+    await archive.write_exchange_hours([told(NOON + HOUR, *"1212")])
+
+    answer = await api.get(f"{PATH}.csv", {})
+
+    assert [row["kind"] for row in csv.DictReader(io.StringIO(answer.text))] == ["sampled", "exchange"]
+
+
+@pytest.mark.parametrize(
+    "query, accepted",
+    [
+        ({"kind": "mixed"}, "sampled or exchange"),
+        ({"kind": "exchange", "interval": "5m"}, "sampled, or an interval of 1h or 4h or 1d or 1w"),
+    ],
+)
+async def test_a_kind_that_there_is_not_is_refused(api, archive, query, accepted):
+    await archive.write([hour(NOON, "5", "8")])
+
+    answer = await api.get(PATH, query)
+
+    assert answer.status == 422
+    assert [(each["field"], each["accepted"]) for each in answer.json["errors"]] == [("kind", accepted)]

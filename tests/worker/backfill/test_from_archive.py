@@ -65,12 +65,15 @@ async def test_hours_that_only_the_provider_knows_are_asked_for_once(here: Bench
     first = await here.backfill.backfill(await watched(session, source), [], here.end)
     again = await here.backfill.backfill(await watched(session, source), [], here.end)
 
-    assert (first.hours, again.hours) == (7 * 24 - 1, 0)
-    assert source.candles_asked == [(BTC, NOON - 167 * HOUR, NOON)]
+    assert (first.hours, again.hours) == (7 * 24, 0)
+    assert source.candles_asked == [(BTC, NOON - 167 * HOUR, NOON + HOUR)]
+    assert [hour.start for hour in await here.exchange_hours()] == list(range(NOON - 167 * HOUR, NOON + HOUR, HOUR))
     hours = await here.hours()
-    assert [hour.source for hour in hours] == ["invented"] * 167 + ["samples"]
+    older, *_, newest = hours
+    assert [hour.source for hour in hours] == ["invented"] * (len(hours) - 1) + ["samples"]
+    assert (older.start, newest.start) == (NOON - 167 * HOUR, NOON)
     assert {hour.samples for hour in hours} == {60}
-    assert hours[-2].close == price(BTC, NOON)
+    assert hours[-2].start < here.end - DAY, "minutes of the kept day are filled into it"
 
 
 async def test_they_are_asked_for_as_far_back_as_is_wished(fake: Redis, tmp_path: Path, session: ClientSession):
@@ -81,7 +84,7 @@ async def test_they_are_asked_for_as_far_back_as_is_wished(fake: Redis, tmp_path
             await here.archiver.archive_due(NOON)
             found = await here.backfill.backfill(await watched(session, source), [], NOON)
 
-            assert (found.hours, len(await here.hours())) == (expected, expected)
+            assert (found.hours, len(await here.exchange_hours())) == (expected, expected)
             await lose(here.store)
 
 
@@ -120,7 +123,7 @@ async def test_what_is_urgent_comes_first(here: Bench, session: ClientSession):
     assert [metric for metric, _, _ in source.candles_asked] == [BTC]
 
 
-async def test_an_hour_of_which_a_part_is_missing_is_asked_for_and_a_whole_one_is_not(
+async def test_of_minutes_an_hour_is_made_of_which_a_part_is_missing_and_a_whole_one_stays_as_it_was_sampled(
     here: Bench, session: ClientSession
 ):
     source = Invented(BTC)
@@ -139,9 +142,10 @@ async def test_an_hour_of_which_a_part_is_missing_is_asked_for_and_a_whole_one_i
     hours = {hour.start: hour for hour in await here.hours()}
     found = [hours[NOON + place * HOUR] for place in range(3)]
     assert [(hour.samples, hour.source) for hour in found] == [(60, "invented"), (60, "invented"), (60, "samples")]
+    assert {NOON, NOON + HOUR, NOON + 2 * HOUR} < {hour.start for hour in await here.exchange_hours()}
 
 
-async def test_the_hour_at_the_edge_of_the_filled_day_is_the_providers_before_and_after_it_is_closed(
+async def test_the_hour_at_the_edge_of_the_filled_day_is_the_exchanges_before_and_after_it_is_closed(
     here: Bench, session: ClientSession
 ):
     """The fill begins within it, so that its samples know only a part of its volume."""
@@ -153,11 +157,11 @@ async def test_the_hour_at_the_edge_of_the_filled_day_is_the_providers_before_an
     await here.archiver.archive_due(here.end + GRACE)
     await here.rollup.close_hour(NOON, here.end, [BTC])
 
-    hours = {hour.start: hour for hour in await here.hours()}
-    edge, whole = hours[NOON], hours[NOON + HOUR]
+    edge, whole = (await here.archive.read_rows(BTC, NOON, here.end))[:2]
     assert await samples_in(here.store, BTC, NOON) == 50
-    assert (edge.source, edge.volume, edge.coverage, edge.mean) == ("invented", "1.5", 1.0, None)
-    assert (whole.source, whole.samples, whole.coverage) == ("samples", 60, 1.0)
+    assert (edge.kind, edge.volume, edge.covered) == ("exchange", "1.5", HOUR)
+    assert (edge.samples, edge.averaged) == (50, 50 * MINUTE), "of which the mean is"
+    assert (whole.kind, whole.samples, whole.averaged) == ("exchange", 60, HOUR)
 
 
 async def test_what_a_provider_knows_less_of_stays_as_it_is(here: Bench, session: ClientSession):
@@ -177,7 +181,7 @@ async def test_what_a_provider_knows_less_of_stays_as_it_is(here: Bench, session
 
 
 @pytest.mark.parametrize("interval", [45, 16, 90])
-async def test_hours_filled_where_minutes_and_intervals_meet_are_whole_and_are_not_asked_for(
+async def test_hours_filled_where_minutes_and_intervals_meet_are_whole(
     fake: Redis, tmp_path: Path, session: ClientSession, interval: int
 ):
     source = ByTheHour(BTC)
@@ -200,7 +204,7 @@ async def fine(fake: Redis, tmp_path: Path) -> AsyncIterator[Bench]:
         yield opened
 
 
-async def test_at_five_seconds_hours_of_minute_candles_are_whole_and_are_not_asked_for(
+async def test_at_five_seconds_hours_of_minute_candles_are_whole_beside_the_exchanges(
     fine: Bench, session: ClientSession
 ):
     here, source = fine, ByTheHour(BTC)
@@ -210,28 +214,13 @@ async def test_at_five_seconds_hours_of_minute_candles_are_whole_and_are_not_ask
     await rebuild_day([await watched(session, source)], here.store, here.parts, here.interval, NOON)
     await here.backfill.backfill(await watched(session, source), [], NOON)
 
-    assert source.hours_asked == [(NOON - 168 * HOUR, NOON - 24 * HOUR)]
-    assert await here.starts() == list(range(-168, -1))
+    assert source.hours_asked == [(NOON - 168 * HOUR, NOON)], "once"
+    assert [hour.start for hour in await here.exchange_hours()] == list(range(NOON - 168 * HOUR, NOON, HOUR))
+    assert await here.starts() == list(range(-24, -1))
     day = (await here.hours())[-23:]
     assert {(hour.source, hour.samples, hour.coverage) for hour in day} == {("samples", 60, 1.0)}
     expected = {start: hour for start, hour in (await here.expected()).items() if start >= NOON - DAY}
     assert wrong(day, expected, NOON - HOUR) == [], "their means among it"
-
-
-async def test_at_five_seconds_an_hour_of_which_a_part_is_missing_is_asked_for_however_many_samples_it_has(
-    fine: Bench, session: ClientSession
-):
-    here, source = fine, ByTheHour(BTC)
-    await here.archive.open()
-    await here.ticks(300, step=5)
-    here.end = NOON + HOUR
-    await here.ticks(60)
-    here.end = NOON + 2 * HOUR
-    here.backfill.asked[BTC] = NOON
-
-    await here.backfill.backfill(await watched(session, source), [], here.end)
-
-    assert source.hours_asked == [(NOON, NOON + HOUR)]
 
 
 # ---- the day from the archive -----------------------------------------------------------------------------
@@ -373,6 +362,7 @@ async def test_a_rebuild_of_nothing_fills_the_day_and_the_archive(here: Bench, s
 
     assert found.samples == 1440
     assert await here.starts() == list(range(-168, -1))
+    assert [hour.start for hour in await here.exchange_hours()] == list(range(NOON - 168 * HOUR, NOON, HOUR))
     sampled = [hour for hour in await here.hours() if hour.source == "samples"]
     assert len(sampled) == 23
     expected = {start: hour for start, hour in (await here.expected()).items() if start >= NOON - DAY}

@@ -69,7 +69,7 @@ async def test_on_a_request_the_day_is_filled_and_then_the_archive_gets_its_olde
             while not await here.hours():
                 await asyncio.sleep(0.01)
 
-    assert source.candles_asked == [(BTC, NOON - DAY, NOON), (BTC, NOON - 168 * HOUR, NOON - DAY)]
+    assert source.candles_asked == [(BTC, NOON - DAY, NOON), (BTC, NOON - 168 * HOUR, NOON)]
     assert len(await here.store.read_samples(BTC, NOON - DAY, NOON)) == 1440
     assert (await Verifier(here.store._redis).verify(repair=False)).is_clean
 

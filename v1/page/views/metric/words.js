@@ -6,6 +6,10 @@ import { writeTime } from "../../format/times.js";
 import { MEASURES, RANGE_NAMES, RANK, SAMPLES } from "./choices.js";
 import { FACTOR } from "./means.js";
 
+const WHOSE = {
+  exchange: ["the exchange's own candle"], sampled: ["of sampled prices"], mixed: ["partly the exchange's own, partly of sampled prices"],
+};
+
 /** Return the summary of a chart. */
 export function summarize(metric, { measure, interval, style }, series) {
   if (style === RANK) return summarizeRanks(metric, measure, series);
@@ -39,6 +43,7 @@ export function explainChart({ measure, interval, range, style }, series, { hasB
       ? `Dotted: the mean of the hour before each point. Long dashes: ${FACTOR} × that mean; an interval volume above them is more than ${FACTOR} × what is usual for the hour, which is what the rules of the kind ratio tell.`
       : hasBand ? `Dotted: the mean of the hour before each point; ${FACTOR} × it is drawn in long dashes where it comes near.` : null,
     `${unit}Gaps are times without a sample.${style === "candles" && series.candles.some(({ isWhole }) => !isWhole) ? " Faint candles are not whole: part of their time is not known, or not over." : ""}`,
+    style === "candles" ? explainKinds(series.candles) : null,
     `Shown: ${RANGE_NAMES[range]}.${hasOlder ? " Zoom out or go left beyond the first point for more of the past." : ""}`,
   ].filter(Boolean);
 }
@@ -57,6 +62,16 @@ function describeCandle(series, at, style) {
   const { open, high, low, close, samples, coverage } = series.candles[at];
   if (close === null) return ["no sample"];
   const part = Number(coverage) >= 1 ? "" : `, ${Math.floor(100 * Number(coverage))} % of its time known`;
+  const kind = style === "candles" ? WHOSE[series.candles[at].kind] ?? [] : [];
   const numbers = style === "candles" ? `open ${writeExact(open)}, high ${writeExact(high)}, low ${writeExact(low)}, close ${writeExact(close)}` : writeExact(close);
-  return [`${numbers}, ${samples} ${samples === "1" ? "sample" : "samples"}${part}`];
+  return [`${numbers}, ${samples} ${samples === "1" ? "sample" : "samples"}${part}`, ...kind];
+}
+
+/** Return whose highs and lows are drawn, a sentence; null where nothing is. */
+function explainKinds(candles) {
+  const known = candles.filter(({ kind }) => kind), told = known.filter(({ kind }) => kind === "exchange").length;
+  if (!known.length) return null;
+  if (told === known.length) return "All are the exchange's own candles: highs and lows of every trade.";
+  const own = "highs and lows of sampled prices, between which the exchange may have traded higher or lower";
+  return told ? `${told} of ${known.length} are the exchange's own candles, with highs and lows of every trade; the others have ${own}.` : `Not the exchange's own candles: ${own}.`;
 }
