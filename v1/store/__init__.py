@@ -3,6 +3,7 @@
 from .admin import MOST_SILENCES, AdminStore, LimitReached
 from .alert_history import AlertQuery, AlertReader, AlertRecord, HistoryCursor, parse_alert
 from .api_keys import ApiKey, ApiKeyStore, KeyScope
+from .budgets import BudgetStore, ProviderUsage
 from .changes import EVERYTHING, Change, ChangeFeed, ChangeKind, open_change_feed, put_change
 from .commands import AlertLimits
 from .connection import LeaseLost, NoAccess, StoreAway, StoreError, Unreadable, connect
@@ -47,6 +48,7 @@ __all__ = [
     "AlertRecord",
     "ApiKey",
     "ApiKeyStore",
+    "BudgetStore",
     "Change",
     "ChangeFeed",
     "ChangeKind",
@@ -86,6 +88,7 @@ __all__ = [
     "Outbox",
     "OutboxEntry",
     "OutgoingMessage",
+    "ProviderUsage",
     "QueuedMessage",
     "QuotaStore",
     "RateLimitStore",

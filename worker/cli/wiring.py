@@ -1,8 +1,10 @@
 """What the commands are put together from: connections, sources and senders, made as the settings say."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import ClientSession, ClientTimeout, TCPConnector
@@ -19,7 +21,7 @@ from worker.delivery.notify.sessions import USER_AGENT
 from worker.latest import DAY
 from worker.latest.delivery import ChannelStore
 from worker.latest.market import StateUpdate
-from worker.latest.store import AlertLimits, DataFormat, RuleStore, Writer, connect
+from worker.latest.store import AlertLimits, BudgetStore, DataFormat, RuleStore, Writer, connect
 from worker.reporting.metrics import WorkerInstruments
 from worker.sampling.heartbeat import Heartbeat
 from worker.sampling.rule_provider import RuleProvider
@@ -28,6 +30,16 @@ from worker.settings.proxies import ProxySettings, show_proxy
 from worker.sources import dates
 from worker.sources.base import Source, make_wish_filter
 from worker.sources.binance import BinanceSource
+from worker.sources.budget import (
+    BINANCE,
+    CRYPTOWATCH,
+    FLIGHT_SECONDS,
+    KRAKEN,
+    BudgetTerms,
+    NoBudget,
+    ProviderBudget,
+    RequestBudget,
+)
 from worker.sources.coinmarketcap import CoinMarketCap
 from worker.sources.cryptocompare import CryptoCompare
 from worker.sources.cryptowatch import CryptowatchSource
@@ -43,8 +55,10 @@ log = structlog.get_logger()
 SessionFor = Callable[[str], ClientSession]
 """Returns the session for an address; whoever opened it closes it."""
 
-LONGEST_TIMEOUT = 30.0
+LONGEST_TIMEOUT = float(FLIGHT_SECONDS)
 """Seconds that a source may take for an answer, however long the interval is."""
+TERMS: Mapping[str, BudgetTerms] = {"kraken": KRAKEN, "binance": BINANCE, "cryptowatch": CRYPTOWATCH}
+"""What the provider of each source allows an address."""
 
 
 @asynccontextmanager
@@ -158,11 +172,27 @@ async def open_sources(
 ) -> AsyncIterator[list[SupervisedSource]]:
     """Return the sources, each looked after; nothing is asked yet, and nothing is left unanswered at the end."""
     known = list_source_addresses(settings)
-    async with open_sessions(settings.proxies, clock, record) as session_for:
+    async with (
+        open_sessions(settings.proxies, clock, record) as session_for,
+        connect(settings.redis_address, "data-tracker-budget") as redis,
+    ):
         clock.set_askers([dates.make_asker(session_for(address), address) for address in known.values()])
-        made = [(source, session_for(known.get(source.name, ""))) for source in make_sources(settings)]
+        budgets = make_budgets(settings, BudgetStore(redis), clock)
+        made = [(source, session_for(known.get(source.name, ""))) for source in make_sources(settings, budgets)]
         with supervise(made, limit) as sources:
             yield sources
+
+
+def make_budgets(settings: WorkerSettings, store: BudgetStore, clock: WatchedClock) -> dict[str, RequestBudget]:
+    """Return the budget of each source whose provider limits what may be asked, by source."""
+    made: dict[str, RequestBudget] = {}
+    for source, address in list_source_addresses(settings).items():
+        proxy = settings.proxies.find_proxy(address)
+        through = settings.egress if proxy is None else show_proxy(proxy)
+        name = f"{source}:{urlsplit(address).netloc.rpartition('@')[2]}:{through}"
+        terms = TERMS[source].take_percent(settings.budget_percent)
+        made[source] = ProviderBudget(name, terms, store=store, clock=clock.wall)
+    return made
 
 
 def list_source_addresses(settings: WorkerSettings) -> dict[str, str]:
@@ -178,14 +208,20 @@ def list_addresses(settings: WorkerSettings) -> list[str]:
     return [str(settings.coinmarketcap_url), str(settings.cryptocompare_url)]
 
 
-def make_sources(settings: WorkerSettings) -> list[Source]:
+def make_sources(settings: WorkerSettings, budgets: Mapping[str, RequestBudget] | None = None) -> list[Source]:
+    """Return the sources; without `budgets` they are not to be asked."""
     wishes, interval = settings.metrics, settings.interval
+    claimed = defaultdict(NoBudget, budgets or {})
     key = settings.cryptowatch_api_key
     makers: dict[str, Callable[[], Source]] = {
-        "kraken": lambda: KrakenSource(str(settings.kraken_url), wishes, interval),
-        "binance": lambda: BinanceSource(str(settings.binance_url), wishes, interval),
+        "kraken": lambda: KrakenSource(str(settings.kraken_url), wishes, interval, claimed["kraken"]),
+        "binance": lambda: BinanceSource(str(settings.binance_url), wishes, interval, claimed["binance"]),
         "cryptowatch": lambda: CryptowatchSource(
-            str(settings.cryptowatch_url), wishes, interval, key.get_secret_value() if key else None
+            str(settings.cryptowatch_url),
+            wishes,
+            interval,
+            key.get_secret_value() if key else None,
+            claimed["cryptowatch"],
         ),
         "simulated": lambda: SimulatedSource(wishes, interval),
     }
