@@ -33,10 +33,10 @@ class Filling(BaseModel):
 
 
 class BudgetView(BaseModel):
-    """What a provider allows, and what of it is used, by all processes that ask from the same address."""
+    """What a provider allows, and what of it is used: by all processes that ask from one address, or with one key."""
 
     unit: Annotated[str, Field(description="What is counted: `weight`, `calls` or `credits`.")]
-    seconds: Annotated[int | None, Field(description="The window; null: an allowance, which the provider renews.")]
+    seconds: Annotated[int | None, Field(description="The window; null: an allowance, or a month's plan.")]
     limit: Annotated[float, Field(description="What it allows; 0: it did not say.")]
     spent: Annotated[float, Field(description="What of that is used, as of the newest tick.")]
     margin: Annotated[float, Field(description="The part of it that is never used.")]
@@ -44,7 +44,7 @@ class BudgetView(BaseModel):
         float | None, Field(description="It refused us and is not asked before, unix seconds; null: it is asked.")
     ]
     is_shared: Annotated[bool, Field(description="Counted in Redis; false: by the worker alone, Redis is away.")]
-    tick_requests: Annotated[int, Field(description="Requests for the newest tick.")]
+    tick_requests: Annotated[int, Field(description="Requests for the newest tick, or of one list.")]
 
 
 class SourceHealth(BaseModel):
@@ -101,6 +101,9 @@ class TopRoleHealth(BaseModel):
     list_at: Annotated[int | None, Field(description="The minute of its newest list.")]
     age: Annotated[int | None, Field(description="Seconds since then.")]
     faults: Annotated[dict[str, int] | None, Field(description="Lists that did not come this month, by reason.")]
+    budget: Annotated[
+        BudgetView | None, Field(description="The month's plan, in the form that the budgets of sources have.")
+    ]
     of: Annotated[int | None, Field(description="How many coins the newest top list has.")]
     unpriced: Annotated[int | None, Field(description="How many of them have no price.")]
 

@@ -28,7 +28,7 @@ class ProviderUsage(NamedTuple):
     slots: Mapping[int, int] = {}
     """By second of the answer, the units that its requests took; of a request that is on its way, the latest second."""
     next_at: float = 0.0
-    """No request is sent before, where requests need a distance."""
+    """What fills the past sends nothing before, where requests need a distance."""
     left: int | None = None
     """Units that the provider said are left of an allowance; `None` while it says nothing."""
     left_at: float = 0.0

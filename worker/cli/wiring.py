@@ -176,16 +176,21 @@ async def open_sources(
         open_sessions(settings.proxies, clock, record) as session_for,
         connect(settings.redis_address, "data-tracker-budget") as redis,
     ):
-        clock.set_askers([dates.make_asker(session_for(address), address) for address in known.values()])
         budgets = make_budgets(settings, BudgetStore(redis), clock)
+        clock.set_askers(
+            [
+                dates.make_asker(session_for(address), address, budgets[source].is_closed)
+                for source, address in known.items()
+            ]
+        )
         made = [(source, session_for(known.get(source.name, ""))) for source in make_sources(settings, budgets)]
         with supervise(made, limit) as sources:
             yield sources
 
 
-def make_budgets(settings: WorkerSettings, store: BudgetStore, clock: WatchedClock) -> dict[str, RequestBudget]:
+def make_budgets(settings: WorkerSettings, store: BudgetStore, clock: WatchedClock) -> dict[str, ProviderBudget]:
     """Return the budget of each source whose provider limits what may be asked, by source."""
-    made: dict[str, RequestBudget] = {}
+    made: dict[str, ProviderBudget] = {}
     for source, address in list_source_addresses(settings).items():
         proxy = settings.proxies.find_proxy(address)
         through = settings.egress if proxy is None else show_proxy(proxy)

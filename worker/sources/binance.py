@@ -179,9 +179,9 @@ class BinanceSource:
             return parse_finished(candles, COLUMNS._replace(length=length), start, end, self._rejects)
 
     async def _tickers(self, session: ClientSession) -> Any:
-        everything = WeighedRequest("ticker/24hr", weigh_tickers(None))
+        everything = WeighedRequest("ticker/24hr", compute_ticker_weight(None))
         if self._by_name:
-            named = everything._replace(weight=weigh_tickers(len(self._names)))
+            named = everything._replace(weight=compute_ticker_weight(len(self._names)))
             try:
                 return await self._ask(session, named, symbols=format_array(self._names))
             except RequestRefused:
@@ -218,7 +218,7 @@ class BinanceSource:
         while parts:
             part, calls = parts.pop(), calls + 1
             try:
-                request = WeighedRequest("ticker", binance_windows.weigh(len(part)))
+                request = WeighedRequest("ticker", binance_windows.compute_weight(len(part)))
                 body = await self._ask(session, request, symbols=format_array(part), windowSize=size, type="MINI")
                 found += parse_rows(body)
             except RequestRefused:
@@ -274,7 +274,7 @@ class BinanceSource:
                 return body
 
 
-def weigh_tickers(symbols: int | None) -> int:
+def compute_ticker_weight(symbols: int | None) -> int:
     """Return what `ticker/24hr` of so many symbols weighs; `None`: of all."""
     if symbols is None or symbols > FEW:
         return ALL_WEIGHT

@@ -28,7 +28,7 @@ def format_window(interval: int) -> str | None:
     return "1h" if interval == HOUR else f"{interval // MINUTE}m"
 
 
-def weigh(symbols: int) -> int:
+def compute_weight(symbols: int) -> int:
     """Return what a call for so many symbols weighs."""
     return min(WEIGHT * symbols, MOST_WEIGHT)
 
@@ -38,7 +38,7 @@ def choose_affordable(metrics: Sequence[Metric], room: int) -> list[Sequence[Met
     calls: list[Sequence[Metric]] = []
     for first in range(0, min(len(metrics), MOST_SYMBOLS * MOST_CALLS), MOST_SYMBOLS):
         part = metrics[first : first + MOST_SYMBOLS]
-        room -= weigh(len(part))
+        room -= compute_weight(len(part))
         if room < 0:
             break
         calls.append(part)

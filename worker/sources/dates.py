@@ -24,11 +24,17 @@ def make_date_trace(note_date: NoteDate) -> TraceConfig:
     return trace
 
 
-def make_asker(session: ClientSession, address: str) -> Ask:
-    """Return what asks an address for its time: any answer has one, and a HEAD costs nobody anything."""
-    return partial(_ask, session, address)
+def make_asker(session: ClientSession, address: str, is_closed: Callable[[], bool] = lambda: False) -> Ask:
+    """
+    Return what asks an address for its time: any answer has one, and a HEAD costs nobody anything.
+
+    Nobody is asked while `is_closed` says that the provider wants to be left alone.
+    """
+    return partial(_ask, session, address, is_closed)
 
 
-async def _ask(session: ClientSession, address: str) -> None:
+async def _ask(session: ClientSession, address: str, is_closed: Callable[[], bool]) -> None:
+    if is_closed():
+        return
     async with session.head(address, allow_redirects=False, headers={"Cache-Control": "no-cache"}):
         pass

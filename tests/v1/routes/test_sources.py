@@ -16,6 +16,16 @@ SAID = {
         "dead": ["KRAKEN:OLDUSD"],
         "filling": {"done": 1, "of": 3},
         "rejects": {"unreadable price": 2, "dead market": 700},
+        "budget": {
+            "unit": "calls",
+            "seconds": 60,
+            "limit": 60.0,
+            "spent": 1.0,
+            "margin": 0.05,
+            "banned_until": NOON + 60.5,
+            "is_shared": True,
+            "tick_requests": 1,
+        },
         "rejected": [
             {"at": NOON, "metric": "KRAKEN:BTCUSD", "reason": "unreadable price", "text": "<b>NaN</b>"},
             {"at": 0, "metric": None, "reason": "unreadable candle", "text": "['x']"},

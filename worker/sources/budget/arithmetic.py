@@ -37,12 +37,11 @@ class Purpose(StrEnum):
 
 
 class Claim(NamedTuple):
-    """A request that may be sent after `delay` seconds; where `wait` is not 0 it may not be, and is claimed again then."""
+    """A request that may be sent; where `wait` is not 0 it may not be, and is claimed again after so many seconds."""
 
     cost: int
     slot: int = 0
     """The second under which it is counted until it is settled."""
-    delay: float = 0.0
     wait: float = 0.0
     is_long: bool = False
     """Whether it is known that nobody can ask before: a ban, or an allowance that is used up."""
@@ -92,23 +91,14 @@ def claim_request(
     refused = (
         _refuse_banned(usage, now)
         or _refuse_over_cap(terms, usage, now, cost, purpose)
+        or _refuse_too_close(usage, now, purpose)
         or _refuse_over_allowance(terms, usage, now, cost, purpose)
     )
     if refused is not None:
         return usage, refused._replace(cost=cost)
-    delay = max(0.0, usage.next_at - now) if terms.spacing else 0.0
-    if delay and purpose is Purpose.FILL:
-        # Whoever fills the past never stands in front of a tick.
-        return usage, Claim(cost, wait=delay, reason="another request was just sent")
-    slot = ceil(now + delay) + FLIGHT_SECONDS
-    return (
-        usage._replace(
-            slots=_add(usage.slots, slot, cost),
-            next_at=now + delay + terms.distance if terms.spacing else 0.0,
-            left=None if usage.left is None else usage.left - cost,
-        ),
-        Claim(cost, slot, delay),
-    )
+    claim = Claim(cost, ceil(now) + FLIGHT_SECONDS)
+    left = None if usage.left is None else usage.left - cost
+    return add_claim(terms, usage, now, claim)._replace(left=left), claim
 
 
 def settle_request(
@@ -137,7 +127,7 @@ def settle_request(
 def add_claim(terms: BudgetTerms, usage: ProviderUsage, now: float, claim: Claim) -> ProviderUsage:
     """Count a request that was claimed elsewhere."""
     usage = advance(terms, usage, now)
-    next_at = now + claim.delay + terms.distance if terms.spacing else 0.0
+    next_at = now + terms.distance if terms.spacing else 0.0
     return usage._replace(slots=_add(usage.slots, claim.slot, claim.cost), next_at=next_at)
 
 
@@ -166,6 +156,12 @@ def _refuse_banned(usage: ProviderUsage, now: float) -> Claim | None:
     if now >= usage.banned_until:
         return None
     return Claim(0, wait=usage.banned_until - now, is_long=True, reason=usage.reason)
+
+
+def _refuse_too_close(usage: ProviderUsage, now: float, purpose: Purpose) -> Claim | None:
+    if purpose is not Purpose.FILL or now >= usage.next_at:
+        return None
+    return Claim(0, wait=usage.next_at - now, reason="another request was just sent")
 
 
 def _refuse_over_cap(terms: BudgetTerms, usage: ProviderUsage, now: float, cost: int, purpose: Purpose) -> Claim | None:

@@ -28,7 +28,7 @@ AWAY_SECONDS = 5.0
 """How long Redis is not asked again after it did not answer."""
 LOOK_SECONDS = 2.0
 """How long a request waits until it is claimed again, at most: others may be answered sooner than they could be."""
-PATIENCE = {Purpose.TICK: 3.0, Purpose.MARKETS: 20.0, Purpose.FILL: 120.0}
+TURN_SECONDS = {Purpose.TICK: 3.0, Purpose.MARKETS: 20.0, Purpose.FILL: 120.0}
 """Seconds that a request waits for its turn before it is given up."""
 PLENTY = 10**9
 
@@ -210,22 +210,12 @@ class ProviderBudget:
             sent = await self._claim(cost, purpose)
             claim = sent.claim
             if claim.wait <= 0:
-                await self._wait_for_start(sent)
                 return sent
             pause = min(claim.wait, LOOK_SECONDS)
-            if claim.is_long or waited + pause > PATIENCE[purpose]:
+            if claim.is_long or waited + pause > TURN_SECONDS[purpose]:
                 raise self._make_refusal(claim)
             await self._sleep(pause)
             waited += pause
-
-    async def _wait_for_start(self, sent: _Sent) -> None:
-        """Keep the distance to the request before."""
-        if sent.claim.delay > 0:
-            try:
-                await self._sleep(sent.claim.delay)
-            except asyncio.CancelledError:
-                self._note_settled(sent, CallResult())
-                raise
 
     async def _claim(self, cost: int, purpose: Purpose) -> _Sent:
         terms, now = self._terms, self._clock()
@@ -249,7 +239,6 @@ class ProviderBudget:
         refused = max(claim, own_claim, key=lambda each: each.wait)
         if refused.wait > 0:
             return _Sent(refused)
-        claim = claim._replace(delay=max(claim.delay, own_claim.delay), slot=max(claim.slot, own_claim.slot))
         self._seen = seen
         self._own = arithmetic.add_claim(part, self._own, now, claim)
         self._unshared = arithmetic.add_claim(terms, self._unshared, now, claim)

@@ -18,7 +18,7 @@ class BudgetTerms(NamedTuple):
     """Units in `seconds`; 0: the provider says in its answers what is left."""
     seconds: int = 60
     spacing: float = 0.0
-    """Seconds between two requests, at least."""
+    """Seconds that what fills the past waits after any other request. Ticks do not: they are few, and must not be late."""
     percent: int = MOST_PERCENT
     """How much of it is used."""
     tick_percent: int = 0
@@ -38,7 +38,7 @@ class BudgetTerms(NamedTuple):
 
     @property
     def distance(self) -> float:
-        """Seconds between two requests."""
+        """Seconds that what fills the past waits after a request, with the margin."""
         return self.spacing * WHOLE / self.percent
 
     def take_percent(self, percent: int) -> "BudgetTerms":
@@ -51,7 +51,10 @@ BINANCE = BudgetTerms("weight", amount=6000, tick_percent=37)
 Weight a minute of one address, as `exchangeInfo` says it. A tick of 1,000 symbols takes up to 2,080 (35 %), and two ticks
 may lie within a minute.
 """
-KRAKEN = BudgetTerms("calls", amount=60, spacing=1.0, tick_percent=10)
-"""Kraken does not publish its limit of public calls for one address; its clients keep to one a second."""
+KRAKEN = BudgetTerms("calls", amount=70, spacing=1.0, tick_percent=10)
+"""
+Kraken does not publish its limit of public calls for one address; its clients send about one a second, and it bears a few
+at once. So what fills the past sends one a second, and a tick every second beside it has its place.
+"""
 CRYPTOWATCH = BudgetTerms("credits", tick_percent=25, scale=ALLOWANCE_UNIT)
 """Each answer says what its call cost and what is left of the allowance; it is renewed, at the latest after a day."""

@@ -27,7 +27,9 @@ SMALL = BudgetTerms("weight", amount=100, tick_percent=40)
 ANSWERED = CallResult()
 
 
-def claim(usage: ProviderUsage, cost: int, at: float = NOW, purpose: Purpose = Purpose.TICK, terms: BudgetTerms = SMALL):
+def claim(
+    usage: ProviderUsage, cost: int, at: float = NOW, purpose: Purpose = Purpose.TICK, terms: BudgetTerms = SMALL
+):
     return claim_request(terms, usage, at, cost, purpose)
 
 
@@ -138,15 +140,23 @@ def test_weight_that_a_wrong_clock_noted_counts_from_now_on():
     assert claim(usage, 1, NOW + FLIGHT_SECONDS + 61)[1].wait == 0
 
 
-def test_kraken_is_asked_once_a_second_and_ticks_go_first():
-    usage, first = claim(ProviderUsage(), 1, terms=KRAKEN)
-    _, filling = claim(usage, 1, purpose=Purpose.FILL, terms=KRAKEN)
-    usage, second = claim(usage, 1, terms=KRAKEN)
-    _, third = claim(usage, 1, terms=KRAKEN)
+def test_what_fills_the_past_asks_kraken_once_a_second_and_a_tick_waits_for_nothing():
+    usage, first = claim(ProviderUsage(), 1, purpose=Purpose.FILL, terms=KRAKEN)
+    _, second = claim(usage, 1, purpose=Purpose.FILL, terms=KRAKEN)
+    _, tick = claim(usage, 1, terms=KRAKEN)
 
-    assert (first.delay, filling.wait > 0) == (0, True)
-    assert second.delay == pytest.approx(1 / 0.95)
-    assert third.delay == pytest.approx(2 / 0.95)
+    assert (first.wait, tick.wait) == (0, 0)
+    assert second.wait == pytest.approx(1 / 0.95)
+
+
+def test_a_tick_every_second_finds_its_place_at_kraken():
+    usage = ProviderUsage()
+    for second in range(300):
+        usage, claimed = claim(usage, 1, NOW + second, terms=KRAKEN)
+        assert claimed.wait == 0
+        usage = settle_request(KRAKEN, usage, NOW + second + 0.9, claimed, ANSWERED)
+        _, filling = claim(usage, 1, NOW + second + 0.95, Purpose.FILL, KRAKEN)
+        assert filling.wait > 0
 
 
 def test_an_allowance_is_used_up_to_its_margin_and_looked_at_again_after_an_hour():
@@ -182,7 +192,9 @@ seconds = some.dictionaries(some.integers(0, 5), some.integers(0, 50))
 
 
 @given(seconds, seconds, seconds)
-def test_merging_loses_nothing_that_a_process_used(shared: dict[int, int], unshared: dict[int, int], own: dict[int, int]):
+def test_merging_loses_nothing_that_a_process_used(
+    shared: dict[int, int], unshared: dict[int, int], own: dict[int, int]
+):
     merged = merge_usages(ProviderUsage(shared), ProviderUsage(unshared), ProviderUsage(own))
 
     for second in range(6):
@@ -210,9 +222,16 @@ class Requests(RuleBasedStateMachine):
         self.arrived: list[tuple[float, int]] = []
         self.banned_until = 0.0
 
-    @rule(passed=some.floats(0, 40))
+    @rule(passed=some.sampled_from([0.001, 0.5, 1, 29, 30, 57, 58, 59, 59.9, 60, 60.5, 61]) | some.floats(0, 40))
     def wait(self, passed: float) -> None:
         self.now += passed
+
+    @rule(cost=some.integers(30, 95))
+    def ask_and_be_answered(self, cost: int) -> None:
+        self.usage, claimed = claim(self.usage, cost, self.now)
+        if claimed.wait == 0:
+            self.arrived.append((self.now, cost))
+            self.usage = settle_request(SMALL, self.usage, self.now, claimed, ANSWERED)
 
     @rule(target=waiting, cost=some.integers(1, 60), purpose=some.sampled_from(Purpose))
     def claim(self, cost: int, purpose: Purpose) -> Sent | None:
