@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 from aiohttp import ClientSession, web
 
@@ -123,10 +124,13 @@ class _LimitedBinance(BinanceSource):
         return missing
 
 
-def make_binance(base: str, session: ClientSession, store: BudgetStore, time: Time, limit: int) -> SupervisedSource:
+def make_binance(
+    base: str, session: ClientSession, store: BudgetStore, time: Time | None = None, *, limit: int
+) -> SupervisedSource:
     """Return what a worker process has of Binance: a source, and its own view of the budget that all share."""
     terms = BINANCE._replace(amount=limit)
-    budget = ProviderBudget("binance:loopback:direct", terms, store=store, clock=time, steady=time, sleep=time.sleep)
+    timed: dict[str, Any] = {} if time is None else {"clock": time, "steady": time, "sleep": time.sleep}
+    budget = ProviderBudget("binance:loopback:direct", terms, store=store, **timed)
     return SupervisedSource(_LimitedBinance(base, budget, limit), session, timeout=MINUTE)
 
 

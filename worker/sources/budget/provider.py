@@ -183,8 +183,15 @@ class ProviderBudget:
     def count_tick_requests(self) -> int:
         return self.requests[Purpose.TICK]
 
-    def is_closed(self) -> bool:
-        """Return whether the provider asked us to stay away, as far as is known here."""
+    async def is_closed(self) -> bool:
+        """Return whether the provider asked any of us to stay away."""
+        known, is_fresh = await self._change_shared(lambda usage: (usage, True))
+        if is_fresh:
+            self._seen = known
+        return self._is_closed
+
+    @property
+    def _is_closed(self) -> bool:
         return self._clock() < max(self._seen.banned_until, self._own.banned_until)
 
     def describe(self) -> dict[str, Any]:
@@ -198,7 +205,7 @@ class ProviderBudget:
             "limit": limit / terms.scale,
             "spent": spent / terms.scale,
             "margin": (WHOLE - terms.percent) / WHOLE,
-            "banned_until": usage.banned_until if self.is_closed() else None,
+            "banned_until": usage.banned_until if self._is_closed else None,
             "is_shared": self._store is not None and self._away_until is None,
             "requests": {f"{purpose}": self.requests[purpose] for purpose in Purpose},
             "units": {f"{purpose}": self.units[purpose] / terms.scale for purpose in Purpose},

@@ -251,7 +251,7 @@ async def four_workers(redis: Redis, time: Time, limit: int) -> AsyncIterator[Fl
     async with AsyncExitStack() as stack:
         provider, base = await stack.enter_async_context(serving_weighed(shared("recorded"), time, limit))
         session = await stack.enter_async_context(ClientSession())
-        sources = [make_binance(base, session, BudgetStore(redis), time, limit) for _ in range(4)]
+        sources = [make_binance(base, session, BudgetStore(redis), time, limit=limit) for _ in range(4)]
         yield Fleet(provider, sources)
 
 
