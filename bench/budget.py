@@ -31,7 +31,7 @@ LIMIT = 400
 INTERVAL = 10
 BUSY_SECONDS, BAN_SECONDS, AFTER_SECONDS = 2.5 * MINUTE, 44.5, 2.0 * INTERVAL
 TOLD_SECONDS = 1.0
-"""Requests that were on their way when the ban began arrive by then."""
+"""Requests that were on their way when the first of them was told of the ban arrive by then."""
 
 
 class Observed(NamedTuple):
@@ -70,24 +70,22 @@ async def _serve() -> AsyncIterator[tuple[WeighingProvider, str]]:
 def _make_figures(seen: Observed, server: str) -> Sequence[Figure]:
     provider, (began, ends) = seen
     how = f"{WORKERS} processes for {BUSY_SECONDS:g} s, {len(provider.arrived)} requests answered, {server}"
-    before = [at for at in provider.refused if at < began]
-    late = [at for at in provider.refused if began + TOLD_SECONDS < at < ends]
-    first = min((at for at, _ in provider.arrived if at >= ends), default=float("inf"))
+    before, told = ([at for at in provider.refused if at < began], [at for at in provider.refused if at >= began])
+    late = [at for at in told if at > told[0] + TOLD_SECONDS]
+    tick = min((at for at in provider.ticks if at >= ends), default=float("inf"))
     used = provider.most_in_a_minute / LIMIT
+    during = f"{BAN_SECONDS:g} s, from {TOLD_SECONDS:g} s after the first answer that told of it; {len(told)} told of it in all"
     return [
         at_most("the most of the limit in any minute", used, 0.95, "", how),
         at_least("and what is allowed is used", used, 0.85, "", how),
         at_most("requests that were refused before the ban", len(before), 0, "", how),
-        at_most(
-            "requests during the ban",
-            len(late),
-            0,
-            "",
-            f"{BAN_SECONDS:g} s, from {TOLD_SECONDS:g} s after its begin; {len(provider.refused) - len(late)} told of it",
+        at_least(
+            "workers that the ban was told of, so that it was one", len(told), 1, "", "one or more at the same moment"
         ),
+        at_most("requests during the ban", len(late), 0, "", during),
         at_most(
-            "from the end of the ban to the next tick's request",
-            first - ends,
+            "from the end of the ban to the next tick's prices",
+            tick - ends,
             INTERVAL,
             " s",
             f"a tick each {INTERVAL} s",

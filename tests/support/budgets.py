@@ -53,6 +53,8 @@ class WeighingProvider:
     ban_seconds: float = 120.0
     arrived: list[tuple[float, int]] = field(default_factory=list)
     """When each request arrived, and what it weighed."""
+    ticks: list[float] = field(default_factory=list)
+    """When requests for a tick's prices arrived that were answered."""
     refused: list[float] = field(default_factory=list)
     """When requests arrived that were refused."""
     banned_until: float = 0.0
@@ -75,6 +77,8 @@ class WeighingProvider:
             self.ban(self.ban_seconds)
             self.refused.append(now)
             return self._answer_banned(now)
+        if request.path.endswith("ticker/24hr"):
+            self.ticks.append(now)
         return None
 
     def _answer_banned(self, now: float) -> web.Response:

@@ -11,7 +11,7 @@ from aiohttp import ClientSession, ClientTimeout, TCPConnector
 
 from worker.archiving.late_hours import LateHours
 from worker.cli.process import wait_for_format
-from worker.clock.wall import WatchedClock
+from worker.clock.wall import Ask, WatchedClock
 from worker.delivery.dispatcher import Dispatcher
 from worker.delivery.messages import MessageOptions
 from worker.delivery.notify import sessions
@@ -178,20 +178,24 @@ async def open_sources(
     ):
         budgets = make_budgets(settings, BudgetStore(redis), clock)
         clock.set_askers(
-            [
-                dates.make_asker(session_for(address), address, budgets[source].is_closed)
-                for source, address in known.items()
-            ]
+            [_make_asker(session_for(address), address, budgets.get(source)) for source, address in known.items()]
         )
         made = [(source, session_for(known.get(source.name, ""))) for source in make_sources(settings, budgets)]
         with supervise(made, limit) as sources:
             yield sources
 
 
+def _make_asker(session: ClientSession, address: str, budget: ProviderBudget | None) -> Ask:
+    if budget is None:
+        return dates.make_asker(session, address)
+    return dates.make_asker(session, address, budget.is_closed)
+
+
 def make_budgets(settings: WorkerSettings, store: BudgetStore, clock: WatchedClock) -> dict[str, ProviderBudget]:
     """Return the budget of each source whose provider limits what may be asked, by source."""
     made: dict[str, ProviderBudget] = {}
-    for source, address in list_source_addresses(settings).items():
+    asked = {source: address for source, address in list_source_addresses(settings).items() if source in TERMS}
+    for source, address in asked.items():
         proxy = settings.proxies.find_proxy(address)
         through = settings.egress if proxy is None else show_proxy(proxy)
         name = f"{source}:{urlsplit(address).netloc.rpartition('@')[2]}:{through}"

@@ -74,6 +74,18 @@ async def test_the_next_report_of_the_worker_ends_the_answer_before(api: Api, wr
             await asyncio.sleep(0.01)
 
 
+async def test_what_is_used_of_a_budget_ends_the_answer_before(api: Api, writer):
+    await writer.write_source_states(SAID)
+    assert (await api.get("/v1/sources")).json["sources"][1]["budget"]["spent"] == 1
+
+    more = SAID | {"kraken": SAID["kraken"] | {"budget": SAID["kraken"]["budget"] | {"spent": 2}}}
+    await writer.write_source_states(more, only_budgets=True)
+
+    async with asyncio.timeout(60):
+        while (await api.get("/v1/sources")).json["sources"][1]["budget"]["spent"] != 2:
+            await asyncio.sleep(0.01)
+
+
 async def test_a_source_that_is_not_there_is_refused_with_the_nearest(api: Api, writer):
     await writer.write_source_states(SAID)
 
