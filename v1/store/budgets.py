@@ -16,8 +16,8 @@ from . import keys
 from .connection import translate_errors
 from .transactions import change_watched
 
-ANSWER_SECONDS = 1.0
-"""How long Redis is waited for. A tick must not wait longer for leave to ask than for what it asks."""
+ANSWER_SECONDS = 0.3
+"""How long Redis is waited for: at a tick a second the rest of it must be enough for the provider."""
 
 T = TypeVar("T")
 

@@ -1,10 +1,11 @@
 """`/v1/sources`: how each source does, and what was left out of its answers, with what was sent."""
 
 import asyncio
+from typing import Any
 
 from tests.support.serving import NOON, Api
 
-SAID = {
+SAID: dict[str, dict[str, Any]] = {
     "kraken": {
         "state": "failing",
         "since": NOON,

@@ -1,8 +1,8 @@
 """
 The budget of one provider and one address of ours: every request is claimed here before it is sent.
 
-All processes count in one place, in Redis. While that is away a process goes by what it last saw there and by what it
-itself asks, of which a quarter of the budget is the most; what it asked meanwhile is put into Redis when that is back.
+All processes count in one place, in Redis. While that is away a process goes by what it last saw there, and uses a quarter
+of the budget for all but ticks; what it asked meanwhile is put into Redis when that is back.
 """
 
 import asyncio
@@ -22,8 +22,11 @@ from worker.sources.budget.arithmetic import CallResult, Claim, Purpose
 from worker.sources.budget.terms import WHOLE, BudgetTerms
 from worker.sources.errors import SourceRefused
 
-ALONE_PERCENT = 25
-"""How much of the budget a process uses that cannot reach Redis: four of them use no more than all of it."""
+ALONE_PERCENT = {Purpose.TICK: 100, Purpose.MARKETS: 25, Purpose.FILL: 25}
+"""
+How much of the budget a process uses that cannot reach Redis. One worker samples a Redis, so its ticks are the only ones;
+of processes that fill or record there may be several, and four of them use no more than all of it.
+"""
 AWAY_SECONDS = 5.0
 """How long Redis is not asked again after it did not answer."""
 LOOK_SECONDS = 2.0
@@ -239,7 +242,7 @@ class ProviderBudget:
     def _claim_alone(self, cost: int, purpose: Purpose, now: float) -> _Sent:
         """Claim by what was last seen of all processes, and by this one's part."""
         terms = self._terms
-        percent = terms.percent if self._store is None else max(1, terms.percent * ALONE_PERCENT // WHOLE)
+        percent = terms.percent if self._store is None else max(1, terms.percent * ALONE_PERCENT[purpose] // WHOLE)
         part = terms._replace(percent=percent)
         seen, claim = arithmetic.claim_request(terms, self._seen, now, cost, purpose)
         _, own_claim = arithmetic.claim_request(part, self._own, now, cost, purpose)

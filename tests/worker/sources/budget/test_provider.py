@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 from redis.asyncio import Redis
+from structlog.testing import capture_logs
 
 from tests.support.budgets import SELDOM, Fleet, Time, make_binance, serving_weighed
 from tests.support.shared import shared
-from v1.store import keys
+from v1.store import budgets, connect, keys
 from v1.store.budgets import read_provider_usage
 from worker.latest.store import BudgetStore, ProviderUsage, StoreAway
 from worker.sources.budget import KRAKEN, BudgetSpent, BudgetTerms, ProviderBudget, Purpose
@@ -48,21 +49,21 @@ async def spend(budget: ProviderBudget, cost: int, purpose: Purpose = Purpose.TI
         call.used = used
 
 
-async def count_granted(budget: ProviderBudget, cost: int, most: int = 100) -> int:
-    """Return how many requests in a row are granted."""
-    for number in range(most):
+async def count_granted(budget: ProviderBudget, cost: int, purpose: Purpose = Purpose.TICK) -> int:
+    """Return how many requests in a row are granted, at the most 100."""
+    for number in range(100):
         try:
-            await spend(budget, cost)
+            await spend(budget, cost, purpose)
         except BudgetSpent:
             return number
-    return most
+    return 100
 
 
 async def test_all_processes_draw_on_one_budget(redis: Redis):
     time = Time(NOW)
-    budgets = [make_budget(BudgetStore(redis), time) for _ in range(4)]
+    made = [make_budget(BudgetStore(redis), time) for _ in range(4)]
 
-    granted = await asyncio.gather(*[count_granted(budget, 5) for budget in budgets])
+    granted = await asyncio.gather(*[count_granted(budget, 5) for budget in made])
 
     assert sum(granted) * 5 == 95
     kept = read_provider_usage(await redis.get(keys.budget("binance:host:direct")))
@@ -149,15 +150,39 @@ async def test_what_fills_the_past_waits_until_there_is_room():
     assert 61 <= time.now - NOW < 64
 
 
-async def test_without_redis_a_process_uses_a_quarter_and_what_it_last_saw():
+async def test_without_redis_ticks_take_what_is_left_and_never_more():
     time, store = Time(NOW), FlakyStore()
-    budgets = [make_budget(store, time) for _ in range(4)]
+    budget = make_budget(store, time)
     store.is_away = True
 
-    granted = [await count_granted(budget, 1) for budget in budgets]
+    assert await count_granted(budget, 1) == 95
+
+
+async def test_without_redis_a_process_uses_a_quarter_for_all_but_ticks():
+    time, store = Time(NOW), FlakyStore()
+    made = [make_budget(store, time) for _ in range(4)]
+    store.is_away = True
+
+    granted = [await count_granted(budget, 1, Purpose.MARKETS) for budget in made]
 
     assert granted == [23, 23, 23, 23], "95 % of a quarter of 100, four times"
-    assert not any(budget.describe()["is_shared"] for budget in budgets)
+    assert not any(budget.describe()["is_shared"] for budget in made)
+
+
+async def test_a_redis_that_hangs_holds_up_no_request(monkeypatch: pytest.MonkeyPatch):
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    monkeypatch.setattr(budgets, "ANSWER_SECONDS", 0.05)
+    async with await asyncio.start_server(hang, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with connect(f"redis://127.0.0.1:{port}", "tests") as redis:
+            budget = make_budget(BudgetStore(redis), Time(NOW))
+            with capture_logs() as logs:
+                assert await count_granted(budget, 5) == 19
+
+    assert [log["event"] for log in logs] == ["the budget of a provider is counted by this process alone"]
 
 
 async def test_a_process_that_loses_redis_goes_on_from_what_all_have_used():
@@ -231,13 +256,13 @@ async def test_a_redis_that_lost_everything_learns_again_what_a_process_used():
 
 async def test_concurrent_requests_are_counted_once_each(redis: Redis):
     time = Time(NOW)
-    budgets = [make_budget(BudgetStore(redis), time) for _ in range(2)]
+    made = [make_budget(BudgetStore(redis), time) for _ in range(2)]
 
-    await asyncio.gather(*[spend(budget, 1) for budget in budgets for _ in range(30)])
+    await asyncio.gather(*[spend(budget, 1) for budget in made for _ in range(30)])
 
     kept = read_provider_usage(await redis.get(keys.budget("binance:host:direct")))
     assert kept.slots == {int(NOW): 60}
-    assert [budget.requests[Purpose.TICK] for budget in budgets] == [30, 30]
+    assert [budget.requests[Purpose.TICK] for budget in made] == [30, 30]
 
 
 async def test_a_key_with_something_else_in_it_is_an_unused_budget(redis: Redis):
