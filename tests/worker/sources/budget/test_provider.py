@@ -272,17 +272,18 @@ async def test_a_key_with_something_else_in_it_is_an_unused_budget(redis: Redis)
 
 
 @asynccontextmanager
-async def four_workers(redis: Redis, time: Time, limit: int) -> AsyncIterator[Fleet]:
+async def four_workers(server: str, time: Time, limit: int) -> AsyncIterator[Fleet]:
     async with AsyncExitStack() as stack:
+        redis = await stack.enter_async_context(connect(server, "tests"))
         provider, base = await stack.enter_async_context(serving_weighed(shared("recorded"), time, limit))
         session = await stack.enter_async_context(ClientSession())
         sources = [make_binance(base, session, BudgetStore(redis), time, limit=limit) for _ in range(4)]
         yield Fleet(provider, sources)
 
 
-async def test_four_workers_never_use_more_than_is_ours(redis: Redis):
+async def test_four_workers_never_use_more_than_is_ours(server: str):
     time = Time(NOW)
-    async with four_workers(redis, time, limit=200) as fleet:
+    async with four_workers(server, time, limit=200) as fleet:
         for second in range(0, 2 * MINUTE, SELDOM):
             await fleet.work(time.move_to(NOW + second))
 
@@ -291,9 +292,9 @@ async def test_four_workers_never_use_more_than_is_ours(redis: Redis):
         assert not fleet.provider.refused
 
 
-async def test_nobody_asks_during_a_ban_and_everybody_within_a_tick_of_its_end(redis: Redis):
+async def test_nobody_asks_during_a_ban_and_everybody_within_a_tick_of_its_end(server: str):
     time = Time(NOW)
-    async with four_workers(redis, time, limit=200) as fleet:
+    async with four_workers(server, time, limit=200) as fleet:
         await fleet.work(NOW)
         fleet.provider.ban(seconds=150.5)
         await fleet.sources[0].read(int(time.move_to(NOW + MINUTE)))
