@@ -25,6 +25,7 @@ NAMES = (
     "alerts",
     "toplist",
     "outage",
+    "budget",
     "contract",
     "stream",
     "api",

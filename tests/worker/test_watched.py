@@ -181,6 +181,7 @@ async def test_the_state_says_since_when_why_and_how_often(source: Invented, wat
         "missing": {},
         "dead": [],
         "rejects": {"dead market": 3},
+        "budget": None,
         "rejected": [],
     }
     fine = {"state": "ok", "since": None, "reason": None, "advice": None, "metrics": 2}

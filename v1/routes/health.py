@@ -32,6 +32,21 @@ class Filling(BaseModel):
     of: Annotated[int, Field(description="Metrics to fill.")]
 
 
+class BudgetView(BaseModel):
+    """What a provider allows, and what of it is used: by all processes that ask from one address, or with one key."""
+
+    unit: Annotated[str, Field(description="What is counted: `weight`, `calls` or `credits`.")]
+    seconds: Annotated[int | None, Field(description="The window; null: an allowance, or a month's plan.")]
+    limit: Annotated[float, Field(description="What it allows; 0: it did not say.")]
+    spent: Annotated[float, Field(description="What of that is used, as of the newest tick.")]
+    margin: Annotated[float, Field(description="The part of it that is never used.")]
+    banned_until: Annotated[
+        float | None, Field(description="It refused us and is not asked before, unix seconds; null: it is asked.")
+    ]
+    is_shared: Annotated[bool, Field(description="Counted in Redis; false: by the worker alone, Redis is away.")]
+    tick_requests: Annotated[int, Field(description="Requests for the newest tick, or of one list.")]
+
+
 class SourceHealth(BaseModel):
     """How a source does, as the worker last reported."""
 
@@ -47,6 +62,7 @@ class SourceHealth(BaseModel):
         Filling | None, Field(description="How far the fill of the past day is; null: none is going on.")
     ]
     rejects: Annotated[dict[str, int], Field(description="Readings left out since the start of the worker, by reason.")]
+    budget: Annotated[BudgetView | None, Field(description="What its provider allows; null: it is not limited.")]
 
 
 class ArchiveHealth(BaseModel):
@@ -85,6 +101,9 @@ class TopRoleHealth(BaseModel):
     list_at: Annotated[int | None, Field(description="The minute of its newest list.")]
     age: Annotated[int | None, Field(description="Seconds since then.")]
     faults: Annotated[dict[str, int] | None, Field(description="Lists that did not come this month, by reason.")]
+    budget: Annotated[
+        BudgetView | None, Field(description="The month's plan, in the form that the budgets of sources have.")
+    ]
     of: Annotated[int | None, Field(description="How many coins the newest top list has.")]
     unpriced: Annotated[int | None, Field(description="How many of them have no price.")]
 
@@ -259,7 +278,12 @@ def show_source(state: dict[str, Any], redact: _Redact) -> dict[str, Any]:
         "missing": state.get("missing", {}),
         "filling": state.get("filling"),
         "rejects": state.get("rejects", {}),
+        "budget": _show_budget(state.get("budget")),
     }
+
+
+def _show_budget(budget: dict[str, Any] | None) -> dict[str, Any] | None:
+    return budget and {name: budget.get(name) for name in BudgetView.model_fields}
 
 
 def _find_future(at: int, now: int) -> int | None:

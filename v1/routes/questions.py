@@ -35,7 +35,7 @@ KEPT: Mapping[str, frozenset[ChangeKind]] = {
     "silences": _OF_RULES,
     "alerts": _OF_RULES | {ChangeKind.ALERTS},
     "top": frozenset({ChangeKind.TOP}),
-    "sources": frozenset({ChangeKind.SOURCES}),
+    "sources": frozenset({ChangeKind.SOURCES, ChangeKind.BUDGETS}),
 }
 """The answers that may be kept, by the first part of their path below the version, and what ends them."""
 _ONLY_OF_TABLES = frozenset({*TableParams.model_fields, "columns"})

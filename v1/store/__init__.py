@@ -3,6 +3,7 @@
 from .admin import MOST_SILENCES, UNTIL_OVER, Acknowledgement, AdminStore, LimitReached
 from .alert_history import AlertQuery, AlertReader, AlertRecord, HistoryCursor, parse_alert
 from .api_keys import ApiKey, ApiKeyStore, KeyScope
+from .budgets import BudgetStore, ProviderUsage
 from .changes import EVERYTHING, Change, ChangeFeed, ChangeKind, open_change_feed, put_change
 from .commands import AlertLimits
 from .connection import LeaseLost, NoAccess, StoreAway, StoreError, Unreadable, connect
@@ -51,6 +52,7 @@ __all__ = [
     "AlertRecord",
     "ApiKey",
     "ApiKeyStore",
+    "BudgetStore",
     "Change",
     "ChangeFeed",
     "ChangeKind",
@@ -94,6 +96,7 @@ __all__ = [
     "OutboxEntry",
     "OutgoingMessage",
     "PastReads",
+    "ProviderUsage",
     "QueuedMessage",
     "QuotaStore",
     "RankHistoryReader",

@@ -10,6 +10,7 @@ What changes an answer, told to every process that answers: who writes publishes
                 alerts                   an alert was acknowledged, or a message about it was sent or not
                 top                      a top list was written
                 sources                  a source does otherwise, or another wish is not fulfilled
+                budgets                  another part of what providers allow is used, and nothing else of a source has changed
                 keys                     an API key was made, changed or deleted
                 all                      anything may be otherwise: data was deleted or repaired
 
@@ -50,6 +51,7 @@ class ChangeKind(StrEnum):
     ALERTS = "alerts"
     TOP = "top"
     SOURCES = "sources"
+    BUDGETS = "budgets"
     KEYS = "keys"
     ALL = "all"
 

@@ -41,6 +41,7 @@ Every key version 1 owns in Redis. No other module spells one.
     v1:top:coins:<day>            hash    reference: [id,symbol,name]            26 h after the day's last top list
     v1:top:roles                  hash    role: how it does, JSON                for ever
     v1:budget:<provider>          string  what of its plan is used, JSON         32 days after the last change
+    v1:budget:<provider>:<host>:<way out>  string  what was asked of it lately, from one address, JSON  32 days after the last change
     v1:keys                       hash    id of a key of the API: whose it is, its scope, its SHA-256, JSON  for ever
     v1:keys:used                  hash    id of a key: when it was last used     for ever
     v1:limits:{<limit of a client>}  string  what the client has used of it in a window  twice the length of the window

@@ -171,16 +171,24 @@ class Writer(Reader):
             commands.raise_inner_error(await self._run(pipe))
 
     async def write_source_states(
-        self, states: Mapping[str, Mapping[str, Any]], unmet: Mapping[str, str] = MappingProxyType({})
+        self,
+        states: Mapping[str, Mapping[str, Any]],
+        unmet: Mapping[str, str] = MappingProxyType({}),
+        *,
+        only_budgets: bool = False,
     ) -> None:
-        """Write the state of each source, and the wishes that none fulfils, in place of those before."""
+        """
+        Write the state of each source, and the wishes that none fulfils, in place of those before.
+
+        `only_budgets` says that they are those before but for what is used of budgets, which no answer about samples has.
+        """
         pipe = self._redis.pipeline(transaction=True)
         pipe.delete(keys.SOURCES, keys.WISHES)
         for wish, reason in unmet.items():
             pipe.hset(keys.WISHES, wish, reason)
         if states:
             pipe.hset(keys.SOURCES, mapping={name: json.dumps(state) for name, state in states.items()})
-        put_change(pipe, ChangeKind.SOURCES)
+        put_change(pipe, ChangeKind.BUDGETS if only_budgets else ChangeKind.SOURCES)
         await self._run(pipe)
 
     async def write_archive_state(self, state: Mapping[str, Any]) -> None:

@@ -1,15 +1,17 @@
 """What the commands are put together from: connections, sources and senders, made as the settings say."""
 
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from functools import partial
+from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import ClientMiddlewareType, ClientSession, ClientTimeout, TCPConnector
 
 from worker.archiving.late_hours import LateHours
 from worker.cli.process import wait_for_format
-from worker.clock.wall import WatchedClock
+from worker.clock.wall import Ask, WatchedClock
 from worker.delivery.dispatcher import Dispatcher
 from worker.delivery.messages import MessageOptions
 from worker.delivery.notify import sessions
@@ -19,7 +21,7 @@ from worker.delivery.notify.sessions import USER_AGENT
 from worker.latest import DAY, HOUR, __version__
 from worker.latest.delivery import ChannelStore
 from worker.latest.market import StateUpdate
-from worker.latest.store import AlertLimits, DataFormat, RuleStore, Writer, connect
+from worker.latest.store import AlertLimits, BudgetStore, DataFormat, RuleStore, Writer, connect
 from worker.reporting.metrics import WorkerInstruments
 from worker.sampling.heartbeat import Heartbeat
 from worker.sampling.rule_provider import RuleProvider
@@ -32,6 +34,16 @@ from worker.sources.answers.keeper import AnswerKeeper, run_keeper
 from worker.sources.answers.lines import AnswersHeader
 from worker.sources.base import Source, make_wish_filter
 from worker.sources.binance import BinanceSource
+from worker.sources.budget import (
+    BINANCE,
+    CRYPTOWATCH,
+    FLIGHT_SECONDS,
+    KRAKEN,
+    BudgetTerms,
+    NoBudget,
+    ProviderBudget,
+    RequestBudget,
+)
 from worker.sources.coinbase import CoinbaseSource
 from worker.sources.coinmarketcap import CoinMarketCap
 from worker.sources.cryptocompare import CryptoCompare
@@ -48,8 +60,10 @@ log = structlog.get_logger()
 SessionFor = Callable[[str], ClientSession]
 """Returns the session for an address; whoever opened it closes it."""
 
-LONGEST_TIMEOUT = 30.0
+LONGEST_TIMEOUT = float(FLIGHT_SECONDS)
 """Seconds that a source may take for an answer, however long the interval is."""
+TERMS: Mapping[str, BudgetTerms] = {"kraken": KRAKEN, "binance": BINANCE, "cryptowatch": CRYPTOWATCH}
+"""What the provider of each source allows an address."""
 
 
 @asynccontextmanager
@@ -181,9 +195,13 @@ async def open_sources(
     async with (
         open_keeper(settings, known) if keep and settings.keep_answers else nullcontext() as keeper,
         open_sessions(settings.proxies, clock, record, [keeper.keep] if keeper else []) as session_for,
+        connect(settings.redis_address, "data-tracker-budget") as redis,
     ):
-        clock.set_askers([dates.make_asker(session_for(address), address) for address in known.values()])
-        made = [(source, session_for(known.get(source.name, ""))) for source in make_sources(settings)]
+        budgets = make_budgets(settings, BudgetStore(redis), clock)
+        clock.set_askers(
+            [_make_asker(session_for(address), address, budgets.get(source)) for source, address in known.items()]
+        )
+        made = [(source, session_for(known.get(source.name, ""))) for source in make_sources(settings, budgets)]
         with supervise(made, limit, keeper.note_tick if keeper else lambda _: None) as sources:
             yield sources
 
@@ -195,6 +213,25 @@ def open_keeper(settings: WorkerSettings, known: Mapping[str, str]) -> AbstractA
     files = AnswerFiles(settings.data_dir.absolute() / ANSWERS, header, limits)
     key = settings.cryptowatch_api_key
     return run_keeper(AnswerKeeper(files, known, (key.get_secret_value(),) if key else ()))
+
+
+def _make_asker(session: ClientSession, address: str, budget: ProviderBudget | None) -> Ask:
+    if budget is None:
+        return dates.make_asker(session, address)
+    return dates.make_asker(session, address, budget.is_closed)
+
+
+def make_budgets(settings: WorkerSettings, store: BudgetStore, clock: WatchedClock) -> dict[str, ProviderBudget]:
+    """Return the budget of each source whose provider limits what may be asked, by source."""
+    made: dict[str, ProviderBudget] = {}
+    asked = {source: address for source, address in list_source_addresses(settings).items() if source in TERMS}
+    for source, address in asked.items():
+        proxy = settings.proxies.find_proxy(address)
+        through = settings.egress if proxy is None else show_proxy(proxy)
+        name = f"{source}:{urlsplit(address).netloc.rpartition('@')[2]}:{through}"
+        terms = TERMS[source].take_percent(settings.budget_percent)
+        made[source] = ProviderBudget(name, terms, store=store, clock=clock.wall)
+    return made
 
 
 def list_source_addresses(settings: WorkerSettings) -> dict[str, str]:
@@ -210,15 +247,21 @@ def list_addresses(settings: WorkerSettings) -> list[str]:
     return [str(settings.coinmarketcap_url), str(settings.cryptocompare_url)]
 
 
-def make_sources(settings: WorkerSettings) -> list[Source]:
+def make_sources(settings: WorkerSettings, budgets: Mapping[str, RequestBudget] | None = None) -> list[Source]:
+    """Return the sources; without `budgets` they are not to be asked."""
     wishes, interval = settings.metrics, settings.interval
+    claimed = defaultdict(NoBudget, budgets or {})
     key = settings.cryptowatch_api_key
     makers: dict[str, Callable[[], Source]] = {
-        "kraken": lambda: KrakenSource(str(settings.kraken_url), wishes, interval),
-        "binance": lambda: BinanceSource(str(settings.binance_url), wishes, interval),
+        "kraken": lambda: KrakenSource(str(settings.kraken_url), wishes, interval, claimed["kraken"]),
+        "binance": lambda: BinanceSource(str(settings.binance_url), wishes, interval, claimed["binance"]),
         "coinbase": lambda: CoinbaseSource(str(settings.coinbase_url), wishes, interval),
         "cryptowatch": lambda: CryptowatchSource(
-            str(settings.cryptowatch_url), wishes, interval, key.get_secret_value() if key else None
+            str(settings.cryptowatch_url),
+            wishes,
+            interval,
+            key.get_secret_value() if key else None,
+            claimed["cryptowatch"],
         ),
         "simulated": lambda: SimulatedSource(wishes, interval),
     }

@@ -242,5 +242,5 @@ class Sampler:
             self._report.forget()
         news = self._report.take_news()
         if news:
-            await self._store.write_source_states(*news)
+            await self._store.write_source_states(*news, only_budgets=self._report.is_only_of_budgets(news))
             self._report.mark_written(news)

@@ -85,6 +85,10 @@ class WorkerSettings(Settings):
     """The key for that server, if it wants one."""
     proxy: SecretStr | None = None
     """The HTTP proxy for providers, Pushover and the heartbeat, `http://[user:password@]host:port`; else `HTTPS_PROXY`'s."""
+    budget_percent: Annotated[int, Field(ge=1, le=95)] = 95
+    """How much of what a provider allows an address is used; less where other programs ask from the same one."""
+    egress: Annotated[str, Field(pattern="^[A-Za-z0-9._-]{1,64}$")] = "direct"
+    """A name for the address that providers see us come from: workers on one Redis with the same name share their limits."""
     pushover_token: SecretStr | None = None
     """The application's token; with `pushover_user`, alerts are sent through Pushover."""
     pushover_user: SecretStr | None = None

@@ -12,6 +12,7 @@ from aiohttp import (
 
 from worker.latest import Candle, Measure, Metric, Reading, decimals
 
+from .budget import RequestBudget
 from .errors import LONGEST_WORDS
 
 MOST_BYTES = 64 * 1024 * 1024
@@ -89,6 +90,14 @@ class KeepsLately(Protocol):
 
     kept: Mapping[int, int]
     """By the length of its candles, for how long it has them; both in seconds."""
+
+
+@runtime_checkable
+class Metered(Protocol):
+    """A source whose provider limits what may be asked."""
+
+    budget: RequestBudget
+    """Where its requests are claimed."""
 
 
 @runtime_checkable

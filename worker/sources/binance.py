@@ -19,6 +19,7 @@ from aiohttp import ClientSession
 from worker.latest import DAY, HOUR, MINUTE, Candle, Measure, Metric, Reading
 from worker.sources import binance_seconds, binance_windows
 from worker.sources.base import AccessReport, SourceProfile, make_wish_filter, read_error_json, read_exact_json
+from worker.sources.budget import BudgetSpent, NoBudget, Purpose, RequestBudget
 from worker.sources.candle_rows import CandleColumns, parse_finished
 from worker.sources.errors import (
     RequestRefused,
@@ -50,7 +51,10 @@ MS = 1000
 COLUMNS = CandleColumns(time=0, open=1, high=2, low=3, close=4, volume=5, start=lambda opens: opens // MS)
 
 FEW = 100
-"""Up to so many symbols are asked for by name, at half the weight of all (2 up to 20, 40 up to 100, 80 for all)."""
+"""Up to so many symbols are asked for by name, at half the weight of all."""
+FEWEST, FEW_WEIGHT, SOME_WEIGHT, ALL_WEIGHT = 20, 2, 40, 80
+"""What `ticker/24hr` weighs: 2 up to 20 symbols, 40 up to 100, 80 for all."""
+INFO_WEIGHT, KLINES_WEIGHT = 20, 2
 LIMIT, SHARE = 6000, 0.8
 """Weight a minute where `exchangeInfo` names none; and how much of it we use, because the address may be shared."""
 SHARE_OF_INTERVAL = 0.4
@@ -76,6 +80,14 @@ class BinanceMarkets(NamedTuple):
     """Weight a minute."""
 
 
+class WeighedRequest(NamedTuple):
+    """What is asked for, what that weighs, and what it is for."""
+
+    path: str
+    weight: int
+    purpose: Purpose = Purpose.TICK
+
+
 class BinanceSource:
     """`BINANCE:BTCUSDT` and all other spot symbols that are trading; `interval_volume` from windows or seconds."""
 
@@ -95,7 +107,8 @@ class BinanceSource:
         limits=f"{LIMIT:,} of weight a minute for an address, of which {SHARE:.0%} is used",
     )
 
-    def __init__(self, base: str, wishes: Sequence[str], interval: int) -> None:
+    def __init__(self, base: str, wishes: Sequence[str], interval: int, budget: RequestBudget | None = None) -> None:
+        self.budget = budget or NoBudget()
         self._base = base.rstrip("/")
         self._wishes = wishes
         self._interval = interval
@@ -125,7 +138,8 @@ class BinanceSource:
         return self._dead
 
     async def open(self, session: ClientSession) -> Mapping[Metric, str]:
-        body = await self._ask(session, "exchangeInfo", showPermissionSets="false")
+        cost = WeighedRequest("exchangeInfo", INFO_WEIGHT, Purpose.MARKETS)
+        body = await self._ask(session, cost, showPermissionSets="false")
         with translate_errors(NAME):
             known = parse_markets(body)
         trading = [metric for metric in known.symbols if known.status[metric] == "TRADING"]
@@ -135,6 +149,7 @@ class BinanceSource:
         self._by_name = len(self._symbols) <= FEW
         self._unasked = set()
         self._limit = known.limit
+        self.budget.set_amount(known.limit)
         halted = {
             metric: f"{NAME} has {find_pair(metric)}, but it is not trading: {status}"
             for metric, status in known.status.items()
@@ -162,7 +177,7 @@ class BinanceSource:
         return await self._candles(session, metric, start, end, HOUR)
 
     async def read_access(self, session: ClientSession) -> AccessReport:
-        await self._ask(session, "time")
+        await self._ask(session, WeighedRequest("time", 1, Purpose.MARKETS))
         used = f"{self._used:,} of {self._limit:,} of this minute's weight is used by this address"
         if self._used <= self._limit * SHARE:
             return AccessReport(used)
@@ -182,26 +197,29 @@ class BinanceSource:
             for first in range(start, end, KLINES * length):
                 last = min(first + KLINES * length, end) * MS - 1
                 times = {"startTime": f"{first * MS}", "endTime": f"{last}"}
-                candles += parse_rows(await self._ask(session, "klines", **page, **times))
+                request = WeighedRequest("klines", KLINES_WEIGHT, Purpose.FILL)
+                candles += parse_rows(await self._ask(session, request, **page, **times))
             return parse_finished(candles, COLUMNS._replace(length=length), start, end, self._rejects)
 
     async def _tickers(self, session: ClientSession) -> Any:
+        everything = WeighedRequest("ticker/24hr", compute_ticker_weight(None))
         if self._by_name:
+            named = everything._replace(weight=compute_ticker_weight(len(self._names)))
             try:
-                return await self._ask(session, "ticker/24hr", symbols=format_array(self._names))
+                return await self._ask(session, named, symbols=format_array(self._names))
             except RequestRefused:
                 # One name that is refused, delisted or written in letters that it does not take, must not cost all others.
-                everything = await self._ask(session, "ticker/24hr")
+                body = await self._ask(session, everything)
                 self._by_name = False  # at no later tick either
-                return everything
-        return await self._ask(session, "ticker/24hr")
+                return body
+        return await self._ask(session, everything)
 
     async def _read_traded(
         self, session: ClientSession, at: int, readings: Mapping[Metric, Reading]
     ) -> Mapping[Metric, str]:
         """Return what was traded in the interval, of as many metrics as we can afford."""
         size = binance_windows.format_window(self._interval)
-        room = int(self._limit * SHARE) - self._used
+        room = min(int(self._limit * SHARE) - self._used, self.budget.count_room())
         if size is not None:
             parts = binance_windows.choose_affordable(
                 [metric for metric in readings if metric not in self._unasked], room
@@ -223,7 +241,8 @@ class BinanceSource:
         while parts:
             part, calls = parts.pop(), calls + 1
             try:
-                body = await self._ask(session, "ticker", symbols=format_array(part), windowSize=size, type="MINI")
+                request = WeighedRequest("ticker", binance_windows.compute_weight(len(part)))
+                body = await self._ask(session, request, symbols=format_array(part), windowSize=size, type="MINI")
                 found += parse_rows(body)
             except RequestRefused:
                 if calls >= MOST_HALVES:
@@ -241,7 +260,8 @@ class BinanceSource:
             "endTime": f"{at * MS - 1}",
             "limit": f"{self._interval}",
         }
-        body = await self._ask(session, "klines", symbol=self._symbols[metric], interval="1s", **times)
+        request = WeighedRequest("klines", KLINES_WEIGHT)
+        body = await self._ask(session, request, symbol=self._symbols[metric], interval="1s", **times)
         volume = binance_seconds.parse_seconds_volume(body, COLUMNS, at, self._interval, self._rejects)
         return {} if volume is None else {metric: volume}
 
@@ -256,21 +276,32 @@ class BinanceSource:
         except SourceError as error:
             # The prices are here already; this costs only the interval volumes, and the next tick if we must wait.
             self._rejects[f"no interval volume ({error.kind})"] += len(metrics)
-            if isinstance(error, SourceRefused) and error.wait is not None:
+            # A budget that is spent keeps its own time.
+            if isinstance(error, SourceRefused) and not isinstance(error, BudgetSpent) and error.wait is not None:
                 self._away = at + int(error.wait)
             return {}
 
-    async def _ask(self, session: ClientSession, path: str, **query: str) -> Any:
-        with translate_errors(NAME):
-            async with session.get(f"{self._base}/api/v3/{path}", params=query) as response:
-                self._used = parse_whole(response.headers.get("X-MBX-USED-WEIGHT-1M")) or 0
-                is_error = response.status >= HTTPStatus.BAD_REQUEST
-                body = await (read_error_json if is_error else read_exact_json)(response)
-            if is_error or pick_value(body, "code") is not None:
-                after = read_retry_after(response.headers)
-                asked = f"{path} of {query['symbol']}" if "symbol" in query else path
-                raise make_refusal(response.status, body, after, asked, read_answer_time(response.headers))
-            return body
+    async def _ask(self, session: ClientSession, asked: WeighedRequest, **query: str) -> Any:
+        path = asked.path
+        async with self.budget.request(asked.weight, asked.purpose) as call:
+            with translate_errors(NAME):
+                async with session.get(f"{self._base}/api/v3/{path}", params=query) as response:
+                    call.used = parse_whole(response.headers.get("X-MBX-USED-WEIGHT-1M"))
+                    self._used = call.used or 0
+                    is_error = response.status >= HTTPStatus.BAD_REQUEST
+                    body = await (read_error_json if is_error else read_exact_json)(response)
+                if is_error or pick_value(body, "code") is not None:
+                    after = read_retry_after(response.headers)
+                    words = f"{path} of {query['symbol']}" if "symbol" in query else path
+                    raise make_refusal(response.status, body, after, words, read_answer_time(response.headers))
+                return body
+
+
+def compute_ticker_weight(symbols: int | None) -> int:
+    """Return what `ticker/24hr` of so many symbols weighs; `None`: of all."""
+    if symbols is None or symbols > FEW:
+        return ALL_WEIGHT
+    return FEW_WEIGHT if symbols <= FEWEST else SOME_WEIGHT
 
 
 def make_refusal(status: int, body: Any, after: int | None, asked: str, now: float = 0.0) -> SourceRefused:

@@ -28,12 +28,17 @@ def format_window(interval: int) -> str | None:
     return "1h" if interval == HOUR else f"{interval // MINUTE}m"
 
 
+def compute_weight(symbols: int) -> int:
+    """Return what a call for so many symbols weighs."""
+    return min(WEIGHT * symbols, MOST_WEIGHT)
+
+
 def choose_affordable(metrics: Sequence[Metric], room: int) -> list[Sequence[Metric]]:
     """Split the metrics into calls, and keep as many calls as the bounds and the `room` (in weight) allow."""
     calls: list[Sequence[Metric]] = []
     for first in range(0, min(len(metrics), MOST_SYMBOLS * MOST_CALLS), MOST_SYMBOLS):
         part = metrics[first : first + MOST_SYMBOLS]
-        room -= min(WEIGHT * len(part), MOST_WEIGHT)
+        room -= compute_weight(len(part))
         if room < 0:
             break
         calls.append(part)

@@ -8,6 +8,7 @@ markets cost 0, and every call is charged to an allowance, also one that fails.
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
@@ -22,6 +23,7 @@ from worker.sources.base import (
     read_error_json,
     read_exact_json,
 )
+from worker.sources.budget import ALLOWANCE_UNIT, NoBudget, Purpose, RequestBudget
 from worker.sources.candle_rows import CandleColumns, parse_finished
 from worker.sources.errors import SourceRefused, read_retry_after, translate_errors
 from worker.sources.pair_names import UnknownPair, find_missing, find_pair, name_metric, suggest_nearest
@@ -71,7 +73,11 @@ class CryptowatchSource:
         wishes: Sequence[str],
         interval: int,  # noqa: ARG002  # every source is made alike; no answer here depends on it
         api_key: str | None,
+        budget: RequestBudget | None = None,
     ) -> None:
+        self.budget = budget or NoBudget()
+        self._costs: dict[str, int] = {}
+        """What a call cost when it was last made, by what was asked for."""
         self._base = base.rstrip("/")
         self._wishes = wishes
         self._headers = {"X-CW-API-Key": api_key} if api_key else {}
@@ -95,7 +101,7 @@ class CryptowatchSource:
 
     async def open(self, session: ClientSession) -> Mapping[Metric, str]:
         # The summaries, although `/markets` costs a fifth: a server that answers alike surely has these.
-        summaries = await self._summaries(session)
+        summaries = await self._summaries(session, Purpose.MARKETS)
         with translate_errors(NAME):
             known = parse_markets(summaries)
         tests = {exchange: make_wish_filter(self._wishes, exchange) for exchange in known}
@@ -119,7 +125,7 @@ class CryptowatchSource:
             # Said once: whoever comes back after the wait may try, and the answer tells how it stands.
             self._is_spent = False
             raise self._make_allowance_refusal()
-        summaries = await self._summaries(session)
+        summaries = await self._summaries(session, Purpose.TICK)
         with translate_errors(NAME):
             dead: set[Metric] = set()
             readings = parse_summaries(summaries, self._names, self._rejects, dead)
@@ -134,7 +140,7 @@ class CryptowatchSource:
 
     async def read_access(self, session: ClientSession) -> AccessReport:
         with translate_errors(NAME):
-            body = await self._ask(session, "markets/summaries", limit="1")
+            body = await self._ask(session, "markets/summaries", Purpose.MARKETS, limit="1")
             left = parse_number(pick_value(body, "allowance", "remaining"))
         if left is None:
             return AccessReport("it answers, and names no allowance")
@@ -156,34 +162,40 @@ class CryptowatchSource:
                     raise self._make_allowance_refusal()
                 # Both bounds are inclusive, and speak of when a candle closes.
                 last = min(first + OHLC_ROWS * length, end)
-                body = await self._ask(session, path, periods=f"{length}", after=f"{first + length}", before=f"{last}")
+                times = {"periods": f"{length}", "after": f"{first + length}", "before": f"{last}"}
+                body = await self._ask(session, path, Purpose.FILL, **times)
                 # An empty list of this server is `null`.
                 candles += parse_rows(body["result"][f"{length}"] or [])
             columns = COLUMNS._replace(start=lambda closes: closes - length, length=length)
             return parse_finished(candles, columns, start, end, self._rejects)
 
-    async def _summaries(self, session: ClientSession) -> dict[str, object]:
+    async def _summaries(self, session: ClientSession, purpose: Purpose) -> dict[str, object]:
         """Return all pages as one."""
         with translate_errors(NAME):
-            body = await self._ask(session, "markets/summaries")
+            body = await self._ask(session, "markets/summaries", purpose)
             summaries = dict(body["result"])
             for _ in range(MOST_PAGES - 1):
                 if pick_value(body, "cursor", "hasMore") is not True:
                     return summaries
-                body = await self._ask(session, "markets/summaries", cursor=body["cursor"]["last"])
+                body = await self._ask(session, "markets/summaries", purpose, cursor=body["cursor"]["last"])
                 summaries |= body["result"]
             raise ValueError(f"the summaries did not end after {MOST_PAGES} pages")
 
-    async def _ask(self, session: ClientSession, path: str, **query: str) -> Any:
-        async with session.get(f"{self._base}/{path}", params=query, headers=self._headers) as response:
-            is_error = response.status >= HTTPStatus.BAD_REQUEST
-            body = await (read_error_json if is_error else read_exact_json)(response)
-            after = read_retry_after(response.headers)
-        self._is_spent = is_allowance_spent(pick_value(body, "allowance"))
-        said = pick_value(body, "error")
-        if is_error or said is not None:
-            raise make_refusal(response.status, said, after, path)
-        return body
+    async def _ask(self, session: ClientSession, path: str, purpose: Purpose, **query: str) -> Any:
+        kind = path.rpartition("/")[2]
+        async with self.budget.request(self._costs.get(kind, 0), purpose) as call:
+            async with session.get(f"{self._base}/{path}", params=query, headers=self._headers) as response:
+                is_error = response.status >= HTTPStatus.BAD_REQUEST
+                body = await (read_error_json if is_error else read_exact_json)(response)
+                after = read_retry_after(response.headers)
+            allowance = pick_value(body, "allowance")
+            self._is_spent = is_allowance_spent(allowance)
+            self._costs[kind] = parse_units(pick_value(allowance, "cost")) or 0
+            call.left = None if is_allowance_paid(allowance) else parse_units(pick_value(allowance, "remaining"))
+            said = pick_value(body, "error")
+            if is_error or said is not None:
+                raise make_refusal(response.status, said, after, path)
+            return body
 
     def _make_allowance_refusal(self) -> SourceRefused:
         return SourceRefused(f"{NAME}'s allowance does not pay for another call", RENEWED)
@@ -202,10 +214,19 @@ def make_refusal(status: int, said: object, after: int | None, path: str) -> Sou
 def is_allowance_spent(allowance: object) -> bool:
     """Return whether another call of the same cost would take the allowance below zero. Paid ones do not end."""
     cost, remaining = parse_number(pick_value(allowance, "cost")), parse_number(pick_value(allowance, "remaining"))
+    return not (cost is None or remaining is None or is_allowance_paid(allowance)) and is_less(remaining, cost)
+
+
+def is_allowance_paid(allowance: object) -> bool:
+    """Return whether there is a paid part, so that the allowance does not end."""
     paid = parse_number(pick_value(allowance, "remainingPaid"))
-    if cost is None or remaining is None or (paid is not None and not is_zero(paid)):
-        return False
-    return is_less(remaining, cost)
+    return paid is not None and not is_zero(paid)
+
+
+def parse_units(credits_: object) -> int | None:
+    """Return credits as whole units of the budget; `None` of what is no number."""
+    number = parse_number(credits_)
+    return None if number is None else int(Decimal(number) * ALLOWANCE_UNIT)
 
 
 def parse_markets(summaries: Mapping[str, object]) -> dict[str, dict[Metric, str]]:

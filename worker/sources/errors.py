@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from math import ceil
 from typing import ClassVar
 
 from aiohttp import (
@@ -73,6 +74,8 @@ class SourceRefused(SourceError):
     def __init__(self, message: str, wait: float | None = None) -> None:
         super().__init__(message)
         self.wait = wait
+        self.until: float | None = None
+        """When that wait is over, unix seconds, where the time of the answer is known."""
 
 
 class RequestRefused(SourceRefused):
@@ -144,8 +147,8 @@ def read_retry_after(headers: Mapping[str, str]) -> int | None:
 
 
 def clamp_wait(seconds: float) -> int:
-    """Return a wait of whole seconds, at least 1 and at most `LONGEST_WAIT`."""
-    return int(min(max(seconds, 1), LONGEST_WAIT))
+    """Return a wait of whole seconds, never too short, at least 1 and at most `LONGEST_WAIT`."""
+    return ceil(min(max(seconds, 1), LONGEST_WAIT))
 
 
 def read_answer_time(headers: Mapping[str, str]) -> float:

@@ -15,6 +15,7 @@ from aiohttp import ClientSession
 
 from worker.latest import HOUR, MINUTE, Candle, Measure, Metric, Reading
 from worker.sources.base import AccessReport, SourceProfile, make_wish_filter, read_exact_json
+from worker.sources.budget import NoBudget, Purpose, RequestBudget
 from worker.sources.candle_rows import CandleColumns, parse_finished
 from worker.sources.daily_counter import DailyCounters
 from worker.sources.errors import LONGEST_WORDS, RequestRefused, SourceRefused, read_retry_after, translate_errors
@@ -86,7 +87,8 @@ class KrakenSource:
         limits="not published; candles are asked for once a second",
     )
 
-    def __init__(self, base: str, wishes: Sequence[str], interval: int) -> None:
+    def __init__(self, base: str, wishes: Sequence[str], interval: int, budget: RequestBudget | None = None) -> None:
+        self.budget = budget or NoBudget()
         self._base = base.rstrip("/")
         self._wishes = wishes
         self._markets: dict[Metric, KrakenMarket] = {}
@@ -110,7 +112,7 @@ class KrakenSource:
         return self._dead
 
     async def open(self, session: ClientSession) -> Mapping[Metric, str]:
-        pairs, _ = await self._ask(session, "AssetPairs")
+        pairs, _ = await self._ask(session, "AssetPairs", Purpose.MARKETS)
         with translate_errors(NAME):
             known = parse_markets(pairs)
         is_wanted = make_wish_filter(self._wishes, EXCHANGE)
@@ -163,7 +165,7 @@ class KrakenSource:
             raise UnknownPair(f"{NAME} does not give {metric}")
         # `since` is exclusive. At most 720 finished ones come, the newest, however early it is.
         asked = {"pair": self._markets[metric].key, "interval": f"{length // MINUTE}", "since": f"{start - length}"}
-        result, _ = await self._ask(session, "OHLC", **asked)
+        result, _ = await self._ask(session, "OHLC", Purpose.FILL, **asked)
         with translate_errors(NAME):
             return parse_candles(result, start, end, self._rejects, length)
 
@@ -178,21 +180,24 @@ class KrakenSource:
                 return everything
         return await self._ask(session, "Ticker")
 
-    async def _ask(self, session: ClientSession, method: str, **query: str) -> tuple[Any, str]:
+    async def _ask(
+        self, session: ClientSession, method: str, purpose: Purpose = Purpose.TICK, **query: str
+    ) -> tuple[Any, str]:
         """Return the result, and when it was made, as an HTTP date."""
-        with translate_errors(NAME):
-            async with session.get(f"{self._base}/0/public/{method}", params=query) as response:
-                if response.status == HTTPStatus.TOO_MANY_REQUESTS:
-                    after = read_retry_after(response.headers)
-                    raise SourceRefused(
-                        f"{NAME} answered {response.status}", self._longer_wait() if after is None else after
-                    )
-                body = await read_exact_json(response)
-            said = join_errors(pick_value(body, "error"))
-            if said:
-                raise self._refusal(said, f"{method} of {query['pair']}" if "pair" in query else method)
-            self._wait = FIRST_WAIT
-            return body["result"], response.headers.get("Last-Modified", "")
+        async with self.budget.request(1, purpose):
+            with translate_errors(NAME):
+                async with session.get(f"{self._base}/0/public/{method}", params=query) as response:
+                    if response.status == HTTPStatus.TOO_MANY_REQUESTS:
+                        after = read_retry_after(response.headers)
+                        raise SourceRefused(
+                            f"{NAME} answered {response.status}", self._longer_wait() if after is None else after
+                        )
+                    body = await read_exact_json(response)
+                said = join_errors(pick_value(body, "error"))
+                if said:
+                    raise self._refusal(said, f"{method} of {query['pair']}" if "pair" in query else method)
+                self._wait = FIRST_WAIT
+                return body["result"], response.headers.get("Last-Modified", "")
 
     def _refusal(self, said: str, asked: str) -> SourceRefused:
         message = f"{NAME} answered {said!r} to {asked}"

@@ -12,7 +12,8 @@ from aiohttp import ClientSession
 from worker.latest import HOUR, MINUTE, Candle, Metric, Reading
 from worker.latest.settings import PREFIX
 from worker.sources.asking import AskedFor, note_asking
-from worker.sources.base import Hourly, NamesDead, Source
+from worker.sources.base import Hourly, Metered, NamesDead, Source
+from worker.sources.budget import NoBudget
 from worker.sources.errors import LONGEST_WAIT, InvalidResponse, SourceError, SourceRefused, SourceUnreachable
 from worker.sources.rejects import Rejects, describe_rejects
 
@@ -63,7 +64,8 @@ class SupervisedSource:
         self._failing_since: int | None = None
         self._reason: str | None = None
         self._advice: str | None = None
-        self._failures = 0
+        self._failures = self._tick_requests = 0
+        """How often it failed since the start; how many requests the newest tick took that was asked for."""
 
     @property
     def name(self) -> str:
@@ -89,12 +91,13 @@ class SupervisedSource:
         """Return what the source says of tick `at`, or nothing where it fails; never raises `SourceError`."""
         self._note_read(at)
         if at < self._stay_away_until:
+            self._tick_requests = 0
             return {}
         try:
-            async with asyncio.timeout(self._timeout):
-                await self._open(at)
-                self._begin_tick(at)
-                with note_asking(self.name, AskedFor.TICK, at):
+            with self._count_requests(), note_asking(self.name, AskedFor.TICK, at):
+                async with asyncio.timeout(self._timeout):
+                    await self._open(at)
+                    self._begin_tick(at)
                     readings = await self.source.fetch(self._session, at)
         except (SourceError, TimeoutError) as error:
             self._handle_failure(at, error)
@@ -136,8 +139,23 @@ class SupervisedSource:
             "missing": dict(self.missing),
             "dead": sorted(self.dead),
             "rejects": dict(self.source.rejects) | dict(self.rejects),
+            "budget": self._describe_budget(),
             "rejected": [*describe_rejects(self.rejects), *describe_rejects(self.source.rejects)],
         }
+
+    def _describe_budget(self) -> dict[str, Any] | None:
+        described = self.source.budget.describe() if isinstance(self.source, Metered) else None
+        return None if described is None else described | {"tick_requests": self._tick_requests}
+
+    @contextmanager
+    def _count_requests(self) -> Iterator[None]:
+        """Count the requests of a tick."""
+        budget = self.source.budget if isinstance(self.source, Metered) else NoBudget()
+        before = budget.count_tick_requests()
+        try:
+            yield
+        finally:
+            self._tick_requests = budget.count_tick_requests() - before
 
     def _begin_tick(self, at: int) -> None:
         for rejects in (self.rejects, self.source.rejects):
@@ -185,7 +203,7 @@ class SupervisedSource:
         except SourceError as error:
             log.debug("what the source has now is not known", source=self.name, reason=str(error))
             if isinstance(error, SourceRefused) and error.wait:
-                self._stay_away_until = max(self._stay_away_until, at + error.wait)
+                self._stay_away_until = max(self._stay_away_until, error.until or at + error.wait)
         if new := set(self.metrics) - before:
             log.info("the source has new metrics", source=self.name, metrics=sorted(new))
             self._has_come_back = True
@@ -205,8 +223,9 @@ class SupervisedSource:
     def _handle_failure(self, at: int, error: Exception) -> None:
         reason = str(error) or f"{self.name} took longer than {self._timeout:g} s"
         if isinstance(error, SourceRefused) and error.wait:
-            # The answer may have taken all of our timeout, and the wait begins with the answer.
-            self._stay_away_until = at + self._timeout + min(error.wait, LONGEST_WAIT)
+            # Where nobody noted when the answer came: it may have taken all of our timeout, and the wait begins with it.
+            until = at + self._timeout + error.wait if error.until is None else error.until
+            self._stay_away_until = min(until, at + self._timeout + LONGEST_WAIT)
             reason = f"{reason}; retry after {error.wait:g} s"
         self._failures += 1
         if self._reason is None:

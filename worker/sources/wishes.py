@@ -13,6 +13,12 @@ log = structlog.get_logger()
 EVERYTHING = "*"
 
 
+SourceNews = tuple[dict[str, dict[str, Any]], dict[str, str]]
+"""The state of each source, and the wishes that nobody fulfils, with the reasons."""
+LASTING = ("unit", "banned_until", "is_shared")
+"""What of a budget does not change with every tick."""
+
+
 class WishedSource(Protocol):
     """What is asked here of a source that is looked after."""
 
@@ -51,7 +57,7 @@ class SourceReport:
         """What the settings ask for."""
         self._unmet: Mapping[str, str] = {}
         self._filling: dict[str, dict[str, int]] = {}
-        self._noted: object = None
+        self._noted: SourceNews | None = None
 
     def forget(self) -> None:
         """Note everything again: the store may have lost it."""
@@ -73,7 +79,7 @@ class SourceReport:
             name: said | {"filling": self._filling.get(name)} for name, said in describe_states(self._sources).items()
         }
 
-    def take_news(self) -> tuple[dict[str, dict[str, Any]], dict[str, str]] | None:
+    def take_news(self) -> SourceNews | None:
         """Return the state of each source and the wishes that nobody fulfils; `None` where that is noted already."""
         told = self.describe()
         lacking = find_unmet(self._wishes, self._sources)
@@ -83,9 +89,22 @@ class SourceReport:
         self._unmet = lacking
         return None if (told, lacking) == self._noted else (told, lacking)
 
-    def mark_written(self, news: object) -> None:
+    def is_only_of_budgets(self, news: SourceNews) -> bool:
+        """Return whether `news` are what is noted already, but for what is used of budgets."""
+        return self._noted is not None and _leave_out_usage(news) == _leave_out_usage(self._noted)
+
+    def mark_written(self, news: SourceNews | None) -> None:
         """Take in that `news` are in the store."""
         self._noted = news
+
+
+def _leave_out_usage(news: SourceNews) -> SourceNews:
+    states, unmet = news
+    return {name: state | {"budget": _keep_lasting(state.get("budget"))} for name, state in states.items()}, unmet
+
+
+def _keep_lasting(budget: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    return budget and {name: budget[name] for name in LASTING}
 
 
 def find_unmet(wishes: Sequence[str], sources: Sequence[WishedSource]) -> dict[str, str]:

@@ -22,6 +22,7 @@ from worker.sources.errors import InvalidResponse, SourceError, SourceRefused, S
 from worker.sources.list_provider import CallMeter, Coin, Implausible, ListAnswer, ListLimited, ListProvider, TooFewRows
 from worker.toplist import plausible
 from worker.toplist.quota_plan import (
+    SHARE,
     CallOutcome,
     QuotaPlan,
     claim_call,
@@ -225,6 +226,16 @@ def describe_role(plan: QuotaPlan, use: QuotaUsage, at: int) -> Mapping[str, Any
         "until": use.until if waits else None,
         "list_at": use.good or None,
         "faults": use.faults,
+        "budget": {
+            "unit": plan.unit,
+            "seconds": None,
+            "limit": plan.monthly,
+            "spent": use.spent,
+            "margin": (SHARE[1] - SHARE[0]) / SHARE[1],
+            "banned_until": use.until if waits else None,
+            "is_shared": True,
+            "tick_requests": plan.calls,
+        },
     }
 
 

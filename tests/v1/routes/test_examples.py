@@ -41,6 +41,8 @@ CRASH = 1_621_429_200
 """2021-05-19T13:00:00Z, some minutes after everything had fallen by a third."""
 PAIRS = ["BTC_USDT", "ETH_USDT", "XRP_USDT", "DOGE_USDT", "DOGE_BTC", "BRD_BTC"]
 REJECT = {"at": CRASH, "metric": "BINANCE:BRDBTC", "reason": "dead market", "text": "0.00000000"}
+OPEN = {"margin": 0.05, "banned_until": None, "is_shared": True}
+"""Of a budget that nobody closed."""
 SOURCE = {
     "state": "ok",
     "since": CRASH - DAY,
@@ -296,9 +298,9 @@ async def crash(server: str, writer: Writer, archive: ArchiveWriter, clock: Cloc
     for at in range(filled + MINUTE, CRASH + 1, MINUTE):
         heard = {metric: SourceReading(Reading(*day[at].values[:5]), "binance") for metric, day in by_tick.items()}
         await commit_tick(at, heard, writer, RuleEngine([parse_rule(SPIKE)], (), MINUTE))
-    await writer.write_source_states(
-        {"binance": SOURCE | {"missing": {"BINANCE:NOPEUSDT": "no such pair"}, "rejects": {"dead market": 2}}}
-    )
+    missing, rejects = {"BINANCE:NOPEUSDT": "no such pair"}, {"dead market": 2}
+    budget = {"unit": "weight", "seconds": 60, "limit": 6000.0, "spent": 26.0, "tick_requests": 2} | OPEN
+    await writer.write_source_states({"binance": SOURCE | {"missing": missing, "rejects": rejects, "budget": budget}})
     closer = HourlyRollup(writer, archive, RollupOptions(MINUTE))
     await closer.close_until(CRASH - closer.grace, CRASH)
     await writer.write_archive_state({"state": "ok", "since": CRASH - DAY, "newest": closer.newest, "reason": None})
@@ -333,6 +335,7 @@ async def listed(top: TopWriter) -> None:
     plan = {
         "source": "coinmarketcap",
         "faults": {"no answer": 1},
+        "budget": {"unit": "credits", "seconds": None, "limit": 10_000, "spent": 5_329, "tick_requests": 1} | OPEN,
         "interval": 300,
         "planned": 300,
         "unit": "credits",

@@ -10,7 +10,7 @@ from tests.support.units import commit
 from v1.store import connect, keys
 
 NOTED = {"state": "ok", "since": NOON, "reason": None, "metrics": 3, "missing": {}, "rejects": {}}
-FINE = NOTED | {"retry_at": None, "advice": None, "dead": 0, "filling": None}
+FINE = NOTED | {"retry_at": None, "advice": None, "dead": 0, "filling": None, "budget": None}
 
 
 @pytest.fixture

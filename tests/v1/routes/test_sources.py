@@ -1,10 +1,11 @@
 """`/v1/sources`: how each source does, and what was left out of its answers, with what was sent."""
 
 import asyncio
+from typing import Any
 
 from tests.support.serving import NOON, Api
 
-SAID = {
+SAID: dict[str, dict[str, Any]] = {
     "kraken": {
         "state": "failing",
         "since": NOON,
@@ -16,6 +17,16 @@ SAID = {
         "dead": ["KRAKEN:OLDUSD"],
         "filling": {"done": 1, "of": 3},
         "rejects": {"unreadable price": 2, "dead market": 700},
+        "budget": {
+            "unit": "calls",
+            "seconds": 60,
+            "limit": 60.0,
+            "spent": 1.0,
+            "margin": 0.05,
+            "banned_until": NOON + 60.5,
+            "is_shared": True,
+            "tick_requests": 1,
+        },
         "rejected": [
             {"at": NOON, "metric": "KRAKEN:BTCUSD", "reason": "unreadable price", "text": "<b>NaN</b>"},
             {"at": 0, "metric": None, "reason": "unreadable candle", "text": "['x']"},
@@ -61,6 +72,18 @@ async def test_the_next_report_of_the_worker_ends_the_answer_before(api: Api, wr
 
     async with asyncio.timeout(60):
         while len((await api.get("/v1/sources")).json["sources"]) != 1:
+            await asyncio.sleep(0.01)
+
+
+async def test_what_is_used_of_a_budget_ends_the_answer_before(api: Api, writer):
+    await writer.write_source_states(SAID)
+    assert (await api.get("/v1/sources")).json["sources"][1]["budget"]["spent"] == 1
+
+    more = SAID | {"kraken": SAID["kraken"] | {"budget": SAID["kraken"]["budget"] | {"spent": 2}}}
+    await writer.write_source_states(more, only_budgets=True)
+
+    async with asyncio.timeout(60):
+        while (await api.get("/v1/sources")).json["sources"][1]["budget"]["spent"] != 2:
             await asyncio.sleep(0.01)
 
 

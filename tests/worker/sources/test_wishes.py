@@ -28,9 +28,11 @@ class Told:
         self.missing: Mapping[Metric, str] = {Metric(wish): why for wish, why in (missing or {}).items()}
         self.dead = dead
         self.is_known = is_known
+        self.budget: Mapping[str, Any] | None = None
 
     def describe_state(self) -> dict[str, Any]:
-        return {"metrics": len(self.metrics) - len(self.dead)}
+        told: dict[str, Any] = {"metrics": len(self.metrics) - len(self.dead)}
+        return told if self.budget is None else told | {"budget": self.budget}
 
 
 CRYPTOWATCH = Told("cryptowatch", BTC, missing={"BINANCE:*": "cryptowatch has no exchange BINANCE"})
@@ -80,6 +82,25 @@ def test_progress_is_news_at_every_whole_percent_and_until_it_is_over():
     assert told[0]["binance"]["filling"] == {"done": 1000, "of": 1000}
     assert over
     assert not notes.has_ended("binance")
+
+
+def test_what_is_used_of_a_budget_is_news_of_budgets_alone():
+    spent = {"unit": "calls", "banned_until": None, "is_shared": True, "spent": 1}
+    source = Told("first", BTC)
+    source.budget = spent
+    notes = SourceReport([source])
+    first = notes.take_news()
+    assert not notes.is_only_of_budgets(first), "nothing was noted before"
+    notes.mark_written(first)
+
+    source.budget = spent | {"spent": 2}
+    more = notes.take_news()
+    source.budget = spent | {"spent": 2, "banned_until": 1_795_812_000.5}
+    banned = notes.take_news()
+
+    assert more is not None
+    assert notes.is_only_of_budgets(more)
+    assert not notes.is_only_of_budgets(banned)
 
 
 def test_a_wish_that_nobody_gives_is_logged_once_and_noted_until_the_store_forgets():

@@ -32,6 +32,34 @@ def list_source_metrics(states: Mapping[str, Mapping[str, Any]]) -> Iterator[Met
         if progress := state.get("filling"):
             filling.add_metric([name], progress["done"] / progress["of"] if progress["of"] else 1)
     yield from (up, given, dead, missing, filling, rejects)
+    yield from _list_budget_metrics({name: state["budget"] for name, state in states.items() if state.get("budget")})
+
+
+def _list_budget_metrics(budgets: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:
+    """Return the metrics of what providers allow, by source."""
+    tick = _gauge("tick_requests", "Requests to a source for the newest tick.", "source")
+    requests = _counter("budget_requests", "Requests to a source, by what they were for.", "source", "purpose")
+    units = _counter("budget_units", "What they took of its limit, in its own unit.", "source", "purpose", "unit")
+    limit = _gauge(
+        "budget_limit", "What a source allows in a window, in its own unit; 0: it did not say.", "source", "unit"
+    )
+    spent = _gauge("budget_spent", "What of it is used, by all processes.", "source", "unit")
+    banned = _gauge(
+        "budget_banned_until_timestamp_seconds",
+        "Until when a source is not asked, because it refused us; 0: it is.",
+        "source",
+    )
+    shared = _gauge("budget_shared", "Whether what is used is counted in Redis, for all processes together.", "source")
+    for name, budget in budgets.items():
+        tick.add_metric([name], budget["tick_requests"])
+        limit.add_metric([name, budget["unit"]], budget["limit"])
+        spent.add_metric([name, budget["unit"]], budget["spent"])
+        banned.add_metric([name], budget["banned_until"] or 0)
+        shared.add_metric([name], budget["is_shared"])
+        for purpose, number in budget["requests"].items():
+            requests.add_metric([name, purpose], number)
+            units.add_metric([name, purpose, budget["unit"]], budget["units"][purpose])
+    yield from (tick, requests, units, limit, spent, banned, shared)
 
 
 def list_archive_metrics(state: Mapping[str, Any], newest: int | None, late: int) -> Iterator[Metric]:

@@ -184,6 +184,7 @@ SAMPLES = {"history", "ranks", "rules", "rule", "silences", "alerts"}
         (Change(ChangeKind.ALERTS), {"alerts"}),
         (Change(ChangeKind.TOP), {"top"}),
         (Change(ChangeKind.KEYS), set()),
+        (Change(ChangeKind.BUDGETS), set()),
         (EVERYTHING, set(PATHS)),
     ],
     ids=lambda each: str(each.kind) if isinstance(each, Change) else "",
