@@ -36,6 +36,7 @@ from worker.sources.base import Source, make_wish_filter
 from worker.sources.binance import BinanceSource
 from worker.sources.budget import (
     BINANCE,
+    COINBASE,
     CRYPTOWATCH,
     FLIGHT_SECONDS,
     KRAKEN,
@@ -62,7 +63,12 @@ SessionFor = Callable[[str], ClientSession]
 
 LONGEST_TIMEOUT = float(FLIGHT_SECONDS)
 """Seconds that a source may take for an answer, however long the interval is."""
-TERMS: Mapping[str, BudgetTerms] = {"kraken": KRAKEN, "binance": BINANCE, "cryptowatch": CRYPTOWATCH}
+TERMS: Mapping[str, BudgetTerms] = {
+    "kraken": KRAKEN,
+    "binance": BINANCE,
+    "coinbase": COINBASE,
+    "cryptowatch": CRYPTOWATCH,
+}
 """What the provider of each source allows an address."""
 
 
@@ -255,7 +261,7 @@ def make_sources(settings: WorkerSettings, budgets: Mapping[str, RequestBudget] 
     makers: dict[str, Callable[[], Source]] = {
         "kraken": lambda: KrakenSource(str(settings.kraken_url), wishes, interval, claimed["kraken"]),
         "binance": lambda: BinanceSource(str(settings.binance_url), wishes, interval, claimed["binance"]),
-        "coinbase": lambda: CoinbaseSource(str(settings.coinbase_url), wishes, interval),
+        "coinbase": lambda: CoinbaseSource(str(settings.coinbase_url), wishes, interval, budget=claimed["coinbase"]),
         "cryptowatch": lambda: CryptowatchSource(
             str(settings.cryptowatch_url),
             wishes,

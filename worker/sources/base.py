@@ -189,6 +189,8 @@ async def read_body(response: ClientResponse) -> bytes:
 
     Raises `ValueError` as soon as it has more than `MOST_BYTES`, however many are still to come.
     """
+    if response.content.at_eof():
+        return await response.read()  # by whoever keeps answers, before
     body = bytearray()
     async for chunk in response.content.iter_any():
         body += chunk

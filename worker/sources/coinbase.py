@@ -17,6 +17,7 @@ from aiohttp import ClientSession
 
 from worker.latest import DAY, HOUR, MINUTE, Candle, Measure, Metric, Reading, format_iso
 from worker.sources.base import AccessReport, SourceProfile, make_wish_filter, read_error_json, read_exact_json
+from worker.sources.budget import NoBudget, Purpose, RequestBudget
 from worker.sources.candle_rows import CandleColumns, parse_finished
 from worker.sources.errors import (
     LONGEST_WORDS,
@@ -72,7 +73,15 @@ class CoinbaseSource:
         limits=f"10 requests a second for an address; {count_markets(MINUTE)} markets at an interval of 60 s",
     )
 
-    def __init__(self, base: str, wishes: Sequence[str], interval: int, sleep: Sleep = asyncio.sleep) -> None:
+    def __init__(
+        self,
+        base: str,
+        wishes: Sequence[str],
+        interval: int,
+        sleep: Sleep = asyncio.sleep,
+        budget: RequestBudget | None = None,
+    ) -> None:
+        self.budget = budget or NoBudget()
         self._base = base.rstrip("/")
         self._wishes = wishes
         self._most = count_markets(interval)
@@ -94,7 +103,7 @@ class CoinbaseSource:
         return self._dead
 
     async def open(self, session: ClientSession) -> Mapping[Metric, str]:
-        body, _ = await self._ask(session, "products")
+        body, _ = await self._ask(session, "products", Purpose.MARKETS)
         with translate_errors(NAME):
             known, states = parse_products(body)
         is_wanted = make_wish_filter(self._wishes, EXCHANGE)
@@ -162,7 +171,7 @@ class CoinbaseSource:
         return await self._candles(session, metric, start, end, HOUR)
 
     async def read_access(self, session: ClientSession) -> AccessReport:
-        await self._ask(session, "time")
+        await self._ask(session, "time", Purpose.MARKETS)
         return AccessReport(f"it answers; {self._most} markets at most are asked for at this interval")
 
     def skip_waits(self) -> None:
@@ -179,21 +188,24 @@ class CoinbaseSource:
                 await self._sleep(self.pace)
             last = min(first + ROWS * length, end)
             times = {"start": format_iso(first), "end": format_iso(last)}
-            body, _ = await self._ask(session, path, granularity=f"{length}", **times)
+            body, _ = await self._ask(session, path, Purpose.FILL, granularity=f"{length}", **times)
             with translate_errors(NAME):
                 rows += parse_rows(body)
         with translate_errors(NAME):
             return parse_finished(rows, COLUMNS._replace(length=length), start, end, self._rejects)
 
-    async def _ask(self, session: ClientSession, path: str, **query: str) -> tuple[Any, str]:
+    async def _ask(
+        self, session: ClientSession, path: str, purpose: Purpose = Purpose.TICK, **query: str
+    ) -> tuple[Any, str]:
         """Return the body, and when the answer was made, as an HTTP date."""
-        with translate_errors(NAME):
-            async with session.get(f"{self._base}/{path}", params=query) as response:
-                is_error = response.status >= HTTPStatus.BAD_REQUEST
-                body = await (read_error_json if is_error else read_exact_json)(response)
-            if is_error:
-                raise make_refusal(response.status, body, path, read_retry_after(response.headers))
-            return body, response.headers.get("Date", "")
+        async with self.budget.request(1, purpose):
+            with translate_errors(NAME):
+                async with session.get(f"{self._base}/{path}", params=query) as response:
+                    is_error = response.status >= HTTPStatus.BAD_REQUEST
+                    body = await (read_error_json if is_error else read_exact_json)(response)
+                if is_error:
+                    raise make_refusal(response.status, body, path, read_retry_after(response.headers))
+                return body, response.headers.get("Date", "")
 
 
 def make_refusal(status: int, body: object, path: str, after: float | None) -> SourceRefused:

@@ -12,7 +12,7 @@ from yarl import URL
 from worker.sources.answers.files import AnswerFiles
 from worker.sources.answers.lines import HIDDEN, KEPT_HEADERS, KeptAnswer, KeptTick, hide_secrets
 from worker.sources.asking import CURRENT, Asking
-from worker.sources.base import KNOWN_ENCODINGS
+from worker.sources.base import KNOWN_ENCODINGS, read_body
 
 log = structlog.get_logger()
 
@@ -61,7 +61,9 @@ class AnswerKeeper:
         url = self._shorten(request.url, asking.source)
         try:
             response = await handler(request)
-            body = await response.read()
+            body = await read_body(response)
+            # So that the source finds it, too: `read` remembers what it reads, and knows no bound.
+            response._body = body  # noqa: SLF001
         except BaseException as error:
             self._put(KeptAnswer(asking.at, asking.source, asking.asked_for, url, failure=type(error).__name__))
             raise

@@ -8,11 +8,12 @@ What may be asked of a provider, so that it never limits or bans us.
 
 from .arithmetic import FLIGHT_SECONDS, Purpose
 from .provider import BudgetSpent, MeteredCall, NoBudget, ProviderBudget, RequestBudget
-from .terms import ALLOWANCE_UNIT, BINANCE, CRYPTOWATCH, KRAKEN, BudgetTerms
+from .terms import ALLOWANCE_UNIT, BINANCE, COINBASE, CRYPTOWATCH, KRAKEN, BudgetTerms
 
 __all__ = [
     "ALLOWANCE_UNIT",
     "BINANCE",
+    "COINBASE",
     "CRYPTOWATCH",
     "FLIGHT_SECONDS",
     "KRAKEN",

@@ -56,5 +56,7 @@ KRAKEN = BudgetTerms("calls", amount=70, spacing=1.0, tick_percent=10)
 Kraken does not publish its limit of public calls for one address; its clients send about one a second, and it bears a few
 at once. So what fills the past sends one a second, and a tick every second beside it has its place.
 """
+COINBASE = BudgetTerms("calls", amount=600, spacing=0.3, tick_percent=65)
+"""Ten requests a second of one address. A tick of as many markets as there may be sends six a second."""
 CRYPTOWATCH = BudgetTerms("credits", tick_percent=25, scale=ALLOWANCE_UNIT)
 """Each answer says what its call cost and what is left of the allowance; it is renewed, at the latest after a day."""
