@@ -32,10 +32,16 @@ class Freshness(StrEnum):
     """How far a metric's newest sample can be trusted."""
 
     LIVE = "live"
+    QUIET = "quiet"
+    """The provider's time moves, and for some minutes the price stood still and nothing was traded."""
     STALE = "stale"
     """No sample for more than three intervals."""
     FROZEN = "frozen"
-    """Samples come, but say the same for an hour although there was trade, or the provider's clock stands still."""
+    """Samples come, and the provider's time or the whole value stands still, or the price does although there was trade."""
+    HALTED = "halted"
+    """The provider says that the market does not trade now."""
+    DELISTED = "delisted"
+    """The provider no longer lists the market. Its samples stay, and it has no rank."""
     DEAD = "dead"
     """No sample comes: the provider lists the market, and has no price of it."""
 
@@ -49,13 +55,27 @@ class Health(StrEnum):
     UNREADY = "unready"
 
 
-def judge_freshness(record: MetricState, tick: int | None, now: int, interval: int) -> Freshness:
-    """Return the state of a metric: its newest sample against the newest tick, and that tick against the clock."""
+NOTED_FIRST = (Freshness.HALTED, Freshness.DELISTED)
+"""What a provider says of a market itself counts whether or not samples come."""
+
+
+def judge_freshness(
+    record: MetricState, tick: int | None, now: int, interval: int, noted: Freshness | None = None
+) -> Freshness:
+    """
+    Return the state of a metric: its newest sample against the newest tick, and that tick against the clock.
+
+    `noted` is the state that the worker noted at the newest tick; `None` where it noted nothing.
+    """
+    if noted in NOTED_FIRST:
+        return noted
     newest_tick = max(tick or 0, record.newest)
     if is_ahead(newest_tick, now, interval):
         return Freshness.STALE
     if record.newest < newest_tick - LATE_INTERVALS * interval or is_late_tick(newest_tick, now, interval):
         return Freshness.STALE
+    if noted is not None:
+        return noted
     price = record.hour[_PRICE]
     enough = max(2, min(ENOUGH, HOUR // interval // 2))
     is_flat = price.n >= enough and price.n * price.squares == price.total * price.total
