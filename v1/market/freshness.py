@@ -69,21 +69,27 @@ def judge_freshness(
     """
     if noted in NOTED_FIRST:
         return noted
-    newest_tick = max(tick or 0, record.newest)
-    if is_ahead(newest_tick, now, interval):
-        return Freshness.STALE
-    if record.newest < newest_tick - LATE_INTERVALS * interval or is_late_tick(newest_tick, now, interval):
+    if _is_stale(record, tick, now, interval):
         return Freshness.STALE
     if noted is not None:
         return noted
+    return Freshness.FROZEN if _is_frozen(record, interval) else Freshness.LIVE
+
+
+def _is_stale(record: MetricState, tick: int | None, now: int, interval: int) -> bool:
+    newest_tick = max(tick or 0, record.newest)
+    is_behind = record.newest < newest_tick - LATE_INTERVALS * interval
+    return is_behind or is_ahead(newest_tick, now, interval) or is_late_tick(newest_tick, now, interval)
+
+
+def _is_frozen(record: MetricState, interval: int) -> bool:
+    """Return whether the samples of an hour alone show that a metric stands still."""
     price = record.hour[_PRICE]
     enough = max(2, min(ENOUGH, HOUR // interval // 2))
     is_flat = price.n >= enough and price.n * price.squares == price.total * price.total
     if is_flat and record.hour[_INTERVAL_VOLUME].total > 0:
-        return Freshness.FROZEN
-    if record.provider_time is not None and record.provider_time < record.newest - HOUR:
-        return Freshness.FROZEN
-    return Freshness.LIVE
+        return True
+    return record.provider_time is not None and record.provider_time < record.newest - HOUR
 
 
 def is_late_tick(tick: int, now: int, interval: int) -> bool:

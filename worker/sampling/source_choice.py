@@ -47,25 +47,31 @@ class SourceChoice:
         Where none of the answers of a metric `is_usable`, one that is not serves.
         """
         chosen: dict[Metric, SourceReading] = {}
-        switched: Counter[tuple[str, str]] = Counter()
         for source, answer in answers.items():
             for metric, reading in answer.items():
                 if metric not in contested:
                     chosen.setdefault(metric, SourceReading(reading, source))
+        before = {metric: self._serving.get(metric) for metric in contested}
         if len(answers) > 1:
             # Another source may list one of them later: it does not serve before it is good often enough.
             self._serving.update((metric, heard.source) for metric, heard in chosen.items())
         for metric in contested:
             able = [source for source, answer in answers.items() if metric in answer]
-            good = [source for source in able if is_usable(source, metric)] or able
-            if good:
-                before, serving = self._serving.get(metric), self._pick(metric, good)
+            if able:
+                serving = self._pick(metric, [source for source in able if is_usable(source, metric)] or able)
                 chosen[metric] = SourceReading(answers[serving][metric], serving)
-                if before not in (None, serving):
-                    switched[str(before), serving] += 1
-        for (before, now), number in switched.items():
-            log.warning("another source serves", metrics=number, source=now, before=before)
+        self._log_switches(before)
         return chosen
+
+    def _log_switches(self, before: Mapping[Metric, str | None]) -> None:
+        """Log from which source to which how many metrics went."""
+        switched = Counter(
+            (source, self._serving[metric])
+            for metric, source in before.items()
+            if source is not None and source != self._serving[metric]
+        )
+        for (source, now), number in switched.items():
+            log.warning("another source serves", metrics=number, source=now, before=source)
 
     def choose_instead(self, metric: Metric, rejected: str, answers: Answers) -> SourceReading | None:
         """Return the reading of the next source in place of one that was `rejected`; `None` where there is none."""

@@ -144,7 +144,7 @@ async def running(
     async with (
         serving(app) as base,
         connect(server, "tests") as redis,
-        serving_api(lambda: exchange.at + 5.0, server, database_url=archive) as api,  # type: ignore[arg-type]  # a clock
+        serving_api(lambda: exchange.at + 5.0, server, database_url=archive) as api,
     ):
         store = Writer(redis)
         await store.open()
