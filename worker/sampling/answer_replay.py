@@ -45,7 +45,8 @@ async def replay_answers(  # noqa: PLR0913, PLR0917  # the last three are option
     checks, committed = ReadingChecks(recording.header.jump_limit), 0
     watch = MarketWatch(recording.header.interval, lambda: recording.first)
     for number, (at, answers) in enumerate(list_answered_ticks(recording), 1):
-        readings = await _ask(at, answers, player, sources, watch, checks)
+        player.set_tick(answers)
+        readings = await _ask(at, sources, watch, checks)
         if newest is None or at > newest:
             if not committed:
                 await store.replays.write(ReplayMark(recording.first, recording.last, 0, pace.speed if pace else None))
@@ -72,14 +73,8 @@ async def _commit(
 
 
 async def _ask(
-    at: int,
-    answers: Sequence[KeptAnswer],
-    player: AnswerPlayer,
-    sources: Sequence[SupervisedSource],
-    watch: MarketWatch,
-    checks: ReadingChecks,
+    at: int, sources: Sequence[SupervisedSource], watch: MarketWatch, checks: ReadingChecks
 ) -> Mapping[Metric, SourceReading]:
-    player.set_tick(answers)
     readings = await collect(sources, at, watch, checks)
     for source in sources:
         # What a source asks beside a tick must be over before the next, or it would depend on who is faster.

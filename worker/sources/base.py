@@ -166,6 +166,16 @@ class ReportsAccess(Protocol):
 
 
 @runtime_checkable
+class NamesUnasked(Protocol):
+    """A source that cannot ask for every market that is wished for."""
+
+    @property
+    def unasked(self) -> Collection[Metric]:
+        """Those that its provider lists and that are not asked for."""
+        ...
+
+
+@runtime_checkable
 class NamesClosed(Protocol):
     """A source whose provider says which of its markets do not trade."""
 

@@ -12,7 +12,7 @@ from aiohttp import ClientSession
 from worker.latest import HOUR, MINUTE, Candle, Metric, Reading
 from worker.latest.settings import PREFIX
 from worker.sources.asking import AskedFor, note_asking
-from worker.sources.base import Hourly, Metered, NamesClosed, NamesDead, Source
+from worker.sources.base import Hourly, Metered, NamesClosed, NamesDead, NamesUnasked, Source
 from worker.sources.budget import NoBudget
 from worker.sources.errors import LONGEST_WAIT, InvalidResponse, SourceError, SourceRefused, SourceUnreachable
 from worker.sources.rejects import Rejects, describe_rejects
@@ -85,6 +85,12 @@ class SupervisedSource:
     def closed(self) -> Mapping[Metric, str]:
         """Markets that the provider lists and that do not trade, each with its word for it."""
         return self.source.closed if isinstance(self.source, NamesClosed) else {}
+
+    @property
+    def listed(self) -> Collection[Metric]:
+        """Markets that are wished for and that the provider lists, also those that are closed or not asked for."""
+        unasked = self.source.unasked if isinstance(self.source, NamesUnasked) else ()
+        return {*self.metrics, *self.closed, *unasked}
 
     @property
     def given(self) -> Sequence[Metric]:

@@ -44,8 +44,8 @@ class WishedSource(Protocol):
         ...
 
     @property
-    def closed(self) -> Collection[Metric]:
-        """Markets that it lists and that do not trade."""
+    def listed(self) -> Collection[Metric]:
+        """Markets that its provider lists, also those that do not trade or are not asked for."""
         ...
 
     def describe_state(self) -> dict[str, Any]: ...
@@ -136,7 +136,7 @@ def find_delisted(
     """
     if not all(source.is_known for source in sources):
         return {}
-    listed = {metric for source in sources for metric in (*source.metrics, *source.closed)}
+    listed = {metric for source in sources for metric in source.listed}
     exchanges = {metric.partition(":")[0] for metric in listed}
     gone = [metric for metric in known if metric not in listed and metric.partition(":")[0] in exchanges]
     return {

@@ -28,7 +28,7 @@ class Told:
         self.metrics: Sequence[Metric] = metrics
         self.missing: Mapping[Metric, str] = {Metric(wish): why for wish, why in (missing or {}).items()}
         self.dead = dead
-        self.closed = closed
+        self.listed: Collection[Metric] = {*metrics, *closed}
         self.is_known = is_known
         self.budget: Mapping[str, Any] | None = None
 
