@@ -3,6 +3,8 @@
 from ..market.advance import advance_all
 from ..market.candles import HourCandle
 from ..market.exchange_hours import ExchangeHour
+from ..market.freshness import Freshness
+from ..market.market_note import FeedAnswer, MarketNote
 from ..market.metric_state import (
     SourceReading,
     StateUpdate,
@@ -14,7 +16,10 @@ from ..market.replayed import ReplayMark
 
 __all__ = [
     "ExchangeHour",
+    "FeedAnswer",
+    "Freshness",
     "HourCandle",
+    "MarketNote",
     "ReplayMark",
     "SourceReading",
     "StateUpdate",

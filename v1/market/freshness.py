@@ -32,10 +32,16 @@ class Freshness(StrEnum):
     """How far a metric's newest sample can be trusted."""
 
     LIVE = "live"
+    QUIET = "quiet"
+    """The provider's time moves, and for some minutes the price stood still and nothing was traded."""
     STALE = "stale"
     """No sample for more than three intervals."""
     FROZEN = "frozen"
-    """Samples come, but say the same for an hour although there was trade, or the provider's clock stands still."""
+    """Samples come, and the provider's time or the whole value stands still, or the price does although there was trade."""
+    HALTED = "halted"
+    """The provider says that the market does not trade now."""
+    DELISTED = "delisted"
+    """The provider no longer lists the market. Its samples stay, and it has no rank."""
     DEAD = "dead"
     """No sample comes: the provider lists the market, and has no price of it."""
 
@@ -49,21 +55,41 @@ class Health(StrEnum):
     UNREADY = "unready"
 
 
-def judge_freshness(record: MetricState, tick: int | None, now: int, interval: int) -> Freshness:
-    """Return the state of a metric: its newest sample against the newest tick, and that tick against the clock."""
+NOTED_FIRST = (Freshness.HALTED, Freshness.DELISTED)
+"""What a provider says of a market itself counts whether or not samples come."""
+
+
+def judge_freshness(
+    record: MetricState, tick: int | None, now: int, interval: int, noted: Freshness | None = None
+) -> Freshness:
+    """
+    Return the state of a metric: its newest sample against the newest tick, and that tick against the clock.
+
+    `noted` is the state that the worker noted at the newest tick; `None` where it noted nothing.
+    """
+    if noted in NOTED_FIRST:
+        return noted
+    if _is_stale(record, tick, now, interval):
+        return Freshness.STALE
+    if noted is not None:
+        return noted
+    return Freshness.FROZEN if _is_frozen(record, interval) else Freshness.LIVE
+
+
+def _is_stale(record: MetricState, tick: int | None, now: int, interval: int) -> bool:
     newest_tick = max(tick or 0, record.newest)
-    if is_ahead(newest_tick, now, interval):
-        return Freshness.STALE
-    if record.newest < newest_tick - LATE_INTERVALS * interval or is_late_tick(newest_tick, now, interval):
-        return Freshness.STALE
+    is_behind = record.newest < newest_tick - LATE_INTERVALS * interval
+    return is_behind or is_ahead(newest_tick, now, interval) or is_late_tick(newest_tick, now, interval)
+
+
+def _is_frozen(record: MetricState, interval: int) -> bool:
+    """Return whether the samples of an hour alone show that a metric stands still."""
     price = record.hour[_PRICE]
     enough = max(2, min(ENOUGH, HOUR // interval // 2))
     is_flat = price.n >= enough and price.n * price.squares == price.total * price.total
     if is_flat and record.hour[_INTERVAL_VOLUME].total > 0:
-        return Freshness.FROZEN
-    if record.provider_time is not None and record.provider_time < record.newest - HOUR:
-        return Freshness.FROZEN
-    return Freshness.LIVE
+        return True
+    return record.provider_time is not None and record.provider_time < record.newest - HOUR
 
 
 def is_late_tick(tick: int, now: int, interval: int) -> bool:

@@ -3,7 +3,7 @@ What a tick says of all metrics together: how much each moves, and its hour mean
 the sorted sets, which keep it, and the place of one metric is read from them (`store.ranks`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from ..model import MEASURES, By, Measure, Metric
@@ -61,6 +61,10 @@ def rank_one(standings: Iterable[RankInput], measure: Measure, by: By) -> Scores
     return scores
 
 
-def collect_rank_inputs(steps: Sequence[StateUpdate]) -> list[RankInput]:
-    """Return what each metric is judged by after a tick; who has no sample left in the day is left out."""
-    return [RankInput(step.metric, step.record.day, step.baseline) for step in steps if not step.is_over]
+def collect_rank_inputs(steps: Sequence[StateUpdate], unranked: Collection[Metric] = ()) -> list[RankInput]:
+    """Return what each metric is judged by after a tick; who has no sample left in the day, or is `unranked`, is left out."""
+    return [
+        RankInput(step.metric, step.record.day, step.baseline)
+        for step in steps
+        if not step.is_over and step.metric not in unranked
+    ]

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from ..market import metric_state
 from ..market.freshness import Freshness, judge_freshness
+from ..market.market_note import FeedAnswer, MarketNote
 from ..market.metric_state import MetricState
 from ..model import DAY, MEASURES, By, Measure, Metric, RankPlace
 from ..numbers import exact_json
@@ -84,6 +85,16 @@ class MetricDetail(BaseModel):
     state: Freshness
     source: Annotated[str, Field(description="Who gave the newest sample.")]
     provider_time: Annotated[int | None, Field(description="When the provider says it was so; null: it does not say.")]
+    received_time: Annotated[
+        float | None,
+        Field(
+            description="When the source's answer with it was here; null where a newer answer came, or a fill wrote it."
+        ),
+    ]
+    state_since: Annotated[
+        int | None, Field(description="The tick since which it is in its state; null of `live`, `stale` and `dead`.")
+    ]
+    state_reason: Annotated[str | None, Field(description="What shows that it is in its state; null of those, too.")]
     day: DayCoverage
     measures: dict[Measure, MeasureView]
 
@@ -99,17 +110,25 @@ async def list_metrics(params: Annotated[MetricsParams, Query()], request: Reque
     """
     The metrics there are, by name.
 
-    `live`: samples come. `stale`: none came for more than three intervals. `frozen`: they come, but
-    the price stands still for an hour in which there was trade, or the provider's clock does. `dead`: none
-    comes, because the provider lists the market and has no price of it.
+    `live`: samples come. `quiet`: they come with a provider's time that moves, but nothing is traded. `stale`: none
+    came for more than three intervals. `frozen`: they come, but the provider's time or the whole value stands still.
+    `halted`: the provider says that the market does not trade now. `delisted`: the provider no longer lists it; its
+    samples stay, it has no rank. `dead`: none comes, because the provider lists the market and has no price of it.
     """
     reader, interval, now = context["reader"], context["interval"], int(context["clock"]())
-    tick, names, dead = await asyncio.gather(reader.read_tick(), reader.read_metrics(), reader.read_dead_metrics())
+    tick, names, dead, notes = await asyncio.gather(
+        reader.read_tick(), reader.read_metrics(), reader.read_dead_metrics(), reader.read_market_notes()
+    )
     found = [name for name in sorted(names | dead) if name > params.cursor and params.q.upper() in name]
     page = found[: params.limit]
     listed = {each.metric: each for each in await reader.read_summaries(page)}
     items = [
-        _item(listed[name], _or_dead(judge_freshness(listed[name].record, tick, now, interval), name in dead))
+        _item(
+            listed[name],
+            _or_dead(
+                judge_freshness(listed[name].record, tick, now, interval, _get_state(notes.get(name))), name in dead
+            ),
+        )
         if name in listed
         else _NOTHING | {"metric": name}
         for name in page
@@ -131,21 +150,28 @@ async def get_metric(metric: Name, _: Annotated[NoParams, Query()], request: Req
     """The newest sample of a metric, and for every measure its hour mean, its deviation, its rank and its coverage."""
     reader, interval, now = context["reader"], context["interval"], int(context["clock"]())
     name = Metric(metric.upper())
-    tick, newest, places = await asyncio.gather(
-        reader.read_tick(), reader.read_newest(name), reader.read_places(name, MEASURES, By.STDDEV)
+    tick, newest, places, (note, answers) = await asyncio.gather(
+        reader.read_tick(),
+        reader.read_newest(name),
+        reader.read_places(name, MEASURES, By.STDDEV),
+        reader.read_feed(name),
     )
     if newest is None:
         raise await refuse_unknown_metric(reader, name)
     expected = DAY // interval
-    is_in = judge_freshness(newest.record, tick, now, interval)
+    is_in = judge_freshness(newest.record, tick, now, interval, _get_state(note))
     if is_in is Freshness.STALE:
         is_in = _or_dead(is_in, name in await reader.read_dead_metrics())
+    said = note if note is not None and note.state is is_in else None
     known = {
         "metric": name,
         "at": newest.record.newest,
         "state": is_in,
         "source": newest.record.source,
         "provider_time": newest.record.provider_time,
+        "received_time": _find_received(newest.record, answers),
+        "state_since": said and said.since,
+        "state_reason": said and said.reason,
         "day": {
             "samples": _count_samples(newest.record),
             "expected": expected,
@@ -170,6 +196,17 @@ def _item(listed: MetricSummary, is_in: Freshness) -> dict[str, object]:
         "last": listed.record.newest,
         "state": is_in,
     }
+
+
+def _get_state(note: MarketNote | None) -> Freshness | None:
+    """Return the state that is noted of a market."""
+    return None if note is None else note.state
+
+
+def _find_received(record: MetricState, answers: Mapping[str, FeedAnswer]) -> float | None:
+    """Return when the answer of the newest sample was here; `None` where it is not known."""
+    answer = answers.get(record.source)
+    return answer.received if answer is not None and answer.tick == record.newest else None
 
 
 def _or_dead(is_in: Freshness, is_dead: bool) -> Freshness:

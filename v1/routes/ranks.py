@@ -8,6 +8,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
+from ..market.freshness import format_utc
+from ..market.market_note import UNRANKED
 from ..model import By, Measure, Metric
 from ..store import Reader
 from .context import Context, RouteState
@@ -106,6 +108,10 @@ async def _refuse_unranked(reader: Reader, metric: Metric, params: RankParams) -
     (record,) = await reader.read_metric_states([metric])
     if record is None:
         return await refuse_unknown_metric(reader, metric)
+    note = (await reader.read_market_notes()).get(metric)
+    if note is not None and note.state in UNRANKED:
+        reason = f"it is {note.state} since {format_utc(note.since)}: {note.reason}"
+        return HttpRefusal(HTTPStatus.NOT_FOUND, f"{metric} has no rank by {params.by} of {params.measure}: {reason}")
     reason = f"the last day holds no number of its {params.measure}"
     if params.by is By.CV:
         reason += ", or their mean is zero and has no coefficient of variation"

@@ -217,12 +217,14 @@ async def _respond(params: SnapshotParams, format_: Format, request: Request, co
         load_arrow()
     asked = _read_question(params, format_)
     reader, now = context["reader"], int(context["clock"]())
-    tick, names, dead = await asyncio.gather(reader.read_tick(), reader.read_metrics(), reader.read_dead_metrics())
+    tick, names, dead, notes = await asyncio.gather(
+        reader.read_tick(), reader.read_metrics(), reader.read_dead_metrics(), reader.read_market_notes()
+    )
     found = await select_metrics(reader, params.metrics, names.keys() | dead.keys())
     left = [metric for metric in found if metric > params.cursor]
     page = left[: params.limit]
     places = await context["lists"].read_places(page, asked.ranks)
-    moment = SnapshotMoment(tick, now, context["interval"], dead, places)
+    moment = SnapshotMoment(tick, now, context["interval"], dead, notes, places)
     ends = _list_line_ends(params, max([tick or 0, *[names.get(metric, 0) for metric in page]]))
     following = page[-1] if len(left) > len(page) else None
     replay = await context["replays"].read() if context["market"].is_replayed else None

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from ..market.current import ALL_PARTS, CurrentParts, PastValue, summarize_measures
 from ..market.freshness import Freshness, judge_freshness
+from ..market.market_note import MarketNote
 from ..model import DAY, MEASURES, By, Measure, Metric
 from ..numbers.chunks import split_into_chunks
 from ..store import CurrentMetric, PastReads, RankKey, RankPlaces
@@ -179,6 +180,8 @@ class SnapshotMoment(NamedTuple):
     interval: int
     dead: Mapping[Metric, str]
     """Markets that a provider lists without a price."""
+    notes: Mapping[Metric, MarketNote]
+    """Markets that are not simply live."""
     places: Mapping[RankKey, RankPlaces]
 
 
@@ -210,7 +213,8 @@ def write_line(prices: Sequence[str | None]) -> str:
 def _list_cells(current: CurrentMetric, line: str | None, asked: SnapshotQuestion, moment: SnapshotMoment) -> Row:
     """Return all cells of a metric; what is not worked out is `None`."""
     metric, record = current.metric, current.record
-    state = judge_freshness(record, moment.tick, moment.now, moment.interval)
+    note = moment.notes.get(metric)
+    state = judge_freshness(record, moment.tick, moment.now, moment.interval, note.state if note else None)
     if state is Freshness.STALE and metric in moment.dead:
         state = Freshness.DEAD
     cells: list[object] = [

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from redis.asyncio.client import Pipeline
 
 from ..market import metric_state
+from ..market.market_note import FeedAnswer, MarketNote, write_answer, write_note
 from ..market.metric_state import MetricState, PriorState, StateUpdate
 from ..market.ranks import Rankings, Scores
 from ..model import DAY, Metric, Sample, find_hour, list_hours
@@ -182,6 +183,32 @@ def put_index(pipe: Pipeline, at: int | None, newest: Mapping[Metric, int]) -> N
     if at is not None:
         pipe.execute_command("ZREMRANGEBYSCORE", keys.METRICS, "-inf", at - DAY)
     pipe.execute_command("EXPIRE", keys.METRICS, keys.KEEP_DERIVED)
+
+
+def put_market_notes(
+    pipe: Pipeline, notes: Mapping[Metric, MarketNote], written: Mapping[Metric, MarketNote] | None
+) -> None:
+    """Put the notes in place of those that are `written`; all anew where that is not known."""
+    changed = {metric: note for metric, note in notes.items() if written is None or written.get(metric) != note}
+    gone = [] if written is None else [metric for metric in written if metric not in notes]
+    if not changed and not gone and written is not None:
+        return
+    pipe.execute_command("MULTI")
+    if written is None:
+        pipe.execute_command("DEL", keys.MARKETS)
+    if gone:
+        pipe.execute_command("HDEL", keys.MARKETS, *gone)
+    if changed:
+        pairs = chain.from_iterable((metric, write_note(note)) for metric, note in changed.items())
+        pipe.execute_command("HSET", keys.MARKETS, *pairs)
+    pipe.execute_command("EXEC")
+
+
+def put_feeds(pipe: Pipeline, feeds: Mapping[str, FeedAnswer]) -> None:
+    """Put the newest answer of each source."""
+    if feeds:
+        pairs = chain.from_iterable((source, write_answer(answer)) for source, answer in feeds.items())
+        pipe.execute_command("HSET", keys.FEEDS, *pairs)
 
 
 def put_tick(pipe: Pipeline, at: int) -> None:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, cast
 from redis.asyncio import Redis
 
 from ..market import metric_state
+from ..market.market_note import list_unranked
 from ..market.metric_state import MetricState
 from ..market.ranks import RankInput, rank_all
 from ..model import DAY, HOUR, Metric
@@ -85,11 +86,12 @@ class FutureRemover:
         for metric, state in states.items():
             newest = max(state.at if state else 0, index.get(metric, 0))
             at = max(at, await self._find_newest_left(metric, newest, now))
-        rank_inputs, left = [], {}
+        rank_inputs, left, unranked = [], {}, list_unranked(await self._reader.read_market_notes())
         for metric, state in states.items():
             right = state if state and state.at <= now else await self._set_back(metric, state, at, now)
             if right is not None:
                 left[metric] = right.newest
+            if right is not None and metric not in unranked:
                 newest_samples = await self._reader.read_samples(metric, right.at - 1, right.at)
                 baseline = metric_state.compute_baseline(right, newest_samples)
                 rank_inputs.append(RankInput(metric, right.day, baseline))

@@ -14,6 +14,8 @@ Every key version 1 owns in Redis. No other module spells one.
     v1:format                     string  number of the format of all this   for ever
     v1:tick                       string  newest committed tick              for ever
     v1:sources                    hash    source: how it does, JSON          for ever
+    v1:markets                    hash    metric that is not live: [state, since, why], JSON  for ever
+    v1:feeds                      hash    source: [tick, received] of its newest answer, JSON  for ever
     v1:wishes                     hash    wish that no source gives: why     for ever
     v1:archive                    string  how the archive does, JSON         for ever
     v1:replay                     string  which recording is replayed, how fast, JSON  until a worker samples
@@ -78,6 +80,8 @@ TICK = f"{OURS}tick"
 TICKS = f"{OURS}ticks"
 CHANGES = f"{OURS}changes"
 SOURCES = f"{OURS}sources"
+MARKETS = f"{OURS}markets"
+FEEDS = f"{OURS}feeds"
 WISHES = f"{OURS}wishes"
 ARCHIVE = f"{OURS}archive"
 REPLAY = f"{OURS}replay"
@@ -110,6 +114,8 @@ PERMANENT = frozenset(
         FORMAT,
         TICK,
         SOURCES,
+        MARKETS,
+        FEEDS,
         WISHES,
         ARCHIVE,
         REPLAY,

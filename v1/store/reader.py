@@ -7,6 +7,7 @@ from math import ceil
 from typing import Any, NamedTuple, cast
 
 from ..market import metric_state
+from ..market.market_note import FeedAnswer, MarketNote, read_answer, read_note
 from ..market.metric_state import MetricState
 from ..market.series import SampleColumn
 from ..model import DAY, HOUR, Measure, Metric, Sample, find_hour, list_hours
@@ -219,6 +220,22 @@ class Reader(RankReader):
         """Return the markets that a provider lists without a price, each with the name of the source."""
         states = await self.read_source_states()
         return {Metric(metric): name for name, state in states.items() for metric in state.get("dead", ())}
+
+    async def read_market_notes(self) -> dict[Metric, MarketNote]:
+        """Return the markets that are not simply live, as the worker last noted."""
+        with translate_errors():
+            written = cast("dict[str, str]", await self._redis.hgetall(keys.MARKETS))
+        notes = {Metric(metric): read_note(each) for metric, each in written.items()}
+        return {metric: note for metric, note in notes.items() if note is not None}
+
+    async def read_feed(self, metric: Metric) -> tuple[MarketNote | None, dict[str, FeedAnswer]]:
+        """Return what is noted of a market, and the newest answer of each source."""
+        pipe = self._pipe()
+        pipe.hget(keys.MARKETS, metric)
+        pipe.hgetall(keys.FEEDS)
+        written, answers = await self._run(pipe)
+        known = {source: read_answer(each) for source, each in answers.items()}
+        return read_note(written), {source: each for source, each in known.items() if each is not None}
 
     async def read_channels(self) -> dict[str, dict[str, Any]]:
         """Return the channels that alerts are sent through: the kind of each, its failures in a row, until when it pauses."""

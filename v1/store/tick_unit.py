@@ -89,6 +89,11 @@ class TickUnit:
         return self._session.outages
 
     @property
+    def unranked(self) -> AbstractSet[Metric]:
+        """The metrics that are not to be ranked."""
+        return self._session.unranked
+
+    @property
     def has_late_samples(self) -> bool:
         """Whether late samples were inserted since the tick before."""
         return self._session.has_late_samples
@@ -138,10 +143,12 @@ class TickUnit:
         self._put_updates(pipe, updates, evaluation)
         newest = {each.metric: each.record.newest for each in updates if each.sample or self._is_index_short}
         commands.put_index(pipe, self._at, newest)
-        rankings = rankings or rank_all(collect_rank_inputs(updates))
+        rankings = rankings or rank_all(collect_rank_inputs(updates, self.unranked))
         commands.put_rankings(pipe, rankings)
         if updates and self._session.should_keep_ranks(self._at):
             put_ranks(pipe, self._at, pack_ranks(rankings))
+        commands.put_market_notes(pipe, self._session.notes, self._session.written_notes)
+        commands.put_feeds(pipe, self._session.feeds)
         commands.put_tick(pipe, self._at)
         await self._store.lease.check()
         commands.raise_inner_error(await self._store.send(pipe))

@@ -6,6 +6,7 @@ from typing import NamedTuple, cast
 from redis.asyncio import Redis
 
 from ..market import metric_state
+from ..market.market_note import list_unranked
 from ..market.metric_state import MetricState
 from ..market.ranks import Rankings, RankInput, rank_all
 from ..model import DAY, Metric, Sample
@@ -52,7 +53,7 @@ class Verifier:
         """
         await DataFormat(self._redis).ensure()
         tick = await self._reader.read_tick()
-        metrics = await self.list_metrics()
+        metrics, unranked = await self.list_metrics(), list_unranked(await self._reader.read_market_notes())
         samples, wrong, rank_inputs, newest = 0, [], [], {}
         for done, metric in enumerate(metrics, 1):
             state, right, day = await self._recount(metric, tick)
@@ -63,6 +64,7 @@ class Verifier:
                     await self._repair.put_state(metric, right)
             if right is not None:
                 newest[metric] = right.newest
+            if right is not None and metric not in unranked:
                 rank_inputs.append(RankInput(metric, right.day, metric_state.compute_baseline(right, day[-1:])))
             seen(done, len(metrics))
         lists = await self.check_lists(rank_all(rank_inputs), newest, repair=repair)

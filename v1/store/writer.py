@@ -79,6 +79,7 @@ class Writer(Reader):
         if tick is not None and not metrics:
             metrics = await scan_metrics(self._redis)  # the index is lost, or there is nothing indeed
         self.session.start(tick, metrics, await read_outages(self._redis))
+        self.session.notes = self.session.notes or await self.read_market_notes()
         return tick
 
     @asynccontextmanager
@@ -158,7 +159,7 @@ class Writer(Reader):
             metrics = sorted(self.session.known_metrics)
             each = []
             for metric, record in zip(metrics, await self.read_metric_states(metrics), strict=True):
-                if record is not None:
+                if record is not None and metric not in self.session.unranked:
                     newest = await self.read_samples(metric, record.at - 1, record.at)
                     each.append(RankInput(metric, record.day, metric_state.compute_baseline(record, newest)))
             tick = await self.read_tick()

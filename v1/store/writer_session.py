@@ -1,9 +1,10 @@
 """What a writer remembers of the store between two ticks, so that no tick has to ask for it again. No Redis here."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ..market.extremes import RangeCache
 from ..market.kept_ranks import find_quarter
+from ..market.market_note import NO_NOTES, FeedAnswer, MarketNote, list_unranked
 from ..market.metric_state import PriorState, StateUpdate
 from ..model import DAY, Metric
 from ..rules import NO_SOURCE_OUTAGES, Evaluation, SourceOutages
@@ -27,15 +28,27 @@ class WriterSession:
         """States that were recounted because they counted samples that are gone; whoever reports it sets it to 0."""
         self._ranks_kept = -1
         """The quarter of an hour of the last tick whose places were kept."""
+        self.notes: Mapping[Metric, MarketNote] = NO_NOTES
+        """The markets that are not simply live; the next commit writes them."""
+        self.feeds: Mapping[str, FeedAnswer] = {}
+        """The newest answer of each source; the next commit writes them."""
+        self.written_notes: Mapping[Metric, MarketNote] | None = None
+        """The notes that the store holds; `None` while that is not known."""
         self._valid_since: int | None = None
         """States are expected to be valid at this tick or a later one; `None` while there are none."""
 
     def start(self, tick: int | None, metrics: set[Metric], outages: SourceOutages) -> None:
         """Begin with what the store holds: its newest tick, its metrics, where the rules stand at sources."""
         self.ranges.clear()
+        self.written_notes = None
         self.known_metrics, self.outages = metrics, outages
         # Samples without a tick: a fill was cut off before the first tick. Look the whole day through.
         self._valid_since = tick if tick is not None else (0 if metrics else None)
+
+    @property
+    def unranked(self) -> frozenset[Metric]:
+        """Return the metrics that are not to be ranked."""
+        return list_unranked(self.notes)
 
     def find_oldest_state(self, at: int) -> int:
         """Return the oldest tick, up to `at`, that a state is expected to be valid at."""
@@ -73,5 +86,6 @@ class WriterSession:
         self.outages = SourceOutages(
             at, {source: result.states for source, result in evaluation.sources.items() if result.states}
         )
+        self.written_notes = self.notes
         self._valid_since, self.has_late_samples = at, False
         self._ranks_kept = find_quarter(at)

@@ -10,6 +10,7 @@ from worker.latest.market import ReplayMark, SourceReading
 from worker.latest.store import Writer
 from worker.reporting.progress import ProgressCallback
 from worker.sampling.collect import collect
+from worker.sampling.market_watch import MarketWatch
 from worker.sampling.pace import ReplayPace
 from worker.sampling.reading_checks import ReadingChecks
 from worker.sampling.replay import HourCloser, check_end, check_was_replayed
@@ -42,8 +43,10 @@ async def replay_answers(  # noqa: PLR0913, PLR0917  # the last three are option
     if closer:
         await closer.close_until(newest - closer.grace, newest) if newest else closer.start_at(recording.first)
     checks, committed = ReadingChecks(recording.header.jump_limit), 0
+    watch = MarketWatch(recording.header.interval, lambda: recording.first)
     for number, (at, answers) in enumerate(list_answered_ticks(recording), 1):
-        readings = await _ask(at, answers, player, sources, checks)
+        player.set_tick(answers)
+        readings = await _ask(at, sources, watch, checks)
         if newest is None or at > newest:
             if not committed:
                 await store.replays.write(ReplayMark(recording.first, recording.last, 0, pace.speed if pace else None))
@@ -70,14 +73,9 @@ async def _commit(
 
 
 async def _ask(
-    at: int,
-    answers: Sequence[KeptAnswer],
-    player: AnswerPlayer,
-    sources: Sequence[SupervisedSource],
-    checks: ReadingChecks,
+    at: int, sources: Sequence[SupervisedSource], watch: MarketWatch, checks: ReadingChecks
 ) -> Mapping[Metric, SourceReading]:
-    player.set_tick(answers)
-    readings = await collect(sources, at, checks)
+    readings = await collect(sources, at, watch, checks)
     for source in sources:
         # What a source asks beside a tick must be over before the next, or it would depend on who is faster.
         await source.finish_requests()

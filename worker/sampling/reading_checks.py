@@ -1,7 +1,7 @@
 """
 Checks each reading before it becomes a sample: what cannot be so is left out.
 
-    provider time older than the last    an answer out of some cache
+    provider time older than the last    an answer out of some cache; only times of one source are compared
     provider time in the future          a provider's clock, or ours, is wrong
     unconfirmed jump                     a price many times the last one, or as small a part of it, seen once
 
@@ -39,6 +39,7 @@ class _LastReading(NamedTuple):
     at: int
     price: str
     provider_time: int | None
+    source: str
 
 
 class ReadingChecks:
@@ -67,25 +68,26 @@ class ReadingChecks:
         accepted: dict[Metric, SourceReading] = {}
         rejected: list[Rejection] = []
         for metric, heard in readings.items():
-            fault = self._find_fault(at, metric, heard.reading, list_others)
+            fault = self._find_fault(at, metric, heard, list_others)
             if fault is None:
                 accepted[metric] = heard
-                self._last[metric] = _LastReading(at, heard.reading.price, heard.reading.provider_time)
+                self._last[metric] = _LastReading(at, heard.reading.price, heard.reading.provider_time, heard.source)
             else:
                 rejected.append(Rejection(metric, heard.source, *fault))
         return accepted, rejected
 
     def _find_fault(
-        self, at: int, metric: Metric, reading: Reading, list_others: Callable[[Metric], Iterable[Reading]]
+        self, at: int, metric: Metric, heard: SourceReading, list_others: Callable[[Metric], Iterable[Reading]]
     ) -> tuple[str, str] | None:
         """Return the reason why a reading is left out, with its text; `None` where it is accepted."""
-        last, told = self._last.get(metric), reading.provider_time
+        last, reading, told = self._last.get(metric), heard.reading, heard.reading.provider_time
         if told is not None and told > at + MOST_AHEAD:
             return AHEAD, f"{told}, at {at}"
         if last is None:
             return None
-        if told is not None and last.provider_time is not None and told < last.provider_time:
-            return OLDER, f"{told}, after {last.provider_time}"
+        before = last.provider_time if heard.source == last.source else None
+        if told is not None and before is not None and told < before:
+            return OLDER, f"{told}, after {before}"
         held = self._held.pop(metric, None)
         if at - last.at > HOUR or not self._is_jump(last.price, reading.price):
             return None

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from time import perf_counter
+from time import perf_counter, time
 from typing import Protocol
 
 import structlog
@@ -14,6 +14,7 @@ from worker.latest.store import LeaseLost, StoreError, Writer
 from worker.reporting.metrics import WorkerInstruments, make_instruments
 from worker.reporting.redis_retry import describe_trouble
 from worker.sampling.collect import collect
+from worker.sampling.market_watch import MarketWatch
 from worker.sampling.reading_checks import JUMP_LIMIT, ReadingChecks
 from worker.sampling.rule_provider import RuleSource
 from worker.sampling.tick import commit_tick
@@ -84,6 +85,7 @@ class Sampler:
         self._has_logged_leap = False
         self._buffer = TickBuffer(interval, journal)
         self._checks = ReadingChecks(jump_limit)
+        self._watch = MarketWatch(interval, time if clock is None else clock.now)
         self._due = asyncio.Event()
         self._now = self._newest = self._asked_since = 0
         """The newest tick that has come; the newest committed one, 0 while there is none; the one after which sources
@@ -123,7 +125,9 @@ class Sampler:
             if self._is_behind():
                 continue
             with self._instruments.ticks.collect_seconds.time():
-                readings, _ = await asyncio.gather(collect(self._sources, at, self._checks), self._rules.refresh())
+                readings, _ = await asyncio.gather(
+                    collect(self._sources, at, self._watch, self._checks), self._rules.refresh()
+                )
             # The answers may be the first to show that the clock is wrong.
             if self._clock is None or await self._clock.is_right():
                 self._buffer.add(at, readings)
@@ -198,6 +202,7 @@ class Sampler:
             return
         if at > self._newest:
             began = perf_counter()
+            self._note_markets(at)
             moved = await commit_tick(at, readings, self._store, self._rules.engine, self._asked_since)
             log.debug("tick", at=at, readings=len(readings), metrics=moved)
             self._count_tick(at, readings, moved, perf_counter() - began)
@@ -211,6 +216,15 @@ class Sampler:
             self._committed()
         self._buffer.remove(at)
         self._instruments.ticks.waiting.set(len(self._buffer))
+
+    def _note_markets(self, at: int) -> None:
+        """Have the commit write what is known of markets and answers beside the samples."""
+        session, known = self._store.session, self._store.session.known_metrics
+        delisted = self._report.find_delisted(known)
+        session.notes = self._watch.describe(at, self._sources, delisted, session.notes)
+        session.feeds = self._watch.feeds
+        for state, number in self._watch.count_states(session.notes, known).items():
+            self._instruments.ticks.states.labels(state).set(number)
 
     def _count_tick(self, at: int, readings: Mapping[Metric, SourceReading], metrics: int, seconds: float) -> None:
         sources = [reading.source for reading in readings.values()]

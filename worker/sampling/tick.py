@@ -29,7 +29,7 @@ async def _advance(
     metrics = sorted(unit.known_metrics | heard.keys())
     states = await unit.read_states(metrics, rules.make_lookback)
     updates = advance_all(at, metrics, heard, states)
-    rankings = rank_all(collect_rank_inputs(updates))
+    rankings = rank_all(collect_rank_inputs(updates, unit.unranked))
     messages = await unit.count_messages()
     is_steady = at > asked_since and not unit.has_late_samples
     evaluation = rules.evaluate(

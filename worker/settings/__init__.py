@@ -68,7 +68,7 @@ class WorkerSettings(Settings):
     }
 
     sources: Annotated[WordList, Field(min_length=1)] = ("kraken",)
-    """Who is asked, commas between; where two have a metric, the first one gives it, and what that one does not say is missing."""
+    """Who is asked, commas between; where two have a metric, the first one that answers in time gives it."""
     metrics: Annotated[WordList, Field(min_length=1)] = ("KRAKEN:BTCUSD", "KRAKEN:ETHUSD", "KRAKEN:XRPUSD")
     """What is sampled, commas between: `KRAKEN:BTCUSD`, all of an exchange `KRAKEN:*`, or everything `*`."""
     jump_limit: Annotated[int, Field(ge=2, le=1000)] = 3

@@ -165,6 +165,26 @@ class ReportsAccess(Protocol):
         ...
 
 
+@runtime_checkable
+class NamesUnasked(Protocol):
+    """A source that cannot ask for every market that is wished for."""
+
+    @property
+    def unasked(self) -> Collection[Metric]:
+        """Those that its provider lists and that are not asked for."""
+        ...
+
+
+@runtime_checkable
+class NamesClosed(Protocol):
+    """A source whose provider says which of its markets do not trade."""
+
+    @property
+    def closed(self) -> Mapping[Metric, str]:
+        """Those that are wished for, each with the provider's own word: `BREAK`."""
+        ...
+
+
 def parse_exact_json(body: str | bytes) -> Any:
     """Read JSON with every number as its text, digit for digit."""
     return json.loads(body, parse_float=str, parse_int=str)

@@ -124,6 +124,7 @@ class BinanceSource:
         """How long what was traded in an interval is waited for; `None` where all answers are there already."""
         self._rejects = Rejects()
         self._dead: set[Metric] = set()
+        self._closed: Mapping[Metric, str] = {}
 
     @property
     def metrics(self) -> Sequence[Metric]:
@@ -132,6 +133,10 @@ class BinanceSource:
     @property
     def rejects(self) -> Mapping[str, int]:
         return self._rejects
+
+    @property
+    def closed(self) -> Mapping[Metric, str]:
+        return self._closed
 
     @property
     def dead(self) -> Collection[Metric]:
@@ -145,6 +150,11 @@ class BinanceSource:
         trading = [metric for metric in known.symbols if known.status[metric] == "TRADING"]
         is_wanted = make_wish_filter(self._wishes, EXCHANGE)
         self._symbols = {metric: known.symbols[metric] for metric in trading if is_wanted(find_pair(metric))}
+        self._closed = {
+            metric: status
+            for metric, status in known.status.items()
+            if status != "TRADING" and is_wanted(find_pair(metric))
+        }
         self._names = {symbol: metric for metric, symbol in self._symbols.items()}
         self._by_name = len(self._symbols) <= FEW
         self._unasked = set()

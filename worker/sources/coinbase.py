@@ -89,6 +89,8 @@ class CoinbaseSource:
         self._products: dict[Metric, str] = {}
         self._rejects = Rejects()
         self._dead: set[Metric] = set()
+        self._closed: Mapping[Metric, str] = {}
+        self._unasked: Sequence[Metric] = ()
 
     @property
     def metrics(self) -> Sequence[Metric]:
@@ -97,6 +99,14 @@ class CoinbaseSource:
     @property
     def rejects(self) -> Mapping[str, int]:
         return self._rejects
+
+    @property
+    def closed(self) -> Mapping[Metric, str]:
+        return self._closed
+
+    @property
+    def unasked(self) -> Collection[Metric]:
+        return self._unasked
 
     @property
     def dead(self) -> Collection[Metric]:
@@ -113,13 +123,17 @@ class CoinbaseSource:
             (metric for metric in trading if is_wanted(find_pair(metric))), key=lambda each: each not in self._wishes
         )
         self._products = {metric: known[metric] for metric in wanted[: self._most]}
+        self._unasked = wanted[self._most :]
+        self._closed = {
+            metric: state for metric, state in states.items() if state != ONLINE and is_wanted(find_pair(metric))
+        }
         missing = find_missing(NAME, self._wishes, EXCHANGE, [find_pair(metric) for metric in trading])
         closed = {
             metric: f"{NAME} has {find_pair(metric)}, but it is not trading: {state}"
-            for metric, state in states.items()
-            if state != ONLINE and metric in self._wishes
+            for metric, state in self._closed.items()
+            if metric in self._wishes
         }
-        return missing | closed | {metric: self._explain_limit() for metric in wanted[self._most :]}
+        return missing | closed | {metric: self._explain_limit() for metric in self._unasked}
 
     def _explain_limit(self) -> str:
         return f"{NAME} is asked for {self._most} markets at most at this interval, each by a request; name fewer"

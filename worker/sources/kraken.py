@@ -47,6 +47,8 @@ LOCKOUT = 900.0
 """Seconds of a "Temporary lockout"."""
 ONLINE = "online"
 """What its state is called while everything works."""
+TRADING = ("online", "limit_only", "reduce_only")
+"""The words of Kraken's `status` for a pair that is traded; of others, `cancel_only` and `post_only`, none is."""
 OF_THE_QUESTION = ("EQuery:", "EGeneral:Invalid arguments")
 TOO_OFTEN = ("Rate limit", "Too many", "Throttled")
 
@@ -58,6 +60,8 @@ class KrakenMarket(NamedTuple):
     """How to ask for it."""
     also: tuple[str, ...]
     """How answers may name it, too."""
+    status: str = "online"
+    """Kraken's word for what can be done on it."""
 
 
 class KrakenTicker(NamedTuple):
@@ -106,6 +110,10 @@ class KrakenSource:
     @property
     def rejects(self) -> Mapping[str, int]:
         return self._rejects
+
+    @property
+    def closed(self) -> Mapping[Metric, str]:
+        return {metric: market.status for metric, market in self._markets.items() if market.status not in TRADING}
 
     @property
     def dead(self) -> Collection[Metric]:
@@ -237,7 +245,7 @@ def parse_markets(result: Any) -> dict[Metric, KrakenMarket]:
         metric = name_metric(EXCHANGE, f"{base}{quote}-{venue}" if venue else f"{base}{quote}")
         if metric is not None:
             also = str(pick_value(row, "altname")), name, f"{base}/{quote}{colon}{venue}"
-            found.setdefault(metric, KrakenMarket(key, also))
+            found.setdefault(metric, KrakenMarket(key, also, str(pick_value(row, "status") or "online")))
     return found
 
 

@@ -1,9 +1,7 @@
 """
-Which source gives a metric that several sources have.
+Which source a metric that several sources have belongs to: the first in the configured order that lists it.
 
-Such a metric comes from one of them and stays with it: the first in order, from the moment on at which it says that it
-has the metric, until it says that it has it no more. Two providers never agree to the last digit, and a price that
-jumps between them is no move of the market.
+Its candles fill the gaps. Which source gives a tick's reading is decided at the tick, see `sampling.source_choice`.
 """
 
 from collections.abc import Sequence
@@ -13,21 +11,11 @@ from worker.sources.supervised import SupervisedSource
 
 
 def assign_owners(sources: Sequence[SupervisedSource]) -> None:
-    """
-    Set on each source which of its metrics it gives.
-
-    A source keeps the metrics that it gives already. Only a source that has just said for the first time what it has
-    takes metrics from those that come after it in order.
-    """
+    """Set on each source which of its metrics belong to it."""
     owners: dict[Metric, int] = {}
     for place, source in enumerate(sources):
-        held = source.owned or ()
-        owners.update({metric: place for metric in source.metrics if metric in held})
-    for place, source in enumerate(sources):
         for metric in source.metrics:
-            owner = owners.get(metric)
-            if owner is None or (source.owned is None and place < owner):
-                owners[metric] = place
+            owners.setdefault(metric, place)
     for place, source in enumerate(sources):
         if source.metrics:
             source.owned = frozenset(metric for metric in source.metrics if owners[metric] == place)

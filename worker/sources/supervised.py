@@ -12,7 +12,7 @@ from aiohttp import ClientSession
 from worker.latest import HOUR, MINUTE, Candle, Metric, Reading
 from worker.latest.settings import PREFIX
 from worker.sources.asking import AskedFor, note_asking
-from worker.sources.base import Hourly, Metered, NamesDead, Source
+from worker.sources.base import Hourly, Metered, NamesClosed, NamesDead, NamesUnasked, Source
 from worker.sources.budget import NoBudget
 from worker.sources.errors import LONGEST_WAIT, InvalidResponse, SourceError, SourceRefused, SourceUnreachable
 from worker.sources.rejects import Rejects, describe_rejects
@@ -82,6 +82,17 @@ class SupervisedSource:
         return self.source.dead if isinstance(self.source, NamesDead) else ()
 
     @property
+    def closed(self) -> Mapping[Metric, str]:
+        """Markets that the provider lists and that do not trade, each with its word for it."""
+        return self.source.closed if isinstance(self.source, NamesClosed) else {}
+
+    @property
+    def listed(self) -> Collection[Metric]:
+        """Markets that are wished for and that the provider lists, also those that are closed or not asked for."""
+        unasked = self.source.unasked if isinstance(self.source, NamesUnasked) else ()
+        return {*self.metrics, *self.closed, *unasked}
+
+    @property
     def given(self) -> Sequence[Metric]:
         """Those that it gives; another source may give some that it has, too."""
         owned = self.owned
@@ -103,7 +114,7 @@ class SupervisedSource:
             self._handle_failure(at, error)
             return {}
         self._handle_success(at)
-        self._refresh_markets(at)
+        self._refresh_markets(at, is_whole=len(readings) + len(self.dead) >= len(self.metrics))
         return readings
 
     async def open(self, at: int) -> None:
@@ -188,12 +199,16 @@ class SupervisedSource:
             self._opening = None
             raise
 
-    def _refresh_markets(self, at: int) -> None:
-        """Ask anew what the source has, once an hour and beside the ticks: markets are opened and closed."""
+    def _refresh_markets(self, at: int, *, is_whole: bool) -> None:
+        """
+        Ask anew what the source has, once an hour and beside the ticks: markets are opened and closed.
+
+        Where it has less than before, or an answer was not `is_whole`, it is asked sooner.
+        """
         self._had.update(self.metrics)
         if self._asked_at is None:
             self._asked_at = at
-        elif at >= self._asked_at + (HOUR if len(self.metrics) == len(self._had) else LOST_SECONDS):
+        elif at >= self._asked_at + (HOUR if is_whole and len(self.metrics) == len(self._had) else LOST_SECONDS):
             self._asked_at, self._asking_anew = at, asyncio.create_task(self._learn_anew(at))
 
     async def _learn_anew(self, at: int) -> None:

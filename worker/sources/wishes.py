@@ -43,6 +43,11 @@ class WishedSource(Protocol):
         """Whether it has said what it has."""
         ...
 
+    @property
+    def listed(self) -> Collection[Metric]:
+        """Markets that its provider lists, also those that do not trade or are not asked for."""
+        ...
+
     def describe_state(self) -> dict[str, Any]: ...
 
 
@@ -93,6 +98,10 @@ class SourceReport:
         """Return whether `news` are what is noted already, but for what is used of budgets."""
         return self._noted is not None and _leave_out_usage(news) == _leave_out_usage(self._noted)
 
+    def find_delisted(self, known: Collection[Metric]) -> dict[Metric, str]:
+        """Return those of the metrics that are wished for and that no source lists any more, each with the reason."""
+        return find_delisted(self._wishes, self._sources, known)
+
     def mark_written(self, news: SourceNews | None) -> None:
         """Take in that `news` are in the store."""
         self._noted = news
@@ -114,6 +123,36 @@ def find_unmet(wishes: Sequence[str], sources: Sequence[WishedSource]) -> dict[s
     given = {metric for source in sources for metric in source.metrics}
     exchanges = {metric.partition(":")[0] for metric in given}
     return {wish: _reason(wish, sources) for wish in wishes if not _is_met(wish, given, exchanges)}
+
+
+def find_delisted(
+    wishes: Sequence[str], sources: Sequence[WishedSource], known: Collection[Metric]
+) -> dict[Metric, str]:
+    """
+    Return those of the `known` metrics that are wished for and that no source lists any more, with the reason.
+
+    None while a source has not said what it has, and none of an exchange of which no source lists anything: that is an
+    outage, or a recording that was played.
+    """
+    if not all(source.is_known for source in sources):
+        return {}
+    listed = {metric for source in sources for metric in source.listed}
+    exchanges = {metric.partition(":")[0] for metric in listed}
+    gone = [metric for metric in known if metric not in listed and metric.partition(":")[0] in exchanges]
+    return {
+        metric: f"{_name_listers(metric, sources)} no longer lists it" for metric in gone if _is_wished(metric, wishes)
+    }
+
+
+def _name_listers(metric: Metric, sources: Sequence[WishedSource]) -> str:
+    """Return the names of the sources that list other markets of the metric's exchange."""
+    exchange = f"{metric.partition(':')[0]}:"
+    return " or ".join(source.name for source in sources if any(each.startswith(exchange) for each in source.metrics))
+
+
+def _is_wished(metric: Metric, wishes: Sequence[str]) -> bool:
+    exchange = metric.partition(":")[0]
+    return any(wish in (EVERYTHING, f"{exchange}:{EVERYTHING}", metric) for wish in wishes)
 
 
 def describe_states(sources: Sequence[WishedSource]) -> dict[str, dict[str, Any]]:

@@ -22,6 +22,7 @@ from worker.latest.store import Reader, Writer
 from worker.reporting.progress import ProgressCallback
 from worker.sampling.answer_replay import list_answered_ticks, replay_answers
 from worker.sampling.collect import collect
+from worker.sampling.market_watch import MarketWatch
 from worker.sampling.reading_checks import ReadingChecks
 from worker.sampling.recording import InvalidRecording
 from worker.sampling.replay import StoreIsPast
@@ -73,7 +74,7 @@ async def sample(market: Market, ticks: int, folder: Path, store: Writer) -> Non
         keeper = AnswerKeeper(files, {"kraken": base, "binance": base, "coinbase": base}, clock=lambda: market.now)
         async with run_keeper(keeper), ClientSession(middlewares=[keeper.keep]) as session:
             made = [(source, session) for source in make_sources(settings)]
-            checks = ReadingChecks(HEADER.jump_limit)
+            checks, watch = ReadingChecks(HEADER.jump_limit), MarketWatch(MINUTE, lambda: market.now)
             with supervise(made, LONG, keeper.note_tick) as sources:
                 for number in range(ticks):
                     at = market.now = NOON + number * MINUTE
@@ -81,7 +82,7 @@ async def sample(market: Market, ticks: int, folder: Path, store: Writer) -> Non
                     market.app[FAULTS].clear()
                     if path:
                         market.app[FAULTS][path] = fault()
-                    readings = await collect(sources, at, checks)
+                    readings = await collect(sources, at, watch, checks)
                     await commit_tick(at, readings, store)
 
 

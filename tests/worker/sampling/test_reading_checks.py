@@ -9,6 +9,7 @@ from tests.support.invented import BTC, ETH, NOON, Invented
 from worker.latest import HOUR, Metric, Reading
 from worker.latest.market import SourceReading
 from worker.sampling.collect import collect
+from worker.sampling.market_watch import MarketWatch
 from worker.sampling.reading_checks import ReadingChecks, is_near
 from worker.sources.supervised import SupervisedSource
 
@@ -125,12 +126,12 @@ def test_being_near_is_mutual(one: str, other: str):
     assert is_near(one, one)
 
 
-async def test_what_is_left_out_is_counted_with_its_text_at_its_source(session: ClientSession):
+async def test_what_is_left_out_is_counted_with_its_text_at_its_source(session: ClientSession, watch: MarketWatch):
     source = SupervisedSource(Jumping(lambda at: "100" if at == NOON else "0.5"), session, 5)
     checks = ReadingChecks()
 
-    first = await collect([source], NOON, checks)
-    second = await collect([source], NOON + 60, checks)
+    first = await collect([source], NOON, watch, checks)
+    second = await collect([source], NOON + 60, watch, checks)
 
     assert (len(first), len(second)) == (1, 0)
     state = source.describe_state()

@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from worker.latest import Metric
-from worker.sources.wishes import SourceReport, describe_states, find_unmet
+from worker.sources.wishes import SourceReport, describe_states, find_delisted, find_unmet
 
 BTC, ETH, USDT = Metric("KRAKEN:BTCUSD"), Metric("KRAKEN:ETHUSD"), Metric("BINANCE:BTCUSDT")
 
@@ -21,12 +21,14 @@ class Told:
         *metrics: Metric,
         missing: Mapping[str, str] | None = None,
         dead: Collection[Metric] = (),
+        closed: Collection[Metric] = (),
         is_known: bool = True,
     ) -> None:
         self.name = name
         self.metrics: Sequence[Metric] = metrics
         self.missing: Mapping[Metric, str] = {Metric(wish): why for wish, why in (missing or {}).items()}
         self.dead = dead
+        self.listed: Collection[Metric] = {*metrics, *closed}
         self.is_known = is_known
         self.budget: Mapping[str, Any] | None = None
 
@@ -116,3 +118,22 @@ def test_a_wish_that_nobody_gives_is_logged_once_and_noted_until_the_store_forge
     assert len(logs) == 1
     assert first == forgotten
     assert again is None
+
+
+SOL = Metric("KRAKEN:SOLUSD")
+
+
+@pytest.mark.parametrize(
+    "wishes, sources, expected",
+    [
+        pytest.param(["KRAKEN:*"], [CRYPTOWATCH, BINANCE], {SOL: "cryptowatch no longer lists it"}, id="gone"),
+        pytest.param([SOL], [CRYPTOWATCH], {SOL: "cryptowatch no longer lists it"}, id="gone, wished for by name"),
+        pytest.param([BTC], [CRYPTOWATCH], {}, id="not wished for any more"),
+        pytest.param(["*"], [BINANCE], {}, id="nobody lists anything of its exchange"),
+        pytest.param(["*"], [CRYPTOWATCH, Told("kraken", SOL)], {}, id="another source lists it"),
+        pytest.param(["*"], [Told("kraken", BTC, closed=[SOL])], {}, id="it is halted"),
+        pytest.param(["*"], [CRYPTOWATCH, Told("kraken", is_known=False)], {}, id="one has not said what it has"),
+    ],
+)
+def test_a_market_is_delisted_where_it_is_wished_for_and_no_source_lists_it_any_more(wishes, sources, expected):
+    assert find_delisted(wishes, sources, [BTC, SOL]) == expected

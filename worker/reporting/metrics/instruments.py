@@ -58,6 +58,7 @@ class TickInstruments:
     missing: Counter
     waiting: Gauge
     metrics: Gauge
+    states: Gauge
     samples: Counter
     filled: Counter
     collect_seconds: Histogram
@@ -125,8 +126,8 @@ class _Maker:
     def count(self, name: str, about: str, *labels: str) -> Counter:
         return Counter(f"data_tracker_{name}", about, labels, registry=self._registry)
 
-    def show(self, name: str, about: str) -> Gauge:
-        return Gauge(f"data_tracker_{name}", about, registry=self._registry)
+    def show(self, name: str, about: str, *labels: str) -> Gauge:
+        return Gauge(f"data_tracker_{name}", about, labels, registry=self._registry)
 
     def time(self, name: str, about: str, bounds: tuple[float, ...], *labels: str) -> Histogram:
         return Histogram(f"data_tracker_{name}", about, labels, buckets=bounds, registry=self._registry)
@@ -140,6 +141,7 @@ def _make_ticks(make: _Maker) -> TickInstruments:
         missing=make.count("missing_ticks", "Ticks that were never committed; their samples are filled later."),
         waiting=make.show("waiting_ticks", "Ticks that wait to be committed."),
         metrics=make.show("metrics", "Metrics of the newest tick, those without a sample at it counted."),
+        states=make.show("metric_states", "Metrics by how fresh they are at the newest tick.", "state"),
         samples=make.count("samples", "Samples committed with their tick.", "source"),
         filled=make.count("filled_samples", "Samples of the past day that were filled from candles.", "source"),
         collect_seconds=make.time("collect_seconds", "Time that asking all sources took, of a tick.", TICK_BOUNDS),

@@ -8,7 +8,10 @@ import { MEASURES } from "./choices.js";
 const STATES = {
   live: ["live", "samples come as they should"],
   stale: ["stale", "no sample came with the newest ticks; the source may be down, or does not list it any more"],
+  quiet: ["quiet", "the provider's time moves, and nothing is traded"],
   frozen: ["frozen", "samples come, and the price, or the provider's own time, stands still"],
+  halted: ["halted", "the provider says that the market does not trade now"],
+  delisted: ["delisted", "the provider no longer lists it; its samples stay, and it has no rank"],
   dead: ["dead", "its source lists this market as dead"],
 };
 
@@ -21,15 +24,20 @@ export function makeHeadline({ measures: { price, change_percentage: change } })
   ];
 }
 
+/** Return since when and why a metric is in its state, where that was noted. */
+function tellReason({ state_since: since, state_reason: reason }) {
+  return since === null ? "" : `; since ${writeTime(since, { second: true })}: ${reason}`;
+}
+
 /** Return a list of facts. `places` are the ranks of the measure, by `stddev` and by `cv`, null where it has none. */
 export function makeFacts(detail, measure, places) {
   const shown = detail.measures[measure], [state, why] = STATES[detail.state] ?? [detail.state, ""];
   const { interval_volume: traded, interval_return: moved } = detail.measures;
   const facts = [
-    ["State", make("span.tag", { dataset: { state } }, state), ` ${why}`],
+    ["State", make("span.tag", { dataset: { state } }, state), ` ${why}${tellReason(detail)}`],
     ["Newest sample", `${writeTime(detail.at, { second: true })}, ${writeSpan(detail.age)} old`],
     ["Provider's own time", detail.provider_time === null ? "the provider does not say" : `${writeTime(detail.provider_time, { second: true })}, ${compare(detail)}`],
-    ["Source", detail.source],
+    ["Source", detail.received_time === null ? detail.source : `${detail.source}, its answer was here at ${writeTime(Math.floor(detail.received_time), { second: true })}`],
     ["The day", `${writeExact(detail.day.samples)} of ${writeExact(detail.day.expected)} samples, ${percent(detail.day.coverage)} %`],
     ["Interval volume", number(traded.value, writeAmount), " against its hour mean: ", ratio(traded)],
     ["Interval return", make(`span.${judgeChange(moved.value)}`, { title: exact(moved.value) }, writePercent(moved.value, 3))],

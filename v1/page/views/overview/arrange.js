@@ -2,7 +2,7 @@
 
 import { COLUMNS } from "./columns.js";
 
-export const STATES = ["live", "frozen", "stale", "dead"];
+export const STATES = ["live", "quiet", "frozen", "stale", "halted", "delisted", "dead"];
 const FIRST = "score";
 
 /** Return what the query of the address asks for; `wrong` names what of it cannot be. */

@@ -5,7 +5,7 @@ import { judgeChange, writeAmount, writeExact, writePercent, writePrice, writeRa
 import { writeSpan, writeTime } from "../../format/times.js";
 
 const FAR = 3, ABOVE = 1.5; // times a mean
-const STATES = { live: 0, frozen: 1, stale: 2, dead: 3 };
+const STATES = { live: 0, quiet: 1, frozen: 2, stale: 3, halted: 4, delisted: 5, dead: 6 };
 
 /**
  * Each has a `title`, `sort(row)`: a number, a text, or null where nothing is known, and `draw(row)`: `{ text, title,

@@ -27,7 +27,8 @@ export class Market {
       const row = this.find(each.metric);
       if (row.at !== null && Number(each.at) < row.at) continue;
       Object.assign(row, { at: Number(each.at), price: each.price, volume: each.interval_volume, mean: each.hour_mean, return: each.interval_return });
-      if (row.state === null || (row.state === "stale" && row.at === this.at)) row.state = "live";
+      const isBack = row.state === "stale" && row.at === this.at, isTraded = row.state === "quiet" && Number(row.volume) > 0;
+      if (row.state === null || isBack || isTraded) row.state = "live";
     }
     this.judge();
   }
