@@ -26,14 +26,18 @@ class WriterSession:
         self.recounted = 0
         """States that were recounted because they counted samples that are gone; whoever reports it sets it to 0."""
         self._ranks_kept = -1
-        """The quarter of an hour of the last tick whose places were kept."""
+        """The quarter of an hour of the newest tick whose places are kept."""
         self._valid_since: int | None = None
         """States are expected to be valid at this tick or a later one; `None` while there are none."""
 
-    def start(self, tick: int | None, metrics: set[Metric], outages: SourceOutages) -> None:
-        """Begin with what the store holds: its newest tick, its metrics, where the rules stand at sources."""
+    def start(self, tick: int | None, metrics: set[Metric], outages: SourceOutages, ranked: int | None = None) -> None:
+        """
+        Begin with what the store holds: its newest tick, its metrics, where the rules stand at sources, and the newest
+        tick whose places are kept.
+        """
         self.ranges.clear()
         self.known_metrics, self.outages = metrics, outages
+        self._ranks_kept = -1 if ranked is None else find_quarter(ranked)
         # Samples without a tick: a fill was cut off before the first tick. Look the whole day through.
         self._valid_since = tick if tick is not None else (0 if metrics else None)
 
@@ -74,4 +78,5 @@ class WriterSession:
             at, {source: result.states for source, result in evaluation.sources.items() if result.states}
         )
         self._valid_since, self.has_late_samples = at, False
-        self._ranks_kept = find_quarter(at)
+        if updates:
+            self._ranks_kept = find_quarter(at)
