@@ -74,8 +74,15 @@ class RankHistoryReader:
                 del self._names[old]
 
 
+async def read_newest_kept(redis: Redis) -> int | None:
+    """Return the newest tick whose places are kept."""
+    with translate_errors():
+        found = await redis.zrange(keys.RANKED, -1, -1)
+    return int(str(found[0]).split(" ")[0]) if found else None
+
+
 def put_ranks(pipe: Pipeline, at: int, ranks: PackedRanks) -> None:
-    """Put the transaction of the places of a tick, in place of those of an earlier one of its quarter of an hour."""
+    """Put the transaction of the places of a tick; those of another tick of its quarter of an hour are gone then."""
     names = json.dumps(ranks.names, separators=(",", ":"))
     tag = sha256(names.encode()).hexdigest()[:_TAG_DIGITS]
     put, begins = pipe.execute_command, find_quarter(at)

@@ -26,6 +26,7 @@ from .connection import translate_errors
 from .count_check import scan_metrics
 from .data_format import DataFormat
 from .lease import Lease, read_sleepless_clock
+from .rank_history import read_newest_kept
 from .reader import Reader
 from .repair import StateRepair
 from .replays import ReplayStore
@@ -78,7 +79,8 @@ class Writer(Reader):
         metrics, tick = set(await self.read_metrics()), await self.read_tick()
         if tick is not None and not metrics:
             metrics = await scan_metrics(self._redis)  # the index is lost, or there is nothing indeed
-        self.session.start(tick, metrics, await read_outages(self._redis))
+        kept = await read_newest_kept(self._redis)
+        self.session.start(tick, metrics, await read_outages(self._redis), kept)
         self.session.notes = self.session.notes or await self.read_market_notes()
         return tick
 

@@ -27,7 +27,7 @@ class WriterSession:
         self.recounted = 0
         """States that were recounted because they counted samples that are gone; whoever reports it sets it to 0."""
         self._ranks_kept = -1
-        """The quarter of an hour of the last tick whose places were kept."""
+        """The quarter of an hour of the newest tick whose places are kept."""
         self.notes: Mapping[Metric, MarketNote] = NO_NOTES
         """The markets that are not simply live; the next commit writes them."""
         self.feeds: Mapping[str, FeedAnswer] = {}
@@ -37,11 +37,15 @@ class WriterSession:
         self._valid_since: int | None = None
         """States are expected to be valid at this tick or a later one; `None` while there are none."""
 
-    def start(self, tick: int | None, metrics: set[Metric], outages: SourceOutages) -> None:
-        """Begin with what the store holds: its newest tick, its metrics, where the rules stand at sources."""
+    def start(self, tick: int | None, metrics: set[Metric], outages: SourceOutages, ranked: int | None = None) -> None:
+        """
+        Begin with what the store holds: its newest tick, its metrics, where the rules stand at sources, and the newest
+        tick whose places are kept.
+        """
         self.ranges.clear()
         self.written_notes = None
         self.known_metrics, self.outages = metrics, outages
+        self._ranks_kept = -1 if ranked is None else find_quarter(ranked)
         # Samples without a tick: a fill was cut off before the first tick. Look the whole day through.
         self._valid_since = tick if tick is not None else (0 if metrics else None)
 
@@ -88,4 +92,5 @@ class WriterSession:
         )
         self.written_notes = self.notes
         self._valid_since, self.has_late_samples = at, False
-        self._ranks_kept = find_quarter(at)
+        if updates:
+            self._ranks_kept = find_quarter(at)
