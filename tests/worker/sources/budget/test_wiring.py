@@ -70,7 +70,9 @@ def test_the_name_of_a_way_out_is_a_word(name: str):
     "make, requests",
     [
         pytest.param(lambda base, budget: KrakenSource(base, ("*",), 60, budget), 1, id="kraken"),
-        pytest.param(lambda base, budget: CryptowatchSource(base, ("KRAKEN:*",), 60, None, budget), 1, id="cryptowatch"),
+        pytest.param(
+            lambda base, budget: CryptowatchSource(base, ("KRAKEN:*",), 60, None, budget), 1, id="cryptowatch"
+        ),
         pytest.param(lambda base, budget: BinanceSource(base, ("*",), 60, budget), 1 + 10, id="binance, 1000 windows"),
     ],
 )
