@@ -26,6 +26,7 @@ NAMES = (
     "toplist",
     "outage",
     "budget",
+    "ledger",
     "contract",
     "stream",
     "api",

@@ -22,6 +22,8 @@ from redis.asyncio.client import Pipeline
 from bench import market, servers
 from bench.report import Figure, at_most, beside
 from v1.market.metric_state import SourceReading
+from v1.market.slot_marking import TickEvidence
+from v1.market.slots import SlotReason
 from v1.model import MINUTE, Metric
 from v1.store import Writer
 from worker.sampling.tick import commit_tick
@@ -71,8 +73,9 @@ class Measured(NamedTuple):
 class Observed(Writer):
     """A writer that notes when the two round trips of a tick begin and end, and can hold the second back."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, interval: int) -> None:
         super().__init__(redis)
+        self._interval = interval
         self._marks: list[float] = []
         self._holds = False
         self._held: Pipeline
@@ -88,14 +91,17 @@ class Observed(Writer):
 
     async def move_on(self, at: int, heard: Mapping[Metric, SourceReading]) -> None:
         self._marks = []
-        await commit_tick(at, heard, self)
+        await commit_tick(at, heard, self, evidence=self._describe(at))
 
     async def held(self, at: int, heard: Mapping[Metric, SourceReading]) -> Pipeline:
         """Run a tick up to its last step; return the commands that would commit it, and must be sent now."""
         self._holds = True
-        await commit_tick(at, heard, self)
+        await commit_tick(at, heard, self, evidence=self._describe(at))
         self._holds = False
         return self._held
+
+    def _describe(self, at: int) -> TickEvidence:
+        return TickEvidence(self._interval, at - self._interval, lambda _metric, _source: SlotReason.NOT_GIVEN)
 
     def phases(self, took: float) -> Phases:
         """Return the parts of the last tick, which took so many seconds."""
@@ -234,7 +240,7 @@ async def _ticking(
     async with servers.running(binary) as server:
         if is_full:
             await market.fill(server.redis, market.metrics(size), days, market.START)
-        store = Observed(server.redis)
+        store = Observed(server.redis, interval)
         await store.open()
         yield Ticking(server, store, size, days, interval)
 

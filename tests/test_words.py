@@ -72,6 +72,7 @@ NO_PARTICIPLE = frozenset("embed exceed feed need proceed seed speed bring ping 
 PARTICIPLES: Mapping[str, str] = {
     "v1/store/keys.py:staging": "the name of a key, as all functions there",
     "v1/store/keys.py:sending": "the name of a key, as all functions there",
+    "v1/store/keys.py:unranked": "the name of a key, as all functions there",
     "v1/store/keys.py:cut_measure": "the verb: it cuts a measure off",
     "v1/rules/conditions.py:_frozen": "a kind of rules, which is called so in a rules file",
     "v1/rules/conditions.py:_spread": "the noun: a kind of rules, which is called so in a rules file",

@@ -34,6 +34,9 @@ class NoBackfill:
     def request(self, source: str | None = None) -> None:
         pass
 
+    def request_metrics(self, source: str, metrics: Iterable[Metric]) -> None:
+        pass
+
 
 async def at_once(_seconds: float) -> None:
     pass

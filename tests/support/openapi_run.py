@@ -33,7 +33,7 @@ positive_data_acceptance.enabled = false
 [[operations]]
 include-operation-id = [
     "acknowledge_alert", "check_live", "delete_rule", "delete_silence", "get_metric", "get_rank", "get_rule",
-    "list_metrics", "list_ranks", "list_ranks_csv", "list_rules", "list_silences",
+    "list_gaps", "list_gaps_csv", "list_metrics", "list_ranks", "list_ranks_csv", "list_rules", "list_silences",
 ]
 checks.positive_data_acceptance.enabled = true
 """

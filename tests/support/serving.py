@@ -148,9 +148,19 @@ async def tick(writer: Writer, at: int, prices: Mapping[str, str]) -> None:
         await unit.commit([update for update in updates if update])
 
 
-async def fill(writer: Writer, metrics: Mapping[str, Sequence[Sample]], at: int = NOON, source: str = "tests") -> None:
-    """Put samples into the store and derive what follows, as of tick `at`."""
+async def fill(
+    writer: Writer,
+    metrics: Mapping[str, Sequence[Sample]],
+    at: int = NOON,
+    source: str = "tests",
+    *,
+    is_marked: bool = False,
+) -> None:
+    """Put samples into the store and derive what follows, as of tick `at`; without marks they count as sampled."""
     await writer.open()
     for metric, samples in metrics.items():
         await writer.insert_samples(Metric(metric), samples, source, at)
+        (state,) = await writer.read_metric_states([Metric(metric)])
+        if state and not is_marked:
+            await writer.repair.put_state(Metric(metric), state._replace(marks=""))
     await writer.update_rankings(at)

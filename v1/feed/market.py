@@ -11,21 +11,26 @@ from ..market.metric_state import (
     compute_change_percentage,
     compute_interval_return,
 )
-from ..market.ranks import collect_rank_inputs, rank_all
 from ..market.replayed import ReplayMark
+from ..market.slot_marking import TickEvidence, mark_slots
+from ..market.slots import STATES, SlotMark, SlotReason, SlotState
 
 __all__ = [
+    "STATES",
     "ExchangeHour",
     "FeedAnswer",
     "Freshness",
     "HourCandle",
     "MarketNote",
     "ReplayMark",
+    "SlotMark",
+    "SlotReason",
+    "SlotState",
     "SourceReading",
     "StateUpdate",
+    "TickEvidence",
     "advance_all",
-    "collect_rank_inputs",
     "compute_change_percentage",
     "compute_interval_return",
-    "rank_all",
+    "mark_slots",
 ]

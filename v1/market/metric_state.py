@@ -7,7 +7,8 @@ A record is kept as one JSON array, `v1:moments:{<metric>}`:
     [at, newest, price, before, source, provider_time, [places, n, total, squares, ...], [...]]
 
 first the day's moments of every measure in the order of `model.MEASURES`, then the hour's. Behind
-them, only while an alert rule is not at rest, stands where each rule is (see `rules.phases`).
+them, only while an alert rule is not at rest, stands where each rule is (see `rules.phases`), and behind that (an empty
+object where there is none), only while the day has some, the marks of slots that are not as they should be (see `slots`).
 
 The day is (at - 24 h, at]: at one sample a minute 1440 samples. The hour is kept as [at - 1 h, at],
 closed at both ends, one sample more than an hour has. That way the hour *before* any later tick T,
@@ -25,6 +26,7 @@ from ..numbers.decimals import Number, divide_rounded, format_decimal, parse_dec
 from ..numbers.moments import NOTHING, Moments, of_four
 from ..numbers.moments import are_same_moments as same_moments
 from .extremes import NO_RANGES, Span, WindowRange
+from .slots import check_marks, mark_unknown
 
 CHANGE_PLACES = 3
 """Places of a change over 24 hours that we compute ourselves: as many as Binance writes. `change_absolute` is exact."""
@@ -66,6 +68,8 @@ class MetricState(NamedTuple):
     """Moments over [at - 1 h, at]."""
     alerting: Mapping[str, Sequence[object]] = {}
     """Where each alert rule stands, as `rules` writes it; a rule that is at rest has no entry."""
+    marks: str = ""
+    """Which slots of the day are not as they should be, as `slots` writes it; those of a day without a gap are empty."""
 
     def count_day(self, measure: Measure) -> int:
         """Return how many numbers of a measure the day holds."""
@@ -74,15 +78,19 @@ class MetricState(NamedTuple):
 
 def write_state(record: MetricState) -> str:
     """Return the record as it is kept."""
-    *plain, day, hour, alerting = record
+    *plain, day, hour, alerting, marks = record
     windows = [[*chain.from_iterable(day)], [*chain.from_iterable(hour)]]
+    if marks:
+        return _encode([*plain, *windows, alerting, marks])
     return _encode([*plain, *windows, alerting] if alerting else [*plain, *windows])
 
 
 def read_state(written: str) -> MetricState:
-    """Read what `write` wrote."""
-    at, newest, price, before, source, provider_time, day, hour, *alerting = json.loads(written)
-    return MetricState(at, newest, price, before, source, provider_time, _window(day), _window(hour), *alerting)
+    """Read what `write` wrote. Raises `ValueError` or `TypeError` where it is something else."""
+    at, newest, price, before, source, provider_time, day, hour, *others = json.loads(written)
+    if others[1:]:
+        check_marks(others[1])
+    return MetricState(at, newest, price, before, source, provider_time, _window(day), _window(hour), *others)
 
 
 def try_read_state(written: str | None) -> MetricState | None:
@@ -187,6 +195,7 @@ def advance(metric: Metric, at: int, heard: SourceReading | None, found: PriorSt
         heard.reading.provider_time,
         _update_window(day, come, _parse_numbers([*leaving_day, *written])),
         _update_window(baseline, come, _NO_NUMBERS),
+        marks=last.marks,
     )
     return StateUpdate(metric, sample, baseline, record, found)
 
@@ -251,7 +260,8 @@ def recount_state(at: int, samples: Sequence[Sample], known: MetricState | None,
     Make the record of tick `at` from scratch, out of all samples of its day, oldest first.
 
     What samples do not tell (source, provider's time, a price older than the day) is taken over from the known record where the
-    newest sample is the one it speaks of; else `source` gave it. Returns `None` of no samples.
+    newest sample is the one it speaks of; else `source` gave it. Without a known record, nobody can say how any of the
+    samples came. Returns `None` of no samples.
     """
     if not samples:
         return None
@@ -270,6 +280,7 @@ def recount_state(at: int, samples: Sequence[Sample], known: MetricState | None,
         _count_window(samples),
         _count_window([sample for sample in samples if sample.tick >= at - HOUR]),
         known.alerting if known else {},
+        known.marks if known else mark_unknown(at),
     )
 
 

@@ -12,7 +12,7 @@ from ..market import metric_state
 from ..market.freshness import Freshness, judge_freshness
 from ..market.market_note import FeedAnswer, MarketNote
 from ..market.metric_state import MetricState
-from ..model import DAY, MEASURES, By, Measure, Metric, RankPlace
+from ..model import DAY, HOUR, MEASURES, By, Measure, Metric, RankPlace
 from ..numbers import exact_json
 from ..numbers.moments import measure_dispersion, round_mean_of
 from ..store import MetricSummary, NewestSample
@@ -24,6 +24,7 @@ from .responses import AnswerBody, respond_until_next_tick
 
 router = APIRouter(tags=["metrics"])
 
+HOURS_A_DAY = DAY // HOUR
 _NOTHING = {"metric": "", "measures": (), "samples": 0, "first": None, "last": None, "state": Freshness.DEAD}
 """What a list says of a dead market without a sample."""
 
@@ -68,6 +69,7 @@ class MeasureView(BaseModel):
     value: Annotated[float | None, Field(description="In the newest sample, digits as received.")]
     hour_mean: Annotated[float | None, Field(description="Mean over the hour before the newest tick.")]
     hour_samples: Annotated[int, Field(description="How many numbers are behind it.")]
+    hour_coverage: Annotated[float, Field(description="hour_samples / those of an hour without a gap")]
     stddev: Annotated[float | None, Field(description="Population standard deviation over the day.")]
     cv: Annotated[float | None, Field(description="Coefficient of variation: that deviation / |mean|.")]
     rank: Annotated[int | None, Field(description="Place by that deviation; 1 moves most, equals share a place.")]
@@ -229,6 +231,7 @@ def _measures(
             "value": exact_json.digits(sample.value(measure)),
             "hour_mean": round_mean_of(hour),
             "hour_samples": hour.n,
+            "hour_coverage": hour.n * HOURS_A_DAY / expected,
             "stddev": moved and moved.stddev,
             "cv": moved and moved.cv,
             "rank": ranked and ranked[0].rank,

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from collections.abc import Iterable
+from enum import StrEnum
 from http import HTTPStatus
 from typing import Annotated
 
@@ -10,8 +12,9 @@ from pydantic import BaseModel, Field
 
 from ..market.freshness import format_utc
 from ..market.market_note import UNRANKED
-from ..model import By, Measure, Metric
-from ..store import Reader
+from ..market.metric_state import MetricState
+from ..model import DAY, By, Measure, Metric
+from ..store import Reader, UnrankedMetric
 from .context import Context, RouteState
 from .params import ByParam, Format, JsonOrCsvParams, Limit, MeasureParam, Name, QueryParams, TableParams
 from .problems import HttpRefusal, refuse_unknown_metric
@@ -52,6 +55,7 @@ class RankView(BaseModel):
     of: Annotated[int, Field(description="How many metrics are ranked.")]
     value: Annotated[float, Field(description="Deviation, or coefficient of variation.")]
     samples: Annotated[int, Field(description="How many numbers of the day are behind it.")]
+    coverage: Annotated[float, Field(description="samples / those of a day without a gap")]
     at: Annotated[int | None, Field(description="The newest tick.")]
 
 
@@ -60,6 +64,24 @@ class RankRow(BaseModel):
     metric: str
     value: float
     samples: int
+    coverage: Annotated[float, Field(description="samples / those of a day without a gap")]
+
+
+class UnrankedReason(StrEnum):
+    """Why a metric that has numbers of a measure is not ranked by it."""
+
+    COVERAGE = "coverage"
+    """It has too few of them beside the most complete metric: less than `TRACKER_MIN_COVERAGE` says."""
+
+
+class UnrankedRow(BaseModel):
+    metric: str
+    samples: int
+    coverage: Annotated[float, Field(description="samples / those of a day without a gap")]
+    reason: Annotated[
+        UnrankedReason,
+        Field(description="`coverage`: too few samples beside the most complete metric, by `TRACKER_MIN_COVERAGE`."),
+    ]
 
 
 COLUMNS = [Column(name, CellKind.TEXT if name == "metric" else CellKind.NUMBER) for name in RankRow.model_fields]
@@ -73,6 +95,12 @@ class RankList(BaseModel):
     at: Annotated[int | None, Field(description="The newest tick; null before the first.")]
     of: Annotated[int, Field(description="How many metrics are ranked.")]
     ranks: list[RankRow]
+    unranked: Annotated[
+        list[UnrankedRow],
+        Field(
+            description="Metrics that would be ranked wrongly, those with most samples first; with `offset` 0 alone."
+        ),
+    ]
 
 
 @router.get(
@@ -99,6 +127,7 @@ async def get_rank(
         "of": of,
         "value": place.value,
         "samples": place.samples,
+        "coverage": place.samples / (DAY // context["interval"]),
         "at": tick,
     }
     return respond_until_next_tick(request, context, AnswerBody(json.dumps(answer, separators=(",", ":")), tick))
@@ -108,14 +137,24 @@ async def _refuse_unranked(reader: Reader, metric: Metric, params: RankParams) -
     (record,) = await reader.read_metric_states([metric])
     if record is None:
         return await refuse_unknown_metric(reader, metric)
-    note = (await reader.read_market_notes()).get(metric)
-    if note is not None and note.state in UNRANKED:
-        reason = f"it is {note.state} since {format_utc(note.since)}: {note.reason}"
+    reason = await _explain_unranked(reader, metric, record, params)
+    if reason is not None:
         return HttpRefusal(HTTPStatus.NOT_FOUND, f"{metric} has no rank by {params.by} of {params.measure}: {reason}")
     reason = f"the last day holds no number of its {params.measure}"
     if params.by is By.CV:
         reason += ", or their mean is zero and has no coefficient of variation"
     return HttpRefusal(HTTPStatus.NOT_FOUND, f"{metric} has no rank by {params.by} of {params.measure}: {reason}")
+
+
+async def _explain_unranked(reader: Reader, metric: Metric, record: MetricState, params: RankParams) -> str | None:
+    """Return why a metric with numbers is not ranked; `None` where nobody left it out."""
+    note = (await reader.read_market_notes()).get(metric)
+    if note is not None and note.state in UNRANKED:
+        return f"it is {note.state} since {format_utc(note.since)}: {note.reason}"
+    if any(each.metric == metric for each in await reader.read_unranked(params.measure)):
+        samples = record.count_day(params.measure)
+        return f"its day has {samples} samples, too few beside the most complete metric (TRACKER_MIN_COVERAGE)"
+    return None
 
 
 @router.get(
@@ -149,12 +188,29 @@ async def list_ranks_csv(params: Annotated[RanksTableParams, Query()], request: 
 
 
 async def _respond(params: RanksParams, format_: Format, request: Request, context: RouteState) -> Response:
-    reader = context["reader"]
-    tick, ranking = await asyncio.gather(
-        reader.read_tick(), reader.read_ranking(params.measure, params.by, params.offset, params.limit)
+    reader, expected = context["reader"], DAY // context["interval"]
+    tick, ranking, unranked = await asyncio.gather(
+        reader.read_tick(),
+        reader.read_ranking(params.measure, params.by, params.offset, params.limit),
+        reader.read_unranked(params.measure),
     )
     encoder = make_encoder(format_, COLUMNS, params)
-    rows = encoder.encode([(place.rank, place.metric, place.value, place.samples) for place in ranking.places])
+    rows = encoder.encode(
+        [(place.rank, place.metric, place.value, place.samples, place.samples / expected) for place in ranking.places]
+    )
     known = {"measure": params.measure, "by": params.by, "at": tick, "of": ranking.of}
-    body = encoder.frame([rows], JsonFrame(known, "ranks"))
+    left_out = [] if params.offset else _show_unranked(unranked[: params.limit], expected)
+    body = encoder.frame([rows], JsonFrame(known, "ranks", {"unranked": left_out}))
     return respond_until_next_tick(request, context, AnswerBody(body, tick, format_))
+
+
+def _show_unranked(unranked: Iterable[UnrankedMetric], expected: int) -> list[dict[str, object]]:
+    return [
+        {
+            "metric": metric,
+            "samples": samples,
+            "coverage": samples / expected,
+            "reason": UnrankedReason.COVERAGE,
+        }
+        for metric, samples in unranked
+    ]

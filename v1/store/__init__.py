@@ -24,6 +24,7 @@ from .list_reader import ColumnQuery, CurrentMetric, ListReader, PastReads, Rank
 from .message_tests import MessageTest, MessageTestStore, TooEarly
 from .pool import RedisObserver
 from .rank_history import KeptPlace, RankHistoryReader
+from .ranks import UnrankedMetric
 from .rate_limits import RateLimitStore, UsageLimit, WindowUsage
 from .reader import HourSamples, MetricSummary, NewestSample, Reader
 from .replays import ReplayStore
@@ -119,6 +120,7 @@ __all__ = [
     "TopReader",
     "TopWriter",
     "TrackedReader",
+    "UnrankedMetric",
     "Unreadable",
     "UsageLimit",
     "Verifier",

@@ -127,9 +127,10 @@ def put_late_samples(
 
 
 def put_rankings(pipe: Pipeline, scored: Rankings) -> None:
-    """Put the lists that follow from all metrics: ranks and means."""
+    """Put the lists that follow from all metrics: ranks, means, and who is not ranked."""
     lists = {keys.rank(measure, by): scores for (measure, by), scores in scored.ranks.items()}
     lists |= {keys.mean(measure): scores for measure, scores in scored.means.items()}
+    lists |= {keys.unranked(measure): scores for measure, scores in scored.unranked.items()}
     lengths = [*map(len, lists.values())]
     if max(lengths) <= _AT_ONCE and sum(lengths) <= _TOGETHER:
         _rewrite(pipe, lists)

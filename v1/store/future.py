@@ -9,6 +9,7 @@ from ..market import metric_state
 from ..market.market_note import list_unranked
 from ..market.metric_state import MetricState
 from ..market.ranks import RankInput, rank_all
+from ..market.slots import trim_marks
 from ..model import DAY, HOUR, Metric
 from . import keys
 from .binary import execute_binary, read_score
@@ -42,8 +43,9 @@ class FutureRemover:
     What the future pushed out of the day does not come back by this; a fill brings it.
     """
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, min_coverage: float = 0) -> None:
         self._redis = redis
+        self._min_coverage = min_coverage
         self._reader = Reader(redis)
         self._verifier = Verifier(redis)
         self._repair = StateRepair(redis)
@@ -95,14 +97,14 @@ class FutureRemover:
                 newest_samples = await self._reader.read_samples(metric, right.at - 1, right.at)
                 baseline = metric_state.compute_baseline(right, newest_samples)
                 rank_inputs.append(RankInput(metric, right.day, baseline))
-        await self._verifier.check_lists(rank_all(rank_inputs), left, repair=True)
+        await self._verifier.check_lists(rank_all(rank_inputs, self._min_coverage), left, repair=True)
         return at
 
     async def _set_back(self, metric: Metric, state: MetricState | None, at: int, now: int) -> MetricState | None:
         """Recount a state as of `at`, and return it; `None` where no sample is left."""
         samples = await self._reader.read_samples(metric, at - DAY, at)
         right = metric_state.recount_state(at, samples, state, state.source if state else REPAIR)
-        right = right and right._replace(alerting=_keep_past(right, now))
+        right = right and right._replace(alerting=_keep_past(right, now), marks=trim_marks(right.marks, at))
         await self._repair.put_state(metric, right)
         return right
 

@@ -10,6 +10,7 @@ Every key version 1 owns in Redis. No other module spells one.
     v1:ranked                     zset    tick whose places are kept: itself and the names' tag  25 h
     v1:ranked:<quarter of an hour>  string  places of all metrics, see `market.kept_ranks`  25 h
     v1:ranked:names:<tag>         string  names of the metrics, in order, JSON  25 h after the last tick of them
+    v1:unranked:<measure>         zset    numbers in the day: metric         rewritten each tick, 24 h after the last
     v1:next:{<one of these>}      zset    what is to take its place          while it is written, at most 24 h
     v1:format                     string  number of the format of all this   for ever
     v1:tick                       string  newest committed tick              for ever
@@ -199,6 +200,10 @@ def rank_names(tag: str) -> str:
 
 def mean(measure: Measure) -> str:
     return f"{OURS}mean:{measure}"
+
+
+def unranked(measure: Measure) -> str:
+    return f"{OURS}unranked:{measure}"
 
 
 def staging(key: str) -> str:

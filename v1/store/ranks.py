@@ -7,7 +7,7 @@ What each metric is ranked by is worked out in `market.ranks`, and written at ea
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
@@ -30,6 +30,13 @@ class RankPage(NamedTuple):
     places: Sequence[RankPlace]
     of: int
     """How many metrics are ranked."""
+
+
+class UnrankedMetric(NamedTuple):
+    """A metric that has too few numbers of a measure to be ranked by it."""
+
+    metric: Metric
+    samples: int
 
 
 class RankReader:
@@ -57,6 +64,14 @@ class RankReader:
             rank = rank if index == 0 or value == rows[index - 1][1] else offset + index + 1
             places.append(RankPlace(Metric(metric), rank, value, _read_counts(state)[MEASURES.index(measure)]))
         return RankPage(places, of)
+
+    async def read_unranked(self, measure: Measure) -> list[UnrankedMetric]:
+        """Return who has too few numbers of a measure to be ranked by it, those with most of them first."""
+        with translate_errors():
+            found = await self._redis.zrange(keys.unranked(measure), 0, -1, desc=True, withscores=True)
+        return [
+            UnrankedMetric(Metric(metric), int(samples)) for metric, samples in cast("list[tuple[str, float]]", found)
+        ]
 
     async def read_place(self, metric: Metric, measure: Measure, by: By) -> tuple[RankPlace, int] | None:
         """Return a metric's place and of how many; `None` where it is not ranked."""

@@ -155,6 +155,11 @@ class Reader(RankReader):
         hours = await self.read_members(metric, after, until)
         return [(hour, [seconds for seconds, _ in keys.cut_measure(members, measure)]) for hour, members in hours]
 
+    async def read_ticks(self, metric: Metric, after: int, until: int) -> list[int]:
+        """Return the ticks of the samples with after < tick <= until, oldest first."""
+        hours = await self.read_members(metric, after, until)
+        return [hour + int(member[1 : member.index(",")]) for hour, members in hours for member in members]
+
     async def read_samples(self, metric: Metric, after: int, until: int) -> list[Sample]:
         """Return the samples with after < tick <= until, oldest first."""
         hours = await self.read_members(metric, after, until)

@@ -31,6 +31,7 @@ class TickStore(Protocol):
     session: WriterSession
     repair: StateRepair
     limits: AlertLimits
+    min_coverage: float
 
     def make_pipeline(self) -> Pipeline:
         """Return a pipeline without a transaction around it."""
@@ -143,7 +144,7 @@ class TickUnit:
         self._put_updates(pipe, updates, evaluation)
         newest = {each.metric: each.record.newest for each in updates if each.sample or self._is_index_short}
         commands.put_index(pipe, self._at, newest)
-        rankings = rankings or rank_all(collect_rank_inputs(updates, self.unranked))
+        rankings = rankings or self.rank(updates)
         commands.put_rankings(pipe, rankings)
         if updates and self._session.should_keep_ranks(self._at):
             put_ranks(pipe, self._at, pack_ranks(rankings))
@@ -153,6 +154,10 @@ class TickUnit:
         await self._store.lease.check()
         commands.raise_inner_error(await self._store.send(pipe))
         self._session.advance(self._at, updates, evaluation)
+
+    def rank(self, updates: Sequence[StateUpdate]) -> Rankings:
+        """Return the rankings after the tick."""
+        return rank_all(collect_rank_inputs(updates, self.unranked), self._store.min_coverage)
 
     async def _read(self, metrics: Sequence[Metric], lookback: Callable[[Metric], Lookback]) -> _Reading:
         since = self._session.find_oldest_state(self._at)

@@ -40,8 +40,9 @@ class VerifyReport(NamedTuple):
 class Verifier:
     """Recounts everything from the samples alone. Whoever calls it has the lease: a tick meanwhile looks like damage."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, min_coverage: float = 0) -> None:
         self._redis = redis
+        self._min_coverage = min_coverage
         self._reader = Reader(redis)
         self._repair = StateRepair(redis)
 
@@ -67,7 +68,7 @@ class Verifier:
             if right is not None and metric not in unranked:
                 rank_inputs.append(RankInput(metric, right.day, metric_state.compute_baseline(right, day[-1:])))
             seen(done, len(metrics))
-        lists = await self.check_lists(rank_all(rank_inputs), newest, repair=repair)
+        lists = await self.check_lists(rank_all(rank_inputs, self._min_coverage), newest, repair=repair)
         if repair and (wrong or lists):
             await send_change(self._redis, ChangeKind.ALL)
         return VerifyReport(len(metrics), samples, wrong, lists)
@@ -100,6 +101,7 @@ class Verifier:
         """Return the keys of ranks, means and the index that differ from these, and with `repair` rewrite them."""
         expected = {keys.rank(measure, by): scores for (measure, by), scores in rankings.ranks.items()}
         expected |= {keys.mean(measure): scores for measure, scores in rankings.means.items()}
+        expected |= {keys.unranked(measure): scores for measure, scores in rankings.unranked.items()}
         expected[keys.METRICS] = [(float(tick), metric) for metric, tick in newest.items()]
         wrong = []
         for key, scores in expected.items():

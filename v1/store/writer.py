@@ -6,7 +6,7 @@ One tick is a `TickUnit`; what is remembered between two of them is a `WriterSes
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Container, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +17,7 @@ from redis.asyncio.client import Pipeline
 from ..market import metric_state
 from ..market.metric_state import MetricState
 from ..market.ranks import RankInput, rank_all
+from ..market.slots import SlotReason, begin_marks, mark_samples, trim_marks
 from ..model import DAY, Metric, Sample, find_hour
 from ..rules import NO_SOURCE_OUTAGES, SourceOutages, read_states
 from . import commands, keys
@@ -49,9 +50,12 @@ class Writer(Reader):
         limits: AlertLimits = AlertLimits(),  # noqa: B008  # frozen
         clock: Callable[[], float] = read_sleepless_clock,
         note_late_samples: Callable[[Metric, Sequence[int]], None] = lambda _metric, _ticks: None,
+        min_coverage: float = 0,
     ) -> None:
         super().__init__(redis)
         self.limits = limits
+        self.min_coverage = min_coverage
+        """What part of the numbers of the most complete metric a metric must have to be ranked."""
         self.lease = Lease(redis, clock)
         self.turn = asyncio.Lock()
         self.session = WriterSession()
@@ -107,6 +111,7 @@ class Writer(Reader):
         *,
         replace: Container[int] = (),
         known: Sequence[Sample] | None = None,
+        reason: SlotReason = SlotReason.CANDLES,
     ) -> int:
         """
         Insert samples of the past day, and return how many were new.
@@ -115,7 +120,8 @@ class Writer(Reader):
         at the metric's own tick (`at`, where it has none yet) is left out. One transaction.
 
         `known` are the samples of the day that ends at `at`, where the caller has read them already and replaces none:
-        the day is then not read again, unless other samples were inserted since.
+        the day is then not read again, unless other samples were inserted since. Their slots are marked as filled for
+        the `reason`.
         """
         async with self.turn:
             self.session.ranges.forget(metric)
@@ -131,16 +137,15 @@ class Writer(Reader):
             if not changed:
                 return 0
             day = [sample for _, sample in sorted((held | come).items())]
-            pipe = self._pipe()
-            commands.put_late_samples(
-                pipe, metric, changed, held.keys(), metric_state.recount_state(at, day, record, source)
-            )
+            pipe, ticks = self._pipe(), [sample.tick for sample in changed]
+            state = _mark_filled(metric_state.recount_state(at, day, record, source), record, ticks, held, reason)
+            commands.put_late_samples(pipe, metric, changed, held.keys(), state)
             commands.put_index(pipe, None, {metric: day[-1].tick})
             put_sample_changes(pipe, metric, sorted({find_hour(sample.tick) for sample in changed}))
             await self.lease.check()
             commands.raise_inner_error(await self._run(pipe))
             self.session.note_late_samples(metric, at)
-            self._note_late_samples(metric, [sample.tick for sample in changed])
+            self._note_late_samples(metric, ticks)
             return len(changed)
 
     async def _read_day(
@@ -166,7 +171,7 @@ class Writer(Reader):
                     each.append(RankInput(metric, record.day, metric_state.compute_baseline(record, newest)))
             tick = await self.read_tick()
             pipe = self._pipe()
-            commands.put_rankings(pipe, rank_all(each))
+            commands.put_rankings(pipe, rank_all(each, self.min_coverage))
             if tick is None or tick < at:
                 commands.put_tick(pipe, at)
             put_change(pipe, ChangeKind.RANKS)
@@ -206,6 +211,20 @@ class Writer(Reader):
                 await self._redis.delete(keys.CLOCK)
             else:
                 await self._redis.set(keys.CLOCK, fault, ex=keys.KEEP_CLOCK)
+
+
+def _mark_filled(
+    state: MetricState | None,
+    before: MetricState | None,
+    ticks: Collection[int],
+    held: Collection[int],
+    reason: SlotReason,
+) -> MetricState | None:
+    """Return a state with the marks of samples that were put in at `ticks`, beside those that were `held` before."""
+    if state is None:
+        return None
+    marks = begin_marks(state.at) if before is None and not held else state.marks
+    return state._replace(marks=trim_marks(mark_samples(marks, ticks, held, reason), state.at))
 
 
 async def read_outages(redis: Redis) -> SourceOutages:

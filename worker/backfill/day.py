@@ -4,7 +4,7 @@ import asyncio
 from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import lcm
 
 import structlog
@@ -41,20 +41,23 @@ class DayFiller:
     store: Writer
     interval: int
     sleep: Sleep = asyncio.sleep
+    failed: set[Metric] = field(default_factory=set)
+    """The metrics whose candles could not be fetched, at the second try neither."""
 
-    async def fill(self, at: int, seen: ProgressCallback) -> int:
+    async def fill(self, at: int, seen: ProgressCallback, metrics: Sequence[Metric] | None = None) -> int:
         """
-        Fill the day before `at`, and return how many samples were put in.
+        Fill the day before `at` of `metrics`, or of all that the source gives, and return how many samples were put in.
 
         A metric whose candles cannot be fetched costs the others nothing: it is logged, and tried once more
         at the end. Where the task is cancelled, the ranks are updated first.
         """
         try:
-            taken, failed = await self._round(self.source.given, at, seen)
+            taken, failed = await self._round(self.source.given if metrics is None else metrics, at, seen)
             if failed:
                 await self.sleep(SECOND_TRY)
-                more, _ = await self._round(failed, at, seen)
+                more, failed = await self._round(failed, at, seen)
                 taken += more
+            self.failed.update(failed)
         except asyncio.CancelledError:
             with suppress(StoreError, TimeoutError):
                 async with asyncio.timeout(STOP_SECONDS):

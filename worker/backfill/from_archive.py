@@ -17,6 +17,7 @@ from worker.backfill.day import Sleep
 from worker.backfill.exchange_hours import ExchangeHourFetcher
 from worker.latest import DAY, HOUR, Measure, Metric, Sample, find_hour, split_into_chunks
 from worker.latest.archive import ArchiveWriter
+from worker.latest.market import SlotReason
 from worker.latest.store import Writer
 from worker.sources.errors import SourceError, SourceRefused
 from worker.sources.supervised import SupervisedSource
@@ -92,8 +93,11 @@ class ArchiveBackfill:
             empty = await self._find_empty_hours(lacking, at)
             for metric, hours in empty.items():
                 samples = await self._read_archived(metric, hours)
-                taken += await self.store.insert_samples(metric, samples, SOURCE, at) if samples else 0
+                taken += await self._restore(metric, samples, at) if samples else 0
         return taken
+
+    async def _restore(self, metric: Metric, samples: Sequence[Sample], at: int) -> int:
+        return await self.store.insert_samples(metric, samples, SOURCE, at, reason=SlotReason.ARCHIVE)
 
     async def _find_empty_hours(self, metrics: Sequence[Metric], at: int) -> dict[Metric, set[int]]:
         """Return the hours that ended in the day and hold no sample, of the metrics that have any."""

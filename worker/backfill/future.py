@@ -65,7 +65,7 @@ async def drop_future(settings: WorkerSettings, now: int, archive: ArchiveWriter
     async with connect_archive(settings.archive_address, "data-tracker-future", writes=True) as engine:
         hours += await TopArchiveWriter(engine).drop_future(now)
     async with connect(settings.redis_address, "data-tracker-future") as redis:
-        dropped = await FutureRemover(redis).drop_future(now)
+        dropped = await FutureRemover(redis, settings.min_coverage).drop_future(now)
     return (
         f"dropped {dropped.samples} samples, {dropped.alerts} alerts, {dropped.lists} top lists "
         f"and {hours} hours of the archive that lay in the future"

@@ -4,13 +4,14 @@ candles, then from the archive what the source does not have, then the archive's
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 import structlog
 
 from worker.backfill.day import DayFiller, Sleep
 from worker.backfill.from_archive import ArchiveBackfill
+from worker.latest import Metric
 from worker.latest.archive import ArchiveError
 from worker.latest.store import LeaseLost, StoreError, Writer
 from worker.reporting.metrics import WorkerInstruments, make_instruments
@@ -20,6 +21,9 @@ from worker.sources.supervised import SupervisedSource
 from worker.sources.wishes import SourceReport
 
 log = structlog.get_logger()
+
+RETRY_SECONDS = 300.0
+"""After so long a source is asked again for candles that it could not give twice."""
 
 
 class UsableArchive(Protocol):
@@ -42,10 +46,11 @@ class ArchiveAccess(NamedTuple):
 
 class BackfillService:
     """
-    Runs as a task of its own, one loop for each source; others only call `request`.
+    Runs as a task of its own, one loop for each source; others only call `request` and `request_metrics`.
 
     A Redis that does not answer costs nothing but time: the backfill is tried again. An archive that cannot be used is
-    left out; whoever looks after it requests a backfill when it is back.
+    left out; whoever looks after it requests a backfill when it is back. What a source could not give is asked for again
+    after `RETRY_SECONDS`, until it gives it.
     """
 
     def __init__(  # noqa: PLR0913  # all by name
@@ -70,6 +75,8 @@ class BackfillService:
         self._archive = archive
         self._sleep = sleep
         self._requested = {source.name: asyncio.Event() for source in sources}
+        self._wanted: dict[str, set[Metric] | None] = {source.name: set() for source in sources}
+        """By source, the metrics whose day is to be filled; `None`: everything."""
         self._busy: set[str] = set()
         """The sources that are asked just now."""
 
@@ -81,7 +88,15 @@ class BackfillService:
         """Ask for a backfill from one source, by name, or from all. One that is running is followed by another."""
         for name, requested in self._requested.items():
             if source in (None, name):
+                self._wanted[name] = None
                 requested.set()
+
+    def request_metrics(self, source: str, metrics: Iterable[Metric]) -> None:
+        """Ask for the day of some metrics from a source, by name: they are sampled again after slots without a sample."""
+        wanted = self._wanted[source]
+        if wanted is not None:
+            wanted.update(metrics)
+        self._requested[source].set()
 
     async def run(self) -> None:
         """Backfill whenever it is requested, for ever."""
@@ -94,38 +109,50 @@ class BackfillService:
             await requested.wait()
             self._busy.add(source.name)
             requested.clear()
+            wanted, self._wanted[source.name] = self._wanted[source.name], set()
             try:
-                await self._backfill(source, requested.is_set)
+                await self._backfill(source, requested.is_set, wanted)
             except LeaseLost:
                 raise
             except StoreError as error:
                 log.debug("the backfill stops and is tried again", source=source.name, reason=str(error))
                 self._end_progress(source)
                 await self._sleep(self._interval)
-                requested.set()
+                self.request(source.name)
             finally:
                 self._busy.discard(source.name)
 
-    async def _backfill(self, source: SupervisedSource, is_urgent: Callable[[], bool]) -> None:
-        """Backfill from one source; the archive's part ends early where `is_urgent` says so."""
+    async def _backfill(
+        self, source: SupervisedSource, is_urgent: Callable[[], bool], wanted: Collection[Metric] | None = None
+    ) -> None:
+        """
+        Backfill from one source; the archive's part ends early where `is_urgent` says so.
+
+        Where only some metrics are `wanted`, their day is filled and nothing else.
+        """
         newest = await self._store.read_tick()
         if newest is None:
             return  # whoever commits the first tick requests a backfill
         at = min(newest, int(self._clock()) // self._interval * self._interval)
         await open_up_to(source, self._sources, at)
         self._report.changed.set()  # what the source does not have
-        await self._fill_day(source, at)
-        if self._archive is not None and self._archive.health.is_usable:
+        await self._fill_day(source, at, wanted)
+        if wanted is None and self._archive is not None and self._archive.health.is_usable:
             others = [other for other in self._sources if other is not source]
             try:
                 await self._archive.backfill.backfill(source, others, at, is_urgent)
             except ArchiveError as error:
                 self._archive.health.record_failure(at, error)
 
-    async def _fill_day(self, source: SupervisedSource, at: int) -> None:
+    async def _fill_day(self, source: SupervisedSource, at: int, wanted: Collection[Metric] | None) -> None:
+        metrics = None if wanted is None else [metric for metric in source.given if metric in wanted]
         with show_progress(f"filling the past day from {source.name}") as show:
             filler = DayFiller(source, self._store, self._interval, self._sleep)
-            taken = await filler.fill(at, self._make_progress(source, show))
+            taken = await filler.fill(at, self._make_progress(source, show), metrics)
+        if filler.failed:
+            asyncio.get_running_loop().call_later(
+                RETRY_SECONDS, self.request_metrics, source.name, frozenset(filler.failed)
+            )
         if taken:
             await self._store.update_rankings(at)
             self._instruments.ticks.filled.labels(source.name).inc(taken)

@@ -376,7 +376,7 @@ async def _verify(settings: WorkerSettings, *, repair: bool) -> None:
         await DataFormat(redis).check()
         async with hold_feeder_lease(Writer(redis), wait=False):
             with show_progress("verifying") as seen:
-                report = await Verifier(redis).verify(repair=repair, seen=seen)
+                report = await Verifier(redis, settings.min_coverage).verify(repair=repair, seen=seen)
     print(f"checked {report.metrics} metrics with {report.samples} samples")
     for name in [*report.moments, *report.lists]:
         print(f"{'repaired' if repair else 'differs'}: {name}")

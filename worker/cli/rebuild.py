@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from worker.backfill.day import DayFiller
 from worker.cli.archive_parts import ArchiveParts
+from worker.latest.market import SlotMark, SlotReason, TickEvidence
 from worker.latest.store import Writer
 from worker.reporting.progress import show_progress
 from worker.sampling.tick import commit_tick
@@ -31,7 +32,7 @@ async def rebuild_day(
     await archived.rollup.close_until(now - archived.rollup.grace, now)
     newest = await store.open()
     if newest is None or newest < now:
-        await commit_tick(now, {}, store)
+        await commit_tick(now, {}, store, evidence=_describe_pause(newest, now, interval))
     samples = hours = 0
     for source in sources:
         await open_up_to(source, sources, now)
@@ -44,3 +45,9 @@ async def rebuild_day(
     hours += await archived.rollup.revise_late(now)
     await store.update_rankings(now)
     return RebuildResult(samples, hours)
+
+
+def _describe_pause(newest: int | None, now: int, interval: int) -> TickEvidence:
+    """Return what is known of the slots since the newest tick: no worker ran."""
+    skipped = [SlotMark(newest + 1, now - interval, SlotReason.NOT_RUNNING)] if newest else []
+    return TickEvidence(interval, newest, lambda _metric, _source: SlotReason.NOT_RUNNING, skipped)

@@ -94,7 +94,7 @@ async def open_store(  # noqa: PLR0913  # all but the first two by name
         data = DataFormat(redis)
         await (wait_for_format(data) if wait else data.ensure())
         limits = AlertLimits(keep=settings.alert_days * DAY, send=send, push=push)
-        yield Writer(redis, limits, note_late_samples=late.add)
+        yield Writer(redis, limits, note_late_samples=late.add, min_coverage=settings.min_coverage)
 
 
 @asynccontextmanager

@@ -11,7 +11,7 @@ from typing import Protocol
 import structlog
 
 from worker.latest import MINUTE, Measure, Metric
-from worker.latest.market import ExchangeHour, ReplayMark, SourceReading
+from worker.latest.market import ExchangeHour, ReplayMark, SlotReason, SourceReading, TickEvidence
 from worker.latest.store import Writer
 from worker.reporting.progress import ProgressCallback
 from worker.sampling.pace import ReplayPace
@@ -73,6 +73,7 @@ async def replay(  # noqa: PLR0913, PLR0917  # the last three are optional
     newest = await store.open()
     mark = _make_mark(recording, interval, pace)
     check_end(newest, mark.last)
+    previous = newest
     if closer:
         await closer.close_until(newest - closer.grace, newest) if newest else closer.start_at(mark.first)
     of = (mark.last - mark.first) // lcm(interval, MINUTE) + 1
@@ -81,7 +82,8 @@ async def replay(  # noqa: PLR0913, PLR0917  # the last three are optional
         if newest is None or at > newest:
             if not committed:
                 await store.replays.write(mark)
-            await _commit_due(at, heard, store, rules, pace)
+            await _commit_due(at, heard, store, rules, pace, _describe_tick(previous, interval))
+            previous = at
             committed += 1
             if closer:
                 await _close_hours(closer, hours, at - closer.grace, at)
@@ -114,14 +116,24 @@ async def _close_hours(closer: HourCloser, hours: RecordedHours, end: int, at: i
     await closer.close_until(end, at)
 
 
-async def _commit_due(
-    at: int, heard: Mapping[Metric, SourceReading], store: Writer, rules: RuleSource, pace: ReplayPace | None
+async def _commit_due(  # noqa: PLR0913, PLR0917  # the parts of one tick
+    at: int,
+    heard: Mapping[Metric, SourceReading],
+    store: Writer,
+    rules: RuleSource,
+    pace: ReplayPace | None,
+    evidence: TickEvidence,
 ) -> None:
     """Commit a tick, at a pace when it is due and by the rules that are then in force."""
     if pace:
         await pace.wait_for(at)
         await rules.refresh()
-    await commit_tick(at, heard, store, rules.engine)
+    await commit_tick(at, heard, store, rules.engine, evidence=evidence)
+
+
+def _describe_tick(previous: int | None, interval: int) -> TickEvidence:
+    """Return what is known of a tick: what the recording has nothing of then is missing in it."""
+    return TickEvidence(lcm(interval, MINUTE), previous, lambda _metric, _source: SlotReason.NOT_GIVEN)
 
 
 def _make_mark(recording: Recording, interval: int, pace: ReplayPace | None) -> ReplayMark:

@@ -1,7 +1,7 @@
 """Reads the sources on every tick and commits the readings; requests a backfill where samples may be missing."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from time import perf_counter, time
 from typing import Protocol
 
@@ -9,10 +9,11 @@ import structlog
 
 from worker.clock.wall import WatchedClock
 from worker.latest import HOUR, Metric
-from worker.latest.market import SourceReading
+from worker.latest.market import SlotReason, SourceReading
 from worker.latest.store import LeaseLost, StoreError, Writer
 from worker.reporting.metrics import WorkerInstruments, make_instruments
 from worker.reporting.redis_retry import describe_trouble
+from worker.sampling.absences import AbsenceLog, TickAbsences, note_absences
 from worker.sampling.collect import collect
 from worker.sampling.market_watch import MarketWatch
 from worker.sampling.reading_checks import JUMP_LIMIT, ReadingChecks
@@ -41,6 +42,10 @@ class BackfillRequests(Protocol):
 
     def request(self, source: str | None = None) -> None:
         """Ask for a backfill from one source, by name, or from all; returns at once."""
+        ...
+
+    def request_metrics(self, source: str, metrics: Iterable[Metric]) -> None:
+        """Ask for the day of some metrics from a source; returns at once."""
         ...
 
 
@@ -85,7 +90,7 @@ class Sampler:
         self._has_logged_leap = False
         self._buffer = TickBuffer(interval, journal)
         self._checks = ReadingChecks(jump_limit)
-        self._watch = MarketWatch(interval, time if clock is None else clock.now)
+        self._watch, self._absences = MarketWatch(interval, clock.now if clock else time), AbsenceLog(interval)
         self._due = asyncio.Event()
         self._now = self._newest = self._asked_since = 0
         """The newest tick that has come; the newest committed one, 0 while there is none; the one after which sources
@@ -105,6 +110,7 @@ class Sampler:
         ranks are right from the first second and the backfill can begin.
         """
         self._now = self._asked_since = now
+        self._absences.note_tick(now, TickAbsences(otherwise=SlotReason.NOT_RUNNING))
         self._buffer.add(now, {})
         self._due.set()
         async with asyncio.TaskGroup() as tasks:
@@ -123,6 +129,7 @@ class Sampler:
         async for at in ticks:
             self._now = at
             if self._is_behind():
+                self._absences.note_skipped(at, SlotReason.BEHIND)
                 continue
             with self._instruments.ticks.collect_seconds.time():
                 readings, _ = await asyncio.gather(
@@ -130,8 +137,11 @@ class Sampler:
                 )
             # The answers may be the first to show that the clock is wrong.
             if self._clock is None or await self._clock.is_right():
+                self._absences.note_tick(at, note_absences(self._sources))
                 self._buffer.add(at, readings)
                 self._instruments.ticks.waiting.set(len(self._buffer))
+            else:
+                self._absences.note_skipped(at, SlotReason.CLOCK)
             self._due.set()
             for source in self._sources:
                 if source.take_recovery() and self._is_caught_up:
@@ -203,9 +213,12 @@ class Sampler:
         if at > self._newest:
             began = perf_counter()
             self._note_markets(at)
-            moved = await commit_tick(at, readings, self._store, self._rules.engine, self._asked_since)
+            evidence = self._absences.describe_tick(at, self._newest, lambda: at < self._now)
+            moved = await commit_tick(at, readings, self._store, self._rules.engine, self._asked_since, evidence)
             log.debug("tick", at=at, readings=len(readings), metrics=moved)
             self._count_tick(at, readings, moved, perf_counter() - began)
+            self._instruments.ticks.count_gaps(evidence, self._store.session.known_metrics, readings.keys())
+            self._request_returned(readings)
             self._check_for_lost_samples()
             skipped = (at - self._newest) // self._interval - 1 if self._newest else 0
             if skipped > 0:
@@ -241,6 +254,11 @@ class Sampler:
                 metrics=lost,
             )
             self._may_have_gaps = True
+
+    def _request_returned(self, readings: Mapping[Metric, SourceReading]) -> None:
+        """Have the slots filled of metrics that come again: a source may leave out some and give the others all the time."""
+        for source, metrics in self._absences.find_returned(readings).items():
+            self._backfill.request_metrics(source, metrics)
 
     def _is_leap(self, at: int) -> bool:
         """Return whether a tick without samples would drop much of the day although no provider confirms the time."""

@@ -30,16 +30,21 @@ class Rejects(Counter[str]):
 
     def __init__(self) -> None:
         super().__init__()
+        self.metrics: set[Metric] = set()
+        """Those of which something was left out since the tick began."""
         self._at = 0
         self._newest: dict[str, deque[Reject]] = {}
 
     def begin_tick(self, at: int) -> None:
         """Have what follows belong to tick `at`."""
         self._at = at
+        self.metrics = set()
 
     def note(self, reason: str, value: object, metric: Metric | None = None) -> None:
         """Count a reject, and keep what was sent."""
         self[reason] += 1
+        if metric is not None:
+            self.metrics.add(metric)
         text = redact(str(value))[:LONGEST_TEXT]
         self._newest.setdefault(reason, deque(maxlen=KEPT)).append(Reject(self._at, metric, reason, text))
 

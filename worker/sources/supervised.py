@@ -10,6 +10,7 @@ import structlog
 from aiohttp import ClientSession
 
 from worker.latest import HOUR, MINUTE, Candle, Metric, Reading
+from worker.latest.market import SlotReason
 from worker.latest.settings import PREFIX
 from worker.sources.asking import AskedFor, note_asking
 from worker.sources.base import Hourly, Metered, NamesClosed, NamesDead, NamesUnasked, Source
@@ -33,6 +34,9 @@ class SupervisedSource:
     callers, in seconds: a tick must be over before the next, whatever one source does. `note_read` is told of every
     tick that it is read for, before anything is asked.
     """
+
+    absence: SlotReason | None = None
+    """Why it had no answer at the tick that it was last asked for; `None` where it had one."""
 
     def __init__(
         self,
@@ -103,6 +107,7 @@ class SupervisedSource:
         self._note_read(at)
         if at < self._stay_away_until:
             self._tick_requests = 0
+            self.absence = SlotReason.REFUSED
             return {}
         try:
             with self._count_requests(), note_asking(self.name, AskedFor.TICK, at):
@@ -111,8 +116,10 @@ class SupervisedSource:
                     self._begin_tick(at)
                     readings = await self.source.fetch(self._session, at)
         except (SourceError, TimeoutError) as error:
+            self.absence = _classify_absence(error)
             self._handle_failure(at, error)
             return {}
+        self.absence = None
         self._handle_success(at)
         self._refresh_markets(at, is_whole=len(readings) + len(self.dead) >= len(self.metrics))
         return readings
@@ -167,6 +174,11 @@ class SupervisedSource:
             yield
         finally:
             self._tick_requests = budget.count_tick_requests() - before
+
+    def list_rejected(self) -> set[Metric]:
+        """Return the metrics of which a reading was left out since the tick began."""
+        kept = (self.rejects, self.source.rejects)
+        return {metric for rejects in kept if isinstance(rejects, Rejects) for metric in rejects.metrics}
 
     def _begin_tick(self, at: int) -> None:
         for rejects in (self.rejects, self.source.rejects):
@@ -255,6 +267,17 @@ class SupervisedSource:
             log.info("source is back", source=self.name, at=at, failed_since=self._failing_since)
             self._has_come_back = True
         self._failing_since = self._reason = self._advice = None
+
+
+def _classify_absence(error: Exception) -> SlotReason:
+    """Return why a source that failed has no answer."""
+    match error:
+        case SourceRefused():
+            return SlotReason.REFUSED
+        case InvalidResponse():
+            return SlotReason.INVALID
+        case _:
+            return SlotReason.NO_ANSWER
 
 
 def suggest_remedy(name: str, error: Exception) -> str:

@@ -29,7 +29,7 @@ def test_every_metric_is_judged_by_every_measure_that_it_has_numbers_of(held, be
         for index, (day, hour) in enumerate(zip(held, before, strict=False))
     ]
 
-    ranks, means = rank_all(standings)
+    ranks, means, _ = rank_all(standings)
 
     for column, measure in enumerate(MEASURES):
         sums = {Metric(f"A:{index}"): naive.sums(day)[column] for index, day in enumerate(held)}
@@ -51,14 +51,14 @@ def listed(values: dict[Metric, float | None]) -> list[tuple[float, Metric]]:
 
 
 def test_every_list_is_there_even_of_no_metrics():
-    ranks, means = rank_all([])
+    ranks, means, _ = rank_all([])
 
     assert ranks == {(measure, by): [] for measure in Measure for by in By}
     assert means == {measure: [] for measure in Measure}
 
 
 def test_a_metric_with_one_sample_is_ranked_with_no_deviation():
-    ranks, means = rank_all([RankInput(BTC, window([sample(NOON, "46572.17")]), EMPTY)])
+    ranks, means, _ = rank_all([RankInput(BTC, window([sample(NOON, "46572.17")]), EMPTY)])
 
     assert ranks[Measure.PRICE, By.STDDEV] == [(0.0, BTC)]
     assert ranks[Measure.PRICE, By.CV] == [(0.0, BTC)]
@@ -68,7 +68,7 @@ def test_a_metric_with_one_sample_is_ranked_with_no_deviation():
 def test_a_metric_whose_mean_is_zero_is_ranked_by_deviation_only():
     day = window([sample(NOON - 60, "-1"), sample(NOON, "1")])
 
-    ranks, _ = rank_all([RankInput(ETH, day, EMPTY)])
+    ranks, _, _ = rank_all([RankInput(ETH, day, EMPTY)])
 
     assert ranks[Measure.PRICE, By.STDDEV] == [(1.0, ETH)]
     assert ranks[Measure.PRICE, By.CV] == []
@@ -77,7 +77,7 @@ def test_a_metric_whose_mean_is_zero_is_ranked_by_deviation_only():
 def test_a_metric_without_a_number_of_a_measure_is_not_in_its_lists():
     day = window([sample(NOON, "7", volume="3")])
 
-    ranks, means = rank_all([RankInput(XRP, day, day)])
+    ranks, means, _ = rank_all([RankInput(XRP, day, day)])
 
     in_a_list = {measure for (measure, _), members in ranks.items() if members}
     assert in_a_list == {measure for measure, members in means.items() if members} == {Measure.PRICE, Measure.VOLUME}

@@ -15,6 +15,8 @@ from tests.support.serving import DAY, HOUR, MINUTE, NOON, Api, Clock, every_min
 from tests.v1.routes.test_candles import hour
 from v1.market.exchange_hours import ExchangeHour
 from v1.market.metric_state import SourceReading
+from v1.market.slot_marking import TickEvidence
+from v1.market.slots import SlotReason
 from v1.model import Metric, Reading
 from v1.rules import RuleEngine, parse_rule
 from v1.store import Writer, connect, keys
@@ -486,3 +488,28 @@ async def test_a_metric_of_which_only_the_archive_knows_has_its_past(api: Api, b
         "2021-05-14 12:00 UTC: 4.25, 3 samples, 5 % of its time known, volume 1.50"
     )
     assert browser.complaints == []
+
+
+async def test_what_was_filled_is_told_apart_and_what_is_missing_says_why(api: Api, browser: Browser, writer):
+    page, metric = browser.page, Metric("KRAKEN:BTCUSD")
+    await fill(writer, {metric: every_minute(["1.5"] * 1380, until=NOON - HOUR)}, NOON - HOUR, is_marked=True)
+    for at in range(NOON - HOUR + MINUTE, NOON + MINUTE, MINUTE):
+        readings = {} if at <= NOON - 50 * MINUTE else {metric: SourceReading(Reading("2.5"), "kraken")}
+        evidence = TickEvidence(MINUTE, at - MINUTE, lambda _metric, _source: SlotReason.REFUSED)
+        await commit_tick(at, readings, writer, evidence=evidence)
+
+    await page.goto(f"{api.url}{BTC}")
+
+    chart, reading = page.locator(".chart"), page.locator("#reading")
+    await expect(chart).to_have_attribute("aria-label", labelled("KRAKEN:BTCUSD, price: 1430 samples, 10 missing"))
+    await expect(chart).to_have_attribute("aria-label", re.compile("; 1380 filled afterwards$"))
+    await expect(page.locator("figcaption")).to_contain_text(
+        "Bar at the lower edge: 1380 samples that were filled afterwards (high); each point says why."
+    )
+    await chart.press("PageUp")
+    await expect(reading).to_have_text(
+        labelled("2021-05-17 11:00 UTC: 1.5, filled afterwards from the source's candles")
+    )
+    await chart.press("ArrowRight")
+    await expect(reading).to_have_text("2021-05-17 11:01 UTC: no sample, the source refused to answer")
+    assert await find_barriers(page) == []

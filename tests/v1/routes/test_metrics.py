@@ -126,6 +126,7 @@ async def test_a_measure_that_nobody_gave_is_null_all_through(api, writer):
         "value": None,
         "hour_mean": None,
         "hour_samples": 0,
+        "hour_coverage": 0.0,
         "stddev": None,
         "cv": None,
         "rank": None,

@@ -63,7 +63,14 @@ async def test_beyond_the_last_rank_there_is_nothing(api):
 
 
 async def test_before_the_first_tick_nobody_is_ranked(api):
-    assert (await api.get("/v1/ranks")).json == {"measure": "price", "by": "stddev", "at": None, "of": 0, "ranks": []}
+    assert (await api.get("/v1/ranks")).json == {
+        "measure": "price",
+        "by": "stddev",
+        "at": None,
+        "of": 0,
+        "ranks": [],
+        "unranked": [],
+    }
 
 
 @pytest.mark.usefixtures("tied")
@@ -83,7 +90,7 @@ async def test_a_name_that_a_spreadsheet_would_run_is_made_harmless(api, writer)
 
     answer = await api.get("/v1/ranks", {"format": "csv"})
 
-    assert answer.text.splitlines()[1] == '1,"\'=HYPERLINK(""X""),1",0.0,1'
+    assert answer.text.splitlines()[1] == '1,"\'=HYPERLINK(""X""),1",0.0,1,0.0006944444444444445'
 
 
 @pytest.mark.usefixtures("tied")
@@ -120,3 +127,25 @@ async def test_what_is_not_accepted_is_named_with_what_would_be(api, query, fiel
     (error,) = answer.json["errors"]
     assert (error["field"], error["value"]) == (field, str(query[field]))
     assert accepted in error["accepted"]
+
+
+async def test_who_lacks_most_of_the_day_is_listed_as_unranked_with_the_reason(api, writer):
+    writer.min_coverage = 0.5
+    whole, half, less = (every_minute(["10", "12"] * minutes) for minutes in (20, 10, 9))
+    await fill(writer, {"A:WHOLE": whole, "A:HALF": half, "A:LESS": less})
+
+    answer = (await api.get("/v1/ranks")).json
+    refused = await api.get("/v1/metrics/A:LESS/rank")
+
+    assert {row["metric"]: row["coverage"] for row in answer["ranks"]} == {"A:HALF": 20 / 1440, "A:WHOLE": 40 / 1440}
+    assert answer["unranked"] == [{"metric": "A:LESS", "samples": 18, "coverage": 18 / 1440, "reason": "coverage"}]
+    assert (refused.status, "18 samples, too few" in refused.json["detail"]) == (404, True)
+
+
+async def test_on_the_first_day_all_that_are_equally_complete_are_ranked(api, writer):
+    writer.min_coverage = 0.5
+    await fill(writer, {"A:ONE": every_minute(["10"]), "A:TWO": every_minute(["10"])})
+
+    answer = (await api.get("/v1/ranks")).json
+
+    assert (answer["of"], answer["unranked"]) == (2, [])

@@ -4,7 +4,7 @@
 import { watchPreferences } from "../app/preferences.js";
 import { fade, loadCharts, readColours } from "./library.js";
 import { makeAmountFormat, makeOptions, makePriceFormat } from "./options.js";
-import { countPlaces, listLone, makeCandles, makeColumns, makeHourlyLine, makeLine, withoutHourly } from "./series-data.js";
+import { countPlaces, isKnown, listLone, makeCandles, makeColumns, makeHourlyLine, makeLine, withoutHourly } from "./series-data.js";
 
 const VOLUME_PANE = 1;
 
@@ -83,6 +83,15 @@ export class PriceChart {
           ...(isFree && { autoscaleInfoProvider: () => null }) },
         makeLine(points));
     }
+  }
+
+  /** Show a bar at the lower edge, `[at, height as text or null]`; an empty one takes it away. */
+  setSlots(points) {
+    this.told.setSlots = [points];
+    const known = points.some(isKnown) ? points : [];
+    this.show("slots", "HistogramSeries", 0, { color: fade(this.colours.muted, 0.7), priceScaleId: "slots", priceLineVisible: false, lastValueVisible: false, autoscaleInfoProvider: () => ({ priceRange: { minValue: 0, maxValue: 1 } }) },
+      known.map(([at, text]) => (text === null ? { time: Number(at) } : { time: Number(at), value: Number(text) })));
+    if (known.length) this.chart.priceScale("slots").applyOptions({ scaleMargins: { top: 0.975, bottom: 0 } });
   }
 
   /** Show markers on what is drawn, `{ at, text, severity }`; one between two times stands at the earlier one; each severity has a shape. */

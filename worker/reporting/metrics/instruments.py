@@ -6,6 +6,7 @@ A part that is made without them gets some that nobody reads, so that none has t
 
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
@@ -14,7 +15,9 @@ from prometheus_client.gc_collector import GCCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
+from worker.latest import Metric as MarketMetric
 from worker.latest import __version__
+from worker.latest.market import STATES, SlotReason, SlotState, TickEvidence
 
 TICK_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 REQUEST_BOUNDS = (0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -61,6 +64,7 @@ class TickInstruments:
     states: Gauge
     samples: Counter
     filled: Counter
+    gaps: Counter
     collect_seconds: Histogram
     commit_seconds: Histogram
     delay: Histogram
@@ -80,6 +84,20 @@ class TickInstruments:
             self.delay.observe(delay)
         for source, number in Tally(sources).items():
             self.samples.labels(source).inc(number)
+
+    def count_gaps(
+        self, evidence: TickEvidence, known: AbstractSet[MarketMetric], given: AbstractSet[MarketMetric]
+    ) -> None:
+        """Count the slots of a tick, and of those left out before it, that were not sampled in time."""
+        tally: Tally[SlotReason] = Tally()
+        for run in evidence.skipped:
+            tally[run.reason] += len(known) * ((run.last - run.first) // evidence.interval + 1)
+        for metric in known - given:
+            tally[evidence.explain(metric, "")] += 1
+        tally[SlotReason.WAITED] += len(given) if evidence.is_late() else 0
+        for reason, number in tally.items():
+            if number:
+                self.gaps.labels(STATES.get(reason, SlotState.MISSING), reason).inc(number)
 
 
 @dataclass(frozen=True)
@@ -144,6 +162,12 @@ def _make_ticks(make: _Maker) -> TickInstruments:
         states=make.show("metric_states", "Metrics by how fresh they are at the newest tick.", "state"),
         samples=make.count("samples", "Samples committed with their tick.", "source"),
         filled=make.count("filled_samples", "Samples of the past day that were filled from candles.", "source"),
+        gaps=make.count(
+            "gap_slots",
+            "Slots of metrics that were not sampled in time; what is filled later counts.",
+            "state",
+            "reason",
+        ),
         collect_seconds=make.time("collect_seconds", "Time that asking all sources took, of a tick.", TICK_BOUNDS),
         commit_seconds=make.time(
             "commit_seconds", "Time that computing and committing a tick took, with its alerts.", TICK_BOUNDS

@@ -6,6 +6,7 @@ import { make, setText } from "../../app/elements.js";
 import { makeMarkers, explain } from "./alerts.js";
 import { AMOUNTS, RANGES, RANK, SAMPLES } from "./choices.js";
 import { makeBand } from "./means.js";
+import { explainSlots, makeSlotBar } from "./slots.js";
 import { describePoint, explainChart, summarize } from "./words.js";
 
 const BEYOND = 3; // points that may be empty at the left before more of the past is asked for
@@ -39,9 +40,10 @@ export class MetricChart {
     if (series.volume.length) drawn.setVolume(series.volume);
     const bands = this.makeBands(choice, series, tick);
     drawn.setBands(bands);
+    drawn.setSlots(makeSlotBar(series.points, series.slots));
     this.showAlerts(this.alerts);
     this.canvas.setAttribute("aria-label", summarize(this.metric, choice, series));
-    this.words.replaceChildren(...explainChart(choice, series, { hasBand: bands.length > 0, hasOlder }).map((text) => make("p", {}, text)));
+    this.words.replaceChildren(...[...explainChart(choice, series, { hasBand: bands.length > 0, hasOlder }), explainSlots(series.points, series.slots)].filter(Boolean).map((text) => make("p", {}, text)));
     if (isWhole) drawn.showLast(RANGES[choice.range]);
     this.reader.show(series.points.map(([at]) => Number(at)));
     requestAnimationFrame(() => { this.isReady = true; });

@@ -6,11 +6,12 @@ import { listen, readNewestTick } from "../../app/live.js";
 import { changeQuery } from "../../app/navigation.js";
 import { addAlert, askAlerts, makeAlertList } from "./alerts.js";
 import { MetricChart } from "./chart.js";
-import { RANGES, findLonger, isShort, readChoice } from "./choices.js";
+import { RANGES, SAMPLES, findLonger, isShort, readChoice } from "./choices.js";
 import { replaceControls, makeControls } from "./controls.js";
 import { askDetail, askSeries, join, makeQuestion, readTick } from "./data.js";
 import { makeFacts, makeHeadline } from "./facts.js";
 import { makeLinks } from "./links.js";
+import { askSlots } from "./slots.js";
 import { explainError, explainRefused } from "./trouble.js";
 
 const KEPT = 1.25; // how much longer than when it was asked for a series may grow before it is asked for anew
@@ -71,8 +72,10 @@ class MetricView {
       replaceControls(this.bar, makeControls(this.choice, readTick(this.detail)));
       this.question = makeQuestion(this.name, this.choice, readTick(this.detail), this.newest);
       this.drawFacts();
-      const [series, alerts] = await Promise.all([askSeries(this.question, this.choice, { signal: asking.signal }), this.readAlerts(asking.signal)]);
-      Object.assign(this, { series, alerts, length: series.points.length });
+      const [series, alerts, slots] = await Promise.all([
+        askSeries(this.question, this.choice, { signal: asking.signal }), this.readAlerts(asking.signal), this.readSlots(asking.signal),
+      ]);
+      Object.assign(this, { series: { ...series, slots }, alerts, length: series.points.length });
       await this.draw(true);
     });
   }
@@ -90,8 +93,10 @@ class MetricView {
     const asking = new AbortController(), before = this.detail, last = Number(this.series.points.at(-1)[0]);
     this.asking = asking;
     await this.attempt(asking, async () => {
-      const [, tail] = await Promise.all([this.readNow(asking.signal), askSeries(this.question, this.choice, { after: last, signal: asking.signal })]);
-      this.series = join(this.series, tail);
+      const [, tail, slots] = await Promise.all([
+        this.readNow(asking.signal), askSeries(this.question, this.choice, { after: last, signal: asking.signal }), this.readSlots(asking.signal),
+      ]);
+      this.series = { ...join(this.series, tail), slots };
       this.isStale = this.series.points.length > KEPT * this.length || this.isFilled(before, last);
       this.drawFacts();
       await this.draw(false);
@@ -131,6 +136,11 @@ class MetricView {
       const { candles } = await ask(`metrics/${quote(this.name)}/candles`, { interval: "1h" }, { signal });
       Object.assign(this, { detail: null, newest: Number(candles.at(-1)?.start ?? 0) });
     }
+  }
+
+  /** Return what became of the slots that are shown one by one: candles say their coverage. */
+  readSlots(signal) {
+    return this.detail && this.choice.interval === SAMPLES ? askSlots(this.name, { signal }) : [];
   }
 
   readAlerts(signal) {

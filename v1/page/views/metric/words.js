@@ -5,6 +5,7 @@ import { writeExact, writeShort } from "../../format/numbers.js";
 import { writeTime } from "../../format/times.js";
 import { MEASURES, RANGE_NAMES, RANK, SAMPLES } from "./choices.js";
 import { FACTOR } from "./means.js";
+import { describeSlot, findRun } from "./slots.js";
 
 const WHOSE = {
   exchange: ["the exchange's own candle"], sampled: ["of sampled prices"], mixed: ["partly the exchange's own, partly of sampled prices"],
@@ -17,8 +18,10 @@ export function summarize(metric, { measure, interval, style }, series) {
   const name = interval === SAMPLES ? `${metric}, ${MEASURES[measure]}` : `${metric}, ${MEASURES[measure]} by ${interval}`;
   if (!known.length) return `${name}: no samples`;
   const hours = series.hourly.size ? `, ${series.hourly.size} of them one for an hour` : "";
+  const filled = known.filter(([at]) => findRun(series.slots, Number(at))?.state === "filled").length;
+  const after = filled ? `; ${filled} filled afterwards` : "";
   const noun = interval === SAMPLES ? "samples" : "candles", low = values.reduce((a, b) => Math.min(a, b)), high = values.reduce((a, b) => Math.max(a, b));
-  return `${name}: ${known.length} ${noun}${hours}, ${series.points.length - known.length} missing, from ${writeShort(String(low))} to ${writeShort(String(high))}`;
+  return `${name}: ${known.length} ${noun}${hours}, ${series.points.length - known.length} missing, from ${writeShort(String(low))} to ${writeShort(String(high))}${after}`;
 }
 
 /** Return what a point says: its time and its number in all digits, and what else is known of that time. */
@@ -29,7 +32,8 @@ export function describePoint(series, index, { style, said = [] }) {
   const hourly = series.hourly.has(Number(time)) ? ["the one price known of this hour"] : [];
   const traded = series.volume[at]?.[1];
   const volume = traded === null || traded === undefined ? [] : [`volume ${writeExact(traded)}`];
-  return `${writeTime(time, { second: Number(time) % 60 !== 0 })}: ${[...words, ...hourly, ...volume].join(", ")}${said.map((each) => `; ${each}`).join("")}`;
+  const slot = describeSlot(series.slots, Number(time));
+  return `${writeTime(time, { second: Number(time) % 60 !== 0 })}: ${[...words, ...hourly, ...volume, ...slot].join(", ")}${said.map((each) => `; ${each}`).join("")}`;
 }
 
 /** Return sentences about what is drawn. */
