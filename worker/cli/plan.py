@@ -16,8 +16,8 @@ from worker.toplist.quota_plan import LONGEST_MONTH, QuotaPlan
 
 POINT_BYTES = 13
 """A number of a sample in Redis."""
-CANDLE_BYTES = 175
-"""An hour of a metric in the archive."""
+CANDLE_BYTES, EXCHANGE_CANDLE_BYTES = 175, 137
+"""An hour of a metric in the archive: what was sampled, and what the exchange tells."""
 PRICE_BYTES, RANK_BYTES, COIN_BYTES = 13, 23, 25
 """A coin in a list of prices, in a list of ranks, in a top list."""
 SAME_BYTES = 100
@@ -47,7 +47,10 @@ def describe_plan(settings: WorkerSettings) -> Iterator[str]:
     yield _format_line(
         "Redis", f"{of}, {points:,} numbers a day of {POINT_BYTES} bytes: {_format_size(count * points * POINT_BYTES)}"
     )
-    yield _format_line("archive", f"{of}, 24 hours a day: {_format_size(count * CANDLE_BYTES * HOURS_A_YEAR)} a year")
+    yield _format_line(
+        "archive",
+        f"{of}, 24 hours a day: {_format_size(count * (CANDLE_BYTES + EXCHANGE_CANDLE_BYTES) * HOURS_A_YEAR)} a year",
+    )
     yield from _describe_top(settings)
 
 

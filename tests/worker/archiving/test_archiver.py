@@ -414,6 +414,7 @@ async def test_a_redis_that_lost_what_it_held_is_noticed_and_filled_again(here: 
 
 async def test_a_tick_never_waits_for_more_than_a_part(here: Bench):
     """While a tick holds its turn, no part of an hour is begun."""
+    await here.archive.open()
     await here.ticks(62)
     async with here.store.turn:
         closing = asyncio.create_task(here.archiver.archive_due(here.end))
