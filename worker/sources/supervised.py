@@ -54,9 +54,7 @@ class SupervisedSource:
         """Those of its metrics that it gives and no other source does; `None` until that is settled."""
         self.rejects = Rejects()
         """What was left out of its readings after they were read."""
-        self._session = session
-        self._timeout = timeout
-        self._note_read = note_read
+        self._session, self._timeout, self._note_read = session, timeout, note_read
         self._opening: asyncio.Task[None] | None = None
         self._asking_anew: asyncio.Task[None] | None = None
         self._asked_at: int | None = None
