@@ -142,6 +142,10 @@ class BinanceSource:
     def dead(self) -> Collection[Metric]:
         return self._dead
 
+    @property
+    def stream_symbols(self) -> Mapping[Metric, str]:
+        return self._symbols
+
     async def open(self, session: ClientSession) -> Mapping[Metric, str]:
         cost = WeighedRequest("exchangeInfo", INFO_WEIGHT, Purpose.MARKETS)
         body = await self._ask(session, cost, showPermissionSets="false")

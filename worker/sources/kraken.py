@@ -119,6 +119,11 @@ class KrakenSource:
     def dead(self) -> Collection[Metric]:
         return self._dead
 
+    @property
+    def stream_symbols(self) -> Mapping[Metric, str]:
+        # "BTC/USD" is how WebSocket v2 spells it.
+        return {metric: market.also[-1] for metric, market in self._markets.items()}
+
     async def open(self, session: ClientSession) -> Mapping[Metric, str]:
         pairs, _ = await self._ask(session, "AssetPairs", Purpose.MARKETS)
         with translate_errors(NAME):

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from math import ceil
 from typing import Any
 
@@ -13,10 +14,11 @@ from worker.latest import HOUR, MINUTE, Candle, Metric, Reading
 from worker.latest.market import SlotReason
 from worker.latest.settings import PREFIX
 from worker.sources.asking import AskedFor, note_asking
-from worker.sources.base import Hourly, Metered, NamesClosed, NamesDead, NamesUnasked, Source
+from worker.sources.base import Hourly, Metered, NamesClosed, NamesDead, NamesUnasked, Source, Streamable
 from worker.sources.budget import NoBudget
 from worker.sources.errors import LONGEST_WAIT, InvalidResponse, SourceError, SourceRefused, SourceUnreachable
 from worker.sources.rejects import Rejects, describe_rejects
+from worker.sources.streams.streamed_ticks import StreamedTicks
 
 log = structlog.get_logger()
 
@@ -54,6 +56,8 @@ class SupervisedSource:
         """Those of its metrics that it gives and no other source does; `None` until that is settled."""
         self.rejects = Rejects()
         """What was left out of its readings after they were read."""
+        self.streamed: StreamedTicks | None = None
+        """What answers ticks instead of requests, where there is such a thing."""
         self._session = session
         self._timeout = timeout
         self._note_read = note_read
@@ -114,7 +118,7 @@ class SupervisedSource:
                 async with asyncio.timeout(self._timeout):
                     await self._open(at)
                     self._begin_tick(at)
-                    readings = await self.source.fetch(self._session, at)
+                    readings = await self._fetch(at)
         except (SourceError, TimeoutError) as error:
             self.absence = _classify_absence(error)
             self._handle_failure(at, error)
@@ -123,6 +127,10 @@ class SupervisedSource:
         self._handle_success(at)
         self._refresh_markets(at, is_whole=len(readings) + len(self.dead) >= len(self.metrics))
         return readings
+
+    async def _fetch(self, at: int) -> Mapping[Metric, Reading]:
+        ask = partial(self.source.fetch, self._session)
+        return await (ask(at) if self.streamed is None else self.streamed.fetch(at, self.metrics, self.dead, ask))
 
     async def open(self, at: int) -> None:
         """Let the source learn what it has, before the first tick needs it; a failure is told, not raised."""
@@ -195,6 +203,8 @@ class SupervisedSource:
         for task in (self._opening, self._asking_anew):
             if task is not None:
                 task.cancel()
+        if self.streamed is not None:
+            self.streamed.stop()
 
     async def finish_requests(self) -> None:
         """Wait until what it was asked beside the ticks is answered, or has failed."""
@@ -246,6 +256,8 @@ class SupervisedSource:
         if set(self.metrics) != known or not known:
             log.info("source is open", source=self.name, metrics=len(self.metrics), missing=len(self.missing))
         self.is_known = True
+        if self.streamed is not None and isinstance(self.source, Streamable):
+            self.streamed.follow(self.source.stream_symbols)
 
     def _handle_failure(self, at: int, error: Exception) -> None:
         reason = str(error) or f"{self.name} took longer than {self._timeout:g} s"
