@@ -16,7 +16,7 @@ from worker.sources.row_fields import parse_whole, pick_value
 from .events import (
     ClosingSoon,
     Event,
-    Heartbeat,
+    StreamHeartbeat,
     StreamTicker,
     StreamTrade,
     SubscriptionAnswer,
@@ -67,7 +67,7 @@ def _parse_body(body: Any) -> Event:
         case "serverShutdown":
             return ClosingSoon()
         case str():
-            return Heartbeat()
+            return StreamHeartbeat()
     number = pick_value(body, "id")
     if isinstance(number, str):
         error = pick_value(body, "error")

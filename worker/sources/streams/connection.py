@@ -9,7 +9,7 @@ from aiohttp import ClientError, ClientSession, ClientWebSocketResponse, ClientW
 
 from worker.latest.settings import redact
 
-from .connection_state import ConnectionState, Step
+from .connection_state import ConnectionState, ConnectionStep
 from .events import (
     ClosingSoon,
     Event,
@@ -23,6 +23,7 @@ from .events import (
     TradeList,
     UnreadableFrame,
 )
+from .pauses import Pauses
 
 CONNECT_SECONDS = 20.0
 CLOSE_SECONDS = 1.0
@@ -58,25 +59,33 @@ class Receiver(Protocol):
         """Take data; `time` is what the provider's clock showed last, milliseconds."""
         ...
 
-    def reject(self, text: str) -> None:
+    def note_unreadable(self, text: str) -> None:
         """Take in that a frame, or a row of it, could not be read."""
         ...
 
 
 class StreamConnection:
-    """Delivers `symbols` to `receiver` for as long as `run` runs."""
+    """
+    Delivers `symbols` to `receiver` for as long as `run` runs.
 
-    def __init__(
+    That nothing comes of all of them for up to `silence` milliseconds means nothing.
+    """
+
+    def __init__(  # noqa: PLR0913  # what a connection is made of, once, by `feed`
         self,
         protocol: StreamProtocol,
         address: str,
         symbols: Sequence[Symbol],
         receiver: Receiver,
+        *,
+        silence: int,
         clocks: Clocks = Clocks(),  # noqa: B008  # a value that cannot be changed
     ) -> None:
         self.symbols = symbols
         self.live = asyncio.Event()
         """Set once it delivers everything."""
+        self.pauses = Pauses(silence)
+        """Of all that it delivers together."""
         self.proven_until = 0
         """Up to this moment of the provider's clock, milliseconds, everything has come."""
         self._protocol = protocol
@@ -121,7 +130,7 @@ class StreamConnection:
             self.live.clear()
             await socket.close()
 
-    async def prove(self, at: int) -> None:
+    async def wait_until(self, at: int) -> None:
         """Wait until everything of before `at`, milliseconds of the provider's clock, has come; for ever where it does not."""
         while self.proven_until < at:
             self._proven.clear()
@@ -130,7 +139,7 @@ class StreamConnection:
             if (ahead := at - self.proven_until) > 0:
                 await asyncio.sleep(ahead / 1000)
 
-    async def flush(self) -> None:
+    async def wait_for_pongs(self) -> None:
         """Wait until everything has come that was sent up to now."""
         self._proven.clear()
         await self._ping()
@@ -153,7 +162,7 @@ class StreamConnection:
                 return self._fault or redact(f"it broke: {socket.exception()}")
             else:
                 self._hear(is_readable=False)
-                self._receiver.reject(f"a frame of type {message.type.name}")
+                self._receiver.note_unreadable(f"a frame of type {message.type.name}")
 
     def _handle_frame(self, frame: str) -> None:
         is_readable = True
@@ -165,7 +174,7 @@ class StreamConnection:
 
     def _hear(self, *, is_readable: bool = True) -> None:
         if self._state is not None:
-            self._state.hear(self._clocks.steady(), is_readable=is_readable)
+            self._state.note_frame(self._clocks.steady(), is_readable=is_readable)
 
     def _handle_event(self, event: Event) -> None:
         match event:
@@ -178,26 +187,34 @@ class StreamConnection:
             case ClosingSoon() if self._state is not None:
                 self._state.is_closing_soon = True
             case UnreadableFrame():
-                self._receiver.reject(event.text)
+                self._receiver.note_unreadable(event.text)
 
     def _take(self, data: Data) -> None:
         if not isinstance(data, TradeList):
             self._time = max(self._time, data.time or 0)
+            self.pauses.note(self._time)
         self._receiver.take(data, self._time or self._now())
         self._prove()
 
     def _note_answer(self, answer: SubscriptionAnswer) -> None:
-        listed = self._answers.get(answer.request)
-        if listed is None or self._state is None or answer.request not in self._state.unanswered:
+        if self._state is None:
             return
-        self._state.answer(answer.request)
         began = max(answer.time or 0, self._time) or self._now() + CLOCK_MARGIN
-        for symbol in listed:
-            self._missing[symbol] -= 1
-            if answer.refusal is not None:
-                self._receiver.refuse(symbol, answer.refusal)
-            elif self._missing[symbol] == 0:
-                self._receiver.begin(self, symbol, began)
+        for name in self._find_answered(answer):
+            self._state.note_answer(name)
+            for symbol in self._answers[name]:
+                self._missing[symbol] -= 1
+                if answer.refusal is not None:
+                    self._receiver.refuse(symbol, answer.refusal)
+                elif self._missing[symbol] == 0:
+                    self._receiver.begin(self, symbol, began)
+
+    def _find_answered(self, answer: SubscriptionAnswer) -> Sequence[str]:
+        """Return which answers are no longer missing; a refusal may name nothing but the symbol."""
+        missing = self._state.unanswered if self._state is not None else set()
+        if answer.request in self._answers:
+            return [answer.request] if answer.request in missing else []
+        return [name for name in missing if answer.refusal is not None and answer.request in self._answers[name]]
 
     def _note_pong(self, payload: object) -> None:
         """Take the answer to WebSocket's own ping, which repeats what was sent: when it was."""
@@ -212,7 +229,7 @@ class StreamConnection:
 
     def _prove(self) -> None:
         if self._state is not None and not self.live.is_set():
-            self._state.prove()
+            self._state.note_proof()
             if self._state.is_live:
                 self.live.set()
 
@@ -224,9 +241,9 @@ class StreamConnection:
         while not socket.closed and self._state is not None:
             now = self._clocks.steady()
             step = self._state.decide(now)
-            if step is Step.PING:
+            if step is ConnectionStep.PING:
                 await self._ping()
-            elif step is Step.DROP:
+            elif step is ConnectionStep.DROP:
                 self._fault = self._state.find_fault(now)
                 await socket.close()
             await asyncio.sleep(WATCH_SECONDS)

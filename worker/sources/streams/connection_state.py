@@ -23,7 +23,7 @@ MOST_UNREADABLE = 20
 """Frames one after the other that cannot be read."""
 
 
-class Step(Enum):
+class ConnectionStep(Enum):
     """What is to be done."""
 
     NOTHING = "nothing"
@@ -54,16 +54,16 @@ class ConnectionState:
         """Whether it delivers everything."""
         return not self.unanswered and self.is_proven
 
-    def hear(self, now: float, *, is_readable: bool = True) -> None:
+    def note_frame(self, now: float, *, is_readable: bool = True) -> None:
         """Take in that a frame came."""
         self.heard_at, self.pinged_at = now, None
         self.unreadable = 0 if is_readable else self.unreadable + 1
 
-    def answer(self, name: str) -> None:
+    def note_answer(self, name: str) -> None:
         """Take in that a subscription was answered."""
         self.unanswered.discard(name)
 
-    def prove(self) -> None:
+    def note_proof(self) -> None:
         """Take in that the provider sent data, or answered a ping."""
         self.is_proven = self.is_proven or not self.unanswered
 
@@ -84,12 +84,12 @@ class ConnectionState:
             return f"{missing} in {OPENING_SECONDS:.0f} s"
         return None
 
-    def decide(self, now: float) -> Step:
+    def decide(self, now: float) -> ConnectionStep:
         """Return what is to be done now; a ping that is decided on is noted as sent."""
         if self.find_fault(now) is not None:
-            return Step.DROP
+            return ConnectionStep.DROP
         is_new = not self.is_live and not self.unanswered
         if self.pinged_at is None and (is_new or now - self.heard_at >= PING_SECONDS):
             self.pinged_at = now
-            return Step.PING
-        return Step.NOTHING
+            return ConnectionStep.PING
+        return ConnectionStep.NOTHING

@@ -52,7 +52,7 @@ class ProviderTime(NamedTuple):
     time: int | None
 
 
-class Heartbeat(NamedTuple):
+class StreamHeartbeat(NamedTuple):
     """The connection is alive, and there is nothing else to say."""
 
 
@@ -72,7 +72,7 @@ Event = (
     | StreamTicker
     | SubscriptionAnswer
     | ProviderTime
-    | Heartbeat
+    | StreamHeartbeat
     | ClosingSoon
     | UnreadableFrame
 )

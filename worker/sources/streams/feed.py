@@ -74,17 +74,23 @@ class StreamFeed:
         return self._markets.get(self._metrics.get(metric, ""))
 
     def find_proof(self, metric: Metric) -> int:
-        """Return up to when everything of a market has come, milliseconds of the provider's clock."""
+        """
+        Return up to when everything of a market has come, milliseconds of the provider's clock.
+
+        A connection that answers pings, but has been silent for longer than so many symbols ever are, proves nothing.
+        """
         delivering = self._deliverers.get(self._metrics.get(metric, ""), ())
-        return max((connection.proven_until for connection in delivering), default=0)
+        return max(
+            (each.proven_until for each in delivering if not each.pauses.is_overdue(each.proven_until)), default=0
+        )
 
-    async def prove(self, at: int, seconds: float) -> None:
+    async def wait_until(self, at: int, seconds: float) -> None:
         """Wait for no more than `seconds` until everything of before `at`, unix seconds, has come."""
-        await self._wait_for_all(lambda connection: connection.prove(at * 1000), seconds)
+        await self._wait_for_all(lambda connection: connection.wait_until(at * 1000), seconds)
 
-    async def flush(self, seconds: float) -> None:
+    async def wait_for_pongs(self, seconds: float) -> None:
         """Wait for no more than `seconds` until everything has come that was sent up to now."""
-        await self._wait_for_all(StreamConnection.flush, seconds)
+        await self._wait_for_all(StreamConnection.wait_for_pongs, seconds)
 
     async def _wait_for_all(
         self, ask: Callable[[StreamConnection], Coroutine[None, None, None]], seconds: float
@@ -126,7 +132,7 @@ class StreamFeed:
         elif market := self._markets.get(data.trades[0].symbol):
             market.take_list(data)
 
-    def reject(self, text: str) -> None:
+    def note_unreadable(self, text: str) -> None:
         note_reject(self._rejects, UNREADABLE, text)
 
     def count_trades(self) -> tuple[int, int]:
@@ -135,7 +141,15 @@ class StreamFeed:
         return sum(each.lost for each in counts), sum(each.late for each in counts)
 
     def _make_slot(self, symbols: Sequence[Symbol]) -> StreamSlot:
-        connect = partial(StreamConnection, self._protocol, self._address, symbols, self, self._clocks)
+        connect = partial(
+            StreamConnection,
+            self._protocol,
+            self._address,
+            symbols,
+            self,
+            silence=self._interval * 1000,
+            clocks=self._clocks,
+        )
         return StreamSlot(self._protocol.name, self._session, connect, self._end)
 
     def _end(self, connection: StreamConnection) -> None:

@@ -15,8 +15,8 @@ from worker.sources.row_fields import parse_whole, pick_value
 
 from .events import (
     Event,
-    Heartbeat,
     ProviderTime,
+    StreamHeartbeat,
     StreamTicker,
     StreamTrade,
     SubscriptionAnswer,
@@ -84,10 +84,10 @@ def _parse_body(body: Any) -> Sequence[Event]:
         wrong: list[Event] = [trade for trade in trades if isinstance(trade, UnreadableFrame)]
         return [TradeList(listed) for listed in by_symbol.values()] + wrong
     # `heartbeat`, `status`, and whatever comes to be sent that nobody asked for.
-    return [Heartbeat()] if isinstance(channel, str) else [UnreadableFrame(str(body)[:LONGEST_TEXT])]
+    return [StreamHeartbeat()] if isinstance(channel, str) else [UnreadableFrame(str(body)[:LONGEST_TEXT])]
 
 
-def _parse_answer(body: Any) -> SubscriptionAnswer | Heartbeat:
+def _parse_answer(body: Any) -> SubscriptionAnswer | StreamHeartbeat:
     if pick_value(body, "success") is True:
         result = pick_value(body, "result")
         name = _name_answer(pick_value(result, "channel"), pick_value(result, "symbol"))
@@ -97,7 +97,7 @@ def _parse_answer(body: Any) -> SubscriptionAnswer | Heartbeat:
     said = str(pick_value(body, "error"))[:LONGEST_TEXT]
     if isinstance(symbol, str):
         return SubscriptionAnswer(_name_answer(channel, symbol) if isinstance(channel, str) else symbol, said)
-    return Heartbeat()
+    return StreamHeartbeat()
 
 
 def _parse_ticker(row: object) -> StreamTicker | UnreadableFrame:

@@ -6,16 +6,11 @@ from fractions import Fraction
 from worker.latest import Metric, Reading, decimals
 
 from .events import StreamTicker, StreamTrade, TradeList
+from .pauses import Pauses
 from .trade_sums import TradeSums
 
 HISTORY = 10_000
 """For so long the prices of the past are kept, for comparison with an answer that is older."""
-TIMES_LONGEST = 3
-"""A market that has been silent for so many times its longest pause should have moved by now."""
-FEWEST_PAUSES = 5
-"""So many pauses must be known before that can be told."""
-FORGETTING = 0.02
-"""By what part of the difference to a shorter pause the longest one is forgotten."""
 
 
 class StreamedMarket:
@@ -28,14 +23,10 @@ class StreamedMarket:
         """Whether a connection delivers it."""
         self.refusal: str | None = None
         """Why the provider does not send it."""
-        self._interval = interval
         self._ticker: StreamTicker | None = None
         self._prices: deque[tuple[int, str]] = deque()
         """Since when each was the newest."""
-        self._moved_at = 0
-        self._longest_pause = 0.0
-        """Between two movements, milliseconds; slowly forgotten."""
-        self._pauses = 0
+        self._pauses = Pauses(interval * 1000)
         self._doubted_since: int | None = None
 
     @property
@@ -76,13 +67,8 @@ class StreamedMarket:
             and self.refusal is None
             and self._ticker is not None
             and self._doubted_since is None
-            and not self.is_overdue(now)
+            and not self._pauses.is_overdue(now)
         )
-
-    def is_overdue(self, now: int) -> bool:
-        """Return whether it should have moved by now, from how often it did."""
-        most = max(self._interval * 1000, TIMES_LONGEST * self._longest_pause)
-        return self._pauses >= FEWEST_PAUSES and now - self._moved_at > most
 
     def make_reading(self, at: int, now: int) -> Reading | None:
         """Return the reading of tick `at`, with what was traded where that is known; `now` is the provider's time."""
@@ -94,7 +80,7 @@ class StreamedMarket:
             price, ticker.volume, ticker.change_percentage, ticker.change_absolute, traded, provider_time=now // 1000
         )
 
-    def agrees_with(self, reading: Reading, since: int) -> bool:
+    def has_had_price(self, reading: Reading, since: int) -> bool:
         """Return whether the price of an answer was the price at any moment from `since` on."""
         prices = list(self._prices)
         in_force = [
@@ -104,25 +90,19 @@ class StreamedMarket:
         ]
         return any(is_same_number(price, reading.price) for price in in_force)
 
-    def confirm(self, reading: Reading, now: int) -> None:
+    def note_agreement(self, reading: Reading, now: int) -> None:
         """Take in that an answer agreed: a market that is silent for so long is quiet. Its 24 h volume is the answer's."""
         if self._ticker is not None and reading.volume is not None:
             self._ticker = self._ticker._replace(volume=reading.volume)
-        if self.is_overdue(now):
-            self._longest_pause = float(now - self._moved_at)
-            self._moved_at = now
+        self._pauses.forget_silence(now)
         self._doubted_since = None
 
-    def doubt(self, now: int) -> None:
+    def note_difference(self, now: int) -> None:
         """Take in that an answer differed: nothing here counts until something newer comes."""
         self._doubted_since = now
 
     def _note_price(self, time: int, price: str) -> None:
-        if self._moved_at and time > self._moved_at:
-            pause = time - self._moved_at
-            self._longest_pause = max(pause, self._longest_pause + FORGETTING * (pause - self._longest_pause))
-            self._pauses += 1
-        self._moved_at = max(self._moved_at, time)
+        self._pauses.note(time)
         if self._doubted_since is not None and time > self._doubted_since:
             self._doubted_since = None
         if self._prices and time < self._prices[-1][0]:

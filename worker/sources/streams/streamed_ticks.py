@@ -73,7 +73,7 @@ class StreamedTicks:
 
         Raises `SourceError` where REST is needed for all of them and fails.
         """
-        await self._feed.prove(at, self._grace)
+        await self._feed.wait_until(at, self._grace)
         streamed, doubtful = self._read(at, metrics)
         unknown = doubtful.difference(dead)
         is_due = at >= self._checked_at + CHECK_SECONDS
@@ -121,7 +121,7 @@ class StreamedTicks:
         merged, differing = dict(streamed), []
         if not self._is_confirmed(at, answer):
             # The answer may hold what the streams have not brought yet.
-            await self._feed.flush(self._grace)
+            await self._feed.wait_for_pongs(self._grace)
         for metric, reading in answer.items():
             market = self._feed.find_market(metric)
             proof = self._feed.find_proof(metric)
@@ -129,10 +129,10 @@ class StreamedTicks:
                 merged[metric] = reading
             elif self._agrees(at, market, reading):
                 merged[metric] = self._complete(at, market, reading, merged.get(metric))
-                market.confirm(reading, proof)
+                market.note_agreement(reading, proof)
             else:
                 note_reject(self._rejects, DIFFERS, f"{market.price} streamed, {reading.price} by REST", metric)
-                market.doubt(proof)
+                market.note_difference(proof)
                 differing.append(metric)
                 merged[metric] = reading
         self._log_differences(at, differing)
@@ -149,7 +149,7 @@ class StreamedTicks:
 
     @staticmethod
     def _agrees(at: int, market: StreamedMarket, reading: Reading) -> bool:
-        return market.agrees_with(reading, ((reading.provider_time or at) - CACHE_SECONDS) * 1000)
+        return market.has_had_price(reading, ((reading.provider_time or at) - CACHE_SECONDS) * 1000)
 
     @staticmethod
     def _complete(at: int, market: StreamedMarket, reading: Reading, streamed: Reading | None) -> Reading:

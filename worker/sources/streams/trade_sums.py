@@ -5,6 +5,7 @@ The numbers of trades follow each other, so a lost one shows:
 
     41 42 43 43 44      43 came twice, as from two connections that overlap: counted once
     41 42 44 43         43 is late: unknown until it comes
+    ──start── 41        the first one is taken as it comes: a connection delivers in order
     41 42 ──cut── 43    nothing was lost while there was no connection
     41 42 ──cut── 47    43 to 46 were: known again from when the new connection was subscribed
 """
