@@ -105,6 +105,7 @@ class BinanceSource:
         hours=None,
         requests="one a tick for all markets, and one for each 100 markets whose interval volume is asked for",
         limits=f"{LIMIT:,} of weight a minute for an address, of which {SHARE:.0%} is used",
+        stream="combined streams, where TRACKER_SOURCE_STREAMS is set",
     )
 
     def __init__(self, base: str, wishes: Sequence[str], interval: int, budget: RequestBudget | None = None) -> None:

@@ -89,6 +89,7 @@ class KrakenSource:
         hours=ROWS * HOUR,
         requests="one a tick, for all markets",
         limits="not published; candles are asked for once a second",
+        stream="WebSocket v2, where TRACKER_SOURCE_STREAMS is set",
     )
 
     def __init__(self, base: str, wishes: Sequence[str], interval: int, budget: RequestBudget | None = None) -> None:

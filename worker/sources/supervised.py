@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from math import ceil
 from typing import Any
 
@@ -39,6 +38,8 @@ class SupervisedSource:
 
     absence: SlotReason | None = None
     """Why it had no answer at the tick that it was last asked for; `None` where it had one."""
+    streamed: StreamedTicks | None = None
+    """What answers ticks instead of requests, where there is such a thing."""
 
     def __init__(
         self,
@@ -56,8 +57,6 @@ class SupervisedSource:
         """Those of its metrics that it gives and no other source does; `None` until that is settled."""
         self.rejects = Rejects()
         """What was left out of its readings after they were read."""
-        self.streamed: StreamedTicks | None = None
-        """What answers ticks instead of requests, where there is such a thing."""
         self._session = session
         self._timeout = timeout
         self._note_read = note_read
@@ -109,7 +108,7 @@ class SupervisedSource:
     async def read(self, at: int) -> Mapping[Metric, Reading]:
         """Return what the source says of tick `at`, or nothing where it fails; never raises `SourceError`."""
         self._note_read(at)
-        if at < self._stay_away_until:
+        if at < self._stay_away_until and self.streamed is None:
             self._tick_requests = 0
             self.absence = SlotReason.REFUSED
             return {}
@@ -129,8 +128,15 @@ class SupervisedSource:
         return readings
 
     async def _fetch(self, at: int) -> Mapping[Metric, Reading]:
-        ask = partial(self.source.fetch, self._session)
-        return await (ask(at) if self.streamed is None else self.streamed.fetch(at, self.metrics, self.dead, ask))
+        if self.streamed is None:
+            return await self._ask(at)
+        return await self.streamed.fetch(at, self.metrics, self.dead, self._ask)
+
+    async def _ask(self, at: int) -> Mapping[Metric, Reading]:
+        if at < self._stay_away_until:
+            # Streams go on meanwhile.
+            raise SourceRefused(self._reason or f"{self.name} is not asked now")
+        return await self.source.fetch(self._session, at)
 
     async def open(self, at: int) -> None:
         """Let the source learn what it has, before the first tick needs it; a failure is told, not raised."""
