@@ -247,6 +247,8 @@ async def open_streams(
                 clocks=Clocks(wall=clock.wall),
             )
             source.streamed = StreamedTicks(feed, settings.interval, source.rejects)
+            # Before their session is closed, which would look like a fault of the provider.
+            stack.callback(source.streamed.stop)
         yield
 
 
