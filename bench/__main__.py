@@ -29,6 +29,7 @@ NAMES = (
     "ledger",
     "contract",
     "stream",
+    "streams",
     "api",
     "page",
     "soak",

@@ -53,6 +53,12 @@ from worker.sources.kraken import KrakenSource
 from worker.sources.request_trace import RecordRequest, make_request_trace
 from worker.sources.simulated import SimulatedSource
 from worker.sources.simulated.toplists import SimulatedPrices, SimulatedRanks
+from worker.sources.streams.binance import BinanceStream
+from worker.sources.streams.connection import Clocks
+from worker.sources.streams.events import StreamProtocol
+from worker.sources.streams.feed import StreamFeed
+from worker.sources.streams.kraken import KrakenStream
+from worker.sources.streams.streamed_ticks import StreamedTicks
 from worker.sources.supervised import SupervisedSource, supervise
 from worker.toplist import pricing, roles
 
@@ -209,7 +215,41 @@ async def open_sources(
         )
         made = [(source, session_for(known.get(source.name, ""))) for source in make_sources(settings, budgets)]
         with supervise(made, limit, keeper.note_tick if keeper else lambda _: None) as sources:
-            yield sources
+            async with open_streams(settings, sources, clock):
+                yield sources
+
+
+@asynccontextmanager
+async def open_streams(
+    settings: WorkerSettings, sources: Sequence[SupervisedSource], clock: WatchedClock
+) -> AsyncIterator[None]:
+    """Have ticks answered by streams where the settings say so; what is not sampled then opens none."""
+    protocols: Mapping[str, StreamProtocol] = {"kraken": KrakenStream(), "binance": BinanceStream()}
+    async with AsyncExitStack() as stack:
+        for source in sources:
+            if not settings.source_streams or source.name not in protocols:
+                continue
+            address = str(getattr(settings, f"{source.name}_stream_url"))
+            # Streams last, so they must not take the few connections that requests share.
+            session = ClientSession(
+                timeout=ClientTimeout(total=None, connect=10),
+                headers={"User-Agent": USER_AGENT},
+                connector=TCPConnector(limit=0),
+                proxy=settings.proxies.find_proxy(address.replace("ws", "http", 1)),
+            )
+            stack.push_async_callback(session.close)
+            feed = StreamFeed(
+                protocols[source.name],
+                address,
+                session,
+                interval=settings.interval,
+                rejects=source.rejects,
+                clocks=Clocks(wall=clock.wall),
+            )
+            source.streamed = StreamedTicks(feed, settings.interval, source.rejects)
+            # Before their session is closed, which would look like a fault of the provider.
+            stack.callback(source.streamed.stop)
+        yield
 
 
 def open_keeper(settings: WorkerSettings, known: Mapping[str, str]) -> AbstractAsyncContextManager[AnswerKeeper]:

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
-from pydantic import AnyHttpUrl, Field, SecretStr, field_validator, model_validator
+from pydantic import AnyHttpUrl, Field, SecretStr, WebsocketUrl, field_validator, model_validator
 
 from worker.latest import DAY, HOUR
 from worker.latest.settings import (
@@ -85,6 +85,12 @@ class WorkerSettings(Settings):
     """Where a server that answers like Cryptowatch is asked; the service itself closed in 2023."""
     cryptowatch_api_key: SecretStr | None = None
     """The key for that server, if it wants one."""
+    source_streams: bool = False
+    """Whether `kraken` and `binance` are sampled by their WebSocket streams, and asked only where those are not known to be good."""
+    kraken_stream_url: WebsocketUrl = WebsocketUrl("wss://ws.kraken.com/v2")
+    """Where Kraken's WebSocket v2, or what speaks like it, is."""
+    binance_stream_url: WebsocketUrl = WebsocketUrl("wss://data-stream.binance.vision")
+    """Where Binance's streams, or what speaks like them, are."""
     proxy: SecretStr | None = None
     """The HTTP proxy for providers, Pushover and the heartbeat, `http://[user:password@]host:port`; else `HTTPS_PROXY`'s."""
     budget_percent: Annotated[int, Field(ge=1, le=95)] = 95

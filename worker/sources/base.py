@@ -101,6 +101,16 @@ class Metered(Protocol):
 
 
 @runtime_checkable
+class Streamable(Protocol):
+    """A source whose provider also has streams."""
+
+    @property
+    def stream_symbols(self) -> Mapping[Metric, str]:
+        """What its streams call each of `metrics`."""
+        ...
+
+
+@runtime_checkable
 class NamesDead(Protocol):
     """A source that knows which of its markets are dead: the provider lists them, and gives no price."""
 

@@ -105,6 +105,7 @@ class BinanceSource:
         hours=None,
         requests="one a tick for all markets, and one for each 100 markets whose interval volume is asked for",
         limits=f"{LIMIT:,} of weight a minute for an address, of which {SHARE:.0%} is used",
+        stream="combined streams, where TRACKER_SOURCE_STREAMS is set",
     )
 
     def __init__(self, base: str, wishes: Sequence[str], interval: int, budget: RequestBudget | None = None) -> None:
@@ -141,6 +142,10 @@ class BinanceSource:
     @property
     def dead(self) -> Collection[Metric]:
         return self._dead
+
+    @property
+    def stream_symbols(self) -> Mapping[Metric, str]:
+        return self._symbols
 
     async def open(self, session: ClientSession) -> Mapping[Metric, str]:
         cost = WeighedRequest("exchangeInfo", INFO_WEIGHT, Purpose.MARKETS)

@@ -89,6 +89,7 @@ class KrakenSource:
         hours=ROWS * HOUR,
         requests="one a tick, for all markets",
         limits="not published; candles are asked for once a second",
+        stream="WebSocket v2, where TRACKER_SOURCE_STREAMS is set",
     )
 
     def __init__(self, base: str, wishes: Sequence[str], interval: int, budget: RequestBudget | None = None) -> None:
@@ -118,6 +119,11 @@ class KrakenSource:
     @property
     def dead(self) -> Collection[Metric]:
         return self._dead
+
+    @property
+    def stream_symbols(self) -> Mapping[Metric, str]:
+        # "BTC/USD" is how WebSocket v2 spells it.
+        return {metric: market.also[-1] for metric, market in self._markets.items()}
 
     async def open(self, session: ClientSession) -> Mapping[Metric, str]:
         pairs, _ = await self._ask(session, "AssetPairs", Purpose.MARKETS)

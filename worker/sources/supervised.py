@@ -13,10 +13,11 @@ from worker.latest import HOUR, MINUTE, Candle, Metric, Reading
 from worker.latest.market import SlotReason
 from worker.latest.settings import PREFIX
 from worker.sources.asking import AskedFor, note_asking
-from worker.sources.base import Hourly, Metered, NamesClosed, NamesDead, NamesUnasked, Source
+from worker.sources.base import Hourly, Metered, NamesClosed, NamesDead, NamesUnasked, Source, Streamable
 from worker.sources.budget import NoBudget
 from worker.sources.errors import LONGEST_WAIT, InvalidResponse, SourceError, SourceRefused, SourceUnreachable
 from worker.sources.rejects import Rejects, describe_rejects
+from worker.sources.streams.streamed_ticks import StreamedTicks
 
 log = structlog.get_logger()
 
@@ -37,6 +38,8 @@ class SupervisedSource:
 
     absence: SlotReason | None = None
     """Why it had no answer at the tick that it was last asked for; `None` where it had one."""
+    streamed: StreamedTicks | None = None
+    """What answers ticks instead of requests, where there is such a thing."""
 
     def __init__(
         self,
@@ -103,7 +106,7 @@ class SupervisedSource:
     async def read(self, at: int) -> Mapping[Metric, Reading]:
         """Return what the source says of tick `at`, or nothing where it fails; never raises `SourceError`."""
         self._note_read(at)
-        if at < self._stay_away_until:
+        if at < self._stay_away_until and self.streamed is None:
             self._tick_requests = 0
             self.absence = SlotReason.REFUSED
             return {}
@@ -112,7 +115,7 @@ class SupervisedSource:
                 async with asyncio.timeout(self._timeout):
                     await self._open(at)
                     self._begin_tick(at)
-                    readings = await self.source.fetch(self._session, at)
+                    readings = await self._fetch(at)
         except (SourceError, TimeoutError) as error:
             self.absence = _classify_absence(error)
             self._handle_failure(at, error)
@@ -121,6 +124,17 @@ class SupervisedSource:
         self._handle_success(at)
         self._refresh_markets(at, is_whole=len(readings) + len(self.dead) >= len(self.metrics))
         return readings
+
+    async def _fetch(self, at: int) -> Mapping[Metric, Reading]:
+        if self.streamed is None:
+            return await self._ask(at)
+        return await self.streamed.fetch(at, self.metrics, self.dead, self._ask)
+
+    async def _ask(self, at: int) -> Mapping[Metric, Reading]:
+        if at < self._stay_away_until:
+            # Streams go on meanwhile.
+            raise SourceRefused(self._reason or f"{self.name} is not asked now")
+        return await self.source.fetch(self._session, at)
 
     async def open(self, at: int) -> None:
         """Let the source learn what it has, before the first tick needs it; a failure is told, not raised."""
@@ -193,6 +207,8 @@ class SupervisedSource:
         for task in (self._opening, self._asking_anew):
             if task is not None:
                 task.cancel()
+        if self.streamed is not None:
+            self.streamed.stop()
 
     async def finish_requests(self) -> None:
         """Wait until what it was asked beside the ticks is answered, or has failed."""
@@ -244,6 +260,8 @@ class SupervisedSource:
         if set(self.metrics) != known or not known:
             log.info("source is open", source=self.name, metrics=len(self.metrics), missing=len(self.missing))
         self.is_known = True
+        if self.streamed is not None and isinstance(self.source, Streamable):
+            self.streamed.follow(self.source.stream_symbols)
 
     def _handle_failure(self, at: int, error: Exception) -> None:
         reason = str(error) or f"{self.name} took longer than {self._timeout:g} s"
