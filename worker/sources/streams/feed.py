@@ -88,18 +88,27 @@ class StreamFeed:
         """Wait for no more than `seconds` until everything of before `at`, unix seconds, has come."""
         await self._wait_for_all(lambda connection: connection.wait_until(at * 1000), seconds)
 
-    async def wait_for_pongs(self, seconds: float) -> None:
-        """Wait for no more than `seconds` until everything has come that was sent up to now."""
-        await self._wait_for_all(StreamConnection.wait_for_pongs, seconds)
+    async def wait_for_pongs(self, seconds: float) -> set[Metric]:
+        """Wait for no more than `seconds` until everything has come that was sent up to now; return of which metrics it has."""
+        answered = await self._wait_for_all(StreamConnection.wait_for_pongs, seconds)
+        return {
+            metric
+            for metric, symbol in self._metrics.items()
+            if not answered.isdisjoint(self._deliverers.get(symbol, ()))
+        }
 
     async def _wait_for_all(
         self, ask: Callable[[StreamConnection], Coroutine[None, None, None]], seconds: float
-    ) -> None:
-        asked = [asyncio.create_task(ask(slot.current)) for slot in self._slots if slot.current.live.is_set()]
+    ) -> set[StreamConnection]:
+        """Return those connections of which `ask` was done in time."""
+        asked = {
+            asyncio.create_task(ask(slot.current)): slot.current for slot in self._slots if slot.current.live.is_set()
+        }
         if not asked:
-            return
+            return set()
         try:
-            await asyncio.wait(asked, timeout=seconds)
+            done, _ = await asyncio.wait(asked, timeout=seconds)
+            return {asked[task] for task in done}
         finally:
             for task in asked:
                 task.cancel()

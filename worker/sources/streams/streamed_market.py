@@ -80,6 +80,10 @@ class StreamedMarket:
             price, ticker.volume, ticker.change_percentage, ticker.change_absolute, traded, provider_time=now // 1000
         )
 
+    def has_prices_of(self, since: int) -> bool:
+        """Return whether the prices that are known reach back to `since`: an answer of before them says nothing."""
+        return bool(self._prices) and self._prices[0][0] <= since
+
     def has_had_price(self, reading: Reading, since: int) -> bool:
         """Return whether the price of an answer was the price at any moment from `since` on."""
         prices = list(self._prices)

@@ -119,9 +119,10 @@ class StreamedTicks:
         """Compare both, and return what is to be believed of each metric."""
         self._checked_at = at
         merged, differing = dict(streamed), []
+        judged = set(answer)
         if not self._is_confirmed(at, answer):
-            # The answer may hold what the streams have not brought yet.
-            await self._feed.wait_for_pongs(self._grace)
+            # The answer may hold what the streams have not brought yet: only those that now have brought all are judged.
+            judged = await self._feed.wait_for_pongs(self._grace)
         for metric, reading in answer.items():
             market = self._feed.find_market(metric)
             proof = self._feed.find_proof(metric)
@@ -130,6 +131,8 @@ class StreamedTicks:
             elif self._agrees(at, market, reading):
                 merged[metric] = self._complete(at, market, reading, merged.get(metric))
                 market.note_agreement(reading, proof)
+            elif metric not in judged or not market.has_prices_of(_find_oldest(at, reading)):
+                merged[metric] = reading
             else:
                 note_reject(self._rejects, DIFFERS, f"{market.price} streamed, {reading.price} by REST", metric)
                 market.note_difference(proof)
@@ -149,7 +152,7 @@ class StreamedTicks:
 
     @staticmethod
     def _agrees(at: int, market: StreamedMarket, reading: Reading) -> bool:
-        return market.has_had_price(reading, ((reading.provider_time or at) - CACHE_SECONDS) * 1000)
+        return market.has_had_price(reading, _find_oldest(at, reading))
 
     @staticmethod
     def _complete(at: int, market: StreamedMarket, reading: Reading, streamed: Reading | None) -> Reading:
@@ -179,3 +182,8 @@ class StreamedTicks:
             if count > before:
                 self._rejects[reason] += count - before
         self._lost, self._late = lost, late
+
+
+def _find_oldest(at: int, reading: Reading) -> int:
+    """Return from when on, milliseconds, the numbers of an answer by REST may be."""
+    return ((reading.provider_time or at) - CACHE_SECONDS) * 1000

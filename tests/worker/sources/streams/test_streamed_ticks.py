@@ -240,6 +240,16 @@ async def test_an_answer_that_is_two_seconds_old_does_not_differ(bench: Bench):
     assert bench.rejects[DIFFERS] == 0
 
 
+async def test_an_answer_of_before_the_stream_began_says_nothing_about_it(bench: Bench):
+    bench.clock.now = NOON + 1.5
+    await bench.server.publish(bench.symbols[BTC], "101", "1")
+    bench.rest.answers[BTC] = Reading("99", "5", provider_time=NOON + 1)
+    readings = await bench.tick(NOON + 2)
+
+    assert readings[BTC].price == "99"
+    assert bench.rejects[DIFFERS] == 0
+
+
 async def test_each_minute_everything_is_compared(bench: Bench):
     await checked(bench)
     for second in range(3, 130):
