@@ -540,7 +540,9 @@ def flipped(path: Path) -> None:
         pytest.param(lambda saved: os.truncate(saved / "redis.rdb", 99), "redis.rdb has 99 bytes and", id="cut off"),
         pytest.param(lambda saved: (saved / "archive.db").unlink(), "archive.db is missing", id="gone"),
         pytest.param(lambda saved: (saved / "manifest.json").unlink(), "there is no manifest.json in it", id="none"),
-        pytest.param(lambda saved: os.truncate(saved / "manifest.json", 99), "manifest.json is damaged: ", id="manifest"),
+        pytest.param(
+            lambda saved: os.truncate(saved / "manifest.json", 99), "manifest.json is damaged: ", id="manifest"
+        ),
         pytest.param(lambda saved: changed(saved, files={}), "files must be redis.rdb and archive.db", id="no files"),
         pytest.param(lambda saved: changed(saved, format=2), "manifest.json has format 2, and this", id="format"),
         pytest.param(lambda saved: changed(saved, feeds="v2"), "holds data of v2, and this worker feeds v1", id="v2"),
