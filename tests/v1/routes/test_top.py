@@ -282,6 +282,7 @@ async def test_how_the_roles_do_is_told_with_the_health(api: Api, top: TopWriter
         "source": "coinmarketcap",
         "until": None,
         "faults": {"no answer": 2},
+        "budget": None,
         "age": 65,
         "of": None,
         "unpriced": None,

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import structlog
 from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
@@ -43,6 +43,7 @@ class AnswerKeeper:
         self._bytes = 0
         self._has_some = asyncio.Event()
         self._newest = 0
+        self._is_over = False
         self._has_failed = False
         self.left_out = 0
         """Answers that were not kept."""
@@ -93,10 +94,15 @@ class AnswerKeeper:
         self._has_some.set()
 
     async def run(self) -> None:
-        """Write what comes, for ever."""
-        while True:
+        """Write what comes, until `end` is called."""
+        while not self._is_over:
             await self._has_some.wait()
             await self._write()
+
+    def end(self) -> None:
+        """Have `run` end after what it is writing: a thread that writes cannot be cancelled."""
+        self._is_over = True
+        self._has_some.set()
 
     async def _write(self) -> None:
         self._has_some.clear()
@@ -129,7 +135,6 @@ async def run_keeper(keeper: AnswerKeeper) -> AsyncIterator[AnswerKeeper]:
     try:
         yield keeper
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        keeper.end()
+        await task
         await keeper.close()
