@@ -40,11 +40,16 @@ class MessageTestDelivery(BaseModel):
 class MessageTestView(BaseModel):
     """A test of a rule, and what became of it."""
 
-    id: Annotated[str, Field(description="Id of the message.")]
+    id: Annotated[
+        str | None,
+        Field(
+            description="Id of the message; `null`, as `at`, `title` and `text`, where there was no test in the last day."
+        ),
+    ]
     rule: Annotated[str, Field(description="Id of the rule.")]
-    at: Annotated[int, Field(description="When it was asked for, unix seconds.")]
-    title: Annotated[str, Field(description="The title of the message.")]
-    text: Annotated[str, Field(description="The body of the message; its numbers are invented.")]
+    at: Annotated[int | None, Field(description="When it was asked for, unix seconds.")]
+    title: Annotated[str | None, Field(description="The title of the message.")]
+    text: Annotated[str | None, Field(description="The body of the message; its numbers are invented.")]
     is_worker_running: Annotated[bool, Field(description="Whether a worker runs: without one nothing is sent.")]
     deliveries: Annotated[
         list[MessageTestDelivery], Field(description="One for each channel that it goes to, by name.")
@@ -52,7 +57,6 @@ class MessageTestView(BaseModel):
 
 
 _UNKNOWN: Responses = {404: {"model": Problem, "description": "There is no such rule; `errors` has the nearest ids."}}
-_NEVER: Responses = {404: {"model": Problem, "description": "There is no such rule, or no test of it in the last day."}}
 _NOBODY: Responses = {409: {"model": Problem, "description": "Nobody would send it: no channel, or no worker."}}
 _TOO_EARLY: Responses = {
     429: {"model": Problem, "description": "The rule was tested in the last minute; ask again after `Retry-After`."}
@@ -94,7 +98,7 @@ async def send_test(id: ShownId, _: Annotated[NoParams, Query()], request: Reque
     summary="The newest test of a rule",
     operation_id="get_message_test",
     response_model=MessageTestView,
-    responses=_NEVER | NOT_ACCEPTED | AWAY | UNCHANGED,
+    responses=_UNKNOWN | NOT_ACCEPTED | AWAY | UNCHANGED,
 )
 async def get_test(id: ShownId, _: Annotated[NoParams, Query()], request: Request, context: Context) -> Response:  # noqa: A002
     """The newest test of a rule in the last day, and what each channel made of it so far."""
@@ -105,8 +109,9 @@ async def get_test(id: ShownId, _: Annotated[NoParams, Query()], request: Reques
         context["message_tests"].is_worker_running(),
     )
     if found is None:
-        raise HttpRefusal(HTTPStatus.NOT_FOUND, f"the rule {id!r} was not tested in the last day; POST tests it")
-    body = _show_test(found, channels, context["interval"], is_worker_running=is_running)
+        body = _show_none(rule, is_worker_running=is_running)
+    else:
+        body = _show_test(found, channels, context["interval"], is_worker_running=is_running)
     # That a worker stops changes it, too, and whoever is stopped tells nobody.
     return respond_until_changed(request, exact_json.dumps(body), is_brief=True)
 
@@ -164,6 +169,11 @@ def _show_test(
         "is_worker_running": is_worker_running,
         "deliveries": [_show_delivery(channel, newest.get(channel)) for channel in named],
     }
+
+
+def _show_none(rule: Rule, *, is_worker_running: bool) -> dict[str, object]:
+    nothing = dict.fromkeys(("at", "title", "text"))
+    return {"id": None, "rule": rule.id, **nothing, "is_worker_running": is_worker_running, "deliveries": []}
 
 
 def _show_delivery(channel: str, attempt: DeliveryAttempt | None) -> dict[str, object]:

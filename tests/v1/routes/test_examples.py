@@ -198,7 +198,7 @@ SENT: list[tuple[tuple[str, str], str, object]] = [
     (("POST /rules/{id}/test", "422"), f"{TESTED}?channel=phone", {}),
     (("POST /rules/{id}/test", "429"), TESTED, {}),
     (("/rules/{id}/test", "200"), TESTED, {}),
-    (("/rules/{id}/test", "404"), TESTED.replace("volume-spike", "stale"), {}),
+    (("/rules/{id}/test", "404"), TESTED.replace("volume", "price"), {}),
     (("/rules/{id}/test", "422"), f"{TESTED}?channel=phone", {}),
     (("POST /silences", "201"), "silences", QUIET),
     (("POST /silences", "409"), "silences", QUIET),
