@@ -26,10 +26,13 @@ from worker.latest.store import Reader, Verifier, Writer, connect
 from worker.sampling.recording import open_recording
 from worker.sampling.replay import replay
 from worker.sampling.tick import commit_tick
+from worker.settings import WorkerSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 BTC, ETH = Metric("KRAKEN:BTCUSD"), Metric("KRAKEN:ETHUSD")
 NOWHERE = "unix:///nowhere/redis.sock"
+MIN_COVERAGE = WorkerSettings.model_fields["min_coverage"].default
+"""By which a worker ranks whose settings do not say otherwise."""
 
 
 class Worker:
@@ -349,7 +352,7 @@ async def test_a_replay_that_is_stopped_exits_0_and_gives_the_lease_back(
     assert await worker.ended() == 0
     assert await redis.get(keys.LEASE) is None
     assert "played" not in worker.said
-    assert (await Verifier(redis).verify(repair=False)).is_clean
+    assert (await Verifier(redis, MIN_COVERAGE).verify(repair=False)).is_clean
 
 
 async def test_verify_names_what_differs_repairs_it_and_is_content_afterwards(
@@ -390,7 +393,7 @@ async def test_it_samples_until_it_is_stopped_and_then_exits_0_and_gives_the_lea
     assert await redis.get(keys.LEASE) is None
     sampled = [at for at in await _sampled(redis) if at >= began]
     assert sampled == list(range(sampled[0], sampled[0] + len(sampled)))
-    assert (await Verifier(redis).verify(repair=False)).is_clean
+    assert (await Verifier(redis, MIN_COVERAGE).verify(repair=False)).is_clean
 
 
 async def test_a_metric_the_provider_does_not_have_is_named_at_start_and_the_others_run(
@@ -436,7 +439,7 @@ async def test_a_second_worker_stands_by_and_takes_over_at_once_when_the_first_i
     assert f":{second.process.pid}:" in str(await redis.get(keys.LEASE))
     second.stop()
     assert await second.ended() == 0
-    assert (await Verifier(redis).verify(repair=False)).is_clean
+    assert (await Verifier(redis, MIN_COVERAGE).verify(repair=False)).is_clean
 
 
 async def test_a_redis_that_is_not_there_yet_is_waited_for(start: Start, live: dict[str, str], tmp_path: Path):

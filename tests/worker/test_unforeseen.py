@@ -17,6 +17,8 @@ from worker.sampling.tick_buffer import Readings, TickBuffer
 from worker.settings import WorkerSettings
 
 SECONDS = 60.0
+MIN_COVERAGE = WorkerSettings.model_fields["min_coverage"].default
+"""By which a worker ranks whose settings do not say otherwise."""
 BTC, ETH = Metric("SIMULATED:BTCUSD"), Metric("SIMULATED:ETHUSD")
 
 
@@ -76,7 +78,7 @@ async def ticked(server: str, ticks: int = 2) -> None:
 
 async def is_clean(server: str) -> bool:
     async with connect(server, "tests") as redis:
-        return (await Verifier(redis).verify(repair=False)).is_clean
+        return (await Verifier(redis, MIN_COVERAGE).verify(repair=False)).is_clean
 
 
 def refusing(command: bytes, key: bytes, code: bytes) -> Refusal:

@@ -80,6 +80,13 @@ class RulesView {
     this.add.title = refusal ?? "";
     this.drawList();
     this.drawEditor();
+    this.drawFile(refusal);
+  }
+
+  /** Show the part with the file. One that is shown already stays, with the file that was chosen and what was said of it. */
+  drawFile(refusal) {
+    if (this.file.firstChild && this.fileRefusal === refusal) return;
+    this.fileRefusal = refusal;
     this.file.replaceChildren(makeRuleSet({ refusal, applied: () => this.read() }));
   }
 
