@@ -288,7 +288,7 @@ class Row(NamedTuple):
     """In the words of the page."""
     begin: Begin
     said: str
-    """What `/v1/sources` and the page say of the source; of a reading that is left out, its reason. Empty: nothing."""
+    """What is said of the source; of a reading that is left out, its reason; of a market, its state. Empty: nothing."""
     is_slow: bool = False
     """Whether the answer has to be waited for."""
     waits: int = 0
@@ -336,7 +336,7 @@ ROWS = [
     Row("price and volume in each other's place", edits(swaps), "unconfirmed jump", sampled=2, waits=1, is_of_one=True),
     Row("a metric twice, at two prices", edits(doubles), "", sampled=3, is_of_one=True),
     Row("a metric that is missing", edits(drops), "not in the answer", is_of_one=True),
-    Row("the same answer again and again", freezes, "", sampled=3),
+    Row("the same answer again and again", freezes, "frozen: the provider's time stands still at ", sampled=3),
 ]  # fmt: skip
 
 
@@ -359,10 +359,11 @@ async def test_a_fault_is_said_costs_what_it_must_and_is_healed(worker: Worker, 
             await worker.pass_tick()
         await break_for_a_while(worker, row)
         state, during, others = worker.source.describe_state(), await worker.list_ticks(), await worker.list_ticks(ETH)
+        note = (await worker.store.read_market_notes()).get(BTC)
         waited = await heal(worker)
         await wait_until_whole(worker)
 
-    said = [state["reason"] or "", *state["rejects"]]
+    said = [state["reason"] or "", *state["rejects"], *([f"{note.state}: {note.reason}"] if note else [])]
     is_failing = not row.is_of_one and row.sampled == 0
     assert [each for each in said if each.startswith(row.said)] if row.said else said == [""], said
     assert state["state"] == ("failing" if is_failing else "ok")
