@@ -4,17 +4,16 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from aiohttp import web
 
-from tests.support.loopback import ASKED, FAULTS, providers, serving
+from tests.support.loopback import ASKED, FAULTS, serving
 from tests.support.loopback.faults import says
 from tests.support.loopback.pushover import TOKEN, USER, Pushover
-from tests.support.shared import shared
 from tests.worker.test_commands import NOWHERE, Start, address, redis, start
 from v1.archive.engine import connect_archive
 from v1.archive.migrate import migrate
@@ -49,23 +48,7 @@ LONG = 120.0
 OK, WARNING, PROBLEM = FindingLevel.OK, FindingLevel.WARNING, FindingLevel.PROBLEM
 
 
-@pytest.fixture(autouse=True)
-def _nothing_is_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Neither the environment of whoever runs this, nor files beside him."""
-    for name in WorkerSettings.model_fields:
-        monkeypatch.delenv(f"TRACKER_{name.upper()}", raising=False)
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def exchange() -> web.Application:
-    return providers(shared("recorded"), time.time)
-
-
-@pytest.fixture
-async def base(exchange: web.Application) -> AsyncIterator[str]:
-    async with serving(exchange) as served:
-        yield served
+pytestmark = pytest.mark.usefixtures("nothing_is_set")
 
 
 async def look(seconds: float = LONG, **settings: object) -> dict[str, Finding]:

@@ -2,16 +2,13 @@
 
 import json
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession, web
 from typer.testing import CliRunner
 
-from tests.support.loopback import FAULTS, providers, serving
+from tests.support.loopback import FAULTS
 from tests.support.loopback.faults import says
-from tests.support.shared import shared
 from tests.worker.test_commands import Start, start
 from worker.cli.commands import app
 from worker.cli.source_list import choose_markets
@@ -25,23 +22,7 @@ __all__ = ["start"]
 METRICS = ("KRAKEN:BTCUSD", "BINANCE:BTCUSDT", "COINBASE:BTCUSD", "SIMULATED:BTCUSD")
 
 
-@pytest.fixture(autouse=True)
-def _nothing_is_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Neither the environment of whoever runs this, nor files beside him."""
-    for name in WorkerSettings.model_fields:
-        monkeypatch.delenv(f"TRACKER_{name.upper()}", raising=False)
-    monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def exchange() -> web.Application:
-    return providers(shared("recorded"), time.time)
-
-
-@pytest.fixture
-async def base(exchange: web.Application) -> AsyncIterator[str]:
-    async with serving(exchange) as served:
-        yield served
+pytestmark = pytest.mark.usefixtures("nothing_is_set")
 
 
 def type_words(*words: str) -> tuple[int, str]:
