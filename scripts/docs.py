@@ -157,9 +157,19 @@ def list_secret_files() -> str:
 
 
 def make_key_table() -> str:
-    """Return the table in the docstring of `keys`; between its columns there are two blanks or more."""
+    """Return the table of all keys."""
+    return _copy_key_table(0)
+
+
+def make_partition_key_table() -> str:
+    """Return the table of the keys that are there once a partition."""
+    return _copy_key_table(1)
+
+
+def _copy_key_table(number: int) -> str:
+    """Return one of the tables in the docstring of `keys`; between its columns there are two blanks or more."""
     lines = (keys.__doc__ or "").splitlines()
-    start = next(index for index, line in enumerate(lines) if line.split()[:2] == ["key", "type"])
+    start = [index for index, line in enumerate(lines) if line.split()[:2] == ["key", "type"]][number]
     end = next(index for index in range(start, len(lines)) if not lines[index].strip())
     header, *rows = [tuple(re.split(r" {2,}", line.strip())) for line in lines[start:end]]
     return format_table(header, [(format_code(key), *rest) for key, *rest in rows])
@@ -400,6 +410,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "worker-settings": make_worker_settings_table,
     "secret-files": list_secret_files,
     "keys": make_key_table,
+    "partition-keys": make_partition_key_table,
     "operations": make_operations_table,
     "parameters": make_parameters_table,
     "events": make_events_table,

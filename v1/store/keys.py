@@ -49,6 +49,14 @@ Every key version 1 owns in Redis. No other module spells one.
     v1:keys:used                  hash    id of a key: when it was last used     for ever
     v1:limits:{<limit of a client>}  string  what the client has used of it in a window  twice the length of the window
 
+Where the data is divided there are also, of each partition, and the others are spelt as `places` tells:
+
+    key                        type    content                                         lives
+    v1:feeder:{<partition>}    string  who feeds the partition                          the length of a lease
+    v1:tick:{<partition>}      string  newest committed tick of the partition           for ever
+    v1:homeward:{<partition>}  list    what its alerts leave to be done elsewhere, JSON  until it is done
+    v1:readings:{<partition>}  stream  what sources gave of its metrics                 until it is committed, at most 1 h
+
 `{...}` is the Redis Cluster hash tag: all that one transaction touches shares a slot. The newest
 tick is also published on the channel `v1:ticks`, and every other change of what is answered on
 `v1:changes`: see `store.changes`.
@@ -104,6 +112,9 @@ TOP = f"{OURS}top"
 TOP_ROLES = f"{OURS}top:roles"
 API_KEYS = f"{OURS}keys"
 API_KEY_USES = f"{OURS}keys:used"
+
+OF_PARTITIONS = (f"{OURS}feeder:", f"{OURS}tick:", f"{OURS}homeward:", f"{OURS}readings:")
+"""How the keys of a partition begin, before its hash tag."""
 
 FORMAT_NUMBER = 1
 """Goes up with every change of the table above, or of what a key holds, that code of before or after would misread."""
@@ -184,6 +195,22 @@ def parse_samples(key: str) -> tuple[Metric, int] | None:
 
 def moments(metric: Metric) -> str:
     return f"{OURS}moments:{{{metric}}}"
+
+
+def feeder(tag: str) -> str:
+    return f"{OURS}feeder:{{{tag}}}"
+
+
+def partition_tick(tag: str) -> str:
+    return f"{OURS}tick:{{{tag}}}"
+
+
+def homeward(tag: str) -> str:
+    return f"{OURS}homeward:{{{tag}}}"
+
+
+def readings(tag: str) -> str:
+    return f"{OURS}readings:{{{tag}}}"
 
 
 def rank(measure: Measure, by: By) -> str:
