@@ -46,27 +46,30 @@ async def read_states(clients: Iterable[Redis]) -> list[NodeState]:
 
 
 async def read_state(client: Redis) -> NodeState:
-    own_id, lines, info, replication = (
+    own_id, text, info, replication = (
         await send(client, "CLUSTER MYID"),
-        await send(client, "CLUSTER NODES"),
+        # In two words redis-py leaves the answer as it is; its own reading of it keeps one node of an address.
+        await send(client, "CLUSTER", "NODES"),
         await send(client, "CLUSTER INFO"),
         await client.info("replication"),
     )
-    seen = {line["node_id"]: _make_seen_node(line) for line in lines.values()}
+    seen = {node.id: node for node in map(parse_node, text.splitlines())}
     is_linked = replication["role"] == "master" or replication.get("master_link_status") == "up"
     return NodeState(seen[own_id], seen, info["cluster_state"] == "ok", is_linked)
+
+
+def parse_node(line: str) -> SeenNode:
+    """Return the node of a line of `CLUSTER NODES`, a format of the Redis documentation of that command."""
+    own_id, _, flags, primary, _, _, _, link, *slots = line.split()
+    ranges = [each.partition("-") for each in slots if not each.startswith("[")]
+    owned = frozenset(slot for begin, _, end in ranges for slot in range(int(begin), int(end or begin) + 1))
+    known_primary = primary if primary != "-" else ""
+    return SeenNode(own_id, frozenset(flags.split(",")), known_primary, owned, link == "connected")
 
 
 async def send(client: Redis, *words: str | int) -> Any:
     """Return the answer of a node to a command. Raises what redis-py does."""
     return await client.execute_command(*words)  # type: ignore[no-untyped-call]
-
-
-def _make_seen_node(line: Mapping[str, Any]) -> SeenNode:
-    ranges = [list(map(int, each)) for each in line["slots"]]
-    slots = frozenset(slot for each in ranges for slot in range(each[0], each[-1] + 1))
-    primary = line["master_id"] if line["master_id"] != "-" else ""
-    return SeenNode(line["node_id"], frozenset(line["flags"].split(",")), primary, slots, line["connected"])
 
 
 def find_free_slots(states: Iterable[NodeState]) -> frozenset[int]:
