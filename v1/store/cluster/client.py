@@ -12,7 +12,7 @@ from redis.exceptions import DataError, RedisError, ResponseError
 from .. import keys
 from ..places import Places
 from ..pool import ReplacingPool, WatchedConnection
-from .routing import HOME_SLOT, BatchPlan, Command, Route, route
+from .routing import HOME_SLOT, BatchPlan, Command, CommandRoute, find_route
 from .slot_table import SlotTable
 
 
@@ -58,7 +58,7 @@ class ClusterRedis(Redis):
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         await self.ensure_places()
-        whole = route(args, self.places)
+        whole = find_route(args, self.places)
         answers = await _gather(
             *[
                 self._find_client(part.slot).execute_command(*part.command, **options)  # type: ignore[no-untyped-call]
@@ -126,7 +126,7 @@ class ClusterPipeline(Pipeline):
     async def immediate_execute_command(self, *args: Any, **options: Any) -> Any:
         """Send a command now, to the node where all of a watched transaction goes."""
         await self._client.ensure_places()
-        placed = self._move_to(route(args, self._client.places))
+        placed = self._move_to(find_route(args, self._client.places))
         try:
             return await super().immediate_execute_command(*placed, **options)  # type: ignore[no-untyped-call]
         except (RedisError, OSError) as error:
@@ -180,14 +180,14 @@ class ClusterPipeline(Pipeline):
             self.raise_first_error(cast("Any", stack), merged)
         return merged
 
-    def _move_to(self, whole: Route) -> Command:
+    def _move_to(self, whole: CommandRoute) -> Command:
         (part,) = whole.parts
         if self.connection is None:
             self.connection_pool = self._client.table.find_client(part.slot).connection_pool
         return part.command
 
 
-def _merge_one(whole: Route, answers: Sequence[Any]) -> Any:
+def _merge_one(whole: CommandRoute, answers: Sequence[Any]) -> Any:
     return answers[0] if whole.merge is None else whole.merge(answers)
 
 

@@ -17,7 +17,7 @@ _LISTS, _SUMS = frozenset({"MGET"}), frozenset({"DEL", "UNLINK", "EXISTS", "TOUC
 _NAMES_STREAMS = frozenset({"XREAD", "XREADGROUP"})
 
 
-class Part(NamedTuple):
+class NodeCommand(NamedTuple):
     """What one node is sent of a command."""
 
     slot: int
@@ -26,10 +26,10 @@ class Part(NamedTuple):
     """Of a command that was divided: to which of its keys each answer belongs."""
 
 
-class Route(NamedTuple):
+class CommandRoute(NamedTuple):
     """Where a command goes."""
 
-    parts: Sequence[Part]
+    parts: Sequence[NodeCommand]
     merge: Callable[[Sequence[Any]], Any] | None = None
     """Makes one answer of those of the parts; `None`: there is one, and it is the answer."""
 
@@ -49,7 +49,7 @@ def find_slot(key: str) -> int:
     return _find_slot(key[begin + 1 : end]) if end > begin + 1 else int(key_slot(key.encode()))
 
 
-def route(command: Command, places: Places) -> Route:
+def find_route(command: Command, places: Places) -> CommandRoute:
     """
     Return where a command goes; its keys are named as on one node. One without a key goes to the node of `{home}`.
 
@@ -59,31 +59,32 @@ def route(command: Command, places: Places) -> Route:
     if len(positions) == 1:
         at = positions.start
         placed = places.place(str(command[at]))
-        return Route(
-            [Part(find_slot(placed), (*command[:at], placed, *command[at + 1 :]))], _find_restorer(command, places)
+        return CommandRoute(
+            [NodeCommand(find_slot(placed), (*command[:at], placed, *command[at + 1 :]))],
+            _find_restorer(command, places),
         )
     if not positions:
-        return Route([Part(HOME_SLOT, command)])
+        return CommandRoute([NodeCommand(HOME_SLOT, command)])
     placed_keys = [places.place(str(command[at])) for at in positions]
     slots = [*map(find_slot, placed_keys)]
     if len({*slots}) == 1:
         whole = (*command[: positions.start], *placed_keys, *command[positions.stop :])
-        return Route([Part(slots[0], whole)], _find_restorer(command, places))
+        return CommandRoute([NodeCommand(slots[0], whole)], _find_restorer(command, places))
     return _divide(command, placed_keys, slots)
 
 
-def _divide(command: Command, placed: Sequence[str], slots: Sequence[int]) -> Route:
+def _divide(command: Command, placed: Sequence[str], slots: Sequence[int]) -> CommandRoute:
     name = str(command[0]).upper()
     if name not in _LISTS | _SUMS:
         raise ClusterCrossSlotError(f"the keys of {name} are not in one slot: {' '.join(map(str, placed))}")
     by_slot: dict[int, list[int]] = {}
     for index, slot in enumerate(slots):
         by_slot.setdefault(slot, []).append(index)
-    parts = [Part(slot, (command[0], *[placed[at] for at in each]), each) for slot, each in by_slot.items()]
-    return Route(parts, sum if name in _SUMS else _make_list_merge(parts))
+    parts = [NodeCommand(slot, (command[0], *[placed[at] for at in each]), each) for slot, each in by_slot.items()]
+    return CommandRoute(parts, sum if name in _SUMS else _make_list_merge(parts))
 
 
-def _make_list_merge(parts: Sequence[Part]) -> Callable[[Sequence[Any]], Any]:
+def _make_list_merge(parts: Sequence[NodeCommand]) -> Callable[[Sequence[Any]], Any]:
     def merge(answers: Sequence[Any]) -> list[Any]:
         merged: list[Any] = [None] * sum(len(part.answers) for part in parts)
         for part, answer in zip(parts, answers, strict=True):
@@ -121,13 +122,13 @@ class BatchPlan:
     def __init__(self, commands: Iterable[Command], places: Places, find_node: Callable[[int], Any]) -> None:
         self.batches: dict[Any, Batch] = {}
         """What each node is sent, by what `find_node` returns of a slot."""
-        self._routes: list[Route] = []
+        self._routes: list[CommandRoute] = []
         self._find_node = find_node
         self._nodes: dict[int, Any] = {}
         open_block: list[Command] | None = None
         for command in commands:
             if open_block is None and command[0] != "MULTI":
-                self._add(route(command, places))
+                self._add(find_route(command, places))
                 continue
             open_block = [*(open_block or ()), command] if open_block is not None else [command]
             if command[0] == "EXEC":
@@ -144,7 +145,7 @@ class BatchPlan:
 
     def _add_block(self, block: Sequence[Command], places: Places) -> None:
         """Add a transaction, which goes to one slot: commands without a key go where the others do."""
-        routes = [route(command, places) for command in block]
+        routes = [find_route(command, places) for command in block]
         keyed = {each.parts[0].slot for command, each in zip(block, routes, strict=True) if find_keys(command)}
         if len(keyed) > 1 or any(len(each.parts) > 1 for each in routes):
             raise ClusterCrossSlotError(f"the keys of a transaction are not in one slot: {block[1:-1]}"[:500])
@@ -152,7 +153,7 @@ class BatchPlan:
         for each in routes:
             self._add(each._replace(parts=[each.parts[0]._replace(slot=slot)]))
 
-    def _add(self, added: Route) -> None:
+    def _add(self, added: CommandRoute) -> None:
         index = len(self._routes)
         self._routes.append(added)
         for number, part in enumerate(added.parts):
@@ -166,7 +167,7 @@ class BatchPlan:
             batch.origins.append((index, number))
 
 
-def _merge(whole: Route, answers: Sequence[Any]) -> Any:
+def _merge(whole: CommandRoute, answers: Sequence[Any]) -> Any:
     errors = [each for each in answers if isinstance(each, Exception)]
     if errors:
         return errors[0]
