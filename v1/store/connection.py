@@ -3,12 +3,14 @@ How to connect to Redis, and the errors that are raised of it.
 
     StoreError       an unexpected answer: a key of another type, a command that is not permitted
     ├── StoreAway    no answer, or not now: refused, timed out, loading, read-only, busy, out of memory
+    │   └── LeaseGone  nobody has the lease: ours ran out
     ├── NoAccess     the name or the password is not accepted
     ├── LeaseLost    somebody else feeds this Redis
     └── Unreadable   a key holds something else than the version writes
 """
 
 import asyncio
+import re
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -43,8 +45,12 @@ _AWAY_CODES = frozenset(
     {
         *("LOADING", "MISCONF", "OOM", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS"),
         *("UNBLOCKED", "MOVED", "ASK", "REDIRECT"),
+        "NOSCRIPT",  # it was flushed between two calls: the next try brings it again
     }
 )
+_FENCED = "FENCED"
+"""The code of our own scripts for a fence that does not hold the token of who called; the holder follows, if any."""
+_QUOTE = re.compile("['\"]")
 
 
 class StoreError(Exception):
@@ -56,6 +62,10 @@ class StoreError(Exception):
 
 class StoreAway(StoreError):
     """Redis cannot be read or written right now. Try again later; nothing was half-written."""
+
+
+class LeaseGone(StoreAway):
+    """The lease ran out before something was written, and nobody has taken it since."""
 
 
 class NoAccess(StoreError):
@@ -94,8 +104,19 @@ def translate_errors() -> Iterator[None]:
             raise NoAccess(f"Redis does not let us in: {error}") from error
         raise StoreAway(f"Redis is away: {error}") from error
     except RedisError as error:
+        if read_error_code(error) == _FENCED:
+            raise _describe_fence(str(error)) from error
         away = read_error_code(error) in _AWAY_CODES
         raise (StoreAway if away else StoreError)(f"Redis said: {error}") from error
+
+
+def _describe_fence(answer: str) -> StoreError:
+    """Return the error of a script that found the fence to hold another token than ours."""
+    # redis-py writes its own words around an error that comes in a pipeline.
+    holder = _QUOTE.split(answer.rpartition(_FENCED)[2])[0].strip()
+    if holder:
+        return LeaseLost(f"{holder} feeds this Redis now, and only one worker does at a time")
+    return LeaseGone("the lease ran out between reading and writing, and nothing was written")
 
 
 @contextmanager

@@ -1,19 +1,16 @@
-"""The lease of a Redis, one key in it: whoever holds it may feed, nobody else. Raises `StoreAway` as every read does."""
+"""
+The lease of a Redis, one key in it: whoever holds it may feed, nobody else. Raises `StoreAway` as every read does.
 
-import time
-from collections.abc import Callable
+It is a fence: whatever a feeder changes, it changes by scripts that look at the key in the same instant (`fence`).
+"""
 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
 from . import keys
 from .connection import LeaseLost, StoreAway, translate_errors
+from .fence import Fence
 from .transactions import change_watched
-
-
-def read_sleepless_clock() -> float:
-    """Return the seconds since some moment, by a clock that nobody sets and that goes on while the machine sleeps."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class Lease:
@@ -23,33 +20,36 @@ class Lease:
     A process that never took it may write all the same: it is for whoever starts the process to take it first.
     """
 
-    def __init__(self, redis: Redis, clock: Callable[[], float] = read_sleepless_clock) -> None:
+    def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._clock = clock
         self._holder: str | None = None
         """The name under which we took it; `None` before that."""
-        self._until = 0.0
-        """Until when we have it for certain, by `clock`."""
+        self._takings = 0
+        """How often it was taken anew, which is not how often it was renewed."""
+
+    @property
+    def fence(self) -> Fence:
+        """Return what everything that is changed from now on has to be checked against."""
+        return Fence(keys.LEASE, self._holder or "", self._takings)
 
     async def take_or_keep(self, name: str) -> str | None:
         """Take or renew the lease; where somebody else has it, return that name."""
-        now = self._clock()
         with translate_errors():
             while not await self._redis.set(keys.LEASE, name, nx=True, ex=keys.LEASE_SECONDS):
                 holder = await self._redis.get(keys.LEASE)
                 if holder is not None and holder != name:
                     return str(holder)
                 if holder == name and await self._replace_holder(name, name):
-                    break
-        self._holder, self._until = name, now + keys.LEASE_SECONDS
+                    self._note_holder(name, is_new=self._holder != name)
+                    return None
+        self._note_holder(name, is_new=True)
         return None
 
     async def take_over(self, name: str, holder: str) -> bool:
         """Take the lease from a holder that is known to be gone; return whether it was still that holder's."""
-        now = self._clock()
         if not await self._replace_holder(holder, name):
             return False
-        self._holder, self._until = name, now + keys.LEASE_SECONDS
+        self._note_holder(name, is_new=True)
         return True
 
     async def release(self, name: str) -> None:
@@ -63,22 +63,19 @@ class Lease:
         if self._holder is not None and holder not in (None, self._holder):
             raise LeaseLost(f"{holder} feeds this Redis now, and only one worker does at a time")
 
-    async def check(self) -> None:
-        """
-        See, before something is written, that nobody else can have fed since it was read.
+    def check_unbroken(self, fence: Fence) -> None:
+        """Raise `StoreAway` where the lease was taken anew since `fence` was read: somebody may have had it meanwhile."""
+        if fence != self.fence:
+            raise StoreAway("the lease ran out between reading and writing; what was read must be read anew")
 
-        Raises `LeaseLost` where somebody else has the lease, and `StoreAway` where it ran out meanwhile: then it is
-        taken again, but somebody may have had it and given it back, so what was read must be read anew.
-        """
-        now = self._clock()
-        if self._holder is None or now < self._until:
-            return
-        is_still_ours = await self._replace_holder(self._holder, self._holder)
-        if is_still_ours:
-            self._until = now + keys.LEASE_SECONDS
-            return
-        self.check_holder(await self.take_or_keep(self._holder))
-        raise StoreAway("the lease ran out between reading and writing; it is taken again")
+    async def take_again(self) -> None:
+        """Take the lease again that nobody has. Raises `LeaseLost` where somebody else has it by now."""
+        if self._holder is not None:
+            self.check_holder(await self.take_or_keep(self._holder))
+
+    def _note_holder(self, name: str, *, is_new: bool) -> None:
+        self._holder = name
+        self._takings += is_new
 
     async def _replace_holder(self, holder: str, name: str) -> bool:
         """Put a name in place of another; return whether that one was still there."""

@@ -1,7 +1,7 @@
 """
 Rewrites what is derived from samples where it does not follow from them: metric states and sorted lists.
 
-It checks no lease and holds no lock: whoever calls it has both.
+It holds no lock: whoever calls it does.
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,21 @@ from ..model import DAY, Metric
 from . import commands, keys
 from .connection import translate_errors
 from .count_check import list_wrong, put_counts
+from .fence import NO_FENCE, FencedCalls
+from .lease import Lease
 from .reader import Reader
 
 
 class StateRepair:
-    """Recounts states from the samples of their day. Each method raises what a `Reader`'s does."""
+    """
+    Recounts states from the samples of their day. Each method raises what a `Reader`'s does.
 
-    def __init__(self, redis: Redis) -> None:
+    Of a feeder it writes only while the `lease` is the feeder's, and raises `LeaseLost` otherwise.
+    """
+
+    def __init__(self, redis: Redis, lease: Lease | None = None) -> None:
         self._redis = redis
+        self._lease = lease
         self._reader = Reader(redis)
 
     async def recount_lost(self, metrics: Sequence[Metric], at: int) -> int:
@@ -52,16 +59,23 @@ class StateRepair:
 
     async def put_state(self, metric: Metric, state: MetricState | None) -> None:
         """Put a state in place of the one that is there; `None` removes it."""
-        with translate_errors():
+        calls = self._make_calls()
+        with calls.together() as put:
             if state is None:
-                await self._redis.delete(keys.moments(metric))
+                put.execute_command("DEL", keys.moments(metric))
             else:
-                await self._redis.set(keys.moments(metric), metric_state.write_state(state), ex=keys.KEEP)
+                put.execute_command("SET", keys.moments(metric), metric_state.write_state(state), "EX", keys.KEEP)
+        with translate_errors():
+            await calls.pipe.execute()
 
     async def put_list(self, key: str, scores: Scores) -> None:
         """Put a sorted list in place of the one that is there."""
-        pipe = self._redis.pipeline(transaction=False)
-        commands.put_list(pipe, key, scores)
+        calls = self._make_calls()
+        commands.put_list(calls, key, scores)
         with translate_errors():
-            answers = await pipe.execute()
-        commands.raise_inner_error(answers)
+            await calls.pipe.execute()
+
+    def _make_calls(self) -> FencedCalls:
+        return FencedCalls(
+            self._redis.pipeline(transaction=False), NO_FENCE if self._lease is None else self._lease.fence
+        )

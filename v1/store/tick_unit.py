@@ -11,11 +11,12 @@ from ..market.kept_ranks import pack_ranks
 from ..market.metric_state import NO_LOOKBACK, Lookback, PriorState, StateUpdate
 from ..market.ranks import Rankings, collect_rank_inputs, rank_all
 from ..model import DAY, Metric, find_hour
-from ..rules import NO_EVALUATION, NOTHING_SAID, Acknowledged, Evaluation, SourceOutages
+from ..rules import NO_EVALUATION, Acknowledged, Evaluation, SourceOutages
 from . import commands, keys
 from .acknowledged import read_acknowledged
 from .commands import AlertLimits
 from .eviction import EvictionQuery
+from .fence import Fence, FencedCalls
 from .lease import Lease
 from .lookback import LookbackQuery
 from .rank_history import put_ranks
@@ -38,6 +39,12 @@ class TickStore(Protocol):
 
     async def send(self, pipe: Pipeline) -> list[Any]:
         """Send a pipeline, and return the answers. Raises `StoreError`."""
+
+    def make_calls(self, fence: Fence) -> FencedCalls:
+        """Return what takes changes that are made only while the lease is ours, as it was when `fence` was read."""
+
+    async def send_calls(self, calls: FencedCalls) -> None:
+        """Make the changes, in one round trip. Raises `StoreError`, and `LeaseLost` where somebody else has the lease."""
 
 
 class _Reading(NamedTuple):
@@ -72,6 +79,7 @@ class TickUnit:
         self._at = at
         self._store = store
         self._session = store.session
+        self._fence = store.lease.fence
         self._is_begun = False
         """Whether some of the metrics are at the tick already: it was cut off before."""
         self._is_index_short = False
@@ -131,28 +139,27 @@ class TickUnit:
         self, updates: Sequence[StateUpdate], rankings: Rankings | None = None, evaluation: Evaluation = NO_EVALUATION
     ) -> None:
         """
-        Commit the tick in one round trip: one transaction a metric, then what is derived from all of them.
+        Commit the tick in one round trip: calls of some metrics each, then what is derived from all of them.
 
-        What the alert rules say of a metric is in its transaction: no alert without its sample, and
+        What the alert rules say of a metric is in one call with it: no alert without its sample, and
         no sample without its alert. Without `rankings`, they are made of the updates.
 
         Killed in between, some metrics are at the tick and the others before it; the same tick,
-        committed again, completes it and changes nothing of what is there. Raises `StoreError`, and writes
-        nothing, where somebody else has the lease by now.
+        committed again, completes it and changes nothing of what is there. Each call looks at the lease: from the
+        moment on in which somebody else takes it nothing is written, and `LeaseLost` is raised.
         """
-        pipe = self._store.make_pipeline()
-        self._put_updates(pipe, updates, evaluation)
+        calls = self._store.make_calls(self._fence)
+        self._put_updates(calls, updates, evaluation)
         newest = {each.metric: each.record.newest for each in updates if each.sample or self._is_index_short}
-        commands.put_index(pipe, self._at, newest)
+        commands.put_index(calls, self._at, newest)
         rankings = rankings or self.rank(updates)
-        commands.put_rankings(pipe, rankings)
+        commands.put_rankings(calls, rankings)
         if updates and self._session.should_keep_ranks(self._at):
-            put_ranks(pipe, self._at, pack_ranks(rankings))
-        commands.put_market_notes(pipe, self._session.notes, self._session.written_notes)
-        commands.put_feeds(pipe, self._session.feeds)
-        commands.put_tick(pipe, self._at)
-        await self._store.lease.check()
-        commands.raise_inner_error(await self._store.send(pipe))
+            put_ranks(calls, self._at, pack_ranks(rankings))
+        commands.put_market_notes(calls, self._session.notes, self._session.written_notes)
+        commands.put_feeds(calls, self._session.feeds)
+        commands.put_tick(calls, self._at)
+        await self._store.send_calls(calls)
         self._session.advance(self._at, updates, evaluation)
 
     def rank(self, updates: Sequence[StateUpdate]) -> Rankings:
@@ -217,12 +224,11 @@ class TickUnit:
             written = next(iter(keys.parse_all(hour, members)), None)
             prior[index] = prior[index]._replace(written=written)
 
-    def _put_updates(self, pipe: Pipeline, updates: Sequence[StateUpdate], evaluation: Evaluation) -> None:
-        """Put the transactions of all metrics and of all sources."""
+    def _put_updates(self, calls: FencedCalls, updates: Sequence[StateUpdate], evaluation: Evaluation) -> None:
+        """Put all metrics and all sources, and what the rules say of them."""
         limits = self._store.limits
-        for update in updates:
-            commands.put_update(pipe, self._at, update, evaluation.metrics.get(update.metric, NOTHING_SAID), limits)
+        commands.put_updates(calls, self._at, updates, evaluation.metrics, limits)
         if evaluation.sources or self.outages.sources:
-            commands.put_source_states(pipe, self._at, evaluation.sources, limits)
+            commands.put_source_states(calls, self._at, evaluation.sources, limits)
         if any(evaluation.list_alerts()):
-            commands.put_alert_trim(pipe, self._at, limits)
+            commands.put_alert_trim(calls, self._at, limits)

@@ -23,10 +23,11 @@ from ..rules import NO_SOURCE_OUTAGES, SourceOutages, read_states
 from . import commands, keys
 from .changes import ChangeKind, put_change, put_sample_changes
 from .commands import AlertLimits
-from .connection import translate_errors
+from .connection import LeaseGone, translate_errors
 from .count_check import scan_metrics
 from .data_format import DataFormat
-from .lease import Lease, read_sleepless_clock
+from .fence import Fence, FencedCalls
+from .lease import Lease
 from .rank_history import read_newest_kept
 from .reader import Reader
 from .repair import StateRepair
@@ -48,7 +49,6 @@ class Writer(Reader):
         self,
         redis: Redis,
         limits: AlertLimits = AlertLimits(),  # noqa: B008  # frozen
-        clock: Callable[[], float] = read_sleepless_clock,
         note_late_samples: Callable[[Metric, Sequence[int]], None] = lambda _metric, _ticks: None,
         min_coverage: float = 0,
     ) -> None:
@@ -56,10 +56,10 @@ class Writer(Reader):
         self.limits = limits
         self.min_coverage = min_coverage
         """What part of the numbers of the most complete metric a metric must have to be ranked."""
-        self.lease = Lease(redis, clock)
+        self.lease = Lease(redis)
         self.turn = asyncio.Lock()
         self.session = WriterSession()
-        self.repair = StateRepair(redis)
+        self.repair = StateRepair(redis, self.lease)
         self.replays = ReplayStore(redis)
         self._note_late_samples = note_late_samples
         """Called with the metric and the ticks of late samples that were inserted."""
@@ -102,6 +102,24 @@ class Writer(Reader):
         """Send a pipeline, and return the answers. Raises `StoreError`."""
         return await self._run(pipe)
 
+    def make_calls(self, fence: Fence) -> FencedCalls:
+        """Return what takes changes that are made only while the lease is ours, as it was when `fence` was read."""
+        return FencedCalls(self._pipe(), fence)
+
+    async def send_calls(self, calls: FencedCalls) -> None:
+        """
+        Make the changes, in one round trip.
+
+        Raises `LeaseLost` where somebody else has the lease, and `StoreAway` where it ran out meanwhile: then it is
+        taken again, but somebody may have had it and given it back, so what was read must be read anew.
+        """
+        self.lease.check_unbroken(calls.fence)
+        try:
+            await self._run(calls.pipe)
+        except LeaseGone:
+            await self.lease.take_again()
+            raise
+
     async def insert_samples(  # noqa: PLR0913  # the last two are for whoever has read the day
         self,
         metric: Metric,
@@ -124,6 +142,7 @@ class Writer(Reader):
         the `reason`.
         """
         async with self.turn:
+            calls = self.make_calls(self.lease.fence)
             self.session.ranges.forget(metric)
             (record,) = await self.read_metric_states([metric])
             read_until, at = at, record.at if record else at
@@ -137,13 +156,13 @@ class Writer(Reader):
             if not changed:
                 return 0
             day = [sample for _, sample in sorted((held | come).items())]
-            pipe, ticks = self._pipe(), [sample.tick for sample in changed]
+            ticks = [sample.tick for sample in changed]
             state = _mark_filled(metric_state.recount_state(at, day, record, source), record, ticks, held, reason)
-            commands.put_late_samples(pipe, metric, changed, held.keys(), state)
-            commands.put_index(pipe, None, {metric: day[-1].tick})
-            put_sample_changes(pipe, metric, sorted({find_hour(sample.tick) for sample in changed}))
-            await self.lease.check()
-            commands.raise_inner_error(await self._run(pipe))
+            commands.put_late_samples(calls, metric, changed, held.keys(), state)
+            commands.put_index(calls, None, {metric: day[-1].tick})
+            with calls.together() as put:
+                put_sample_changes(put, metric, sorted({find_hour(sample.tick) for sample in changed}))
+            await self.send_calls(calls)
             self.session.note_late_samples(metric, at)
             self._note_late_samples(metric, ticks)
             return len(changed)
@@ -163,6 +182,7 @@ class Writer(Reader):
     async def update_rankings(self, at: int) -> None:
         """Rewrite ranks and means from the states, as of tick `at`, which becomes the newest if it is later."""
         async with self.turn:
+            calls = self.make_calls(self.lease.fence)
             metrics = sorted(self.session.known_metrics)
             each = []
             for metric, record in zip(metrics, await self.read_metric_states(metrics), strict=True):
@@ -170,13 +190,12 @@ class Writer(Reader):
                     newest = await self.read_samples(metric, record.at - 1, record.at)
                     each.append(RankInput(metric, record.day, metric_state.compute_baseline(record, newest)))
             tick = await self.read_tick()
-            pipe = self._pipe()
-            commands.put_rankings(pipe, rank_all(each, self.min_coverage))
+            commands.put_rankings(calls, rank_all(each, self.min_coverage))
             if tick is None or tick < at:
-                commands.put_tick(pipe, at)
-            put_change(pipe, ChangeKind.RANKS)
-            await self.lease.check()
-            commands.raise_inner_error(await self._run(pipe))
+                commands.put_tick(calls, at)
+            with calls.together() as put:
+                put_change(put, ChangeKind.RANKS)
+            await self.send_calls(calls)
 
     async def write_source_states(
         self,
