@@ -58,7 +58,7 @@ def put_updates(
     for step in steps:
         result = results.get(step.metric, NOTHING_SAID)
         if has_news(result):
-            with calls.together() as put:
+            with calls.put_together() as put:
                 put_update(put, at, step)
                 put_alerts(put, at, result, limits)
         else:
@@ -144,7 +144,7 @@ def put_alerts(sink: CommandSink, at: int, result: SubjectResult, limits: AlertL
 def put_source_states(calls: FencedCalls, at: int, sources: Mapping[str, SubjectResult], limits: AlertLimits) -> None:
     """Put what the rules say of sources as a whole, as one."""
     states = {source: write_states(result.states) for source, result in sources.items() if result.states}
-    with calls.together() as put:
+    with calls.put_together() as put:
         put.execute_command("SET", keys.OUTAGES, json.dumps({"at": at, "sources": states}, separators=(",", ":")))
         for result in sources.values():
             put_alerts(put, at, result, limits)
@@ -152,7 +152,7 @@ def put_source_states(calls: FencedCalls, at: int, sources: Mapping[str, Subject
 
 def put_alert_trim(calls: FencedCalls, at: int, limits: AlertLimits) -> None:
     """Put the removal of alerts that are too old or too many, and a new expiry for the rest."""
-    with calls.together() as put:
+    with calls.put_together() as put:
         put.execute_command("ZREMRANGEBYSCORE", keys.ALERTS, "-inf", at - limits.keep)
         put.execute_command("ZREMRANGEBYRANK", keys.ALERTS, 0, -keys.MOST_ALERTS - 1)
         put.execute_command("EXPIRE", keys.ALERTS, limits.keep)
@@ -170,7 +170,7 @@ def put_late_samples(
     by_hour: dict[int, list[Sample]] = {}
     for sample in samples:
         by_hour.setdefault(find_hour(sample.tick), []).append(sample)
-    with calls.together() as put:
+    with calls.put_together() as put:
         for hour, late in by_hour.items():
             key = keys.samples(metric, hour)
             for sample in late:
@@ -204,7 +204,7 @@ def put_list(calls: FencedCalls, key: str, scores: Scores) -> None:
         return
     aside = keys.staging(key)
     *most, last = (scores[start : start + _AT_ONCE] for start in range(0, len(scores), _AT_ONCE))
-    with calls.together() as put:
+    with calls.put_together() as put:
         put.execute_command("DEL", aside)  # what a worker that was killed here left
         # A set that begins with a member of this length is a skip list from the start. Else Redis packs it while it has
         # no more members than an hour's samples may have, and walks it all for each that comes: half a tick of 1,000
@@ -212,10 +212,9 @@ def put_list(calls: FencedCalls, key: str, scores: Scores) -> None:
         put.execute_command("ZADD", aside, 0, _NEVER_PACKED)
         put.execute_command("EXPIRE", aside, keys.KEEP_DERIVED)
     for some in most:
-        with calls.together() as put:
-            put.execute_command("ZADD", aside, *chain.from_iterable(some))
+        calls.execute_command("ZADD", aside, *chain.from_iterable(some))
     # Of a server whose memory is full, this call is refused as those before it were: what is there stays.
-    with calls.together() as put:
+    with calls.put_together() as put:
         put.execute_command("ZADD", aside, *chain.from_iterable(last))
         put.execute_command("ZREM", aside, _NEVER_PACKED)
         # Again: where the first call was refused, this is another key.
@@ -225,7 +224,7 @@ def put_list(calls: FencedCalls, key: str, scores: Scores) -> None:
 
 def _rewrite(calls: FencedCalls, lists: Mapping[str, Scores]) -> None:
     """Put short sorted sets in place of those before, as one."""
-    with calls.together() as put:
+    with calls.put_together() as put:
         for key, scores in lists.items():
             put.execute_command("DEL", key)
             if scores:
@@ -236,10 +235,9 @@ def _rewrite(calls: FencedCalls, lists: Mapping[str, Scores]) -> None:
 def put_index(calls: FencedCalls, at: int | None, newest: Mapping[Metric, int]) -> None:
     """Put the newest ticks of metrics into the index; with `at`, remove those that have left the day by then."""
     for some in split_into_chunks([*newest.items()], _ONE_COMMAND):
-        with calls.together() as put:
-            # Late samples must not make a metric look older than it is.
-            put.execute_command("ZADD", keys.METRICS, "GT", *chain.from_iterable((tick, name) for name, tick in some))
-    with calls.together() as put:
+        # Late samples must not make a metric look older than it is.
+        calls.execute_command("ZADD", keys.METRICS, "GT", *chain.from_iterable((tick, name) for name, tick in some))
+    with calls.put_together() as put:
         if at is not None:
             put.execute_command("ZREMRANGEBYSCORE", keys.METRICS, "-inf", at - DAY)
         put.execute_command("EXPIRE", keys.METRICS, keys.KEEP_DERIVED)
@@ -251,7 +249,7 @@ def put_market_notes(
     """Put the notes in place of those that are `written`; all anew where that is not known."""
     changed = [(metric, note) for metric, note in notes.items() if written is None or written.get(metric) != note]
     gone = [] if written is None else [metric for metric in written if metric not in notes]
-    with calls.together() as put:
+    with calls.put_together() as put:
         if written is None:
             put.execute_command("DEL", keys.MARKETS)
         for others in split_into_chunks(gone, _ONE_COMMAND):
@@ -265,12 +263,11 @@ def put_feeds(calls: FencedCalls, feeds: Mapping[str, FeedAnswer]) -> None:
     """Put the newest answer of each source."""
     if feeds:
         pairs = chain.from_iterable((source, write_answer(answer)) for source, answer in feeds.items())
-        with calls.together() as put:
-            put.execute_command("HSET", keys.FEEDS, *pairs)
+        calls.execute_command("HSET", keys.FEEDS, *pairs)
 
 
 def put_tick(calls: FencedCalls, at: int) -> None:
-    with calls.together() as put:
+    with calls.put_together() as put:
         put.execute_command("SET", keys.FORMAT, keys.FORMAT_NUMBER)
         put.execute_command("SET", keys.TICK, at)
         put_event(put, EventKind.TICK, at)

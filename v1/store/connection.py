@@ -10,7 +10,6 @@ How to connect to Redis, and the errors that are raised of it.
 """
 
 import asyncio
-import re
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -32,7 +31,7 @@ from redis.exceptions import TimeoutError as NoAnswer
 from redis.maint_notifications import MaintNotificationsConfig
 
 from ..settings.redaction import redact
-from .pool import RedisObserver, ReplacingPool, read_error_code
+from .pool import RedisObserver, ReplacingPool, describe_error, read_error_code
 
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 15.0
@@ -50,7 +49,6 @@ _AWAY_CODES = frozenset(
 )
 _FENCED = "FENCED"
 """The code of our own scripts for a fence that does not hold the token of who called; the holder follows, if any."""
-_QUOTE = re.compile("['\"]")
 
 
 class StoreError(Exception):
@@ -102,18 +100,17 @@ def translate_errors() -> Iterator[None]:
             raise asyncio.CancelledError from error
         if isinstance(error.__cause__, AuthenticationError | AuthorizationError):  # over a Unix socket
             raise NoAccess(f"Redis does not let us in: {error}") from error
-        raise StoreAway(f"Redis is away: {error}") from error
+        raise StoreAway(f"Redis is away: {describe_error(error)}") from error
     except RedisError as error:
         if read_error_code(error) == _FENCED:
-            raise _describe_fence(str(error)) from error
+            raise _describe_fence(describe_error(error)) from error
         away = read_error_code(error) in _AWAY_CODES
-        raise (StoreAway if away else StoreError)(f"Redis said: {error}") from error
+        raise (StoreAway if away else StoreError)(f"Redis said: {describe_error(error)}") from error
 
 
 def _describe_fence(answer: str) -> StoreError:
     """Return the error of a script that found the fence to hold another token than ours."""
-    # redis-py writes its own words around an error that comes in a pipeline.
-    holder = _QUOTE.split(answer.rpartition(_FENCED)[2])[0].strip()
+    holder = answer.rpartition(_FENCED)[2].strip()
     if holder:
         return LeaseLost(f"{holder} feeds this Redis now, and only one worker does at a time")
     return LeaseGone("the lease ran out between reading and writing, and nothing was written")

@@ -31,7 +31,7 @@ class Fence(NamedTuple):
 NO_FENCE = Fence()
 
 
-class Together:
+class CommandGroup:
     """Takes commands that are to be run as one: each with its keys first."""
 
     def __init__(self) -> None:
@@ -65,10 +65,15 @@ class FencedCalls:
         self._known.add(script)
         self.pipe.execute_command(*head, len(names) + 1, self.fence.key, *names, self.fence.token, *words)
 
+    def execute_command(self, *args: Any) -> None:
+        """Put a command by itself, with its keys first."""
+        with self.put_together() as group:
+            group.execute_command(*args)
+
     @contextmanager
-    def together(self) -> Iterator[Together]:
+    def put_together(self) -> Iterator[CommandGroup]:
         """Return what takes commands; at the end they are put as one call, if there are any."""
-        taken = Together()
+        taken = CommandGroup()
         yield taken
         if taken.words:
             self.put_call(RUN_TOGETHER, taken.names, taken.words)

@@ -86,7 +86,7 @@ def put_ranks(calls: FencedCalls, at: int, ranks: PackedRanks) -> None:
     names = json.dumps(ranks.names, separators=(",", ":"))
     tag = sha256(names.encode()).hexdigest()[:_TAG_DIGITS]
     begins = find_quarter(at)
-    with calls.together() as sink:
+    with calls.put_together() as sink:
         put = sink.execute_command
         put("SET", keys.rank_names(tag), names, "EX", keys.KEEP_RANKED)
         put("SET", keys.rank_frame(begins), ranks.packed, "EX", keys.KEEP_RANKED)

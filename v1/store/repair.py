@@ -60,11 +60,10 @@ class StateRepair:
     async def put_state(self, metric: Metric, state: MetricState | None) -> None:
         """Put a state in place of the one that is there; `None` removes it."""
         calls = self._make_calls()
-        with calls.together() as put:
-            if state is None:
-                put.execute_command("DEL", keys.moments(metric))
-            else:
-                put.execute_command("SET", keys.moments(metric), metric_state.write_state(state), "EX", keys.KEEP)
+        if state is None:
+            calls.execute_command("DEL", keys.moments(metric))
+        else:
+            calls.execute_command("SET", keys.moments(metric), metric_state.write_state(state), "EX", keys.KEEP)
         with translate_errors():
             await calls.pipe.execute()
 

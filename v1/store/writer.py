@@ -160,8 +160,7 @@ class Writer(Reader):
             state = _mark_filled(metric_state.recount_state(at, day, record, source), record, ticks, held, reason)
             commands.put_late_samples(calls, metric, changed, held.keys(), state)
             commands.put_index(calls, None, {metric: day[-1].tick})
-            with calls.together() as put:
-                put_sample_changes(put, metric, sorted({find_hour(sample.tick) for sample in changed}))
+            put_sample_changes(calls, metric, sorted({find_hour(sample.tick) for sample in changed}))
             await self.send_calls(calls)
             self.session.note_late_samples(metric, at)
             self._note_late_samples(metric, ticks)
@@ -193,8 +192,7 @@ class Writer(Reader):
             commands.put_rankings(calls, rank_all(each, self.min_coverage))
             if tick is None or tick < at:
                 commands.put_tick(calls, at)
-            with calls.together() as put:
-                put_change(put, ChangeKind.RANKS)
+            put_change(calls, ChangeKind.RANKS)
             await self.send_calls(calls)
 
     async def write_source_states(

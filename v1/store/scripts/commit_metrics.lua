@@ -7,7 +7,8 @@
 -- Flags: 1 it has a sample; 2 that takes the place of one at the same tick; 4 it is over: its state is removed.
 --
 -- Returns an error that begins with FENCED and names the holder where the fence holds another token or none: nothing
--- is written then. An error of one metric (a key of another type) is returned once the others are committed.
+-- is written then. An error of one metric (a key of another type) is returned once the others are committed, with its
+-- state's key.
 
 local call = redis.call
 if ARGV[1] ~= '' then
@@ -49,12 +50,12 @@ end
 local failure
 for place = 1, #shapes, 2 do
     local flags, hours = byte(shapes, place, place + 1)
-    local has_sample = flags % 2
+    local state, has_sample = KEYS[key], flags % 2
     local next_key = key + 1 + has_sample + hours
     local next_word = word + has_sample + (flags >= 4 and 0 or 1)
     local is_done, problem = pcall(commit, flags, hours)
     if not is_done and not failure then
-        failure = type(problem) == 'table' and problem.err or tostring(problem)
+        failure = (type(problem) == 'table' and problem.err or tostring(problem)) .. ' (' .. state .. ')'
     end
     key, word = next_key, next_word
 end

@@ -6,7 +6,7 @@
 --
 -- Returns an error that begins with FENCED and names the holder where the fence holds another token or none: nothing
 -- is written then. As in a transaction of Redis, an error of one command does not keep the others back; the first is
--- returned.
+-- returned, with the command's name and key.
 
 local call = redis.call
 if ARGV[1] ~= '' then
@@ -32,7 +32,7 @@ while ARGV[word] do
         answer = try(name, KEYS[key], KEYS[key + 1], unpack(ARGV, first, last))
     end
     if type(answer) == 'table' and answer.err and not failure then
-        failure = answer.err
+        failure = tostring(answer.err) .. ' (' .. name .. ' ' .. (names > 0 and KEYS[key] or '') .. ')'
     end
     key, word = key + names, last + 1
 end
