@@ -21,7 +21,9 @@ from v1.market.metric_state import StateUpdate
 from v1.model import MINUTE
 from v1.rules import NOTHING_SAID, Evaluation
 from v1.store import TickUnit, Writer, commands
-from v1.store.fence import Fence, FencedCalls
+from v1.store.event_log import CommandSink
+from v1.store.feeder import ChangeSet, Feeder
+from v1.store.fence import FencedCalls
 from worker.sampling.tick import commit_tick
 
 METRICS = 10_000
@@ -56,36 +58,45 @@ class TransactionCalls(FencedCalls):
     """Puts transactions where scripts were asked for, and has nothing checked."""
 
     @contextmanager
-    def put_together(self) -> Iterator[_Sink]:  # type: ignore[override]  # it takes the same commands
+    def put_together(self) -> Iterator[CommandSink]:
         sink = _Sink()
         yield sink
         is_many = len(sink.commands) > 1
-        for command in [("MULTI",), *sink.commands, ("EXEC",)] if is_many else sink.commands:
-            self.pipe.execute_command(*command)
+        self.commands += [("MULTI",), *sink.commands, ("EXEC",)] if is_many else sink.commands
 
 
 class TransactionUnit(TickUnit):
     """Commits a tick by one transaction a metric."""
 
-    def _put_updates(self, calls: FencedCalls, updates: Sequence[StateUpdate], evaluation: Evaluation) -> None:
+    def _put_updates(self, updates: Sequence[StateUpdate], evaluation: Evaluation) -> None:
         for update in updates:
-            with calls.put_together() as put:
+            with self._changes.home.put_together() as put:
                 commands.put_update(put, self._at, update)
                 commands.put_alerts(
                     put, self._at, evaluation.metrics.get(update.metric, NOTHING_SAID), self._store.limits
                 )
 
 
+class TransactionFeeder(Feeder):
+    """Sends transactions."""
+
+    def open_changes(self) -> ChangeSet:
+        changes = super().open_changes()
+        changes.home = changes.derived = TransactionCalls(changes.fence)
+        return changes
+
+
 class TransactionWriter(Writer):
     """A writer whose every change is a transaction of Redis, as they were before there were scripts."""
+
+    def __init__(self, redis: Redis) -> None:
+        super().__init__(redis)
+        self.feeder = TransactionFeeder(redis, self.lease, self._run)
 
     @asynccontextmanager
     async def open_tick(self, at: int) -> AsyncIterator[TickUnit]:
         async with self.turn:
             yield TransactionUnit(at, self)
-
-    def make_calls(self, fence: Fence) -> FencedCalls:
-        return TransactionCalls(self._pipe(), fence)
 
 
 class Ticking:

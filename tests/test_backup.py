@@ -267,9 +267,9 @@ async def half_a_tick(store: Writer, at: int) -> Callable[[], Awaitable[None]]:
     found = await read_states(store, at, METRICS)
     heard = SourceReading(Reading("5.5"), "kraken")
     steps = [step for step in map(advance, METRICS, repeat(at), repeat(heard), found) if step]
-    calls = store.make_calls(store.lease.fence)
-    commands.put_updates(calls, at, steps[:1], {}, AlertLimits())
-    await store.send_calls(calls)
+    changes = store.feeder.open_changes()
+    commands.put_updates(changes.home, at, steps[:1], {}, AlertLimits())
+    await store.feeder.send(changes)
     return partial(commit, store, at, steps)
 
 

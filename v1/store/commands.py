@@ -3,7 +3,6 @@
 import json
 from collections.abc import Container, Mapping, Sequence
 from itertools import chain
-from typing import NamedTuple
 
 from ..market import metric_state
 from ..market.market_note import FeedAnswer, MarketNote, write_answer, write_note
@@ -14,8 +13,10 @@ from ..numbers.chunks import split_into_chunks
 from ..rules import NOTHING_SAID, SubjectResult, write_states
 from . import keys
 from .acknowledged import write_field
+from .alert_limits import AlertLimits
 from .event_log import CommandSink, EventKind, put_event
 from .fence import FencedCalls
+from .homeward import make_entry, put_entry, take_over
 from .scripts import COMMIT_METRICS
 
 _NEVER_PACKED = "-" * 300
@@ -35,34 +36,32 @@ _HAS_SAMPLE, _IS_WRITTEN, _IS_OVER = 1, 2, 4
 """Flags of a metric in a call of the script `commit_metrics`."""
 
 
-class AlertLimits(NamedTuple):
-    """How long alerts are kept, and who is told of them."""
-
-    keep: int = 30 * DAY
-    """Seconds that alerts and their deliveries are kept."""
-    send: bool = True
-    """Whether messages are put into the outbox; a replay keeps its alerts and sends none."""
-    push: bool = True
-    """Whether they are pushed to clients that listen; those of a replay that is not watched are not."""
-
-
-def put_updates(
+def put_updates(  # noqa: PLR0913  # the last one is of a divided store
     calls: FencedCalls,
     at: int,
     steps: Sequence[StateUpdate],
     results: Mapping[Metric, SubjectResult],
     limits: AlertLimits,
+    *,
+    tag: str | None = None,
 ) -> None:
-    """Put the samples, the trims and the states of metrics, and what the rules say of them with the metric itself."""
+    """
+    Put the samples, the trims and the states of metrics, and what the rules say of one in one call with it.
+
+    Of a partition, by its `tag`, that is an entry of its homeward list.
+    """
     plain: list[StateUpdate] = []
     for step in steps:
         result = results.get(step.metric, NOTHING_SAID)
-        if has_news(result):
-            with calls.put_together() as put:
-                put_update(put, at, step)
-                put_alerts(put, at, result, limits)
-        else:
+        if not has_news(result):
             plain.append(step)
+            continue
+        with calls.put_together() as put:
+            put_update(put, at, step)
+            if tag is None:
+                put_alerts(put, at, result, limits)
+            else:
+                put_entry(put, tag, make_entry(at, result, limits))
     for some in split_into_chunks(plain, METRICS_AT_ONCE):
         _put_metrics(calls, at, some)
 
@@ -141,12 +140,17 @@ def put_alerts(sink: CommandSink, at: int, result: SubjectResult, limits: AlertL
         put("HDEL", keys.ACKNOWLEDGED, write_field(rule, subject))
 
 
-def put_source_states(calls: FencedCalls, at: int, sources: Mapping[str, SubjectResult], limits: AlertLimits) -> None:
-    """Put what the rules say of sources as a whole, as one."""
+def put_source_states(
+    calls: FencedCalls, at: int, sources: Mapping[str, SubjectResult], limits: AlertLimits, *, is_divided: bool = False
+) -> None:
+    """Put what the rules say of sources as a whole: as one, or of a divided store so that it can be done again."""
     states = {source: write_states(result.states) for source, result in sources.items() if result.states}
+    if is_divided:
+        for result in filter(has_news, sources.values()):
+            take_over(calls, make_entry(at, result, limits))
     with calls.put_together() as put:
         put.execute_command("SET", keys.OUTAGES, json.dumps({"at": at, "sources": states}, separators=(",", ":")))
-        for result in sources.values():
+        for result in () if is_divided else sources.values():
             put_alerts(put, at, result, limits)
 
 

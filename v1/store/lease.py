@@ -1,8 +1,13 @@
 """
 The lease of a Redis, one key in it: whoever holds it may feed, nobody else. Raises `StoreAway` as every read does.
 
+Of a divided store each partition has such a key as well, which goes with the lease.
+
 It is a fence: whatever a feeder changes, it changes by scripts that look at the key in the same instant (`fence`).
 """
+
+from collections.abc import Callable
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
@@ -10,6 +15,8 @@ from redis.asyncio.client import Pipeline
 from . import keys
 from .connection import LeaseLost, StoreAway, translate_errors
 from .fence import Fence
+from .places import get_places
+from .scripts import HOLD_FENCE, RELEASE_FENCE
 from .transactions import change_watched
 
 
@@ -26,11 +33,18 @@ class Lease:
         """The name under which we took it; `None` before that."""
         self._takings = 0
         """How often it was taken anew, which is not how often it was renewed."""
+        self._tags = get_places(redis).list_tags()
+        self._held: set[str] = set()
+        """The partitions whose fence was taken since."""
 
     @property
     def fence(self) -> Fence:
         """Return what everything that is changed from now on has to be checked against."""
         return Fence(keys.LEASE, self._holder or "", self._takings)
+
+    def find_partition_fence(self, tag: str) -> Fence:
+        """Return what everything that is changed in a partition has to be checked against."""
+        return Fence(keys.feeder(tag), self._holder or "", self._takings, keys.partition_tick(tag))
 
     async def take_or_keep(self, name: str) -> str | None:
         """Take or renew the lease; where somebody else has it, return that name."""
@@ -41,20 +55,21 @@ class Lease:
                     return str(holder)
                 if holder == name and await self._replace_holder(name, name):
                     self._note_holder(name, is_new=self._holder != name)
-                    return None
+                    return await self._hold_partitions(name)
         self._note_holder(name, is_new=True)
-        return None
+        return await self._hold_partitions(name)
 
     async def take_over(self, name: str, holder: str) -> bool:
         """Take the lease from a holder that is known to be gone; return whether it was still that holder's."""
         if not await self._replace_holder(holder, name):
             return False
         self._note_holder(name, is_new=True)
-        return True
+        return await self._hold_partitions(name) is None
 
     async def release(self, name: str) -> None:
         """Release the lease, if it is still held under this name."""
         with translate_errors():
+            await self._run_for_partitions(RELEASE_FENCE.text, lambda _: (name,))
             if await self._redis.get(keys.LEASE) == name:
                 await self._redis.delete(keys.LEASE)
 
@@ -75,7 +90,25 @@ class Lease:
 
     def _note_holder(self, name: str, *, is_new: bool) -> None:
         self._holder = name
-        self._takings += is_new
+        if is_new:
+            self._takings += 1
+            self._held = set()
+
+    async def _hold_partitions(self, name: str) -> str | None:
+        """Take or renew the fences of partitions; return who else has one, who took the lease since."""
+        with translate_errors():
+            holders = await self._run_for_partitions(
+                HOLD_FENCE.text, lambda tag: (name, keys.LEASE_SECONDS, "" if tag in self._held else "1")
+            )
+        self._held |= {tag for tag, holder in zip(self._tags, holders, strict=True) if holder is None}
+        return next((str(holder) for holder in holders if holder is not None), None)
+
+    async def _run_for_partitions(self, script: str, find_words: Callable[[str], tuple[object, ...]]) -> list[Any]:
+        """Run a script for the fence of each partition; return its answers."""
+        pipe = self._redis.pipeline(transaction=False)
+        for tag in self._tags:
+            pipe.execute_command("EVAL", script, 1, keys.feeder(tag), *find_words(tag))
+        return await pipe.execute() if self._tags else []
 
     async def _replace_holder(self, holder: str, name: str) -> bool:
         """Put a name in place of another; return whether that one was still there."""

@@ -15,7 +15,7 @@ from ..model import DAY, Metric
 from . import commands, keys
 from .connection import translate_errors
 from .count_check import list_wrong, put_counts
-from .fence import NO_FENCE, FencedCalls
+from .feeder import Feeder
 from .lease import Lease
 from .reader import Reader
 
@@ -24,12 +24,12 @@ class StateRepair:
     """
     Recounts states from the samples of their day. Each method raises what a `Reader`'s does.
 
-    Of a feeder it writes only while the `lease` is the feeder's, and raises `LeaseLost` otherwise.
+    Of a `feeder` it writes only while that has the lease, and raises `LeaseLost` otherwise.
     """
 
-    def __init__(self, redis: Redis, lease: Lease | None = None) -> None:
+    def __init__(self, redis: Redis, feeder: Feeder | None = None) -> None:
         self._redis = redis
-        self._lease = lease
+        self._feeder = feeder or Feeder(redis, Lease(redis))
         self._reader = Reader(redis)
 
     async def recount_lost(self, metrics: Sequence[Metric], at: int) -> int:
@@ -59,22 +59,16 @@ class StateRepair:
 
     async def put_state(self, metric: Metric, state: MetricState | None) -> None:
         """Put a state in place of the one that is there; `None` removes it."""
-        calls = self._make_calls()
+        changes = self._feeder.open_changes()
+        calls = changes.choose(metric)
         if state is None:
             calls.execute_command("DEL", keys.moments(metric))
         else:
             calls.execute_command("SET", keys.moments(metric), metric_state.write_state(state), "EX", keys.KEEP)
-        with translate_errors():
-            await calls.pipe.execute()
+        await self._feeder.send(changes)
 
     async def put_list(self, key: str, scores: Scores) -> None:
         """Put a sorted list in place of the one that is there."""
-        calls = self._make_calls()
-        commands.put_list(calls, key, scores)
-        with translate_errors():
-            await calls.pipe.execute()
-
-    def _make_calls(self) -> FencedCalls:
-        return FencedCalls(
-            self._redis.pipeline(transaction=False), NO_FENCE if self._lease is None else self._lease.fence
-        )
+        changes = self._feeder.open_changes()
+        commands.put_list(changes.derived, key, scores)
+        await self._feeder.send(changes)

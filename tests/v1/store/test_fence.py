@@ -64,7 +64,7 @@ async def count_calls(redis: Redis) -> int:
             return await super()._run(pipe)
 
     counting = Counting(redis)
-    counting.lease, counting.session = store.lease, store.session
+    counting.session = store.session
     await commit_tick(NOON, TICK, counting, RuleEngine(RULES, (), MINUTE))
     return counted[-1]
 

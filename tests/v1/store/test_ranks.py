@@ -166,8 +166,11 @@ async def test_a_long_list_is_put_in_place_whole_and_leaves_nothing_beside_it(re
 def in_two(redis: Redis) -> tuple[Pipeline, Pipeline]:
     """Return the calls that rewrite the list: those that put it together, and the one that puts it in place."""
     pipe, last = redis.pipeline(transaction=False), redis.pipeline(transaction=False)
-    commands.put_list(FencedCalls(pipe), PRICE, MANY)
-    pipe.command_stack, last.command_stack = pipe.command_stack[:-1], pipe.command_stack[-1:]
+    calls = FencedCalls()
+    commands.put_list(calls, PRICE, MANY)
+    for command in calls.commands[:-1]:
+        pipe.execute_command(*command)
+    last.execute_command(*calls.commands[-1])
     return pipe, last
 
 

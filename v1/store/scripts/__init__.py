@@ -19,5 +19,8 @@ def load_script(name: str) -> Script:
     return Script(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
+BRING_HOME = load_script("bring_home")
 COMMIT_METRICS = load_script("commit_metrics")
+HOLD_FENCE = load_script("hold_fence")
+RELEASE_FENCE = load_script("release_fence")
 RUN_TOGETHER = load_script("run_together")

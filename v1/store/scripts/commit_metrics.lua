@@ -1,14 +1,16 @@
 -- Commits a tick of some metrics, while the fence holds the token of who calls.
 --
--- KEYS: the fence; then of each metric its state, its hour of samples if it has a sample, and each hour that leaves the day.
--- ARGV: the token ('' where none was ever taken), the tick, the newest tick that has left the day, the seconds that
---       samples and states live; two bytes a metric (flags, and how many hours leave); then of each metric its sample
---       if it has one, and its state unless it is over.
+-- KEYS: the fence, the newest tick; then of each metric its state, its hour of samples if it has a sample, and each hour
+--       that leaves the day.
+-- ARGV: the token ('' where none was ever taken), a tick that was committed (or ''), the tick, the newest tick that has
+--       left the day, the seconds that samples and states live; two bytes a metric (flags, and how many hours leave);
+--       then of each metric its sample if it has one, and its state unless it is over.
 -- Flags: 1 it has a sample; 2 that takes the place of one at the same tick; 4 it is over: its state is removed.
 --
--- Returns an error that begins with FENCED and names the holder where the fence holds another token or none: nothing
--- is written then. An error of one metric (a key of another type) is returned once the others are committed, with its
--- state's key.
+-- Returns an error that begins with FENCED and names the holder where the fence holds another token or none, and one
+-- that begins with BEHIND and names the newest tick where that is older than the one that was committed: nothing is
+-- written then. An error of one metric (a key of another type) is returned once the others are committed, with the key of
+-- its state.
 
 local call = redis.call
 if ARGV[1] ~= '' then
@@ -17,12 +19,18 @@ if ARGV[1] ~= '' then
         return redis.error_reply('FENCED ' .. (holder or ''))
     end
 end
+if ARGV[2] ~= '' then
+    local tick = call('GET', KEYS[2])
+    if (tonumber(tick) or -1) < tonumber(ARGV[2]) then
+        return redis.error_reply('BEHIND ' .. (tick or ''))
+    end
+end
 -- Changes nothing, and is refused where the memory is full: all of the script is then, and not what comes after a part.
 call('SETRANGE', KEYS[1], 0, '')
 
-local at, left, keep_samples, keep_state, shapes = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
+local at, left, keep_samples, keep_state, shapes = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local byte = string.byte
-local key, word = 2, 7
+local key, word = 3, 8
 
 local function commit(flags, hours)
     local state = KEYS[key]

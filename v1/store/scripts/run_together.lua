@@ -1,11 +1,12 @@
 -- Runs commands as one, while the fence holds the token of who calls.
 --
--- KEYS: the fence, then the keys of the commands, in order.
--- ARGV: the token ('' where none was ever taken); then of each command its name, how many keys it begins with, how many
---       other words it has, and those.
+-- KEYS: the fence, the newest tick, then the keys of the commands, in order.
+-- ARGV: the token ('' where none was ever taken), a tick that was committed (or ''); then of each command its name, how
+--       many keys it begins with, how many other words it has, and those.
 --
--- Returns an error that begins with FENCED and names the holder where the fence holds another token or none: nothing
--- is written then. As in a transaction of Redis, an error of one command does not keep the others back; the first is
+-- Returns an error that begins with FENCED and names the holder where the fence holds another token or none, and one
+-- that begins with BEHIND and names the newest tick where that is older than the one that was committed: nothing is
+-- written then. As in a transaction of Redis, an error of one command does not keep the others back; the first is
 -- returned, with the command's name and key.
 
 local call = redis.call
@@ -15,11 +16,17 @@ if ARGV[1] ~= '' then
         return redis.error_reply('FENCED ' .. (holder or ''))
     end
 end
+if ARGV[2] ~= '' then
+    local tick = call('GET', KEYS[2])
+    if (tonumber(tick) or -1) < tonumber(ARGV[2]) then
+        return redis.error_reply('BEHIND ' .. (tick or ''))
+    end
+end
 -- Changes nothing, and is refused where the memory is full: all of the script is then, and not what comes after a part.
 call('SETRANGE', KEYS[1], 0, '')
 
 local try = redis.pcall
-local key, word, failure = 2, 2, nil
+local key, word, failure = 3, 3, nil
 while ARGV[word] do
     local name, first, last = ARGV[word], word + 3, word + 2 + ARGV[word + 2]
     local names = tonumber(ARGV[word + 1])
