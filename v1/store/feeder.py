@@ -4,7 +4,7 @@ Makes what a feeder changes: on one node all of it at once; on a divided store f
 Of a divided store it remembers what was sent, and sends it again where a failover forgot it (`commit_log`).
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import structlog
@@ -14,10 +14,11 @@ from redis.asyncio.client import Pipeline
 from ..model import Metric
 from . import keys
 from .commit_log import CommitLog
-from .connection import LeaseGone, translate_errors
+from .connection import LeaseGone, StoreBehind, translate_errors
 from .fence import Fence, FencedCalls
 from .lease import Lease
 from .places import HOME, Places, get_places
+from .stored_json import read_tick
 
 log = structlog.get_logger()
 
@@ -93,6 +94,16 @@ class Feeder:
         if tick is not None:
             self._commit_log.note_committed(HOME, tick)
 
+    def put_tick_reads(self, pipe: Pipeline) -> None:
+        """Put the reads of the newest tick of each part, none where the store is not divided."""
+        for tag in self._list_parts():
+            pipe.get(keys.TICK if tag == HOME else keys.partition_tick(tag))
+
+    def check_ticks(self, answers: Iterator[str | None]) -> None:
+        """Read the answers to `put_tick_reads`. Raises `StoreBehind` where a part has forgotten what was committed."""
+        if self._commit_log.list_behind(self._read_ticks(answers)):
+            raise StoreBehind("a tick that was committed is forgotten, and what is read now would be too old")
+
     async def restore_forgotten(self) -> list[str]:
         """
         Send again what parts of the store have forgotten, and return their tags.
@@ -101,7 +112,9 @@ class Feeder:
         """
         if not self.places.is_divided:
             return []
-        found = await self._read_ticks()
+        pipe = self._redis.pipeline(transaction=False)
+        self.put_tick_reads(pipe)
+        found = self._read_ticks(iter(await self._run(pipe)))
         restored = []
         for tag in self._commit_log.list_behind(found):
             forgotten = self._commit_log.find_forgotten(tag, found[tag])
@@ -144,14 +157,11 @@ class Feeder:
             label = tick if tick is not None else (0 if expected is None else expected + 1)
             self._commit_log.add(tag, label, calls.commands)
 
-    async def _read_ticks(self) -> dict[str, int | None]:
-        """Return the newest tick of each part."""
-        tags = self.places.list_tags()
-        pipe = self._redis.pipeline(transaction=False)
-        for key in (keys.TICK, *map(keys.partition_tick, tags)):
-            pipe.get(key)
-        answers = await self._run(pipe)
-        return {tag: None if tick is None else int(tick) for tag, tick in zip((HOME, *tags), answers, strict=True)}
+    def _list_parts(self) -> tuple[str, ...]:
+        return (HOME, *self.places.list_tags()) if self.places.is_divided else ()
+
+    def _read_ticks(self, answers: Iterator[str | None]) -> dict[str, int | None]:
+        return {tag: read_tick(next(answers)) for tag in self._list_parts()}
 
 
 def _fill(pipe: Pipeline, commands: Sequence[tuple[Any, ...]]) -> Pipeline:

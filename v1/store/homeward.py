@@ -18,16 +18,17 @@ from ..rules import SubjectResult
 from . import keys
 from .acknowledged import write_field
 from .alert_limits import AlertLimits
+from .commit_log import MOST_SECONDS
 from .event_log import CommandSink
 from .fence import FencedCalls
 from .places import Places
 from .scripts import BRING_HOME
 from .stored_json import read_list
 
-KEPT_SECONDS = 30
-"""How long entries stay that were taken over."""
+KEPT_SECONDS = MOST_SECONDS
+"""How long entries stay that were taken over: as long as what is committed home is remembered."""
 
-_NOTHING = (None,) * 6
+_NOTHING: tuple[Any, ...] = (None,) * 6
 
 
 class HomewardEntry(NamedTuple):
