@@ -27,6 +27,7 @@ NAMES = (
     "outage",
     "budget",
     "ledger",
+    "cluster",
     "contract",
     "stream",
     "streams",

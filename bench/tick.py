@@ -81,7 +81,7 @@ class Observed(Writer):
         self._held: Pipeline
 
     async def _run(self, pipe: Pipeline) -> list[Any]:
-        if self._holds and pipe.command_stack[0][0][0] == "MULTI":
+        if self._holds and pipe.command_stack[0][0][0] == "EVAL":
             self._held = pipe
             return []
         self._marks.append(perf_counter())

@@ -34,7 +34,7 @@ from v1.archive.toplist import TopArchiveWriter
 from v1.archive.writer import ArchiveWriter
 from v1.market.metric_state import SourceReading, advance
 from v1.model import Metric, Reading
-from v1.rules import NOTHING_SAID, RuleEngine, parse_rule
+from v1.rules import RuleEngine, parse_rule
 from v1.store import AdminStore, AlertLimits, StoreError, TopWriter, Writer, commands, connect
 from worker.archiving.rollup import HourlyRollup, RollupOptions
 from worker.backup import manifests
@@ -267,9 +267,9 @@ async def half_a_tick(store: Writer, at: int) -> Callable[[], Awaitable[None]]:
     found = await read_states(store, at, METRICS)
     heard = SourceReading(Reading("5.5"), "kraken")
     steps = [step for step in map(advance, METRICS, repeat(at), repeat(heard), found) if step]
-    pipe = store._pipe()
-    commands.put_update(pipe, at, steps[0], NOTHING_SAID, AlertLimits())
-    await pipe.execute()
+    changes = store.feeder.open_changes()
+    commands.put_updates(changes.home, at, steps[:1], {}, AlertLimits())
+    await store.feeder.send(changes)
     return partial(commit, store, at, steps)
 
 

@@ -2,7 +2,7 @@
 Two ways to cut a commit short: a proxy that stops after so many bytes, and a writer that stops after so many commands.
 
 The proxy does what a broken connection does, byte for byte. The writer does to fakeredis what that
-amounts to: the commands before the cut, without a transaction that was still open.
+amounts to: the calls of scripts before the cut.
 """
 
 import asyncio
@@ -63,18 +63,15 @@ class CutOff(Writer):
     """A writer whose next commit ends early, as if the connection had."""
 
     after: int | None = None
-    """How many commands of it are let through."""
+    """How many calls of it are let through."""
     before: str | None = None
-    """The key whose first command is not let through any more."""
+    """The key whose first call is not let through any more."""
 
     async def _run(self, pipe: Pipeline) -> list[Any]:
         commands = [command[0] for command in pipe.command_stack]
-        if (self.after, self.before) == (None, None) or not any(name == "MULTI" for name, *_ in commands):
+        if (self.after, self.before) == (None, None) or not any(name == "EVAL" for name, *_ in commands):
             return await super()._run(pipe)
-        cut = next((index for index, words in enumerate(commands) if self.before in words[:2]), self.after or 0)
-        begun = [index for index, (name, *_) in enumerate(commands[:cut]) if name == "MULTI"]
-        if begun and "EXEC" not in [name for name, *_ in commands[begun[-1] : cut]]:
-            cut = begun[-1]
+        cut = next((index for index, words in enumerate(commands) if self.before in words), self.after or 0)
         pipe.command_stack = pipe.command_stack[:cut]
         self.after = self.before = None
         await super()._run(pipe)

@@ -46,6 +46,10 @@ async def _read_content(redis: Redis, key: str, kind: str) -> Any:
         return await redis.zrange(key, 0, -1, withscores=True)
     if kind == "stream":
         return [*dict.fromkeys(str(fields) for _, fields in await redis.xrange(key))]
+    if kind == "hash":
+        return sorted((await redis.hgetall(key)).items())
+    if kind == "list":
+        return await redis.lrange(key, 0, -1)
     return await redis.get(key)
 
 

@@ -91,8 +91,8 @@ def refusing(command: bytes, key: bytes, code: bytes) -> Refusal:
 
 SAMPLING = [
     refusing(b"MGET", b"v1:moments", b"NOPERM"),
-    refusing(b"SET", b"v1:tick", b"BUSY"),
-    refusing(b"ZADD", b"v1:rank", b"ODD"),
+    refusing(b"EVALSHA", b"v1:tick", b"BUSY"),
+    refusing(b"EVALSHA", b"v1:rank", b"ODD"),
     refusing(b"EXISTS", b"v1:sources", b"NOREPLICAS"),
     refusing(b"GET", b"v1:lease", b"ODD"),
 ]

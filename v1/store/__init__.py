@@ -2,10 +2,10 @@
 
 from .admin import MOST_SILENCES, UNTIL_OVER, Acknowledgement, AdminStore, LimitReached
 from .alert_history import AlertQuery, AlertReader, AlertRecord, HistoryCursor, parse_alert
+from .alert_limits import AlertLimits
 from .api_keys import ApiKey, ApiKeyStore, KeyScope
 from .budgets import BudgetStore, ProviderUsage
 from .changes import EVERYTHING, Change, ChangeFeed, ChangeKind, open_change_feed, put_change
-from .commands import AlertLimits
 from .connection import LeaseLost, NoAccess, StoreAway, StoreError, Unreadable, connect
 from .data_format import DataFormat, OtherFormat
 from .delivery.channels import ChannelStore

@@ -25,11 +25,12 @@ from typing import Any, NamedTuple
 
 import structlog
 from redis.asyncio import Redis
-from redis.asyncio.client import Pipeline, PubSub
+from redis.asyncio.client import PubSub
 
 from ..model import Metric
 from . import keys
 from .connection import StoreAway, StoreError, connect, translate_errors
+from .event_log import CommandSink
 
 PING_SECONDS = 2.0
 """Silence after which the server is asked whether it is still there; as long again, and the subscription is lost."""
@@ -73,12 +74,12 @@ _ALONE = {str(kind): kind for kind in ChangeKind if kind not in (ChangeKind.TICK
 """The changes of which a message says no more than this word."""
 
 
-def put_change(pipe: Pipeline, kind: ChangeKind) -> None:
+def put_change(pipe: CommandSink, kind: ChangeKind) -> None:
     """Put the message of a change, as the last command of what it is about."""
     pipe.execute_command("PUBLISH", keys.CHANGES, kind)
 
 
-def put_sample_changes(pipe: Pipeline, metric: Metric, hours: Iterable[int]) -> None:
+def put_sample_changes(pipe: CommandSink, metric: Metric, hours: Iterable[int]) -> None:
     """Put the messages of samples that came late, an hour each."""
     for hour in hours:
         pipe.execute_command("PUBLISH", keys.CHANGES, f"{ChangeKind.SAMPLES} {metric} {hour}")

@@ -1,22 +1,23 @@
-"""Puts the commands of each transaction into a pipeline, which the caller sends."""
+"""Puts what a feeder changes into a pipeline, as calls of scripts that look at the fence; the caller sends it."""
 
 import json
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from itertools import chain
-from typing import Any, NamedTuple
-
-from redis.asyncio.client import Pipeline
 
 from ..market import metric_state
 from ..market.market_note import FeedAnswer, MarketNote, write_answer, write_note
 from ..market.metric_state import MetricState, PriorState, StateUpdate
 from ..market.ranks import Rankings, Scores
 from ..model import DAY, Metric, Sample, find_hour, list_hours
-from ..rules import SubjectResult, write_states
+from ..numbers.chunks import split_into_chunks
+from ..rules import NOTHING_SAID, SubjectResult, write_states
 from . import keys
 from .acknowledged import write_field
-from .connection import translate_errors
-from .event_log import EventKind, put_event
+from .alert_limits import AlertLimits
+from .event_log import CommandSink, EventKind, put_event
+from .fence import FencedCalls
+from .homeward import make_entry, put_entry, take_over
+from .scripts import COMMIT_METRICS
 
 _NEVER_PACKED = "-" * 300
 """A member that is longer than `zset-max-listpack-value`."""
@@ -26,25 +27,78 @@ Members of a list that one command brings. A set of no more of them may be packe
 it from being so. And of a longer one, what came with a command is freed and used again while it is at hand.
 """
 _TOGETHER = 1000
-"""Members of all lists that one transaction rewrites. More would keep Redis from answering others for long."""
+"""Members of all lists that one call rewrites. More would keep Redis from answering others for long."""
+_ONE_COMMAND = 1000
+"""Pairs of one command: a script has them on its stack, which holds 8,000 values."""
+METRICS_AT_ONCE = 25
+"""Metrics that one call commits. More are hardly cheaper, and would keep Redis from answering others for longer."""
+_HAS_SAMPLE, _IS_WRITTEN, _IS_OVER = 1, 2, 4
+"""Flags of a metric in a call of the script `commit_metrics`."""
 
 
-class AlertLimits(NamedTuple):
-    """How long alerts are kept, and who is told of them."""
+def put_updates(  # noqa: PLR0913  # the last one is of a divided store
+    calls: FencedCalls,
+    at: int,
+    steps: Sequence[StateUpdate],
+    results: Mapping[Metric, SubjectResult],
+    limits: AlertLimits,
+    *,
+    tag: str | None = None,
+) -> None:
+    """
+    Put the samples, the trims and the states of metrics, and what the rules say of one in one call with it.
 
-    keep: int = 30 * DAY
-    """Seconds that alerts and their deliveries are kept."""
-    send: bool = True
-    """Whether messages are put into the outbox; a replay keeps its alerts and sends none."""
-    push: bool = True
-    """Whether they are pushed to clients that listen; those of a replay that is not watched are not."""
+    Of a partition, by its `tag`, that is an entry of its homeward list.
+    """
+    plain: list[StateUpdate] = []
+    for step in steps:
+        result = results.get(step.metric, NOTHING_SAID)
+        if not has_news(result):
+            plain.append(step)
+            continue
+        with calls.put_together() as put:
+            put_update(put, at, step)
+            if tag is None:
+                put_alerts(put, at, result, limits)
+            else:
+                put_entry(put, tag, make_entry(at, result, limits))
+    for some in split_into_chunks(plain, METRICS_AT_ONCE):
+        _put_metrics(calls, at, some)
 
 
-def put_update(pipe: Pipeline, at: int, step: StateUpdate, result: SubjectResult, limits: AlertLimits) -> None:
-    """Put the transaction of one metric: the sample, the trim, the moments, and what the rules say of it."""
+def has_news(result: SubjectResult) -> bool:
+    """Return whether what the rules say of a subject is more than where they stand."""
+    return bool(result.alerts or result.over or result.released)
+
+
+def _put_metrics(calls: FencedCalls, at: int, steps: Sequence[StateUpdate]) -> None:
+    """Put one call that commits metrics of which the rules say nothing."""
+    names: list[str] = []
+    words: list[str] = []
+    shapes = bytearray()
+    hour_of_tick = find_hour(at)
+    for step in steps:
+        metric, sample, _, record, found = step
+        hours = _list_leaving_hours(at, found)
+        names.append(keys.moments(metric))
+        flags = 0
+        if sample:
+            flags = _HAS_SAMPLE | _IS_WRITTEN if found.written else _HAS_SAMPLE
+            names.append(keys.samples(metric, hour_of_tick))
+            words.append(keys.write_member(sample))
+        names += [keys.samples(metric, hour) for hour in hours]
+        if step.is_over:
+            flags |= _IS_OVER
+        else:
+            words.append(metric_state.write_state(record))
+        shapes += bytes((flags, len(hours)))
+    calls.put_call(COMMIT_METRICS, names, (at, at - DAY, keys.KEEP_SAMPLES, keys.KEEP, bytes(shapes), *words))
+
+
+def put_update(sink: CommandSink, at: int, step: StateUpdate) -> None:
+    """Put the commands that commit one metric: the sample, the trim and the state."""
     metric, sample, _, record, found = step
-    put = pipe.execute_command
-    put("MULTI")
+    put = sink.execute_command
     if sample:
         key = keys.samples(metric, find_hour(at))
         if found.written:
@@ -57,8 +111,6 @@ def put_update(pipe: Pipeline, at: int, step: StateUpdate, result: SubjectResult
         put("DEL", keys.moments(metric))
     else:
         put("SET", keys.moments(metric), metric_state.write_state(record), "EX", keys.KEEP)
-    put_alerts(pipe, at, result, limits)
-    put("EXEC")
 
 
 def _list_leaving_hours(at: int, found: PriorState) -> list[int]:
@@ -69,163 +121,158 @@ def _list_leaving_hours(at: int, found: PriorState) -> list[int]:
     return sorted(hours)
 
 
-def put_alerts(pipe: Pipeline, at: int, result: SubjectResult, limits: AlertLimits) -> None:
-    """Put what the rules say into the open transaction: new alerts, their messages, and which alerts have ended."""
-    put = pipe.execute_command
+def put_alerts(sink: CommandSink, at: int, result: SubjectResult, limits: AlertLimits) -> None:
+    """Put what the rules say beside other commands: new alerts, their messages, and which alerts have ended."""
+    put = sink.execute_command
     for alert in result.alerts:
         written = json.dumps(alert._asdict(), separators=(",", ":"))
         put("ZADD", keys.ALERTS, at, written)
         if limits.push:
-            put_event(pipe, EventKind.ALERT, written)
+            put_event(sink, EventKind.ALERT, written)
         if limits.send and alert.suppressed_by is None:
             put("XADD", keys.OUTBOX, "MAXLEN", "~", keys.MOST_IN_OUTBOX, "*", "alert", written)
     for alert_id in result.over:
         put("HSET", keys.alert(alert_id), "ended_at", at)
         put("EXPIRE", keys.alert(alert_id), limits.keep)
         if limits.push:
-            put_event(pipe, EventKind.ENDED, alert_id)
+            put_event(sink, EventKind.ENDED, alert_id)
     for rule, subject in result.released:
         put("HDEL", keys.ACKNOWLEDGED, write_field(rule, subject))
 
 
-def put_source_states(pipe: Pipeline, at: int, sources: Mapping[str, SubjectResult], limits: AlertLimits) -> None:
-    """Put the transaction of what the rules say of sources as a whole."""
-    pipe.execute_command("MULTI")
+def put_source_states(
+    calls: FencedCalls, at: int, sources: Mapping[str, SubjectResult], limits: AlertLimits, *, is_divided: bool = False
+) -> None:
+    """Put what the rules say of sources as a whole: as one, or of a divided store so that it can be done again."""
     states = {source: write_states(result.states) for source, result in sources.items() if result.states}
-    pipe.execute_command("SET", keys.OUTAGES, json.dumps({"at": at, "sources": states}, separators=(",", ":")))
-    for result in sources.values():
-        put_alerts(pipe, at, result, limits)
-    pipe.execute_command("EXEC")
+    if is_divided:
+        for result in filter(has_news, sources.values()):
+            take_over(calls, make_entry(at, result, limits))
+    with calls.put_together() as put:
+        put.execute_command("SET", keys.OUTAGES, json.dumps({"at": at, "sources": states}, separators=(",", ":")))
+        for result in () if is_divided else sources.values():
+            put_alerts(put, at, result, limits)
 
 
-def put_alert_trim(pipe: Pipeline, at: int, limits: AlertLimits) -> None:
+def put_alert_trim(calls: FencedCalls, at: int, limits: AlertLimits) -> None:
     """Put the removal of alerts that are too old or too many, and a new expiry for the rest."""
-    pipe.execute_command("ZREMRANGEBYSCORE", keys.ALERTS, "-inf", at - limits.keep)
-    pipe.execute_command("ZREMRANGEBYRANK", keys.ALERTS, 0, -keys.MOST_ALERTS - 1)
-    pipe.execute_command("EXPIRE", keys.ALERTS, limits.keep)
-    pipe.execute_command("EXPIRE", keys.OUTBOX, limits.keep)
+    with calls.put_together() as put:
+        put.execute_command("ZREMRANGEBYSCORE", keys.ALERTS, "-inf", at - limits.keep)
+        put.execute_command("ZREMRANGEBYRANK", keys.ALERTS, 0, -keys.MOST_ALERTS - 1)
+        put.execute_command("EXPIRE", keys.ALERTS, limits.keep)
+        put.execute_command("EXPIRE", keys.OUTBOX, limits.keep)
 
 
 def put_late_samples(
-    pipe: Pipeline, metric: Metric, samples: Sequence[Sample], replaced: Container[int], record: MetricState | None
+    calls: FencedCalls,
+    metric: Metric,
+    samples: Sequence[Sample],
+    replaced: Container[int],
+    record: MetricState | None,
 ) -> None:
-    """Put the transaction that inserts late samples; those at the ticks `replaced` take another's place."""
-    pipe.execute_command("MULTI")
+    """Put the insertion of late samples, as one; those at the ticks `replaced` take another's place."""
     by_hour: dict[int, list[Sample]] = {}
     for sample in samples:
         by_hour.setdefault(find_hour(sample.tick), []).append(sample)
-    for hour, late in by_hour.items():
-        key = keys.samples(metric, hour)
-        for sample in late:
-            if sample.tick in replaced:
-                pipe.execute_command("ZREMRANGEBYSCORE", key, sample.tick, sample.tick)
-        pipe.execute_command("ZADD", key, *chain.from_iterable((each.tick, keys.write_member(each)) for each in late))
-        pipe.execute_command("EXPIRE", key, keys.KEEP_SAMPLES)
-    if record is not None:
-        pipe.execute_command("SET", keys.moments(metric), metric_state.write_state(record), "EX", keys.KEEP)
-    pipe.execute_command("EXEC")
+    with calls.put_together() as put:
+        for hour, late in by_hour.items():
+            key = keys.samples(metric, hour)
+            for sample in late:
+                if sample.tick in replaced:
+                    put.execute_command("ZREMRANGEBYSCORE", key, sample.tick, sample.tick)
+            for some in split_into_chunks(late, _ONE_COMMAND):
+                pairs = chain.from_iterable((each.tick, keys.write_member(each)) for each in some)
+                put.execute_command("ZADD", key, *pairs)
+            put.execute_command("EXPIRE", key, keys.KEEP_SAMPLES)
+        if record is not None:
+            put.execute_command("SET", keys.moments(metric), metric_state.write_state(record), "EX", keys.KEEP)
 
 
-def put_rankings(pipe: Pipeline, scored: Rankings) -> None:
+def put_rankings(calls: FencedCalls, scored: Rankings) -> None:
     """Put the lists that follow from all metrics: ranks, means, and who is not ranked."""
     lists = {keys.rank(measure, by): scores for (measure, by), scores in scored.ranks.items()}
     lists |= {keys.mean(measure): scores for measure, scores in scored.means.items()}
     lists |= {keys.unranked(measure): scores for measure, scores in scored.unranked.items()}
     lengths = [*map(len, lists.values())]
     if max(lengths) <= _AT_ONCE and sum(lengths) <= _TOGETHER:
-        _rewrite(pipe, lists)
+        _rewrite(calls, lists)
     else:
         for key, scores in lists.items():
-            put_list(pipe, key, scores)
+            put_list(calls, key, scores)
 
 
-def put_list(pipe: Pipeline, key: str, scores: Scores) -> None:
+def put_list(calls: FencedCalls, key: str, scores: Scores) -> None:
     """Put a sorted set in place of the one before, whole: nobody reads half of it."""
     if len(scores) <= _AT_ONCE:
-        _rewrite(pipe, {key: scores})
+        _rewrite(calls, {key: scores})
         return
-    aside, put = keys.staging(key), pipe.execute_command
-    put("MULTI")
-    put("DEL", aside)  # what a worker that was killed here left
-    # A set that begins with a member of this length is a skip list from the start. Else Redis packs it while it has
-    # no more members than an hour's samples may have, and walks it all for each that comes: half a tick of 1,000 metrics.
-    put("ZADD", aside, 0, _NEVER_PACKED)
-    put("EXPIRE", aside, keys.KEEP_DERIVED)
-    put("EXEC")
+    aside = keys.staging(key)
     *most, last = (scores[start : start + _AT_ONCE] for start in range(0, len(scores), _AT_ONCE))
+    with calls.put_together() as put:
+        put.execute_command("DEL", aside)  # what a worker that was killed here left
+        # A set that begins with a member of this length is a skip list from the start. Else Redis packs it while it has
+        # no more members than an hour's samples may have, and walks it all for each that comes: half a tick of 1,000
+        # metrics.
+        put.execute_command("ZADD", aside, 0, _NEVER_PACKED)
+        put.execute_command("EXPIRE", aside, keys.KEEP_DERIVED)
     for some in most:
-        put("ZADD", aside, *chain.from_iterable(some))
-    # Of a server whose memory is full, this transaction is refused as those before it were: what is there stays.
-    put("MULTI")
-    put("ZADD", aside, *chain.from_iterable(last))
-    put("ZREM", aside, _NEVER_PACKED)
-    put("EXPIRE", aside, keys.KEEP_DERIVED)  # again: where the first transaction was refused, this is another key
-    put("RENAME", aside, key)
-    put("EXEC")
+        calls.execute_command("ZADD", aside, *chain.from_iterable(some))
+    # Of a server whose memory is full, this call is refused as those before it were: what is there stays.
+    with calls.put_together() as put:
+        put.execute_command("ZADD", aside, *chain.from_iterable(last))
+        put.execute_command("ZREM", aside, _NEVER_PACKED)
+        # Again: where the first call was refused, this is another key.
+        put.execute_command("EXPIRE", aside, keys.KEEP_DERIVED)
+        put.execute_command("RENAME", aside, key)
 
 
-def _rewrite(pipe: Pipeline, lists: Mapping[str, Scores]) -> None:
-    """Put short sorted sets in place of those before, in one transaction."""
-    pipe.execute_command("MULTI")
-    for key, scores in lists.items():
-        pipe.execute_command("DEL", key)
-        if scores:
-            pipe.execute_command("ZADD", key, *chain.from_iterable(scores))
-            pipe.execute_command("EXPIRE", key, keys.KEEP_DERIVED)
-    pipe.execute_command("EXEC")
+def _rewrite(calls: FencedCalls, lists: Mapping[str, Scores]) -> None:
+    """Put short sorted sets in place of those before, as one."""
+    with calls.put_together() as put:
+        for key, scores in lists.items():
+            put.execute_command("DEL", key)
+            if scores:
+                put.execute_command("ZADD", key, *chain.from_iterable(scores))
+                put.execute_command("EXPIRE", key, keys.KEEP_DERIVED)
 
 
-def put_index(pipe: Pipeline, at: int | None, newest: Mapping[Metric, int]) -> None:
+def put_index(calls: FencedCalls, at: int | None, newest: Mapping[Metric, int]) -> None:
     """Put the newest ticks of metrics into the index; with `at`, remove those that have left the day by then."""
-    if newest:
+    for some in split_into_chunks([*newest.items()], _ONE_COMMAND):
         # Late samples must not make a metric look older than it is.
-        scores = chain.from_iterable((tick, metric) for metric, tick in newest.items())
-        pipe.execute_command("ZADD", keys.METRICS, "GT", *scores)
-    if at is not None:
-        pipe.execute_command("ZREMRANGEBYSCORE", keys.METRICS, "-inf", at - DAY)
-    pipe.execute_command("EXPIRE", keys.METRICS, keys.KEEP_DERIVED)
+        calls.execute_command("ZADD", keys.METRICS, "GT", *chain.from_iterable((tick, name) for name, tick in some))
+    with calls.put_together() as put:
+        if at is not None:
+            put.execute_command("ZREMRANGEBYSCORE", keys.METRICS, "-inf", at - DAY)
+        put.execute_command("EXPIRE", keys.METRICS, keys.KEEP_DERIVED)
 
 
 def put_market_notes(
-    pipe: Pipeline, notes: Mapping[Metric, MarketNote], written: Mapping[Metric, MarketNote] | None
+    calls: FencedCalls, notes: Mapping[Metric, MarketNote], written: Mapping[Metric, MarketNote] | None
 ) -> None:
     """Put the notes in place of those that are `written`; all anew where that is not known."""
-    changed = {metric: note for metric, note in notes.items() if written is None or written.get(metric) != note}
+    changed = [(metric, note) for metric, note in notes.items() if written is None or written.get(metric) != note]
     gone = [] if written is None else [metric for metric in written if metric not in notes]
-    if not changed and not gone and written is not None:
-        return
-    pipe.execute_command("MULTI")
-    if written is None:
-        pipe.execute_command("DEL", keys.MARKETS)
-    if gone:
-        pipe.execute_command("HDEL", keys.MARKETS, *gone)
-    if changed:
-        pairs = chain.from_iterable((metric, write_note(note)) for metric, note in changed.items())
-        pipe.execute_command("HSET", keys.MARKETS, *pairs)
-    pipe.execute_command("EXEC")
+    with calls.put_together() as put:
+        if written is None:
+            put.execute_command("DEL", keys.MARKETS)
+        for others in split_into_chunks(gone, _ONE_COMMAND):
+            put.execute_command("HDEL", keys.MARKETS, *others)
+        for some in split_into_chunks(changed, _ONE_COMMAND):
+            pairs = chain.from_iterable((metric, write_note(note)) for metric, note in some)
+            put.execute_command("HSET", keys.MARKETS, *pairs)
 
 
-def put_feeds(pipe: Pipeline, feeds: Mapping[str, FeedAnswer]) -> None:
+def put_feeds(calls: FencedCalls, feeds: Mapping[str, FeedAnswer]) -> None:
     """Put the newest answer of each source."""
     if feeds:
         pairs = chain.from_iterable((source, write_answer(answer)) for source, answer in feeds.items())
-        pipe.execute_command("HSET", keys.FEEDS, *pairs)
+        calls.execute_command("HSET", keys.FEEDS, *pairs)
 
 
-def put_tick(pipe: Pipeline, at: int) -> None:
-    pipe.execute_command("SET", keys.FORMAT, keys.FORMAT_NUMBER)
-    pipe.execute_command("SET", keys.TICK, at)
-    pipe.execute_command("PUBLISH", keys.TICKS, at)
-    pipe.execute_command("MULTI")
-    put_event(pipe, EventKind.TICK, at)
-    pipe.execute_command("EXEC")
-
-
-def raise_inner_error(answers: Iterable[Any]) -> None:
-    """Raise the first error from inside a transaction, which Redis returns as one of its answers."""
-    with translate_errors():
-        for answer in answers:
-            if isinstance(answer, list):
-                for inner in answer:
-                    if isinstance(inner, Exception):
-                        raise inner
+def put_tick(calls: FencedCalls, at: int) -> None:
+    with calls.put_together() as put:
+        put.execute_command("SET", keys.FORMAT, keys.FORMAT_NUMBER)
+        put.execute_command("SET", keys.TICK, at)
+        put_event(put, EventKind.TICK, at)
+        put.execute_command("PUBLISH", keys.TICKS, at)

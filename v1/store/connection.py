@@ -3,6 +3,8 @@ How to connect to Redis, and the errors that are raised of it.
 
     StoreError       an unexpected answer: a key of another type, a command that is not permitted
     ├── StoreAway    no answer, or not now: refused, timed out, loading, read-only, busy, out of memory
+    │   ├── LeaseGone    nobody has the lease: ours ran out
+    │   └── StoreBehind  what was committed before is forgotten
     ├── NoAccess     the name or the password is not accepted
     ├── LeaseLost    somebody else feeds this Redis
     └── Unreadable   a key holds something else than the version writes
@@ -33,7 +35,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 from ..settings.redaction import redact
 from .cluster.opening import ask_any, open_client
 from .cluster.seeds import parse_seeds
-from .pool import RedisObserver, ReplacingPool, read_error_code
+from .pool import RedisObserver, ReplacingPool, describe_error, read_error_code
 
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 15.0
@@ -46,8 +48,13 @@ _AWAY_CODES = frozenset(
     {
         *("LOADING", "MISCONF", "OOM", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "NOREPLICAS"),
         *("UNBLOCKED", "MOVED", "ASK", "REDIRECT"),
+        "NOSCRIPT",  # it was flushed between two calls: the next try brings it again
     }
 )
+_FENCED = "FENCED"
+"""The code of our own scripts for a fence that does not hold the token of who called; the holder follows, if any."""
+_BEHIND = "BEHIND"
+"""The code of our own scripts for a newest tick that is older than what was committed; that tick follows."""
 
 
 class StoreError(Exception):
@@ -59,6 +66,14 @@ class StoreError(Exception):
 
 class StoreAway(StoreError):
     """Redis cannot be read or written right now. Try again later; nothing was half-written."""
+
+
+class LeaseGone(StoreAway):
+    """The lease ran out before something was written, and nobody has taken it since."""
+
+
+class StoreBehind(StoreAway):
+    """The store has forgotten a tick that was committed, as a failover may; what follows from it was not written."""
 
 
 class NoAccess(StoreError):
@@ -95,10 +110,22 @@ def translate_errors() -> Iterator[None]:
             raise asyncio.CancelledError from error
         if isinstance(error.__cause__, AuthenticationError | AuthorizationError):  # over a Unix socket
             raise NoAccess(f"Redis does not let us in: {error}") from error
-        raise StoreAway(f"Redis is away: {error}") from error
+        raise StoreAway(f"Redis is away: {describe_error(error)}") from error
     except RedisError as error:
+        if read_error_code(error) in {_FENCED, _BEHIND}:
+            raise _describe_refusal(describe_error(error)) from error
         away = read_error_code(error) in _AWAY_CODES
-        raise (StoreAway if away else StoreError)(f"Redis said: {error}") from error
+        raise (StoreAway if away else StoreError)(f"Redis said: {describe_error(error)}") from error
+
+
+def _describe_refusal(answer: str) -> StoreError:
+    """Return the error of a script that found the fence to hold another token than ours, or a tick to be forgotten."""
+    if _FENCED not in answer:
+        return StoreBehind("a tick that was committed is forgotten, and nothing was written")
+    holder = answer.rpartition(_FENCED)[2].strip()
+    if holder:
+        return LeaseLost(f"{holder} feeds this Redis now, and only one worker does at a time")
+    return LeaseGone("the lease ran out between reading and writing, and nothing was written")
 
 
 @contextmanager

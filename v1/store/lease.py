@@ -1,19 +1,23 @@
-"""The lease of a Redis, one key in it: whoever holds it may feed, nobody else. Raises `StoreAway` as every read does."""
+"""
+The lease of a Redis, one key in it: whoever holds it may feed, nobody else. Raises `StoreAway` as every read does.
 
-import time
+Of a divided store each partition has such a key as well, which goes with the lease.
+
+It is a fence: whatever a feeder changes, it changes by scripts that look at the key in the same instant (`fence`).
+"""
+
 from collections.abc import Callable
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
 from . import keys
 from .connection import LeaseLost, StoreAway, translate_errors
+from .fence import Fence
+from .places import get_places
+from .scripts import HOLD_FENCE, RELEASE_FENCE
 from .transactions import change_watched
-
-
-def read_sleepless_clock() -> float:
-    """Return the seconds since some moment, by a clock that nobody sets and that goes on while the machine sleeps."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class Lease:
@@ -23,38 +27,49 @@ class Lease:
     A process that never took it may write all the same: it is for whoever starts the process to take it first.
     """
 
-    def __init__(self, redis: Redis, clock: Callable[[], float] = read_sleepless_clock) -> None:
+    def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._clock = clock
         self._holder: str | None = None
         """The name under which we took it; `None` before that."""
-        self._until = 0.0
-        """Until when we have it for certain, by `clock`."""
+        self._takings = 0
+        """How often it was taken anew, which is not how often it was renewed."""
+        self._tags = get_places(redis).list_tags()
+        self._held: set[str] = set()
+        """The partitions whose fence was taken since."""
+
+    @property
+    def fence(self) -> Fence:
+        """Return what everything that is changed from now on has to be checked against."""
+        return Fence(keys.LEASE, self._holder or "", self._takings)
+
+    def find_partition_fence(self, tag: str) -> Fence:
+        """Return what everything that is changed in a partition has to be checked against."""
+        return Fence(keys.feeder(tag), self._holder or "", self._takings, keys.partition_tick(tag))
 
     async def take_or_keep(self, name: str) -> str | None:
         """Take or renew the lease; where somebody else has it, return that name."""
-        now = self._clock()
         with translate_errors():
             while not await self._redis.set(keys.LEASE, name, nx=True, ex=keys.LEASE_SECONDS):
                 holder = await self._redis.get(keys.LEASE)
                 if holder is not None and holder != name:
                     return str(holder)
                 if holder == name and await self._replace_holder(name, name):
-                    break
-        self._holder, self._until = name, now + keys.LEASE_SECONDS
-        return None
+                    self._note_holder(name, is_new=self._holder != name)
+                    return await self._hold_partitions(name)
+        self._note_holder(name, is_new=True)
+        return await self._hold_partitions(name)
 
     async def take_over(self, name: str, holder: str) -> bool:
         """Take the lease from a holder that is known to be gone; return whether it was still that holder's."""
-        now = self._clock()
         if not await self._replace_holder(holder, name):
             return False
-        self._holder, self._until = name, now + keys.LEASE_SECONDS
-        return True
+        self._note_holder(name, is_new=True)
+        return await self._hold_partitions(name) is None
 
     async def release(self, name: str) -> None:
         """Release the lease, if it is still held under this name."""
         with translate_errors():
+            await self._run_for_partitions(RELEASE_FENCE.text, lambda _: (name,))
             if await self._redis.get(keys.LEASE) == name:
                 await self._redis.delete(keys.LEASE)
 
@@ -63,22 +78,37 @@ class Lease:
         if self._holder is not None and holder not in (None, self._holder):
             raise LeaseLost(f"{holder} feeds this Redis now, and only one worker does at a time")
 
-    async def check(self) -> None:
-        """
-        See, before something is written, that nobody else can have fed since it was read.
+    def check_unbroken(self, fence: Fence) -> None:
+        """Raise `StoreAway` where the lease was taken anew since `fence` was read: somebody may have had it meanwhile."""
+        if fence != self.fence:
+            raise StoreAway("the lease ran out between reading and writing; what was read must be read anew")
 
-        Raises `LeaseLost` where somebody else has the lease, and `StoreAway` where it ran out meanwhile: then it is
-        taken again, but somebody may have had it and given it back, so what was read must be read anew.
-        """
-        now = self._clock()
-        if self._holder is None or now < self._until:
-            return
-        is_still_ours = await self._replace_holder(self._holder, self._holder)
-        if is_still_ours:
-            self._until = now + keys.LEASE_SECONDS
-            return
-        self.check_holder(await self.take_or_keep(self._holder))
-        raise StoreAway("the lease ran out between reading and writing; it is taken again")
+    async def take_again(self) -> None:
+        """Take the lease again that nobody has. Raises `LeaseLost` where somebody else has it by now."""
+        if self._holder is not None:
+            self.check_holder(await self.take_or_keep(self._holder))
+
+    def _note_holder(self, name: str, *, is_new: bool) -> None:
+        self._holder = name
+        if is_new:
+            self._takings += 1
+            self._held = set()
+
+    async def _hold_partitions(self, name: str) -> str | None:
+        """Take or renew the fences of partitions; return who else has one, who took the lease since."""
+        with translate_errors():
+            holders = await self._run_for_partitions(
+                HOLD_FENCE.text, lambda tag: (name, keys.LEASE_SECONDS, "" if tag in self._held else "1")
+            )
+        self._held |= {tag for tag, holder in zip(self._tags, holders, strict=True) if holder is None}
+        return next((str(holder) for holder in holders if holder is not None), None)
+
+    async def _run_for_partitions(self, script: str, find_words: Callable[[str], tuple[object, ...]]) -> list[Any]:
+        """Run a script for the fence of each partition; return its answers."""
+        pipe = self._redis.pipeline(transaction=False)
+        for tag in self._tags:
+            pipe.execute_command("EVAL", script, 1, keys.feeder(tag), *find_words(tag))
+        return await pipe.execute() if self._tags else []
 
     async def _replace_holder(self, holder: str, name: str) -> bool:
         """Put a name in place of another; return whether that one was still there."""

@@ -68,6 +68,14 @@ def read_error_code(error: Exception) -> str:
     return _PIPELINE.sub("", str(error)).partition(" ")[0]
 
 
+_SCRIPT_CALL = re.compile(r"Command # \d+ \(EVAL.*\) of pipeline caused error: \(['\"](.*)['\"],\)", re.DOTALL)
+
+
+def describe_error(error: Exception) -> str:
+    """Return what Redis or redis-py says; without redis-py's words about the call of a script, which begin with its text."""
+    return _SCRIPT_CALL.sub(r"\1", str(error))
+
+
 PushHandler = Callable[[Sequence[Any]], Awaitable[object]]
 
 

@@ -6,12 +6,12 @@ from hashlib import sha256
 from typing import Any, NamedTuple, cast
 
 from redis.asyncio import Redis
-from redis.asyncio.client import Pipeline
 
 from ..market.kept_ranks import EVERY_SECONDS, PackedRanks, find_count, find_place, find_quarter
 from ..model import By, Measure, Metric
 from . import keys
 from .connection import translate_errors
+from .fence import FencedCalls
 from .stored_json import read_list
 
 _TAG_DIGITS = 16
@@ -81,19 +81,19 @@ async def read_newest_kept(redis: Redis) -> int | None:
     return int(str(found[0]).split(" ")[0]) if found else None
 
 
-def put_ranks(pipe: Pipeline, at: int, ranks: PackedRanks) -> None:
-    """Put the transaction of the places of a tick; those of another tick of its quarter of an hour are gone then."""
+def put_ranks(calls: FencedCalls, at: int, ranks: PackedRanks) -> None:
+    """Put the places of a tick, as one; those of another tick of its quarter of an hour are gone then."""
     names = json.dumps(ranks.names, separators=(",", ":"))
     tag = sha256(names.encode()).hexdigest()[:_TAG_DIGITS]
-    put, begins = pipe.execute_command, find_quarter(at)
-    put("MULTI")
-    put("SET", keys.rank_names(tag), names, "EX", keys.KEEP_RANKED)
-    put("SET", keys.rank_frame(begins), ranks.packed, "EX", keys.KEEP_RANKED)
-    put("ZREMRANGEBYSCORE", keys.RANKED, begins, begins + EVERY_SECONDS - 1)
-    put("ZADD", keys.RANKED, at, f"{at} {tag}")
-    put("ZREMRANGEBYSCORE", keys.RANKED, "-inf", at - keys.KEEP_RANKED)
-    put("EXPIRE", keys.RANKED, keys.KEEP_RANKED)
-    put("EXEC")
+    begins = find_quarter(at)
+    with calls.put_together() as sink:
+        put = sink.execute_command
+        put("SET", keys.rank_names(tag), names, "EX", keys.KEEP_RANKED)
+        put("SET", keys.rank_frame(begins), ranks.packed, "EX", keys.KEEP_RANKED)
+        put("ZREMRANGEBYSCORE", keys.RANKED, begins, begins + EVERY_SECONDS - 1)
+        put("ZADD", keys.RANKED, at, f"{at} {tag}")
+        put("ZREMRANGEBYSCORE", keys.RANKED, "-inf", at - keys.KEEP_RANKED)
+        put("EXPIRE", keys.RANKED, keys.KEEP_RANKED)
 
 
 def _list_reads(*places: int | None) -> Sequence[Any]:

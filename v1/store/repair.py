@@ -1,7 +1,7 @@
 """
 Rewrites what is derived from samples where it does not follow from them: metric states and sorted lists.
 
-It checks no lease and holds no lock: whoever calls it has both.
+It holds no lock: whoever calls it does.
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,21 @@ from ..model import DAY, Metric
 from . import commands, keys
 from .connection import translate_errors
 from .count_check import list_wrong, put_counts
+from .feeder import Feeder
+from .lease import Lease
 from .reader import Reader
 
 
 class StateRepair:
-    """Recounts states from the samples of their day. Each method raises what a `Reader`'s does."""
+    """
+    Recounts states from the samples of their day. Each method raises what a `Reader`'s does.
 
-    def __init__(self, redis: Redis) -> None:
+    Of a `feeder` it writes only while that has the lease, and raises `LeaseLost` otherwise.
+    """
+
+    def __init__(self, redis: Redis, feeder: Feeder | None = None) -> None:
         self._redis = redis
+        self._feeder = feeder or Feeder(redis, Lease(redis))
         self._reader = Reader(redis)
 
     async def recount_lost(self, metrics: Sequence[Metric], at: int) -> int:
@@ -52,16 +59,16 @@ class StateRepair:
 
     async def put_state(self, metric: Metric, state: MetricState | None) -> None:
         """Put a state in place of the one that is there; `None` removes it."""
-        with translate_errors():
-            if state is None:
-                await self._redis.delete(keys.moments(metric))
-            else:
-                await self._redis.set(keys.moments(metric), metric_state.write_state(state), ex=keys.KEEP)
+        changes = self._feeder.open_changes()
+        calls = changes.choose(metric)
+        if state is None:
+            calls.execute_command("DEL", keys.moments(metric))
+        else:
+            calls.execute_command("SET", keys.moments(metric), metric_state.write_state(state), "EX", keys.KEEP)
+        await self._feeder.send(changes)
 
     async def put_list(self, key: str, scores: Scores) -> None:
         """Put a sorted list in place of the one that is there."""
-        pipe = self._redis.pipeline(transaction=False)
-        commands.put_list(pipe, key, scores)
-        with translate_errors():
-            answers = await pipe.execute()
-        commands.raise_inner_error(answers)
+        changes = self._feeder.open_changes()
+        commands.put_list(changes.derived, key, scores)
+        await self._feeder.send(changes)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from itertools import chain
 from typing import Any, NamedTuple, Protocol, cast
 
 from redis.asyncio.client import Pipeline
@@ -11,11 +12,13 @@ from ..market.kept_ranks import pack_ranks
 from ..market.metric_state import NO_LOOKBACK, Lookback, PriorState, StateUpdate
 from ..market.ranks import Rankings, collect_rank_inputs, rank_all
 from ..model import DAY, Metric, find_hour
-from ..rules import NO_EVALUATION, NOTHING_SAID, Acknowledged, Evaluation, SourceOutages
+from ..rules import NO_EVALUATION, Acknowledged, Evaluation, SourceOutages
 from . import commands, keys
 from .acknowledged import read_acknowledged
-from .commands import AlertLimits
+from .alert_limits import AlertLimits
 from .eviction import EvictionQuery
+from .feeder import Feeder
+from .homeward import HomewardLists, read_entry, take_over
 from .lease import Lease
 from .lookback import LookbackQuery
 from .rank_history import put_ranks
@@ -28,6 +31,8 @@ class TickStore(Protocol):
     """What a tick uses of the writer that opened it."""
 
     lease: Lease
+    feeder: Feeder
+    homeward: HomewardLists
     session: WriterSession
     repair: StateRepair
     limits: AlertLimits
@@ -72,6 +77,7 @@ class TickUnit:
         self._at = at
         self._store = store
         self._session = store.session
+        self._changes = store.feeder.open_changes()
         self._is_begun = False
         """Whether some of the metrics are at the tick already: it was cut off before."""
         self._is_index_short = False
@@ -121,6 +127,7 @@ class TickUnit:
         """Return how many messages each rule has at this tick already: some, where the tick was cut off before."""
         if not self._is_begun:
             return {}
+        await self._take_over_alerts()
         pipe = self._store.make_pipeline()
         pipe.zrange(keys.ALERTS, self._at, self._at, byscore=True)
         (written,) = await self._store.send(pipe)
@@ -131,28 +138,24 @@ class TickUnit:
         self, updates: Sequence[StateUpdate], rankings: Rankings | None = None, evaluation: Evaluation = NO_EVALUATION
     ) -> None:
         """
-        Commit the tick in one round trip: one transaction a metric, then what is derived from all of them.
+        Commit the tick in one round trip: calls of some metrics each, then what is derived from all of them.
 
-        What the alert rules say of a metric is in its transaction: no alert without its sample, and
+        What the alert rules say of a metric is in one call with it: no alert without its sample, and
         no sample without its alert. Without `rankings`, they are made of the updates.
 
         Killed in between, some metrics are at the tick and the others before it; the same tick,
-        committed again, completes it and changes nothing of what is there. Raises `StoreError`, and writes
-        nothing, where somebody else has the lease by now.
+        committed again, completes it and changes nothing of what is there. Each call looks at the lease: from the
+        moment on in which somebody else takes it nothing is written, and `LeaseLost` is raised.
         """
-        pipe = self._store.make_pipeline()
-        self._put_updates(pipe, updates, evaluation)
-        newest = {each.metric: each.record.newest for each in updates if each.sample or self._is_index_short}
-        commands.put_index(pipe, self._at, newest)
-        rankings = rankings or self.rank(updates)
-        commands.put_rankings(pipe, rankings)
-        if updates and self._session.should_keep_ranks(self._at):
-            put_ranks(pipe, self._at, pack_ranks(rankings))
-        commands.put_market_notes(pipe, self._session.notes, self._session.written_notes)
-        commands.put_feeds(pipe, self._session.feeds)
-        commands.put_tick(pipe, self._at)
-        await self._store.lease.check()
-        commands.raise_inner_error(await self._store.send(pipe))
+        changes, feeder = self._changes, self._store.feeder
+        self._put_updates(updates, evaluation)
+        if feeder.places.is_divided:
+            for tag, count in self._store.homeward.list_done(self._at):
+                changes.choose_partition(tag).execute_command("LTRIM", keys.homeward(tag), count, -1)
+            await feeder.send_partitions(changes, self._at)
+            await self._take_over_alerts()
+        self._put_rest(updates, rankings or self.rank(updates), evaluation)
+        await feeder.send_home(changes, self._at)
         self._session.advance(self._at, updates, evaluation)
 
     def rank(self, updates: Sequence[StateUpdate]) -> Rankings:
@@ -164,12 +167,14 @@ class TickUnit:
         evictions = EvictionQuery(self._at, since, metrics)
         lookbacks = LookbackQuery(self._at, metrics, lookback, self._session.ranges)
         pipe = self._store.make_pipeline()
+        self._store.feeder.put_tick_reads(pipe)
         pipe.get(keys.LEASE)
         pipe.zcard(keys.METRICS)
         pipe.hgetall(keys.ACKNOWLEDGED)
         evictions.put_commands(pipe)
         lookbacks.put_commands(pipe)
         answers = iter(await self._store.send(pipe))
+        self._store.feeder.check_ticks(answers)
         self._store.lease.check_holder(next(answers))
         self._is_index_short = next(answers) < len(self._session.known_metrics)
         self.acknowledged = read_acknowledged(next(answers))
@@ -217,12 +222,43 @@ class TickUnit:
             written = next(iter(keys.parse_all(hour, members)), None)
             prior[index] = prior[index]._replace(written=written)
 
-    def _put_updates(self, pipe: Pipeline, updates: Sequence[StateUpdate], evaluation: Evaluation) -> None:
-        """Put the transactions of all metrics and of all sources."""
-        limits = self._store.limits
+    def _put_updates(self, updates: Sequence[StateUpdate], evaluation: Evaluation) -> None:
+        """Put all metrics, and what the rules say of them."""
+        limits, places, changes = self._store.limits, self._store.feeder.places, self._changes
+        if not places.is_divided:
+            commands.put_updates(changes.home, self._at, updates, evaluation.metrics, limits)
+            return
+        by_tag: dict[str, list[StateUpdate]] = {tag: [] for tag in places.list_tags()}
         for update in updates:
-            commands.put_update(pipe, self._at, update, evaluation.metrics.get(update.metric, NOTHING_SAID), limits)
+            by_tag[places.find_tag(update.metric)].append(update)
+        for tag, some in by_tag.items():
+            commands.put_updates(changes.choose_partition(tag), self._at, some, evaluation.metrics, limits, tag=tag)
+
+    def _put_rest(self, updates: Sequence[StateUpdate], rankings: Rankings, evaluation: Evaluation) -> None:
+        """Put all sources and what the rules say of them, what follows from all metrics, and the tick."""
+        limits, home, derived = self._store.limits, self._changes.home, self._changes.derived
         if evaluation.sources or self.outages.sources:
-            commands.put_source_states(pipe, self._at, evaluation.sources, limits)
+            is_divided = self._store.feeder.places.is_divided
+            commands.put_source_states(home, self._at, evaluation.sources, limits, is_divided=is_divided)
         if any(evaluation.list_alerts()):
-            commands.put_alert_trim(pipe, self._at, limits)
+            commands.put_alert_trim(home, self._at, limits)
+        newest = {each.metric: each.record.newest for each in updates if each.sample or self._is_index_short}
+        commands.put_index(home, self._at, newest)
+        commands.put_rankings(derived, rankings)
+        if updates and self._session.should_keep_ranks(self._at):
+            put_ranks(derived, self._at, pack_ranks(rankings))
+        commands.put_market_notes(home, self._session.notes, self._session.written_notes)
+        commands.put_feeds(home, self._session.feeds)
+        commands.put_tick(home, self._at)
+
+    async def _take_over_alerts(self) -> None:
+        """Take over what alerts of a divided store have left in their partitions."""
+        homeward, feeder = self._store.homeward, self._store.feeder
+        new = await homeward.read_new()
+        changes = feeder.open_changes()
+        for written in chain.from_iterable(new.values()):
+            entry = read_entry(written)
+            if entry is not None:
+                take_over(changes.derived, entry)
+        await feeder.send_home(changes)
+        homeward.note_taken(new, self._at)

@@ -21,12 +21,15 @@ from ..market.slots import SlotReason, begin_marks, mark_samples, trim_marks
 from ..model import DAY, Metric, Sample, find_hour
 from ..rules import NO_SOURCE_OUTAGES, SourceOutages, read_states
 from . import commands, keys
+from .alert_limits import AlertLimits
 from .changes import ChangeKind, put_change, put_sample_changes
-from .commands import AlertLimits
 from .connection import translate_errors
 from .count_check import scan_metrics
 from .data_format import DataFormat
-from .lease import Lease, read_sleepless_clock
+from .feeder import Feeder
+from .homeward import HomewardLists
+from .lease import Lease
+from .places import HOME
 from .rank_history import read_newest_kept
 from .reader import Reader
 from .repair import StateRepair
@@ -48,7 +51,6 @@ class Writer(Reader):
         self,
         redis: Redis,
         limits: AlertLimits = AlertLimits(),  # noqa: B008  # frozen
-        clock: Callable[[], float] = read_sleepless_clock,
         note_late_samples: Callable[[Metric, Sequence[int]], None] = lambda _metric, _ticks: None,
         min_coverage: float = 0,
     ) -> None:
@@ -56,10 +58,12 @@ class Writer(Reader):
         self.limits = limits
         self.min_coverage = min_coverage
         """What part of the numbers of the most complete metric a metric must have to be ranked."""
-        self.lease = Lease(redis, clock)
+        self.lease = Lease(redis)
         self.turn = asyncio.Lock()
         self.session = WriterSession()
-        self.repair = StateRepair(redis)
+        self.feeder = Feeder(redis, self.lease, self._run)
+        self.homeward = HomewardLists(redis, self.feeder.places, self._run)
+        self.repair = StateRepair(redis, self.feeder)
         self.replays = ReplayStore(redis)
         self._note_late_samples = note_late_samples
         """Called with the metric and the ticks of late samples that were inserted."""
@@ -80,12 +84,17 @@ class Writer(Reader):
         Raises `OtherFormat` where the data has another format.
         """
         await DataFormat(self._redis).ensure()
+        restored = await self.feeder.restore_forgotten()
+        self.homeward.forget()
+        self.session.recommitted += len(restored)
         metrics, tick = set(await self.read_metrics()), await self.read_tick()
         if tick is not None and not metrics:
             metrics = await scan_metrics(self._redis)  # the index is lost, or there is nothing indeed
         kept = await read_newest_kept(self._redis)
         self.session.start(tick, metrics, await read_outages(self._redis), kept)
         self.session.notes = self.session.notes or await self.read_market_notes()
+        if HOME in restored and tick is not None:
+            await self._update_rankings(tick)
         return tick
 
     @asynccontextmanager
@@ -124,6 +133,7 @@ class Writer(Reader):
         the `reason`.
         """
         async with self.turn:
+            changes = self.feeder.open_changes()
             self.session.ranges.forget(metric)
             (record,) = await self.read_metric_states([metric])
             read_until, at = at, record.at if record else at
@@ -137,13 +147,12 @@ class Writer(Reader):
             if not changed:
                 return 0
             day = [sample for _, sample in sorted((held | come).items())]
-            pipe, ticks = self._pipe(), [sample.tick for sample in changed]
+            ticks = [sample.tick for sample in changed]
             state = _mark_filled(metric_state.recount_state(at, day, record, source), record, ticks, held, reason)
-            commands.put_late_samples(pipe, metric, changed, held.keys(), state)
-            commands.put_index(pipe, None, {metric: day[-1].tick})
-            put_sample_changes(pipe, metric, sorted({find_hour(sample.tick) for sample in changed}))
-            await self.lease.check()
-            commands.raise_inner_error(await self._run(pipe))
+            commands.put_late_samples(changes.choose(metric), metric, changed, held.keys(), state)
+            commands.put_index(changes.home, None, {metric: day[-1].tick})
+            put_sample_changes(changes.home, metric, sorted({find_hour(sample.tick) for sample in changed}))
+            await self.feeder.send(changes)
             self.session.note_late_samples(metric, at)
             self._note_late_samples(metric, ticks)
             return len(changed)
@@ -163,20 +172,23 @@ class Writer(Reader):
     async def update_rankings(self, at: int) -> None:
         """Rewrite ranks and means from the states, as of tick `at`, which becomes the newest if it is later."""
         async with self.turn:
-            metrics = sorted(self.session.known_metrics)
-            each = []
-            for metric, record in zip(metrics, await self.read_metric_states(metrics), strict=True):
-                if record is not None and metric not in self.session.unranked:
-                    newest = await self.read_samples(metric, record.at - 1, record.at)
-                    each.append(RankInput(metric, record.day, metric_state.compute_baseline(record, newest)))
-            tick = await self.read_tick()
-            pipe = self._pipe()
-            commands.put_rankings(pipe, rank_all(each, self.min_coverage))
-            if tick is None or tick < at:
-                commands.put_tick(pipe, at)
-            put_change(pipe, ChangeKind.RANKS)
-            await self.lease.check()
-            commands.raise_inner_error(await self._run(pipe))
+            await self._update_rankings(at)
+
+    async def _update_rankings(self, at: int) -> None:
+        changes = self.feeder.open_changes()
+        metrics = sorted(self.session.known_metrics)
+        each = []
+        for metric, record in zip(metrics, await self.read_metric_states(metrics), strict=True):
+            if record is not None and metric not in self.session.unranked:
+                newest = await self.read_samples(metric, record.at - 1, record.at)
+                each.append(RankInput(metric, record.day, metric_state.compute_baseline(record, newest)))
+        tick = await self.read_tick()
+        commands.put_rankings(changes.derived, rank_all(each, self.min_coverage))
+        is_later = tick is None or tick < at
+        if is_later:
+            commands.put_tick(changes.home, at)
+        put_change(changes.home, ChangeKind.RANKS)
+        await self.feeder.send(changes, at if is_later else None)
 
     async def write_source_states(
         self,

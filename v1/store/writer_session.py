@@ -26,6 +26,8 @@ class WriterSession:
         self.count_check = CountCheck()
         self.recounted = 0
         """States that were recounted because they counted samples that are gone; whoever reports it sets it to 0."""
+        self.recommitted = 0
+        """Parts of a divided store that had forgotten ticks, which were committed again; whoever reports it sets it to 0."""
         self._ranks_kept = -1
         """The quarter of an hour of the newest tick whose places are kept."""
         self.notes: Mapping[Metric, MarketNote] = NO_NOTES

@@ -14,7 +14,8 @@ from tests.support.ledger import BTC, DOGE, ETH, XRP, dump, heard, play
 from tests.support.serving import HOUR, MINUTE, NOON, sample
 from tests.support.units import read_states
 from v1.model import DAY, Metric, Reading
-from v1.store import StoreAway, TickUnit, Verifier, Writer, connect, keys
+from v1.store import StoreAway, TickUnit, Verifier, Writer, commands, connect, keys
+from v1.store.scripts import COMMIT_METRICS
 from worker.sampling.tick import commit_tick
 
 # ETH falls silent, and is over at NOON; DOGE is new at NOON; BTC loses a sample at NOON.
@@ -101,10 +102,22 @@ async def see_that_nothing_is_half_written(redis: Redis) -> set[Metric]:
     return at_it
 
 
-async def test_a_connection_cut_at_any_byte_leaves_nothing_half_written(redis: Redis, proxy: Proxy):
+@pytest.mark.parametrize(
+    "at_once, states",
+    [
+        (1, [frozenset(), frozenset({BTC}), frozenset({BTC, DOGE}), frozenset({BTC, DOGE, XRP})]),
+        (25, [frozenset(), frozenset({BTC, DOGE, XRP})]),
+    ],
+    ids=["each metric by itself", "all metrics by one call"],
+)
+async def test_a_connection_cut_at_any_byte_leaves_nothing_half_written(
+    redis: Redis, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, at_once: int, states: list[frozenset[Metric]]
+):
+    monkeypatch.setattr(commands, "METRICS_AT_ONCE", at_once)
     first, second = await undisturbed(redis)
     seen, ended = set(), False
-    for after in [*range(0, 3000, 97), *range(3000, 1_000_000, 997)]:
+    text = len(COMMIT_METRICS.text)  # the first call brings it
+    for after in [0, *range(text, text + 3000, 97), *range(text + 3000, 1_000_000, 997)]:
         await before(redis)
 
         ended = not await cut_tick(proxy, after)
@@ -120,7 +133,7 @@ async def test_a_connection_cut_at_any_byte_leaves_nothing_half_written(redis: R
             break
 
     assert ended
-    assert seen >= {frozenset(), frozenset({BTC}), frozenset({BTC, DOGE}), frozenset({BTC, DOGE, XRP})}
+    assert seen == {*states}
 
 
 async def test_a_worker_that_goes_on_after_a_cut_completes_the_tick_itself(redis: Redis, proxy: Proxy):

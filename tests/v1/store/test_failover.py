@@ -123,7 +123,9 @@ async def test_an_answer_that_says_not_now_is_away_in_a_pipeline_as_elsewhere(
 ):
     async with connect(forwarder.address, "tests") as redis:
         writer = Writer(redis)
-        forwarder.refuse = lambda command: f"{code} made up".encode() if command[0] in {b"SET", b"ZADD"} else None
+        forwarder.refuse = lambda command: (
+            f"{code} made up".encode() if command[0] in {b"SET", b"EVAL", b"EVALSHA"} else None
+        )
 
         with pytest.raises(StoreAway, match="made up"):
             await (commit_tick(NOON, MARKET, writer) if is_pipeline else writer.write_archive_state({}))

@@ -6,7 +6,7 @@ from redis.asyncio import Redis
 from tests.support.serving import MINUTE, NOON, sample
 from tests.support.units import commit, read_states
 from v1.model import Metric
-from v1.store import StoreAway, StoreError, Writer, keys
+from v1.store import LeaseLost, StoreAway, StoreError, Writer, keys
 
 
 async def test_the_first_to_ask_has_the_lease_and_the_second_is_told_who_has_it(redis: Redis):
@@ -106,13 +106,11 @@ async def test_who_slept_for_longer_than_the_lease_moves_nothing_once_somebody_e
 
 
 async def overtaken(redis: Redis) -> tuple[Writer, Writer]:
-    """Return a writer that slept for as long as its lease lasts, and the one that took the lease meanwhile."""
-    now = [float(NOON)]
-    first, second = Writer(redis, clock=lambda: now[0]), Writer(redis)
+    """Return a writer whose lease ran out, and the one that took it since."""
+    first, second = Writer(redis), Writer(redis)
     await first.lease.take_or_keep("one")
     await redis.delete(keys.LEASE)
     await second.lease.take_or_keep("two")
-    now[0] += keys.LEASE_SECONDS
     return first, second
 
 
@@ -123,8 +121,10 @@ async def test_who_sleeps_within_a_tick_for_longer_than_the_lease_writes_nothing
         commit(first, NOON),
         first.insert_samples(Metric("KRAKEN:BTCUSD"), [sample(NOON, "1")], "tests", NOON),
         first.update_rankings(NOON),
+        first.repair.put_state(Metric("KRAKEN:BTCUSD"), None),
+        first.repair.put_list(keys.METRICS, [(1.0, Metric("KRAKEN:BTCUSD"))]),
     ):
-        with pytest.raises(StoreError, match="two feeds this Redis now"):
+        with pytest.raises(LeaseLost, match="two feeds this Redis now"):
             await write
 
     assert {key async for key in redis.scan_iter()} == {keys.LEASE}
@@ -144,13 +144,29 @@ async def test_who_slept_and_finds_the_lease_free_takes_it_again_and_must_read_a
     assert await first.read_tick() == NOON + 2 * MINUTE
 
 
-async def test_who_slept_and_finds_the_lease_still_his_goes_on(redis: Redis):
-    now = [float(NOON)]
-    store = Writer(redis, clock=lambda: now[0])
-    await store.lease.take_or_keep("one")
-    now[0] += keys.LEASE_SECONDS
+async def test_who_takes_the_lease_anew_within_a_tick_commits_nothing_of_what_was_read_before(redis: Redis):
+    first, second = Writer(redis), Writer(redis)
+    await first.lease.take_or_keep("one")
 
-    await commit(store, NOON)
+    async with first.open_tick(NOON) as unit:
+        await redis.delete(keys.LEASE)
+        await second.lease.take_or_keep("two")
+        await commit(second, NOON + MINUTE)
+        await second.lease.release("two")
+        await first.lease.take_or_keep("one")
+        with pytest.raises(StoreAway, match="between reading and writing"):
+            await unit.commit([])
+
+    assert await first.read_tick() == NOON + MINUTE
+
+
+async def test_who_renews_the_lease_within_a_tick_commits_it(redis: Redis):
+    store = Writer(redis)
+    await store.lease.take_or_keep("one")
+
+    async with store.open_tick(NOON) as unit:
+        await store.lease.take_or_keep("one")
+        await unit.commit([])
 
     assert await store.read_tick() == NOON
 

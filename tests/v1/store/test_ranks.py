@@ -12,6 +12,8 @@ from tests.support.ledger import BTC, ETH, XRP, heard, play
 from tests.support.serving import MINUTE, NOON
 from v1.model import By, Measure, Metric
 from v1.store import Reader, Writer, commands, connect, keys
+from v1.store.fence import FencedCalls
+from v1.store.scripts import RUN_TOGETHER
 from worker.sampling.tick import commit_tick
 
 PRICE = keys.rank(Measure.PRICE, By.STDDEV)
@@ -162,11 +164,13 @@ async def test_a_long_list_is_put_in_place_whole_and_leaves_nothing_beside_it(re
 
 
 def in_two(redis: Redis) -> tuple[Pipeline, Pipeline]:
-    """Return the commands that rewrite the list: those that put it together, and the transaction that puts it in place."""
+    """Return the calls that rewrite the list: those that put it together, and the one that puts it in place."""
     pipe, last = redis.pipeline(transaction=False), redis.pipeline(transaction=False)
-    commands.put_list(pipe, PRICE, MANY)
-    start = max(place for place, (words, _) in enumerate(pipe.command_stack) if words == ("MULTI",))
-    pipe.command_stack, last.command_stack = pipe.command_stack[:start], pipe.command_stack[start:]
+    calls = FencedCalls()
+    commands.put_list(calls, PRICE, MANY)
+    for command in calls.commands[:-1]:
+        pipe.execute_command(*command)
+    last.execute_command(*calls.commands[-1])
     return pipe, last
 
 
@@ -182,7 +186,7 @@ async def test_whoever_reads_while_a_long_list_is_written_reads_the_one_before(r
 
 async def test_a_list_whose_beginning_was_refused_has_an_end_all_the_same(redis: Redis):
     most, last = in_two(redis)
-    del most.command_stack[: most.command_stack.index((("EXEC",), {})) + 1]
+    most.command_stack[0] = (("SCRIPT LOAD", RUN_TOGETHER.text), {})
 
     await most.execute()
     await last.execute()

@@ -94,10 +94,17 @@ class ClusterRedis(Redis):
     async def scan_iter(self, match: Any = None, count: int | None = None, **options: Any) -> AsyncIterator[str]:  # type: ignore[override]
         """Return the keys of all nodes, named as on one node."""
         for primary in await self.list_primaries():
-            async for key in primary.scan_iter(match=f"{keys.OURS}*", count=count, **options):
+            async for key in primary.scan_iter(count=count, **options):
                 named = self.places.restore(str(key))
                 if match is None or fnmatchcase(named, match):
                     yield named
+
+    async def flushall(self, **options: Any) -> bool:  # type: ignore[override]
+        """Delete everything, at all nodes."""
+        for primary in await self.list_primaries():
+            await primary.flushall(**options)
+        self._are_places_noted = False
+        return True
 
     async def list_primaries(self) -> list[Redis]:
         """Return a client of each primary, which knows nothing of places."""

@@ -1,0 +1,367 @@
+"""A divided store on one server: alerts go home once, whoever is killed; what a part forgets is committed again, to the byte."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from tests.support.ledger import dump, heard
+from tests.support.serving import MINUTE, NOON, sample
+from tests.v1.store.test_cut_off_alerts import METRICS, RULES, log, script
+from v1.model import Metric
+from v1.rules import RuleEngine
+from v1.store import LeaseLost, StoreAway, Verifier, Writer, commands, keys
+from v1.store.homeward import KEPT_SECONDS
+from v1.store.places import HOME, Places
+from worker.sampling.tick import commit_tick
+
+PARTITIONS = 3
+TAGS = Places(PARTITIONS).list_tags()
+TICKS = range(NOON, NOON + 5 * MINUTE, MINUTE)
+OTHERS = (*keys.OF_PARTITIONS, keys.EVENTS, keys.OUTBOX, keys.LEASE)
+
+
+class Killed(Exception):
+    """The process ends here."""
+
+
+class Interrupted(Writer):
+    """A writer that does something before one of its pipelines, or is killed there."""
+
+    before: int | None = None
+    """Before the how manieth pipeline from now on."""
+    happen: Callable[[], Awaitable[object]]
+
+    async def _run(self, pipe: Any) -> list[Any]:
+        if self.before is not None:
+            self.before -= 1
+            if self.before < 0:
+                self.before = None
+                await self.happen()
+        return await super()._run(pipe)
+
+
+@pytest.fixture
+def divided(fake: Redis) -> Redis:
+    return divide(fake)
+
+
+def divide(redis: Redis) -> Redis:
+    redis.places = Places(PARTITIONS)  # type: ignore[attr-defined]  # as a client of a cluster has it
+    return redis
+
+
+async def open_writer(redis: Redis, kind: type[Writer] = Writer, name: str = "one") -> Any:
+    store = kind(redis)
+    await store.lease.take_or_keep(name)
+    await store.open()
+    return store
+
+
+async def read_contents(redis: Redis) -> Mapping[Any, Any]:
+    """Return all but what a division adds, and what lies in the order in which partitions come."""
+    return {key: value for key, value in (await dump(redis)).items() if not str(key).startswith(OTHERS)}
+
+
+async def read_events(redis: Redis) -> list[Any]:
+    return sorted(str(fields) for _, fields in await redis.xrange(keys.EVENTS))
+
+
+def make_engine() -> RuleEngine:
+    return RuleEngine(RULES, (), MINUTE)
+
+
+async def play_whole(redis: Redis) -> None:
+    store = await open_writer(redis)
+    engine = make_engine()
+    for at, readings in zip(TICKS, script(), strict=True):
+        await commit_tick(at, readings, store, engine)
+
+
+async def test_a_divided_store_has_what_one_that_is_not_has(fake: Redis):
+    await play_whole(fake)
+    whole, events, alerts = await read_contents(fake), await read_events(fake), await log(fake)
+    await fake.flushall()
+
+    await play_whole(divide(fake))
+
+    assert await log(fake) == alerts
+    assert await read_events(fake) == events
+    told = {key for key in await read_contents(fake) if str(key).startswith(keys.alert(""))}
+    assert {key: value for key, value in (await read_contents(fake)).items() if key not in told} == {
+        key: value for key, value in whole.items() if not str(key).startswith(keys.alert(""))
+    }
+    for key in whole:
+        if str(key).startswith(keys.alert("")):
+            assert await fake.hget(key, "ended_at")
+    assert {await fake.get(keys.partition_tick(tag)) for tag in TAGS} == {str(TICKS[-1])}
+    assert (await Verifier(fake).verify(repair=False)).is_clean
+
+
+async def test_whoever_is_killed_between_any_two_steps_leaves_each_alert_once(divided: Redis):
+    await play_whole(divided)
+    alerts, events = await log(divided), await read_events(divided)
+
+    for number in range(len(script())):
+        for before in range(30):
+            await divided.flushall()
+            if not await play_killed(divided, number, before):
+                break
+            assert await log(divided) == alerts, (number, before)
+            assert await read_events(divided) == events, (number, before)
+        else:
+            pytest.fail("a tick has no so many steps")
+
+
+async def play_killed(redis: Redis, number: int, before: int) -> bool:
+    """Play the script with a worker that is killed in one tick, and another from then on; return whether it was killed."""
+
+    async def kill() -> None:
+        raise Killed
+
+    engine, is_killed = make_engine(), False
+    store = await open_writer(redis, Interrupted)
+    for place, (at, readings) in enumerate(zip(TICKS, script(), strict=True)):
+        if place == number:
+            store.before, store.happen = before, kill
+            try:
+                await commit_tick(at, readings, store, engine)
+            except Killed:
+                is_killed = True
+                store = await open_writer(redis)
+                await commit_tick(at, readings, store, engine)
+            store.before = None
+        else:
+            await commit_tick(at, readings, store, engine)
+    return is_killed
+
+
+async def test_entries_that_were_taken_over_stay_for_a_while_and_go_then(divided: Redis):
+    store, engine = await open_writer(divided), make_engine()
+    lengths = []
+    for at, readings in zip(TICKS, script(), strict=True):
+        await commit_tick(at, readings, store, engine)
+        lengths.append(sum([await divided.llen(keys.homeward(tag)) for tag in TAGS]))
+    assert max(lengths) > 0
+    await commit_tick(TICKS[-1] + KEPT_SECONDS, script()[0], store)
+
+    assert [await divided.llen(keys.homeward(tag)) for tag in TAGS] == [0] * PARTITIONS
+
+
+async def test_an_entry_that_cannot_be_read_keeps_no_other_back(divided: Redis):
+    store, engine = await open_writer(divided), make_engine()
+    await divided.rpush(keys.homeward(TAGS[0]), "no entry", '["nor this"]')
+    await divided.expire(keys.homeward(TAGS[0]), 60)
+    for at, readings in zip(TICKS, script(), strict=True):
+        await commit_tick(at, readings, store, engine)
+
+    assert len((await log(divided))[0]) > 3
+
+
+# ---- the fence --------------------------------------------------------------------------------------------
+
+
+async def test_who_takes_the_lease_takes_the_fence_of_every_partition(divided: Redis):
+    await open_writer(divided)
+    assert {await divided.get(keys.feeder(tag)) for tag in TAGS} == {"one"}
+
+    await Writer(divided).lease.take_over("two", "one")
+
+    assert {await divided.get(keys.feeder(tag)) for tag in TAGS} == {"two"}
+
+
+async def test_who_gives_the_lease_back_gives_the_fences_back(divided: Redis):
+    store = await open_writer(divided)
+
+    await store.lease.release("one")
+
+    assert not await divided.exists(keys.LEASE, *map(keys.feeder, TAGS))
+
+
+async def test_whose_partition_is_taken_writes_nothing_into_it(divided: Redis):
+    store = await open_writer(divided)
+    await divided.set(keys.feeder(TAGS[1]), "two", ex=60)
+    places = Places(PARTITIONS)
+
+    with pytest.raises(LeaseLost, match="two feeds this Redis now"):
+        await commit_tick(NOON, script()[0], store)
+
+    states = dict(zip(METRICS, await store.read_metric_states(METRICS), strict=True))
+    assert {places.find_tag(metric) for metric, state in states.items() if state} == {TAGS[0], TAGS[2]}
+    assert await store.read_tick() is None
+
+
+async def test_a_fence_that_a_failover_forgot_is_taken_again(divided: Redis):
+    store = await open_writer(divided)
+    await divided.delete(keys.feeder(TAGS[1]))
+
+    with pytest.raises(StoreAway, match="ran out"):
+        await commit_tick(NOON, script()[0], store)
+    await store.open()
+    await commit_tick(NOON, script()[0], store)
+
+    assert await store.read_tick() == NOON
+
+
+async def test_a_partition_fence_is_not_renewed_where_another_has_it(divided: Redis):
+    store = await open_writer(divided)
+    await divided.set(keys.feeder(TAGS[1]), "two", ex=60)
+
+    assert await store.lease.take_or_keep("one") == "two"
+
+
+# ---- what a failover forgets ------------------------------------------------------------------------------
+
+
+async def is_of(key: str, tag: str) -> bool:
+    places = Places(PARTITIONS)
+    return f"{{{tag}}}" in places.place(key)
+
+
+async def save(redis: Redis, tag: str) -> dict[str, tuple[bytes, int]]:
+    """Return what a part of the store holds."""
+    found = [key async for key in redis.scan_iter() if await is_of(key, tag)]
+    return {key: await copy(redis, key) for key in found}
+
+
+async def copy(redis: Redis, key: str) -> Any:
+    kind, ttl = str(await redis.type(key)), await redis.ttl(key)
+    read: dict[str, Callable[[], Awaitable[Any]]] = {
+        "string": lambda: redis.get(key),
+        "zset": lambda: redis.zrange(key, 0, -1, withscores=True),
+        "hash": lambda: redis.hgetall(key),
+        "list": lambda: redis.lrange(key, 0, -1),
+        "stream": lambda: redis.xrange(key),
+    }[kind]
+    return kind, await read(), ttl
+
+
+async def forget_since(redis: Redis, tag: str, saved: Mapping[str, Any]) -> None:
+    """Have a part of the store hold what it held, as a replica does that was behind; who has its fence is not forgotten."""
+    for key in [key async for key in redis.scan_iter() if await is_of(key, tag)]:
+        if key not in {keys.LEASE, keys.feeder(tag)}:
+            await redis.delete(key)
+    for key, (kind, value, ttl) in saved.items():
+        if key in {keys.LEASE, keys.feeder(tag)}:
+            continue
+        if kind == "string":
+            await redis.set(key, value)
+        elif kind == "zset" and value:
+            await redis.zadd(key, dict(value))
+        elif kind == "hash":
+            await redis.hset(key, mapping=value)
+        elif kind == "list":
+            await redis.rpush(key, *value)
+        else:
+            for entry_id, fields in value:
+                await redis.xadd(key, fields, id=entry_id)
+        if ttl > 0:
+            await redis.expire(key, ttl)
+
+
+async def commit_again(store: Writer, at: int, readings: Any, engine: RuleEngine) -> None:
+    """Commit a tick as the worker does: where the store is away, it is opened anew, and the tick tried again."""
+    try:
+        await commit_tick(at, readings, store, engine)
+    except StoreAway:
+        await store.open()
+        await commit_tick(at, readings, store, engine)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("tag", [*TAGS, HOME])
+async def test_ticks_that_a_part_forgot_are_committed_again(divided: Redis, tag: str, depth: int):
+    await play_whole(divided)
+    whole, alerts, events = await read_contents(divided), await log(divided), await read_events(divided)
+    await divided.flushall()
+
+    store, engine, saved = await open_writer(divided), make_engine(), []
+    for place, (at, readings) in enumerate(zip(TICKS, script(), strict=True)):
+        saved.append(await save(divided, tag))
+        if place == 4:
+            await forget_since(divided, tag, saved[place - depth])
+        await commit_again(store, at, readings, engine)
+
+    assert await log(divided) == alerts
+    assert await read_contents(divided) == whole
+    if tag != HOME:
+        assert await read_events(divided) == events
+    assert store.session.recommitted == 1
+    assert (await Verifier(divided).verify(repair=False)).is_clean
+
+
+async def test_a_part_that_forgot_half_a_tick_is_completed(divided: Redis, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(commands, "METRICS_AT_ONCE", 1)
+    await play_whole(divided)
+    whole, alerts = await read_contents(divided), await log(divided)
+    halves = 0
+    for tag in TAGS:
+        for calls in range(1, 6):
+            await divided.flushall()
+            store, engine, half = await open_writer(divided), make_engine(), None
+            run = store._run
+
+            async def run_and_save(
+                pipe: Any, tag: str = tag, calls: int = calls, store: Any = store, run: Any = run
+            ) -> Any:
+                nonlocal half
+                stack = [words for words, _ in pipe.command_stack]
+                first = next((place for place, words in enumerate(stack) if keys.feeder(tag) in words), None)
+                if first is None or store.session._valid_since != TICKS[2]:
+                    return await run(pipe)
+                part = store._pipe()
+                part.command_stack = pipe.command_stack[: first + calls]
+                answers = await run(part)
+                half = await save(divided, tag)
+                rest = store._pipe()
+                rest.command_stack = pipe.command_stack[first + calls :]
+                return answers + (await run(rest) if rest.command_stack else [])
+
+            store.feeder._run = run_and_save
+            for place, (at, readings) in enumerate(zip(TICKS, script(), strict=True)):
+                if place == 4 and half:
+                    halves += half.get(keys.partition_tick(tag), ("", "", 0))[1] != str(TICKS[3])
+                    await forget_since(divided, tag, half)
+                await commit_again(store, at, readings, engine)
+            assert await log(divided) == alerts, (tag, calls)
+            assert await read_contents(divided) == whole, (tag, calls)
+    assert halves > 3
+
+
+async def test_late_samples_that_are_forgotten_with_a_later_tick_are_inserted_again(divided: Redis):
+    store = await open_writer(divided)
+    metric = METRICS[0]
+    tag = Places(PARTITIONS).find_tag(metric)
+    await commit_tick(NOON, script()[0], store)
+    saved = await save(divided, tag)
+    await store.insert_samples(metric, [sample(NOON - MINUTE, "7")], "candles", NOON)
+    await commit_tick(NOON + MINUTE, script()[1], store)
+    expected = await read_contents(divided)
+    await forget_since(divided, tag, saved)
+
+    await store.open()
+
+    assert await read_contents(divided) == expected
+    assert (await Verifier(divided).verify(repair=False)).is_clean
+
+
+async def test_what_is_not_remembered_any_more_is_not_made_up(divided: Redis):
+    store, engine = await open_writer(divided), make_engine()
+    tag = Places(PARTITIONS).find_tag(METRICS[0])
+    saved = await save(divided, tag)
+    for at, readings in zip(TICKS, script(), strict=True):
+        await commit_tick(at, readings, store, engine)
+    store.feeder._commit_log.note_replicated(tag, TICKS[1])
+    await forget_since(divided, tag, saved)
+
+    await commit_again(store, TICKS[-1] + MINUTE, heard(dict.fromkeys(METRICS, "1")), engine)
+
+    assert await divided.get(keys.partition_tick(tag)) == str(TICKS[-1] + MINUTE)
+    samples = await store.read_samples(METRICS[0], NOON - MINUTE, TICKS[-1] + MINUTE)
+    assert [each.tick for each in samples] == [TICKS[-1] + MINUTE]
+    assert (await Verifier(divided).verify(repair=False)).is_clean
+
+
+def test_metrics_of_the_script_lie_in_several_partitions():
+    assert len({Places(PARTITIONS).find_tag(Metric(metric)) for metric in METRICS}) > 1
