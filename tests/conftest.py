@@ -79,7 +79,7 @@ async def fake() -> AsyncIterator[Redis]:
         yield client
 
 
-@pytest.fixture(params=["fake", "valkey", "redis7", "cluster"])
+@pytest.fixture(params=[*clusters.ONE_NODES, "cluster"])
 async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Redis]:
     opened: AbstractAsyncContextManager[Redis]
     if request.param == "fake":

@@ -15,6 +15,10 @@ from ..pool import ReplacingPool, WatchedConnection
 from .routing import HOME_SLOT, BatchPlan, Command, CommandRoute, find_route
 from .slot_table import SlotTable
 
+_EMPTIES = frozenset({"FLUSHALL", "FLUSHDB"})
+_OF_ALL = _EMPTIES | {"SCRIPT LOAD", "SCRIPT FLUSH"}
+"""Commands that every primary is sent."""
+
 
 class ClusterRedis(Redis):
     """
@@ -58,6 +62,8 @@ class ClusterRedis(Redis):
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         await self.ensure_places()
+        if str(args[0]).upper() in _OF_ALL:
+            return (await self._execute_everywhere(*args, **options))[0]
         whole = find_route(args, self.places)
         answers = await _gather(
             *[
@@ -99,13 +105,6 @@ class ClusterRedis(Redis):
                 if match is None or fnmatchcase(named, match):
                     yield named
 
-    async def flushall(self, **options: Any) -> bool:  # type: ignore[override]
-        """Delete everything, at all nodes."""
-        for primary in await self.list_primaries():
-            await primary.flushall(**options)
-        self._are_places_noted = False
-        return True
-
     async def list_primaries(self) -> list[Redis]:
         """Return a client of each primary, which knows nothing of places."""
         await self.ensure_places()
@@ -114,6 +113,14 @@ class ClusterRedis(Redis):
     async def aclose(self, close_connection_pool: bool | None = None) -> None:  # redis-py's
         await self.table.close()
         await super().aclose(close_connection_pool)
+
+    async def _execute_everywhere(self, *args: Any, **options: Any) -> list[Any]:
+        """Return what each primary answers to a command."""
+        if args[0] in _EMPTIES:
+            self._are_places_noted = False
+        primaries = await self.list_primaries()
+        asked = [each.execute_command(*args, **options) for each in primaries]  # type: ignore[no-untyped-call]
+        return await _gather(*asked, note=self.table.note)
 
     def _find_client(self, slot: int) -> Redis:
         return self.table.find_client(slot)

@@ -59,7 +59,7 @@ def find_keys(command: Sequence[Argument]) -> range:
 
 
 def _find_after_streams(command: Sequence[Argument]) -> range:
-    begin = next(at for at, each in enumerate(command) if str(each).upper() == "STREAMS") + 1
+    begin = next(at for at, each in enumerate(command) if each in ("STREAMS", b"STREAMS")) + 1
     return range(begin, begin + (len(command) - begin) // 2)
 
 
