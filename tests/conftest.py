@@ -5,6 +5,7 @@ What every test may ask for: servers, and an empty database on each. In CI a ski
     server           address of the embedded one, emptied for this test
     fake             a client of fakeredis
     redis            a client, once on each of the three, emptied for this test
+    cluster          six embedded nodes that live as long as the session, emptied for this test, see `support.cluster`
     postgres         a PostgreSQL 18 that lives as long as the session
     machine_postgres one of the machine's own PostgreSQL, Debian's; it lives as long
     pgbouncer        address of `postgres` behind a PgBouncer in transaction mode, the machine's own
@@ -28,6 +29,7 @@ from fakeredis import FakeAsyncRedis, FakeServer
 from hypothesis import HealthCheck, settings
 from redis.asyncio import Redis
 
+from tests.support import cluster as clusters
 from tests.support import missing, servers
 from tests.support import postgres as postgresql
 from v1.store import connect, connection
@@ -82,6 +84,18 @@ async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Redis]:
         opened = connect(request.getfixturevalue(request.param), "tests")
     async with emptied(opened) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def shared_cluster() -> Iterator[clusters.RunningCluster]:
+    with clusters.share_cluster() as running:
+        yield running
+
+
+@pytest.fixture
+async def cluster(shared_cluster: clusters.RunningCluster) -> clusters.RunningCluster:
+    await shared_cluster.flush()
+    return shared_cluster
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ VERBS = frozenset(
     abort accept acknowledge add advance align apply archive ask assign attach back backfill backtest backup become begin build bound call
     cancel change check choose claim classify clamp clear clip close collect commit compare compress compute configure connect convert copy
     count cover create cut decide decrypt delete derive describe disable divide drain draw drop dump encode encrypt end ensure evaluate evict
-    execute exit expand explain fetch fill filter finalize find finish fit floor follow forget format frame freeze get give group handle
+    execute exit expand explain fetch fill filter finalize find finish fit floor follow forget form format frame freeze get give group handle
     hasten hide hold identify indent insert install interpolate invent join judge keep learn list listen load lock log look lower
     make mark match measure merge migrate move name normalize note notify open pack parse pause peek pick place plan
     ping play poll pop prepare print process prune push put query quote raise rank reach read rebuild receive record recount redact
@@ -53,6 +53,10 @@ NOT_VERBS: Mapping[str, str] = {
     "v1/server/connection.py:ClientProtocol.data_received": "asyncio calls it",
     "v1/server/http1.py:Http1.stream_send": "Hypercorn calls it",
     "v1/store/pool.py:ReplacingPool.aclose": "redis-py calls it, as asyncio spells it",
+    "v1/store/cluster/client.py:ClusterRedis.aclose": "as redis-py spells it",
+    "v1/store/cluster/client.py:ClusterRedis.pipeline": "as redis-py spells it",
+    "v1/store/cluster/client.py:ClusterRedis.pubsub": "as redis-py spells it",
+    "v1/store/cluster/client.py:ClusterPipeline.immediate_execute_command": "redis-py calls it",
     "v1/server/channel.py:HandedOver.next_event": "Hypercorn calls it",
     "v1/settings/__init__.py:Settings.settings_customise_sources": "pydantic calls it",
     "worker/clock/ticks.py:ticks": "is looped over, as range() and enumerate() are",

@@ -14,6 +14,7 @@ import asyncio
 import zlib
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -32,6 +33,8 @@ from redis.exceptions import TimeoutError as NoAnswer
 from redis.maint_notifications import MaintNotificationsConfig
 
 from ..settings.redaction import redact
+from .cluster.opening import ask_any, open_client
+from .cluster.seeds import parse_seeds
 from .pool import RedisObserver, ReplacingPool, describe_error, read_error_code
 
 CONNECT_SECONDS = 2.0
@@ -140,23 +143,43 @@ def _cancellations() -> int:
 
 
 @asynccontextmanager
-async def connect(
+async def connect(  # noqa: PLR0913  # all but the first two are optional
     address: str,
     name: str,
     answer_seconds: float = ANSWER_SECONDS,
     *,
     only_reads: bool = False,
     observe: RedisObserver | None = None,
+    partitions: int | None = None,
 ) -> AsyncIterator[Redis]:
     """
-    Return a client of the server at `address` (redis, rediss or unix), closed at the end.
+    Return a client of the server or the cluster at `address` (redis, rediss or unix), closed at the end.
 
-    It connects when first used. A connection that the server has closed meanwhile is replaced before anything is sent.
-    A client that only reads asks once more where a connection breaks while it waits for an answer; any other does not,
-    because what was sent may have been done: its callers know how long they can wait. `name` is what `CLIENT LIST`
-    shows. `observe` is told how long each exchange took.
+    A list of nodes is a cluster, or one server under several names; a single address is asked what it is. Otherwise the
+    client connects when first used. A connection that the server has closed meanwhile is replaced before anything is
+    sent. A client that only reads asks once more where a connection breaks while it waits for an answer; any other does
+    not, because what was sent may have been done: its callers know how long they can wait. `name` is what `CLIENT LIST`
+    shows. `observe` is told how long each exchange took. `partitions` is into how many parts the data of a cluster is
+    divided that holds none yet.
     """
-    pool = ReplacingPool.from_url(
+
+    make_pool = partial(_make_pool, name=name, answer_seconds=answer_seconds, only_reads=only_reads)
+    seeds = parse_seeds(address)
+    if seeds:
+        found = await ask_any(seeds, make_pool)
+        redis = open_client(seeds, found, partial(make_pool, observe=observe), partitions)
+    else:
+        redis = Redis.from_pool(make_pool(address, observe=observe))
+    try:
+        yield redis
+    finally:
+        await redis.aclose()
+
+
+def _make_pool(
+    address: str, *, name: str, answer_seconds: float, only_reads: bool, observe: RedisObserver | None = None
+) -> ReplacingPool:
+    return ReplacingPool.from_url(
         address,
         max_connections=CONNECTIONS,
         timeout=answer_seconds,
@@ -171,8 +194,3 @@ async def connect(
         # With them redis-py would not look whether a connection is still open before it is used.
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
-    redis = Redis.from_pool(pool)
-    try:
-        yield redis
-    finally:
-        await redis.aclose()

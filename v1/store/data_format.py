@@ -10,6 +10,7 @@ from redis.asyncio import Redis
 from ..numbers.chunks import split_into_chunks
 from . import keys
 from .changes import ChangeKind, send_change
+from .cluster.client import ClusterRedis
 from .connection import translate_errors
 
 _BATCH = 1000
@@ -53,6 +54,9 @@ class DataFormat:
         if not await self.check():
             with translate_errors():
                 await self._redis.set(keys.FORMAT, keys.FORMAT_NUMBER, nx=True)
+        if isinstance(self._redis, ClusterRedis):
+            with translate_errors():
+                await self._redis.note_places()
 
     async def count_keys(self) -> int:
         """Return how many keys `delete_data` would delete."""
@@ -78,7 +82,7 @@ class DataFormat:
         return len(found)
 
     async def _find_data(self) -> list[str]:
-        kept = {keys.RULES, keys.SILENCES, keys.API_KEYS, keys.API_KEY_USES, keys.LEASE, keys.FORMAT}
+        kept = {keys.PARTITIONS, keys.RULES, keys.SILENCES, keys.API_KEYS, keys.API_KEY_USES, keys.LEASE, keys.FORMAT}
         plans = keys.budget("")
         with translate_errors():
             found = {str(key) async for key in self._redis.scan_iter(match=f"{keys.OURS}*", count=_BATCH)}

@@ -61,8 +61,12 @@ class Feeder:
         self._redis = redis
         self._lease = lease
         self._run = run or _execute
-        self.places = get_places(redis)
         self._commit_log = CommitLog()
+
+    @property
+    def places(self) -> Places:
+        """How the store is divided, which the client of a cluster knows once it has read it."""
+        return get_places(self._redis)
 
     def open_changes(self) -> ChangeSet:
         """Return what takes changes that are made only while the lease is ours, as it is now, and nothing is forgotten."""

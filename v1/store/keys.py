@@ -13,6 +13,7 @@ Every key version 1 owns in Redis. No other module spells one.
     v1:unranked:<measure>         zset    numbers in the day: metric         rewritten each tick, 24 h after the last
     v1:next:{<one of these>}      zset    what is to take its place          while it is written, at most 24 h
     v1:format                     string  number of the format of all this   for ever
+    v1:partitions                 string  into how many parts the data of a cluster is divided  for ever
     v1:tick                       string  newest committed tick              for ever
     v1:sources                    hash    source: how it does, JSON          for ever
     v1:markets                    hash    metric that is not live: [state, since, why], JSON  for ever
@@ -83,6 +84,7 @@ from ..model import DAY, HOUR, MEASURES, By, Measure, Metric, Sample, find_hour
 OURS = f"{__package__.partition('.')[0]}:"
 
 FORMAT = f"{OURS}format"
+PARTITIONS = f"{OURS}partitions"
 METRICS = f"{OURS}metrics"
 RANKED = f"{OURS}ranked"
 TICK = f"{OURS}tick"
@@ -124,6 +126,7 @@ TRACES = (METRICS, TICK, TOP_ROLES)
 PERMANENT = frozenset(
     {
         FORMAT,
+        PARTITIONS,
         TICK,
         SOURCES,
         MARKETS,

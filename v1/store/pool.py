@@ -15,8 +15,16 @@ from hiredis import Reader as AnswerReader
 from redis._parsers.hiredis import NOT_ENOUGH_DATA
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
+from redis.exceptions import (
+    AskError,
+    ClusterCrossSlotError,
+    ClusterDownError,
+    MasterDownError,
+    MovedError,
+    ResponseError,
+    TryAgainError,
+)
 from redis.exceptions import ConnectionError as NoConnection
-from redis.exceptions import ResponseError
 
 from ..numbers.chunks import split_into_chunks
 
@@ -36,6 +44,15 @@ class RedisObserver(Protocol):
         ...
 
 
+_OF_CLUSTERS: tuple[tuple[type[Exception], str], ...] = (
+    (MovedError, "MOVED"),  # before AskError, of which it is a kind
+    (AskError, "ASK"),
+    (TryAgainError, "TRYAGAIN"),
+    (ClusterDownError, "CLUSTERDOWN"),
+    (ClusterCrossSlotError, "CROSSSLOT"),
+    (MasterDownError, "MASTERDOWN"),
+)
+"""Errors whose code redis-py takes off the text."""
 _PIPELINE = re.compile(r"Command # \d+ \(.*\) of pipeline caused error: \(['\"]", re.DOTALL)
 
 
@@ -44,6 +61,9 @@ def read_error_code(error: Exception) -> str:
     known = getattr(error, "status_code", None)
     if known:
         return str(known)
+    for kind, code in _OF_CLUSTERS:
+        if isinstance(error, kind):
+            return code
     # redis-py writes its own words in front of an error that comes in a pipeline.
     return _PIPELINE.sub("", str(error)).partition(" ")[0]
 

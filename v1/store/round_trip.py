@@ -7,6 +7,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as NoConnection
 from redis.exceptions import ResponseError
 
+from .cluster.client import ClusterRedis
 from .connection import translate_errors
 from .pool import ReplacingPool, WatchedConnection
 
@@ -30,6 +31,8 @@ async def read_all(redis: Redis, commands: Sequence[Command]) -> list[Any]:
 
 async def _send(redis: Redis, commands: Sequence[Command]) -> list[Any]:
     """Return the answers to commands. Raises the first of them that is an error, after the last one has been read."""
+    if isinstance(redis, ClusterRedis):
+        return _raise_first_error(await redis.send_all(commands))
     pool = cast("ReplacingPool", redis.connection_pool)
     connection: WatchedConnection = await pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py's
     try:
@@ -40,6 +43,10 @@ async def _send(redis: Redis, commands: Sequence[Command]) -> list[Any]:
         raise
     finally:
         await pool.release(connection)
+    return _raise_first_error(answers)
+
+
+def _raise_first_error(answers: list[Any]) -> list[Any]:
     for answer in answers:
         if isinstance(answer, ResponseError):
             raise answer

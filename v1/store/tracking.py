@@ -11,7 +11,7 @@ one round trip, and none waits where there is no load.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from time import perf_counter
 from typing import Any, NamedTuple, cast
@@ -24,7 +24,9 @@ from ..market import metric_state
 from ..market.pieces import HourColumn, KeptPieces, Layouts
 from ..model import Measure, Metric
 from . import keys
+from .cluster.client import ClusterRedis
 from .connection import StoreAway, StoreError, translate_errors
+from .places import get_places
 from .pool import ReplacingPool, WatchedConnection
 from .stored_json import read_tick
 
@@ -85,8 +87,8 @@ class TrackedReader:
         self._redis = redis
         self._asked: list[_Question] = []
         self._task: asyncio.Task[None] | None = None
-        self._connection: WatchedConnection | None = None
-        self._is_tracking = False
+        self._connections: dict[Redis, _TrackedConnection] = {}
+        """Of each node, one."""
 
     async def read(self, metric: Metric, hours: Sequence[int]) -> MetricReading:
         """
@@ -147,47 +149,28 @@ class TrackedReader:
         return self._read_answers(asked, metrics, slots, answers)
 
     async def _send(self, commands: Sequence[Command]) -> list[Any]:
-        connection = await self._connect()
-        # States are other ones each tick, and are read with every question: no need to be told of them.
-        before: list[Command] = [("CLIENT", "CACHING", "NO")] if self._is_tracking else []
-        begin, pool = perf_counter(), cast("ReplacingPool", self._redis.connection_pool)
-        try:
-            answers = await connection.ask_all([*before, *commands])
-        except BaseException:
-            pool.record_exchange(perf_counter() - begin, is_failed=True)
-            # Answers may still be on their way, and the next question must not take them for its own.
-            await self._disconnect()
-            raise
-        pool.record_exchange(perf_counter() - begin, is_failed=False)
-        return answers[len(before) :]
+        if not isinstance(self._redis, ClusterRedis):
+            return await self._find_connection(self._redis).ask(commands)
+        plan = await self._redis.plan(commands)
+        nodes = [*plan.batches]
+        asked = [self._find_connection(node).ask(plan.batches[node].commands) for node in nodes]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        for each in answers:
+            self._redis.table.note(each)
+            if isinstance(each, BaseException):
+                raise each
+        return plan.merge(dict(zip(nodes, answers, strict=True)).__getitem__)
 
-    async def _connect(self) -> WatchedConnection:
-        """Return the connection; a new one, and nothing kept, where there is none or it leads to the wrong server."""
-        if self._connection is not None and self._connection.is_usable:
-            return self._connection
-        await self._disconnect()
-        pool = cast("ReplacingPool", self._redis.connection_pool)
-        connection = await pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py's
-        self._connection = cast("WatchedConnection", connection)
-        self._is_tracking = self.kept.most_bytes > 0 and await self._connection.start_tracking(self._drop)
-        return self._connection
+    def _find_connection(self, node: Redis) -> "_TrackedConnection":
+        found = self._connections.get(node)
+        if found is None:
+            found = self._connections[node] = _TrackedConnection(node, self.kept, get_places(self._redis).restore)
+        return found
 
     async def _disconnect(self) -> None:
-        self.kept.clear()
-        connection, self._connection, self._is_tracking = self._connection, None, False
-        if connection is not None:
-            try:
-                await connection.disconnect()
-            finally:
-                await self._redis.connection_pool.release(connection)
-
-    def _drop(self, changed: Sequence[str] | None) -> None:
-        """Drop what is kept of keys that have changed; `None`: the whole database was emptied."""
-        if changed is None:
-            self.kept.clear()
-        for key in changed or ():
-            if slot := keys.parse_samples(key):
-                self.kept.drop_hour(*slot)
+        connections, self._connections = [*self._connections.values()], {}
+        for each in connections:
+            await each.disconnect()
 
     def _read_answers(
         self, asked: Sequence[_Question], metrics: Sequence[Metric], slots: Sequence[Slot], answers: Sequence[Any]
@@ -209,7 +192,66 @@ class TrackedReader:
     def _open_hour(self, slot: Slot, answer: Any) -> OpenedHour | StoreError:
         if isinstance(answer, ResponseError):
             return _translate_answer(answer)
-        return OpenedHour(slot[1], answer, self.kept.open_hour(*slot) if self._is_tracking else {})
+        return OpenedHour(slot[1], answer, self.kept.open_hour(*slot) if self._is_tracking() else {})
+
+    def _is_tracking(self) -> bool:
+        return all(each.is_tracking for each in self._connections.values())
+
+
+class _TrackedConnection:
+    """The connection to one node, over which it tells what has changed of what was read over it."""
+
+    def __init__(self, node: Redis, kept: KeptPieces, restore: Callable[[str], str]) -> None:
+        self.is_tracking = False
+        self._node = node
+        self._kept = kept
+        self._restore = restore
+        self._connection: WatchedConnection | None = None
+
+    async def ask(self, commands: Sequence[Command]) -> list[Any]:
+        """Return the answers to commands, in order; those that are errors as well."""
+        connection = await self._connect()
+        # States are other ones each tick, and are read with every question: no need to be told of them.
+        before: list[Command] = [("CLIENT", "CACHING", "NO")] if self.is_tracking else []
+        begin, pool = perf_counter(), cast("ReplacingPool", self._node.connection_pool)
+        try:
+            answers = await connection.ask_all([*before, *commands])
+        except BaseException:
+            pool.record_exchange(perf_counter() - begin, is_failed=True)
+            # Answers may still be on their way, and the next question must not take them for its own.
+            await self.disconnect()
+            raise
+        pool.record_exchange(perf_counter() - begin, is_failed=False)
+        return answers[len(before) :]
+
+    async def disconnect(self) -> None:
+        """Close the connection; nothing is kept then."""
+        self._kept.clear()
+        connection, self._connection, self.is_tracking = self._connection, None, False
+        if connection is not None:
+            try:
+                await connection.disconnect()
+            finally:
+                await self._node.connection_pool.release(connection)
+
+    async def _connect(self) -> WatchedConnection:
+        """Return the connection; a new one, and nothing kept, where there is none or it leads to the wrong server."""
+        if self._connection is not None and self._connection.is_usable:
+            return self._connection
+        await self.disconnect()
+        pool = cast("ReplacingPool", self._node.connection_pool)
+        connection = await pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py's
+        self._connection = cast("WatchedConnection", connection)
+        self.is_tracking = self._kept.most_bytes > 0 and await self._connection.start_tracking(self._drop)
+        return self._connection
+
+    def _drop(self, changed: Sequence[str] | None) -> None:
+        """Drop what is kept of keys that have changed; `None`: the whole database was emptied."""
+        if changed is None:
+            self._kept.clear()
+        for key in changed or ():
+            if slot := keys.parse_samples(self._restore(key)):
+                self._kept.drop_hour(*slot)
 
 
 def _list_commands(metrics: Sequence[Metric], slots: Sequence[Slot]) -> list[Command]:

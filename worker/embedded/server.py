@@ -74,13 +74,13 @@ def check_socket_length(folder: Path, setting: str = "TRACKER_DATA_DIR") -> None
         )
 
 
-def become_the_server(folder: Path, descriptor: int) -> NoReturn:
+def become_the_server(folder: Path, descriptor: int, *options: str) -> NoReturn:
     # The claim outlives this Python: the server inherits the open file and the process id.
     write_pid(descriptor, os.getpid())
     os.set_inheritable(descriptor, True)
     os.chdir(folder)
     binary = str(get_binary_path())
-    os.execve(binary, [binary, str(CONFIGURATION), *OPTIONS], TUNABLES | os.environ)
+    os.execve(binary, [binary, str(CONFIGURATION), *OPTIONS, *options], TUNABLES | os.environ)
 
 
 def is_answering(path: Path) -> bool:

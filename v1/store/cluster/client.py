@@ -1,0 +1,221 @@
+"""A client of a Redis Cluster: used as `redis.asyncio.Redis` is, with keys named as on one node."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, cast
+
+from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline, PubSub
+from redis.exceptions import DataError, RedisError, ResponseError
+
+from .. import keys
+from ..places import Places
+from ..pool import ReplacingPool, WatchedConnection
+from .routing import HOME_SLOT, BatchPlan, Command, CommandRoute, find_route
+from .slot_table import SlotTable
+
+
+class ClusterRedis(Redis):
+    """
+    Sends each command to the node that has its keys, and each pipeline to all nodes that have some, side by side.
+
+    What a single server would answer by `MOVED` and the like, here is an error after which the table of slots is read
+    again: whoever asked asks again, as when a server is away.
+    """
+
+    def __init__(self, table: SlotTable, pool: ReplacingPool, places: Places, *, is_count_given: bool = False) -> None:
+        super().__init__(connection_pool=pool)
+        self.table = table
+        self.places = places
+        """How the data is divided: as the data says, once that was read; before there is any, as it will be."""
+        self._is_count_given = is_count_given
+        self._are_places_noted = False
+
+    async def ensure_places(self) -> None:
+        """
+        Know which node has what: read the table of slots where that is needed, and how the data is divided.
+
+        Raises `DataError` where the settings say another number of partitions than the data has.
+        """
+        await self.table.ensure()
+        if self._are_places_noted:
+            return
+        noted = cast("str | None", await self._find_client(HOME_SLOT).get(self.places.place(keys.PARTITIONS)))
+        if noted is None:
+            return
+        if self._is_count_given and int(noted) != self.places.partitions:
+            raise DataError(
+                f"the data is divided into {noted} partitions for good, and TRACKER_PARTITIONS says "
+                f"{self.places.partitions}: set it to {noted}, or leave it out"
+            )
+        self.places, self._are_places_noted = Places(int(noted)), True
+
+    async def note_places(self) -> None:
+        """Write down how the data is divided, where it does not say so yet."""
+        await self.set(keys.PARTITIONS, self.places.partitions, nx=True)
+        await self.ensure_places()
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        await self.ensure_places()
+        whole = find_route(args, self.places)
+        answers = await _gather(
+            *[
+                self._find_client(part.slot).execute_command(*part.command, **options)  # type: ignore[no-untyped-call]
+                for part in whole.parts
+            ],
+            note=self.table.note,
+        )
+        return _merge_one(whole, answers)
+
+    def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:  # noqa: ARG002  # redis-py's
+        return ClusterPipeline(self, is_transaction=transaction)
+
+    def pubsub(self, **options: Any) -> PubSub:
+        """Return a subscription at one node: what is published at any is told at all."""
+        return self._find_client(HOME_SLOT).pubsub(**options)
+
+    async def plan(self, commands: Sequence[Command]) -> BatchPlan:
+        """Return which of the commands goes to which node."""
+        await self.ensure_places()
+        return BatchPlan(commands, self.places, self._find_client)
+
+    async def send_all(self, commands: Sequence[Command]) -> list[Any]:
+        """Return the answers to commands as they arrive, without what redis-py makes of some; errors are answers, too."""
+        plan = await self.plan(commands)
+        nodes = [*plan.batches]
+        answers = await _gather(*[_ask_all(node, plan.batches[node].commands) for node in nodes], note=self.table.note)
+        found = dict(zip(nodes, answers, strict=True))
+        merged = plan.merge(found.__getitem__)
+        for each in merged:
+            self.table.note(each)
+        return merged
+
+    async def scan_iter(self, match: Any = None, count: int | None = None, **options: Any) -> AsyncIterator[str]:  # type: ignore[override]
+        """Return the keys of all nodes, named as on one node."""
+        for primary in await self.list_primaries():
+            async for key in primary.scan_iter(match=f"{keys.OURS}*", count=count, **options):
+                named = self.places.restore(str(key))
+                if match is None or fnmatchcase(named, match):
+                    yield named
+
+    async def list_primaries(self) -> list[Redis]:
+        """Return a client of each primary, which knows nothing of places."""
+        await self.ensure_places()
+        return [self.table.get_client(shard.primary) for shard in self.table.list_shards()]
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:  # redis-py's
+        await self.table.close()
+        await super().aclose(close_connection_pool)
+
+    def _find_client(self, slot: int) -> Redis:
+        return self.table.find_client(slot)
+
+
+class ClusterPipeline(Pipeline):
+    """
+    Collects commands as a pipeline does, and sends each node its own. A transaction is of one slot.
+
+    Commands between a `MULTI` and an `EXEC` that were put in by name stay together.
+    """
+
+    def __init__(self, client: ClusterRedis, *, is_transaction: bool) -> None:
+        super().__init__(client.connection_pool, client.response_callbacks, is_transaction, None)
+        self._client = client
+
+    async def immediate_execute_command(self, *args: Any, **options: Any) -> Any:
+        """Send a command now, to the node where all of a watched transaction goes."""
+        await self._client.ensure_places()
+        placed = self._move_to(find_route(args, self._client.places))
+        try:
+            return await super().immediate_execute_command(*placed, **options)  # type: ignore[no-untyped-call]
+        except (RedisError, OSError) as error:
+            self._client.table.note(error)
+            raise
+
+    async def execute(self, raise_on_error: bool = True) -> list[Any]:  # redis-py's
+        if not self.command_stack and not self.watching:
+            return []
+        if self.is_transaction or self.explicit_transaction:
+            return await self._execute_in_one_slot(raise_on_error)
+        stack = self.command_stack
+        try:
+            return await self._execute_divided(stack, raise_on_error)
+        finally:
+            await self.reset()  # type: ignore[no-untyped-call]
+
+    async def _execute_in_one_slot(self, raise_on_error: bool) -> list[Any]:  # as it came
+        # The table first: it may name another node for the slot than the last time.
+        await self._client.ensure_places()
+        commands = [args for args, _ in self.command_stack]
+        plan = BatchPlan([("MULTI",), *commands, ("EXEC",)], self._client.places, lambda slot: slot)
+        if plan.batches and self.connection is None:
+            (slot,) = plan.batches
+            self.connection_pool = self._client.table.find_client(slot).connection_pool
+        placed = next(iter(plan.batches.values())).commands[1:-1] if plan.batches else []
+        self.command_stack = [(each, options) for each, (_, options) in zip(placed, self.command_stack, strict=True)]
+        try:
+            return await super().execute(raise_on_error)
+        except (RedisError, OSError) as error:
+            self._client.table.note(error)
+            raise
+
+    async def _execute_divided(self, stack: Sequence[Any], raise_on_error: bool) -> list[Any]:  # as it came
+        client = self._client
+        await client.ensure_places()
+        plan = BatchPlan([args for args, _ in stack], client.places, client.table.find_client)
+        nodes = [*plan.batches]
+        pipes = []
+        for node in nodes:
+            pipe, batch = node.pipeline(transaction=False), plan.batches[node]
+            options = [stack[command][1] for command, _ in batch.origins]
+            pipe.command_stack = [*zip(batch.commands, options, strict=True)]
+            pipes.append(pipe)
+        answers = await _gather(*[pipe.execute(raise_on_error=False) for pipe in pipes], note=client.table.note)
+        merged = plan.merge(dict(zip(nodes, answers, strict=True)).__getitem__)
+        for answer in merged:
+            if isinstance(answer, ResponseError):
+                client.table.note(answer)
+        if raise_on_error:
+            self.raise_first_error(cast("Any", stack), merged)
+        return merged
+
+    def _move_to(self, whole: CommandRoute) -> Command:
+        (part,) = whole.parts
+        if self.connection is None:
+            self.connection_pool = self._client.table.find_client(part.slot).connection_pool
+        return part.command
+
+
+def _merge_one(whole: CommandRoute, answers: Sequence[Any]) -> Any:
+    return answers[0] if whole.merge is None else whole.merge(answers)
+
+
+async def _ask_all(node: Redis, commands: Sequence[Command]) -> list[Any]:
+    pool = cast("ReplacingPool", node.connection_pool)
+    connection: WatchedConnection = await pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py's
+    try:
+        return await connection.ask_all(commands)
+    except BaseException:
+        # Answers may still be on their way, and whoever asks next must not take them for its own.
+        await connection.disconnect(nowait=True)
+        raise
+    finally:
+        await pool.release(connection)
+
+
+async def _gather(*asked: Any, note: Callable[[object], None]) -> list[Any]:
+    """Return what all nodes answered, once all have; raise the first error then, after each was noted."""
+    if len(asked) == 1:
+        try:
+            return [await asked[0]]
+        except (RedisError, OSError) as error:
+            note(error)
+            raise
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    errors = [each for each in answers if isinstance(each, BaseException)]
+    for each in errors:
+        note(each)
+    if errors:
+        raise errors[0]
+    return answers

@@ -1,0 +1,174 @@
+"""Divides what is sent to a cluster by nodes, and puts the answers together again. Knows no connection."""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from redis.crc import key_slot
+from redis.exceptions import ClusterCrossSlotError
+
+from ..places import HOME, Places
+from .key_positions import find_keys
+
+Command = tuple[Any, ...]
+
+_LISTS, _SUMS = frozenset({"MGET"}), frozenset({"DEL", "UNLINK", "EXISTS", "TOUCH"})
+"""Commands of many keys that are divided: what they answer is a list of one answer a key, or a number to add up."""
+_NAMES_STREAMS = frozenset({"XREAD", "XREADGROUP"})
+
+
+class NodeCommand(NamedTuple):
+    """What one node is sent of a command."""
+
+    slot: int
+    command: Command
+    answers: Sequence[int] = ()
+    """Of a command that was divided: to which of its keys each answer belongs."""
+
+
+class CommandRoute(NamedTuple):
+    """Where a command goes."""
+
+    parts: Sequence[NodeCommand]
+    merge: Callable[[Sequence[Any]], Any] | None = None
+    """Makes one answer of those of the parts; `None`: there is one, and it is the answer."""
+
+
+@lru_cache(4096)
+def _find_slot(tag: str) -> int:
+    return int(key_slot(tag.encode()))
+
+
+HOME_SLOT = _find_slot(HOME)
+
+
+def find_slot(key: str) -> int:
+    """Return the slot of a key as it is spelt in the data."""
+    begin = key.find("{")
+    end = key.find("}", begin + 1) if begin >= 0 else -1
+    return _find_slot(key[begin + 1 : end]) if end > begin + 1 else int(key_slot(key.encode()))
+
+
+def find_route(command: Command, places: Places) -> CommandRoute:
+    """
+    Return where a command goes; its keys are named as on one node. One without a key goes to the node of `{home}`.
+
+    Raises `DataError` of a command that is not known, and `ClusterCrossSlotError` of one whose keys are apart.
+    """
+    positions = find_keys(command)
+    if len(positions) == 1:
+        at = positions.start
+        placed = places.place(str(command[at]))
+        return CommandRoute(
+            [NodeCommand(find_slot(placed), (*command[:at], placed, *command[at + 1 :]))],
+            _find_restorer(command, places),
+        )
+    if not positions:
+        return CommandRoute([NodeCommand(HOME_SLOT, command)])
+    placed_keys = [places.place(str(command[at])) for at in positions]
+    slots = [*map(find_slot, placed_keys)]
+    if len({*slots}) == 1:
+        whole = (*command[: positions.start], *placed_keys, *command[positions.stop :])
+        return CommandRoute([NodeCommand(slots[0], whole)], _find_restorer(command, places))
+    return _divide(command, placed_keys, slots)
+
+
+def _divide(command: Command, placed: Sequence[str], slots: Sequence[int]) -> CommandRoute:
+    name = str(command[0]).upper()
+    if name not in _LISTS | _SUMS:
+        raise ClusterCrossSlotError(f"the keys of {name} are not in one slot: {' '.join(map(str, placed))}")
+    by_slot: dict[int, list[int]] = {}
+    for index, slot in enumerate(slots):
+        by_slot.setdefault(slot, []).append(index)
+    parts = [NodeCommand(slot, (command[0], *[placed[at] for at in each]), each) for slot, each in by_slot.items()]
+    return CommandRoute(parts, sum if name in _SUMS else _make_list_merge(parts))
+
+
+def _make_list_merge(parts: Sequence[NodeCommand]) -> Callable[[Sequence[Any]], Any]:
+    def merge(answers: Sequence[Any]) -> list[Any]:
+        merged: list[Any] = [None] * sum(len(part.answers) for part in parts)
+        for part, answer in zip(parts, answers, strict=True):
+            for at, each in zip(part.answers, answer, strict=True):
+                merged[at] = each
+        return merged
+
+    return merge
+
+
+def _find_restorer(command: Command, places: Places) -> Callable[[Sequence[Any]], Any] | None:
+    if str(command[0]).upper() not in _NAMES_STREAMS:
+        return None
+
+    def restore(answers: Sequence[Any]) -> Any:
+        (answer,) = answers
+        if isinstance(answer, dict):
+            return {places.restore(str(stream)): entries for stream, entries in answer.items()}
+        return [[places.restore(str(stream)), entries] for stream, entries in answer] if answer else answer
+
+    return restore
+
+
+class Batch(NamedTuple):
+    """What one node is sent of many commands, in their order."""
+
+    commands: list[Command]
+    origins: list[tuple[int, int]]
+    """Of which command each is a part, and which part."""
+
+
+class BatchPlan:
+    """How many commands are divided by nodes, each MULTI up to its EXEC as one, and how the answers come together."""
+
+    def __init__(self, commands: Iterable[Command], places: Places, find_node: Callable[[int], Any]) -> None:
+        self.batches: dict[Any, Batch] = {}
+        """What each node is sent, by what `find_node` returns of a slot."""
+        self._routes: list[CommandRoute] = []
+        self._find_node = find_node
+        self._nodes: dict[int, Any] = {}
+        open_block: list[Command] | None = None
+        for command in commands:
+            if open_block is None and command[0] != "MULTI":
+                self._add(find_route(command, places))
+                continue
+            open_block = [*(open_block or ()), command] if open_block is not None else [command]
+            if command[0] == "EXEC":
+                self._add_block(open_block, places)
+                open_block = None
+
+    def merge(self, answers: Callable[[Any], Sequence[Any]]) -> list[Any]:
+        """Return the answer to each command; `answers` returns those of a node. An error in a part is the answer."""
+        parts = [[None] * len(each.parts) for each in self._routes]
+        for node, batch in self.batches.items():
+            for (command, part), answer in zip(batch.origins, answers(node), strict=True):
+                parts[command][part] = answer
+        return [_merge(each, found) for each, found in zip(self._routes, parts, strict=True)]
+
+    def _add_block(self, block: Sequence[Command], places: Places) -> None:
+        """Add a transaction, which goes to one slot: commands without a key go where the others do."""
+        routes = [find_route(command, places) for command in block]
+        keyed = {each.parts[0].slot for command, each in zip(block, routes, strict=True) if find_keys(command)}
+        if len(keyed) > 1 or any(len(each.parts) > 1 for each in routes):
+            raise ClusterCrossSlotError(f"the keys of a transaction are not in one slot: {block[1:-1]}"[:500])
+        slot = next(iter(keyed), HOME_SLOT)
+        for each in routes:
+            self._add(each._replace(parts=[each.parts[0]._replace(slot=slot)]))
+
+    def _add(self, added: CommandRoute) -> None:
+        index = len(self._routes)
+        self._routes.append(added)
+        for number, part in enumerate(added.parts):
+            node = self._nodes.get(part.slot)
+            if node is None:
+                node = self._nodes[part.slot] = self._find_node(part.slot)
+            batch = self.batches.get(node)
+            if batch is None:
+                batch = self.batches[node] = Batch([], [])
+            batch.commands.append(part.command)
+            batch.origins.append((index, number))
+
+
+def _merge(whole: CommandRoute, answers: Sequence[Any]) -> Any:
+    errors = [each for each in answers if isinstance(each, Exception)]
+    if errors:
+        return errors[0]
+    return answers[0] if whole.merge is None else whole.merge(answers)

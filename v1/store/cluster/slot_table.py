@@ -1,0 +1,163 @@
+"""
+Which node has which slot, as the nodes say themselves, and a client of each node.
+
+The table is read when it is first needed, and again after anything that shows that it may be out of date: a slot that
+has moved or is on its way, a node that does not answer. Whoever was affected tries again; that is the caller's, as it
+is when one server is away.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from redis.asyncio import Redis
+from redis.crc import REDIS_CLUSTER_HASH_SLOTS
+from redis.exceptions import ConnectionError as NoConnection
+from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as NoAnswer
+
+from ..pool import ReplacingPool, read_error_code
+
+OUT_OF_DATE = frozenset({"MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "READONLY", "MASTERDOWN", "LOADING"})
+"""Codes of answers after which the table is read again."""
+
+
+class Endpoint(NamedTuple):
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+class Shard(NamedTuple):
+    """A primary, and what copies it."""
+
+    primary: Endpoint
+    replicas: tuple[Endpoint, ...]
+
+
+MakePool = Callable[[Endpoint], ReplacingPool]
+
+
+class SlotTable:
+    """Finds the node of a slot. Each method raises `NoConnection` where no node answers; `close` closes all clients."""
+
+    def __init__(self, seeds: Sequence[Endpoint], make_pool: MakePool) -> None:
+        self._seeds = seeds
+        self._make_pool = make_pool
+        self._clients: dict[Endpoint, Redis] = {}
+        self._shards: list[Shard | None] = []
+        """The shard of each slot; empty before the first reading."""
+        self._is_current = False
+        self._reading: asyncio.Task[None] | None = None
+
+    @property
+    def missing(self) -> int:
+        """How many slots no node has."""
+        return sum(shard is None for shard in self._shards) if self._shards else REDIS_CLUSTER_HASH_SLOTS
+
+    def mark_out_of_date(self) -> None:
+        """Have the table read again before it is used next."""
+        self._is_current = False
+
+    def note(self, answer: object) -> None:
+        """Note what an error says of the table."""
+        if isinstance(answer, NoConnection | NoAnswer | OSError) or (
+            isinstance(answer, ResponseError) and read_error_code(answer) in OUT_OF_DATE
+        ):
+            self.mark_out_of_date()
+
+    async def ensure(self) -> None:
+        """Read the table where that is needed; many who need it at once wait for one reading."""
+        if self._is_current:
+            return
+        if self._reading is None:
+            self._reading = asyncio.create_task(self._read())
+        await asyncio.shield(self._reading)
+
+    def find_client(self, slot: int) -> Redis:
+        """Return the client of the primary that has a slot, as of the last reading."""
+        shard = self._shards[slot] if self._shards else None
+        if shard is None:
+            self.mark_out_of_date()
+            raise NoConnection(f"no node of the cluster has slot {slot}")
+        return self.get_client(shard.primary)
+
+    def list_shards(self) -> list[Shard]:
+        """Return each shard once, in the order of its first slot."""
+        return [*dict.fromkeys(shard for shard in self._shards if shard is not None)]
+
+    def get_client(self, address: Endpoint) -> Redis:
+        """Return the client of a node, made when it is first asked for."""
+        client = self._clients.get(address)
+        if client is None:
+            client = self._clients[address] = Redis.from_pool(self._make_pool(address))
+        return client
+
+    async def close(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
+        clients, self._clients = [*self._clients.values()], {}
+        for client in clients:
+            await client.aclose()
+
+    async def _read(self) -> None:
+        try:
+            self._shards = await self._ask_any()
+            self._is_current = True
+            await self._close_gone()
+        finally:
+            self._reading = None
+
+    async def _ask_any(self) -> list[Shard | None]:
+        """Return the table as the first node gives it that answers: those known best first, seeds last."""
+        errors: dict[Endpoint, str] = {}
+        for address in self._list_known():
+            try:
+                answer = await self.get_client(address).execute_command("CLUSTER SLOTS")  # type: ignore[no-untyped-call]
+                return make_table(address, normalize(answer))
+            except (RedisError, OSError) as error:
+                errors[address] = str(error)
+        told = "; ".join(f"{address}: {error}" for address, error in errors.items())
+        raise NoConnection(f"no node of the cluster answers ({told})")
+
+    def _list_known(self) -> Iterable[Endpoint]:
+        shards = self.list_shards()
+        known = [shard.primary for shard in shards] + [each for shard in shards for each in shard.replicas]
+        return dict.fromkeys((*known, *self._seeds))
+
+    async def _close_gone(self) -> None:
+        """Close the clients of nodes that have left the cluster."""
+        known = {*self._list_known()}
+        for address in [each for each in self._clients if each not in known]:
+            await self._clients.pop(address).aclose()
+
+
+Span = tuple[int, int, Sequence[tuple[str, int]]]
+"""The first and the last slot, and the nodes that have them: the primary, then its replicas."""
+
+
+def normalize(answer: Any) -> list[Span]:
+    """Return the answer to CLUSTER SLOTS in one form: redis-py makes a mapping of it where it was not asked otherwise."""
+    if isinstance(answer, Mapping):
+        return [
+            (first, last, [about["primary"][:2], *(each[:2] for each in about["replicas"])])
+            for (first, last), about in answer.items()
+        ]
+    return [(first, last, [(node[0], node[1]) for node in nodes]) for first, last, *nodes in answer]
+
+
+def make_table(asked: Endpoint, spans: Sequence[Span]) -> list[Shard | None]:
+    """Return the shard of each slot; a node that does not know its own name is the one that was asked."""
+    table: list[Shard | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
+    for first, last, nodes in spans:
+        primary, *replicas = [Endpoint(_decode(host) or asked.host, int(port)) for host, port in nodes]
+        shard = Shard(primary, tuple(replicas))
+        table[first : last + 1] = [shard] * (last + 1 - first)
+    return table
+
+
+def _decode(host: object) -> str:
+    return host.decode() if isinstance(host, bytes) else str(host or "")
