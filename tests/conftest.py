@@ -85,7 +85,9 @@ async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Redis]:
     if request.param == "fake":
         opened = FakeAsyncRedis(server=FakeServer(), decode_responses=True)
     elif request.param == "cluster":
-        opened = connect(request.getfixturevalue("shared_cluster").url, "tests", partitions=PARTITIONS)
+        shared = request.getfixturevalue("shared_cluster")
+        await shared.flush()
+        opened = connect(shared.url, "tests", partitions=PARTITIONS)
     else:
         opened = connect(request.getfixturevalue(request.param), "tests")
     async with emptied(opened) as client:
