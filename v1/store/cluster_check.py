@@ -28,6 +28,8 @@ class CheckedNode(NamedTuple):
 
     host: str
     port: int
+    machine: str
+    """The IP address, which several nodes may share."""
     is_primary: bool
     is_online: bool
 
@@ -69,8 +71,9 @@ def read_shards(answer: Sequence[Mapping[str, Any]], asked: str = "") -> list[Ch
 
 def _make_node(answer: Mapping[str, Any], asked: str) -> CheckedNode:
     port = int(answer.get("port") or answer.get("tls-port") or 0)
-    host = str(answer.get("ip") or answer.get("endpoint") or asked)
-    return CheckedNode(host, port, str(answer["role"]) == "master", str(answer["health"]) not in LOST)
+    machine = str(answer.get("ip") or asked)
+    host = str(answer.get("endpoint") or machine).replace("?", machine)
+    return CheckedNode(host, port, machine, str(answer["role"]) == "master", str(answer["health"]) not in LOST)
 
 
 def list_refusals(shards: Sequence[CheckedShard]) -> list[str]:
@@ -149,20 +152,20 @@ def _check_hosts(shards: Sequence[CheckedShard]) -> list[str]:
     """Say of machines whose loss the cluster does not survive. On loopback there is one machine, and it is known."""
     primaries = defaultdict(list)
     for shard in shards:
-        if shard.primary and not shard.primary.host.startswith(LOOPBACK):
-            primaries[shard.primary.host].append(shard)
+        if shard.primary and not shard.primary.machine.startswith(LOOPBACK):
+            primaries[shard.primary.machine].append(shard)
     lacks = []
-    for host, owned in primaries.items():
+    for machine, owned in primaries.items():
         if 2 * len(owned) >= len(shards) >= FEWEST_PRIMARIES:
             lacks.append(
-                f"{len(owned)} of {len(shards)} primaries are on {host}: without that machine the others are no majority, "
+                f"{len(owned)} of {len(shards)} primaries are on {machine}: without that machine the others are no majority, "
                 "and no replica takes the place of a primary; spread them with CLUSTER FAILOVER"
             )
         lacks += [
             f"{shard.primary} and all its replicas are on one machine: without it the slots "
             f"{describe_ranges(shard.slots)} are gone; have a node of another machine follow it"
             for shard in owned
-            if shard.replicas and all(node.host == host for node in shard.replicas)
+            if shard.replicas and all(node.machine == machine for node in shard.replicas)
         ]
     return lacks
 
