@@ -17,7 +17,7 @@ import time
 import urllib.request
 import zipfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from v1 import __version__
 from v1.settings import Settings
 from v1.store import config_check, connect, keys
 from worker.embedded.cluster.addresses import NodeAddress
-from worker.embedded.cluster.forming import form_cluster
+from worker.embedded.cluster.forming import form_cluster, open_clients
 from worker.settings import WorkerSettings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -276,10 +276,8 @@ async def test_the_nodes_of_the_compose_file_become_a_cluster_that_lacks_nothing
             started.enter_context(running(command, folder))
             addresses.append(address)
         await form_cluster(addresses, 3)
-        async with AsyncExitStack() as opened:
-            nodes = {
-                str(each): await opened.enter_async_context(connect(f"redis://{each}", "tests")) for each in addresses
-            }
+        async with open_clients(addresses) as opened:
+            nodes = dict(zip(map(str, addresses), opened, strict=True))
             lacks = await config_check.list_lacks_of_nodes(nodes, [*nodes])
             first, *_ = nodes.values()
             shards = await first.execute_command("CLUSTER", "SHARDS")

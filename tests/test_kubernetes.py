@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,9 @@ from tests.support import servers
 from tests.support.cluster import find_ports
 from tests.test_containers import running
 from v1.settings import Settings
-from v1.store import config_check, connect
+from v1.store import config_check
 from worker.embedded.cluster.addresses import NodeAddress
-from worker.embedded.cluster.forming import form_cluster
+from worker.embedded.cluster.forming import form_cluster, open_clients
 from worker.settings import WorkerSettings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -168,11 +168,8 @@ async def test_the_nodes_of_the_manifest_become_a_cluster_that_lacks_nothing(tmp
             started.enter_context(running([here.get(word, word) for word in words], folder))
             addresses.append(address)
         await form_cluster(addresses, 3, SECRET_PASSWORD)
-        async with AsyncExitStack() as opened:
-            clients = {
-                str(each): await opened.enter_async_context(connect(f"redis://:{SECRET_PASSWORD}@{each}", "tests"))
-                for each in addresses
-            }
+        async with open_clients(addresses, SECRET_PASSWORD) as opened:
+            clients = dict(zip(map(str, addresses), opened, strict=True))
             lacks = await config_check.list_lacks_of_nodes(clients, [*clients])
             shards = await next(iter(clients.values())).execute_command("CLUSTER", "SHARDS")
 

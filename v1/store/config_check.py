@@ -13,6 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from ..settings import InvalidSettings, Settings
+from .cluster.client import ClusterRedis
 from .cluster_check import CheckedShard, join_findings, list_cluster_lacks, list_refusals, read_shards
 from .connection import StoreAway, StoreError, connect, translate_errors
 from .pool import read_error_code
@@ -100,8 +101,36 @@ async def check_config(address: str) -> list[str]:
             return await list_lacks(redis)
 
 
-async def list_lacks(redis: Redis, requirements: Sequence[Requirement] = REQUIREMENTS) -> list[str]:
-    """Return what is wrong with the server of a client, a sentence each. Raises what redis-py does."""
+async def list_lacks(redis: Redis) -> list[str]:
+    """
+    Return what is wrong with the server or the cluster of a client, a sentence each.
+
+    Raises what redis-py does, and of a cluster `UnfitCluster`.
+    """
+    if isinstance(redis, ClusterRedis):
+        return await list_lacks_of_nodes(await find_nodes(redis), [str(seed) for seed in redis.table.seeds])
+    return await list_lacks_of_server(redis, REQUIREMENTS)
+
+
+async def find_nodes(redis: ClusterRedis) -> dict[str, Redis]:
+    """Return a client of each node of a cluster, by its `host:port`: of those that it names, where none has slots."""
+    await redis.table.ensure()
+    shards = redis.table.list_shards()
+    known = [endpoint for shard in shards for endpoint in (shard.primary, *shard.replicas)]
+    return {str(endpoint): redis.table.get_client(endpoint) for endpoint in known or redis.table.seeds}
+
+
+async def refuse_unfit(redis: Redis) -> None:
+    """Raise `UnfitCluster` where a client is of a cluster in which nothing can be kept as it is."""
+    if isinstance(redis, ClusterRedis):
+        with translate_errors():
+            nodes = await find_nodes(redis)
+        if refusals := list_refusals(await read_shards_of(nodes)):
+            raise UnfitCluster(" ".join(refusals))
+
+
+async def list_lacks_of_server(redis: Redis, requirements: Sequence[Requirement]) -> list[str]:
+    """Return what is wrong with one server, a sentence each. Raises what redis-py does."""
     await redis.ping()
     return [*await _check_version(redis), *await _check_directives(redis, requirements)]
 
@@ -138,7 +167,7 @@ async def _check_node(node: Redis) -> list[str]:
     """Return what is wrong with one node; that it does not answer is one such thing."""
     try:
         with translate_errors():
-            return await list_lacks(node, CLUSTER_REQUIREMENTS)
+            return await list_lacks_of_server(node, CLUSTER_REQUIREMENTS)
     except StoreAway as error:
         return [f"it does not answer ({error})"]
 

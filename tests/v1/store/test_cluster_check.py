@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from tests.support.cluster import ClusterShape, RunningCluster, run_nodes
-from v1.store import StoreAway, connect
+from v1.store import StoreAway, StoreError, connect
 from v1.store.cluster_check import (
     CheckedShard,
     describe_database,
@@ -20,8 +20,9 @@ from v1.store.cluster_check import (
     list_refusals,
     read_shards,
 )
-from v1.store.config_check import UnfitCluster, list_lacks_of_nodes, read_shards_of
-from worker.embedded.cluster.forming import form_cluster
+from v1.store.config_check import UnfitCluster, check_config, list_lacks_of_nodes, read_shards_of
+from v1.store.data_format import DataFormat
+from worker.embedded.cluster.forming import form_cluster, open_clients
 
 SEEDS = ("10.0.0.1:6379", "10.0.0.2:6379")
 
@@ -53,12 +54,9 @@ SPREAD = (("10.0.0.1", "10.0.0.2"), ("10.0.0.2", "10.0.0.3"), ("10.0.0.3", "10.0
 
 @asynccontextmanager
 async def clients(cluster: RunningCluster) -> AsyncIterator[dict[str, Redis]]:
-    """Return a client of each node, as the store makes them."""
-    async with AsyncExitStack() as opened:
-        yield {
-            str(address): await opened.enter_async_context(connect(f"redis://{address}", "tests"))
-            for address in cluster.addresses
-        }
+    """Return a client of each node, which knows no other."""
+    async with open_clients(cluster.addresses) as opened:
+        yield dict(zip(map(str, cluster.addresses), opened, strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +108,25 @@ async def test_a_replica_as_the_only_address_is_said_with_what_to_write_instead(
     assert f"with commas between: 127.0.0.1:{replica},127.0.0.1:" in lack
 
 
+async def test_the_command_checks_every_node_of_an_address(cluster: RunningCluster):
+    first, *_, replica = cluster.ports
+    assert await check_config(cluster.url) == []
+
+    (lack,) = await check_config(f"redis://127.0.0.1:{replica}")
+    assert lack.startswith(f"the address names one node alone, 127.0.0.1:{replica}, a replica: ")
+
+    async with cluster.client(first) as client:
+        await client.config_set("maxmemory-policy", "allkeys-lru")
+        lacks = await check_config(cluster.url)
+        await client.config_set("maxmemory-policy", "noeviction")
+    assert [lack.partition(",")[0] for lack in lacks] == [f"on 127.0.0.1:{first}: maxmemory-policy is allkeys-lru"]
+
+
+async def test_another_database_of_a_cluster_is_refused(cluster: RunningCluster):
+    with pytest.raises(StoreError, match="the address names database 3, and a cluster has database 0 alone"):
+        await check_config(f"redis://127.0.0.1:{cluster.ports[0]}/3")
+
+
 async def test_nodes_that_are_no_cluster_yet_or_lack_slots_are_refused(bare: RunningCluster):
     async with clients(bare) as nodes:
         for each in nodes.values():
@@ -121,10 +138,15 @@ async def test_nodes_that_are_no_cluster_yet_or_lack_slots_are_refused(bare: Run
         (lack,) = await list_lacks_of_nodes(nodes, [*nodes])
         assert lack.startswith(f"{', '.join(nodes)} have no replica: when such a primary is lost, ")
 
+        async with connect(bare.url, "tests") as client:
+            await DataFormat(client).ensure()
         first, *_ = nodes.values()
         await first.execute_command("CLUSTER DELSLOTS", 7)
         with pytest.raises(UnfitCluster, match=r"has the slots 7: .* \(CLUSTER ADDSLOTSRANGE\), or type redis-cli"):
             await list_lacks_of_nodes(nodes, [*nodes])
+        async with connect(bare.url, "tests") as client:
+            with pytest.raises(UnfitCluster, match=r"has the slots 7: "):
+                await DataFormat(client).ensure()
 
 
 async def until_up(client: Redis) -> None:
@@ -138,7 +160,7 @@ async def until_up(client: Redis) -> None:
 
 
 async def test_a_node_that_does_not_answer_is_one_thing_that_is_wrong():
-    with run_nodes(ClusterShape(3, 3, 500)) as cluster:
+    with run_nodes(ClusterShape()) as cluster:
         await form_cluster(cluster.addresses, 3)
         lost = cluster.ports[0]
         (heir,) = await cluster.replicas_of(lost)
