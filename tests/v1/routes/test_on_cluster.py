@@ -15,7 +15,7 @@ __all__ = ["crash"]
 @pytest.fixture
 async def server(cluster: RunningCluster) -> str:
     """The address of a cluster, in place of that of one node."""
-    return cluster.url.split(",")[0]
+    return cluster.url
 
 
 @pytest.mark.usefixtures("crash")

@@ -78,8 +78,8 @@ class ClusterRedis(Redis):
         return ClusterPipeline(self, is_transaction=transaction)
 
     def pubsub(self, **options: Any) -> PubSub:
-        """Return a subscription at one node: what is published at any is told at all."""
-        return self._find_client(HOME_SLOT).pubsub(**options)
+        """Return a subscription at the node that was found first: what is published at any is told at all."""
+        return super().pubsub(**options)
 
     async def plan(self, commands: Sequence[Command]) -> BatchPlan:
         """Return which of the commands goes to which node."""
