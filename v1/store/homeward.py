@@ -21,7 +21,7 @@ from .alert_limits import AlertLimits
 from .commit_log import MOST_SECONDS
 from .event_log import CommandSink
 from .fence import FencedCalls
-from .places import Places
+from .places import get_places
 from .scripts import BRING_HOME
 from .stored_json import read_list
 
@@ -79,9 +79,8 @@ def take_over(calls: FencedCalls, entry: HomewardEntry) -> None:
 class HomewardLists:
     """The homeward lists of all partitions: what is new in them, and what has been taken over for long enough."""
 
-    def __init__(self, redis: Redis, places: Places, run: Callable[[Pipeline], Awaitable[list[Any]]]) -> None:
+    def __init__(self, redis: Redis, run: Callable[[Pipeline], Awaitable[list[Any]]]) -> None:
         self._redis = redis
-        self._places = places
         self._run = run
         self._taken: dict[str, list[tuple[int, int]]] = {}
         """Of each partition, at which ticks how many of its first entries were taken over."""
@@ -92,7 +91,7 @@ class HomewardLists:
 
     async def read_new(self) -> dict[str, list[str]]:
         """Return the entries that were not taken over, as they are written."""
-        tags = self._places.list_tags()
+        tags = get_places(self._redis).list_tags()
         pipe = self._redis.pipeline(transaction=False)
         for tag in tags:
             pipe.lrange(keys.homeward(tag), self._count_taken(tag), -1)

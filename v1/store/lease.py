@@ -33,7 +33,6 @@ class Lease:
         """The name under which we took it; `None` before that."""
         self._takings = 0
         """How often it was taken anew, which is not how often it was renewed."""
-        self._tags = get_places(redis).list_tags()
         self._held: set[str] = set()
         """The partitions whose fence was taken since."""
 
@@ -100,15 +99,16 @@ class Lease:
             holders = await self._run_for_partitions(
                 HOLD_FENCE.text, lambda tag: (name, keys.LEASE_SECONDS, "" if tag in self._held else "1")
             )
-        self._held |= {tag for tag, holder in zip(self._tags, holders, strict=True) if holder is None}
+        tags = get_places(self._redis).list_tags()
+        self._held |= {tag for tag, holder in zip(tags, holders, strict=True) if holder is None}
         return next((str(holder) for holder in holders if holder is not None), None)
 
     async def _run_for_partitions(self, script: str, find_words: Callable[[str], tuple[object, ...]]) -> list[Any]:
         """Run a script for the fence of each partition; return its answers."""
-        pipe = self._redis.pipeline(transaction=False)
-        for tag in self._tags:
+        tags, pipe = get_places(self._redis).list_tags(), self._redis.pipeline(transaction=False)
+        for tag in tags:
             pipe.execute_command("EVAL", script, 1, keys.feeder(tag), *find_words(tag))
-        return await pipe.execute() if self._tags else []
+        return await pipe.execute() if tags else []
 
     async def _replace_holder(self, holder: str, name: str) -> bool:
         """Put a name in place of another; return whether that one was still there."""

@@ -72,8 +72,12 @@ _SCRIPT_CALL = re.compile(r"Command # \d+ \(EVAL.*\) of pipeline caused error: \
 
 
 def describe_error(error: Exception) -> str:
-    """Return what Redis or redis-py says; without redis-py's words about the call of a script, which begin with its text."""
-    return _SCRIPT_CALL.sub(r"\1", str(error))
+    """
+    Return what Redis or redis-py says: without redis-py's words about the call of a script, which begin with its text,
+    and with the code that it takes off what a cluster says.
+    """
+    text = _SCRIPT_CALL.sub(r"\1", str(error))
+    return f"{read_error_code(error)} {text}" if isinstance(error, tuple(kind for kind, _ in _OF_CLUSTERS)) else text
 
 
 PushHandler = Callable[[Sequence[Any]], Awaitable[object]]

@@ -62,7 +62,7 @@ class Writer(Reader):
         self.turn = asyncio.Lock()
         self.session = WriterSession()
         self.feeder = Feeder(redis, self.lease, self._run)
-        self.homeward = HomewardLists(redis, self.feeder.places, self._run)
+        self.homeward = HomewardLists(redis, self._run)
         self.repair = StateRepair(redis, self.feeder)
         self.replays = ReplayStore(redis)
         self._note_late_samples = note_late_samples
