@@ -67,6 +67,10 @@ class Settings(BaseSettings):
     """Where the API and the page listen: `host:port`."""
     redis_url: RedisUrl | None = None
     """The Redis to use, `redis://`, `rediss://` or `unix://`, or nodes of a cluster with commas between; without one, the embedded server in `data_dir`."""
+    partitions: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Into how many parts the data of a cluster is divided, for good, when its first worker starts; 64 if that is not said."""
+    read_replicas: bool = False
+    """The API reads from replicas of a cluster, from each for as long as it has all that was last changed."""
     database_url: str | None = None
     """Where the archive is kept, `sqlite+aiosqlite:///` or `postgresql+asyncpg://`; without one, SQLite in `data_dir`."""
     data_dir: Path = Path("data")

@@ -199,7 +199,7 @@ class ChangeFeed:
 async def _open_pubsub(redis: Redis) -> AsyncIterator[PubSub]:
     """Return a subscription whose connection is closed at the end: redis-py's own does not wait for that."""
     if isinstance(redis, ClusterRedis):
-        # Where its nodes are is to be known first; redis-py opens a subscription without waiting for anything.
+        # Where `{home}` lies is to be known first; redis-py opens a subscription without waiting for anything.
         with translate_errors():
             await redis.ensure_places()
     pubsub = redis.pubsub()
