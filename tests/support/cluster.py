@@ -53,7 +53,7 @@ class Nodes:
         self._binary = binary
         self._options = options
         self._node_timeout_ms = node_timeout_ms
-        self.addresses = [NodeAddress(HOST, *_find_ports()) for _ in range(count)]
+        self.addresses = [NodeAddress(HOST, *find_ports()) for _ in range(count)]
         self._by_port = {address.port: address for address in self.addresses}
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
 
@@ -240,7 +240,7 @@ def share_cluster() -> Iterator[RunningCluster]:
         yield cluster
 
 
-def _find_ports() -> tuple[int, int]:
+def find_ports() -> tuple[int, int]:
     """Return two ports of this machine that nobody listens on, now."""
     while True:
         port, bus = servers.free_port(), servers.FIRST_PORT + secrets.randbelow(servers.PORTS)

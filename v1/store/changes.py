@@ -29,6 +29,7 @@ from redis.asyncio.client import PubSub
 
 from ..model import Metric
 from . import keys
+from .cluster.client import ClusterRedis
 from .connection import StoreAway, StoreError, connect, translate_errors
 from .event_log import CommandSink
 
@@ -197,6 +198,10 @@ class ChangeFeed:
 @asynccontextmanager
 async def _open_pubsub(redis: Redis) -> AsyncIterator[PubSub]:
     """Return a subscription whose connection is closed at the end: redis-py's own does not wait for that."""
+    if isinstance(redis, ClusterRedis):
+        # Where `{home}` lies is to be known first; redis-py opens a subscription without waiting for anything.
+        with translate_errors():
+            await redis.ensure_places()
     pubsub = redis.pubsub()
     try:
         yield pubsub

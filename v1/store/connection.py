@@ -33,8 +33,10 @@ from redis.exceptions import TimeoutError as NoAnswer
 from redis.maint_notifications import MaintNotificationsConfig
 
 from ..settings.redaction import redact
+from .cluster.client import ClusterRedis
 from .cluster.opening import ask_any, open_client
 from .cluster.seeds import parse_seeds
+from .cluster_check import describe_database, find_database
 from .pool import RedisObserver, ReplacingPool, describe_error, read_error_code
 
 CONNECT_SECONDS = 2.0
@@ -171,6 +173,8 @@ async def connect(  # noqa: PLR0913  # all but the first two are optional
     else:
         redis = Redis.from_pool(make_pool(address, observe=observe))
     try:
+        if isinstance(redis, ClusterRedis) and (lack := describe_database(find_database(address))):
+            raise StoreError(lack)
         yield redis
     finally:
         await redis.aclose()

@@ -78,8 +78,13 @@ class ClusterRedis(Redis):
         return ClusterPipeline(self, is_transaction=transaction)
 
     def pubsub(self, **options: Any) -> PubSub:
-        """Return a subscription at one node: what is published at any is told at all."""
-        return self._find_client(HOME_SLOT).pubsub(**options)
+        """
+        Return a subscription: what is published at any node is told at all.
+
+        It is at the node of `{home}` once the table of slots was read, so that what is changed there is told before
+        whoever changed it is answered; before that, at the node that was found first.
+        """
+        return self._find_client(HOME_SLOT).pubsub(**options) if self.table.list_shards() else super().pubsub(**options)
 
     async def plan(self, commands: Sequence[Command]) -> BatchPlan:
         """Return which of the commands goes to which node."""

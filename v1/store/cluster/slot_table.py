@@ -53,6 +53,11 @@ class SlotTable:
         self._reading: asyncio.Task[None] | None = None
 
     @property
+    def seeds(self) -> Sequence[Endpoint]:
+        """The nodes that the address of the cluster names."""
+        return self._seeds
+
+    @property
     def missing(self) -> int:
         """How many slots no node has."""
         return sum(shard is None for shard in self._shards) if self._shards else REDIS_CLUSTER_HASH_SLOTS

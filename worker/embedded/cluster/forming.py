@@ -18,6 +18,8 @@ from itertools import chain
 from socket import AF_INET, SOCK_STREAM
 
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from worker.embedded.cluster.addresses import NodeAddress
@@ -72,6 +74,8 @@ async def open_clients(addresses: Sequence[NodeAddress], password: str | None = 
                     decode_responses=True,
                     socket_timeout=ANSWER_SECONDS,
                     socket_connect_timeout=ANSWER_SECONDS,
+                    # Whoever asks looks again by itself.
+                    retry=Retry(NoBackoff(), 0),
                 )
             )
             for address in addresses
