@@ -27,10 +27,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from ..market.candles import HourCandle
 from ..market.exchange_hours import ExchangeHour
-from ..model import HOUR
+from ..model import DAY, HOUR
 from . import partitions
 from .engine import is_sqlite, open_transaction
 from .migrate import LOCK, migrate
+from .partitions import PartitionLength
 from .reader import ArchiveReader
 from .schema import HOUR_TABLES, candles, exchange_candles
 
@@ -39,12 +40,13 @@ _WHEN = ("metric", "start", "closed_at", "fetched_at", "revision")
 
 
 class ArchiveWriter(ArchiveReader):
-    """Feeds one archive. Whatever a method writes is one transaction."""
+    """Feeds one archive. Whatever a method writes is one transaction. In PostgreSQL new partitions have a `length`."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, length: PartitionLength = PartitionLength.MONTH) -> None:
         super().__init__(engine)
-        self._months: set[partitions.Month] = set()
-        """Those that were seen to have a partition."""
+        self._length = length
+        self._days: set[int] = set()
+        """Those that were seen to have a partition, numbered from 1970-01-01."""
 
     async def open(self) -> None:
         """
@@ -53,7 +55,7 @@ class ArchiveWriter(ArchiveReader):
         Raises `ArchiveAway` where that can be tried again, and `ArchiveError` where somebody has to do something.
         After either, it is opened again: another server may have taken the place of the one that was known.
         """
-        self._months.clear()
+        self._days.clear()
         await migrate(self._engine)
 
     async def check(self) -> None:
@@ -78,13 +80,13 @@ class ArchiveWriter(ArchiveReader):
         return await self._upsert(exchange_candles, hours)
 
     async def prepare(self, at: int) -> None:
-        """Make the partitions of this month and the next, so that no hour has to wait for its own."""
-        month = partitions.find_month(at)
-        if is_sqlite(self._engine) or {month, month.next_month} <= self._months:
+        """Make the partitions of this month or week and the next, so that no hour has to wait for its own."""
+        needed = {at // DAY, self._length.find_range(at).end // DAY}
+        if is_sqlite(self._engine) or needed <= self._days:
             return
         async with open_transaction(self._engine) as connection:
-            made = await self._ensure_partitions(connection, {month, month.next_month})
-        self._months |= made
+            await self._ensure_partitions(connection, needed)
+        self._days |= needed
 
     async def trim(self, before: int) -> None:
         """Let go of every hour that starts before `before`."""
@@ -93,7 +95,7 @@ class ArchiveWriter(ArchiveReader):
                 await partitions.drop_partitions(connection, before)
             for table in HOUR_TABLES:
                 await connection.execute(delete(table).where(table.c.start < before))
-        self._months = {month for month in self._months if month.end > before}
+        self._days = {day for day in self._days if day * DAY >= before}
 
     async def drop_future(self, now: int) -> int:
         """Drop every hour that was not over at `now`, which only a clock that was wrong can have closed; return how many."""
@@ -106,23 +108,20 @@ class ArchiveWriter(ArchiveReader):
     async def _upsert(self, table: Table, hours: Sequence[HourCandle] | Sequence[ExchangeHour]) -> int:
         if not hours:
             return 0
-        rows = await asyncio.to_thread(_json, hours)
+        rows, days = await asyncio.to_thread(_json, hours), {hour.start // DAY for hour in hours}
         statement = _make_upsert(table, sqlite if is_sqlite(self._engine) else postgresql)
         async with open_transaction(self._engine) as connection:
-            made = await self._ensure_partitions(connection, {partitions.find_month(hour.start) for hour in hours})
+            await self._ensure_partitions(connection, days)
             changed = (await connection.execute(statement, {"rows": rows})).rowcount
-        self._months |= made
+        self._days |= days
         return changed
 
-    async def _ensure_partitions(
-        self, connection: AsyncConnection, needed: set[partitions.Month]
-    ) -> set[partitions.Month]:
-        """See that some months have a partition, and return them."""
-        if not is_sqlite(self._engine) and not needed <= self._months:
+    async def _ensure_partitions(self, connection: AsyncConnection, days: set[int]) -> None:
+        """See that some days have a partition."""
+        if not is_sqlite(self._engine) and not days <= self._days:
             # Alone, because of two that make the same one at once the second fails.
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
-            await partitions.make_partitions(connection, needed)
-        return needed
+            await partitions.make_partitions(connection, days, self._length)
 
 
 def _json(hours: Sequence[HourCandle] | Sequence[ExchangeHour]) -> str:

@@ -1,6 +1,7 @@
 """What writes SQL: the archive's connection, and who writes over it. Errors: `ArchiveError`."""
 
 from ..archive import ArchiveError, connect_archive
+from ..archive.partitions import PartitionLength
 from ..archive.report import ArchiveReport, read_archive_report
 from ..archive.toplist import TopArchiveWriter
 from ..archive.writer import ArchiveWriter
@@ -9,6 +10,7 @@ __all__ = [
     "ArchiveError",
     "ArchiveReport",
     "ArchiveWriter",
+    "PartitionLength",
     "TopArchiveWriter",
     "connect_archive",
     "read_archive_report",

@@ -32,7 +32,7 @@ async def open_archiving(
     days = settings.archive_days
     reach = settings.archive_backfill if days is None else min(settings.archive_backfill, days * DAY)
     async with connect_archive(settings.archive_address, "data-tracker-worker", writes=True) as engine:
-        archive = ArchiveWriter(engine)
+        archive = ArchiveWriter(engine, settings.archive_partitions)
         yield ArchiveParts(
             archive,
             HourlyRollup(store, archive, options, late_hours),
