@@ -2,8 +2,9 @@
 One way to open the archive, in SQLite or in PostgreSQL, and our names for what goes wrong. No table here.
 
     ArchiveError
-    └── ArchiveAway    not now: refused, timed out, starting, full; try again later
-        └── ArchiveBusy    not now: somebody else holds a lock of PostgreSQL's
+    └── ArchiveAway    not now: refused, timed out, starting; try again later
+        ├── ArchiveBusy    not now: somebody else holds a lock of PostgreSQL's
+        └── ArchiveFull    not now: its disk is full
 
 Either way nothing is half-written: whatever is written is one transaction.
 """
@@ -46,8 +47,7 @@ NOT_YET = "the archive is not there yet: the worker makes it when it starts"
 
 _AWAY_SQLITE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_NOMEM", "SQLITE_CANTOPEN")
 # Lost connections, no resources (a full disk is one), stopping or starting, locks, deadlocks, a standby, the disk.
-_BUSY = "55P03"
-_AWAY_POSTGRESQL = ("08", "53", "57", _BUSY, "40", "25006", "25P03", "26000", "42P05", "58")
+_AWAY_POSTGRESQL = ("08", "53", "57", "55P03", "40", "25006", "25P03", "26000", "42P05", "58")
 # What is true of the connection and not of the server that the address leads to: lost, read-only since a failover, ended
 # by an administrator or while stopping or starting, idle for too long, a pooler's session that knows other statements.
 _OF_THE_CONNECTION = ("08", "25006", "25P03", "57P0", "26000", "42P05")
@@ -75,6 +75,10 @@ class ArchiveBusy(ArchiveAway):
     """Somebody else held a lock for longer than was to be waited. Try again later; nothing was half-written."""
 
 
+class ArchiveFull(ArchiveAway):
+    """Its disk is full. Try again when there is room; nothing was half-written."""
+
+
 @contextmanager
 def translate_errors() -> Iterator[None]:
     """Translate what SQLAlchemy and the drivers raise into our two kinds, once, here."""
@@ -99,7 +103,10 @@ def _classify(error: BaseException, *, is_lost: bool = False) -> ArchiveError:
     ):
         is_lost = True
     if is_lost or sqlite.startswith(_AWAY_SQLITE) or state.startswith(_AWAY_POSTGRESQL):
-        return (ArchiveBusy if state == _BUSY else ArchiveAway)(f"the archive is away: {_describe(error)}")
+        kind = {"55P03": ArchiveBusy, "53100": ArchiveFull, "SQLITE_FULL": ArchiveFull}.get(
+            state or sqlite, ArchiveAway
+        )
+        return kind(f"the archive is away: {_describe(error)}")
     return ArchiveError(f"the archive said: {_describe(error)}")
 
 
