@@ -34,6 +34,10 @@ from ..settings.redaction import redact
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 60.0
+STATEMENT_SECONDS = 55
+"""After which PostgreSQL itself ends a statement: before we would give up, and also where nobody waits any more."""
+ROWS = 10_000
+"""Rows that one statement writes or drops, and that are fetched at once, at most."""
 PING_SECONDS = 5.0
 """How long a connection may take to show that it still works, before another one is made."""
 RECYCLE_SECONDS = 60
@@ -299,6 +303,7 @@ def _make_postgresql_engine(url: URL, name: str) -> AsyncEngine:
     )
     event.listen(engine.sync_engine, "connect", _prepare)
     event.listen(engine.sync_engine, "checkout", _ping)
+    event.listen(engine.sync_engine, "begin", _limit_statements)
     event.listen(engine.sync_engine, "handle_error", _judge_connection)
     return engine
 
@@ -311,6 +316,11 @@ def _prepare(connection: Any, record: Any) -> None:
         await driver.set_type_codec("numeric", schema="pg_catalog", encoder=str, decoder=str, format="text")
 
     connection.run_async(tell)
+
+
+def _limit_statements(connection: Connection) -> None:
+    """Limit the statements of a transaction; for the session it would hold for others behind a pooler, too."""
+    connection.exec_driver_sql(f"SET LOCAL statement_timeout = {STATEMENT_SECONDS * 1000}")
 
 
 def _ping(connection: Any, record: Any, _: object) -> None:

@@ -111,8 +111,8 @@ def is_held(day: int, ranges: Sequence[PartitionRange]) -> bool:
     return any(start <= day * DAY < end for start, end in ranges)
 
 
-def _read_partition(name: str, bound: str) -> HeldPartition:
-    if not (found := _BOUND.fullmatch(bound)):
+def _read_partition(name: str, bound: str | None) -> HeldPartition:
+    if not (found := _BOUND.fullmatch(bound or "")):
         raise ArchiveError(
             f"the partition {name} is {bound}, which is no range of seconds as this program makes them; detach it"
         )

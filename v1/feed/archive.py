@@ -2,6 +2,7 @@
 
 from ..archive import ArchiveAway, ArchiveError, connect_archive
 from ..archive.engine import ArchiveBusy, ArchiveFull
+from ..archive.extensions import TableLayout
 from ..archive.ordering import OrderingProgress, OrderingStep, PartitionOrderer
 from ..archive.partitions import PartitionLength
 from ..archive.report import ArchiveReport, read_archive_report
@@ -19,6 +20,7 @@ __all__ = [
     "OrderingStep",
     "PartitionLength",
     "PartitionOrderer",
+    "TableLayout",
     "TopArchiveWriter",
     "connect_archive",
     "read_archive_report",

@@ -14,7 +14,7 @@ from worker.archiving.late_hours import LateHours
 from worker.archiving.ordering import PartitionOrdering
 from worker.archiving.rollup import HourlyRollup
 from worker.latest import DAY, HOUR
-from worker.latest.archive import ArchiveError, ArchiveWriter
+from worker.latest.archive import ArchiveError, ArchiveWriter, TableLayout
 from worker.latest.store import StoreAway, StoreError, Writer
 
 log = structlog.get_logger()
@@ -116,6 +116,8 @@ class Archiver:
         if not self._health.is_open:
             await self._archive.open()
             self._health.is_open = True
+            if self._archive.layout is not TableLayout.PARTITIONS:
+                log.info("the archive's tables are kept by an extension of PostgreSQL", layout=self._archive.layout)
             # What it took before it failed may be lost: a file put back, a standby that lags.
             self._rollup.begin_again()
 

@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from ..engine import ArchiveError, is_sqlite, open_transaction
+from ..extensions import TableLayout, read_layout
 from ..migrate import LOCK
 from . import copying
 from .copying import FIRST, RowKey
@@ -75,8 +76,11 @@ class PartitionOrderer:
         if is_sqlite(self._engine):
             return None
         async with self._open_alone() as connection:
-            work = None if connection is None else await find_work(connection, before)
-            if connection is None or work is None:
+            # TimescaleDB puts chunks in order by a policy of its own, and Citus takes no trigger.
+            if connection is None or await read_layout(connection) is not TableLayout.PARTITIONS:
+                return None
+            work = await find_work(connection, before)
+            if work is None:
                 return None
             progress, compared = await self._do_piece(connection, work)
         # Not before it is committed.
