@@ -5,11 +5,13 @@ takes, how fast months are rewritten, and how long readers wait for the exchange
 """
 
 import asyncio
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from statistics import median, quantiles
-from time import perf_counter
-from typing import Any
+from time import perf_counter, process_time
+from typing import Any, NamedTuple
 
 import uvloop
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -17,17 +19,19 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from bench import databases, market
 from bench.archive import GRACE
 from bench.report import Figure, at_most, beside
-from v1.archive import ArchiveReader, connect_archive
+from v1.archive import ArchiveReader, RowFormat, connect_archive
+from v1.archive import engine as archive_engine
 from v1.archive.engine import ArchiveBusy
-from v1.archive.ordering import OrderingStep, PartitionOrderer
+from v1.archive.ordering import OrderingProgress, OrderingStep, PartitionOrderer
 from v1.archive.writer import ArchiveWriter
-from v1.market.candles import HourCandle
+from v1.market.candles import CandleRow, HourCandle
 from v1.model import DAY, HOUR, Metric
 
 MANY, HOURS, CLOSING_SECONDS = 100_000, 3, 30.0
 METRICS, DAYS = 240, 365
 QUESTIONS, QUESTION_MILLISECONDS = 200, 60.0
 MONTH_ROWS = MANY * 730
+FORM = RowFormat(["", *[","] * len(CandleRow._fields), ""], "", "\n")
 
 _YEAR = """
 INSERT INTO v1_candles
@@ -39,9 +43,24 @@ FROM generate_series({first}::bigint, {last}::bigint, 3600) h, generate_series(0
 ORDER BY h, m
 """
 _PAGES = """
-SELECT count(DISTINCT (ctid::text::point)[0]) FROM v1_candles
+SELECT count(DISTINCT (tableoid, (ctid::text::point)[0])) FROM v1_candles
 WHERE metric = $1 AND start >= $2 AND start < $3
 """
+
+
+class TimedWork(NamedTuple):
+    """When something began and ended."""
+
+    began: float
+    ended: float
+
+    @property
+    def seconds(self) -> float:
+        return self.ended - self.began
+
+    def overlaps(self, other: "TimedWork") -> bool:
+        """Return whether some time is in both."""
+        return self.began < other.ended and other.began < self.ended
 
 
 def measure() -> Iterator[Figure]:
@@ -85,17 +104,17 @@ async def _keep_a_year(address: str) -> list[Figure]:
     first = last - DAYS * DAY
     async with connect_archive(address, "bench", writes=True) as engine:
         await _fill(engine, first, last)
-        before = await _look(engine, first, last)
-        orderer, rows, exchanges = PartitionOrderer(engine), 0, list[float]()
+        before = await _look(address, first, last)
+        orderer, rows, exchanges = PartitionOrderer(engine), 0, list[TimedWork]()
         reading = asyncio.create_task(_read_all_the_while(engine, last))
         began = perf_counter()
         while (progress := await _advance(orderer, exchanges)) is not None:
             rows += progress.rows if progress.step is OrderingStep.COPY else 0
         seconds = perf_counter() - began
         reading.cancel()
-        waits = await asyncio.gather(reading, return_exceptions=True)
-        after = await _look(engine, first, last)
-    return _describe(before, after, rows / seconds, exchanges, waits[0])
+        reads = await reading
+        after = await _look(address, first, last)
+    return _describe(before, after, rows / seconds, exchanges, reads)
 
 
 async def _fill(engine: AsyncEngine, first: int, last: int) -> None:
@@ -112,24 +131,43 @@ async def _fill(engine: AsyncEngine, first: int, last: int) -> None:
         await (await connection.execution_options(isolation_level="AUTOCOMMIT")).exec_driver_sql("VACUUM ANALYZE")
 
 
-class _Look:
+class YearLook(NamedTuple):
     """What was found of the year."""
 
-    def __init__(self, pages: int, month_pages: int, seconds: list[float]) -> None:
-        self.pages, self.month_pages, self.seconds = pages, month_pages, seconds
+    pages: int
+    month_pages: int
+    seconds: Sequence[float]
+    """How long each question took."""
+    processor: float
+    """Seconds of processor time of a question, here and of the server's process."""
 
 
-async def _look(engine: AsyncEngine, first: int, last: int) -> _Look:
-    archive, seconds = ArchiveReader(engine), list[float]()
-    for number in range(QUESTIONS):
-        began = perf_counter()
-        rows = await archive.read_rows(_name(number * 7), first, last)
-        seconds.append(perf_counter() - began)
-        if len(rows) != DAYS * 24:
-            raise RuntimeError(f"{len(rows)} hours of {DAYS * 24} were read")
-    pages = await _count_pages(engine, first, last)
-    month = first // DAY * DAY + 40 * DAY
-    return _Look(pages, await _count_pages(engine, month, month + 28 * DAY), seconds)
+async def _look(address: str, first: int, last: int) -> YearLook:
+    seconds = []
+    # One connection to the end: the processor time of its process is read.
+    archive_engine.RECYCLE_SECONDS = 3600
+    async with connect_archive(address, "bench", writes=False) as engine:
+        archive = ArchiveReader(engine)
+        async with engine.connect() as connection:
+            server = (await connection.exec_driver_sql("SELECT pg_backend_pid()")).scalar_one()
+        # All questions are asked one after the other, over the one connection that there is.
+        used = _read_processor_time(server) + process_time()
+        for number in range(QUESTIONS):
+            began = perf_counter()
+            text = await archive.read_text(_name(number * 7), first, last, FORM)
+            seconds.append(perf_counter() - began)
+            if text.count("\n") != DAYS * 24 - 1:
+                raise RuntimeError(f"{text.count(chr(10)) + 1} hours of {DAYS * 24} were read")
+        used = _read_processor_time(server) + process_time() - used
+        month = first + 40 * DAY
+        pages = await _count_pages(engine, first, last), await _count_pages(engine, month, month + 28 * DAY)
+    return YearLook(*pages, seconds, used / QUESTIONS)
+
+
+def _read_processor_time(process: int) -> float:
+    """Return the seconds of processor time that a process has used: the fields `utime` and `stime` of proc(5)."""
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def _count_pages(engine: AsyncEngine, since: int, until: int) -> int:
@@ -142,7 +180,7 @@ def _name(number: int) -> Metric:
     return Metric(f"KRAKEN:M{number % METRICS:06}USD")
 
 
-async def _advance(orderer: PartitionOrderer, exchanges: list[float]) -> Any:
+async def _advance(orderer: PartitionOrderer, exchanges: list[TimedWork]) -> OrderingProgress | None:
     while True:
         began = perf_counter()
         try:
@@ -150,50 +188,53 @@ async def _advance(orderer: PartitionOrderer, exchanges: list[float]) -> Any:
         except ArchiveBusy:
             continue
         if progress is not None and progress.step is OrderingStep.EXCHANGE:
-            exchanges.append(perf_counter() - began)
+            exchanges.append(TimedWork(began, perf_counter()))
         return progress
 
 
-async def _read_all_the_while(engine: AsyncEngine, last: int) -> list[float]:
-    """Ask for a month of a metric again and again until cancelled, and return how long each answer took."""
-    archive, seconds = ArchiveReader(engine), list[float]()
+async def _read_all_the_while(engine: AsyncEngine, last: int) -> list[TimedWork]:
+    """Ask for a month of a metric again and again until cancelled, and return when each answer was waited for."""
+    archive, reads = ArchiveReader(engine), list[TimedWork]()
     try:
         while True:
             began = perf_counter()
-            await archive.read_rows(_name(len(seconds)), last - 300 * DAY, last - 270 * DAY)
-            seconds.append(perf_counter() - began)
+            await archive.read_text(_name(len(reads)), last - 300 * DAY, last - 270 * DAY, FORM)
+            reads.append(TimedWork(began, perf_counter()))
             await asyncio.sleep(0.01)
     except asyncio.CancelledError:
-        return seconds
+        return reads
 
 
-def _describe(before: _Look, after: _Look, rate: float, exchanges: list[float], waits: Any) -> list[Figure]:
-    how = f"{METRICS:,} metrics, {DAYS} days; {QUESTIONS} questions in this process, warm"
+def _describe(
+    before: YearLook, after: YearLook, rate: float, exchanges: Sequence[TimedWork], reads: Sequence[TimedWork]
+) -> list[Figure]:
+    how = f"{METRICS:,} metrics, {DAYS} days, {QUESTIONS} questions for the text that the API answers, warm"
     p99 = [quantiles(each.seconds, n=100)[98] * 1e3 for each in (before, after)]
-    hours = MONTH_ROWS / rate / 3600
+    medians = [median(each.seconds) * 1e3 for each in (before, after)]
+    waited = [each.seconds for each in reads if any(each.overlaps(other) for other in exchanges)]
+    others = [each.seconds for each in reads if each.seconds not in waited]
+    month = f"a month of {MANY:,} metrics would take {MONTH_ROWS / rate / 3600:.1f} hours of such time, extrapolated"
     return [
         beside("pages of 28 days of a metric", f"{before.month_pages:,} before, {after.month_pages:,} after", how),
         beside("pages of a year of a metric", f"{before.pages:,} before, {after.pages:,} after", how),
         at_most(
-            f"a year of one metric, p99, in the order of its key ({p99[0]:.0f} ms before)",
+            "a year of one metric in the order of its key, p99",
             p99[1],
             QUESTION_MILLISECONDS,
             " ms",
-            how,
+            f"{p99[0]:.0f} ms before; medians {medians[0]:.1f} ms before, {medians[1]:.1f} ms after; {how}",
         ),
         beside(
-            "a year of one metric, median",
-            f"{median(before.seconds) * 1e3:.1f} ms before, {median(after.seconds) * 1e3:.1f} ms after",
+            "the same in processor time, client and server",
+            f"{before.processor * 1e3:.1f} ms before, {after.processor * 1e3:.1f} ms after",
             how,
         ),
-        beside(
-            "rewriting, copied and compared",
-            f"{rate:,.0f} rows a second",
-            f"a month of {MANY:,} metrics would take {hours:.1f} hours of the database, extrapolated",
-        ),
+        beside("rewriting: rows copied and compared a second", f"{rate:,.0f}", month),
         beside(
             "the exchange of two partitions",
-            f"{max(exchanges) * 1e3:.0f} ms at most",
-            f"{len(exchanges)} of them, with the wait for who reads; a month of a metric asked for meanwhile took {median(waits) * 1e3:.0f} ms in the median, {max(waits) * 1e3:.0f} ms at most, of {len(waits):,}",
+            f"{max(each.seconds for each in exchanges) * 1e3:.0f} ms at most",
+            f"{len(exchanges)} exchanges; a month of a metric that was asked for meanwhile took at most "
+            f"{max(waited, default=0) * 1e3:.0f} ms beside one, {max(others) * 1e3:.0f} ms beside none, "
+            f"of {len(reads):,} questions, {median(others) * 1e3:.0f} ms in the median",
         ),
     ]

@@ -320,7 +320,7 @@ def _prepare(connection: Any, record: Any) -> None:
 
 def _limit_statements(connection: Connection) -> None:
     """Limit the statements of a transaction; for the session it would hold for others behind a pooler, too."""
-    connection.exec_driver_sql(f"SET LOCAL statement_timeout = {STATEMENT_SECONDS * 1000}")
+    connection.exec_driver_sql(f"SET LOCAL statement_timeout = {round(STATEMENT_SECONDS * 1000)}")
 
 
 def _ping(connection: Any, record: Any, _: object) -> None:
