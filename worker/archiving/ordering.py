@@ -98,7 +98,9 @@ class PartitionOrdering:
             self._next_at = now + LONGEST_WAIT
         if str(error) != self._reason:
             log.warning("a partition is not rewritten", partition=self._partition, reason=str(error))
-        self._reason, self._since = str(error), self._since or now
+        if self._partition is None and self._reason is None:
+            self._since = now
+        self._reason = str(error)
 
     async def _drop_copies(self, error: ArchiveError) -> None:
         """Let go of what was begun where it may be wrong, or takes the room that hours need; not where it only has to wait."""

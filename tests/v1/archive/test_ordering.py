@@ -372,6 +372,23 @@ async def test_a_copy_whose_partition_is_gone_or_made_anew_is_let_go_of(archive:
     assert await archive.list_beside() == []
 
 
+@on_one
+@pytest.mark.parametrize("end", ["changes", "ordered"])
+async def test_tables_that_somebody_drops_meanwhile_stop_no_write_and_the_copy_is_made_anew(archive: Archive, end: str):
+    hours = await write_hours(archive)
+    ordering = PartitionOrderer(archive.engine)
+    await advance_to(ordering, OrderingStep.COMPARE)
+
+    await archive.tell(f"DROP TABLE v1_candles_2021_05_{end}")
+
+    added = [hour("3", start=MAY + 200 * HOUR, metric=name) for name in NAMES]
+    assert await archive.writer.write(added) == len(added)
+    await advance_to(ordering, OrderingStep.DROP)
+    assert await archive.list_beside() == []
+    await order_all(archive, JUNE)
+    assert await archive.read_all() == sorted([*hours, *added])
+
+
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 async def test_in_sqlite_there_is_nothing_to_do(archive: Archive):
     hours = await write_hours(archive)

@@ -41,6 +41,9 @@ CREATE OR REPLACE FUNCTION {TRIGGER}() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     note text := format('INSERT INTO %I.%I (metric, start) VALUES ($1, $2)', TG_TABLE_SCHEMA, TG_ARGV[0]);
 BEGIN
+    IF to_regclass(format('%I.%I', TG_TABLE_SCHEMA, TG_ARGV[0])) IS NULL THEN
+        RETURN NULL;  -- Somebody has dropped it, and the copy is made anew.
+    END IF;
     IF TG_OP = 'DELETE' OR (TG_OP = 'UPDATE' AND (OLD.metric, OLD.start) <> (NEW.metric, NEW.start)) THEN
         EXECUTE note USING OLD.metric, OLD.start;
     END IF;

@@ -91,8 +91,7 @@ class PartitionOrderer:
         """Let go of every copy that was begun; the partitions stay as they are."""
         async with self._open_alone() as connection:
             while connection is not None and (work := await find_work(connection, 0)) is not None:
-                for name in work.leftovers:
-                    await connection.exec_driver_sql(f"DROP TABLE {name}")
+                await _drop_leftovers(connection, work)
                 if work.begun:
                     await _drop_copy(connection, work.begun)
 
@@ -109,9 +108,9 @@ class PartitionOrderer:
     async def _do_piece(
         self, connection: AsyncConnection, work: OrderingWork
     ) -> tuple[OrderingProgress | None, _Comparison]:
-        if work.leftovers:
-            await connection.exec_driver_sql(f"DROP TABLE {work.leftovers[0]}")
-            return OrderingProgress(work.leftovers[0], OrderingStep.DROP, 0), self._compared
+        if work.noted or work.leftovers:
+            await _drop_leftovers(connection, work)
+            return OrderingProgress([*work.leftovers, *work.noted][0], OrderingStep.DROP, 0), self._compared
         if work.begun is not None:
             return await self._advance_copy(connection, work.begun)
         if work.next is None:
@@ -166,6 +165,13 @@ async def _exchange(connection: AsyncConnection, partition: OrderedPartition) ->
     ):
         await connection.exec_driver_sql(statement)
     return taken
+
+
+async def _drop_leftovers(connection: AsyncConnection, work: OrderingWork) -> None:
+    for name in work.noted:
+        await connection.exec_driver_sql(f"DROP TRIGGER {TRIGGER} ON {name}")
+    for name in work.leftovers:
+        await connection.exec_driver_sql(f"DROP TABLE {name}")
 
 
 async def _drop_copy(connection: AsyncConnection, partition: OrderedPartition) -> None:

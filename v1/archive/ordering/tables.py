@@ -68,6 +68,8 @@ class OrderedPartition(NamedTuple):
 class OrderingWork(NamedTuple):
     """What there is to do for one table."""
 
+    noted: Sequence[str]
+    """Partitions whose changes are noted without need."""
     leftovers: Sequence[str]
     """Tables that nothing needs any more."""
     begun: OrderedPartition | None
@@ -99,7 +101,7 @@ async def find_work(connection: AsyncConnection, before: int) -> OrderingWork | 
     """Return what is to be done for partitions that are over at `before`; `None`: nothing."""
     for table in HOUR_TABLES:
         work = await _find_work(connection, table, before)
-        if work.leftovers or work.begun or work.next:
+        if any(work):
             return work
     return None
 
@@ -108,7 +110,7 @@ async def _find_work(connection: AsyncConnection, table: Table, before: int) -> 
     partitions = await read_partitions(connection, table.name)
     asked = {"trigger": TRIGGER, "prefix": f"{table.name}_", "of": table.name}
     found = {name: _FoundTable(*facts) for name, *facts in await connection.execute(_TABLES, asked)}
-    begun, over, needed = None, [], set()
+    begun, over, noted, needed = None, [], [], set()
     for name, covered in partitions:
         # Without its trigger a copy lacks what was written meanwhile.
         is_begun = {name, name + COPY, name + CHANGES} <= found.keys() and found[name].has_trigger
@@ -116,9 +118,11 @@ async def _find_work(connection: AsyncConnection, table: Table, before: int) -> 
         if is_begun:
             begun = begun or partition
             needed |= {name + COPY, name + CHANGES}
+        elif name in found and found[name].has_trigger:
+            noted.append(name)
         if covered.end <= before and name in found and not found[name].is_ordered:
             over.append(partition)
     leftovers = sorted(
         name for name in found if _BESIDE.fullmatch(name.removeprefix(table.name)) and name not in needed
     )
-    return OrderingWork(leftovers, begun, over[0] if over else None)
+    return OrderingWork(noted, leftovers, begun, over[0] if over else None)
