@@ -168,8 +168,8 @@ def write_secret(path: Path, text: str) -> None:
 async def start_nodes(cluster: LocalCluster, password: str, start: PartStarter) -> None:
     """Start the nodes, and make them one cluster. Raises `PartEnded` and `ClusterNotFormed`."""
     began = time.monotonic()
-    for address in cluster.addresses:
-        await start(f"node-{address.port}", "worker.embedded.cluster.node", str(address.port))
+    for number, address in enumerate(cluster.addresses, 1):
+        await start(f"node-{number}", "worker.embedded.cluster.node", str(address.port))
     print_line("making the nodes one cluster")
     try:
         await form_cluster(cluster.addresses, PRIMARIES, password)
@@ -183,7 +183,7 @@ def describe(cluster: LocalCluster, data_dir: Path) -> str:
     first, *_, last = cluster.addresses
     return f"""
   nodes   {first} to {last.port}, with their data in {data_dir}/{FOLDER}/
-  try it  kill -9 $(cat {data_dir}/run/node-{first.port}.pid)
+  try it  kill -9 $(cat {data_dir}/run/node-1.pid)
   others  {URL}_FILE={data_dir}/{FOLDER}/{URL_FILE} scripts/start-worker.sh doctor"""
 
 

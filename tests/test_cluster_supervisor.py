@@ -2,58 +2,32 @@
 
 import asyncio
 import os
-import secrets
 import signal
 import socket
 import stat
 import sys
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
 from scripts import cluster_supervisor
-from scripts.cluster_supervisor import NODES, LocalCluster, check_node_ports, parse_words, prepare_secrets, start_nodes
+from scripts.cluster_supervisor import LocalCluster, check_node_ports, parse_words, prepare_secrets, start_nodes
 from scripts.parts import list_leftovers
 from scripts.restarts import RestartPolicy, SupervisedPart
 from scripts.supervisor import CannotRunHere
-from tests.support import servers
+from tests.support.cluster import find_first_port
 from worker.embedded.cluster.addresses import BUS_DISTANCE
 from worker.embedded.cluster.forming import form_cluster, open_clients
 from worker.embedded.cluster.node import HOST
 from worker.embedded.cluster.node_state import read_states
 from worker.embedded.pidlock import read_holder
 
+KEY, SLOT = "a", 15_495
+"""A key that the third primary has."""
 QUICK = RestartPolicy(waits=(0.0,) * 9)
-
-
-def find_first_port() -> int:
-    """Return the first of as many free ports as a cluster needs, with those to other nodes."""
-    while True:
-        first = servers.FIRST_PORT + secrets.randbelow(servers.PORTS - BUS_DISTANCE)
-        ports = range(first, first + NODES)
-        with suppress(OSError), HeldPorts([*ports, *(port + BUS_DISTANCE for port in ports)]):
-            return first
-
-
-class HeldPorts:
-    """Holds ports, to see whether they are free."""
-
-    def __init__(self, ports: list[int]) -> None:
-        self._ports = ports
-        self._held: list[socket.socket] = []
-
-    def __enter__(self) -> None:
-        try:
-            self._held.extend(socket.create_server((HOST, port)) for port in self._ports)
-        except OSError:
-            self.__exit__()
-            raise
-
-    def __exit__(self, *_: object) -> None:
-        for each in self._held:
-            each.close()
 
 
 @pytest.fixture
@@ -86,24 +60,32 @@ async def started(local: LocalCluster) -> AsyncIterator[str]:
 async def test_a_node_that_is_killed_is_started_again_and_the_cluster_is_whole_with_its_data(
     local: LocalCluster, capsys: pytest.CaptureFixture[str]
 ):
-    async with started(local) as password, open_clients(local.addresses, password) as clients:
-        for client, state in zip(clients, await read_states(clients), strict=True):
-            if 15_495 in state.own.slots and state.own.is_primary:
-                await client.set("a", "1")
-        pid = read_holder(local.folder.parent / "run" / f"node-{local.addresses[2].port}.pid")
+    third = local.folder.parent / "run" / "node-3.pid"
+    async with started(local) as password:
+        async with open_clients(local.addresses, password) as clients:
+            await clients[await find_owner(clients, SLOT)].set(KEY, "1")
+        pid = read_holder(third)
         os.kill(pid or 0, signal.SIGKILL)
-        while read_holder(local.folder.parent / "run" / f"node-{local.addresses[2].port}.pid") in (pid, None):
+        while read_holder(third) in (pid, None):
             await asyncio.sleep(0.02)
         await form_cluster(local.addresses, 3, password)
-
-        owners = [state.own.is_primary and 15_495 in state.own.slots for state in await read_states(clients)]
-        assert owners.count(True) == 1
-        assert await clients[owners.index(True)].get("a") == "1"
+        async with open_clients(local.addresses, password) as clients:
+            assert await clients[await find_owner(clients, SLOT)].get(KEY) == "1"
 
     said = capsys.readouterr().out
-    assert f"the node-{local.addresses[2].port} was ended by SIGKILL; starting it again in 0 s" in said
+    assert "the node-3 was ended by SIGKILL; starting it again in 0 s" in said
     assert "the cluster is up (" in said
     assert [name for name in list_leftovers(local.folder.parent) if read_holder(claim(local, name))] == []
+
+
+async def find_owner(clients: Sequence[Redis], slot: int) -> int:
+    """Return the position of the one primary that has a slot."""
+    (owner,) = [
+        position
+        for position, state in enumerate(await read_states(clients))
+        if state.own.is_primary and slot in state.own.slots
+    ]
+    return owner
 
 
 def claim(local: LocalCluster, name: str) -> Path:
@@ -171,7 +153,7 @@ def test_a_redis_in_the_settings_is_not_passed_by_without_a_word(
 
 def test_what_a_killed_run_left_behind_is_found_by_its_files(tmp_path: Path):
     (tmp_path / "run").mkdir()
-    for name in ("start", "node-7101", "node-7102", "worker-2", "worker-1", "api", "database"):
+    for name in ("start", "node-1", "node-2", "worker-2", "worker-1", "api", "database"):
         (tmp_path / "run" / f"{name}.pid").touch()
 
-    assert list_leftovers(tmp_path) == ["API", "worker-1", "worker-2", "database", "node-7101", "node-7102"]
+    assert list_leftovers(tmp_path) == ["API", "worker-1", "worker-2", "database", "node-1", "node-2"]

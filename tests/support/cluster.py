@@ -29,7 +29,7 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.support import servers
-from worker.embedded.cluster.addresses import NodeAddress
+from worker.embedded.cluster.addresses import BUS_DISTANCE, NodeAddress
 from worker.embedded.cluster.forming import form_cluster, open_clients
 from worker.embedded.cluster.node import HOST, make_node_options
 from worker.embedded.cluster.node_state import NodeState, read_state
@@ -246,3 +246,31 @@ def find_ports() -> tuple[int, int]:
         port, bus = servers.free_port(), servers.FIRST_PORT + secrets.randbelow(servers.PORTS)
         with suppress(OSError), socket.create_server((HOST, bus)):
             return port, bus
+
+
+def find_first_port(count: int = 6) -> int:
+    """Return the first of so many free ports in a row, with those above them to other nodes."""
+    while True:
+        first = servers.FIRST_PORT + secrets.randbelow(servers.PORTS - BUS_DISTANCE)
+        ports = range(first, first + count)
+        with suppress(OSError), HeldPorts([*ports, *(port + BUS_DISTANCE for port in ports)]):
+            return first
+
+
+class HeldPorts:
+    """Holds ports, to see whether they are free."""
+
+    def __init__(self, ports: list[int]) -> None:
+        self._ports = ports
+        self._held: list[socket.socket] = []
+
+    def __enter__(self) -> None:
+        try:
+            self._held.extend(socket.create_server((HOST, port)) for port in self._ports)
+        except OSError:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        for each in self._held:
+            each.close()

@@ -14,7 +14,8 @@ from redis.exceptions import ResponseError
 
 from ..settings import InvalidSettings, Settings
 from .cluster.client import ClusterRedis
-from .cluster_check import CheckedShard, join_findings, list_cluster_lacks, list_refusals, read_shards
+from .cluster_check import join_findings, list_cluster_lacks, list_refusals
+from .cluster_fitness import UnfitCluster, find_nodes, read_shards_of
 from .connection import StoreAway, StoreError, connect, translate_errors
 from .pool import read_error_code
 
@@ -26,10 +27,6 @@ LONGEST_NODE_TIMEOUT_MS = 15_000
 
 NOT_FOR_US = frozenset({"NOPERM", "ERR"})
 """Codes of the answer to a command that the user may not use, or that a provider has disabled."""
-
-
-class UnfitCluster(StoreError):
-    """Nothing can be kept in a cluster as it is; the message says why, and what would help."""
 
 
 class Requirement(NamedTuple):
@@ -112,23 +109,6 @@ async def list_lacks(redis: Redis) -> list[str]:
     return await list_lacks_of_server(redis, REQUIREMENTS)
 
 
-async def find_nodes(redis: ClusterRedis) -> dict[str, Redis]:
-    """Return a client of each node of a cluster, by its `host:port`: of those that it names, where none has slots."""
-    await redis.table.ensure()
-    shards = redis.table.list_shards()
-    known = [endpoint for shard in shards for endpoint in (shard.primary, *shard.replicas)]
-    return {str(endpoint): redis.table.get_client(endpoint) for endpoint in known or redis.table.seeds}
-
-
-async def refuse_unfit(redis: Redis) -> None:
-    """Raise `UnfitCluster` where a client is of a cluster in which nothing can be kept as it is."""
-    if isinstance(redis, ClusterRedis):
-        with translate_errors():
-            nodes = await find_nodes(redis)
-        if refusals := list_refusals(await read_shards_of(nodes)):
-            raise UnfitCluster(" ".join(refusals))
-
-
 async def list_lacks_of_server(redis: Redis, requirements: Sequence[Requirement]) -> list[str]:
     """Return what is wrong with one server, a sentence each. Raises what redis-py does."""
     await redis.ping()
@@ -147,20 +127,6 @@ async def list_lacks_of_nodes(nodes: Mapping[str, Redis], seeds: Sequence[str]) 
         raise UnfitCluster(" ".join(refusals))
     checked = await asyncio.gather(*map(_check_node, nodes.values()))
     return [*list_cluster_lacks(shards, seeds), *join_findings(dict(zip(nodes, checked, strict=True)))]
-
-
-async def read_shards_of(nodes: Mapping[str, Redis]) -> list[CheckedShard]:
-    """Return the shards of a cluster as the first node tells them that answers. Raises `StoreAway` where none does."""
-    errors = []
-    for name, node in nodes.items():
-        try:
-            with translate_errors():
-                # In two words redis-py leaves the answer as it is.
-                answer = await node.execute_command("CLUSTER", "SHARDS")  # type: ignore[no-untyped-call]
-            return read_shards(answer, name.rpartition(":")[0])
-        except StoreAway as error:
-            errors.append(f"{name}: {error}")
-    raise StoreAway(f"no node of the cluster answers ({'; '.join(errors)})")
 
 
 async def _check_node(node: Redis) -> list[str]:

@@ -11,7 +11,7 @@ from ..numbers.chunks import split_into_chunks
 from . import keys
 from .changes import ChangeKind, send_change
 from .cluster.client import ClusterRedis
-from .config_check import refuse_unfit
+from .cluster_fitness import refuse_unfit
 from .connection import translate_errors
 
 _BATCH = 1000

@@ -20,7 +20,8 @@ from v1.store.cluster_check import (
     list_refusals,
     read_shards,
 )
-from v1.store.config_check import UnfitCluster, check_config, list_lacks_of_nodes, read_shards_of
+from v1.store.cluster_fitness import UnfitCluster, read_shards_of
+from v1.store.config_check import check_config, list_lacks_of_nodes
 from v1.store.data_format import DataFormat
 from worker.embedded.cluster.forming import form_cluster, open_clients
 
