@@ -98,6 +98,7 @@ def _make_route_settings(
         stopping=stopping,
         backtest_turns=backtest_turns,
         piece_bytes=settings.piece_bytes,
+        read_replicas=settings.read_replicas,
         observe_redis=telemetry.instruments.record_redis,
         streams=settings.streams,
         pages=_list_pages(settings),

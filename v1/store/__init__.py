@@ -5,7 +5,7 @@ from .alert_history import AlertQuery, AlertReader, AlertRecord, HistoryCursor, 
 from .alert_limits import AlertLimits
 from .api_keys import ApiKey, ApiKeyStore, KeyScope
 from .budgets import BudgetStore, ProviderUsage
-from .changes import EVERYTHING, Change, ChangeFeed, ChangeKind, open_change_feed, put_change
+from .changes import EVERYTHING, Change, ChangeFeed, ChangeKind, follow_replicas, open_change_feed, put_change
 from .connection import LeaseLost, NoAccess, StoreAway, StoreError, Unreadable, connect
 from .data_format import DataFormat, OtherFormat
 from .delivery.channels import ChannelStore
@@ -129,6 +129,7 @@ __all__ = [
     "Writer",
     "check_alert",
     "connect",
+    "follow_replicas",
     "open_change_feed",
     "parse_alert",
     "parse_event_id",

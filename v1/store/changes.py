@@ -213,6 +213,31 @@ async def _open_pubsub(redis: Redis) -> AsyncIterator[PubSub]:
 
 
 @asynccontextmanager
+async def follow_replicas(redis: Redis, feed: ChangeFeed) -> AsyncIterator[None]:
+    """
+    Let a client that was made for it read from replicas until the end: from each while it has all that the feed told of.
+
+    While the feed is not live, primaries are read. Of any other client nothing is changed.
+    """
+    replicas = redis.replicas if isinstance(redis, ClusterRedis) else None
+    if replicas is None:
+        yield
+        return
+
+    def note(_: Change) -> None:
+        replicas.note_change()
+
+    feed.add_listener(note)
+    task = asyncio.create_task(replicas.follow(lambda: feed.is_live))
+    try:
+        yield
+    finally:
+        feed.remove_listener(note)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
 async def open_change_feed(address: str, name: str, *listeners: Callable[[Change], None]) -> AsyncIterator[ChangeFeed]:
     """Return a feed that listens until the end. With the first `yield` it is live, unless Redis is away."""
     feed = ChangeFeed(address, name)

@@ -7,6 +7,7 @@ open before, and refuses every write for as long as they are kept.
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from time import perf_counter
 from typing import Any, Protocol, cast
 
@@ -265,6 +266,15 @@ class ReplacingPool(BlockingConnectionPool):
         await super().release(connection)
         if self._is_closed:
             await connection.disconnect()
+
+
+async def open_for_reads(connection: AbstractConnection) -> None:
+    """Open a connection as redis-py does, and so that a replica of a cluster answers reads instead of naming its primary."""
+    await connection.on_connect()
+    await connection.send_command("READONLY")
+    # A server that is no cluster's does not know the command, and answers reads anyway.
+    with suppress(ResponseError):
+        await connection.read_response()
 
 
 def _pack(command: Iterable[Any]) -> bytes:

@@ -22,6 +22,13 @@ OUT_OF_DATE = frozenset({"MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "READONLY", 
 """Codes of answers after which the table is read again."""
 
 
+def is_astray(answer: object) -> bool:
+    """Return whether an answer is an error that another node than the one that was asked might not give."""
+    return isinstance(answer, NoConnection | NoAnswer | OSError) or (
+        isinstance(answer, ResponseError) and read_error_code(answer) in OUT_OF_DATE
+    )
+
+
 class Endpoint(NamedTuple):
     host: str
     port: int
@@ -68,9 +75,7 @@ class SlotTable:
 
     def note(self, answer: object) -> None:
         """Note what an error says of the table."""
-        if isinstance(answer, NoConnection | NoAnswer | OSError) or (
-            isinstance(answer, ResponseError) and read_error_code(answer) in OUT_OF_DATE
-        ):
+        if is_astray(answer):
             self.mark_out_of_date()
 
     async def ensure(self) -> None:
@@ -81,13 +86,17 @@ class SlotTable:
             self._reading = asyncio.create_task(self._read())
         await asyncio.shield(self._reading)
 
-    def find_client(self, slot: int) -> Redis:
-        """Return the client of the primary that has a slot, as of the last reading."""
+    def find_shard(self, slot: int) -> Shard:
+        """Return the nodes that have a slot, as of the last reading."""
         shard = self._shards[slot] if self._shards else None
         if shard is None:
             self.mark_out_of_date()
             raise NoConnection(f"no node of the cluster has slot {slot}")
-        return self.get_client(shard.primary)
+        return shard
+
+    def find_client(self, slot: int) -> Redis:
+        """Return the client of the primary that has a slot."""
+        return self.get_client(self.find_shard(slot).primary)
 
     def list_shards(self) -> list[Shard]:
         """Return each shard once, in the order of its first slot."""
