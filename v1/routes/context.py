@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from typing import Annotated, NamedTuple, TypedDict, cast
 
 from fastapi import Depends, Request
+from redis.asyncio import Redis
 
 from ..archive import ArchiveReader, TopArchiveReader, connect_archive
 from ..backtest.process.runner import BacktestRunner
@@ -133,14 +134,7 @@ async def open_route_state(settings: RouteSettings, clock: Callable[[], float]) 
     redis_address, name, observe = settings.redis_address, settings.name, settings.observe_redis
     market = MarketClock(clock, settings.interval)
     async with (
-        connect(
-            redis_address,
-            name,
-            ANSWER_SECONDS,
-            only_reads=True,
-            observe=observe,
-            reads_replicas=settings.read_replicas,
-        ) as redis,
+        _connect_reader(settings) as redis,
         connect(redis_address, f"{name}-admin", ANSWER_SECONDS, observe=observe) as writing,
         connect_archive(settings.archive_address, name, writes=False) as archive,
         _open_hub(EventReader(redis), AdminStore(redis), settings) as hub,
@@ -176,6 +170,17 @@ async def open_route_state(settings: RouteSettings, clock: Callable[[], float]) 
             settings_prefix=settings.settings_prefix,
             redact=settings.redact,
         )
+
+
+def _connect_reader(settings: RouteSettings) -> AbstractAsyncContextManager[Redis]:
+    return connect(
+        settings.redis_address,
+        settings.name,
+        ANSWER_SECONDS,
+        only_reads=True,
+        observe=settings.observe_redis,
+        reads_replicas=settings.read_replicas,
+    )
 
 
 @asynccontextmanager
