@@ -35,6 +35,7 @@ from worker.delivery.notify.sessions import make_heartbeat_session
 from worker.reporting.terminal import print_line
 from worker.sampling.tick_journal import FOLDER
 from worker.settings import WorkerSettings
+from worker.settings.servers import list_servers
 from worker.sources.base import ReportsAccess
 from worker.toplist import roles
 
@@ -79,7 +80,7 @@ async def check_all(settings: WorkerSettings, seconds: float) -> CheckRun:
             *await _list_local_checks(settings, None if wrong else [each.name for each in notifiers], stack),
         ]
         run = await run_checks(checks, seconds, _show_waiting)
-        place = len(settings.sources)
+        place = len(list_servers(settings))
         findings = [
             *run.findings[:place],
             *judge_clock(clock.list_differences(), is_asked=bool(list_source_addresses(settings))),

@@ -8,7 +8,7 @@ Exchanges that the library ccxt knows, each as a source of its own: `ccxt:bitsta
     source    the source
 """
 
-from .library import PREFIX, CcxtMissing, ExchangeFacts, describe_exchange, has_ccxt
-from .source import CcxtSource
+from .library import CcxtMissing, ExchangeFacts, describe_exchange, has_ccxt
+from .source import CcxtSource, plan_groups
 
-__all__ = ["PREFIX", "CcxtMissing", "CcxtSource", "ExchangeFacts", "describe_exchange", "has_ccxt"]
+__all__ = ["CcxtMissing", "CcxtSource", "ExchangeFacts", "describe_exchange", "has_ccxt", "plan_groups"]

@@ -3,17 +3,16 @@ Finds ccxt's class of an exchange, and says what it can. ccxt is loaded here alo
 for: it holds more than a hundred exchanges, and takes a second and 80 MB.
 """
 
-import sys
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from worker.settings.ccxt_names import EXTRA, find_exchange_ids, split_source
+from worker.settings.ccxt_names import EXTRA, PREFIX, find_exchange_ids, split_source
+from worker.settings.servers import find_kind
 from worker.sources.budget import BudgetTerms
 
-PREFIX = "ccxt:"
 MINUTE_NAME, HOUR_NAME = "1m", "1h"
 SPOT = "spot"
 COST_SCALE = 100
@@ -68,16 +67,10 @@ def load_class(exchange_id: str) -> Any:
     return getattr(import_module("ccxt.async_support"), exchange_id)
 
 
-def load_error_class() -> type[Exception]:
-    """Return the class of all of ccxt's errors, once ccxt is loaded."""
-    found: type[Exception] = sys.modules["ccxt.base.errors"].BaseError
-    return found
-
-
 @cache
 def describe_exchange(source: str) -> ExchangeFacts:
-    """Return what ccxt says of the exchange of a source, `ccxt:kraken`. Raises `CcxtMissing`."""
-    exchange_id = split_source(source)
+    """Return what ccxt says of the exchange of a source, `ccxt:kraken` or `ccxt:kraken-2`. Raises `CcxtMissing`."""
+    exchange_id = split_source(find_kind(source))
     known = load_class(exchange_id)({"enableRateLimit": False})
     has, frames = known.has, known.timeframes or {}
     candles = has.get("fetchOHLCV") is True

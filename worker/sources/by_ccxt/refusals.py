@@ -1,6 +1,6 @@
 """What ccxt's errors are here. ccxt sorts the words and codes of each exchange into classes; their names are read."""
 
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 from http import HTTPStatus
 
 from worker.sources.errors import (
@@ -18,7 +18,8 @@ FIRST_WAIT, LONGEST_WAIT = 15.0, 60.0
 """Seconds to stay away when told that it was too often; doubled each time until an answer comes."""
 LIMITED = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.IM_A_TEAPOT)
 TOO_OFTEN = frozenset({"RateLimitExceeded", "DDoSProtection"})
-OF_THE_REQUEST = frozenset({"BadRequest", "ArgumentsRequired", "NotSupported", "OperationRejected"})
+OF_THE_REQUEST, OF_THE_ACCOUNT = "ExchangeError", "AuthenticationError"
+"""What ccxt has no class of its own for, as Kraken's unknown pair, is an `ExchangeError`; what else can pass is none."""
 UNREADABLE = frozenset({"BadResponse", "NullResponse"})
 
 
@@ -52,10 +53,11 @@ def translate_refusal(
     return classify_refusal(status, message, after) if is_error else _classify_by_kind(kinds, message)
 
 
-def _classify_by_kind(kinds: Set[str], message: str) -> SourceError:
+def _classify_by_kind(kinds: AbstractSet[str], message: str) -> SourceError:
     """Return the error for one that came with a status that is none."""
     if kinds & UNREADABLE:
         return InvalidResponse(message)
     if "RequestTimeout" in kinds:
         return SourceUnreachable(message)
-    return RequestRefused(message) if kinds & OF_THE_REQUEST else SourceRefused(message)
+    is_of_request = OF_THE_REQUEST in kinds and OF_THE_ACCOUNT not in kinds
+    return RequestRefused(message) if is_of_request else SourceRefused(message)

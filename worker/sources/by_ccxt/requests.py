@@ -37,6 +37,8 @@ class CcxtCall:
     """Of the next request, by ccxt."""
     date: str = ""
     """When the newest answer was made, as an HTTP date."""
+    answer: Any = None
+    """What the newest one holds."""
 
 
 CALL: ContextVar[CcxtCall] = ContextVar("ccxt_call")
@@ -106,7 +108,7 @@ async def send_request(
 ) -> Any:
     """Return the decoded answer to a request of ccxt's. Raises `SourceError`, and what `translate_errors` translates."""
     url, method, headers, body = request
-    sent = exchange.prepare_request_headers(headers)
+    sent = make_headers(exchange, headers)
     data = body.encode() if isinstance(body, str) else body
     async with call.session.request(method, URL(url, encoded=True), headers=sent, data=data) as response:
         check_encoding(response)
@@ -115,10 +117,10 @@ async def send_request(
         # A cache keeps an answer, and says now in its `Date`.
         call.date = answered.get("Last-Modified") or answered.get("Date", "")
         status, reason = response.status, response.reason or ""
-    decoded = decode(text)
+    call.answer = decode(text)
     after = read_retry_after(answered)
     try:
-        exchange.handle_errors(status, reason, url, method, answered, text, decoded, sent, body)
+        exchange.handle_errors(status, reason, url, method, answered, text, call.answer, sent, body)
         exchange.handle_http_status_code(status, reason, url, method, text)
     except Exception as error:  # handed on, whatever ccxt raises
         if isinstance(error, WRONG_ANSWER) and status < HTTPStatus.BAD_REQUEST:
@@ -126,10 +128,22 @@ async def send_request(
         raise translate_refusal(name, error, status, after, waits) from error
     if status >= HTTPStatus.BAD_REQUEST:
         raise translate_refusal(name, None, status, after, waits)
-    if decoded is None:
+    if call.answer is None:
         raise InvalidResponse(f"{name} sent what is not JSON")
     waits.reset()
-    return decoded
+    return call.answer
+
+
+def make_headers(exchange: Any, given: Any) -> dict[str, str]:
+    """
+    Return the headers of a request of ccxt's.
+
+    Where ccxt does not choose a browser's, it says that it is a library of its own: the session says who we are.
+    """
+    headers: dict[str, str] = exchange.prepare_request_headers(given)
+    if headers.get("User-Agent") == exchange.user_agent:
+        del headers["User-Agent"]
+    return headers
 
 
 def decode(text: str) -> Any:

@@ -105,6 +105,11 @@ def parse_answer_time(date: str, at: int) -> int | None:
     return int(said) if said is not None and abs(said - at) <= MINUTE else None
 
 
+def has_array(value: object) -> bool:
+    """Return whether there is an array anywhere in an answer. Where there is none it has no rows, not even none of them."""
+    return isinstance(value, list) or (isinstance(value, dict) and any(map(has_array, value.values())))
+
+
 def write_row(row: Iterable[object]) -> list[object]:
     """Return a candle of ccxt's with every number as its text."""
     return [write_number(value) for value in row]

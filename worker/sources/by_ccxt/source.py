@@ -15,13 +15,22 @@ from aiohttp import ClientSession
 
 from worker.latest import DAY, HOUR, MINUTE, Candle, Measure, Metric, Reading
 from worker.settings.ccxt_names import name_exchange
+from worker.settings.servers import find_kind
 from worker.sources.base import AccessReport, SourceProfile, make_wish_filter
 from worker.sources.budget import NoBudget, Purpose, RequestBudget
 from worker.sources.by_ccxt.library import HOUR_NAME, MINUTE_NAME, ExchangeFacts, describe_exchange
 from worker.sources.by_ccxt.requests import MS, make_exchange, note_call, translate_ccxt
-from worker.sources.by_ccxt.rows import COLUMNS, CcxtMarkets, choose_markets, parse_answer_time, parse_ticker, write_row
+from worker.sources.by_ccxt.rows import (
+    COLUMNS,
+    CcxtMarkets,
+    choose_markets,
+    has_array,
+    parse_answer_time,
+    parse_ticker,
+    write_row,
+)
 from worker.sources.candle_rows import parse_finished
-from worker.sources.errors import RequestRefused, SourceError, SourceRefused
+from worker.sources.errors import InvalidResponse, RequestRefused, SourceError, SourceRefused
 from worker.sources.pair_names import UnknownPair, find_missing, find_pair
 from worker.sources.rejects import Rejects
 
@@ -82,7 +91,7 @@ class CcxtSource:
         self.budget = budget or NoBudget()
         self._facts = describe_exchange(name)
         self.pace = self._facts.spacing
-        self._place = name_exchange(name)
+        self._place = name_exchange(find_kind(name))
         self._exchange = make_exchange(name, self._facts.exchange_id, server, self.budget, clock)
         self._groups = plan_groups(self._facts.spacing, interval)
         self.profile = make_profile(self._place, self._facts, self._groups)
@@ -135,6 +144,8 @@ class CcxtSource:
     async def _read_markets(self) -> CcxtMarkets:
         await self._exchange.load_markets(True)
         known = choose_markets(self._exchange.markets_by_id, self._place)
+        if not known.rows:
+            raise InvalidResponse(f"{self.name} sent an unexpected answer: there is no spot market in it")
         self._exchange.set_markets(known.rows)
         return known
 
@@ -169,6 +180,8 @@ class CcxtSource:
         found = await self._ask_tickers()
         with translate_ccxt(self.name):
             rows = {metric: found[symbol] for metric, symbol in self._symbols.items() if symbol in found}
+        if not rows:
+            raise InvalidResponse(f"{self.name} sent an unexpected answer: none of the markets asked for is in it")
         if absent := len(self._symbols) - len(rows):
             self._rejects["not in the answer"] += absent
         return rows
@@ -236,8 +249,10 @@ class CcxtSource:
             raise UnknownPair(f"{self.name} does not give {metric}")
         # The one that is running now is not finished, whatever the end is.
         end = min(end, int(self._clock()) // length * length)
-        with note_call(session, Purpose.FILL), translate_ccxt(self.name):
+        with note_call(session, Purpose.FILL) as call, translate_ccxt(self.name):
             rows = await self._read_pages(self._symbols[metric], start, end, length)
+            if not rows and start < end and not has_array(call.answer):
+                raise InvalidResponse(f"{self.name} sent an unexpected answer: there are no candles in it")
             return parse_finished(rows, COLUMNS._replace(length=length), start, end, self._rejects)
 
     async def _read_pages(self, symbol: str, start: int, end: int, length: int) -> list[object]:
