@@ -8,7 +8,7 @@ from functools import partial
 from urllib.parse import urlsplit
 
 import structlog
-from aiohttp import ClientMiddlewareType, ClientSession, ClientTimeout, TCPConnector
+from aiohttp import ClientMiddlewareType, ClientSession, ClientTimeout, TCPConnector, ThreadedResolver
 
 from worker.archiving.late_hours import LateHours
 from worker.cli.process import wait_for_format
@@ -187,7 +187,8 @@ def _session(
     return ClientSession(
         timeout=ClientTimeout(total=LONGEST_TIMEOUT, connect=10),
         headers={"User-Agent": USER_AGENT},
-        connector=TCPConnector(limit_per_host=4),
+        # Names are looked up as this machine does it, whether or not aiodns is there, which ccxt brings.
+        connector=TCPConnector(limit_per_host=4, resolver=ThreadedResolver()),
         trace_configs=[dates.make_date_trace(clock.note_date), make_request_trace(record)],
         proxy=proxy,
         middlewares=middlewares,

@@ -23,6 +23,8 @@ from worker.sources.by_ccxt.refusals import LimitWaits, translate_refusal
 from worker.sources.errors import InvalidResponse, SourceError, read_retry_after, translate_errors
 
 MS = 1000
+USUAL_AGENT = "python-requests"
+"""Who ccxt says that we are, where it does not choose a browser for an exchange. The session says it better."""
 WRONG_ANSWER = (KeyError, IndexError, TypeError, ValueError, AttributeError)
 """What ccxt raises where an answer is not as it expects."""
 
@@ -98,6 +100,8 @@ def make_exchange(
 
     options = choose_spot(theirs().options)
     made = SentByUs({"enableRateLimit": True, "options": options})
+    if str(made.userAgent).startswith(USUAL_AGENT):
+        made.userAgent = None
     if server is not None:
         made.urls = {**made.urls, "api": move_addresses(made.urls["api"], server)}
     return made
@@ -108,7 +112,7 @@ async def send_request(
 ) -> Any:
     """Return the decoded answer to a request of ccxt's. Raises `SourceError`, and what `translate_errors` translates."""
     url, method, headers, body = request
-    sent = make_headers(exchange, headers)
+    sent = exchange.prepare_request_headers(headers)
     data = body.encode() if isinstance(body, str) else body
     async with call.session.request(method, URL(url, encoded=True), headers=sent, data=data) as response:
         check_encoding(response)
@@ -132,18 +136,6 @@ async def send_request(
         raise InvalidResponse(f"{name} sent what is not JSON")
     waits.reset()
     return call.answer
-
-
-def make_headers(exchange: Any, given: Any) -> dict[str, str]:
-    """
-    Return the headers of a request of ccxt's.
-
-    Where ccxt does not choose a browser's, it says that it is a library of its own: the session says who we are.
-    """
-    headers: dict[str, str] = exchange.prepare_request_headers(given)
-    if headers.get("User-Agent") == exchange.user_agent:
-        del headers["User-Agent"]
-    return headers
 
 
 def decode(text: str) -> Any:
