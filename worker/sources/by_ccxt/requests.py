@@ -121,7 +121,7 @@ async def send_request(
         # A cache keeps an answer, and says now in its `Date`.
         call.date = answered.get("Last-Modified") or answered.get("Date", "")
         status, reason = response.status, response.reason or ""
-    call.answer = decode(text)
+    call.answer = read_answer(text)
     after = read_retry_after(answered)
     try:
         exchange.handle_errors(status, reason, url, method, answered, text, call.answer, sent, body)
@@ -138,7 +138,7 @@ async def send_request(
     return call.answer
 
 
-def decode(text: str) -> Any:
+def read_answer(text: str) -> Any:
     """Return what an answer holds; `None` where it is no JSON, as a gateway's page."""
     try:
         return read_exact(text)
