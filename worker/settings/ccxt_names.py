@@ -6,8 +6,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 PREFIX = "ccxt:"
-EXTRA = "python3 -m pip --python .venv/bin/python install 'ccxt>=4.5,<5'"
-"""What to type where it is missing. In an environment of one's own, `pip install 'data-tracker[ccxt]'` does the same."""
+EXTRA = "python3 -m pip --python .venv/bin/python install -r requirements-ccxt.txt"
+"""
+What to type where it is missing. In an environment of one's own, `pip install 'data-tracker[ccxt]'` does the same; ccxt
+alone is the newest one, which does not go with our other packages.
+"""
 
 
 def is_ccxt(source: str) -> bool:

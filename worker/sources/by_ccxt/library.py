@@ -1,6 +1,6 @@
 """
 Finds ccxt's class of an exchange, and says what it can. ccxt is loaded here alone, and only where a source of it is asked
-for: it holds more than a hundred exchanges, and takes a second and 80 MB.
+for: it holds more than a hundred exchanges, and takes a second and 70 MB.
 """
 
 from collections.abc import Mapping
