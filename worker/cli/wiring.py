@@ -243,7 +243,7 @@ async def open_streams(
             session = ClientSession(
                 timeout=ClientTimeout(total=None, connect=10),
                 headers={"User-Agent": USER_AGENT},
-                connector=TCPConnector(limit=0),
+                connector=TCPConnector(limit=0, resolver=ThreadedResolver()),
                 proxy=settings.proxies.find_proxy(address.replace("ws", "http", 1)),
             )
             stack.push_async_callback(session.close)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiohttp import ClientSession, web
+from aiohttp import ClientSession, ThreadedResolver, web
 from redis.asyncio import Redis
 
 from tests.support.loopback import FAULTS, providers, serving
@@ -20,8 +20,9 @@ from tests.worker.sampling.test_replay import dump_values, unseen
 from worker.cli.answer_replays import apply_header, read_answers
 from worker.cli.plan import describe_plan
 from worker.cli.recordings import choose_source
-from worker.cli.wiring import make_budgets, make_expectation, make_sources, open_sources
+from worker.cli.wiring import make_budgets, make_expectation, make_sources, open_sessions, open_sources
 from worker.clock.wall import WatchedClock
+from worker.delivery.notify.sessions import make_heartbeat_session, make_pushover_session, make_webhook_session
 from worker.latest import HOUR, MINUTE, Metric
 from worker.latest.store import BudgetStore, Writer
 from worker.sampling.answer_replay import replay_answers
@@ -121,6 +122,18 @@ def test_the_list_of_sources_has_the_addresses_of_all_servers(monkeypatch: pytes
 
     assert "  address   http://a.invalid/, http://b.invalid/\n" in said
     assert "kraken-2" not in said
+
+
+async def test_names_of_hosts_are_looked_up_as_the_machine_does_it_whatever_is_installed():
+    async with open_sessions(WorkerSettings.load().proxies, WatchedClock()) as session_for:
+        asking = [session_for("http://a.invalid")]
+        sending = [make_pushover_session(), make_webhook_session(private=True), make_heartbeat_session()]
+        connectors: list[Any] = [session.connector for session in (*asking, *sending)]
+        kinds = [type(connector._resolver) for connector in connectors]
+        for session in sending:
+            await session.close()
+
+    assert kinds == [ThreadedResolver] * 4
 
 
 # ---- exchanges of ccxt ----------------------------------------------------------------------------------------------
