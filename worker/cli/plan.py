@@ -29,6 +29,8 @@ ARCHIVED_BYTES = 87
 """A coin of an hour in the archive."""
 NAMES_BYTES = 60
 """The name of a coin, for a day."""
+STREAMED = ("kraken", "binance")
+"""Sources that have streams."""
 HOURS_A_YEAR = DAY // HOUR * 365
 THOUSAND = 1000
 
@@ -44,6 +46,10 @@ def describe_plan(settings: WorkerSettings) -> Iterator[str]:
             server.source,
             f"{format_count(calls, 'calls')} a tick: {a_minute} a minute, {calls * DAY // settings.interval:,} a day",
         )
+        if settings.source_streams and server.source in STREAMED:
+            yield _format_line(
+                "", "ticks come by its stream: it is asked once a minute to compare, and so often where that fails"
+            )
     count = len(metrics) if metrics and len(metrics) == len(settings.metrics) else 1
     of = f"{count:,} metrics" if count > 1 else "each metric"
     points = DAY // settings.interval * len(MEASURES)

@@ -233,7 +233,7 @@ async def open_streams(
     settings: WorkerSettings, sources: Sequence[SupervisedSource], clock: WatchedClock
 ) -> AsyncIterator[None]:
     """Have ticks answered by streams where the settings say so; what is not sampled then opens none."""
-    protocols: Mapping[str, StreamProtocol] = {"kraken": KrakenStream(), "binance": BinanceStream()}
+    protocols = make_protocols()
     async with AsyncExitStack() as stack:
         for source in sources:
             if not settings.source_streams or source.name not in protocols:
@@ -259,6 +259,20 @@ async def open_streams(
             # Before their session is closed, which would look like a fault of the provider.
             stack.callback(source.streamed.stop)
         yield
+
+
+def make_protocols() -> dict[str, StreamProtocol]:
+    """Return what each source that has streams speaks in them."""
+    return {"kraken": KrakenStream(), "binance": BinanceStream()}
+
+
+def list_stream_addresses(settings: WorkerSettings) -> dict[str, str]:
+    """Return where the streams are that answer ticks, by source; none where the settings do not ask for them."""
+    return {
+        name: f"{str(getattr(settings, f'{name}_stream_url')).rstrip('/')}{protocol.path}"
+        for name, protocol in make_protocols().items()
+        if settings.source_streams and name in settings.sources
+    }
 
 
 def open_keeper(settings: WorkerSettings, known: Mapping[str, str]) -> AbstractAsyncContextManager[AnswerKeeper]:

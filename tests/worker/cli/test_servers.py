@@ -115,6 +115,14 @@ def test_the_plan_has_the_calls_of_each_server():
     assert "  kraken-2     1 call a tick: 1 a minute, 1,440 a day\n" in lines
 
 
+def test_the_plan_says_which_ticks_come_by_streams():
+    given = {"sources": "kraken,coinbase", "metrics": "*"}
+    words = "ticks come by its stream"
+
+    assert "\n".join(describe_plan(WorkerSettings.load(source_streams="yes", **given))).count(words) == 1
+    assert words not in "\n".join(describe_plan(WorkerSettings.load(**given)))
+
+
 def test_the_list_of_sources_has_the_addresses_of_all_servers(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TRACKER_KRAKEN_URL", "http://a.invalid, http://b.invalid")
 
