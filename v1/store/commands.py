@@ -10,6 +10,7 @@ from redis.asyncio.client import Pipeline
 from ..market import metric_state
 from ..market.market_note import FeedAnswer, MarketNote, write_answer, write_note
 from ..market.metric_state import MetricState, PriorState, StateUpdate
+from ..market.price_ranges import PriceRange, write_ranges
 from ..market.ranks import Rankings, Scores
 from ..model import DAY, Metric, Sample, find_hour, list_hours
 from ..rules import SubjectResult, write_states
@@ -106,10 +107,19 @@ def put_alert_trim(pipe: Pipeline, at: int, limits: AlertLimits) -> None:
     pipe.execute_command("EXPIRE", keys.OUTBOX, limits.keep)
 
 
-def put_late_samples(
-    pipe: Pipeline, metric: Metric, samples: Sequence[Sample], replaced: Container[int], record: MetricState | None
+def put_late_samples(  # noqa: PLR0913, PLR0917  # what one transaction writes
+    pipe: Pipeline,
+    metric: Metric,
+    samples: Sequence[Sample],
+    replaced: Container[int],
+    record: MetricState | None,
+    ranges: Mapping[int, Mapping[int, PriceRange]],
 ) -> None:
-    """Put the transaction that inserts late samples; those at the ticks `replaced` take another's place."""
+    """
+    Put the transaction that inserts late samples; those at the ticks `replaced` take another's place.
+
+    `ranges` are, by hour and tick, all that are known of the hours of which any came.
+    """
     pipe.execute_command("MULTI")
     by_hour: dict[int, list[Sample]] = {}
     for sample in samples:
@@ -121,6 +131,8 @@ def put_late_samples(
                 pipe.execute_command("ZREMRANGEBYSCORE", key, sample.tick, sample.tick)
         pipe.execute_command("ZADD", key, *chain.from_iterable((each.tick, keys.write_member(each)) for each in late))
         pipe.execute_command("EXPIRE", key, keys.KEEP_SAMPLES)
+    for hour, known in ranges.items():
+        pipe.execute_command("SET", keys.ranges(metric, hour), write_ranges(hour, known), "EX", keys.KEEP_SAMPLES)
     if record is not None:
         pipe.execute_command("SET", keys.moments(metric), metric_state.write_state(record), "EX", keys.KEEP)
     pipe.execute_command("EXEC")
