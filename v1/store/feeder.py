@@ -143,7 +143,7 @@ class Feeder:
                 continue
             log.warning("a failover forgot what was committed, it is committed again", part=tag, tick=found[tag])
             for commands in forgotten:
-                await self._run(_fill(self._redis.pipeline(transaction=False), commands))
+                await self._run_fenced(_fill(self._redis.pipeline(transaction=False), commands))
             restored.append(tag)
         for tag, tick in found.items():
             self._commit_log.note_found(tag, tick)
@@ -160,9 +160,12 @@ class Feeder:
         pipe = self._redis.pipeline(transaction=False)
         for calls in parts:
             _fill(pipe, calls.commands)
+        if len(pipe):
+            await self._run_fenced(pipe)
+
+    async def _run_fenced(self, pipe: Pipeline) -> None:
         try:
-            if len(pipe):
-                await self._run(pipe)
+            await self._run(pipe)
         except LeaseGone:
             await self._lease.take_again()
             raise
