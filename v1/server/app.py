@@ -69,6 +69,7 @@ def create_app(
     )
     app.state.answers = answers
     app.state.telemetry = telemetry
+    app.state.may_send_much = guards.make_body_check(route_settings.access.ring)
     telemetry.statistics.follow_cache(answers.statistics)
     telemetry.statistics.follow_streams(streams)
     app.include_router(make_metrics_router(telemetry, siblings), dependencies=[Depends(problems.refuse_repeated)])

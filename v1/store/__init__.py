@@ -1,6 +1,6 @@
 """The only package that speaks Redis: `Reader` for who reads, `Writer` for who feeds, `ChannelStore` for who sends."""
 
-from .admin import MOST_SILENCES, UNTIL_OVER, Acknowledgement, AdminStore, LimitReached
+from .admin import MOST_SILENCES, OF_ACKNOWLEDGEMENT, UNTIL_OVER, Acknowledgement, AdminStore, LimitReached
 from .alert_history import AlertQuery, AlertReader, AlertRecord, HistoryCursor, parse_alert
 from .alert_limits import AlertLimits
 from .api_keys import ApiKey, ApiKeyStore, KeyScope
@@ -43,6 +43,7 @@ __all__ = [
     "LEASE_SECONDS",
     "MOST_SILENCES",
     "NEVER_TRIED",
+    "OF_ACKNOWLEDGEMENT",
     "STATE_KEPT_SECONDS",
     "UNTIL_OVER",
     "Acknowledgement",

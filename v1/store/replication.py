@@ -23,7 +23,7 @@ _MOST_TICKS = 1000
 """Ticks that are noted of a primary without replicas."""
 
 
-class _WrittenTick(NamedTuple):
+class _ReplicationMark(NamedTuple):
     """How far a primary had written when a tick was committed."""
 
     history: str
@@ -43,7 +43,7 @@ class ReplicationWatch:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._written = WeakKeyDictionary[Redis, deque[_WrittenTick]]()
+        self._written = WeakKeyDictionary[Redis, deque[_ReplicationMark]]()
         """Of each node what no replica had, oldest first."""
 
     async def find_replicated(self, tick: int) -> dict[str, int]:
@@ -61,13 +61,13 @@ class ReplicationWatch:
                 found |= dict.fromkeys(each.tags & node.tags, each.tick)
         return found
 
-    def _take_replicated(self, node: _Node, about: dict[str, Any], tick: int) -> list[_WrittenTick]:
+    def _take_replicated(self, node: _Node, about: dict[str, Any], tick: int) -> list[_ReplicationMark]:
         """Note how far a node has written; return, oldest first, what its replicas have by now."""
         if "master_replid" not in about:
             return []  # a service that does not say so
         written = self._written.setdefault(node.client, deque(maxlen=_MOST_TICKS))
         history = str(about["master_replid"])
-        written.append(_WrittenTick(history, int(about["master_repl_offset"]), tick, node.tags))
+        written.append(_ReplicationMark(history, int(about["master_repl_offset"]), tick, node.tags))
         acknowledged = _find_acknowledged(about)
         taken = []
         while written and (written[0].history != history or written[0].offset <= acknowledged):

@@ -1,26 +1,37 @@
 """A divided store on one server: alerts go home once, whoever is killed; what a part forgets is committed again, to the byte."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from itertools import chain
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
-from tests.support.ledger import dump, heard
+from tests.support.divided import (
+    METRICS,
+    PARTITIONS,
+    TAGS,
+    TICKS,
+    divide,
+    forget_since,
+    leave_out_alert_keys,
+    log,
+    make_engine,
+    open_writer,
+    play_whole,
+    read_contents,
+    read_ends,
+    read_events,
+    save,
+    script,
+)
+from tests.support.ledger import heard
 from tests.support.serving import MINUTE, NOON, sample
-from tests.v1.store.test_cut_off_alerts import METRICS, RULES, log, script
 from v1.model import Metric
 from v1.rules import RuleEngine
 from v1.store import LeaseLost, StoreAway, Verifier, Writer, commands, connect, keys
 from v1.store.homeward import KEPT_SECONDS
 from v1.store.places import HOME, Places
 from worker.sampling.tick import commit_tick
-
-PARTITIONS = 3
-TAGS = Places(PARTITIONS).list_tags()
-TICKS = range(NOON, NOON + 5 * MINUTE, MINUTE)
-OTHERS = (*keys.OF_PARTITIONS, keys.EVENTS, keys.OUTBOX, keys.LEASE)
 
 
 class Killed(Exception):
@@ -47,49 +58,6 @@ class Interrupted(Writer):
 async def divided(server: str) -> AsyncIterator[Redis]:
     async with connect(server, "tests") as redis:
         yield divide(redis)
-
-
-def divide(redis: Redis) -> Redis:
-    redis.places = Places(PARTITIONS)  # type: ignore[attr-defined]  # as a client of a cluster has it
-    return redis
-
-
-async def open_writer(redis: Redis, kind: type[Writer] = Writer, name: str = "one") -> Any:
-    store = kind(redis)
-    await store.lease.take_or_keep(name)
-    await store.open()
-    return store
-
-
-async def read_contents(redis: Redis) -> Mapping[Any, Any]:
-    """Return all but what a division adds, and what lies in the order in which partitions come."""
-    return {key: value for key, value in (await dump(redis)).items() if not str(key).startswith(OTHERS)}
-
-
-async def read_events(redis: Redis) -> list[Any]:
-    return sorted(str(fields) for _, fields in await redis.xrange(keys.EVENTS))
-
-
-def make_engine() -> RuleEngine:
-    return RuleEngine(RULES, (), MINUTE)
-
-
-async def play_whole(redis: Redis) -> None:
-    store = await open_writer(redis)
-    engine = make_engine()
-    for at, readings in zip(TICKS, script(), strict=True):
-        await commit_tick(at, readings, store, engine)
-
-
-def leave_out_alert_keys(contents: Mapping[Any, Any]) -> Mapping[Any, Any]:
-    return {key: value for key, value in contents.items() if not str(key).startswith(keys.alert(""))}
-
-
-async def read_ends(redis: Redis) -> Mapping[str, str]:
-    """Return when each alert was over that is."""
-    known = sorted([key async for key in redis.scan_iter() if key.startswith(keys.alert(""))])
-    ends = {key: await redis.hget(key, "ended_at") for key in known}
-    return {key: end for key, end in ends.items() if end}
 
 
 async def test_a_divided_store_has_what_one_that_is_not_has(server: str, divided: Redis):
@@ -222,46 +190,6 @@ async def test_a_partition_fence_is_not_renewed_where_another_has_it(divided: Re
 
 
 # ---- what a failover forgets ------------------------------------------------------------------------------
-
-
-async def is_of(key: str, tag: str) -> bool:
-    places = Places(PARTITIONS)
-    return f"{{{tag}}}" in places.place(key)
-
-
-async def save(redis: Redis, tag: str) -> dict[str, Any]:
-    """Return what a part of the store holds."""
-    found = [key async for key in redis.scan_iter() if await is_of(key, tag)]
-    return {key: await copy(redis, key) for key in found}
-
-
-async def copy(redis: Redis, key: str) -> tuple[Any, ...]:
-    """Return a key as commands that write it: its type, what follows, its content."""
-    kind, ttl = str(await redis.type(key)), await redis.ttl(key)
-    if kind == "string":
-        return ttl, [("SET", key, await redis.get(key))]
-    if kind == "hash":
-        return ttl, [("HSET", key, *chain.from_iterable((await redis.hgetall(key)).items()))]
-    if kind == "list":
-        return ttl, [("RPUSH", key, *await redis.lrange(key, 0, -1))]
-    if kind == "stream":
-        entries: Any = await redis.xrange(key)
-        return ttl, [("XADD", key, entry, *chain.from_iterable(fields.items())) for entry, fields in entries]
-    members: Any = await redis.zrange(key, 0, -1, withscores=True)
-    return ttl, [("ZADD", key, *chain.from_iterable((score, member) for member, score in members))]
-
-
-async def forget_since(redis: Redis, tag: str, saved: Mapping[str, Any]) -> None:
-    """Have a part of the store hold what it held, as a replica does that was behind; who has its fence is not forgotten."""
-    fences = {keys.LEASE, keys.feeder(tag)}
-    for key in {key async for key in redis.scan_iter() if await is_of(key, tag)} - fences:
-        await redis.delete(key)
-    for key in saved.keys() - fences:
-        ttl, written = saved[key]
-        for command in written:
-            await redis.execute_command(*command)
-        if ttl > 0:
-            await redis.expire(key, ttl)
 
 
 async def commit_again(store: Writer, at: int, readings: Any, engine: RuleEngine) -> None:

@@ -9,15 +9,16 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.support.cluster import RunningCluster, open_cluster
-from tests.v1.store.test_cut_off_alerts import log, script
-from tests.v1.store.test_divided import (
+from tests.support.divided import (
     TICKS,
     leave_out_alert_keys,
+    log,
     make_engine,
     open_writer,
     play_whole,
     read_contents,
     read_events,
+    script,
 )
 from v1.rules import RuleEngine
 from v1.store import StoreAway, Verifier, Writer, connect, keys

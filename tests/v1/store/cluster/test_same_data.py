@@ -6,9 +6,9 @@ from typing import Any
 from redis.asyncio import Redis
 
 from tests.support.cluster import RunningCluster
+from tests.support.divided import METRICS, RULES, script
 from tests.support.openapi_run import TOP_LIST
 from tests.support.serving import HOUR, MINUTE, NOON, every_minute, sample
-from tests.v1.store.test_cut_off_alerts import METRICS, RULES, script
 from v1.model import DAY
 from v1.rules import RuleEngine, Silence
 from v1.store import (
