@@ -1,11 +1,12 @@
 """The API answers on a cluster what it answers on one node, on every route, byte by byte."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.cluster import RunningCluster
-from tests.support.serving import Api, Clock
+from tests.support.serving import Api, Clock, serving
 from tests.v1.routes.test_examples import answers, crash, written
 from v1.routes.openapi import EXAMPLES
 
@@ -16,6 +17,13 @@ __all__ = ["crash"]
 async def server(cluster: RunningCluster) -> str:
     """The address of a cluster, in place of that of one node."""
     return cluster.url
+
+
+@pytest.fixture(params=[False, True], ids=["primaries", "replicas"])
+async def api(request: pytest.FixtureRequest, server: str, clock: Clock, archive_address: str) -> AsyncIterator[Api]:
+    """The API, which reads from primaries or from replicas."""
+    async with serving(clock, server, database_url=archive_address, read_replicas=request.param) as served:
+        yield served
 
 
 @pytest.mark.usefixtures("crash")
