@@ -56,6 +56,10 @@ class SlotTable:
         self._clients: dict[Endpoint, Redis] = {}
         self._shards: list[Shard | None] = []
         """The shard of each slot; empty before the first reading."""
+        self.version = 0
+        """Goes up whenever a slot has another primary than before."""
+        self._owners: Sequence[tuple[int, int, Endpoint]] = ()
+        """The first and the last slot of each span, and their primary."""
         self._is_current = False
         self._reading: asyncio.Task[None] | None = None
 
@@ -119,19 +123,23 @@ class SlotTable:
 
     async def _read(self) -> None:
         try:
-            self._shards = await self._ask_any()
+            spans = await self._ask_any()
+            self._shards = make_table(spans)
+            owners = [(first, last, shard.primary) for first, last, shard in spans]
+            if owners != self._owners:
+                self._owners, self.version = owners, self.version + 1
             self._is_current = True
             await self._close_gone()
         finally:
             self._reading = None
 
-    async def _ask_any(self) -> list[Shard | None]:
-        """Return the table as the first node gives it that answers: those known best first, seeds last."""
+    async def _ask_any(self) -> "list[ShardSpan]":
+        """Return the spans of slots as the first node gives them that answers: those known best first, seeds last."""
         errors: dict[Endpoint, str] = {}
         for address in self._list_known():
             try:
                 answer = await self.get_client(address).execute_command("CLUSTER SLOTS")  # type: ignore[no-untyped-call]
-                return make_table(address, normalize(answer))
+                return [_make_span(address, each) for each in normalize(answer)]
             except (RedisError, OSError) as error:
                 errors[address] = str(error)
         told = "; ".join(f"{address}: {error}" for address, error in errors.items())
@@ -153,6 +161,10 @@ Span = tuple[int, int, Sequence[tuple[str, int]]]
 """The first and the last slot, and the nodes that have them: the primary, then its replicas."""
 
 
+ShardSpan = tuple[int, int, Shard]
+"""The same, read."""
+
+
 def normalize(answer: Any) -> list[Span]:
     """Return the answer to CLUSTER SLOTS in one form: redis-py makes a mapping of it where it was not asked otherwise."""
     if isinstance(answer, Mapping):
@@ -163,14 +175,19 @@ def normalize(answer: Any) -> list[Span]:
     return [(first, last, [(node[0], node[1]) for node in nodes]) for first, last, *nodes in answer]
 
 
-def make_table(asked: Endpoint, spans: Sequence[Span]) -> list[Shard | None]:
-    """Return the shard of each slot; a node that does not know its own name is the one that was asked."""
+def make_table(spans: Iterable[ShardSpan]) -> list[Shard | None]:
+    """Return the shard of each slot."""
     table: list[Shard | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
-    for first, last, nodes in spans:
-        primary, *replicas = [Endpoint(_decode(host) or asked.host, int(port)) for host, port in nodes]
-        shard = Shard(primary, tuple(replicas))
+    for first, last, shard in spans:
         table[first : last + 1] = [shard] * (last + 1 - first)
     return table
+
+
+def _make_span(asked: Endpoint, span: Span) -> ShardSpan:
+    """Return who has some slots; a node that does not know its own name is the one that was asked."""
+    first, last, nodes = span
+    primary, *replicas = [Endpoint(_decode(host) or asked.host, int(port)) for host, port in nodes]
+    return first, last, Shard(primary, tuple(replicas))
 
 
 def _decode(host: object) -> str:
