@@ -7,6 +7,7 @@ not of a partition lies under one tag as well.
 
     on one node                       divided
     v1:samples:{KRAKEN:BTCUSD}:3600   v1:samples:{p17.2}:KRAKEN:BTCUSD:3600
+    v1:ranges:{KRAKEN:BTCUSD}:3600    v1:ranges:{p17.2}:KRAKEN:BTCUSD:3600
     v1:moments:{KRAKEN:BTCUSD}        v1:moments:{p17.2}:KRAKEN:BTCUSD
     v1:limits:{<limit of a client>}   the same
     v1:tick, and all others           v1:{home}:tick
@@ -29,7 +30,8 @@ HOME = "home"
 MOST_PARTITIONS = 1024
 
 _HOME = f"{keys.OURS}{{{HOME}}}:"
-_SAMPLES, _MOMENTS = f"{keys.OURS}samples:{{", f"{keys.OURS}moments:{{"
+_HOURS, _MOMENTS = (f"{keys.OURS}samples:{{", f"{keys.OURS}ranges:{{"), f"{keys.OURS}moments:{{"
+"""How the keys of a metric begin: those of its hours, and the one of its state."""
 _AS_THEY_ARE = (f"{keys.limits()}:{{", *(f"{name}{{" for name in keys.OF_PARTITIONS))
 _MOST_METRICS = 1 << 18
 """Metrics whose tag is remembered: working it out takes as long as all else that is done to spell a key."""
@@ -60,9 +62,10 @@ class Places(NamedTuple):
         """Return a key as it is spelt in the data; `key` is named as on one node."""
         if not self.partitions or key.startswith(_AS_THEY_ARE) or not key.startswith(keys.OURS):
             return key
-        if key.startswith(_SAMPLES):
-            metric, _, hour = key[len(_SAMPLES) :].rpartition("}:")
-            return f"{_SAMPLES}{_find_tag(self.partitions, metric)}}}:{metric}:{hour}"
+        if key.startswith(_HOURS):
+            name, _, rest = key.partition("{")
+            metric, _, hour = rest.rpartition("}:")
+            return f"{name}{{{_find_tag(self.partitions, metric)}}}:{metric}:{hour}"
         if key.startswith(_MOMENTS):
             metric = key[len(_MOMENTS) : -1]
             return f"{_MOMENTS}{_find_tag(self.partitions, metric)}}}:{metric}"
@@ -72,9 +75,9 @@ class Places(NamedTuple):
         """Return the name on one node of a key that is spelt as `place` does."""
         if not self.partitions or placed.startswith(_AS_THEY_ARE):
             return placed
-        if placed.startswith(_SAMPLES):
-            metric, _, hour = placed.partition("}:")[2].rpartition(":")
-            return f"{_SAMPLES}{metric}}}:{hour}"
+        if placed.startswith(_HOURS):
+            name, (metric, _, hour) = placed.partition("{")[0], placed.partition("}:")[2].rpartition(":")
+            return f"{name}{{{metric}}}:{hour}"
         if placed.startswith(_MOMENTS):
             return f"{_MOMENTS}{placed.partition('}:')[2]}}}"
         return f"{keys.OURS}{placed[len(_HOME) :]}" if placed.startswith(_HOME) else placed
