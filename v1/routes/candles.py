@@ -70,8 +70,8 @@ class CandlesParams(QueryParams):
     kind: Annotated[
         CandleKind | None,
         Field(
-            description="Only the exchange's own candles, or only those of what was sampled; `exchange` from an hour on. "
-            "Without it: of each hour the exchange's where it is known."
+            description="Only the exchange's own candles, or only those of what was sampled. "
+            "Without it: of each hour, and of each minute that filled a gap, the exchange's where it is known."
         ),
     ] = None
 
@@ -109,7 +109,8 @@ class CandleView(BaseModel):
         CandleKind | Literal["mixed"] | None,
         Field(
             description="Whose open, high, low, close and volume these are: `exchange`, its own candle of every trade; "
-            "`sampled`, the prices that were sampled or filled in; `mixed`, of hours of both kinds; "
+            "`sampled`, the prices that were sampled or filled in; `mixed`, of hours of both kinds, "
+            "or with some minutes that filled a gap, whose range the exchange told; "
             "null where there is only a gap."
         ),
     ]
@@ -173,7 +174,8 @@ async def read_candles(
     sample is missing.
 
     Candles of 1, 5, 15 and 30 minutes are made of the samples of the last 24 hours, and are not kept: their
-    `revision` is 0, and they are `closed` when their time is over.
+    `revision` is 0, and they are `closed` when their time is over. Minutes that filled a gap have the exchange's open,
+    high and low.
 
     `format=csv` or `Accept: text/csv` here is the same as `candles.csv`, and so with `ndjson`.
     """
