@@ -8,7 +8,6 @@ not of a partition lies under one tag as well.
     on one node                       divided
     v1:samples:{KRAKEN:BTCUSD}:3600   v1:samples:{p17.2}:KRAKEN:BTCUSD:3600
     v1:ranges:{KRAKEN:BTCUSD}:3600    v1:ranges:{p17.2}:KRAKEN:BTCUSD:3600
-    v1:ranges:{KRAKEN:BTCUSD}:3600    v1:ranges:{p17.2}:KRAKEN:BTCUSD:3600
     v1:moments:{KRAKEN:BTCUSD}        v1:moments:{p17.2}:KRAKEN:BTCUSD
     v1:limits:{<limit of a client>}   the same
     v1:tick, and all others           v1:{home}:tick

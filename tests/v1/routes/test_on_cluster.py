@@ -12,7 +12,7 @@ from tests.v1.routes.test_examples import answers, crash, written
 from v1.model import Metric
 from v1.routes.openapi import EXAMPLES
 from v1.store import Writer, connect
-from v1.store.cluster.routing import HOME_SLOT
+from v1.store.places import HOME_SLOT
 
 __all__ = ["crash"]
 
