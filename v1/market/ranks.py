@@ -35,9 +35,7 @@ class Rankings(NamedTuple):
         return self.ranks[measure, by]
 
 
-def rank_all(
-    standings: Iterable[RankInput], min_coverage: float = 0, most: Sequence[int] | None = None
-) -> Rankings:
+def rank_all(standings: Iterable[RankInput], min_coverage: float = 0, most: Sequence[int] | None = None) -> Rankings:
     """
     Judge every metric by every measure. Who has no number of a measure is not in its lists.
 

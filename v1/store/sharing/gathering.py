@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
-from ...market.ranks import RankInput, Rankings, Scores, count_most
+from ...market.ranks import Rankings, RankInput, Scores, count_most
 from ...model import By, Measure, Metric
 from ...numbers.chunks import split_into_chunks
 from ...rules.silent_sources import NO_SILENCE, SilenceSummary, SourceSilence
@@ -27,6 +27,8 @@ from ..connection import translate_unreadable
 
 Run = Callable[[Pipeline], Awaitable[list[Any]]]
 
+PUBLISHED = "published"
+"""The field beside those of partitions that says that the lists of a tick have taken the place of those before."""
 _AT_ONCE = 500
 """Members that one command brings."""
 
@@ -137,7 +139,7 @@ class Gathering:
 
     async def _write(self, key: str, fields: Mapping[str, str]) -> None:
         pipe = self._redis.pipeline(transaction=False)
-        pipe.hset(key, mapping=dict(fields))
+        pipe.execute_command("HSET", key, *chain.from_iterable(fields.items()))
         pipe.expire(key, keys.KEEP_SHARED)
         await self._run(pipe)
 

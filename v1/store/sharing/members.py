@@ -77,7 +77,7 @@ class Members:
         with translate_errors():
             written, seen, (seconds, micros) = await pipe.execute()
         now = seconds * 1000 + micros // 1000
-        at = {name: score for name, score in seen}
+        at = dict(seen)
         notes = [note for name in sorted(written) if (note := _read_note(written[name])) is not None]
         return [SeenWorker(note, max(0.0, (now - at[note.name]) / 1000)) for note in notes if note.name in at]
 
