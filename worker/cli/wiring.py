@@ -21,6 +21,7 @@ from worker.delivery.notify.sessions import USER_AGENT
 from worker.latest import DAY, HOUR, __version__
 from worker.latest.delivery import ChannelStore
 from worker.latest.market import StateUpdate
+from worker.latest.sharing import HomeWriter, find_lease_seconds, get_places
 from worker.latest.store import AlertLimits, BudgetStore, DataFormat, RuleStore, Writer, connect
 from worker.reporting.metrics import WorkerInstruments
 from worker.sampling.heartbeat import Heartbeat
@@ -86,6 +87,7 @@ async def open_store(  # noqa: PLR0913  # all but the first two by name
     send: bool = True,
     push: bool = True,
     wait: bool = False,
+    shares: bool = False,
     observe: Callable[..., None] | None = None,
 ) -> AsyncIterator[Writer]:
     """
@@ -93,22 +95,34 @@ async def open_store(  # noqa: PLR0913  # all but the first two by name
     they are not told to clients that listen to events.
 
     `observe` takes how long each exchange with Redis took. Raises `OtherFormat` where it holds data of another format.
-    `wait` for a Redis that is away, or else raise `StoreAway`.
+    `wait` for a Redis that is away, or else raise `StoreAway`. Of one that is divided, `shares` leaves the partitions to
+    whoever has them.
     """
     late = LateHours() if late_hours is None else late_hours
     async with connect(settings.redis_address, "data-tracker-worker", observe=observe) as redis:
         data = DataFormat(redis)
         await (wait_for_format(data) if wait else data.ensure())
         limits = AlertLimits(keep=settings.alert_days * DAY, send=send, push=push)
-        yield Writer(redis, limits, note_late_samples=late.add, min_coverage=settings.min_coverage)
+        kind = HomeWriter if shares and get_places(redis).is_divided else Writer
+        store = kind(redis, limits, note_late_samples=late.add, min_coverage=settings.min_coverage)
+        if kind is HomeWriter:
+            store.lease.seconds = find_lease_seconds(settings.interval)
+        yield store
 
 
 @asynccontextmanager
-async def open_rule_provider(settings: WorkerSettings, *, is_live: bool = True) -> AsyncIterator[RuleProvider]:
-    """Return the rules; those of a live run know which metrics and sources are still asked for."""
+async def open_rule_provider(
+    settings: WorkerSettings, *, is_live: bool = True, only_reads: bool = False
+) -> AsyncIterator[RuleProvider]:
+    """
+    Return the rules; those of a live run know which metrics and sources are still asked for.
+
+    With `only_reads` the rules file is left to another one, who writes its rules to the store.
+    """
     is_expected = make_expectation(settings.sources, settings.metrics) if is_live else None
     async with connect(settings.redis_address, "data-tracker-rules") as redis:
-        yield RuleProvider(RuleStore(redis), settings.interval, settings.rules_file, is_expected)
+        file = None if only_reads else settings.rules_file
+        yield RuleProvider(RuleStore(redis), settings.interval, file, is_expected, only_reads=only_reads)
 
 
 def make_expectation(sources: Sequence[str], wishes: Sequence[str]) -> Callable[[StateUpdate], bool]:

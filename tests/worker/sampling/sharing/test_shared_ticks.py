@@ -7,14 +7,13 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from tests.support.crew import Crew, Killed, read_shared
+from tests.support.crew import Crew, read_shared
 from tests.support.serving import MINUTE, NOON
 from tests.v1.store.test_cut_off_alerts import METRICS, OTHERS, RULES, log, script
 from v1.market.slot_marking import TickEvidence
 from v1.market.slots import SlotReason
-from v1.model import Sample
 from v1.rules import RuleEngine
-from v1.store import Verifier, Writer, keys
+from v1.store import Verifier, Writer
 from v1.store.places import Places
 from worker.sampling.absences import SourceAbsence, TickAbsences
 from worker.sampling.tick import commit_tick
