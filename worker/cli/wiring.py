@@ -70,6 +70,8 @@ SessionFor = Callable[[str], ClientSession]
 
 LONGEST_TIMEOUT = float(FLIGHT_SECONDS)
 """Seconds that a source may take for an answer, however long the interval is."""
+HOME_LEASES = 3
+"""By how much the lease of whoever asks the sources is longer than one of a partition: who loses it ends, and begins anew."""
 TERMS: Mapping[str, BudgetTerms] = {
     "kraken": KRAKEN,
     "binance": BINANCE,
@@ -106,7 +108,7 @@ async def open_store(  # noqa: PLR0913  # all but the first two by name
         kind = HomeWriter if shares and get_places(redis).is_divided else Writer
         store = kind(redis, limits, note_late_samples=late.add, min_coverage=settings.min_coverage)
         if kind is HomeWriter:
-            store.lease.seconds = find_lease_seconds(settings.interval)
+            store.lease.seconds = HOME_LEASES * find_lease_seconds(settings.interval)
         yield store
 
 

@@ -32,6 +32,8 @@ class PartitionLeases(Lease):
         self._name = name
         self.seconds = seconds
         self._tokens: dict[str, str] = {}
+        self.parts: tuple[str, ...] = ()
+        """The partitions that were last looked at as a whole: what is had may change at any moment."""
 
     @property
     def held(self) -> frozenset[str]:
@@ -80,7 +82,7 @@ class PartitionLeases(Lease):
                 await pipe.execute()
 
     def list_parts(self) -> tuple[str, ...]:
-        return tuple(sorted(self._tokens))
+        return self.parts
 
     def check_holder(self, holder: str | None) -> None:
         """Return: who has the lease of all is not who commits partitions."""

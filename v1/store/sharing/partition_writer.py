@@ -66,6 +66,7 @@ class PartitionWriter(Writer):
     async def open_partitions(self, tags: Collection[str]) -> PartitionTicks:
         """Learn what the partitions hold, and return where each stands."""
         await DataFormat(self._redis).ensure()
+        self.leases.parts = tuple(sorted(tags))
         ticks = await self.read_partition_ticks(tags)
         places, wanted = get_places(self._redis), set(tags)
         metrics = set(await self.read_metrics()) or await scan_metrics(self._redis)
