@@ -13,7 +13,7 @@ from v1.market.metric_state import SourceReading
 from v1.market.slot_marking import TickEvidence
 from v1.model import Metric
 from v1.rules import RuleEngine
-from v1.store import keys
+from v1.store import Reader, keys
 from v1.store.places import get_places
 from v1.store.sharing.home_writer import HomeWriter
 from v1.store.sharing.members import Members, WorkerNote
@@ -38,8 +38,8 @@ class Killed(Exception):
     """The worker ends here."""
 
 
-class InterruptedWriter(PartitionWriter):
-    """A writer that is killed before one of its pipelines."""
+class _Interrupted(Reader):
+    """A writer that is killed before one of its pipelines that come after the moment in which that is asked for."""
 
     before: int | None = None
     """Before the how manieth pipeline from now on."""
@@ -52,6 +52,27 @@ class InterruptedWriter(PartitionWriter):
         return await super()._run(pipe)
 
 
+class InterruptedWriter(_Interrupted, PartitionWriter):
+    """One that commits partitions."""
+
+
+class InterruptedHome(_Interrupted, HomeWriter):
+    """One that hands out and completes ticks."""
+
+    before_completing: int | None = None
+    """The same of the pipelines that complete the next tick."""
+
+    async def complete(self, *args: Any) -> None:
+        if self.before_completing is not None:
+            self.before, self.before_completing = self.before_completing, None
+        await super().complete(*args)
+
+
+async def sleep_briefly(seconds: float) -> None:
+    """Wait a hundredth of the time."""
+    await asyncio.sleep(seconds / 100)
+
+
 class Mate:
     """One of the workers."""
 
@@ -59,7 +80,7 @@ class Mate:
         self.name = name
         self.leases = PartitionLeases(redis, name, LEASE_SECONDS)
         self.writer = InterruptedWriter(redis, self.leases)
-        self.feeder = PartitionFeeder(self.writer, MINUTE, FixedRules(engine))
+        self.feeder = PartitionFeeder(self.writer, MINUTE, FixedRules(engine), sleep_briefly)
         note = WorkerNote(name, "here", 1, 0, "test", LEASE_SECONDS)
         self.membership = Membership(
             members=Members(redis), leases=self.leases, note=note, tags=get_places(redis).list_tags
@@ -84,7 +105,7 @@ class Crew:
         self.redis = redis
         self.engine = engine
         self.mates = {name: Mate(redis, name, engine) for name in names}
-        self.home = HomeWriter(redis)
+        self.home = InterruptedHome(redis)
 
     async def open(self) -> None:
         """Have all partitions taken, and the tasks started."""
@@ -98,7 +119,7 @@ class Crew:
     async def open_home(self, name: str) -> None:
         """Take the place of whoever handed out the ticks."""
         await self.redis.delete(keys.LEASE)
-        self.home = HomeWriter(self.redis)
+        self.home = InterruptedHome(self.redis)
         await self.home.lease.take_or_keep(name)
         await self.home.open()
 
@@ -107,7 +128,9 @@ class Crew:
     ) -> int:
         """Commit a tick by way of all workers, and return how many metrics it has advanced."""
         evidence = TickEvidence(MINUTE, previous, absences.explain)
-        return await SharedCommit(self.home, MINUTE).commit(at, readings, self.engine, 0, evidence, absences)
+        return await SharedCommit(self.home, MINUTE, sleep_briefly).commit(
+            at, readings, self.engine, 0, evidence, absences
+        )
 
     async def bury(self, name: str) -> None:
         """Have a worker count as gone, and the others take over."""
