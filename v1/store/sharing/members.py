@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 
 from .. import keys
 from ..connection import translate_errors
+from ..places import get_places
 from ..scripts import REPORT_WORKER
 from ..stored_json import read_dict
 
@@ -54,6 +55,10 @@ class Members:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+
+    def list_tags(self) -> tuple[str, ...]:
+        """Return the tags of all partitions; none where the store is not divided."""
+        return get_places(self._redis).list_tags()
 
     async def report(self, note: WorkerNote) -> list[WorkerNote]:
         """Say that a worker is alive, and return all that are."""
