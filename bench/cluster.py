@@ -1,15 +1,16 @@
 """
-What the parts that a cluster needs cost on one node. A tick of many metrics at a full day, without alert rules, as the
-worker runs it: committed by scripts that look at the lease, beside the transactions that did the same before, which
-looked at nothing. The two take turns, each on a server of its own; processor time, medians.
+What the parts that a cluster needs cost. A tick of many metrics at a full day, without alert rules, as the worker runs it:
+committed by scripts that look at the lease, beside the transactions that did the same before, which looked at nothing;
+and on a cluster of six nodes beside one node. They take turns, each on servers of their own; medians.
 """
 
 import gc
+import os
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from statistics import median
-from time import process_time
+from time import perf_counter, process_time
 from typing import Any, NamedTuple
 
 import uvloop
@@ -17,10 +18,12 @@ from redis.asyncio import Redis
 
 from bench import market, servers
 from bench.report import Figure, at_most, beside
+from tests.support.cluster import open_cluster
 from v1.market.metric_state import StateUpdate
 from v1.model import MINUTE
 from v1.rules import NOTHING_SAID, Evaluation
-from v1.store import TickUnit, Writer, commands
+from v1.store import TickUnit, Writer, commands, connect, keys
+from v1.store.cluster.client import ClusterRedis
 from v1.store.event_log import CommandSink
 from v1.store.feeder import ChangeSet, Feeder
 from v1.store.fence import FencedCalls
@@ -30,14 +33,20 @@ METRICS = 10_000
 ROUNDS = 5
 AT_ONCE = (10, commands.METRICS_AT_ONCE, 50)
 """Metrics that one call of a script commits, as they are compared."""
+NODES, PARTITIONS = 6, 64
+NODE_TIMEOUT_MS = 15_000
+"""A node that is held up by the others on few cores is not taken for lost."""
 HOLDER = "bench"
+LEASE_SECONDS = 3600
 
 
 class Spent(NamedTuple):
-    """Seconds of processor time."""
+    """Seconds that a tick took."""
 
     client: float
+    """Of the processor, as is the server's."""
     server: float
+    wall: float
 
     @property
     def both(self) -> float:
@@ -103,7 +112,8 @@ class Ticking:
     """A market in a server of its own, tick after tick."""
 
     def __init__(self, server: servers.Server, store: Writer, days: Sequence[market.Day], at_once: int) -> None:
-        self.server = server
+        self.name = server.name
+        self._redis = server.redis
         self._store = store
         self._days = days
         self._at_once = at_once
@@ -115,10 +125,10 @@ class Ticking:
         heard = market.heard(self._names, self._days, number)
         gc.collect()
         commands.METRICS_AT_ONCE = self._at_once
-        before = Spent(process_time(), await _read_cpu(self.server.redis))
+        before = Spent(process_time(), await _read_cpu(self._redis), perf_counter())
         await commit_tick(market.START + (number + 1) * MINUTE, heard, self._store)
-        client = process_time() - before.client
-        self._spent.append(Spent(client, await _read_cpu(self.server.redis) - before.server))
+        client, wall = process_time() - before.client, perf_counter() - before.wall
+        self._spent.append(Spent(client, await _read_cpu(self._redis) - before.server, wall))
 
     def find_median(self) -> Spent:
         """Return the medians of all rounds but the first, which finds nothing warm."""
@@ -128,6 +138,8 @@ class Ticking:
 def measure() -> Iterator[Figure]:
     print(f"a tick of {METRICS:,} metrics, committed by scripts and by transactions", file=sys.stderr)
     yield from uvloop.run(_measure_commit())
+    print(f"a tick of {METRICS:,} metrics on {NODES} nodes and on one", file=sys.stderr)
+    yield from uvloop.run(_measure_nodes())
 
 
 async def _measure_commit() -> list[Figure]:
@@ -139,7 +151,28 @@ async def _measure_commit() -> list[Figure]:
             for each in (before, *others):
                 await each.tick(number)
         base, spent = before.find_median(), [each.find_median() for each in others]
-        return [*_compare(before.server.name, base, dict(zip(AT_ONCE, spent, strict=True)))]
+        return [*_compare(before.name, base, dict(zip(AT_ONCE, spent, strict=True)))]
+
+
+async def _measure_nodes() -> list[Figure]:
+    days = market.days(market.PAIRS, market.START, MINUTE, ROUNDS + 1)
+    async with _ticking(Writer, days) as one, _ticking_cluster(days) as many:
+        for number in range(ROUNDS + 1):
+            await one.tick(number)
+            await many.tick(number)
+        base, spent = one.find_median(), many.find_median()
+    how = f"{one.name}, {PARTITIONS} partitions, {ROUNDS} rounds in turns, all on {os.cpu_count()} cores"
+    what = f"tick of {METRICS:,} metrics, day full, on {NODES} nodes beside one node"
+    client = f"{how}: {_each(spent.client)} beside {_each(base.client)} us of processor time a metric"
+    return [
+        at_most(f"{what}: client", spent.client / base.client, 1.1, " x", client),
+        at_most(f"{what}: wall", spent.wall / base.wall, 1.4, " x", f"{spent.wall:.2f} beside {base.wall:.2f} s"),
+        beside(
+            f"{what}: all primaries, processor time",
+            f"{spent.server / base.server:.2f} x",
+            f"{_each(spent.server)} beside {_each(base.server)} us a metric",
+        ),
+    ]
 
 
 def _compare(name: str, base: Spent, spent: dict[int, Spent]) -> Iterator[Figure]:
@@ -167,12 +200,32 @@ async def _ticking(
     async with servers.running(next(servers.binaries())) as server:
         await market.fill(server.redis, market.metrics(METRICS), days, market.START)
         store = kind(server.redis)
-        await store.lease.take_or_keep(HOLDER)
-        await server.redis.persist("v1:lease")
+        await _hold(store)
         await store.open()
         yield Ticking(server, store, days, at_once)
 
 
+@asynccontextmanager
+async def _ticking_cluster(days: Sequence[market.Day]) -> AsyncIterator[Ticking]:
+    async with (
+        open_cluster(NODES // 2, NODES // 2, NODE_TIMEOUT_MS) as nodes,
+        connect(nodes.url, "bench", 60, partitions=PARTITIONS) as redis,
+    ):
+        await market.fill_divided(redis, market.metrics(METRICS), days, market.START)
+        store = Writer(redis)
+        await _hold(store)
+        await store.open()
+        yield Ticking(servers.Server(nodes.url, redis, "cluster"), store, days, commands.METRICS_AT_ONCE)
+
+
+async def _hold(store: Writer) -> None:
+    """Take the lease for longer than a measurement takes: nobody renews it."""
+    keys.LEASE_SECONDS = LEASE_SECONDS
+    await store.lease.take_or_keep(HOLDER)
+
+
 async def _read_cpu(redis: Redis) -> float:
-    used = await redis.info("cpu")
-    return float(used["used_cpu_user"]) + float(used["used_cpu_sys"])
+    """Return the seconds of processor time that a server has used, or all primaries of a cluster."""
+    nodes = await redis.list_primaries() if isinstance(redis, ClusterRedis) else [redis]
+    used = [await node.info("cpu") for node in nodes]
+    return sum(float(each["used_cpu_user"]) + float(each["used_cpu_sys"]) for each in used)

@@ -3,16 +3,18 @@ A market of any size for measurements: days of the simulated exchange under as m
 into a store as its writer would have left them.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from redis.asyncio import Redis
+from redis.asyncio.client import Pipeline
 
 from v1.market import metric_state
 from v1.market.metric_state import SourceReading
 from v1.model import DAY, MINUTE, Metric, Reading, Sample, find_hour, list_hours
+from v1.numbers.chunks import split_into_chunks
 from v1.numbers.decimals import parse_decimal
 from v1.store import Writer, keys
 from worker.sampling.recording import open_recording, read_candles
@@ -26,6 +28,8 @@ START = 1_762_303_020
 PAIRS = 60
 """Different days that a market of many metrics shares, unless another number is asked for."""
 _BATCH = 500
+_WRITTEN_TOGETHER = 50
+"""Metrics whose whole day is written at once."""
 
 T = TypeVar("T")
 
@@ -104,20 +108,55 @@ async def fill(redis: Redis, names: Sequence[Metric], market: Sequence[Day], at:
     await store.update_rankings(at)
 
 
+async def fill_divided(redis: Redis, names: Sequence[Metric], market: Sequence[Day], at: int) -> None:
+    """Put the same into an empty store that is divided: there every key is written, for no server copies to another."""
+    store = Writer(redis)
+    await store.open()
+    packed = [_pack_day(day.samples, at) for day in market]
+    for part in split_into_chunks([*enumerate(names)], _WRITTEN_TOGETHER):
+        pipe = redis.pipeline(transaction=False)
+        for place, name in part:
+            _put_day(pipe, name, packed[place % len(packed)])
+        await pipe.execute()
+    for some in _batched(names):
+        await redis.zadd(keys.METRICS, {str(name): at for name in some})
+    await store.open()
+    await store.update_rankings(at)
+
+
 async def _write(redis: Redis, name: Metric, samples: Sequence[Sample], at: int) -> None:
+    pipe = redis.pipeline(transaction=False)
+    _put_day(pipe, name, _pack_day(samples, at))
+    await pipe.execute()
+
+
+class _PackedDay(NamedTuple):
+    """A day as commands have it."""
+
+    hours: Mapping[int, Sequence[object]]
+    """Scores and members of each hour."""
+    state: str
+
+
+def _pack_day(samples: Sequence[Sample], at: int) -> _PackedDay:
     record = metric_state.recount_state(at, samples, None, SOURCE)
     if record is None:
-        raise ValueError(f"the day of {name} is empty")
+        raise ValueError("the day is empty")
     by_hour: dict[int, list[Sample]] = {}
     for sample in samples:
         by_hour.setdefault(find_hour(sample.tick), []).append(sample)
-    pipe = redis.pipeline(transaction=False)
-    for hour, those in by_hour.items():
-        key = keys.samples(name, hour)
-        pipe.execute_command("ZADD", key, *chain.from_iterable((each.tick, keys.write_member(each)) for each in those))
-        pipe.execute_command("EXPIRE", key, keys.KEEP_SAMPLES)
-    pipe.execute_command("SET", keys.moments(name), metric_state.write_state(record), "EX", keys.KEEP)
-    await pipe.execute()
+    packed = {
+        hour: [*chain.from_iterable((each.tick, keys.write_member(each)) for each in those)]
+        for hour, those in by_hour.items()
+    }
+    return _PackedDay(packed, metric_state.write_state(record))
+
+
+def _put_day(pipe: Pipeline, name: Metric, day: _PackedDay) -> None:
+    for hour, members in day.hours.items():
+        pipe.execute_command("ZADD", keys.samples(name, hour), *members)
+        pipe.execute_command("EXPIRE", keys.samples(name, hour), keys.KEEP_SAMPLES)
+    pipe.execute_command("SET", keys.moments(name), day.state, "EX", keys.KEEP)
 
 
 def _batched(items: Sequence[T]) -> Iterator[Sequence[T]]:

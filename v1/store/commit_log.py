@@ -18,7 +18,7 @@ MOST_WORDS = 2_000_000
 """Arguments that are remembered in all: a tick of 10,000 metrics has some 60,000, of 100 bytes each."""
 
 
-class _Sent(NamedTuple):
+class _SentCommands(NamedTuple):
     tick: int
     commands: Commands
     words: int
@@ -30,7 +30,7 @@ class CommitLog:
     def __init__(self, most_seconds: int = MOST_SECONDS, most_words: int = MOST_WORDS) -> None:
         self._most_seconds = most_seconds
         self._most_words = most_words
-        self._sent: dict[str, deque[_Sent]] = {}
+        self._sent: dict[str, deque[_SentCommands]] = {}
         self._words = 0
         self._committed: dict[str, int] = {}
         """The newest tick of each part that was acknowledged."""
@@ -50,7 +50,7 @@ class CommitLog:
         """Remember what is about to be sent to a part."""
         sent = self._sent.setdefault(tag, deque())
         words = sum(map(len, commands))
-        sent.append(_Sent(tick, commands, words))
+        sent.append(_SentCommands(tick, commands, words))
         self._words += words
         while len(sent) > 1 and sent[0].tick <= tick - self._most_seconds:
             self._forget_oldest(tag)

@@ -5,6 +5,7 @@ Of a divided store it remembers what was sent, and sends it again where a failov
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -14,10 +15,11 @@ from redis.asyncio.client import Pipeline
 from ..model import Metric
 from . import keys
 from .commit_log import CommitLog
-from .connection import LeaseGone, StoreBehind, translate_errors
+from .connection import LeaseGone, StoreBehind, StoreError, translate_errors
 from .fence import Fence, FencedCalls
 from .lease import Lease
 from .places import HOME, Places, get_places
+from .replication import ReplicationWatch
 from .stored_json import read_tick
 
 log = structlog.get_logger()
@@ -62,6 +64,7 @@ class Feeder:
         self._lease = lease
         self._run = run or _execute
         self._commit_log = CommitLog()
+        self._replication = ReplicationWatch(redis)
 
     @property
     def places(self) -> Places:
@@ -80,7 +83,8 @@ class Feeder:
     async def send_partitions(self, changes: ChangeSet, tick: int | None = None) -> None:
         """Make the changes in partitions, all side by side. With a `tick`, they commit it there."""
         for tag, calls in changes.partitions.items():
-            if tick is not None:
+            # A tick that is committed once more, after later ones, sets nothing back.
+            if tick is not None and tick >= (calls.fence.expected or 0):
                 calls.execute_command("SET", keys.partition_tick(tag), tick)
             self._remember(tag, calls, tick)
         await self._send(changes, changes.partitions.values())
@@ -97,6 +101,15 @@ class Feeder:
         await self._send(changes, [changes.derived, changes.home])
         if tick is not None:
             self._commit_log.note_committed(HOME, tick)
+
+    async def forget_replicated(self, tick: int) -> None:
+        """Forget what a replica has by now, after the commit of a tick. Where nobody says so, it stays for ten minutes."""
+        if not self.places.is_divided:
+            return
+        # It is information about what is committed already: whoever is away shows at the next tick.
+        with suppress(StoreError):
+            for tag, replicated in (await self._replication.find_replicated(tick)).items():
+                self._commit_log.note_replicated(tag, replicated)
 
     def put_tick_reads(self, pipe: Pipeline) -> None:
         """Put the reads of the newest tick of each part, none where the store is not divided."""
@@ -130,7 +143,7 @@ class Feeder:
                 continue
             log.warning("a failover forgot what was committed, it is committed again", part=tag, tick=found[tag])
             for commands in forgotten:
-                await self._run(_fill(self._redis.pipeline(transaction=False), commands))
+                await self._run_fenced(_fill(self._redis.pipeline(transaction=False), commands))
             restored.append(tag)
         for tag, tick in found.items():
             self._commit_log.note_found(tag, tick)
@@ -152,9 +165,12 @@ class Feeder:
         pipe = self._redis.pipeline(transaction=False)
         for calls in parts:
             _fill(pipe, calls.commands)
+        if len(pipe):
+            await self._run_fenced(pipe)
+
+    async def _run_fenced(self, pipe: Pipeline) -> None:
         try:
-            if len(pipe):
-                await self._run(pipe)
+            await self._run(pipe)
         except LeaseGone:
             await self._lease.take_again()
             raise

@@ -29,7 +29,7 @@ Every key version 1 owns in Redis. No other module spells one.
     v1:silences                   hash    silence id: silence, JSON          for ever
     v1:outages                    string  alert states of silent sources, JSON  for ever
     v1:alerts                     zset    tick: alert, JSON                  30 days (setting), and bounded in number
-    v1:alert:<id>                 hash    when it was over, who acknowledged it  as its alert
+    v1:alert:<id>                 hash    when it was over, who acknowledged it, when it was told  as its alert
     v1:acknowledged               hash    rule and subject: alert that is acknowledged until it is over, JSON  30 days after the last
     v1:deliveries:<id>            list    attempts to send it, JSON          as its alert
     v1:test:<rule>                string  the newest test of a rule, an alert, JSON  24 h
@@ -62,7 +62,7 @@ Where the data is divided there are also, of each partition, and the others are 
     key                        type    content                                         lives
     v1:feeder:{<partition>}    string  who feeds the partition                          the length of a lease
     v1:tick:{<partition>}      string  newest committed tick of the partition           for ever
-    v1:homeward:{<partition>}  list    what its alerts leave to be done elsewhere, JSON  until it is done
+    v1:homeward:{<partition>}  list    what its alerts leave to be done elsewhere, JSON  10 minutes after it was done
     v1:readings:{<partition>}  list    late samples of its metrics, JSON                until they are inserted, at most 1 h
     v1:readings:{home}         zset    tick that several workers commit: itself         10 minutes after the last
     v1:readings:{home}:<tick>  hash    what sources gave at it, see `sharing.tick_readings`  10 minutes

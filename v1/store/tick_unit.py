@@ -157,6 +157,7 @@ class TickUnit:
         self._put_rest(updates, rankings or self.rank(updates), evaluation)
         await feeder.send_home(changes, self._at)
         self._session.advance(self._at, updates, evaluation)
+        await feeder.forget_replicated(self._at)
 
     def rank(self, updates: Sequence[StateUpdate]) -> Rankings:
         """Return the rankings after the tick."""

@@ -207,14 +207,16 @@ class Writer(Reader):
 
         `only_budgets` says that they are those before but for what is used of budgets, which no answer about samples has.
         """
-        pipe = self._redis.pipeline(transaction=True)
-        pipe.delete(keys.SOURCES, keys.WISHES)
-        for wish, reason in unmet.items():
-            pipe.hset(keys.WISHES, wish, reason)
-        if states:
-            pipe.hset(keys.SOURCES, mapping={name: json.dumps(state) for name, state in states.items()})
-        put_change(pipe, ChangeKind.BUDGETS if only_budgets else ChangeKind.SOURCES)
-        await self._run(pipe)
+        changes = self.feeder.open_changes()
+        with changes.derived.put_together() as put:
+            put.execute_command("DEL", keys.SOURCES)
+            put.execute_command("DEL", keys.WISHES)
+            for wish, reason in unmet.items():
+                put.execute_command("HSET", keys.WISHES, wish, reason)
+            for name, state in states.items():
+                put.execute_command("HSET", keys.SOURCES, name, json.dumps(state))
+            put_change(put, ChangeKind.BUDGETS if only_budgets else ChangeKind.SOURCES)
+        await self.feeder.send(changes)
 
     async def write_archive_state(self, state: Mapping[str, Any]) -> None:
         """Write the state of the archive in place of the one before."""

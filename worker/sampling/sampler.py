@@ -193,6 +193,8 @@ class Sampler:
         before = self._newest
         async with self._store.turn:
             self._newest = await self._store.open() or 0
+        recommits, self._store.session.recommitted = self._store.session.recommitted, 0
+        self._instruments.ticks.recommits.inc(recommits)
         if self._newest < before:
             log.warning("Redis has lost ticks", had=before, has=self._newest)
         await self._store.replays.clear()

@@ -1,25 +1,37 @@
 """A divided store on one server: alerts go home once, whoever is killed; what a part forgets is committed again, to the byte."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
-from tests.support.ledger import dump, heard
+from tests.support.divided import (
+    METRICS,
+    PARTITIONS,
+    TAGS,
+    TICKS,
+    divide,
+    forget_since,
+    leave_out_alert_keys,
+    log,
+    make_engine,
+    open_writer,
+    play_whole,
+    read_contents,
+    read_ends,
+    read_events,
+    save,
+    script,
+)
+from tests.support.ledger import heard
 from tests.support.serving import MINUTE, NOON, sample
-from tests.v1.store.test_cut_off_alerts import METRICS, RULES, log, script
 from v1.model import Metric
 from v1.rules import RuleEngine
-from v1.store import LeaseLost, StoreAway, Verifier, Writer, commands, keys
+from v1.store import LeaseLost, StoreAway, Verifier, Writer, commands, connect, keys
 from v1.store.homeward import KEPT_SECONDS
 from v1.store.places import HOME, Places
 from worker.sampling.tick import commit_tick
-
-PARTITIONS = 3
-TAGS = Places(PARTITIONS).list_tags()
-TICKS = range(NOON, NOON + 5 * MINUTE, MINUTE)
-OTHERS = (*keys.OF_PARTITIONS, keys.EVENTS, keys.OUTBOX, keys.LEASE)
 
 
 class Killed(Exception):
@@ -43,60 +55,26 @@ class Interrupted(Writer):
 
 
 @pytest.fixture
-def divided(fake: Redis) -> Redis:
-    return divide(fake)
+async def divided(server: str) -> AsyncIterator[Redis]:
+    async with connect(server, "tests") as redis:
+        yield divide(redis)
 
 
-def divide(redis: Redis) -> Redis:
-    redis.places = Places(PARTITIONS)  # type: ignore[attr-defined]  # as a client of a cluster has it
-    return redis
+async def test_a_divided_store_has_what_one_that_is_not_has(server: str, divided: Redis):
+    async with connect(server, "tests") as redis:
+        await play_whole(redis)
+        alerts, events, ends = await log(redis), await read_events(redis), await read_ends(redis)
+        contents = leave_out_alert_keys(await read_contents(redis))
+        await redis.flushall()
 
+    await play_whole(divided)
 
-async def open_writer(redis: Redis, kind: type[Writer] = Writer, name: str = "one") -> Any:
-    store = kind(redis)
-    await store.lease.take_or_keep(name)
-    await store.open()
-    return store
-
-
-async def read_contents(redis: Redis) -> Mapping[Any, Any]:
-    """Return all but what a division adds, and what lies in the order in which partitions come."""
-    return {key: value for key, value in (await dump(redis)).items() if not str(key).startswith(OTHERS)}
-
-
-async def read_events(redis: Redis) -> list[Any]:
-    return sorted(str(fields) for _, fields in await redis.xrange(keys.EVENTS))
-
-
-def make_engine() -> RuleEngine:
-    return RuleEngine(RULES, (), MINUTE)
-
-
-async def play_whole(redis: Redis) -> None:
-    store = await open_writer(redis)
-    engine = make_engine()
-    for at, readings in zip(TICKS, script(), strict=True):
-        await commit_tick(at, readings, store, engine)
-
-
-async def test_a_divided_store_has_what_one_that_is_not_has(fake: Redis):
-    await play_whole(fake)
-    whole, events, alerts = await read_contents(fake), await read_events(fake), await log(fake)
-    await fake.flushall()
-
-    await play_whole(divide(fake))
-
-    assert await log(fake) == alerts
-    assert await read_events(fake) == events
-    told = {key for key in await read_contents(fake) if str(key).startswith(keys.alert(""))}
-    assert {key: value for key, value in (await read_contents(fake)).items() if key not in told} == {
-        key: value for key, value in whole.items() if not str(key).startswith(keys.alert(""))
-    }
-    for key in whole:
-        if str(key).startswith(keys.alert("")):
-            assert await fake.hget(key, "ended_at")
-    assert {await fake.get(keys.partition_tick(tag)) for tag in TAGS} == {str(TICKS[-1])}
-    assert (await Verifier(fake).verify(repair=False)).is_clean
+    assert await log(divided) == alerts
+    assert await read_events(divided) == events
+    assert leave_out_alert_keys(await read_contents(divided)) == contents
+    assert await read_ends(divided) == ends
+    assert {await divided.get(keys.partition_tick(tag)) for tag in TAGS} == {str(TICKS[-1])}
+    assert (await Verifier(divided).verify(repair=False)).is_clean
 
 
 async def test_whoever_is_killed_between_any_two_steps_leaves_each_alert_once(divided: Redis):
@@ -214,52 +192,6 @@ async def test_a_partition_fence_is_not_renewed_where_another_has_it(divided: Re
 # ---- what a failover forgets ------------------------------------------------------------------------------
 
 
-async def is_of(key: str, tag: str) -> bool:
-    places = Places(PARTITIONS)
-    return f"{{{tag}}}" in places.place(key)
-
-
-async def save(redis: Redis, tag: str) -> dict[str, tuple[bytes, int]]:
-    """Return what a part of the store holds."""
-    found = [key async for key in redis.scan_iter() if await is_of(key, tag)]
-    return {key: await copy(redis, key) for key in found}
-
-
-async def copy(redis: Redis, key: str) -> Any:
-    kind, ttl = str(await redis.type(key)), await redis.ttl(key)
-    read: dict[str, Callable[[], Awaitable[Any]]] = {
-        "string": lambda: redis.get(key),
-        "zset": lambda: redis.zrange(key, 0, -1, withscores=True),
-        "hash": lambda: redis.hgetall(key),
-        "list": lambda: redis.lrange(key, 0, -1),
-        "stream": lambda: redis.xrange(key),
-    }[kind]
-    return kind, await read(), ttl
-
-
-async def forget_since(redis: Redis, tag: str, saved: Mapping[str, Any]) -> None:
-    """Have a part of the store hold what it held, as a replica does that was behind; who has its fence is not forgotten."""
-    for key in [key async for key in redis.scan_iter() if await is_of(key, tag)]:
-        if key not in {keys.LEASE, keys.feeder(tag)}:
-            await redis.delete(key)
-    for key, (kind, value, ttl) in saved.items():
-        if key in {keys.LEASE, keys.feeder(tag)}:
-            continue
-        if kind == "string":
-            await redis.set(key, value)
-        elif kind == "zset" and value:
-            await redis.zadd(key, dict(value))
-        elif kind == "hash":
-            await redis.hset(key, mapping=value)
-        elif kind == "list":
-            await redis.rpush(key, *value)
-        else:
-            for entry_id, fields in value:
-                await redis.xadd(key, fields, id=entry_id)
-        if ttl > 0:
-            await redis.expire(key, ttl)
-
-
 async def commit_again(store: Writer, at: int, readings: Any, engine: RuleEngine) -> None:
     """Commit a tick as the worker does: where the store is away, it is opened anew, and the tick tried again."""
     try:
@@ -291,42 +223,47 @@ async def test_ticks_that_a_part_forgot_are_committed_again(divided: Redis, tag:
     assert (await Verifier(divided).verify(repair=False)).is_clean
 
 
-async def test_a_part_that_forgot_half_a_tick_is_completed(divided: Redis, monkeypatch: pytest.MonkeyPatch):
+class Halved(Writer):
+    """A writer that saves a partition after some of its calls in the tick after `since`."""
+
+    def __init__(self, redis: Redis, tag: str, calls: int, since: int) -> None:
+        super().__init__(redis)
+        self.half: dict[str, Any] = {}
+        self._tag, self._calls, self._since = tag, calls, since
+
+    async def _run(self, pipe: Any) -> list[Any]:
+        stack = pipe.command_stack
+        first = next((place for place, (words, _) in enumerate(stack) if keys.feeder(self._tag) in words), None)
+        if first is None or self.half or await self.read_tick() != self._since:
+            return await super()._run(pipe)
+        part, rest = self._pipe(), self._pipe()
+        part.command_stack, rest.command_stack = stack[: first + self._calls], stack[first + self._calls :]
+        answers = await super()._run(part)
+        self.half = await save(self._redis, self._tag)
+        return answers + (await super()._run(rest) if rest.command_stack else [])
+
+
+@pytest.mark.parametrize("calls", [1, 2, 3, 4])
+@pytest.mark.parametrize("tag", TAGS)
+async def test_a_part_that_forgot_half_a_tick_is_completed(
+    divided: Redis, monkeypatch: pytest.MonkeyPatch, tag: str, calls: int
+):
     monkeypatch.setattr(commands, "METRICS_AT_ONCE", 1)
     await play_whole(divided)
     whole, alerts = await read_contents(divided), await log(divided)
-    halves = 0
-    for tag in TAGS:
-        for calls in range(1, 6):
-            await divided.flushall()
-            store, engine, half = await open_writer(divided), make_engine(), None
-            run = store._run
+    await divided.flushall()
 
-            async def run_and_save(
-                pipe: Any, tag: str = tag, calls: int = calls, store: Any = store, run: Any = run
-            ) -> Any:
-                nonlocal half
-                stack = [words for words, _ in pipe.command_stack]
-                first = next((place for place, words in enumerate(stack) if keys.feeder(tag) in words), None)
-                if first is None or store.session._valid_since != TICKS[2]:
-                    return await run(pipe)
-                part = store._pipe()
-                part.command_stack = pipe.command_stack[: first + calls]
-                answers = await run(part)
-                half = await save(divided, tag)
-                rest = store._pipe()
-                rest.command_stack = pipe.command_stack[first + calls :]
-                return answers + (await run(rest) if rest.command_stack else [])
+    store, engine = Halved(divided, tag, calls, TICKS[2]), make_engine()
+    await store.lease.take_or_keep("one")
+    await store.open()
+    for at, readings in zip(TICKS, script(), strict=True):
+        if at == TICKS[4]:
+            assert store.half
+            await forget_since(divided, tag, store.half)
+        await commit_again(store, at, readings, engine)
 
-            store.feeder._run = run_and_save
-            for place, (at, readings) in enumerate(zip(TICKS, script(), strict=True)):
-                if place == 4 and half:
-                    halves += half.get(keys.partition_tick(tag), ("", "", 0))[1] != str(TICKS[3])
-                    await forget_since(divided, tag, half)
-                await commit_again(store, at, readings, engine)
-            assert await log(divided) == alerts, (tag, calls)
-            assert await read_contents(divided) == whole, (tag, calls)
-    assert halves > 3
+    assert await log(divided) == alerts
+    assert await read_contents(divided) == whole
 
 
 async def test_late_samples_that_are_forgotten_with_a_later_tick_are_inserted_again(divided: Redis):

@@ -121,6 +121,7 @@ async def test_who_sleeps_within_a_tick_for_longer_than_the_lease_writes_nothing
         commit(first, NOON),
         first.insert_samples(Metric("KRAKEN:BTCUSD"), [sample(NOON, "1")], "tests", NOON),
         first.update_rankings(NOON),
+        first.write_source_states({"kraken": {}}),
         first.repair.put_state(Metric("KRAKEN:BTCUSD"), None),
         first.repair.put_list(keys.METRICS, [(1.0, Metric("KRAKEN:BTCUSD"))]),
     ):

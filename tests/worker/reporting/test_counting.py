@@ -9,7 +9,10 @@ from fakeredis import FakeAsyncRedis, FakeServer
 
 from tests.support.alerts import TICK, alert, commit
 from tests.support.archived import NoBackfill
+from tests.support.divided import PARTITIONS, divide, forget_since, save
 from tests.support.invented import BTC, ETH, NOON, Beats, Invented
+from v1.store import Reader, Verifier
+from v1.store.places import Places
 from worker.delivery.messages import MessageOptions
 from worker.delivery.notify.base import NotifyAnswer, NotifyUnavailable
 from worker.delivery.sender import ChannelSender
@@ -81,6 +84,29 @@ async def test_committed_and_missing_ticks_and_an_outage_of_redis_are_counted(se
     assert read(instruments, "samples_total", source="invented") == 6
     assert read(instruments, "waiting_ticks") == 0
     assert read(instruments, "metrics") == 2
+
+
+async def test_what_a_failover_forgot_is_committed_again_and_counted(session: ClientSession, server: str):
+    beats, instruments, tag = Beats(), make_instruments(), Places(PARTITIONS).find_tag(BTC)
+    async with connect(server, "tests") as plain:
+        redis = divide(plain)
+        async with sampling(session, Writer(redis), beats, instruments):
+            beats.beat(NOON + 60)
+            await until(lambda: read(instruments, "tick_timestamp_seconds") == NOON + 60)
+            saved = await save(redis, tag)
+            beats.beat(NOON + 120)
+            await until(lambda: read(instruments, "tick_timestamp_seconds") == NOON + 120)
+            await forget_since(redis, tag, saved)
+            beats.beat(NOON + 180)
+            await until(lambda: read(instruments, "tick_timestamp_seconds") == NOON + 180)
+
+        assert [each.tick for each in await Reader(redis).read_samples(BTC, NOON, NOON + 180)] == [
+            NOON + 60,
+            NOON + 120,
+            NOON + 180,
+        ]
+        assert (await Verifier(redis).verify(repair=False)).is_clean
+    assert read(instruments, "recommits_total") == 1
 
 
 class Bell:

@@ -152,6 +152,8 @@ class PartitionUnit(TickUnit):
             if self._done_entries.get(tag):
                 calls.execute_command("LTRIM", keys.homeward(tag), self._done_entries[tag], -1)
         await self._store.feeder.send_partitions(changes, self._at)
+        # What a failover forgets is committed again by what was handed out, which the store keeps for that.
+        self._store.feeder.forget(dict.fromkeys(self._tags, self._at))
         self._session.advance(self._at, updates, evaluation)
 
     async def find_done_entries(self, complete: int | None) -> None:

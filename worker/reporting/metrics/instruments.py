@@ -59,6 +59,7 @@ class TickInstruments:
     newest: Gauge
     committed: Counter
     missing: Counter
+    recommits: Counter
     waiting: Gauge
     metrics: Gauge
     states: Gauge
@@ -157,6 +158,9 @@ def _make_ticks(make: _Maker) -> TickInstruments:
         newest=make.show("tick_timestamp_seconds", "The newest committed tick, unix time; 0 before the first."),
         committed=make.count("ticks", "Committed ticks."),
         missing=make.count("missing_ticks", "Ticks that were never committed; their samples are filled later."),
+        recommits=make.count(
+            "recommits", "Parts of a divided store whose commits a failover forgot, and that were committed again."
+        ),
         waiting=make.show("waiting_ticks", "Ticks that wait to be committed."),
         metrics=make.show("metrics", "Metrics of the newest tick, those without a sample at it counted."),
         states=make.show("metric_states", "Metrics by how fresh they are at the newest tick.", "state"),
