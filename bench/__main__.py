@@ -21,6 +21,7 @@ NAMES = (
     "delivery",
     "archive",
     "archive_killed",
+    "archive_size",
     "backup",
     "alerts",
     "toplist",

@@ -34,6 +34,7 @@ class LoadTarget(NamedTuple):
     """What the client accepts."""
     script: Path | None = None
     """A program of wrk's that makes the requests."""
+    connections: int = CONNECTIONS
 
 
 class AnswerRate(NamedTuple):
@@ -91,7 +92,7 @@ def read_points(url: str) -> list[tuple[int, str]]:
 
 def count_answers(target: LoadTarget) -> float:
     """Return the answers a second. Raises `RuntimeError` where one of them is no success."""
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}s", "-H", f"Accept-Encoding: {target.coding}"]
+    command = ["wrk", "-t1", f"-c{target.connections}", f"-d{SECONDS}s", "-H", f"Accept-Encoding: {target.coding}"]
     if target.script:
         command += ["-s", str(target.script)]
     done = subprocess.run([*command, target.url], capture_output=True, text=True, check=True)

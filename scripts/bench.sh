@@ -1,7 +1,7 @@
 #!/bin/sh -e
 # Measure what docs/measurements.md claims: all of it, or what is named.
 #   NAME is one of:
-#     moments memory tick replays killed restart newcomer delivery archive archive_killed backup alerts toplist outage budget ledger
+#     moments memory tick replays killed restart newcomer delivery archive archive_killed archive_size backup alerts toplist outage budget ledger
 #     contract stream streams api page soak
 #   --append    put the tables at the end of bench/results.md, too
 #   --minutes N how long soak takes; 10 unless said otherwise

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 from asyncio.subprocess import DEVNULL, STDOUT, Process
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,8 @@ from worker.reporting.terminal import print_line
 STOP_SECONDS = 10.0
 """How long a part may take to finish what it is doing before it is killed."""
 LAST_WORDS = 15
+SHOWN = {"api": "API"}
+"""The parts that are not called as their files are."""
 
 
 class PartEnded(Exception):
@@ -75,6 +78,14 @@ class Part:
     def read_last_lines(self) -> str:
         lines = self._log.read_text(errors="replace").splitlines()[-LAST_WORDS:]
         return "\n  ".join([f"last in {self._log}:", *lines]) if lines else f"{self._log} is empty"
+
+
+def list_leftovers(data_dir: Path) -> list[str]:
+    """Return the names of the parts that a killed run may have left behind; the last ones that it started come first."""
+    order = ("api", "worker", "database", "node")
+    found = [path.stem for path in (data_dir / "run").glob("*.pid")]
+    named = {part: [name for name in sorted(found) if re.fullmatch(rf"{part}(-\d+)?", name)] for part in order}
+    return [SHOWN.get(name, name) for part in order for name in named[part]]
 
 
 def stop_leftover(name: str, data_dir: Path) -> bool:

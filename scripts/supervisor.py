@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from errno import EADDRINUSE
 from pathlib import Path
@@ -19,7 +19,7 @@ from urllib.parse import quote
 from aiohttp import ClientSession, ClientTimeout, TCPConnector
 
 from scripts.address import ApiAddress
-from scripts.parts import PartEnded, stop_leftover
+from scripts.parts import PartEnded, list_leftovers, stop_leftover
 from scripts.restarts import SupervisedPart
 from scripts.watching import Health, HealthWatch, compute_percent
 from worker.embedded import server
@@ -41,6 +41,11 @@ DEMO_TAKES = (
     *("api_processes", "tls_cert", "tls_key"),
 )
 """The settings that hold for the demo too: where it listens and to whom, how often it samples, how it logs."""
+PartStarter = Callable[..., Awaitable[SupervisedPart]]
+"""Starts a part by its name and the words of its module, and has it kept up."""
+StoreStarter = Callable[[PartStarter], Awaitable[None]]
+"""Starts what keeps the data, by a `PartStarter`, and returns when it answers."""
+
 LOADING_SECONDS = 300.0
 """A database answers when it has read its whole log."""
 START_SECONDS = 60.0
@@ -67,8 +72,7 @@ def main() -> int:
         server.check_socket_length(settings.data_dir.absolute())
         lock_data_dir(settings.data_dir)
         check_port(settings.bind)
-        version = Path("latest").resolve().name
-        return asyncio.run(run_until_stopped(settings, version, embedded=demo or not settings.redis_url))
+        return asyncio.run(run_until_stopped(settings, choose_store(settings, embedded=demo or not settings.redis_url)))
     except (InvalidSettings, server.UnusableFolder) as error:
         print(error, file=sys.stderr)
         return 2
@@ -77,7 +81,17 @@ def main() -> int:
         return 1
 
 
-def read_settings(demo: bool) -> WorkerSettings:
+def choose_store(settings: WorkerSettings, *, embedded: bool) -> StoreStarter:
+    """Return what starts the database: nothing does where it is somebody else's."""
+
+    async def start_store(start: PartStarter) -> None:
+        if embedded:
+            await start_database(settings.data_dir.absolute(), start)
+
+    return start_store
+
+
+def read_settings(demo: bool, demo_says: Mapping[str, str] = DEMO_SAYS) -> WorkerSettings:
     """
     Read the settings of all parts. Raises `WrongSettings`.
 
@@ -86,16 +100,16 @@ def read_settings(demo: bool) -> WorkerSettings:
     """
     if not demo:
         return WorkerSettings.load()
-    os.environ |= DEMO_SAYS
+    os.environ |= demo_says
     own = WorkerSettings.load()
     for name in [name for name in os.environ if name.upper().startswith(PREFIX)]:
         del os.environ[name]
     os.environ[WITHOUT_FILES] = "yes"
-    os.environ |= DEMO_SAYS | {f"{PREFIX}{name.upper()}": _write_value(getattr(own, name)) for name in DEMO_TAKES}
+    os.environ |= {**demo_says, **{f"{PREFIX}{name.upper()}": _write_value(getattr(own, name)) for name in DEMO_TAKES}}
     return WorkerSettings.load()
 
 
-def list_ignored_settings() -> list[str]:
+def list_ignored_settings(demo_says: Mapping[str, str] = DEMO_SAYS) -> list[str]:
     """Return the names of what is set and would have another effect without `--demo`. Raises `WrongSettings`."""
     taken = {*DEMO_TAKES, *map(name_file_setting, DEMO_TAKES)}
     return sorted(
@@ -103,7 +117,7 @@ def list_ignored_settings() -> list[str]:
             f"{PREFIX}{name.upper()}"
             for _, given in list_written(WorkerSettings)
             for name, value in given.items()
-            if value not in ("", DEMO_SAYS.get(f"{PREFIX}{name.upper()}")) and name not in taken and _is_setting(name)
+            if value not in ("", demo_says.get(f"{PREFIX}{name.upper()}")) and name not in taken and _is_setting(name)
         }
     )
 
@@ -127,27 +141,40 @@ def lock_data_dir(data_dir: Path) -> None:
         ) from claimed
     except OSError as error:
         raise CannotRunHere(f"TRACKER_DATA_DIR: {str(data_dir)!r} cannot be used: {error.strerror}") from error
-    for name in ("API", "worker", "database"):
+    for name in list_leftovers(data_dir):
         if stop_leftover(name, data_dir):
             print_line(f"stopped the {name} that a killed run had left behind")
 
 
 def check_port(bind: str) -> None:
+    """Raise `CannotRunHere` where the API cannot listen."""
+    if reason := find_obstacle(bind):
+        raise CannotRunHere(
+            f"TRACKER_BIND: cannot listen on {bind}: {reason}; "
+            f"choose another: TRACKER_BIND=127.0.0.1:8001 {get_typed_name('scripts/start.sh')}"
+        )
+
+
+def find_obstacle(bind: str) -> object:
+    """Return why nobody can listen at `host:port`; `None` where one can."""
     host, _, port = bind.rpartition(":")
     family = socket.AF_INET6 if host.startswith("[") else socket.AF_INET
     try:
         socket.create_server((host.strip("[]"), int(port)), family=family).close()
     except (OSError, OverflowError) as error:
         # Python adds the address to its reason; a name that is no host has none of the system's.
-        reason = os.strerror(EADDRINUSE) if getattr(error, "errno", None) == EADDRINUSE else error
-        raise CannotRunHere(
-            f"TRACKER_BIND: cannot listen on {bind}: {reason}; "
-            "choose another: TRACKER_BIND=127.0.0.1:8001 scripts/start.sh"
-        ) from error
+        return os.strerror(EADDRINUSE) if getattr(error, "errno", None) == EADDRINUSE else error
+    return None
 
 
-async def run_until_stopped(settings: WorkerSettings, version: str, *, embedded: bool) -> int:
-    """Run everything until a signal comes (0) or a part cannot be kept up (1)."""
+async def run_until_stopped(
+    settings: WorkerSettings, start_store: StoreStarter, workers: Sequence[str] = ("worker",), more: str = ""
+) -> int:
+    """
+    Run everything until a signal comes (0) or a part cannot be kept up (1).
+
+    `workers` are the names of the workers; `more` is said when all is up.
+    """
     code = 0
     ourselves = asyncio.current_task()
     assert ourselves is not None  # noqa: S101  # what runs is a task
@@ -157,7 +184,7 @@ async def run_until_stopped(settings: WorkerSettings, version: str, *, embedded:
         asyncio.get_running_loop().add_signal_handler(number, ourselves.cancel)
     try:
         async with AsyncExitStack() as running:
-            await start_all(settings, version, running, embedded=embedded)
+            await start_all(settings, running, start_store, workers, more)
     except* PartEnded as fallen:
         print(*fallen.exceptions, sep="\n", file=sys.stderr)
         code = 1
@@ -166,8 +193,11 @@ async def run_until_stopped(settings: WorkerSettings, version: str, *, embedded:
     return code
 
 
-async def start_all(settings: WorkerSettings, version: str, running: AsyncExitStack, *, embedded: bool) -> None:
+async def start_all(
+    settings: WorkerSettings, running: AsyncExitStack, start_store: StoreStarter, workers: Sequence[str], more: str
+) -> None:
     """Start every part, say where it all is, and keep each up."""
+    version = find_version()
     async with asyncio.TaskGroup() as watch:
 
         async def start(name: str, *module: str) -> SupervisedPart:
@@ -177,9 +207,9 @@ async def start_all(settings: WorkerSettings, version: str, running: AsyncExitSt
             watch.create_task(part.watch())
             return part
 
-        if embedded:
-            await start_database(settings.data_dir.absolute(), start)
-        await start("worker", "worker")
+        await start_store(start)
+        for name in workers:
+            await start(name, "worker")
         api = await start("API", version)
         # Our own certificate need not name the address by which we ask ourselves.
         connector = TCPConnector(ssl=settings.tls_cert is None)
@@ -189,9 +219,14 @@ async def start_all(settings: WorkerSettings, version: str, running: AsyncExitSt
             print_line("waiting for the first samples")
             question = await address.find_example()
             health, watch_over = await address.fetch_health(), HealthWatch()
-            print_line(describe(settings, address, question, health))
+            print_line(describe(settings, address, question, health) + more)
             watch_over.keep(health or {"reasons": []})
             await watch_over.run(address.fetch_health)
+
+
+def find_version() -> str:
+    """Return the name of the newest version, whose API is started."""
+    return Path("latest").resolve().name
 
 
 def describe(settings: WorkerSettings, address: ApiAddress, question: str, health: Health | None) -> str:
@@ -210,7 +245,7 @@ data-tracker is up, with its data in {settings.data_dir}/{well}
   stop    Ctrl-C, or: kill {os.getpid()}"""
 
 
-async def start_database(folder: Path, start: Callable[..., Awaitable[SupervisedPart]]) -> None:
+async def start_database(folder: Path, start: PartStarter) -> None:
     if holder := read_holder(folder / server.LOCK):
         print_line(f"the database is already running (process {holder}); it is used, and left running at the end")
         return

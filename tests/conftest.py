@@ -48,6 +48,10 @@ connection.CONNECT_SECONDS = 30.0
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 
+PARTITIONS = 8
+"""Of the data in the cluster that tests share."""
+
+
 @pytest.fixture(scope="session")
 def valkey() -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder, servers.running(servers.embedded(), Path(folder)) as address:
@@ -75,11 +79,15 @@ async def fake() -> AsyncIterator[Redis]:
         yield client
 
 
-@pytest.fixture(params=["fake", "valkey", "redis7"])
+@pytest.fixture(params=[*clusters.ONE_NODES, "cluster"])
 async def redis(request: pytest.FixtureRequest) -> AsyncIterator[Redis]:
     opened: AbstractAsyncContextManager[Redis]
     if request.param == "fake":
         opened = FakeAsyncRedis(server=FakeServer(), decode_responses=True)
+    elif request.param == "cluster":
+        shared = request.getfixturevalue("shared_cluster")
+        await shared.flush()
+        opened = connect(shared.url, "tests", partitions=PARTITIONS)
     else:
         opened = connect(request.getfixturevalue(request.param), "tests")
     async with emptied(opened) as client:

@@ -17,7 +17,7 @@ import time
 import urllib.request
 import zipfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,12 @@ from sqlalchemy import make_url
 
 from tests.support import servers
 from tests.support.certificates import make_certificate
+from tests.support.cluster import find_ports
 from v1 import __version__
 from v1.settings import Settings
 from v1.store import config_check, connect, keys
+from worker.embedded.cluster.addresses import NodeAddress
+from worker.embedded.cluster.forming import form_cluster, open_clients
 from worker.settings import WorkerSettings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -131,8 +134,10 @@ def test_the_example_of_settings_names_every_one_with_its_default(clean: pytest.
     assert WorkerSettings.load() == default
 
 
-PUBLISHED = "PUBLISH_ADDRESS", "PUBLISH_PORT", "EDGE_ADDRESS", "EDGE_PORT", "CONFIG", "REDIS_MAXMEMORY"
-MEMORY = {name: f"{name.upper()}_MEMORY" for name in SERVICES}
+PUBLISHED = "PUBLISH_ADDRESS", "PUBLISH_PORT", "EDGE_ADDRESS", "EDGE_PORT", "CONFIG"
+SERVERS = "REDIS_MAXMEMORY", "NODE_MAXMEMORY", "REDIS_URL"
+NODES = sorted(name for name in SERVICES if name.startswith("node-"))
+MEMORY = {name: f"{name.partition('-')[0].upper()}_MEMORY" for name in SERVICES}
 
 
 @pytest.mark.parametrize(
@@ -189,7 +194,7 @@ def test_the_page_about_containers_names_every_variable_of_the_compose_file():
 
     names = {name for name in re.findall(r"\$\{(\w+)", text) if not name.startswith("TRACKER_")}
 
-    assert names == {*PUBLISHED, *MEMORY.values(), "COMPOSE_PROFILES"}
+    assert names == {*PUBLISHED, *SERVERS, *MEMORY.values(), "COMPOSE_PROFILES"}
     assert all(f"`{name}`" in page for name in names)
 
 
@@ -229,6 +234,56 @@ async def test_the_redis_of_the_compose_file_lacks_nothing(tmp_path: Path):
 
     assert lacks == []
     assert (tmp_path / "appendonlydir").is_dir()
+
+
+def test_the_nodes_of_the_profile_are_those_that_are_made_one_cluster():
+    forming = SERVICES["cluster"]["command"]
+    example = re.findall(r"REDIS_URL=(\S+) docker compose --profile cluster", (ROOT / "docker-compose.yml").read_text())
+
+    assert [word.partition(":")[0] for word in forming if word.startswith("node-")] == NODES
+    assert [*SERVICES["cluster"]["depends_on"]] == NODES
+    assert {*NODES, "cluster"} == {name for name, each in SERVICES.items() if each.get("profiles") == ["cluster"]}
+    assert example == ["redis://node-1:6379,node-2:6379,node-3:6379"]
+    for name in NODES:
+        assert SERVICES[name]["command"] == [name]
+        assert f"{name}:/data" in SERVICES[name]["volumes"]
+        assert name in COMPOSE["volumes"]
+    for part in ("worker", "api"):
+        address = SERVICES[part]["environment"]["TRACKER_REDIS_URL"]
+        assert interpolated(address, {"REDIS_URL": example[0]}) == example[0]
+        assert SERVICES[part]["depends_on"]["cluster"] == {
+            "condition": "service_completed_successfully",
+            "required": False,
+        }
+
+
+async def test_the_nodes_of_the_compose_file_become_a_cluster_that_lacks_nothing(tmp_path: Path):
+    binary = servers.debian() or servers.embedded()
+    (configuration,) = {SERVICES[name]["volumes"][0].partition(":")[0] for name in NODES}
+    addresses = []
+    with ExitStack() as started:
+        for name in NODES:
+            address, folder = NodeAddress("127.0.0.1", *find_ports()), tmp_path / name
+            folder.mkdir()
+            here = {
+                "redis-server": str(binary),
+                "/data": str(folder),
+                "6379": str(address.port),
+                "/etc/redis.conf": str(ROOT / configuration),
+            }
+            words = [*SERVICES[name]["entrypoint"], *SERVICES[name]["command"], "--cluster-port", str(address.bus_port)]
+            command = [here.get(word, word) for word in (interpolated(each, {}) for each in words)]
+            started.enter_context(running(command, folder))
+            addresses.append(address)
+        await form_cluster(addresses, 3)
+        async with open_clients(addresses) as opened:
+            nodes = dict(zip(map(str, addresses), opened, strict=True))
+            lacks = await config_check.list_lacks_of_nodes(nodes, [*nodes])
+            first, *_ = nodes.values()
+            shards = await first.execute_command("CLUSTER", "SHARDS")
+
+    assert lacks == []
+    assert sorted(node["endpoint"] for shard in shards for node in shard["nodes"]) == NODES
 
 
 def test_the_wheel_holds_the_version_and_the_worker_and_no_latest(wheel: Path):

@@ -46,7 +46,7 @@ LONGEST_README = 150
 IN_A_COPY = ("a-source-of-your-own.md", "a-new-version.md")
 """Pages that change the code; `test_extending.py` does what they say, in a copy for each."""
 ALL = [block for page in PAGES for block in blocks_of(page)]
-OWN_TEST = {"WebhookMessage", "is_from_tracker", ".env", "cron", "diagram", "location", "server", "help"}
+OWN_TEST = {"WebhookMessage", "is_from_tracker", ".env", "cron", "diagram", "location", "server", "help", "hypertables"}
 """Labels of blocks that another test looks at, or that are pictures."""
 
 NOT_HERE = {
@@ -55,6 +55,7 @@ NOT_HERE = {
     ("docs/how-to/a-source-of-your-own.md", "it takes minutes"),
     ("docs/how-to/backup-and-restore.md", "it needs a Redis of your own"),
     ("docs/how-to/backup-and-restore.md", "it needs docker"),
+    ("docs/how-to/cluster.md", "it needs Kubernetes"),
     ("docs/how-to/containers.md", "it needs docker"),
     ("docs/how-to/monitoring.md", "it needs a Prometheus of your own"),
     ("docs/how-to/postgresql.md", "it needs a PostgreSQL of your own"),

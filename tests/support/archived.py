@@ -12,13 +12,14 @@ from v1.model import find_hour
 from worker.archiving.archiver import Archiver
 from worker.archiving.health import ArchiveCondition
 from worker.archiving.late_hours import LateHours
+from worker.archiving.ordering import PartitionOrdering
 from worker.archiving.rollup import HourlyRollup, RollupOptions
 from worker.backfill.exchange_hours import ExchangeHourFetcher, ExchangeHourPoller
 from worker.backfill.from_archive import ArchiveBackfill
 from worker.backfill.service import ArchiveAccess, BackfillService
 from worker.cli.archive_parts import ArchiveParts
 from worker.latest import DAY, HOUR, MINUTE, Measure, Metric, Reading
-from worker.latest.archive import ArchiveWriter, connect_archive
+from worker.latest.archive import ArchiveWriter, PartitionOrderer, connect_archive
 from worker.latest.market import ExchangeHour, HourCandle, SourceReading
 from worker.latest.store import Writer
 from worker.sampling.tick import commit_tick
@@ -49,6 +50,7 @@ class Bench:
         self,
         redis: Redis,
         archive: ArchiveWriter,
+        orderer: PartitionOrderer,
         days: int | None = None,
         backfill: int = 7 * DAY,
         interval: int = MINUTE,
@@ -58,6 +60,7 @@ class Bench:
         self.archive = archive
         self.interval = interval
         self.health = ArchiveCondition()
+        self.ordering = PartitionOrdering(orderer)
         self.rollup = HourlyRollup(self.store, archive, RollupOptions(interval, GRACE, days), self.late_hours)
         self.fetcher = ExchangeHourFetcher(archive, backfill)
         self.backfill = ArchiveBackfill(self.store, archive, interval, self.fetcher, at_once)
@@ -69,6 +72,7 @@ class Bench:
             rollup=self.rollup,
             late_hours=self.late_hours,
             health=self.health,
+            ordering=self.ordering,
             request_backfill=self._request,
         )
         self.end = NOON
@@ -106,7 +110,7 @@ class Bench:
 
     @property
     def parts(self) -> ArchiveParts:
-        return ArchiveParts(self.archive, self.rollup, self.backfill)
+        return ArchiveParts(self.archive, self.rollup, self.backfill, self.ordering)
 
     async def ticks(self, count: int, metrics: Sequence[Metric] = (BTC,), step: int = MINUTE) -> None:
         """Commit so many more ticks, as a live sampler does."""
@@ -137,7 +141,7 @@ async def bench(
     redis: Redis, address: str, days: int | None = None, backfill: int = 7 * DAY, interval: int = MINUTE
 ) -> AsyncIterator[Bench]:
     async with connect_archive(address, "tests", writes=True) as engine:
-        yield Bench(redis, ArchiveWriter(engine), days, backfill, interval)
+        yield Bench(redis, ArchiveWriter(engine), PartitionOrderer(engine), days, backfill, interval)
 
 
 def wrong(held: Iterable[HourCandle], expected: Mapping[int, recounted.Hour], until: int) -> list[str]:

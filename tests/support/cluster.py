@@ -20,19 +20,25 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
 from redis.asyncio import Redis
 
 from tests.support import servers
-from worker.embedded.cluster.addresses import NodeAddress
+from worker.embedded.cluster.addresses import BUS_DISTANCE, NodeAddress
 from worker.embedded.cluster.forming import form_cluster, open_clients
 from worker.embedded.cluster.node import HOST, make_node_options
 from worker.embedded.cluster.node_state import NodeState, read_state
 from worker.embedded.server import CONFIGURATION, OPTIONS, TUNABLES
 
+ONE_NODES = ("fake", "valkey", "redis7")
+"""The servers that tests of the store run on, beside a cluster."""
+ON_ONE_NODE = pytest.mark.parametrize("redis", ONE_NODES, indirect=True)
+"""For a test of what is otherwise on a cluster: which keys there are, how they are spelt, that all was lost."""
 MOVE_KEYS = 100
 MOVE_MS = 30_000
 WAIT_SECONDS = 90.0
@@ -47,7 +53,7 @@ class Nodes:
         self._binary = binary
         self._options = options
         self._node_timeout_ms = node_timeout_ms
-        self.addresses = [NodeAddress(HOST, *_find_ports()) for _ in range(count)]
+        self.addresses = [NodeAddress(HOST, *find_ports()) for _ in range(count)]
         self._by_port = {address.port: address for address in self.addresses}
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
 
@@ -228,13 +234,43 @@ def run_nodes(shape: ClusterShape, binary: Path | None = None, *options: str) ->
 def share_cluster() -> Iterator[RunningCluster]:
     """Run a cluster for many tests; a lost node is noticed late, so that a busy machine makes none."""
     with run_nodes(ClusterShape(node_timeout_ms=15_000)) as cluster:
-        asyncio.run(form_cluster(cluster.addresses, 3, seconds=WAIT_SECONDS))
+        # In a thread of its own: who asks for it first may have a loop that runs.
+        with ThreadPoolExecutor(1) as threads:
+            threads.submit(asyncio.run, form_cluster(cluster.addresses, 3, seconds=WAIT_SECONDS)).result()
         yield cluster
 
 
-def _find_ports() -> tuple[int, int]:
+def find_ports() -> tuple[int, int]:
     """Return two ports of this machine that nobody listens on, now."""
     while True:
         port, bus = servers.free_port(), servers.FIRST_PORT + secrets.randbelow(servers.PORTS)
         with suppress(OSError), socket.create_server((HOST, bus)):
             return port, bus
+
+
+def find_first_port(count: int = 6) -> int:
+    """Return the first of so many free ports in a row, with those above them to other nodes."""
+    while True:
+        first = servers.FIRST_PORT + secrets.randbelow(servers.PORTS - BUS_DISTANCE)
+        ports = range(first, first + count)
+        with suppress(OSError), HeldPorts([*ports, *(port + BUS_DISTANCE for port in ports)]):
+            return first
+
+
+class HeldPorts:
+    """Holds ports, to see whether they are free."""
+
+    def __init__(self, ports: list[int]) -> None:
+        self._ports = ports
+        self._held: list[socket.socket] = []
+
+    def __enter__(self) -> None:
+        try:
+            self._held.extend(socket.create_server((HOST, port)) for port in self._ports)
+        except OSError:
+            self.__exit__()
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        for each in self._held:
+            each.close()

@@ -18,12 +18,15 @@ from typing import Any, NamedTuple
 
 from . import servers
 from .borrowed import borrow_environment
+from .cluster import find_first_port
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 PAGES = (README, *sorted((ROOT / "docs").rglob("*.md")))
 FENCE = re.compile(r"^( *)```(\S*) ?(.*)$")
 ADDRESS = re.compile(r"(127\.0\.0\.1:|http\.server )(8\d{3})\b")
+FIRST_PORT = re.compile(r"(--first-port )(7\d{3})\b")
+"""Where the first of several ports in a row is shown."""
 DEMO_PORT = "8000"
 SECONDS = 240.0
 """How long a command may take on a busy machine; most take one."""
@@ -101,10 +104,14 @@ class Reader:
 
     def ours(self, text: str) -> str:
         """Return a text with the ports that are really used."""
+        text = FIRST_PORT.sub(lambda found: f"{found[1]}{self.first_port(found[2])}", text)
         return ADDRESS.sub(lambda found: f"{found[1]}{self.port(found[2])}", text)
 
     def port(self, shown: str) -> int:
         return self._ports.setdefault(shown, servers.free_port())
+
+    def first_port(self, shown: str) -> int:
+        return self._ports.setdefault(shown, find_first_port())
 
     def read(self, blocks: Sequence[Block]) -> None:
         """Do what the blocks of a page say. Raises `Differs` at the first that is not so."""

@@ -31,10 +31,19 @@ async def play(store: Writer, ticks: Mapping[int, Mapping[Metric, Reading | str]
         await commit_tick(at, heard(market), store)
 
 
+_OF_CLUSTERS = (keys.PARTITIONS, *(f"{name}{{" for name in keys.OF_PARTITIONS))
+
+
 async def dump(redis: Redis) -> dict[str, Any]:
-    """Return every key with its content, and whether it has an end."""
+    """
+    Return every key with its content, and whether it has an end.
+
+    Of a cluster, without what is only there because it is divided.
+    """
     dumped: dict[str, Any] = {}
     async for key in redis.scan_iter(count=1000):
+        if key.startswith(_OF_CLUSTERS):
+            continue
         kind = await redis.type(key)
         dumped[key] = (kind, repr(await _read_content(redis, key, kind)), await redis.ttl(key) > 0)
     return dumped

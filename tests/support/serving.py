@@ -112,6 +112,7 @@ async def serving(clock: Clock, redis: str, stop: asyncio.Event | None = None, *
             make_limits(known),
             stop.wait,
             instruments=instruments,
+            may_send_much=app.state.may_send_much,
         )
     )
     try:

@@ -185,6 +185,7 @@ def test_a_url_of_no_database_of_ours_is_refused_without_its_password(url: str):
         ("archive_backfill", "-1d", "must be a number of hours or days, up to 366d: 36h, 7d; or 0"),
         ("archive_days", "1", "Input should be greater than or equal to 2"),
         ("archive_grace", "4000", "Input should be less than or equal to 3600"),
+        ("archive_partitions", "day", "Input should be 'month' or 'week'"),
     ],
 )
 def test_a_setting_that_cannot_be_meant_is_named(setting: str, value: str, accepted: str):

@@ -2,7 +2,9 @@
 One way to open the archive, in SQLite or in PostgreSQL, and our names for what goes wrong. No table here.
 
     ArchiveError
-    └── ArchiveAway    not now: refused, timed out, starting, locked, full; try again later
+    └── ArchiveAway    not now: refused, timed out, starting; try again later
+        ├── ArchiveBusy    not now: somebody else holds a lock of PostgreSQL's
+        └── ArchiveFull    not now: its disk is full
 
 Either way nothing is half-written: whatever is written is one transaction.
 """
@@ -32,6 +34,10 @@ from ..settings.redaction import redact
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 60.0
+STATEMENT_SECONDS = 55
+"""After which PostgreSQL itself ends a statement: before we would give up, and also where nobody waits any more."""
+ROWS = 10_000
+"""Rows that one statement writes or drops, and that are fetched at once, at most."""
 PING_SECONDS = 5.0
 """How long a connection may take to show that it still works, before another one is made."""
 RECYCLE_SECONDS = 60
@@ -69,6 +75,14 @@ class ArchiveAway(ArchiveError):
     """The database does not take or give anything right now. Try again later; nothing was half-written."""
 
 
+class ArchiveBusy(ArchiveAway):
+    """Somebody else held a lock for longer than was to be waited. Try again later; nothing was half-written."""
+
+
+class ArchiveFull(ArchiveAway):
+    """Its disk is full. Try again when there is room; nothing was half-written."""
+
+
 @contextmanager
 def translate_errors() -> Iterator[None]:
     """Translate what SQLAlchemy and the drivers raise into our two kinds, once, here."""
@@ -93,7 +107,10 @@ def _classify(error: BaseException, *, is_lost: bool = False) -> ArchiveError:
     ):
         is_lost = True
     if is_lost or sqlite.startswith(_AWAY_SQLITE) or state.startswith(_AWAY_POSTGRESQL):
-        return ArchiveAway(f"the archive is away: {_describe(error)}")
+        kind = {"55P03": ArchiveBusy, "53100": ArchiveFull, "SQLITE_FULL": ArchiveFull}.get(
+            state or sqlite, ArchiveAway
+        )
+        return kind(f"the archive is away: {_describe(error)}")
     return ArchiveError(f"the archive said: {_describe(error)}")
 
 
@@ -286,6 +303,7 @@ def _make_postgresql_engine(url: URL, name: str) -> AsyncEngine:
     )
     event.listen(engine.sync_engine, "connect", _prepare)
     event.listen(engine.sync_engine, "checkout", _ping)
+    event.listen(engine.sync_engine, "begin", _limit_statements)
     event.listen(engine.sync_engine, "handle_error", _judge_connection)
     return engine
 
@@ -298,6 +316,11 @@ def _prepare(connection: Any, record: Any) -> None:
         await driver.set_type_codec("numeric", schema="pg_catalog", encoder=str, decoder=str, format="text")
 
     connection.run_async(tell)
+
+
+def _limit_statements(connection: Connection) -> None:
+    """Limit the statements of a transaction; for the session it would hold for others behind a pooler, too."""
+    connection.exec_driver_sql(f"SET LOCAL statement_timeout = {round(STATEMENT_SECONDS * 1000)}")
 
 
 def _ping(connection: Any, record: Any, _: object) -> None:

@@ -13,13 +13,16 @@ from ..market.candles import MIXED, MONDAY, CandleKind, CandleLength, CandleRow,
 from ..market.exchange_hours import ExchangeHour
 from ..model import HOUR, Metric
 from .bars import select_bars, select_close_before, select_hours_of
-from .engine import is_sqlite, translate_errors
+from .engine import ROWS, is_sqlite, translate_errors
 from .exact_sql import exact_max, exact_min, exact_sum, hour_coverage
 from .revisions import check_revision, read_revision
 from .schema import HOUR_TABLES, candles, exchange_candles
 
 _HOUR = [candles.c[name] for name in HourCandle._fields]
 _EXCHANGE_HOUR = [exchange_candles.c[name] for name in ExchangeHour._fields]
+
+_IN_PARTS = {"yield_per": ROWS}
+"""For questions that are answered with a row for each metric."""
 
 
 class NewestHours(NamedTuple):
@@ -71,7 +74,8 @@ class ArchiveReader:
         """Return how many samples are behind each metric's sampled candle of an hour."""
         asked = select(candles.c.metric, candles.c.samples).where(candles.c.start == hour)
         async with self._connection() as connection:
-            return {Metric(metric): samples for metric, samples in await connection.execute(asked)}
+            rows = await connection.stream(asked, execution_options=_IN_PARTS)
+            return {Metric(metric): samples async for metric, samples in rows}
 
     async def read_coverage(self, metric: Metric, since: int, until: int) -> dict[int, int]:
         """Return how many seconds of each sampled hour with since <= hour < until are covered, of the hours there are."""
@@ -83,7 +87,8 @@ class ArchiveReader:
         """Return every metric that has an hour from `since` on, by name."""
         asked = union(*[select(table.c.metric).where(table.c.start >= since) for table in HOUR_TABLES])
         async with self._connection() as connection:
-            return [Metric(metric) for metric in sorted(await connection.scalars(asked))]
+            found = await connection.stream_scalars(asked, execution_options=_IN_PARTS)
+            return [Metric(metric) for metric in sorted([metric async for metric in found])]
 
     async def read_hours(self, metric: Metric, since: int, until: int) -> list[HourCandle]:
         """Return the sampled hours with since <= hour < until, oldest first."""

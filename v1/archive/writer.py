@@ -21,16 +21,20 @@ from sqlalchemy import (
     select,
     text,
     true,
+    tuple_,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from ..market.candles import HourCandle
 from ..market.exchange_hours import ExchangeHour
-from ..model import HOUR
+from ..model import DAY, HOUR
+from ..numbers.chunks import split_into_chunks
 from . import partitions
-from .engine import is_sqlite, open_transaction
+from .engine import ROWS, is_sqlite, open_transaction
+from .extensions import TableLayout, drop_chunks, read_layout
 from .migrate import LOCK, migrate
+from .partitions import PartitionLength
 from .reader import ArchiveReader
 from .schema import HOUR_TABLES, candles, exchange_candles
 
@@ -39,12 +43,15 @@ _WHEN = ("metric", "start", "closed_at", "fetched_at", "revision")
 
 
 class ArchiveWriter(ArchiveReader):
-    """Feeds one archive. Whatever a method writes is one transaction."""
+    """Feeds one archive. Whatever `write` and its like write is one transaction. In PostgreSQL new partitions have a `length`."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, length: PartitionLength = PartitionLength.MONTH) -> None:
         super().__init__(engine)
-        self._months: set[partitions.Month] = set()
-        """Those that were seen to have a partition."""
+        self._length = length
+        self._days: set[int] = set()
+        """Those that were seen to have a partition, numbered from 1970-01-01."""
+        self.layout = TableLayout.PARTITIONS
+        """How the tables are kept, as it was when the archive was opened."""
 
     async def open(self) -> None:
         """
@@ -53,8 +60,11 @@ class ArchiveWriter(ArchiveReader):
         Raises `ArchiveAway` where that can be tried again, and `ArchiveError` where somebody has to do something.
         After either, it is opened again: another server may have taken the place of the one that was known.
         """
-        self._months.clear()
+        self._days.clear()
         await migrate(self._engine)
+        if not is_sqlite(self._engine):
+            async with open_transaction(self._engine) as connection:
+                self.layout = await read_layout(connection)
 
     async def check(self) -> None:
         """See that the archive takes writes, and has its tables. Raises as `open`."""
@@ -78,59 +88,69 @@ class ArchiveWriter(ArchiveReader):
         return await self._upsert(exchange_candles, hours)
 
     async def prepare(self, at: int) -> None:
-        """Make the partitions of this month and the next, so that no hour has to wait for its own."""
-        month = partitions.find_month(at)
-        if is_sqlite(self._engine) or {month, month.next_month} <= self._months:
+        """Make the partitions of this month or week and the next, so that no hour has to wait for its own."""
+        needed = {at // DAY, self._length.find_range(at).end // DAY}
+        if not self._has_partitions or needed <= self._days:
             return
         async with open_transaction(self._engine) as connection:
-            made = await self._ensure_partitions(connection, {month, month.next_month})
-        self._months |= made
+            await self._ensure_partitions(connection, needed)
+        self._days |= needed
 
     async def trim(self, before: int) -> None:
-        """Let go of every hour that starts before `before`."""
-        async with open_transaction(self._engine) as connection:
-            if not is_sqlite(self._engine):
-                await partitions.drop_partitions(connection, before)
-            for table in HOUR_TABLES:
-                await connection.execute(delete(table).where(table.c.start < before))
-        self._months = {month for month in self._months if month.end > before}
+        """Let go of every hour that starts before `before`, in as many transactions as there are parts of them."""
+        if not is_sqlite(self._engine):
+            drop = partitions.drop_partitions if self._has_partitions else drop_chunks
+            async with open_transaction(self._engine) as connection:
+                await drop(connection, before)
+        for table in HOUR_TABLES:
+            await self._drop(table, table.c.start < before)
+        self._days = {day for day in self._days if day * DAY >= before}
 
     async def drop_future(self, now: int) -> int:
         """Drop every hour that was not over at `now`, which only a clock that was wrong can have closed; return how many."""
-        async with open_transaction(self._engine) as connection:
-            dropped = [
-                await connection.execute(delete(table).where(table.c.start > now - HOUR)) for table in HOUR_TABLES
-            ]
-            return sum(each.rowcount for each in dropped)
+        return sum([await self._drop(table, table.c.start > now - HOUR) for table in HOUR_TABLES])
 
-    async def _upsert(self, table: Table, hours: Sequence[HourCandle] | Sequence[ExchangeHour]) -> int:
+    async def _drop(self, table: Table, which: ColumnElement[bool]) -> int:
+        """Drop rows part by part, each a transaction, and return how many there were."""
+        key, dropped = (table.c.metric, table.c.start), 0
+        part = delete(table).where(tuple_(*key).in_(select(*key).where(which).limit(ROWS)))
+        while True:
+            async with open_transaction(self._engine) as connection:
+                count = (await connection.execute(part)).rowcount
+            dropped += count
+            if count < ROWS:
+                return dropped
+
+    async def _upsert(self, table: Table, hours: Sequence[HourCandle | ExchangeHour]) -> int:
         if not hours:
             return 0
-        rows = await asyncio.to_thread(_json, hours)
+        parts = [await asyncio.to_thread(_json, part) for part in split_into_chunks(hours, ROWS)]
+        days = {hour.start // DAY for hour in hours}
         statement = _make_upsert(table, sqlite if is_sqlite(self._engine) else postgresql)
         async with open_transaction(self._engine) as connection:
-            made = await self._ensure_partitions(connection, {partitions.find_month(hour.start) for hour in hours})
-            changed = (await connection.execute(statement, {"rows": rows})).rowcount
-        self._months |= made
+            await self._ensure_partitions(connection, days)
+            changed = sum([(await connection.execute(statement, {"rows": rows})).rowcount for rows in parts])
+        self._days |= days
         return changed
 
-    async def _ensure_partitions(
-        self, connection: AsyncConnection, needed: set[partitions.Month]
-    ) -> set[partitions.Month]:
-        """See that some months have a partition, and return them."""
-        if not is_sqlite(self._engine) and not needed <= self._months:
+    @property
+    def _has_partitions(self) -> bool:
+        return not is_sqlite(self._engine) and self.layout.has_partitions
+
+    async def _ensure_partitions(self, connection: AsyncConnection, days: set[int]) -> None:
+        """See that some days have a partition."""
+        if self._has_partitions and not days <= self._days:
             # Alone, because of two that make the same one at once the second fails.
             await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
-            await partitions.make_partitions(connection, needed)
-        return needed
+            await partitions.make_partitions(connection, days, self._length)
 
 
-def _json(hours: Sequence[HourCandle] | Sequence[ExchangeHour]) -> str:
+def _json(hours: Sequence[HourCandle | ExchangeHour]) -> str:
     return json.dumps([hour._asdict() for hour in hours])
 
 
 def _make_upsert(table: Table, dialect: Any) -> Any:
-    """Make the one statement that writes any number of rows."""
+    """Make the statement that writes a part of the rows."""
     columns = [each for each in table.columns if each.computed is None]
     said = [each.name for each in columns if each.name not in _WHEN]
     when = next(each.name for each in columns if each.name.endswith("_at"))

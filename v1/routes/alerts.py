@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from ..numbers import exact_json
 from ..rules import InvalidDocument, Severity
 from ..rules.validation import list_faults
-from ..store import Acknowledgement, AlertQuery, HistoryCursor, LimitReached
+from ..store import OF_ACKNOWLEDGEMENT, Acknowledgement, AlertQuery, HistoryCursor, LimitReached
 from .alert_view import AlertView, show_alert
 from .context import Context
 from .examples import EXAMPLE_ACKNOWLEDGEMENT, EXAMPLE_ALERT
@@ -81,9 +81,13 @@ class AcknowledgeRequest(BaseModel):
 
 
 AlertId = Annotated[str, Path(max_length=250, description="As the list of alerts has it.", examples=[EXAMPLE_ALERT])]
+NOT_ACKNOWLEDGED = "nobody has acknowledged the alert {!r}, so there is nothing to take back"
 ENDS = ("resolved", "leaves")
 """Events of alerts that tell that something is over."""
 _UNKNOWN: Responses = {404: {"model": Problem, "description": "There is no such alert any more."}}
+_NOT_ACKNOWLEDGED: Responses = {
+    404: {"model": Problem, "description": "There is no such alert any more, or nobody has acknowledged it."}
+}
 _TOO_MANY: Responses = {409: {"model": Problem, "description": "Too many are acknowledged until they are over."}}
 
 
@@ -175,4 +179,27 @@ async def acknowledge(
         known = await context["admin"].acknowledge(told.alert, given)
     except LimitReached as error:
         raise HttpRefusal(HTTPStatus.CONFLICT, str(error)) from error
+    return respond_changed(exact_json.dumps(show_alert(told._replace(known=known), context["interval"])))
+
+
+@router.delete(
+    "/alerts/{id}/acknowledge",
+    summary="Take an acknowledgement back",
+    operation_id="take_back_acknowledgement",
+    response_model=AlertView,
+    responses=_NOT_ACKNOWLEDGED | NOT_ACCEPTED | AWAY,
+)
+async def take_back(id: AlertId, _: Annotated[NoParams, Query()], context: Context) -> Response:  # noqa: A002
+    """
+    The alert is as if nobody had acknowledged it. Messages that were kept back until it is over are sent from the next
+    tick on, as the rule says; what was not sent until then stays so, and what a channel has stopped to repeat, too.
+    """
+    admin = context["admin"]
+    told = await admin.read_alert(id)
+    if told is None:
+        raise refuse_unknown_id("alert", id)
+    if "acknowledged" not in told.known:
+        raise HttpRefusal(HTTPStatus.NOT_FOUND, NOT_ACKNOWLEDGED.format(id))
+    await admin.take_back(told.alert)
+    known = {name: value for name, value in told.known.items() if name not in OF_ACKNOWLEDGEMENT}
     return respond_changed(exact_json.dumps(show_alert(told._replace(known=known), context["interval"])))

@@ -26,6 +26,7 @@ from ..store import (
     TopReader,
     TrackedReader,
     connect,
+    follow_replicas,
     open_change_feed,
 )
 from ..store.sharing.members import Members
@@ -67,6 +68,8 @@ class RouteSettings(NamedTuple):
     """Set when the process is told to stop."""
     backtest_turns: int | None = None
     """The descriptor by which several processes run one backtest at a time."""
+    read_replicas: bool = False
+    """Whether replicas of a cluster are read."""
     observe_redis: RedisObserver | None = None
     """Takes how long each exchange with Redis took."""
     streams: int = StreamLimits().streams
@@ -133,12 +136,20 @@ async def open_route_state(settings: RouteSettings, clock: Callable[[], float]) 
     redis_address, name, observe = settings.redis_address, settings.name, settings.observe_redis
     market = MarketClock(clock, settings.interval)
     async with (
-        connect(redis_address, name, ANSWER_SECONDS, only_reads=True, observe=observe) as redis,
+        connect(
+            redis_address,
+            name,
+            ANSWER_SECONDS,
+            only_reads=True,
+            observe=observe,
+            reads_replicas=settings.read_replicas,
+        ) as redis,
         connect(redis_address, f"{name}-admin", ANSWER_SECONDS, observe=observe) as writing,
         connect_archive(settings.archive_address, name, writes=False) as archive,
         _open_hub(EventReader(redis), AdminStore(redis), settings) as hub,
         AsyncExitStack() as stack,
         open_change_feed(redis_address, f"{name}-changes", *settings.listeners) as changes,
+        follow_replicas(redis, changes),
         _keep_access(settings, changes),
         follow_market(market, ReplayStore(redis), changes),
     ):

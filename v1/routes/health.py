@@ -66,6 +66,17 @@ class SourceHealth(BaseModel):
     budget: Annotated[BudgetView | None, Field(description="What its provider allows; null: it is not limited.")]
 
 
+class ArchiveOrdering(BaseModel):
+    """A partition of the archive in PostgreSQL that is rewritten in the order of its key."""
+
+    partition: Annotated[str | None, Field(description="null: none is just now, the last try has failed.")]
+    step: Annotated[str | None, Field(description="`copy`, or `compare` with what was copied; null: none.")]
+    since: Annotated[int, Field(description="Since when, unix seconds.")]
+    reason: Annotated[str | None, Field(description="Why the last try failed; null: it did not.")]
+    retry_at: Annotated[int | None, Field(description="When it is tried again, unix seconds; null: it has not failed.")]
+    advice: Annotated[str | None, Field(description="What somebody can do where it has failed.")]
+
+
 class ArchiveHealth(BaseModel):
     """How the archive does, as the worker last reported."""
 
@@ -75,6 +86,9 @@ class ArchiveHealth(BaseModel):
     reason: str | None
     retry_at: Annotated[int | None, Field(description="When it is tried again, unix seconds.")]
     advice: Annotated[str | None, Field(description="What somebody can do where it is failing.")]
+    ordering: Annotated[
+        ArchiveOrdering | None, Field(description="What is rewritten in the order of its key; null: nothing.")
+    ]
 
 
 class ChannelNow(BaseModel):
@@ -269,13 +283,20 @@ def _show_facts(facts: _Facts, moment: _Moment, interval: int, redact: _Redact) 
         "tick": {"at": tick, "age": None if tick is None else moment.market - tick, "interval": interval},
         "replay": show_replay(facts.replay),
         "sources": {name: show_source(state, redact) for name, state in facts.sources.items()},
-        "archive": archive and {name: _redact_text(archive.get(name), redact) for name in ArchiveHealth.model_fields},
+        "archive": archive and _show_archive(archive, redact),
         "wishes": facts.unmet,
         "channels": {
             name: state | {"until": _find_future(state["until"], now)} for name, state in facts.channels.items()
         },
         "top": {role: _show_role(state, now, redact) for role, state in sorted(facts.top.items())},
     }
+
+
+def _show_archive(state: dict[str, Any], redact: _Redact) -> dict[str, Any]:
+    ordering = state.get("ordering")
+    shown = {name: _redact_text(state.get(name), redact) for name in ArchiveHealth.model_fields}
+    parts = {name: _redact_text((ordering or {}).get(name), redact) for name in ArchiveOrdering.model_fields}
+    return shown | {"ordering": ordering and parts}
 
 
 def show_source(state: dict[str, Any], redact: _Redact) -> dict[str, Any]:

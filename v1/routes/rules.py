@@ -23,7 +23,7 @@ from .problems import HttpRefusal, Problem, refuse_fields, refuse_unknown_id
 from .request_body import NOT_READ, describe_body, make_refusal, read_document
 from .response_docs import AWAY, NOT_ACCEPTED, UNCHANGED, Responses
 from .responses import respond_changed, respond_until_changed
-from .schemas import NEW_RULE, RULE, RULES
+from .schemas import NEW_RULE, PUT_RULE, RULE, RULES
 
 router = APIRouter(tags=["rules"])
 
@@ -123,12 +123,13 @@ async def create_rule(_: Annotated[NoParams, Query()], request: Request, context
     summary="Put a rule",
     operation_id="put_rule",
     responses=_ONE | _answer(RULE, 201, "The rule, which is new.") | _WRITTEN,
-    openapi_extra=describe_body(NEW_RULE, EXAMPLE_RULE),
+    openapi_extra=describe_body(PUT_RULE, EXAMPLE_RULE),
 )
 async def put_rule(id: RuleId, _: Annotated[NoParams, Query()], request: Request, context: Context) -> Response:  # noqa: A002
-    """A rule in place of the one of its id, be that a default one; or a new one."""
+    """A rule in place of the one of its id, be that a default one; or a new one. The document need not repeat the id."""
     known = await _read_context(context)
-    new = _check_rule(await read_document(request), known)
+    document = await read_document(request)
+    new = _check_rule({"id": id} | document if isinstance(document, dict) else document, known)
     if new.id != id:
         raise refuse_fields(("id", new.id, f"{id}, as in the path"))
     return await _write_rule(new, known, context, request.url.path.rpartition("/")[0])

@@ -90,6 +90,19 @@ def _thresholds(whole: Schema) -> dict[str, Schema]:
     return made
 
 
+def _list_put_rule_schemas(new: Mapping[str, Schema]) -> dict[str, Schema]:
+    """Return the schema of each kind of rule, as it is put at the path of its id, by name."""
+    return {
+        f"Put{name.removeprefix('New')}": schema
+        | {
+            "properties": schema["properties"]
+            | {"id": schema["properties"]["id"] | {"description": "As in the path. Without it: that one."}},
+            "required": [field for field in schema["required"] if field != "id"],
+        }
+        for name, schema in new.items()
+    }
+
+
 def _list_rule_schemas() -> dict[str, Schema]:
     """Return the schema of each kind of rule, as it is answered, by name."""
     whole = add_model_schema(Rule)
@@ -174,6 +187,13 @@ def _union(schemas: Mapping[str, Schema]) -> list[Schema]:
 _NEW, _SHOWN = _list_new_rule_schemas(), _list_rule_schemas()
 add_schema("Mute", make_request_schema(add_model_schema(MuteHours)))
 NEW_RULE = add_schema("NewRule", {"anyOf": _union(_NEW), "description": "A rule to be, with the fields of its kind."})
+PUT_RULE = add_schema(
+    "PutRule",
+    {
+        "anyOf": _union(_list_put_rule_schemas(_NEW)),
+        "description": "A rule to be at the path of its id, with the fields of its kind.",
+    },
+)
 RULE = add_schema(
     "Rule",
     {

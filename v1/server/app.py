@@ -69,6 +69,7 @@ def create_app(
     )
     app.state.answers = answers
     app.state.telemetry = telemetry
+    app.state.may_send_much = guards.make_body_check(route_settings.access.ring)
     telemetry.statistics.follow_cache(answers.statistics)
     telemetry.statistics.follow_streams(streams)
     app.include_router(make_metrics_router(telemetry, siblings), dependencies=[Depends(problems.refuse_repeated)])
@@ -98,6 +99,7 @@ def _make_route_settings(
         stopping=stopping,
         backtest_turns=backtest_turns,
         piece_bytes=settings.piece_bytes,
+        read_replicas=settings.read_replicas,
         observe_redis=telemetry.instruments.record_redis,
         streams=settings.streams,
         pages=_list_pages(settings),

@@ -9,7 +9,7 @@ too large, too slow or no HTTP is answered here, with a problem document. Simple
 import asyncio
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any, NamedTuple, Protocol, cast
 from urllib.parse import unquote
@@ -53,6 +53,8 @@ class ServerContext(NamedTuple):
     tls: TlsFiles | None = None
     """What is shown to clients where they speak TLS."""
     instruments: ServerInstruments | None = None
+    may_send_much: Callable[[Iterable[tuple[bytes, bytes]]], bool] = lambda _: True
+    """Whether a large document of a request with such headers is read before it is answered."""
 
 
 class ClientWire(Protocol):
@@ -85,7 +87,7 @@ class Http1(H11Protocol):
         wire: ClientWire,
         find_largest: Callable[[str], int],
     ) -> None:
-        app, config, context, state, self._requests, heads, tls, self._instruments = served
+        app, config, context, state, self._requests, heads, tls, self._instruments, self._may_send_much = served
         wrapped = wrap_app(app, 0, "asgi")
         super().__init__(wrapped, config, context, tasks, state, tls is not None, client, server, wire.send)
         self._wire = wire
@@ -117,7 +119,7 @@ class Http1(H11Protocol):
         self.channel: ConnectionChannel | None = None
         """What has become of the connection, once its answer is handed over."""
         self.has_refused = False
-        """Whether a client may still be sending what was refused."""
+        """Whether a client may still be sending what was refused, or is not read."""
 
     @property
     def has_more(self) -> bool:
@@ -165,7 +167,7 @@ class Http1(H11Protocol):
         self._answered = None
 
     def _is_last(self) -> bool:
-        return self.keep_alive_requests >= self.config.keep_alive_max_requests
+        return self.has_refused or self.keep_alive_requests >= self.config.keep_alive_max_requests
 
     async def refuse(self, status: HTTPStatus, detail: str) -> None:
         """Answer that there will be no answer, and close. Does nothing where one has begun."""
@@ -243,7 +245,9 @@ class Http1(H11Protocol):
         if int(dict(headers).get(b"content-length", 0)) > largest:
             await self.refuse(*_make_too_large(largest))
             return
-        self.stream = _Stream(self, self._wire.note_arrival, largest)
+        # Who may not send it is told so at once; the connection ends with that answer.
+        self.has_refused = self._is_large(dict(headers), largest) and not self._may_send_much(headers)
+        self.stream = _Stream(self, self._wire.note_arrival, largest, is_read=not self.has_refused)
         await self.stream.handle(
             Request(
                 stream_id=STREAM_ID,
@@ -256,11 +260,16 @@ class Http1(H11Protocol):
         )
         self.keep_alive_requests += 1
 
+    def _is_large(self, headers: dict[bytes, bytes], largest: int) -> bool:
+        """Return whether a document may be longer than those that every path takes."""
+        usual = self._find_largest("")
+        return largest > usual and (b"transfer-encoding" in headers or int(headers.get(b"content-length", 0)) > usual)
+
 
 class _Stream(HTTPStream):
-    """One request and its answer. The application begins when the whole body is here."""
+    """One request and its answer. The application begins when the whole body is here, or at once where none is read."""
 
-    def __init__(self, protocol: Http1, arrived: Callable[[], None], largest: int) -> None:
+    def __init__(self, protocol: Http1, arrived: Callable[[], None], largest: int, *, is_read: bool) -> None:
         super().__init__(
             protocol.app,
             protocol.config,
@@ -275,6 +284,7 @@ class _Stream(HTTPStream):
         self._protocol = protocol
         self._arrived = arrived
         self._largest = largest
+        self._is_read = is_read
         self._request: Request | None = None
         self._body = bytearray()
 
@@ -283,24 +293,35 @@ class _Stream(HTTPStream):
             return
         if isinstance(event, Request):
             self._request = event
+            if not self._is_read:
+                await self._begin(event)
         elif isinstance(event, Body):
-            self._body += event.data
-            if len(self._body) > self._largest:
-                self.closed = True
-                await self._protocol.refuse(*_make_too_large(self._largest))
+            await self._keep(event.data)
         elif isinstance(event, EndBody) and self._request:
-            self._arrived()
-            request, self._request = self._request, None
-            await super().handle(request)
-            if request.method != "HEAD" and not self.closed:
-                # The application's task is made by now and has not begun.
-                self.scope["extensions"][CHANNEL] = cast("Any", self._take_over)
-            await self.app_put({"type": "http.request", "body": bytes(self._body), "more_body": False})
+            await self._begin(self._request)
         elif isinstance(event, StreamClosed) and self._request:
             # The client has gone before its request was whole: there is no answer to send.
             self.closed, self.state = True, ASGIHTTPState.CLOSED
         else:
             await super().handle(event)
+
+    async def _keep(self, data: bytes) -> None:
+        """Keep a part of the body, where that is read. What is too large is refused."""
+        if self._is_read:
+            self._body += data
+        if len(self._body) > self._largest:
+            self.closed = True
+            await self._protocol.refuse(*_make_too_large(self._largest))
+
+    async def _begin(self, request: Request) -> None:
+        """Have the application answer, with what of the body was read."""
+        self._arrived()
+        self._request = None
+        await super().handle(request)
+        if request.method != "HEAD" and not self.closed:
+            # The application's task is made by now and has not begun.
+            self.scope["extensions"][CHANNEL] = cast("Any", self._take_over)
+        await self.app_put({"type": "http.request", "body": bytes(self._body), "more_body": False})
 
     async def app_send(self, message: ASGISendEvent | None) -> None:
         if self._protocol.channel is None:

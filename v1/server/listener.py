@@ -4,7 +4,7 @@ import asyncio
 import math
 import socket
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import cast
@@ -42,18 +42,22 @@ async def serve(  # noqa: PLR0913  # two by name
     *,
     tls: TlsFiles | None = None,
     instruments: ServerInstruments | None = None,
+    may_send_much: Callable[[Iterable[tuple[bytes, bytes]]], bool] = lambda _: True,
 ) -> None:
     """
     Serve `app` at `listener` until `stop()` returns; what is being answered then has `config.graceful_timeout`.
 
     `stop` is called when it listens. Clients that are connected by then, accepted or not, are answered. `instruments`
-    count the connections, and the requests that are refused here.
+    count the connections, and the requests that are refused here. `may_send_much` says by the headers of a request
+    whether a large document is read before it is answered.
     """
     context = WorkerContext(None)
     config.h11_max_incomplete_size = limits.head
     async with _lifespan(app, config) as state:
         requests, heads = RequestReader(limits.head), AnswerHeads(config)
-        served = ServerContext(cast("ASGIFramework", app), config, context, state, requests, heads, tls, instruments)
+        served = ServerContext(
+            cast("ASGIFramework", app), config, context, state, requests, heads, tls, instruments, may_send_much
+        )
         registry = _ConnectionRegistry(served, limits)
         if instruments is not None:
             instruments.follow_connections(registry.count_phases)

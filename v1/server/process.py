@@ -130,6 +130,7 @@ async def _serve(
         partial(own.report_until, stop) if own else stop.wait,
         tls=tls,
         instruments=app.state.telemetry.instruments.server,
+        may_send_much=app.state.may_send_much,
     )
     log.info("stopped")
 

@@ -7,7 +7,6 @@ from urllib.parse import quote
 
 from pydantic import (
     AnyHttpUrl,
-    AnyUrl,
     Field,
     SecretStr,
     UrlConstraints,
@@ -16,7 +15,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, MultiHostUrl
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -38,7 +37,7 @@ USUAL_RATE = "600/minute"
 USUAL_COST = "2000000/minute"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
-RedisUrl = Annotated[AnyUrl, UrlConstraints(allowed_schemes=["redis", "rediss", "unix"])]
+RedisUrl = Annotated[MultiHostUrl, UrlConstraints(allowed_schemes=["redis", "rediss", "unix"])]
 WordList = Annotated[tuple[str, ...], NoDecode]
 """A list, written with commas between."""
 
@@ -67,7 +66,11 @@ class Settings(BaseSettings):
     bind: str = "127.0.0.1:8000"
     """Where the API and the page listen: `host:port`."""
     redis_url: RedisUrl | None = None
-    """The Redis to use, `redis://`, `rediss://` or `unix://`; without one, the embedded server in `data_dir`."""
+    """The Redis to use, `redis://`, `rediss://` or `unix://`, or nodes of a cluster with commas between; without one, the embedded server in `data_dir`."""
+    partitions: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Into how many parts the data of a cluster is divided, for good, when its first worker starts; 64 if that is not said."""
+    read_replicas: bool = False
+    """The API reads from replicas of a cluster, from each for as long as it has all that was last changed."""
     database_url: str | None = None
     """Where the archive is kept, `sqlite+aiosqlite:///` or `postgresql+asyncpg://`; without one, SQLite in `data_dir`."""
     data_dir: Path = Path("data")
@@ -160,7 +163,7 @@ class Settings(BaseSettings):
 
     @field_validator("redis_url")
     @classmethod
-    def _check_redis_url(cls, value: AnyUrl | None) -> AnyUrl | None:
+    def _check_redis_url(cls, value: MultiHostUrl | None) -> MultiHostUrl | None:
         if value is not None:
             checks.check_redis_address(str(value))
         return value
@@ -268,7 +271,7 @@ class Settings(BaseSettings):
         """Every text in here that nobody may see: keys, tokens, the passwords of addresses."""
         given = [getattr(self, name) for name in type(self).model_fields]
         hidden = {value.get_secret_value() for value in given if isinstance(value, SecretStr)}
-        urls = [str(value) for value in given if isinstance(value, AnyUrl | AnyHttpUrl)] + [self.archive_address]
+        urls = [str(value) for value in given if isinstance(value, MultiHostUrl | AnyHttpUrl)] + [self.archive_address]
         return frozenset({*hidden, *self.api_keys, *(secret for url in urls for secret in find_secrets(url))} - {""})
 
     @property

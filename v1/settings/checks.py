@@ -4,6 +4,7 @@ is accepted. No message shows a secret: a wrong address is described by its wron
 """
 
 import re
+from collections.abc import Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, urlsplit
@@ -124,12 +125,25 @@ def check_redis_address(text: str) -> str:
         raise ValueError(f"after the host comes the number of a database, and {address.path[1:]!r} is none")
     if not re.fullmatch(r"[0-9]+", options.get("db", "0")):
         raise ValueError(f"db={options['db']} is not the number of a database")
+    _check_nodes(address, options)
     for name, accepted in _REDIS_WORDS.items():
         _require_one_of(options, name, accepted)
     for name in _REDIS_FILES:
         if name in options and not Path(options[name]).exists():
             raise ValueError(f"{name}: there is no {Path(options[name]).absolute()}")
     return text
+
+
+def _check_nodes(address: SplitResult, options: Mapping[str, str]) -> None:
+    """Check what an address of several nodes, which are a cluster, has besides them."""
+    _, *others = address.netloc.split(",")
+    if not others:
+        return
+    if any("@" in each for each in others):
+        raise ValueError("name and password stand once, before the first node, and hold for all")
+    number = options.get("db", address.path.strip("/") or "0")
+    if int(number):
+        raise ValueError(f"several nodes are a cluster, which has database 0 alone, and not {number}: leave it out")
 
 
 def check_postgresql_address(text: str) -> str:

@@ -71,6 +71,9 @@ def find_addresses(url: str) -> set[str]:
     """Return where a URL leads: its host, with and without the port, and the path of a socket or a file."""
     try:
         parts = urlsplit(url)
+        if "," in parts.netloc:
+            nodes = parts.netloc.rpartition("@")[2].split(",")
+            return set().union(*(find_addresses(f"{parts.scheme}://{node}") for node in nodes))
         host, port = parts.hostname or "", parts.port
     except ValueError:
         return set()

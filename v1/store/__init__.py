@@ -1,11 +1,11 @@
 """The only package that speaks Redis: `Reader` for who reads, `Writer` for who feeds, `ChannelStore` for who sends."""
 
-from .admin import MOST_SILENCES, UNTIL_OVER, Acknowledgement, AdminStore, LimitReached
+from .admin import MOST_SILENCES, OF_ACKNOWLEDGEMENT, UNTIL_OVER, Acknowledgement, AdminStore, LimitReached
 from .alert_history import AlertQuery, AlertReader, AlertRecord, HistoryCursor, parse_alert
 from .alert_limits import AlertLimits
 from .api_keys import ApiKey, ApiKeyStore, KeyScope
 from .budgets import BudgetStore, ProviderUsage
-from .changes import EVERYTHING, Change, ChangeFeed, ChangeKind, open_change_feed, put_change
+from .changes import EVERYTHING, Change, ChangeFeed, ChangeKind, follow_replicas, open_change_feed, put_change
 from .connection import LeaseLost, NoAccess, StoreAway, StoreError, Unreadable, connect
 from .data_format import DataFormat, OtherFormat
 from .delivery.channels import ChannelStore
@@ -43,6 +43,7 @@ __all__ = [
     "LEASE_SECONDS",
     "MOST_SILENCES",
     "NEVER_TRIED",
+    "OF_ACKNOWLEDGEMENT",
     "STATE_KEPT_SECONDS",
     "UNTIL_OVER",
     "Acknowledgement",
@@ -129,6 +130,7 @@ __all__ = [
     "Writer",
     "check_alert",
     "connect",
+    "follow_replicas",
     "open_change_feed",
     "parse_alert",
     "parse_event_id",

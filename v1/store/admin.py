@@ -7,21 +7,32 @@ from redis.asyncio.client import Pipeline
 
 from ..model import DAY
 from ..rules import AcknowledgedAlert, Rule, Silence
+from ..rules.alert import make_alert_id
 from ..rules.rule_set import disable_default, find_default, read_rule_set, write_document
 from ..rules.rules_file import MOST_RULES
 from . import keys
-from .acknowledged import KEPT_SECONDS, MOST_ACKNOWLEDGED, list_old_fields, write_acknowledged, write_field
+from .acknowledged import (
+    KEPT_SECONDS,
+    MOST_ACKNOWLEDGED,
+    list_old_fields,
+    read_acknowledged,
+    write_acknowledged,
+    write_field,
+)
 from .alert_history import AlertReader
 from .changes import ChangeKind, put_change
 from .connection import translate_errors
 from .event_log import EventKind, put_event
 from .rule_store import RuleStore
+from .transactions import change_watched
 
 MOST_SILENCES = 1000
 KEPT_AFTER = 30 * DAY
 """Seconds that a silence is kept after its end, so that it can be seen why no message was sent."""
 UNTIL_OVER = "over"
 """Until when an acknowledgement keeps messages back, where it does."""
+OF_ACKNOWLEDGEMENT = ("acknowledged", "by", "comment", "until")
+"""What is kept of an acknowledgement with its alert."""
 _CHANGES = {keys.RULES: ChangeKind.RULES, keys.SILENCES: ChangeKind.SILENCES}
 
 
@@ -91,6 +102,26 @@ class AdminStore(AlertReader, RuleStore):
             *_, known, _ = await pipe.execute()
         return cast("dict[str, str]", known)
 
+    async def take_back(self, alert: Mapping[str, Any]) -> None:
+        """
+        Delete who has acknowledged an alert. Messages that it kept back until it is over are sent from the next tick on.
+
+        Where another alert of the same rule and metric was acknowledged until then after this one, that still holds.
+        """
+        field = write_field(alert["rule"], alert["metric"])
+
+        async def decide(pipe: Pipeline) -> None:
+            written = cast("str | None", await pipe.hget(keys.ACKNOWLEDGED, field))
+            kept = read_acknowledged({field: written} if written else {}).values()
+            pipe.multi()  # type: ignore[no-untyped-call]  # as in redis-py
+            pipe.execute_command("HDEL", keys.alert(alert["id"]), *OF_ACKNOWLEDGEMENT)
+            if any(each.at == alert["at"] for each in kept):
+                pipe.execute_command("HDEL", keys.ACKNOWLEDGED, field)
+            put_event(pipe, EventKind.ACKNOWLEDGED, alert["id"])
+            put_change(pipe, ChangeKind.ALERTS)
+
+        await change_watched(self._redis, keys.ACKNOWLEDGED, decide)
+
     async def replace_rule_set(self, rules: Sequence[Rule], silences: Sequence[Silence], old: Sequence[str]) -> None:
         """Write these in place of all rules that were written through the API, and of the silences of the ids `old`."""
         pipe = self._redis.pipeline(transaction=True)
@@ -117,6 +148,11 @@ class AdminStore(AlertReader, RuleStore):
             )
         if old:
             pipe.execute_command("HDEL", keys.ACKNOWLEDGED, *old)
+        before = read_acknowledged({field: written[field]} if field in written else {})
+        for (rule, subject), each in before.items():
+            if each.at != alert["at"]:
+                # One of them holds, the last one, so that it can be taken back.
+                pipe.execute_command("HDEL", keys.alert(make_alert_id(rule, subject, each.at)), "until")
         kept = write_acknowledged(AcknowledgedAlert(alert["at"], given.by), given.at)
         pipe.execute_command("HSET", keys.ACKNOWLEDGED, field, kept)
         pipe.execute_command("EXPIRE", keys.ACKNOWLEDGED, KEPT_SECONDS)

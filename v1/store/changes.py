@@ -29,6 +29,7 @@ from redis.asyncio.client import PubSub
 
 from ..model import Metric
 from . import keys
+from .cluster.client import ClusterRedis
 from .connection import StoreAway, StoreError, connect, translate_errors
 from .event_log import CommandSink
 
@@ -197,6 +198,10 @@ class ChangeFeed:
 @asynccontextmanager
 async def _open_pubsub(redis: Redis) -> AsyncIterator[PubSub]:
     """Return a subscription whose connection is closed at the end: redis-py's own does not wait for that."""
+    if isinstance(redis, ClusterRedis):
+        # Where `{home}` lies is to be known first; redis-py opens a subscription without waiting for anything.
+        with translate_errors():
+            await redis.ensure_places()
     pubsub = redis.pubsub()
     try:
         yield pubsub
@@ -205,6 +210,31 @@ async def _open_pubsub(redis: Redis) -> AsyncIterator[PubSub]:
         if connection is not None:
             await connection.disconnect()
         await pubsub.aclose()  # type: ignore[no-untyped-call]  # redis-py's
+
+
+@asynccontextmanager
+async def follow_replicas(redis: Redis, feed: ChangeFeed) -> AsyncIterator[None]:
+    """
+    Let a client that was made for it read from replicas until the end: from each while it has all that the feed told of.
+
+    While the feed is not live, primaries are read. Of any other client nothing is changed.
+    """
+    replicas = redis.replicas if isinstance(redis, ClusterRedis) else None
+    if replicas is None:
+        yield
+        return
+
+    def note(_: Change) -> None:
+        replicas.note_change()
+
+    feed.add_listener(note)
+    task = asyncio.create_task(replicas.follow(lambda: feed.is_live))
+    try:
+        yield
+    finally:
+        feed.remove_listener(note)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 @asynccontextmanager

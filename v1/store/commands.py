@@ -275,9 +275,12 @@ def put_feeds(calls: FencedCalls, feeds: Mapping[str, FeedAnswer]) -> None:
         calls.execute_command("HSET", keys.FEEDS, *pairs)
 
 
-def put_tick(calls: FencedCalls, at: int) -> None:
+def put_tick(calls: FencedCalls, at: int, partitions: int = 0) -> None:
+    """Put what ends a tick. How the data is divided is written again with it: somebody may have emptied the store."""
     with calls.put_together() as put:
         put.execute_command("SET", keys.FORMAT, keys.FORMAT_NUMBER)
+        if partitions:
+            put.execute_command("SET", keys.PARTITIONS, partitions)
         put.execute_command("SET", keys.TICK, at)
         put_event(put, EventKind.TICK, at)
         put.execute_command("PUBLISH", keys.TICKS, at)

@@ -6,18 +6,24 @@ Checks the configuration of a Redis that somebody else runs, and says what each 
 
 import asyncio
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, cast
 
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from ..settings import InvalidSettings, Settings
-from .connection import StoreError, connect, translate_errors
+from .cluster.client import ClusterRedis
+from .cluster_check import join_findings, list_cluster_lacks, list_refusals
+from .cluster_fitness import UnfitCluster, find_nodes, read_shards_of
+from .connection import StoreAway, StoreError, connect, translate_errors
 from .pool import read_error_code
 
 OLDEST = (7, 0)
 """The oldest Redis that is tested."""
+
+LONGEST_NODE_TIMEOUT_MS = 15_000
+"""The default of Redis."""
 
 NOT_FOR_US = frozenset({"NOPERM", "ERR"})
 """Codes of the answer to a command that the user may not use, or that a provider has disabled."""
@@ -66,6 +72,25 @@ REQUIREMENTS = (
 )
 
 
+CLUSTER_REQUIREMENTS = (
+    *REQUIREMENTS,
+    Requirement(
+        "cluster-require-full-coverage",
+        lambda value: value == "no",
+        "no",
+        "while the slots of one primary are served by nobody, all the others refuse every command, too: "
+        "all metrics stop with those of one part",
+    ),
+    Requirement(
+        "cluster-node-timeout",
+        lambda value: int(value) <= LONGEST_NODE_TIMEOUT_MS,
+        f"{LONGEST_NODE_TIMEOUT_MS} (ms) at most",
+        "a primary that is lost is replaced after 1.3 to 1.8 times as long, and its metrics wait meanwhile",
+    ),
+)
+"""What each node of a cluster should be set to."""
+
+
 async def check_config(address: str) -> list[str]:
     """Return what is wrong with the server at `address`, a sentence each. Raises `StoreAway`."""
     async with connect(address, "config-check") as redis:
@@ -74,9 +99,43 @@ async def check_config(address: str) -> list[str]:
 
 
 async def list_lacks(redis: Redis) -> list[str]:
-    """Return what is wrong with the server of a client, a sentence each. Raises what redis-py does."""
+    """
+    Return what is wrong with the server or the cluster of a client, a sentence each.
+
+    Raises what redis-py does, and of a cluster `UnfitCluster`.
+    """
+    if isinstance(redis, ClusterRedis):
+        return await list_lacks_of_nodes(await find_nodes(redis), [str(seed) for seed in redis.table.seeds])
+    return await list_lacks_of_server(redis, REQUIREMENTS)
+
+
+async def list_lacks_of_server(redis: Redis, requirements: Sequence[Requirement]) -> list[str]:
+    """Return what is wrong with one server, a sentence each. Raises what redis-py does."""
     await redis.ping()
-    return [*await _check_version(redis), *await _check_directives(redis)]
+    return [*await _check_version(redis), *await _check_directives(redis, requirements)]
+
+
+async def list_lacks_of_nodes(nodes: Mapping[str, Redis], seeds: Sequence[str]) -> list[str]:
+    """
+    Return what is wrong with a cluster, a sentence each.
+
+    `nodes` are clients of each node by its `host:port`, `seeds` the nodes that the address of the cluster names. Raises
+    `StoreAway` where no node answers, `UnfitCluster` where nothing can be kept in it.
+    """
+    shards = await read_shards_of(nodes)
+    if refusals := list_refusals(shards):
+        raise UnfitCluster(" ".join(refusals))
+    checked = await asyncio.gather(*map(_check_node, nodes.values()))
+    return [*list_cluster_lacks(shards, seeds), *join_findings(dict(zip(nodes, checked, strict=True)))]
+
+
+async def _check_node(node: Redis) -> list[str]:
+    """Return what is wrong with one node; that it does not answer is one such thing."""
+    try:
+        with translate_errors():
+            return await list_lacks_of_server(node, CLUSTER_REQUIREMENTS)
+    except StoreAway as error:
+        return [f"it does not answer ({error})"]
 
 
 async def _check_version(redis: Redis) -> list[str]:
@@ -89,13 +148,14 @@ async def _check_version(redis: Redis) -> list[str]:
         return [f"its version cannot be read ({error}); {oldest} is the oldest that works"]
 
 
-async def _check_directives(redis: Redis) -> list[str]:
+async def _check_directives(redis: Redis, requirements: Sequence[Requirement]) -> list[str]:
     try:
-        return _list_unmet(cast("dict[str, str]", await redis.config_get(*[each.directive for each in REQUIREMENTS])))
+        values = await redis.config_get(*[each.directive for each in requirements])
     except ResponseError as error:
         if read_error_code(error) not in NOT_FOR_US:
             raise
-        return [f"its configuration cannot be read ({error}); it should say {_name_requirements()}"]
+        return [f"its configuration cannot be read ({error}); it should say {_name_requirements(requirements)}"]
+    return _list_unmet(cast("dict[str, str]", values), requirements)
 
 
 def _check_age(about: Mapping[str, object]) -> list[str]:
@@ -105,16 +165,16 @@ def _check_age(about: Mapping[str, object]) -> list[str]:
     return [f"its version is {version}, but {'.'.join(map(str, OLDEST))} is the oldest that works"]
 
 
-def _list_unmet(values: Mapping[str, str]) -> list[str]:
+def _list_unmet(values: Mapping[str, str], requirements: Sequence[Requirement]) -> list[str]:
     return [
         f"{each.directive} is {values[each.directive]}, and should be {each.wanted}: {each.cost}"
-        for each in REQUIREMENTS
+        for each in requirements
         if each.directive in values and not each.is_met(values[each.directive])
     ]
 
 
-def _name_requirements() -> str:
-    return ", ".join(f"{each.directive} {each.wanted}" for each in REQUIREMENTS)
+def _name_requirements(requirements: Sequence[Requirement]) -> str:
+    return ", ".join(f"{each.directive} {each.wanted}" for each in requirements)
 
 
 def _main() -> int:

@@ -33,9 +33,12 @@ from redis.exceptions import TimeoutError as NoAnswer
 from redis.maint_notifications import MaintNotificationsConfig
 
 from ..settings.redaction import redact
+from .cluster.client import ClusterRedis
 from .cluster.opening import ask_any, open_client
+from .cluster.replicas import ReplicaChoice
 from .cluster.seeds import parse_seeds
-from .pool import RedisObserver, ReplacingPool, describe_error, read_error_code
+from .cluster_check import describe_database, find_database
+from .pool import RedisObserver, ReplacingPool, describe_error, open_for_reads, read_error_code
 
 CONNECT_SECONDS = 2.0
 ANSWER_SECONDS = 15.0
@@ -151,6 +154,7 @@ async def connect(  # noqa: PLR0913  # all but the first two are optional
     only_reads: bool = False,
     observe: RedisObserver | None = None,
     partitions: int | None = None,
+    reads_replicas: bool = False,
 ) -> AsyncIterator[Redis]:
     """
     Return a client of the server or the cluster at `address` (redis, rediss or unix), closed at the end.
@@ -160,10 +164,13 @@ async def connect(  # noqa: PLR0913  # all but the first two are optional
     sent. A client that only reads asks once more where a connection breaks while it waits for an answer; any other does
     not, because what was sent may have been done: its callers know how long they can wait. `name` is what `CLIENT LIST`
     shows. `observe` is told how long each exchange took. `partitions` is into how many parts the data of a cluster is
-    divided that holds none yet.
+    divided that holds none yet. With `reads_replicas` the client of a cluster may read from replicas, once it is told
+    of changes: see `follow_replicas`.
     """
 
-    make_pool = partial(_make_pool, name=name, answer_seconds=answer_seconds, only_reads=only_reads)
+    make_pool = partial(
+        _make_pool, name=name, answer_seconds=answer_seconds, only_reads=only_reads, reads_replicas=reads_replicas
+    )
     seeds = parse_seeds(address)
     if seeds:
         found = await ask_any(seeds, make_pool)
@@ -171,13 +178,23 @@ async def connect(  # noqa: PLR0913  # all but the first two are optional
     else:
         redis = Redis.from_pool(make_pool(address, observe=observe))
     try:
+        if isinstance(redis, ClusterRedis) and reads_replicas:
+            redis.replicas = ReplicaChoice(redis.table)
+        if isinstance(redis, ClusterRedis) and (lack := describe_database(find_database(address))):
+            raise StoreError(lack)
         yield redis
     finally:
         await redis.aclose()
 
 
-def _make_pool(
-    address: str, *, name: str, answer_seconds: float, only_reads: bool, observe: RedisObserver | None = None
+def _make_pool(  # noqa: PLR0913  # each is named
+    address: str,
+    *,
+    name: str,
+    answer_seconds: float,
+    only_reads: bool,
+    reads_replicas: bool,
+    observe: RedisObserver | None = None,
 ) -> ReplacingPool:
     return ReplacingPool.from_url(
         address,
@@ -191,6 +208,7 @@ def _make_pool(
         retry=Retry(NoBackoff(), 1, (NoConnection,)) if only_reads else Retry(NoBackoff(), 0),
         health_check_interval=0,
         protocol=3,
+        redis_connect_func=open_for_reads if reads_replicas else None,
         # With them redis-py would not look whether a connection is still open before it is used.
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )

@@ -11,6 +11,7 @@ from ..numbers.chunks import split_into_chunks
 from . import keys
 from .changes import ChangeKind, send_change
 from .cluster.client import ClusterRedis
+from .cluster_fitness import refuse_unfit
 from .connection import translate_errors
 
 _BATCH = 1000
@@ -50,7 +51,12 @@ class DataFormat:
         return False
 
     async def ensure(self) -> None:
-        """Write the number into a Redis without data; raises `OtherFormat` where there is other data."""
+        """
+        Write the number into a Redis without data.
+
+        Raises `OtherFormat` where there is other data, and `UnfitCluster` of a cluster that lacks slots.
+        """
+        await refuse_unfit(self._redis)
         if not await self.check():
             with translate_errors():
                 await self._redis.set(keys.FORMAT, keys.FORMAT_NUMBER, nx=True)

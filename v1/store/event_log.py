@@ -5,7 +5,7 @@ Writes the log of what happens, as it is pushed to clients: a Redis stream, boun
     tick           the tick                   everything of it is committed
     alert          the alert, JSON            with it, in its transaction
     ended          the id of an alert         with the sample by which it ended
-    acknowledged   the id of an alert         with its acknowledgement
+    acknowledged   the id of an alert         with its acknowledgement, and when that is taken back
 
 A replay writes its ticks, and its alerts where it is played at a speed, to be watched. Ids are Redis's own, `<milliseconds>-<number>`,
 and grow; they are what a client resumes by.

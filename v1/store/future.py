@@ -16,8 +16,10 @@ from .binary import execute_binary, read_score
 from .changes import ChangeKind, send_change
 from .connection import translate_errors
 from .data_format import DataFormat
+from .places import get_places
 from .reader import Reader
 from .repair import StateRepair
+from .stored_json import read_tick
 from .verify import REPAIR, Verifier
 from .writer import read_outages
 
@@ -68,8 +70,15 @@ class FutureRemover:
             await self._redis.zremrangebyscore(keys.RANKED, f"({now}", "+inf")
             if tick is not None and tick > now:
                 await (self._redis.set(keys.TICK, at) if at else self._redis.delete(keys.TICK))
+            await self._set_back_partitions(at, now)
         await send_change(self._redis, ChangeKind.ALL)
         return DroppedFuture(samples, alerts, lists)
+
+    async def _set_back_partitions(self, at: int, now: int) -> None:
+        for tag in get_places(self._redis).list_tags():
+            key = keys.partition_tick(tag)
+            if (read_tick(await self._redis.get(key)) or 0) > now:
+                await (self._redis.set(key, at) if at else self._redis.delete(key))
 
     async def _drop_samples(self, now: int) -> int:
         dropped = 0

@@ -7,6 +7,7 @@ open before, and refuses every write for as long as they are kept.
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from time import perf_counter
 from typing import Any, Protocol, cast
 
@@ -72,8 +73,12 @@ _SCRIPT_CALL = re.compile(r"Command # \d+ \(EVAL.*\) of pipeline caused error: \
 
 
 def describe_error(error: Exception) -> str:
-    """Return what Redis or redis-py says; without redis-py's words about the call of a script, which begin with its text."""
-    return _SCRIPT_CALL.sub(r"\1", str(error))
+    """
+    Return what Redis or redis-py says: without redis-py's words about the call of a script, which begin with its text,
+    and with the code that it takes off what a cluster says.
+    """
+    text = _SCRIPT_CALL.sub(r"\1", str(error))
+    return f"{read_error_code(error)} {text}" if isinstance(error, tuple(kind for kind, _ in _OF_CLUSTERS)) else text
 
 
 PushHandler = Callable[[Sequence[Any]], Awaitable[object]]
@@ -261,6 +266,15 @@ class ReplacingPool(BlockingConnectionPool):
         await super().release(connection)
         if self._is_closed:
             await connection.disconnect()
+
+
+async def open_for_reads(connection: AbstractConnection) -> None:
+    """Open a connection as redis-py does, and so that a replica of a cluster answers reads instead of naming its primary."""
+    await connection.on_connect()
+    await connection.send_command("READONLY")
+    # A server that is no cluster's does not know the command, and answers reads anyway.
+    with suppress(ResponseError):
+        await connection.read_response()
 
 
 def _pack(command: Iterable[Any]) -> bytes:

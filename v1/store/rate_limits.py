@@ -19,6 +19,7 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from redis.asyncio import Redis
 
 from . import keys
+from .cluster.client import ClusterRedis
 from .connection import StoreError, translate_errors
 
 AWAY_SECONDS = 5.0
@@ -74,6 +75,10 @@ class RateLimitStore:
             key_prefix=keys.limits(),
             connection_pool=redis.connection_pool,  # type: ignore[arg-type]  # handed on to redis-py as it is
         )
+        if isinstance(redis, ClusterRedis):
+            # The library would ask one node for everything, or bring a client of clusters of its own.
+            storage.bridge.connection_getter = lambda _: redis  # type: ignore[attr-defined]  # of its own bridge to redis-py
+            storage.bridge.register_scripts()
         self._shared = SlidingWindowCounterRateLimiter(storage)
         self._own = SlidingWindowCounterRateLimiter(MemoryStorage())
         self._steady = steady

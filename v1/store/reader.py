@@ -15,6 +15,7 @@ from . import keys
 from .connection import StoreAway, StoreError, translate_errors
 from .data_format import DataFormat, OtherFormat
 from .delivery.outbox import STATE_FIELD
+from .primaries import ask_primaries
 from .ranks import RankReader
 from .stored_json import read_dict, read_dicts, read_list, read_tick
 
@@ -200,15 +201,18 @@ class Reader(RankReader):
         """Return a warning where Redis evicts keys when its memory is full; `None` also where `INFO` is not permitted."""
         try:
             with translate_errors():
-                about = await self._redis.info("memory")
+                found = await ask_primaries(self._redis, lambda server: server.info("memory"))
         except StoreAway:
             raise
         except StoreError:
             return None
-        policy = about.get("maxmemory_policy", "noeviction")
-        if policy == "noeviction" or not about.get("maxmemory"):
-            return None
-        return f"Redis drops keys when its memory is full: maxmemory-policy is {policy}, and should be noeviction"
+        for about in found.values():
+            policy = about.get("maxmemory_policy", "noeviction")
+            if policy != "noeviction" and about.get("maxmemory"):
+                return (
+                    f"Redis drops keys when its memory is full: maxmemory-policy is {policy}, and should be noeviction"
+                )
+        return None
 
     async def has_sources(self) -> bool:
         """Return whether the worker has written the states of its sources."""

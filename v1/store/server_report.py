@@ -8,10 +8,12 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from . import keys
+from .cluster_check import join_findings
 from .config_check import NOT_FOR_US, list_lacks
 from .connection import connect, translate_errors
 from .data_format import DataFormat
 from .pool import read_error_code
+from .primaries import ask_primaries
 from .reader import Reader
 from .replays import ReplayStore
 
@@ -22,11 +24,13 @@ class ServerReport(NamedTuple):
     """What was found. Where the server tells nothing of itself, `version` is empty and sizes are 0."""
 
     version: str
+    """Of a cluster, each that one of its primaries has."""
     used_bytes: int
+    """Of a cluster, those of all its primaries together."""
     limit_bytes: int
     """Its memory, at most; 0: no limit."""
     ahead_seconds: float
-    """How far this machine's clock is ahead of the server's; 0 where that is not told."""
+    """How far this machine's clock is ahead of the server's, in a cluster of one of them; 0 where that is not told."""
     lacks: Sequence[str]
     """What its configuration should be, a sentence each."""
     failures: Sequence[str]
@@ -44,19 +48,19 @@ async def read_server_report(address: str) -> ServerReport:
     async with connect(address, "data-tracker-doctor") as redis:
         with translate_errors():
             lacks = await list_lacks(redis)
-            about = await _read_info(redis)
+            about = await ask_primaries(redis, _read_info)
             ahead = await _measure_difference(redis)
             holder = cast("str | None", await redis.get(keys.LEASE))
         await DataFormat(redis).check()
         newest = await Reader(redis).read_tick()
         replayed = await ReplayStore(redis).read()
     return ServerReport(
-        str(about.get("redis_version", "")),
-        _read_number(about, "used_memory"),
-        _read_number(about, "maxmemory"),
+        ", ".join(dict.fromkeys(filter(None, (str(each.get("redis_version", "")) for each in about.values())))),
+        sum(_read_number(each, "used_memory") for each in about.values()),
+        _add_limits([_read_number(each, "maxmemory") for each in about.values()]),
         ahead,
         lacks,
-        list_failures(about),
+        _list_failures_of(about),
         holder,
         newest,
         replayed is not None,
@@ -90,6 +94,17 @@ def _raise_unless_forbidden(error: ResponseError) -> None:
 def _read_number(about: Mapping[str, object], name: str) -> int:
     value = about.get(name, 0)
     return value if isinstance(value, int) else 0
+
+
+def _add_limits(limits: Sequence[int]) -> int:
+    """Return how much memory several servers may take; 0, no limit, where one of them has none."""
+    return sum(limits) if all(limits) else 0
+
+
+def _list_failures_of(about: Mapping[str, Mapping[str, object]]) -> list[str]:
+    """Return what servers cannot do, a sentence each, after the names of those that it is true of."""
+    failures = {server: list_failures(each) for server, each in about.items()}
+    return failures[""] if "" in failures else join_findings(failures)
 
 
 def list_failures(about: Mapping[str, object]) -> list[str]:

@@ -250,7 +250,7 @@ class TickUnit:
             put_ranks(derived, self._at, pack_ranks(rankings))
         commands.put_market_notes(home, self._session.notes, self._session.written_notes)
         commands.put_feeds(home, self._session.feeds)
-        commands.put_tick(home, self._at)
+        commands.put_tick(home, self._at, self._store.feeder.places.partitions)
 
     async def _take_over_alerts(self) -> None:
         """Take over what alerts of a divided store have left in their partitions."""

@@ -89,6 +89,8 @@ class TrackedReader:
         self._task: asyncio.Task[None] | None = None
         self._connections: dict[Redis, _TrackedConnection] = {}
         """Of each node, one."""
+        self._table_version = 0
+        """Of the table of slots by which what is kept was read; one server has none."""
 
     async def read(self, metric: Metric, hours: Sequence[int]) -> MetricReading:
         """
@@ -152,6 +154,10 @@ class TrackedReader:
         if not isinstance(self._redis, ClusterRedis):
             return await self._find_connection(self._redis).ask(commands)
         plan = await self._redis.plan(commands)
+        if self._redis.table.version != self._table_version:
+            # What has changed of a slot is told by the node that has it now, to whoever has read it there.
+            self._table_version = self._redis.table.version
+            await self._disconnect()
         nodes = [*plan.batches]
         asked = [self._find_connection(node).ask(plan.batches[node].commands) for node in nodes]
         answers = await asyncio.gather(*asked, return_exceptions=True)
@@ -171,6 +177,7 @@ class TrackedReader:
         connections, self._connections = [*self._connections.values()], {}
         for each in connections:
             await each.disconnect()
+        self.kept.clear()
 
     def _read_answers(
         self, asked: Sequence[_Question], metrics: Sequence[Metric], slots: Sequence[Slot], answers: Sequence[Any]

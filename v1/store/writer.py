@@ -191,7 +191,7 @@ class Writer(Reader):
         commands.put_rankings(changes.derived, rank_all(each, self.min_coverage))
         is_later = tick is None or tick < at
         if is_later:
-            commands.put_tick(changes.home, at)
+            commands.put_tick(changes.home, at, self.feeder.places.partitions)
         put_change(changes.home, ChangeKind.RANKS)
         await self.feeder.send(changes, at if is_later else None)
 

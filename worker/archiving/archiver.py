@@ -1,6 +1,6 @@
 """
 Keeps the archive up with the store beside sampling: archives hours when they are due, revises them after late samples,
-and tries again when the database is away.
+and tries again when the database is away. While it has nothing of that to do, it puts what is over in order.
 """
 
 import asyncio
@@ -11,9 +11,10 @@ import structlog
 
 from worker.archiving.health import ArchiveCondition
 from worker.archiving.late_hours import LateHours
+from worker.archiving.ordering import PartitionOrdering
 from worker.archiving.rollup import HourlyRollup
 from worker.latest import DAY, HOUR
-from worker.latest.archive import ArchiveError, ArchiveWriter
+from worker.latest.archive import ArchiveError, ArchiveWriter, TableLayout
 from worker.latest.store import StoreAway, StoreError, Writer
 
 log = structlog.get_logger()
@@ -42,6 +43,7 @@ class Archiver:
         rollup: HourlyRollup,
         late_hours: LateHours,
         health: ArchiveCondition,
+        ordering: PartitionOrdering | None = None,
         request_backfill: Callable[[], None] = lambda: None,
     ) -> None:
         self._store = store
@@ -49,6 +51,7 @@ class Archiver:
         self._rollup = rollup
         self._late_hours = late_hours
         self._health = health
+        self._ordering = ordering
         self._request_backfill = request_backfill
         self._checked_at = 0
         """When the archive was last seen to take writes."""
@@ -89,7 +92,7 @@ class Archiver:
             return
         try:
             await self._check_archive(now)
-            await self._close(now)
+            has_closed = await self._close(now)
             await self._revise(now)
         except ArchiveError as error:
             self._health.record_failure(now, error)
@@ -99,6 +102,8 @@ class Archiver:
         else:
             if self._health.record_success(now):
                 self._request_backfill()
+            if self._ordering is not None and not has_closed and not self._late:
+                await self._ordering.advance(now)
         await self._write_state()
 
     def _log_store_error(self, error: StoreError) -> None:
@@ -111,6 +116,8 @@ class Archiver:
         if not self._health.is_open:
             await self._archive.open()
             self._health.is_open = True
+            if self._archive.layout is not TableLayout.PARTITIONS:
+                log.info("the archive's tables are kept by an extension of PostgreSQL", layout=self._archive.layout)
             # What it took before it failed may be lost: a file put back, a standby that lags.
             self._rollup.begin_again()
 
@@ -124,14 +131,16 @@ class Archiver:
             await self._archive.check()
         self._checked_at = now
 
-    async def _close(self, now: int) -> None:
+    async def _close(self, now: int) -> bool:
+        """Close the hours that are over, and return whether there were any."""
         tick = await self._store.read_tick()
         if tick is None:
-            return
+            return False
         # An hour is over when its last tick is committed, however late that is, and its grace has passed.
         closed = await self._rollup.close_until(min(tick, now - self._rollup.grace), now)
         if closed:
             log.info("hours are archived", hours=closed, newest=self._rollup.newest)
+        return bool(closed)
 
     async def _revise(self, now: int) -> None:
         """Archive hours anew that late samples were put into, once no more of them come: a backfill takes its time."""
@@ -147,7 +156,8 @@ class Archiver:
 
     async def _write_state(self) -> None:
         """Write how the archive does; where the state written before is gone, so is everything else in Redis."""
-        state = self._health.describe() | {"newest": self._rollup.newest}
+        ordering = None if self._ordering is None else self._ordering.describe()
+        state = self._health.describe() | {"newest": self._rollup.newest, "ordering": ordering}
         try:
             if self._written is not None and await self._store.read_archive_state() is None:
                 log.warning("Redis has lost its data, the day is filled again")

@@ -103,6 +103,13 @@ def list_names(*, has_archive: bool) -> list[Name]:
 def read_embedded_settings() -> Settings:
     """Read the settings; raises `CommandRefused` where Redis is not the embedded one."""
     settings = Settings.load()
+    if settings.redis_url and "," in settings.redis_address:
+        raise CommandRefused(
+            "TRACKER_REDIS_URL names a cluster, of which no snapshot is one instant: its replicas keep the data, samples "
+            "and ranks come back from the exchanges and the archive, and rules, silences and alerts are kept as files: "
+            "see docs/how-to/backup-and-restore.md#a-cluster",
+            MISUSED,
+        )
     if settings.redis_url:
         raise CommandRefused(
             "TRACKER_REDIS_URL is set, and this is for the embedded database: "

@@ -5,11 +5,12 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 
 from worker.archiving.late_hours import LateHours
+from worker.archiving.ordering import PartitionOrdering
 from worker.archiving.rollup import HourlyRollup, RollupOptions
 from worker.backfill.exchange_hours import ExchangeHourFetcher
 from worker.backfill.from_archive import ArchiveBackfill
 from worker.latest import DAY
-from worker.latest.archive import ArchiveWriter, connect_archive
+from worker.latest.archive import ArchiveWriter, PartitionOrderer, connect_archive
 from worker.latest.store import Writer
 from worker.settings import WorkerSettings
 
@@ -20,6 +21,7 @@ class ArchiveParts(NamedTuple):
     archive: ArchiveWriter
     rollup: HourlyRollup
     backfill: ArchiveBackfill
+    ordering: PartitionOrdering
 
 
 @asynccontextmanager
@@ -32,9 +34,10 @@ async def open_archiving(
     days = settings.archive_days
     reach = settings.archive_backfill if days is None else min(settings.archive_backfill, days * DAY)
     async with connect_archive(settings.archive_address, "data-tracker-worker", writes=True) as engine:
-        archive = ArchiveWriter(engine)
+        archive = ArchiveWriter(engine, settings.archive_partitions)
         yield ArchiveParts(
             archive,
             HourlyRollup(store, archive, options, late_hours),
             ArchiveBackfill(store, archive, settings.interval, ExchangeHourFetcher(archive, reach)),
+            PartitionOrdering(PartitionOrderer(engine)),
         )

@@ -336,6 +336,7 @@ def _make_archiver(
         rollup=archived.rollup,
         late_hours=late_hours,
         health=health,
+        ordering=archived.ordering,
         request_backfill=backfill.request,
     )
 

@@ -101,7 +101,8 @@ async def open_store(  # noqa: PLR0913  # all but the first two by name
     whoever has them.
     """
     late = LateHours() if late_hours is None else late_hours
-    async with connect(settings.redis_address, "data-tracker-worker", observe=observe) as redis:
+    opened = connect(settings.redis_address, "data-tracker-worker", observe=observe, partitions=settings.partitions)
+    async with opened as redis:
         data = DataFormat(redis)
         await (wait_for_format(data) if wait else data.ensure())
         limits = AlertLimits(keep=settings.alert_days * DAY, send=send, push=push)

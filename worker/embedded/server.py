@@ -108,7 +108,10 @@ def check_own_redis(settings: Settings) -> int:
 def describe_address(settings: Settings) -> str:
     """Return the address of that Redis without the password in it."""
     url = settings.redis_url
-    return f"{url.scheme}://{url.host or ''}{f':{url.port}' if url.port else ''}{url.path or ''}" if url else ""
+    if url is None:
+        return ""
+    nodes = [f"{each['host'] or ''}:{each['port'] or ''}".rstrip(":") for each in url.hosts()]
+    return f"{url.scheme}://{','.join(nodes)}{url.path or ''}"
 
 
 def say(text: str) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, NamedTuple, Self
 from pydantic import AnyHttpUrl, Field, SecretStr, WebsocketUrl, field_validator, model_validator
 
 from worker.latest import DAY, HOUR
+from worker.latest.archive import PartitionLength
 from worker.latest.settings import (
     PREFIX,
     InvalidSettings,
@@ -136,6 +137,8 @@ class WorkerSettings(Settings):
     """How many days the archive keeps; without a number all."""
     archive_grace: Annotated[int, Field(ge=0, le=HOUR)] = 90
     """Seconds after its end that an hour waits for late samples before it is closed."""
+    archive_partitions: PartitionLength = PartitionLength.MONTH
+    """How long the ranges are that new partitions in PostgreSQL hold, `month` or `week`; those that are there stay."""
 
     top_size: Annotated[int, Field(ge=10, le=5000)] = 200
     """How many coins the top list has."""

@@ -127,6 +127,29 @@ async def test_an_alert_is_acknowledged_by_keyboard(api: Api, browser: Browser):
 
 
 @pytest.mark.usefixtures("market")
+async def test_that_an_alert_is_seen_is_taken_back(api: Api, browser: Browser, redis: Redis):
+    page = browser.page
+    told = (await AdminStore(redis).read_alerts(AlertQuery(10, metric=BTC, rule="spike"))).alerts[0]
+    await AdminStore(redis).acknowledge(told.alert, Acknowledgement(NOON, "ann", until_over=True))
+    await page.clock.install(time=NOON + 5)
+    await page.goto(f"{api.url}/alerts?severity=critical")
+    card = page.locator(".alert-list > li").first
+    await card.locator("summary").press("Enter")
+    await expect(card.locator("summary")).to_contain_text("seen by ann no more messages until it is over")
+    back = card.get_by_role("button", name="Take back that it is seen")
+    assert await find_barriers(page) == []
+
+    await back.press("Enter")
+
+    await expect(card.locator("summary")).not_to_contain_text("seen by ann")
+    await expect(card.locator("summary")).to_be_focused()
+    await expect(back).to_have_count(0)
+    await expect(card.get_by_role("form", name="Acknowledge")).to_have_count(1)
+    assert await redis.exists(keys.ACKNOWLEDGED) == 0
+    assert browser.complaints == []
+
+
+@pytest.mark.usefixtures("market")
 async def test_an_alert_is_acknowledged_until_it_is_over_at_once_or_later(api: Api, browser: Browser, redis: Redis):
     page = browser.page
     await page.clock.install(time=NOON + 5)

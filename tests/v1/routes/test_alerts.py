@@ -214,6 +214,40 @@ async def test_what_is_acknowledged_until_it_is_over_is_told_by_nobody_until_the
     assert await writer._redis.exists(keys.ACKNOWLEDGED) == 0
 
 
+async def test_what_is_taken_back_is_told_again_from_the_next_tick_on(api, writer):
+    fields = {"id": "above", "kind": "threshold", "above": 1, "cooldown": 0, "step": 0}
+    above = RuleEngine([parse_rule(fields)], (), 60)
+    await writer.open()
+
+    async def tick(minute: int) -> list[str | None]:
+        at = NOON + 300 + 60 * minute
+        await commit_tick(at, {Metric(BTC): SourceReading(Reading("2"), "tests")}, writer, above)
+        alerts = (await api.get("/v1/alerts", {"rule": "above", "since": at})).json["alerts"]
+        return [each["suppressed_by"] for each in alerts]
+
+    assert await tick(0) == [None]
+    path = f"/v1/alerts/above.{BTC}.{NOON + 300}/acknowledge"
+    await api.send("POST", path, {"by": "ann", "until": "over"})
+    assert await tick(1) == ["acknowledged by ann until it is over"]
+
+    taken = await api.send("DELETE", path)
+    again = await api.send("DELETE", path)
+
+    assert (taken.status, taken.json["acknowledged"]) == (200, None)
+    assert taken.json == (await api.get(path.removesuffix("/acknowledge"))).json
+    assert (again.status, again.json["detail"]) == (
+        404,
+        f"nobody has acknowledged the alert 'above.{BTC}.{NOON + 300}', so there is nothing to take back",
+    )
+    assert await tick(2) == [None]
+
+
+async def test_nothing_is_taken_back_of_an_alert_that_is_not_there(api):
+    answer = await api.send("DELETE", f"/v1/alerts/ratio.{BTC}.{NOON}/acknowledge")
+
+    assert (answer.status, answer.json["errors"][0]["field"]) == (404, "id")
+
+
 async def test_what_tells_that_it_is_over_cannot_be_acknowledged_until_then(api, writer):
     ended = alert(BTC, NOON, event="resolved")
     await writer._redis.zadd(keys.ALERTS, {json.dumps(ended._asdict()): NOON})

@@ -222,6 +222,9 @@ SENT: list[tuple[tuple[str, str], str, object]] = [
     (("POST /alerts/{id}/acknowledge", "413"), SEEN, LARGE),
     (("POST /alerts/{id}/acknowledge", "415"), SEEN, None),
     (("POST /alerts/{id}/acknowledge", "422"), SEEN, {"comment": "who is it?"}),
+    (("DELETE /alerts/{id}/acknowledge", "200"), SEEN, {}),
+    (("DELETE /alerts/{id}/acknowledge", "404"), SEEN, {}),
+    (("DELETE /alerts/{id}/acknowledge", "422"), f"{SEEN}?force=1", {}),
 ]
 AWAY = [
     "/metrics",
@@ -263,6 +266,7 @@ AWAY = [
     "/alerts",
     "/alerts/{id}",
     "POST /alerts/{id}/acknowledge",
+    "DELETE /alerts/{id}/acknowledge",
     "/silences",
     "POST /silences",
     "DELETE /silences/{id}",

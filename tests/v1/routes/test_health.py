@@ -124,6 +124,25 @@ async def test_how_far_a_fill_is_and_how_many_markets_are_dead_is_told_and_is_no
     assert answer.json["sources"]["kraken"] == FINE | {"filling": filling, "dead": 1}
 
 
+async def test_a_partition_that_is_put_in_order_is_said_and_degrades_nothing(api, ticking):
+    ordering = {
+        "partition": "v1_candles_2021_04",
+        "step": "copy",
+        "since": NOON - 60,
+        "reason": "the archive is away: no answer from postgresql://me:secret@db/archive",
+        "retry_at": NOON + 60,
+        "advice": "see whether there is room",
+    }
+    await ticking.write_archive_state({"state": "ok", "since": NOON, "ordering": ordering})
+
+    answer = await api.get("/health/ready")
+
+    assert answer.json["status"] == "ready"
+    told = answer.json["archive"]["ordering"]
+    assert told | {"reason": ""} == ordering | {"reason": ""}
+    assert "secret" not in told["reason"]
+
+
 async def test_an_archive_that_fails_degrades_and_says_why_and_how_far_it_came(api, ticking):
     said = {"state": "failing", "since": NOON - 90, "newest": NOON - 7200, "reason": "the archive is away: refused"}
     await ticking.write_archive_state(said)
@@ -139,7 +158,7 @@ async def test_an_archive_that_fails_degrades_and_says_why_and_how_far_it_came(a
             "it is tried again within a minute"
         )
     ]
-    assert failing.json["archive"] == said | {"retry_at": None, "advice": None}
+    assert failing.json["archive"] == said | {"retry_at": None, "advice": None, "ordering": None}
     assert (fine.json["status"], fine.json["archive"]["newest"]) == ("ready", NOON - 7200)
 
 

@@ -1,16 +1,17 @@
 """All rules and silences as one document: it is read, and put back whole or not at all."""
 
+import asyncio
 import json
 
 import pytest
 from redis.asyncio import Redis
 
-from tests.support.serving import NOON, Api
+from tests.support.serving import NOON, Api, serving
 from v1.routes.access.caller import find_wanted_scope
 from v1.routes.request_body import LARGEST, LARGEST_SET
 from v1.server.configuration import make_limits
 from v1.settings import Settings
-from v1.store import connect, keys
+from v1.store import ApiKeyStore, KeyScope, connect, keys
 
 SPIKE = {"id": "spike", "kind": "ratio", "factor": 2.50}
 QUIET = {"id": "quiet", "from": NOON, "to": NOON + 3600, "comment": "maintenance"}
@@ -119,6 +120,43 @@ async def test_a_set_of_a_mebibyte_is_taken_and_a_larger_one_is_refused_with_the
     assert (larger.status, larger.json["detail"]) == (413, "a document has 1048576 bytes at most")
     assert (elsewhere.status, elsewhere.json["detail"]) == (413, "a document has 65536 bytes at most")
     assert (await api.get("/v1/rules/r399")).status == 200
+
+
+@pytest.mark.parametrize("sent", ["Content-Length: 1000000", "Transfer-Encoding: chunked"])
+@pytest.mark.parametrize(
+    "key, status",
+    [("", 401), ("X-API-Key: dt_unknown\r\n", 401), ("X-API-Key: {}\r\n", 403)],
+    ids=["none", "no", "read"],
+)
+async def test_who_may_not_put_them_is_told_so_before_any_of_a_large_document_is_sent(server, clock, key, status, sent):
+    async with connect(server, "tests") as client:
+        reading, _ = await ApiKeyStore(client).add_key("ann", KeyScope.READ, NOON, None)
+    head = f"PUT {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{sent}\r\n{key.format(reading)}\r\n"
+
+    async with serving(clock, server, keys_required="yes") as api:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(api.url.rpartition(":")[2]))
+        writer.write(head.encode())
+        answer = (await reader.read()).decode()
+        # What is sent all the same is dropped, and nothing of it is taken for a request.
+        writer.write(b"5\r\nGET /")
+        rest = await reader.read()
+        writer.close()
+
+    assert answer.startswith(f"HTTP/1.1 {status} ")
+    assert "connection: close\r\n" in answer.lower()
+    assert '"type":"about:blank"' in answer
+    assert rest == b""
+
+
+async def test_who_may_put_them_may_send_a_mebibyte(server, clock):
+    async with connect(server, "tests") as client:
+        writing, _ = await ApiKeyStore(client).add_key("ann", KeyScope.RULES, NOON, None)
+    document = json.dumps({"rules": [], "silences": []}).ljust(LARGEST_SET)
+
+    async with serving(clock, server, keys_required="yes") as api:
+        answer = await api.send("PUT", PATH, document, X_API_Key=writing)
+
+    assert answer.status == 200
 
 
 @pytest.mark.parametrize("path", ["/latest/rule-set", "/behind/a/proxy/v1/rule-set"])

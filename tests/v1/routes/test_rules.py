@@ -308,6 +308,18 @@ async def test_the_id_is_that_of_the_path(api):
     assert (answer.status, answer.json["errors"][0]["accepted"]) == (422, "other, as in the path")
 
 
+async def test_a_rule_that_is_put_need_not_repeat_its_id(api):
+    without = {name: value for name, value in SPIKE.items() if name != "id"}
+
+    made = await api.send("PUT", f"/v1/rules/{SPIKE['id']}", without)
+    again = await api.send("PUT", f"/v1/rules/{SPIKE['id']}", SPIKE)
+    posted = await api.send("POST", "/v1/rules", without)
+
+    assert (made.status, made.json["id"]) == (201, SPIKE["id"])
+    assert (again.status, again.json) == (200, made.json)
+    assert (posted.status, posted.json["errors"][0]["field"]) == (422, "id")
+
+
 @pytest.mark.parametrize(
     "body, accepted",
     [

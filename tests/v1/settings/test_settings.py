@@ -48,7 +48,14 @@ def test_the_embedded_server_is_in_the_data_directory(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    "url", ["redis://localhost:6379/2", "rediss://:secret@example.org:6380/0", "unix:///run/redis/redis.sock"]
+    "url",
+    [
+        "redis://localhost:6379/2",
+        "rediss://:secret@example.org:6380/0",
+        "unix:///run/redis/redis.sock",
+        "redis://:secret@10.0.0.1:7101,10.0.0.2:7101,[::1]:7101",
+        "rediss://me:secret@a:1,b:2/0",
+    ],
 )
 def test_a_redis_that_is_named_is_used(monkeypatch: pytest.MonkeyPatch, url: str):
     assert loaded(monkeypatch, REDIS_URL=url).redis_address == url
@@ -277,6 +284,10 @@ def test_quotes_around_a_value_are_refused_by_its_name(monkeypatch: pytest.Monke
         pytest.param("rediss://h/0?ssl_ca_certs=/no/such.pem", "ssl_ca_certs: there is no /no/such.pem", id="no file"),
         pytest.param("redis://h/first", "'first' is none", id="a database without a number"),
         pytest.param("redis://h?db=first", "db=first is not the number of a database", id="the same as an option"),
+        pytest.param("redis://a:1,b:2/3", "which has database 0 alone, and not 3", id="a database of a cluster"),
+        pytest.param("redis://a:1,b:2?db=3", "which has database 0 alone, and not 3", id="the same of a cluster"),
+        pytest.param("redis://a:1,,b:2", "empty host", id="a node without a name"),
+        pytest.param("redis://a:1,me:s3cret@b:2", "name and password stand once", id="a password in the middle"),
         pytest.param("redis://h:port/0", "invalid port", id="a port in words"),
         pytest.param("unix://", "unix", id="a socket without a path"),
     ],

@@ -16,6 +16,7 @@ from v1.store import alert_history as module
 from v1.store.acknowledged import read_acknowledged
 
 NOON = 1_621_252_800
+MINUTE = 60
 DAY = 86400
 BTC = "KRAKEN:BTCUSD"
 
@@ -122,6 +123,38 @@ async def test_what_is_acknowledged_until_it_is_over_is_kept_once_for_a_rule_and
     written: Any = await redis.hgetall(keys.ACKNOWLEDGED)
     assert read_acknowledged(written) == {(told["rule"], told["metric"]): AcknowledgedAlert(NOON, "cy d'or")}
     assert await redis.ttl(keys.ACKNOWLEDGED) > DAY
+
+
+async def test_what_is_taken_back_is_as_if_nobody_had_acknowledged_it(redis: Redis):
+    await put(redis, [alert(NOON)])
+    desk, told = AdminStore(redis), alert(NOON)
+    await redis.hset(keys.alert(told["id"]), "ended_at", NOON + MINUTE)
+    await desk.acknowledge(told, Acknowledgement(NOON + 5, "ann", "seen", until_over=True))
+
+    await desk.take_back(told)
+
+    assert await redis.hgetall(keys.alert(told["id"])) == {"ended_at": str(NOON + MINUTE)}
+    assert await redis.exists(keys.ACKNOWLEDGED) == 0
+
+
+async def test_of_the_alerts_of_a_rule_and_a_metric_the_last_that_is_acknowledged_until_it_is_over_counts(redis: Redis):
+    first, second, other = alert(NOON), alert(NOON + MINUTE), alert(NOON, rule="other")
+    await put(redis, [first, second, other])
+    desk = AdminStore(redis)
+
+    async def find_until() -> list[str | None]:
+        return [await redis.hget(keys.alert(each["id"]), "until") for each in (first, second, other)]
+
+    for each in (other, first, second):
+        await desk.acknowledge(each, Acknowledgement(NOON + MINUTE, "ann", until_over=True))
+    assert await find_until() == [None, "over", "over"]
+    await desk.take_back(first)
+    written: Any = await redis.hgetall(keys.ACKNOWLEDGED)
+    assert read_acknowledged(written)[first["rule"], first["metric"]] == AcknowledgedAlert(NOON + MINUTE, "ann")
+    await desk.take_back(second)
+
+    assert await find_until() == [None, None, "over"]
+    assert await redis.hkeys(keys.ACKNOWLEDGED) == [f"other {BTC}"]
 
 
 async def test_no_more_is_acknowledged_until_it_is_over_than_a_tick_can_read_and_what_is_old_makes_room(

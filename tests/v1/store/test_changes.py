@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
+from tests.conftest import emptied
 from tests.support import servers
 from tests.support.forwarding import Forwarder, forwarding
 from tests.support.serving import HOUR, MINUTE, NOON, every_minute, fill, sample, tick
@@ -66,6 +67,18 @@ async def listening(address: str) -> AsyncIterator[tuple[ChangeFeed, Listener]]:
         yield feed, listener
 
 
+@pytest.fixture(params=["valkey", "cluster"])
+async def server(request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    """The address of a server or of a cluster, without data."""
+    address = request.getfixturevalue("valkey" if request.param == "valkey" else "shared_cluster")
+    address = address if isinstance(address, str) else address.url
+    async with emptied(connect(address, "tests")):
+        yield address
+
+
+ON_ONE_NODE = pytest.mark.parametrize("server", ["valkey"], indirect=True)
+
+
 @pytest.fixture
 async def client(server: str) -> AsyncIterator[Redis]:
     async with connect(server, "tests") as redis:
@@ -97,6 +110,7 @@ async def test_late_samples_are_told_with_their_metric_and_their_hours(client: R
     ]
 
 
+@ON_ONE_NODE
 async def test_a_change_is_heard_before_whoever_made_it_is_answered(client: Redis, listener: Listener):
     writer = Writer(client)
     await fill(writer, {BTC: every_minute(["1", "2"])})
@@ -263,6 +277,7 @@ async def forwarder(server: str) -> AsyncIterator[Forwarder]:
         yield made
 
 
+@ON_ONE_NODE
 async def test_a_server_that_says_nothing_is_lost(forwarder: Forwarder, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(changes, "PING_SECONDS", 0.05)
     async with listening(f"redis://127.0.0.1:{forwarder.port}/0") as (feed, listener):

@@ -8,6 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.support import naive
+from tests.support.cluster import ON_ONE_NODE
 from tests.support.ledger import BTC, DOGE, ETH, SOURCE, XRP, Ledger, dump, heard, play
 from tests.support.serving import MINUTE, NOON, every_minute, sample
 from v1.model import DAY, HOUR, MEASURES, By, Measure, Metric, Reading, Sample, find_hour
@@ -164,6 +165,7 @@ async def test_a_corrected_sample_takes_the_place_of_the_first_everywhere(store:
     assert [each.tick for each in await store.read_samples(BTC, NOON, NOON + DAY)] == [NOON + STEP]
 
 
+@ON_ONE_NODE
 async def test_a_correction_within_the_same_digits_leaves_no_trace_of_what_it_corrects(store: Writer, redis: Redis):
     await store.open()
     await play(store, {NOON - MINUTE: {BTC: "46000.00"}, NOON: {BTC: "46500.00"}})
@@ -245,6 +247,7 @@ async def test_after_an_outage_the_day_is_what_is_left_of_it(
     await ledger.look_at(redis)
 
 
+@ON_ONE_NODE
 async def test_an_emptied_redis_is_filled_again_by_the_worker_that_runs(store: Writer, redis: Redis, ledger: Ledger):
     await store.open()
     await play_both(store, ledger, market(8))
@@ -495,6 +498,7 @@ LIVES = {
 ETERNAL = {keys.FORMAT, keys.TICK, keys.SOURCES}
 
 
+@ON_ONE_NODE
 async def test_every_key_has_the_end_that_the_key_table_says(store: Writer, redis: Redis):
     await store.open()
     await play(store, market(3))

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from tests.support.cluster import ON_ONE_NODE
 from tests.support.ledger import BTC, ETH, XRP, dump, heard, play
 from tests.support.serving import HOUR, MINUTE, NOON, sample
 from v1.model import find_hour
@@ -131,6 +132,7 @@ async def test_late_samples_of_one_whose_lease_was_taken_are_not_inserted(redis:
     assert len(await Writer(redis).read_samples(BTC, NOON - HOUR, NOON)) == 1
 
 
+@ON_ONE_NODE
 async def test_scripts_that_are_flushed_between_two_calls_come_with_the_next_try(redis: Redis):
     whole = await prepared(redis)
     await commit_tick(NOON, TICK, whole)
@@ -160,6 +162,7 @@ async def test_of_a_server_whose_memory_is_full_all_calls_are_refused_whole(serv
         assert (await Verifier(redis).verify(repair=False)).is_clean
 
 
+@ON_ONE_NODE
 async def test_one_metric_whose_key_holds_something_else_keeps_no_other_back_and_is_named(
     redis: Redis, monkeypatch: pytest.MonkeyPatch
 ):

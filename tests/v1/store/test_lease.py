@@ -3,6 +3,7 @@
 import pytest
 from redis.asyncio import Redis
 
+from tests.support.cluster import ON_ONE_NODE
 from tests.support.serving import MINUTE, NOON, sample
 from tests.support.units import commit, read_states
 from v1.model import Metric
@@ -114,6 +115,7 @@ async def overtaken(redis: Redis) -> tuple[Writer, Writer]:
     return first, second
 
 
+@ON_ONE_NODE
 async def test_who_sleeps_within_a_tick_for_longer_than_the_lease_writes_nothing_of_it(redis: Redis):
     first, _ = await overtaken(redis)
 

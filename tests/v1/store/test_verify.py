@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from redis.asyncio import Redis
 
+from tests.support.cluster import ON_ONE_NODE
 from tests.support.ledger import BTC, DOGE, ETH, XRP, Ledger, dump, heard, play
 from tests.support.serving import HOUR, MINUTE, NOON, sample
 from v1.market import metric_state
@@ -154,6 +155,7 @@ async def test_a_repaired_store_goes_on_as_a_whole_one(redis: Redis, ledger: Led
 
 
 @pytest.mark.usefixtures("whole")
+@ON_ONE_NODE
 async def test_moments_of_a_metric_without_samples_are_taken_away(redis: Redis):
     await redis.copy(keys.moments(BTC), keys.moments(DOGE))
     await redis.set(keys.moments(Metric("NO:SUCH")), "nonsense", ex=99)

@@ -173,7 +173,7 @@ async def test_how_the_archive_does_can_be_asked(here: Bench):
     await here.ticks(62)
     await here.archiver.archive_due(here.end)
 
-    fine = {"state": "ok", "since": NOON, "reason": None, "retry_at": None, "advice": None}
+    fine = {"state": "ok", "since": NOON, "reason": None, "retry_at": None, "advice": None, "ordering": None}
     assert at_first == fine | {"newest": None}
     assert await here.store.read_archive_state() == fine | {"newest": NOON}
 
@@ -214,7 +214,7 @@ async def test_a_database_that_is_away_costs_ticks_nothing_and_afterwards_every_
     assert failing
     assert (failing["state"], failing["since"], failing["newest"]) == ("failing", since, NOON)
     assert failing["reason"].startswith("the archive is away: ")
-    fine = {"state": "ok", "reason": None, "retry_at": None, "advice": None}
+    fine = {"state": "ok", "reason": None, "retry_at": None, "advice": None, "ordering": None}
     assert back == fine | {"since": made.end + 120, "newest": NOON + 6 * HOUR}
     assert made.requests == 1
     told = [entry["event"] for entry in logs if entry["log_level"] != "debug"]
@@ -328,6 +328,7 @@ async def test_at_the_start_an_archive_that_cannot_be_used_is_said_and_costs_sam
         "reason": "the archive said: file is not a database",
         "retry_at": here.end + 15,
         "advice": ADVICE,
+        "ordering": None,
     }
     assert await here.starts() == [0]
 

@@ -2,14 +2,12 @@
 
 import asyncio
 import os
-import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,9 +15,8 @@ from redis.asyncio import Redis
 from redis.crc import key_slot
 from redis.exceptions import RedisError, ResponseError
 
-from tests.support import servers
-from tests.support.cluster import ClusterShape, RunningCluster, run_nodes
-from worker.embedded.cluster.addresses import BUS_DISTANCE, NodeAddress
+from tests.support.cluster import ClusterShape, RunningCluster, find_first_port, run_nodes
+from worker.embedded.cluster.addresses import NodeAddress
 from worker.embedded.cluster.forming import PASSWORD, ClusterNotFormed, form_cluster, form_named, main, open_clients
 from worker.embedded.cluster.node import HOST
 from worker.embedded.cluster.node_state import describe_lack, list_ranges, split_slots
@@ -258,16 +255,8 @@ def node_process(folder: Path, port: int) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
-def find_port() -> int:
-    """Return a port that nobody listens on, as nobody does on the one to other nodes above it."""
-    while True:
-        port = servers.FIRST_PORT + secrets.randbelow(servers.PORTS - BUS_DISTANCE)
-        with suppress(OSError), socket.create_server((HOST, port)), socket.create_server((HOST, port + BUS_DISTANCE)):
-            return port
-
-
 async def test_a_node_keeps_its_data_by_its_port_and_asks_for_the_password(tmp_path: Path):
-    port = find_port()
+    port = find_first_port(1)
     (tmp_path / "cluster").mkdir()
     (tmp_path / "cluster" / "secrets.conf").write_text("requirepass secret\nmasterauth secret\n")
     address = NodeAddress.parse(f"{HOST}:{port}")

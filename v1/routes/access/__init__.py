@@ -9,17 +9,19 @@ Who may ask for what, and how much of it.
 
 from .caller import ANYBODY, METRIC_VIEW, VIEWS, Caller, find_wanted_scope, is_counted, is_page, read_caller
 from .costs import CostTable
-from .key_ring import KeyRing, KeyState
+from .key_ring import NO_CREDENTIALS, Credentials, KeyRing, KeyState
 from .limiter import POINTS, REQUESTS, RateLimiter, Spending, parse_usage_limit
 
 __all__ = [
     "ANYBODY",
     "METRIC_VIEW",
+    "NO_CREDENTIALS",
     "POINTS",
     "REQUESTS",
     "VIEWS",
     "Caller",
     "CostTable",
+    "Credentials",
     "KeyRing",
     "KeyState",
     "RateLimiter",

@@ -25,8 +25,6 @@ OF_PATTERN = 100
 OF_BACKTEST = 150_000
 OF_RANK_HISTORY = 100
 MOST_FIELDS = 50
-MOST_REMEMBERED = 4096
-"""Questions whose points are remembered, for a minute at most: ranges that end now grow."""
 
 _LISTS = ("alerts", "metrics", "ranks", "rules", "silences", "snapshot", "top")
 _LENGTHS = {"w": 7 * DAY, "d": DAY, "h": HOUR, "m": MINUTE}
@@ -35,27 +33,17 @@ Query = Mapping[str, str]
 
 
 class CostTable:
-    """What questions cost. The same question is read once a minute."""
+    """What questions cost."""
 
     def __init__(self, interval: int, clock: Callable[[], float], most: int = MOST_OF_SERIES * MOST_OF_SERIES) -> None:
         """`interval` is that of the samples, in seconds; `clock` says unix seconds; nothing costs more than `most`."""
         self._most = most
         self._interval = interval
         self._clock = clock
-        self._minute = 0
-        """The end of the minute whose questions are remembered, in unix seconds."""
-        self._known: dict[tuple[str, bytes], int] = {}
 
     def count_points(self, path: str, query: bytes) -> int:
         """Return how many points a request is about; `path` is without the one of a proxy."""
-        now, known = self._clock(), self._known
-        if not self._minute - MINUTE <= now < self._minute or len(known) >= MOST_REMEMBERED:
-            self._minute = int(now) // MINUTE * MINUTE + MINUTE
-            known.clear()
-        points = known.get((path, query))
-        if points is None:
-            points = known[path, query] = min(self._most, self._count(path, query, int(now)))
-        return points
+        return min(self._most, self._count(path, query, int(self._clock())))
 
     def _count(self, path: str, written: bytes, now: int) -> int:
         subject = path.rpartition("/")[2].partition(".")[0]

@@ -36,6 +36,7 @@ log = structlog.get_logger()
 
 Credentials = tuple[bytes, bytes]
 """The values of `Authorization` and `X-API-Key`, empty where there is none."""
+NO_CREDENTIALS: Credentials = (b"", b"")
 
 
 class KeyState(Enum):
@@ -83,6 +84,11 @@ class KeyRing:
                 return KeyState.UNSURE
             self._uses[str(known.id)] = int(now)
         return known
+
+    def can_change_rules(self, credentials: Credentials) -> bool:
+        """Return whether who has a key may change rules by it."""
+        caller = self.identify(credentials)
+        return isinstance(caller, Caller) and caller.scope.can_act_as(KeyScope.RULES)
 
     def is_valid(self, caller: Caller) -> bool:
         """Return whether a caller that was identified may still ask: whether the key is not revoked, and not over."""

@@ -42,17 +42,7 @@ def parse_usage_limit(name: str, text: str) -> UsageLimit:
 class _Budget:
     """What this process may spend of one limit of one client."""
 
-    __slots__ = (
-        "ends_at",
-        "ends_in",
-        "free_at",
-        "lapses_at",
-        "left",
-        "limit",
-        "refused_until",
-        "remaining",
-        "told_until",
-    )
+    __slots__ = ("ends_at", "free_at", "lapses_at", "left", "limit", "refused_until", "remaining")
 
     def __init__(self, limit: UsageLimit | None) -> None:
         """Begin with nothing; without a limit, with more than anybody spends."""
@@ -65,41 +55,36 @@ class _Budget:
         """What the window had left, at the last look."""
         self.ends_at = 0.0
         """When the window ends."""
-        self.ends_in = 1
-        """Seconds until then, rounded up; at least 1."""
-        self.told_until = 0.0
-        """When that is one less."""
         self.free_at = 0.0
         """When enough is free again for what was refused last."""
         self.refused_until = 0.0
 
-    def count_down(self, now: float) -> None:
-        """Renew `ends_in`, which is good until `told_until`."""
-        left = self.ends_at - now
-        self.ends_in = max(1, ceil(left))
-        self.told_until = now + (left % 1 or 1) if left > 1 else math.inf
+
+class _Account:
+    """The budgets of a client, and the header lines that tell of them, written anew when a second less is left."""
+
+    __slots__ = ("budgets", "good_until", "lines", "lock", "points", "requests")
+
+    def __init__(self, requests: UsageLimit | None, points: UsageLimit | None) -> None:
+        self.requests = _Budget(requests)
+        self.points = _Budget(points)
+        self.budgets = tuple(each for each in (self.requests, self.points) if each.limit)
+        self.lock = asyncio.Lock()
+        self.lines = b""
+        """The lines, with a place for what is left of each limit."""
+        self.good_until = -math.inf
+        """When a budget lapses, or another number of seconds is left."""
 
 
 class Spending(NamedTuple):
     """What came of a request's wish to use a part of its client's limits."""
 
-    budgets: tuple[_Budget, ...]
+    lines: bytes
+    """The header lines that tell the client what is left (draft-ietf-httpapi-ratelimit-headers-11)."""
     violated: tuple[str, ...] = ()
     """The names of the limits that did not allow it."""
     wait: float = 0.0
     """Seconds until it may be tried again."""
-
-
-class _Account:
-    """The budgets of a client."""
-
-    __slots__ = ("lock", "points", "requests", "spending")
-
-    def __init__(self, requests: UsageLimit | None, points: UsageLimit | None) -> None:
-        self.requests = _Budget(requests)
-        self.points = _Budget(points)
-        self.spending = Spending(tuple(each for each in (self.requests, self.points) if each.limit))
-        self.lock = asyncio.Lock()
 
 
 class RateLimiter:
@@ -112,9 +97,8 @@ class RateLimiter:
         self.limits = tuple(limit for limit in (requests, points) if limit)
         self.most_points = points.amount if points else 0
         """What asks for more than a limit allows at all uses up all of it; without a limit nothing is counted."""
-        self.policy = ", ".join(_describe_policy(limit) for limit in self.limits).encode()
-        """The value of the header `RateLimit-Policy`."""
-        self._remaining = ", ".join(f'"{limit.name}";r=%d;t=%d' for limit in self.limits).encode()
+        self._policy = ", ".join(_describe_policy(limit) for limit in self.limits)
+        self._has_both = requests is not None and points is not None
         self._given = requests, points
         self._steady = steady
         self._accounts: dict[str, _Account] = {}
@@ -124,46 +108,61 @@ class RateLimiter:
         """Take from the windows in a store from now on."""
         self._store = store
 
-    def try_spend(self, client: str, amount: int) -> Spending | None:
-        """Use one request and `amount` points of what is at hand; `None` where there is not enough."""
+    def try_spend(self, client: str, amount: int) -> bytes | None:
+        """
+        Use one request and `amount` points of what is at hand; `None` where there is not enough.
+
+        Return the header lines that tell the client what is left.
+        """
         account = self._accounts.get(client)
         if account is None:
             return None
-        requests, points, now = account.requests, account.points, self._steady()
-        if requests.left < 1 or points.left < amount or now >= requests.lapses_at or now >= points.lapses_at:
+        now = self._steady()
+        if now >= account.good_until:
+            self._renew_lines(account, now)
+        requests, points = account.requests, account.points
+        if requests.left < 1 or points.left < amount or now >= account.good_until:
             return None
         requests.left -= 1
         points.left -= amount
-        return account.spending
+        # Written out here and in `_describe`: every request passes here.
+        if self._has_both:
+            return account.lines % (requests.remaining + requests.left, points.remaining + points.left)
+        return self._describe(account)
 
     async def spend(self, client: str, points: int) -> Spending:
         """Use one request and some points, or nothing where a limit does not allow it."""
         points, account = min(points, self.most_points), self._find_account(client)
         async with account.lock:
             # Who waited for the lock may find what another has taken meanwhile.
-            if (spent := self.try_spend(client, points)) is not None:
-                return spent
+            if (lines := self.try_spend(client, points)) is not None:
+                return Spending(lines)
             refused = [
                 limit.name
                 for budget, amount in ((account.requests, 1), (account.points, points))
                 if (limit := budget.limit) and not await self._refill(budget, limit, client, amount)
             ]
+            now = self._steady()
+            self._renew_lines(account, now)
             if refused:
-                budgets = account.spending.budgets
-                ready = max(budget.free_at for budget in budgets if budget.limit and budget.limit.name in refused)
-                return Spending(budgets, tuple(refused), ready - self._steady())
-            return self.try_spend(client, points) or account.spending
+                ready = max(each.free_at for each in account.budgets if each.limit and each.limit.name in refused)
+                return Spending(self._describe(account), tuple(refused), ready - now)
+            return Spending(self.try_spend(client, points) or self._describe(account))
 
-    def describe_remaining(self, spending: Spending) -> bytes:
-        """Return the value of the header `RateLimit`."""
-        now, budgets = self._steady(), spending.budgets
-        for each in budgets:
-            if now >= each.told_until:
-                each.count_down(now)
-        first, last = budgets[0], budgets[-1]
-        if first is last:
-            return self._remaining % (first.remaining + first.left, first.ends_in)
-        return self._remaining % (first.remaining + first.left, first.ends_in, last.remaining + last.left, last.ends_in)
+    def _renew_lines(self, account: _Account, now: float) -> None:
+        """Write how many seconds are left of each window, rounded up, at least 1, and until when that is true."""
+        told, good_until = [], min(account.requests.lapses_at, account.points.lapses_at)
+        for limit, budget in zip(self.limits, account.budgets, strict=True):
+            left = budget.ends_at - now
+            told.append(f'"{limit.name}";r=%d;t={max(1, ceil(left))}')
+            if left > 1:
+                good_until = min(good_until, now + (left % 1 or 1))
+        account.lines = f"ratelimit-policy: {self._policy}\r\nratelimit: {', '.join(told)}\r\n".encode()
+        account.good_until = good_until
+
+    @staticmethod
+    def _describe(account: _Account) -> bytes:
+        return account.lines % tuple([each.remaining + each.left for each in account.budgets])
 
     def _find_account(self, client: str) -> _Account:
         account = self._accounts.get(client)
@@ -190,7 +189,7 @@ class RateLimiter:
                 break
         usage = await self._store.read_usage(limit, client, max(0, amount - budget.left))
         now = self._steady()
-        budget.remaining, budget.ends_at, budget.told_until = usage.remaining, now + usage.ends_in, now
+        budget.remaining, budget.ends_at = usage.remaining, now + usage.ends_in
         if budget.left < amount:
             budget.free_at = now + usage.wait
             budget.refused_until = min(budget.free_at, now + REFUSED_SECONDS)

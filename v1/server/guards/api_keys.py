@@ -1,11 +1,12 @@
 """API keys: who may ask, and what for."""
 
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ...routes.access import Caller, KeyRing, KeyState, find_wanted_scope, is_page
+from ...routes.access import NO_CREDENTIALS, Caller, Credentials, KeyRing, KeyState, find_wanted_scope, is_page
 from ...routes.access.caller import CALLER, HARMLESS
 from ...routes.problems import OPEN, RETRY_SECONDS, make_problem
 from ..middleware import find_route_path
@@ -18,6 +19,25 @@ SCRIPTED = frozenset({(b"sec-fetch-dest", b"empty"), (b"x-requested-with", b"xml
 Headers, names and values in lower case, by which a script of a page asks: the first is the browser's own, and sent to
 this machine and by HTTPS alone; the second is what scripts have sent for as long as there are any.
 """
+
+
+Header = tuple[bytes, bytes]
+
+
+def make_body_check(ring: KeyRing | None) -> Callable[[Iterable[Header]], bool]:
+    """Return what says of the headers of a request whether a large document of its client may be read: by its key."""
+
+    return lambda headers: ring is None or ring.can_change_rules(_find_credentials(headers))
+
+
+def _find_credentials(headers: Iterable[Header]) -> Credentials:
+    authorization = header = b""
+    for name, value in headers:
+        if name == b"authorization":
+            authorization = value
+        elif name == b"x-api-key":
+            header = value
+    return authorization, header
 
 
 class KeyGuard:
@@ -44,13 +64,8 @@ class KeyGuard:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        authorization = header = b""
-        for name, value in scope["headers"]:
-            if name == b"authorization":
-                authorization = value
-            elif name == b"x-api-key":
-                header = value
-        caller = self._ring.identify((authorization, header)) if authorization or header else KeyState.UNKNOWN
+        credentials = _find_credentials(scope["headers"])
+        caller = self._ring.identify(credentials) if credentials != NO_CREDENTIALS else KeyState.UNKNOWN
         if isinstance(caller, Caller) and scope.get("method", "GET") in HARMLESS:
             scope[CALLER] = caller
             await self._app(scope, receive, send)

@@ -1,7 +1,7 @@
 """A client of a Redis Cluster: used as `redis.asyncio.Redis` is, with keys named as on one node."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any, cast
 
@@ -12,8 +12,17 @@ from redis.exceptions import DataError, RedisError, ResponseError
 from .. import keys
 from ..places import Places
 from ..pool import ReplacingPool, WatchedConnection
+from .key_positions import is_read
+from .replicas import ReplicaChoice
 from .routing import HOME_SLOT, BatchPlan, Command, CommandRoute, find_route
-from .slot_table import SlotTable
+from .slot_table import SlotTable, is_astray
+
+FindNode = Callable[[int], Redis]
+"""Returns the client of the node that is asked for a slot."""
+
+_EMPTIES = frozenset({"FLUSHALL", "FLUSHDB"})
+_OF_ALL = _EMPTIES | {"SCRIPT LOAD", "SCRIPT FLUSH"}
+"""Commands that every primary is sent."""
 
 
 class ClusterRedis(Redis):
@@ -29,6 +38,8 @@ class ClusterRedis(Redis):
         self.table = table
         self.places = places
         """How the data is divided: as the data says, once that was read; before there is any, as it will be."""
+        self.replicas: ReplicaChoice | None = None
+        """Chooses from which replica is read; `None`: from none."""
         self._is_count_given = is_count_given
         self._are_places_noted = False
 
@@ -58,43 +69,74 @@ class ClusterRedis(Redis):
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         await self.ensure_places()
+        if str(args[0]).upper() in _OF_ALL:
+            return (await self._execute_everywhere(*args, **options))[0]
         whole = find_route(args, self.places)
-        answers = await _gather(
-            *[
-                self._find_client(part.slot).execute_command(*part.command, **options)  # type: ignore[no-untyped-call]
-                for part in whole.parts
-            ],
-            note=self.table.note,
-        )
-        return _merge_one(whole, answers)
+
+        async def ask(find_node: FindNode) -> list[Any]:
+            asked = [find_node(part.slot).execute_command(*part.command, **options) for part in whole.parts]  # type: ignore[no-untyped-call]
+            return await _gather(*asked, note=self.table.note)
+
+        return _merge_one(whole, await self.ask_nodes([args], ask))
 
     def pipeline(self, transaction: bool = True, shard_hint: str | None = None) -> Pipeline:  # noqa: ARG002  # redis-py's
         return ClusterPipeline(self, is_transaction=transaction)
 
     def pubsub(self, **options: Any) -> PubSub:
-        """Return a subscription at one node: what is published at any is told at all."""
-        return self._find_client(HOME_SLOT).pubsub(**options)
+        """
+        Return a subscription: what is published at any node is told at all.
+
+        It is at the node of `{home}` once the table of slots was read, so that what is changed there is told before
+        whoever changed it is answered; before that, at the node that was found first.
+        """
+        return self._find_client(HOME_SLOT).pubsub(**options) if self.table.list_shards() else super().pubsub(**options)
 
     async def plan(self, commands: Sequence[Command]) -> BatchPlan:
-        """Return which of the commands goes to which node."""
+        """Return which of the commands goes to which primary."""
         await self.ensure_places()
         return BatchPlan(commands, self.places, self._find_client)
 
+    async def ask_nodes(
+        self, commands: Sequence[Command], ask: Callable[[FindNode], Awaitable[list[Any]]]
+    ) -> list[Any]:
+        """
+        Return what `ask` does with a way to find the node of a slot: a replica where one may be read.
+
+        Where a replica is away, or says that it is not the one to ask, primaries are asked.
+        """
+        if self.replicas is None or not all(map(is_read, commands)):
+            return await ask(self._find_client)
+        try:
+            answers = await ask(self._find_reader)
+            if not any(map(is_astray, answers)):
+                return answers
+        except (RedisError, OSError) as error:
+            if not is_astray(error):
+                raise
+        self.replicas.note_change()
+        await self.ensure_places()
+        return await ask(self._find_client)
+
     async def send_all(self, commands: Sequence[Command]) -> list[Any]:
         """Return the answers to commands as they arrive, without what redis-py makes of some; errors are answers, too."""
-        plan = await self.plan(commands)
-        nodes = [*plan.batches]
-        answers = await _gather(*[_ask_all(node, plan.batches[node].commands) for node in nodes], note=self.table.note)
-        found = dict(zip(nodes, answers, strict=True))
-        merged = plan.merge(found.__getitem__)
-        for each in merged:
-            self.table.note(each)
-        return merged
+        await self.ensure_places()
+
+        async def ask(find_node: FindNode) -> list[Any]:
+            plan = BatchPlan(commands, self.places, find_node)
+            nodes = [*plan.batches]
+            asked = [_ask_all(node, plan.batches[node].commands) for node in nodes]
+            answers = await _gather(*asked, note=self.table.note)
+            merged = plan.merge(dict(zip(nodes, answers, strict=True)).__getitem__)
+            for each in merged:
+                self.table.note(each)
+            return merged
+
+        return await self.ask_nodes(commands, ask)
 
     async def scan_iter(self, match: Any = None, count: int | None = None, **options: Any) -> AsyncIterator[str]:  # type: ignore[override]
         """Return the keys of all nodes, named as on one node."""
         for primary in await self.list_primaries():
-            async for key in primary.scan_iter(match=f"{keys.OURS}*", count=count, **options):
+            async for key in primary.scan_iter(count=count, **options):
                 named = self.places.restore(str(key))
                 if match is None or fnmatchcase(named, match):
                     yield named
@@ -108,8 +150,22 @@ class ClusterRedis(Redis):
         await self.table.close()
         await super().aclose(close_connection_pool)
 
+    async def _execute_everywhere(self, *args: Any, **options: Any) -> list[Any]:
+        """Return what each primary answers to a command."""
+        if args[0] in _EMPTIES:
+            self._are_places_noted = False
+        primaries = await self.list_primaries()
+        asked = [each.execute_command(*args, **options) for each in primaries]  # type: ignore[no-untyped-call]
+        return await _gather(*asked, note=self.table.note)
+
     def _find_client(self, slot: int) -> Redis:
         return self.table.find_client(slot)
+
+    def _find_reader(self, slot: int) -> Redis:
+        """Return the client of a replica that may be read, or else of the primary."""
+        shard = self.table.find_shard(slot)
+        chosen = self.replicas.choose(shard) if self.replicas else None
+        return self.table.get_client(chosen or shard.primary)
 
 
 class ClusterPipeline(Pipeline):
@@ -161,18 +217,22 @@ class ClusterPipeline(Pipeline):
             raise
 
     async def _execute_divided(self, stack: Sequence[Any], raise_on_error: bool) -> list[Any]:  # as it came
-        client = self._client
+        client, commands = self._client, [args for args, _ in stack]
         await client.ensure_places()
-        plan = BatchPlan([args for args, _ in stack], client.places, client.table.find_client)
-        nodes = [*plan.batches]
-        pipes = []
-        for node in nodes:
-            pipe, batch = node.pipeline(transaction=False), plan.batches[node]
-            options = [stack[command][1] for command, _ in batch.origins]
-            pipe.command_stack = [*zip(batch.commands, options, strict=True)]
-            pipes.append(pipe)
-        answers = await _gather(*[pipe.execute(raise_on_error=False) for pipe in pipes], note=client.table.note)
-        merged = plan.merge(dict(zip(nodes, answers, strict=True)).__getitem__)
+
+        async def ask(find_node: FindNode) -> list[Any]:
+            plan = BatchPlan(commands, client.places, find_node)
+            pipes = {node: node.pipeline(transaction=False) for node in plan.batches}
+            for node, pipe in pipes.items():
+                batch = plan.batches[node]
+                options = [stack[command][1] for command, _ in batch.origins]
+                pipe.command_stack = [*zip(batch.commands, options, strict=True)]
+            answers = await _gather(
+                *[pipe.execute(raise_on_error=False) for pipe in pipes.values()], note=client.table.note
+            )
+            return plan.merge(dict(zip(pipes, answers, strict=True)).__getitem__)
+
+        merged = await client.ask_nodes(commands, ask)
         for answer in merged:
             if isinstance(answer, ResponseError):
                 client.table.note(answer)

@@ -29,6 +29,14 @@ _FIRST = frozenset(
         *("XADD", "XRANGE", "XREVRANGE", "XLEN", "XTRIM", "XDEL", "XACK", "XPENDING", "XCLAIM", "XAUTOCLAIM"),
     }
 )
+_READS = frozenset(
+    {
+        *("GET", "MGET", "EXISTS", "STRLEN", "GETRANGE", "BITFIELD_RO", "TTL", "PTTL", "TYPE"),
+        *("HGET", "HGETALL", "HMGET", "HKEYS", "HVALS", "HLEN", "HEXISTS", "LRANGE", "LLEN", "LINDEX"),
+        *("SMEMBERS", "SCARD", "SISMEMBER", "ZRANGE", "ZCARD", "ZCOUNT", "ZSCORE", "ZMSCORE", "ZRANK", "ZREVRANK"),
+        *("ZRANGEBYSCORE", "ZREVRANGE", "ZREVRANGEBYSCORE", "XRANGE", "XREVRANGE", "XLEN"),
+    }
+)
 _SECOND = frozenset({"XGROUP", "XINFO", "OBJECT", "MEMORY"})
 """Their first argument says what is to be done."""
 _ALL = frozenset({"MGET", "DEL", "UNLINK", "EXISTS", "TOUCH", "WATCH"})
@@ -37,6 +45,11 @@ _NUMBERED = frozenset({"EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO"})
 _STREAMS = frozenset({"XREAD", "XREADGROUP"})
 
 _NO_KEY, _FIRST_ARGUMENT = range(0), range(1, 2)
+
+
+def is_read(command: Sequence[Argument]) -> bool:
+    """Return whether a command changes nothing, waits for nothing, and may be answered by a replica."""
+    return str(command[0]).upper() in _READS
 
 
 def find_keys(command: Sequence[Argument]) -> range:
@@ -59,7 +72,7 @@ def find_keys(command: Sequence[Argument]) -> range:
 
 
 def _find_after_streams(command: Sequence[Argument]) -> range:
-    begin = next(at for at, each in enumerate(command) if str(each).upper() == "STREAMS") + 1
+    begin = next(at for at, each in enumerate(command) if each in ("STREAMS", b"STREAMS")) + 1
     return range(begin, begin + (len(command) - begin) // 2)
 
 

@@ -1,6 +1,7 @@
 """Finds out whether an address is that of a cluster, and opens a client of what is there."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
@@ -18,6 +19,8 @@ PARTITIONS = 64
 """Into how many parts the data of a cluster is divided unless it is said otherwise."""
 ASK_SECONDS = 2.0
 """How long a node may take to say what it is."""
+
+_DATABASE = re.compile(r"^/[0-9]*|(?<=[?&])db=[0-9]*")
 
 MakePool = Callable[[str], ReplacingPool]
 
@@ -45,8 +48,10 @@ def open_client(seeds: Seeds, found: FoundNode | None, make_pool: MakePool, part
 
 async def ask_any(seeds: Seeds, make_pool: MakePool) -> FoundNode | None:
     """Return what the first node is that answers."""
+    # A cluster would refuse to be asked in another database than the first.
+    anywhere = seeds._replace(after=_DATABASE.sub("", seeds.after))
     for endpoint in seeds.endpoints:
-        client = Redis.from_pool(make_pool(seeds.make_address(endpoint)))
+        client = Redis.from_pool(make_pool(anywhere.make_address(endpoint)))
         with suppress(RedisError, OSError, TimeoutError):
             try:
                 async with asyncio.timeout(ASK_SECONDS):

@@ -99,11 +99,14 @@ def _find_restorer(command: Command, places: Places) -> Callable[[Sequence[Any]]
     if str(command[0]).upper() not in _NAMES_STREAMS:
         return None
 
+    def restore_name(stream: str | bytes) -> str | bytes:
+        return places.restore(stream.decode()).encode() if isinstance(stream, bytes) else places.restore(stream)
+
     def restore(answers: Sequence[Any]) -> Any:
         (answer,) = answers
         if isinstance(answer, dict):
-            return {places.restore(str(stream)): entries for stream, entries in answer.items()}
-        return [[places.restore(str(stream)), entries] for stream, entries in answer] if answer else answer
+            return {restore_name(stream): entries for stream, entries in answer.items()}
+        return [[restore_name(stream), entries] for stream, entries in answer] if answer else answer
 
     return restore
 

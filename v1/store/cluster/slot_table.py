@@ -22,6 +22,13 @@ OUT_OF_DATE = frozenset({"MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "READONLY", 
 """Codes of answers after which the table is read again."""
 
 
+def is_astray(answer: object) -> bool:
+    """Return whether an answer is an error that another node than the one that was asked might not give."""
+    return isinstance(answer, NoConnection | NoAnswer | OSError) or (
+        isinstance(answer, ResponseError) and read_error_code(answer) in OUT_OF_DATE
+    )
+
+
 class Endpoint(NamedTuple):
     host: str
     port: int
@@ -49,8 +56,17 @@ class SlotTable:
         self._clients: dict[Endpoint, Redis] = {}
         self._shards: list[Shard | None] = []
         """The shard of each slot; empty before the first reading."""
+        self.version = 0
+        """Goes up whenever a slot has another primary than before."""
+        self._owners: Sequence[tuple[int, int, Endpoint]] = ()
+        """The first and the last slot of each span, and their primary."""
         self._is_current = False
         self._reading: asyncio.Task[None] | None = None
+
+    @property
+    def seeds(self) -> Sequence[Endpoint]:
+        """The nodes that the address of the cluster names."""
+        return self._seeds
 
     @property
     def missing(self) -> int:
@@ -63,9 +79,7 @@ class SlotTable:
 
     def note(self, answer: object) -> None:
         """Note what an error says of the table."""
-        if isinstance(answer, NoConnection | NoAnswer | OSError) or (
-            isinstance(answer, ResponseError) and read_error_code(answer) in OUT_OF_DATE
-        ):
+        if is_astray(answer):
             self.mark_out_of_date()
 
     async def ensure(self) -> None:
@@ -76,13 +90,17 @@ class SlotTable:
             self._reading = asyncio.create_task(self._read())
         await asyncio.shield(self._reading)
 
-    def find_client(self, slot: int) -> Redis:
-        """Return the client of the primary that has a slot, as of the last reading."""
+    def find_shard(self, slot: int) -> Shard:
+        """Return the nodes that have a slot, as of the last reading."""
         shard = self._shards[slot] if self._shards else None
         if shard is None:
             self.mark_out_of_date()
             raise NoConnection(f"no node of the cluster has slot {slot}")
-        return self.get_client(shard.primary)
+        return shard
+
+    def find_client(self, slot: int) -> Redis:
+        """Return the client of the primary that has a slot."""
+        return self.get_client(self.find_shard(slot).primary)
 
     def list_shards(self) -> list[Shard]:
         """Return each shard once, in the order of its first slot."""
@@ -105,19 +123,23 @@ class SlotTable:
 
     async def _read(self) -> None:
         try:
-            self._shards = await self._ask_any()
+            spans = await self._ask_any()
+            self._shards = make_table(spans)
+            owners = [(first, last, shard.primary) for first, last, shard in spans]
+            if owners != self._owners:
+                self._owners, self.version = owners, self.version + 1
             self._is_current = True
             await self._close_gone()
         finally:
             self._reading = None
 
-    async def _ask_any(self) -> list[Shard | None]:
-        """Return the table as the first node gives it that answers: those known best first, seeds last."""
+    async def _ask_any(self) -> "list[ShardSpan]":
+        """Return the spans of slots as the first node gives them that answers: those known best first, seeds last."""
         errors: dict[Endpoint, str] = {}
         for address in self._list_known():
             try:
                 answer = await self.get_client(address).execute_command("CLUSTER SLOTS")  # type: ignore[no-untyped-call]
-                return make_table(address, normalize(answer))
+                return [_make_span(address, each) for each in normalize(answer)]
             except (RedisError, OSError) as error:
                 errors[address] = str(error)
         told = "; ".join(f"{address}: {error}" for address, error in errors.items())
@@ -139,6 +161,10 @@ Span = tuple[int, int, Sequence[tuple[str, int]]]
 """The first and the last slot, and the nodes that have them: the primary, then its replicas."""
 
 
+ShardSpan = tuple[int, int, Shard]
+"""The same, read."""
+
+
 def normalize(answer: Any) -> list[Span]:
     """Return the answer to CLUSTER SLOTS in one form: redis-py makes a mapping of it where it was not asked otherwise."""
     if isinstance(answer, Mapping):
@@ -149,14 +175,19 @@ def normalize(answer: Any) -> list[Span]:
     return [(first, last, [(node[0], node[1]) for node in nodes]) for first, last, *nodes in answer]
 
 
-def make_table(asked: Endpoint, spans: Sequence[Span]) -> list[Shard | None]:
-    """Return the shard of each slot; a node that does not know its own name is the one that was asked."""
+def make_table(spans: Iterable[ShardSpan]) -> list[Shard | None]:
+    """Return the shard of each slot."""
     table: list[Shard | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
-    for first, last, nodes in spans:
-        primary, *replicas = [Endpoint(_decode(host) or asked.host, int(port)) for host, port in nodes]
-        shard = Shard(primary, tuple(replicas))
+    for first, last, shard in spans:
         table[first : last + 1] = [shard] * (last + 1 - first)
     return table
+
+
+def _make_span(asked: Endpoint, span: Span) -> ShardSpan:
+    """Return who has some slots; a node that does not know its own name is the one that was asked."""
+    first, last, nodes = span
+    primary, *replicas = [Endpoint(_decode(host) or asked.host, int(port)) for host, port in nodes]
+    return first, last, Shard(primary, tuple(replicas))
 
 
 def _decode(host: object) -> str:

@@ -44,9 +44,11 @@ for _ = 1, new do
     if call('HSETNX', KEYS[key], 'told', at) == 1 then
         call('EXPIRE', KEYS[key], keep)
         call('ZADD', alerts, at, alert)
+        call('EXPIRE', alerts, keep)
         push('alert', alert)
         if is_sent then
             call('XADD', outbox, 'MAXLEN', '~', most_messages, '*', 'alert', alert)
+            call('EXPIRE', outbox, keep)
         end
     end
     key, word = key + 1, word + 2

@@ -4,7 +4,7 @@ Makes one cluster of nodes that run: slots, epochs, acquaintance, replicas, in t
 What is done follows from what the nodes say, so it can be stopped anywhere and done again, and does nothing to a
 cluster that is whole. A node that has lost its data is taken in again as a replica. The first nodes become primaries.
 
-    python -m worker.embedded.cluster.forming HOST:PORT... [--replicas 1]
+    scripts/form-cluster.sh HOST:PORT... [--replicas 1]
 """
 
 import argparse
@@ -18,6 +18,8 @@ from itertools import chain
 from socket import AF_INET, SOCK_STREAM
 
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
 from worker.embedded.cluster.addresses import NodeAddress
@@ -34,7 +36,7 @@ from worker.embedded.cluster.node_state import (
     split_slots,
 )
 from worker.reporting.steps import MISUSED, CommandRefused, run_command
-from worker.reporting.terminal import print_line
+from worker.reporting.terminal import get_typed_name, print_line
 
 PASSWORD = "DATA_TRACKER_CLUSTER_PASSWORD"  # noqa: S105  # the name of a variable
 FORM_SECONDS = 120.0
@@ -72,6 +74,8 @@ async def open_clients(addresses: Sequence[NodeAddress], password: str | None = 
                     decode_responses=True,
                     socket_timeout=ANSWER_SECONDS,
                     socket_connect_timeout=ANSWER_SECONDS,
+                    # Whoever asks looks again by itself.
+                    retry=Retry(NoBackoff(), 0),
                 )
             )
             for address in addresses
@@ -164,7 +168,8 @@ async def find_ip(address: NodeAddress) -> str:
 
 def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        "python -m worker.embedded.cluster.forming", description="Make nodes that run one cluster, once or again."
+        get_typed_name("python -m worker.embedded.cluster.forming"),
+        description="Make nodes that run one cluster, once or again.",
     )
     parser.add_argument("nodes", nargs="+", metavar="HOST:PORT", help="a node; the first ones become primaries")
     parser.add_argument("--replicas", type=int, default=1, help="replicas of each primary (1)")

@@ -112,6 +112,15 @@ def list_unreached(states: Sequence[NodeState]) -> list[int]:
     ]
 
 
+def list_misjudged(states: Sequence[NodeState]) -> list[int]:
+    """Return the positions of the nodes of which another one believes that they have another primary, or none."""
+    return [
+        position
+        for position, state in enumerate(states)
+        if any(other.seen[state.own.id].primary != state.own.primary for other in states)
+    ]
+
+
 def choose_primaries(states: Sequence[NodeState]) -> dict[int, str]:
     """Return the id of the primary that each node with nothing to do should follow, by its position."""
     followers = {state.own.id: 0 for state in states if state.own.slots}
@@ -136,6 +145,7 @@ def describe_lack(addresses: Sequence[NodeAddress], states: Sequence[NodeState])
     lacks = (
         (list_unreached(states), "is not reached by the others"),
         (choose_primaries(states), "follows no primary"),
+        (list_misjudged(states), "has a part that others have not heard of yet"),
         ([position for position, state in enumerate(states) if not state.is_ok], "does not serve yet"),
         ([position for position, state in enumerate(states) if not state.is_linked], "is still behind its primary"),
     )

@@ -1,7 +1,9 @@
 """How much a client may ask for: shared by processes, kept while Redis is away, told in every answer."""
 
 import asyncio
+import re
 from collections import Counter
+from itertools import pairwise
 from math import ceil
 
 import pytest
@@ -10,10 +12,12 @@ from hypothesis import strategies as st
 
 from tests.support.serving import Clock, raw, serving
 from v1.routes.access.costs import CostTable
-from v1.routes.access.limiter import RateLimiter, Spending, _Budget, parse_usage_limit
+from v1.routes.access.limiter import RateLimiter, parse_usage_limit
+from v1.server.guards import ClientLimits, RateLimits, Refusals
+from v1.server.simple.heads import ADD_LINES
 from v1.settings import InvalidSettings, Settings
 from v1.store import RateLimitStore, UsageLimit, connect
-from v1.store.rate_limits import SlidingWindow, compute_usage
+from v1.store.rate_limits import SlidingWindow, WindowUsage, compute_usage
 
 ASK = b"GET /v1/whoami HTTP/1.1\r\nHost: localhost\r\n"
 QUOTA = "https://iana.org/assignments/http-problem-types#quota-exceeded"
@@ -24,7 +28,7 @@ def limit(amount: int, seconds: int = 3600, name: str = "requests") -> UsageLimi
 
 
 async def spend(limiter: RateLimiter, client: str, points: int = 0) -> bool:
-    return not (limiter.try_spend(client, points) or await limiter.spend(client, points)).violated
+    return limiter.try_spend(client, points) is not None or not (await limiter.spend(client, points)).violated
 
 
 async def count_allowed(limiter: RateLimiter, client: str, tries: int) -> int:
@@ -100,26 +104,41 @@ async def test_points_are_a_limit_of_their_own(server):
     assert spent.wait > 0
 
 
+class EndlessStore(RateLimitStore):
+    """Has all that is asked for, in windows of which each ends after the next of some times."""
+
+    def __init__(self, ends: list[float]) -> None:
+        self._ends = iter(ends)
+
+    async def take(self, *_):
+        return True
+
+    async def read_usage(self, *_):
+        return WindowUsage(10**6, next(self._ends), 0.0)
+
+
 @given(ends=st.lists(st.floats(0, 90), min_size=1, max_size=2), steps=st.lists(st.floats(0, 5), max_size=40))
-def test_what_is_told_of_a_windows_end_is_always_the_seconds_until_then_rounded_up(ends, steps):
+async def test_what_is_told_of_a_windows_end_is_always_the_seconds_until_then_rounded_up(ends, steps):
     steady = Clock()
     steady.now = 1000.0
-    limiter = RateLimiter(limit(9), limit(99, name="points"), steady)
-    budgets = [_Budget(limit(9)) for _ in ends]
-    for budget, end in zip(budgets, ends, strict=True):
-        budget.ends_at = 1000 + end
-    limiter._remaining = b",".join([b"%d;%d"] * len(ends))
+    limits = [limit(10**6), limit(10**6, name="points")]
+    limiter = RateLimiter(limits[0], limits[1] if len(ends) > 1 else None, steady)
+    limiter.use_store(EndlessStore(ends))
 
+    told = [(await limiter.spend("a", 0)).lines]
     for step in steps:
         steady.now += step
-        told = limiter.describe_remaining(Spending(tuple(budgets)))
+        told.append(limiter.try_spend("a", 0) or b"")
 
-        seconds = [int(each.partition(b";")[2]) for each in told.split(b",")]
-        exact = [budget.ends_at - steady.now for budget in budgets]
+        seconds = [int(each.split(b";t=")[1]) for each in told[-1].splitlines()[1].split(b", ")]
+        exact = [1000 + end - steady.now for end in ends]
         assert all(
             each == max(1, ceil(left)) or abs(left - round(left)) < 1e-6
             for each, left in zip(seconds, exact, strict=True)
         )
+    assert [int(each.split(b";r=")[1].split(b";")[0]) for each in told] == [
+        10**6 + 10**6 // 50 - used for used in range(1, len(told) + 1)
+    ]
 
 
 async def test_what_asks_for_more_than_a_limit_at_all_uses_up_all_of_it(server):
@@ -235,6 +254,27 @@ def test_what_a_question_costs_follows_the_clock():
     clock.now += 600
 
     assert costs.count_points("/v1/metrics/A:B/history", b"from=1621252740") == first + 10
+
+
+async def test_what_a_question_costs_is_found_out_again_after_a_minute(server):
+    clock, steady = Clock(), Clock()
+    told: list[bytes] = []
+    scope = {"type": "http", "path": "/v1/metrics/A:B/history", "query_string": b"from=1621252740", "client": ("a", 1)}
+
+    async def answer(scope, receive, send):
+        """Answer nothing: what is told is in the scope."""
+
+    async with connect(server, "tests") as redis:
+        limits = ClientLimits(make_limiter(RateLimitStore(redis), None, limit(10**6, name="points")), print)
+        counted = RateLimits(answer, limits, CostTable(60, clock), Refusals(), steady)
+        for seconds in (0, 59, 1):
+            clock.now += seconds * 10
+            steady.now += seconds
+            await counted({**scope, "extensions": {ADD_LINES: told.append}}, None, None)
+
+    left = [int(each) for each in re.findall(rb'"points";r=([0-9]+)', b"".join(told))]
+    first = 10**6 - left[0]
+    assert [before - after for before, after in pairwise(left)] == [first, first + 10]
 
 
 async def test_every_answer_says_what_is_left_and_what_goes_beyond_is_refused(server, clock):

@@ -8,8 +8,8 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.support.crew import Crew, read_shared, wait_until
+from tests.support.divided import METRICS, heard
 from tests.support.serving import MINUTE, NOON
-from tests.v1.store.test_cut_off_alerts import METRICS, heard
 from v1.market.slot_marking import TickEvidence
 from v1.market.slots import SlotReason
 from v1.model import Measure, Sample

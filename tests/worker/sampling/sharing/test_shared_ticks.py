@@ -8,8 +8,8 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.support.crew import Crew, Killed, read_shared
+from tests.support.divided import METRICS, OTHERS, RULES, log, script
 from tests.support.serving import MINUTE, NOON
-from tests.v1.store.test_cut_off_alerts import METRICS, OTHERS, RULES, log, script
 from v1.market.slot_marking import TickEvidence
 from v1.market.slots import SlotReason
 from v1.rules import RuleEngine

@@ -19,16 +19,19 @@ const SUBJECTS = {
 export function makeActions(alert, { onChanged, onSilenced }) {
   const mayNot = make("p.hint", {}, "This key may read alone: it needs the scope rules to acknowledge or silence.");
   const acknowledge = makeAcknowledge(alert, onChanged), quiet = makeQuiet(alert, onChanged), silence = makeSilence(alert, onSilenced);
-  const later = make("div");
+  const takeBack = makeForm("Take back that it is seen", [], () => takeBackAcknowledgement(alert), onChanged);
+  const first = make("div"), later = make("div");
   return {
-    element: make("div.alert-actions", {}, mayNot, acknowledge.element, later, silence.element),
+    element: make("div.alert-actions", {}, mayNot, first, later, silence.element),
     update({ acknowledged, ended_at: endedAt }) {
       mayNot.hidden = isAllowed("rules");
-      if (acknowledged) acknowledge.element.remove();
+      const { element } = acknowledged ? takeBack : acknowledge;
+      if (first.firstChild !== element) first.replaceChildren(element);
       const mayFollow = acknowledged && acknowledged.until === null && mayLast(alert, endedAt);
       if (mayFollow && !later.childElementCount) later.append(quiet.element);
       if (!mayFollow) later.replaceChildren();
       acknowledge.update(mayLast(alert, endedAt));
+      takeBack.update();
       quiet.update();
       silence.update();
     },
@@ -60,6 +63,12 @@ async function acknowledge(alert, document) {
   const changed = await send("POST", `alerts/${quote(alert.id)}/acknowledge`, document);
   keepName(document.by);
   announce(document.until ? "Acknowledged: no more messages until it is over" : "Acknowledged");
+  return changed;
+}
+
+async function takeBackAcknowledgement(alert) {
+  const changed = await send("DELETE", `alerts/${quote(alert.id)}/acknowledge`);
+  announce("Taken back: nobody has seen it");
   return changed;
 }
 
@@ -105,7 +114,11 @@ function makeForm(verb, fields, act, done) {
   let isBusy = false;
   const said = make("div");
   const button = make("button", { type: "submit" }, verb);
-  const update = () => { button.disabled = isBusy || !isAllowed("rules"); };
+  const update = () => {
+    button.disabled = !isAllowed("rules");
+    // Disabled, it would lose the focus to nothing.
+    button.setAttribute("aria-disabled", String(isBusy || button.disabled));
+  };
   const form = make("form", { "aria-label": verb, onsubmit: async (event) => {
     event.preventDefault();
     if (isBusy) return;

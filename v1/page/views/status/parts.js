@@ -63,7 +63,14 @@ function makeArchive({ archive }) {
     why: archive.reason,
     "tried again": archive.retry_at === null ? null : writeTime(archive.retry_at, { second: true }),
     "what to do": archive.advice,
+    "put in order": describeOrdering(archive.ordering),
   });
+}
+
+/** Return what is said of a partition of the archive that is rewritten in the order of its key; null: nothing is. */
+function describeOrdering(ordering) {
+  if (!ordering) return null;
+  return ordering.reason === null ? `${ordering.partition} since ${writeTime(ordering.since)}` : `fails: ${ordering.reason}`;
 }
 
 /** Return a card of facts; one that is null is left out. */
