@@ -134,8 +134,8 @@ class Crew:
 
     async def bury(self, name: str) -> None:
         """Have a worker count as gone, and the others take over."""
-        mate = self.mates.pop(name)
-        await mate.end()
+        if name in self.mates:
+            await self.mates.pop(name).end()
         await self.redis.hdel(keys.WORKERS, name)
         await self.redis.zrem(keys.WORKERS_SEEN, name)
         for tag in get_places(self.redis).list_tags():
