@@ -144,7 +144,7 @@ def format_default(name: str, field: FieldInfo) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple):
-        return ",".join(value)
+        return ",".join(str(each).rstrip("/") for each in value)
     return f"{value // DAY}d" if name in LENGTHS else str(value).rstrip("/")
 
 

@@ -17,6 +17,7 @@ lock() {
 
 lock requirements.txt pyproject.toml "$@"
 lock requirements-dev.txt pyproject.toml --group dev --constraint requirements.txt "$@"
+lock requirements-ccxt.txt pyproject.toml --extra ccxt --constraint requirements-dev.txt "$@"
 "$python" -c '
 import tomllib
 print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")

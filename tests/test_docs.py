@@ -60,6 +60,7 @@ NOT_HERE = {
     ("docs/how-to/monitoring.md", "it needs a Prometheus of your own"),
     ("docs/how-to/postgresql.md", "it needs a PostgreSQL of your own"),
     ("docs/how-to/recordings.md", "it needs recorded answers beside the checkout"),
+    ("docs/how-to/sources-and-metrics.md", "it takes minutes"),
     ("docs/how-to/systemd.md", "it needs systemd"),
     ("docs/how-to/tests-and-checks.md", "it runs this very test"),
     ("docs/how-to/a-source-of-your-own.md", "it takes minutes"),

@@ -641,13 +641,16 @@ def test_every_locked_requirement_has_a_hash_and_no_address(lock: Path):
     assert "://" not in lock.read_text()
 
 
-def test_the_lock_of_development_holds_the_runtime_to_the_same_digit():
-    pins = {
-        name: set(re.findall(r"^([\w.-]+==\S+)", (ROOT / name).read_text(), re.MULTILINE))
-        for name in (environment.RUNTIME, environment.DEVELOPMENT)
-    }
+def read_pins(name: str) -> set[str]:
+    return set(re.findall(r"^([\w.-]+==\S+)", (ROOT / name).read_text(), re.MULTILINE))
 
-    assert pins[environment.RUNTIME] <= pins[environment.DEVELOPMENT]
+
+def test_the_lock_of_development_holds_the_runtime_to_the_same_digit():
+    assert read_pins(environment.RUNTIME) <= read_pins(environment.DEVELOPMENT)
+
+
+def test_the_lock_of_an_extra_adds_to_the_runtime_what_is_tested():
+    assert read_pins(environment.RUNTIME) < read_pins("requirements-ccxt.txt") <= read_pins(environment.DEVELOPMENT)
 
 
 # ---- claims -----------------------------------------------------------------------------------------------

@@ -10,8 +10,10 @@ packages can be installed from.
 
 import os
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -27,6 +29,8 @@ DATA = "real data is missing"
 RECORDINGS = "recordings"
 INDEX = "package-index"
 NOT_INSTALLED = "packages cannot be installed"
+PACKAGE = "needs the package "
+"""An extra of ours, which the environment of development holds."""
 
 
 def is_hidden(part: str) -> bool:
@@ -43,6 +47,11 @@ def skip(part: str) -> NoReturn:
     """Skip the test that needs a part."""
     assert part in PARTS
     pytest.skip(f"{NEEDED}{part}")
+
+
+def needs_package(name: str) -> pytest.MarkDecorator:
+    """Return the mark of tests that need a package which is an extra."""
+    return pytest.mark.skipif(find_spec(name) is None, reason=f"{PACKAGE}{name}: {sys.executable} has it not")
 
 
 def skip_without_packages(lock: str, reason: str) -> NoReturn:

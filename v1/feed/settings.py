@@ -4,7 +4,7 @@ from ..settings import PREFIX, WITHOUT_FILES, InvalidSettings, Settings, WordLis
 from ..settings.checks import check_host_and_port, check_key
 from ..settings.layers import list_written, name_file_setting
 from ..settings.logs import configure_logs
-from ..settings.redaction import find_secret_parts, redact
+from ..settings.redaction import find_secret_parts, find_secrets, redact
 
 __all__ = [
     "PREFIX",
@@ -16,6 +16,7 @@ __all__ = [
     "check_key",
     "configure_logs",
     "find_secret_parts",
+    "find_secrets",
     "list_written",
     "name_file_setting",
     "redact",

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Annotated, NamedTuple, TypedDict, cast
 
 from fastapi import Depends, Request
@@ -133,18 +134,12 @@ class RouteState(TypedDict):
 @asynccontextmanager
 async def open_route_state(settings: RouteSettings, clock: Callable[[], float]) -> AsyncIterator[RouteState]:
     """Return what routes use, over connections that are closed at the end."""
-    redis_address, name, observe = settings.redis_address, settings.name, settings.observe_redis
+    redis_address, name = settings.redis_address, settings.name
+    connect_as = partial(connect, redis_address, answer_seconds=ANSWER_SECONDS, observe=settings.observe_redis)
     market = MarketClock(clock, settings.interval)
     async with (
-        connect(
-            redis_address,
-            name,
-            ANSWER_SECONDS,
-            only_reads=True,
-            observe=observe,
-            reads_replicas=settings.read_replicas,
-        ) as redis,
-        connect(redis_address, f"{name}-admin", ANSWER_SECONDS, observe=observe) as writing,
+        connect_as(name, only_reads=True, reads_replicas=settings.read_replicas) as redis,
+        connect_as(f"{name}-admin") as writing,
         connect_archive(settings.archive_address, name, writes=False) as archive,
         _open_hub(EventReader(redis), AdminStore(redis), settings) as hub,
         AsyncExitStack() as stack,

@@ -271,7 +271,8 @@ class Settings(BaseSettings):
         """Every text in here that nobody may see: keys, tokens, the passwords of addresses."""
         given = [getattr(self, name) for name in type(self).model_fields]
         hidden = {value.get_secret_value() for value in given if isinstance(value, SecretStr)}
-        urls = [str(value) for value in given if isinstance(value, MultiHostUrl | AnyHttpUrl)] + [self.archive_address]
+        listed = [each for value in given for each in (value if isinstance(value, tuple) else (value,))]
+        urls = [str(each) for each in listed if isinstance(each, MultiHostUrl | AnyHttpUrl)] + [self.archive_address]
         return frozenset({*hidden, *self.api_keys, *(secret for url in urls for secret in find_secrets(url))} - {""})
 
     @property

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import AnyHttpUrl
 
@@ -14,10 +15,12 @@ from worker.latest import format_iso
 from worker.reporting.progress import show_progress
 from worker.sampling.answer_replay import replay_answers
 from worker.sampling.pace import ReplayPace
-from worker.settings import SOURCES, WorkerSettings
+from worker.settings import CCXT_SOURCE, SOURCES, WorkerSettings
+from worker.settings.ccxt_names import find_exchange_ids, is_ccxt, split_source
+from worker.settings.servers import find_kind
 from worker.sources.answers.files import AnswerRecording, open_answers
 from worker.sources.answers.lines import InvalidAnswers
-from worker.sources.answers.player import SCHEME, AnswerPlayer, open_player
+from worker.sources.answers.player import AnswerPlayer, make_address, open_player
 from worker.sources.base import WaitsForProvider
 from worker.sources.supervised import supervise
 
@@ -33,19 +36,32 @@ def read_answers(folder: Path, typed: Mapping[str, str | None]) -> AnswerRecordi
                 f"{option}: {value!r} is not accepted for answers of providers, which are of their own time and exchange"
             )
     recording = open_answers(folder)
-    unknown = next((name for name in recording.header.sources if name not in SOURCES), None)
+    unknown = next((name for name in recording.header.sources if not _is_source(name)), None)
     if unknown is not None:
-        raise InvalidAnswers(f"{folder}: is of a source {unknown!r}; accepted: {', '.join(SOURCES)}")
+        raise InvalidAnswers(
+            f"{folder}: is of a source {unknown!r}; accepted: {', '.join(SOURCES)}, and {CCXT_SOURCE} with the package ccxt"
+        )
     return recording
+
+
+def _is_source(name: str) -> bool:
+    kind = find_kind(name)
+    return kind in SOURCES or (is_ccxt(kind) and split_source(kind) in find_exchange_ids())
 
 
 def apply_header(settings: WorkerSettings, recording: AnswerRecording) -> WorkerSettings:
     """Return the settings with what was sampled when the answers were kept, each source asked where they are played."""
     header = recording.header
-    sampled = {"sources": header.sources, "metrics": header.metrics}
+    kinds = tuple(dict.fromkeys(map(find_kind, header.sources)))
+    sampled = {"sources": kinds, "metrics": header.metrics}
     times = {"interval": header.interval, "jump_limit": header.jump_limit}
-    addresses = {f"{name}_url": AnyHttpUrl(f"{SCHEME}{name}") for name in header.sources}
-    known = {name: address for name, address in addresses.items() if name in type(settings).model_fields}
+    addresses = {
+        f"{kind}_url": tuple(AnyHttpUrl(make_address(name)) for name in header.sources if find_kind(name) == kind)
+        for kind in kinds
+    }
+    known: dict[str, Any] = {name: found for name, found in addresses.items() if name in type(settings).model_fields}
+    of_ccxt = [name for name in header.sources if is_ccxt(name)]
+    known["ccxt_urls"] = tuple(f"{split_source(find_kind(name))}={make_address(name)}" for name in of_ccxt)
     return settings.model_copy(update={**sampled, **times, **known})
 
 

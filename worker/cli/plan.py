@@ -10,7 +10,10 @@ from math import lcm
 
 from worker.latest import DAY, HOUR, MEASURES, MINUTE
 from worker.settings import WorkerSettings
+from worker.settings.ccxt_names import is_ccxt
+from worker.settings.servers import list_servers
 from worker.sources import binance_windows, coinbase
+from worker.sources.by_ccxt import describe_exchange, plan_groups
 from worker.toplist import merger, pricing, ranking, roles
 from worker.toplist.quota_plan import LONGEST_MONTH, QuotaPlan
 
@@ -26,6 +29,8 @@ ARCHIVED_BYTES = 87
 """A coin of an hour in the archive."""
 NAMES_BYTES = 60
 """The name of a coin, for a day."""
+STREAMED = ("kraken", "binance")
+"""Sources that have streams."""
 HOURS_A_YEAR = DAY // HOUR * 365
 THOUSAND = 1000
 
@@ -34,13 +39,17 @@ def describe_plan(settings: WorkerSettings) -> Iterator[str]:
     """Return the plan, line by line."""
     yield f"sampling, every {settings.interval} s"
     metrics = [wish for wish in settings.metrics if "*" not in wish]
-    for source in settings.sources:
-        calls = _count_calls(source, settings.interval, len(metrics))
+    for server in list_servers(settings):
+        calls = _count_calls(server.kind, settings.interval, len(metrics))
         a_minute = f"{calls * MINUTE / settings.interval:g}"
         yield _format_line(
-            source,
+            server.source,
             f"{format_count(calls, 'calls')} a tick: {a_minute} a minute, {calls * DAY // settings.interval:,} a day",
         )
+        if settings.source_streams and server.source in STREAMED:
+            yield _format_line(
+                "", "ticks come by its stream: it is asked once a minute to compare, and so often where that fails"
+            )
     count = len(metrics) if metrics and len(metrics) == len(settings.metrics) else 1
     of = f"{count:,} metrics" if count > 1 else "each metric"
     points = DAY // settings.interval * len(MEASURES)
@@ -96,11 +105,21 @@ def _count_calls(source: str, interval: int, metrics: int) -> int:
     """Return how many calls a tick takes."""
     if source == roles.SIMULATED:
         return 0
+    if is_ccxt(source):
+        return _count_ccxt_calls(source, interval, metrics)
     if source == coinbase.NAME:
         return min(coinbase.count_markets(interval), max(1, metrics))
     if source == "binance" and binance_windows.format_window(interval):
         return 1 + min(binance_windows.MOST_CALLS, -(-max(1, metrics) // binance_windows.MOST_SYMBOLS))
     return 1
+
+
+def _count_ccxt_calls(source: str, interval: int, metrics: int) -> int:
+    facts = describe_exchange(source)
+    if facts.has_tickers:
+        return 1
+    groups = plan_groups(facts.spacing, interval)
+    return min(groups.size * groups.most, max(1, metrics))
 
 
 def format_count(count: int, unit: str) -> str:

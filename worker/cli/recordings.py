@@ -25,6 +25,7 @@ from worker.sampling.recording import InvalidRecording, Recording, open_recordin
 from worker.sampling.recording_files import TimeSpan
 from worker.sampling.replay import replay
 from worker.settings import SOURCES, WorkerSettings
+from worker.settings.ccxt_names import PREFIX
 from worker.sources.answers.files import has_answers
 from worker.sources.answers.lines import InvalidAnswers
 from worker.sources.base import Hourly, KeepsLately, Source
@@ -185,12 +186,14 @@ def choose_source(metrics: Sequence[Metric], settings: WorkerSettings) -> str:
     own = exchange.lower()
     if own in SOURCES and own != CRYPTOWATCH:
         return own
+    if f"{PREFIX}{own}" in settings.sources:
+        return f"{PREFIX}{own}"
     if settings.cryptowatch_url is not None:
         return CRYPTOWATCH
     named = ", ".join(each.upper() for each in SOURCES if each != CRYPTOWATCH)
     raise ValueError(
         f"{metrics[0]}: no source has candles of {exchange}; accepted: metrics of {named}, and others where "
-        "TRACKER_CRYPTOWATCH_URL names a server that has them"
+        f"TRACKER_CRYPTOWATCH_URL names a server that has them, or {PREFIX}{own} is in TRACKER_SOURCES"
     )
 
 

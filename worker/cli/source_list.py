@@ -14,7 +14,9 @@ from worker.clock.wall import WatchedClock
 from worker.latest import DAY, HOUR, Metric
 from worker.reporting.steps import CommandRefused
 from worker.reporting.terminal import print_line
-from worker.settings import SOURCES, WorkerSettings
+from worker.settings import CCXT_SOURCE, SOURCES, WorkerSettings
+from worker.settings.ccxt_names import EXTRA, PREFIX, find_exchange_ids, is_ccxt, split_source
+from worker.settings.servers import find_kind
 from worker.sources.base import DescribesItself, Source, SourceProfile, make_wish_filter
 from worker.sources.pair_names import find_pair, suggest_nearest
 
@@ -36,8 +38,8 @@ def list_command(
         for line in [_format_json(settings)] if as_json else _describe_all(settings):
             print_line(line)
         return
-    if source not in SOURCES:
-        exit_with(f"{source!r} is not a source; accepted: {', '.join(SOURCES)}{suggest_nearest(source, SOURCES)}", 2)
+    if not is_source(source):
+        exit_with(explain_unknown(source), 2)
     if source == CRYPTOWATCH and settings.cryptowatch_url is None:
         exit_with(
             "TRACKER_CRYPTOWATCH_URL is not set: Cryptowatch closed in 2023, name a server that answers like it", 2
@@ -45,18 +47,42 @@ def list_command(
     run_until_done(_list_markets(settings, source, text or "", as_json=as_json))
 
 
+def is_source(name: str) -> bool:
+    return name in SOURCES or (is_ccxt(name) and split_source(name) in find_exchange_ids())
+
+
+def explain_unknown(name: str) -> str:
+    """Say what is accepted instead of a name that is no source."""
+    ids = find_exchange_ids()
+    if is_ccxt(name) and not ids:
+        return f"{name!r} needs the package ccxt, which is not installed; type: {EXTRA}"
+    known = [*SOURCES, *(f"{PREFIX}{each}" for each in ids)]
+    near = suggest_nearest(name, known) or suggest_nearest(f"{PREFIX}{name}", known)
+    return f"{name!r} is not a source; accepted: {', '.join(SOURCES)}, {CCXT_SOURCE}{near}"
+
+
 # ---- what each can give ------------------------------------------------------------------------------------------
 
 
 def _make_all(settings: WorkerSettings) -> list[Source]:
-    """Return every source there is, also those that are not sampled; nobody is asked."""
-    return make_sources(settings.model_copy(update={"sources": SOURCES}))
+    """Return every source there is, also those that are not sampled; of ccxt's those that are. Nobody is asked."""
+    kinds = tuple(dict.fromkeys([*SOURCES, *settings.sources]))
+    made = make_sources(settings.model_copy(update={"sources": kinds}))
+    return [source for source in made if find_kind(source.name) == source.name]
 
 
 def _describe_all(settings: WorkerSettings) -> Iterator[str]:
     for source in _make_all(settings):
         yield from _describe_source(source, settings)
+    yield from _describe_ccxt()
     yield "next: scripts/start-worker.sh sources SOURCE [TEXT] lists the markets of one"
+
+
+def _describe_ccxt() -> Iterator[str]:
+    """Say which exchanges ccxt has beside these."""
+    ids = find_exchange_ids()
+    yield f"{CCXT_SOURCE}: {f'any of {len(ids)} exchanges of ccxt' if ids else 'ccxt is not installed'}"
+    yield _format_line("markets" if ids else "next", ", ".join(ids) or EXTRA)
 
 
 def _describe_source(source: Source, settings: WorkerSettings) -> Iterator[str]:
@@ -91,6 +117,7 @@ def _format_json(settings: WorkerSettings) -> str:
             profile = source.profile
             known |= {"exchange": profile.exchange, "measures": [*profile.measures]}
             known |= {"minutes_seconds": profile.minutes, "hours_seconds": profile.hours}
+            known |= {"history": profile.history} if profile.history is not None else {}
             known |= {"requests": profile.requests, "limits": profile.limits, "stream": profile.stream}
         described.append(known)
     return json.dumps(described, ensure_ascii=False, indent=1)
@@ -105,10 +132,13 @@ def _list_wishes(source: Source, settings: WorkerSettings) -> list[str]:
 
 
 def _find_address(name: str, settings: WorkerSettings) -> str | None:
-    return list_source_addresses(settings.model_copy(update={"sources": (name,)})).get(name)
+    """Return where a source is asked; of several servers all, commas between."""
+    return ", ".join(list_source_addresses(settings.model_copy(update={"sources": (name,)})).values()) or None
 
 
 def _format_history(profile: SourceProfile) -> str:
+    if profile.history is not None:
+        return profile.history
     minutes = f"candles of a minute {_format_reach(profile.minutes)}"
     return f"{minutes}, {'none of an hour' if profile.hours == 0 else f'of an hour {_format_reach(profile.hours)}'}"
 
@@ -129,7 +159,7 @@ def _format_line(name: str, text: str) -> str:
 
 async def _list_markets(settings: WorkerSettings, name: str, text: str, *, as_json: bool) -> None:
     everything = settings.model_copy(update={"sources": (name,), "metrics": ("*",)})
-    async with open_sources(everything, LONGEST_TIMEOUT, WatchedClock()) as (source,):
+    async with open_sources(everything, LONGEST_TIMEOUT, WatchedClock()) as (source, *_):
         await source.open(int(time.time()))
         if not source.is_known:
             state = source.describe_state()

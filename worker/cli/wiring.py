@@ -1,5 +1,6 @@
 """What the commands are put together from: connections, sources and senders, made as the settings say."""
 
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
@@ -7,7 +8,7 @@ from functools import partial
 from urllib.parse import urlsplit
 
 import structlog
-from aiohttp import ClientMiddlewareType, ClientSession, ClientTimeout, TCPConnector
+from aiohttp import ClientMiddlewareType, ClientSession, ClientTimeout, TCPConnector, ThreadedResolver
 
 from worker.archiving.late_hours import LateHours
 from worker.cli.process import wait_for_format
@@ -27,7 +28,9 @@ from worker.reporting.metrics import WorkerInstruments
 from worker.sampling.heartbeat import Heartbeat
 from worker.sampling.rule_provider import RuleProvider
 from worker.settings import WorkerSettings
+from worker.settings.ccxt_names import is_ccxt
 from worker.settings.proxies import ProxySettings, show_proxy
+from worker.settings.servers import AskedServer, list_servers
 from worker.sources import dates
 from worker.sources.answers.files import FOLDER as ANSWERS
 from worker.sources.answers.files import AnswerFiles, AnswerLimits
@@ -46,6 +49,7 @@ from worker.sources.budget import (
     ProviderBudget,
     RequestBudget,
 )
+from worker.sources.by_ccxt import CcxtSource, describe_exchange
 from worker.sources.coinbase import CoinbaseSource
 from worker.sources.coinmarketcap import CoinMarketCap
 from worker.sources.cryptocompare import CryptoCompare
@@ -122,7 +126,8 @@ async def open_rule_provider(
 
     With `only_reads` the rules file is left to another one, who writes its rules to the store.
     """
-    is_expected = make_expectation(settings.sources, settings.metrics) if is_live else None
+    asked = [server.source for server in list_servers(settings)]
+    is_expected = make_expectation(asked, settings.metrics) if is_live else None
     async with connect(settings.redis_address, "data-tracker-rules") as redis:
         file = None if only_reads else settings.rules_file
         yield RuleProvider(RuleStore(redis), settings.interval, file, is_expected, only_reads=only_reads)
@@ -199,7 +204,8 @@ def _session(
     return ClientSession(
         timeout=ClientTimeout(total=LONGEST_TIMEOUT, connect=10),
         headers={"User-Agent": USER_AGENT},
-        connector=TCPConnector(limit_per_host=4),
+        # Names are looked up as this machine does it, whether or not aiodns is there, which ccxt brings.
+        connector=TCPConnector(limit_per_host=4, resolver=ThreadedResolver()),
         trace_configs=[dates.make_date_trace(clock.note_date), make_request_trace(record)],
         proxy=proxy,
         middlewares=middlewares,
@@ -230,7 +236,10 @@ async def open_sources(
         clock.set_askers(
             [_make_asker(session_for(address), address, budgets.get(source)) for source, address in known.items()]
         )
-        made = [(source, session_for(known.get(source.name, ""))) for source in make_sources(settings, budgets)]
+        made = [
+            (source, session_for(known.get(source.name, "")))
+            for source in make_sources(settings, budgets, clock=clock.wall)
+        ]
         with supervise(made, limit, keeper.note_tick if keeper else lambda _: None) as sources:
             async with open_streams(settings, sources, clock):
                 yield sources
@@ -241,7 +250,7 @@ async def open_streams(
     settings: WorkerSettings, sources: Sequence[SupervisedSource], clock: WatchedClock
 ) -> AsyncIterator[None]:
     """Have ticks answered by streams where the settings say so; what is not sampled then opens none."""
-    protocols: Mapping[str, StreamProtocol] = {"kraken": KrakenStream(), "binance": BinanceStream()}
+    protocols = make_protocols()
     async with AsyncExitStack() as stack:
         for source in sources:
             if not settings.source_streams or source.name not in protocols:
@@ -251,7 +260,7 @@ async def open_streams(
             session = ClientSession(
                 timeout=ClientTimeout(total=None, connect=10),
                 headers={"User-Agent": USER_AGENT},
-                connector=TCPConnector(limit=0),
+                connector=TCPConnector(limit=0, resolver=ThreadedResolver()),
                 proxy=settings.proxies.find_proxy(address.replace("ws", "http", 1)),
             )
             stack.push_async_callback(session.close)
@@ -269,9 +278,24 @@ async def open_streams(
         yield
 
 
+def make_protocols() -> dict[str, StreamProtocol]:
+    """Return what each source that has streams speaks in them."""
+    return {"kraken": KrakenStream(), "binance": BinanceStream()}
+
+
+def list_stream_addresses(settings: WorkerSettings) -> dict[str, str]:
+    """Return where the streams are that answer ticks, by source; none where the settings do not ask for them."""
+    return {
+        name: f"{str(getattr(settings, f'{name}_stream_url')).rstrip('/')}{protocol.path}"
+        for name, protocol in make_protocols().items()
+        if settings.source_streams and name in settings.sources
+    }
+
+
 def open_keeper(settings: WorkerSettings, known: Mapping[str, str]) -> AbstractAsyncContextManager[AnswerKeeper]:
     """Return what keeps the answers of the sources at their `known` addresses, in the data directory."""
-    header = AnswersHeader(__version__, settings.interval, settings.sources, settings.metrics, settings.jump_limit)
+    asked = tuple(server.source for server in list_servers(settings))
+    header = AnswersHeader(__version__, settings.interval, asked, settings.metrics, settings.jump_limit)
     limits = AnswerLimits(settings.keep_answers * HOUR, settings.keep_answers_bytes)
     files = AnswerFiles(settings.data_dir.absolute() / ANSWERS, header, limits)
     key = settings.cryptowatch_api_key
@@ -287,20 +311,36 @@ def _make_asker(session: ClientSession, address: str, budget: ProviderBudget | N
 def make_budgets(settings: WorkerSettings, store: BudgetStore, clock: WatchedClock) -> dict[str, ProviderBudget]:
     """Return the budget of each source whose provider limits what may be asked, by source."""
     made: dict[str, ProviderBudget] = {}
-    asked = {source: address for source, address in list_source_addresses(settings).items() if source in TERMS}
-    for source, address in asked.items():
+    known = list_source_addresses(settings)
+    for server in list_servers(settings):
+        terms = find_terms(server.kind)
+        if terms is None:
+            continue
+        address = known[server.source]
         proxy = settings.proxies.find_proxy(address)
         through = settings.egress if proxy is None else show_proxy(proxy)
-        name = f"{source}:{urlsplit(address).netloc.rpartition('@')[2]}:{through}"
-        terms = TERMS[source].take_percent(settings.budget_percent)
-        made[source] = ProviderBudget(name, terms, store=store, clock=clock.wall)
+        # One budget for each host, whatever source asks it.
+        name = f"{server.kind.replace(':', '.')}:{urlsplit(address).netloc.rpartition('@')[2]}:{through}"
+        made[server.source] = ProviderBudget(
+            name, terms.take_percent(settings.budget_percent), store=store, clock=clock.wall
+        )
     return made
+
+
+def find_terms(kind: str) -> BudgetTerms | None:
+    """Return what the provider of a source allows an address; `None` where nobody is asked."""
+    return describe_exchange(kind).terms if is_ccxt(kind) else TERMS.get(kind)
 
 
 def list_source_addresses(settings: WorkerSettings) -> dict[str, str]:
     """Return where the providers that are sampled are asked, by source; what is simulated is asked nowhere."""
-    known = {name: getattr(settings, f"{name}_url", None) for name in settings.sources}
-    return {name: str(address) for name, address in known.items() if address is not None}
+    known = {
+        server.source: describe_exchange(server.kind).address
+        if server.address is None and is_ccxt(server.kind)
+        else server.address
+        for server in list_servers(settings)
+    }
+    return {name: address for name, address in known.items() if address is not None}
 
 
 def list_addresses(settings: WorkerSettings) -> list[str]:
@@ -310,25 +350,36 @@ def list_addresses(settings: WorkerSettings) -> list[str]:
     return [str(settings.coinmarketcap_url), str(settings.cryptocompare_url)]
 
 
-def make_sources(settings: WorkerSettings, budgets: Mapping[str, RequestBudget] | None = None) -> list[Source]:
-    """Return the sources; without `budgets` they are not to be asked."""
-    wishes, interval = settings.metrics, settings.interval
+def make_sources(
+    settings: WorkerSettings,
+    budgets: Mapping[str, RequestBudget] | None = None,
+    *,
+    clock: Callable[[], float] = time.time,
+) -> list[Source]:
+    """Return the sources, one for each server; without `budgets` they are not to be asked."""
     claimed = defaultdict(NoBudget, budgets or {})
+    return [_make_source(settings, server, claimed[server.source], clock) for server in list_servers(settings)]
+
+
+def _make_source(
+    settings: WorkerSettings, server: AskedServer, budget: RequestBudget, clock: Callable[[], float]
+) -> Source:
+    wishes, interval, base = settings.metrics, settings.interval, str(server.address)
     key = settings.cryptowatch_api_key
     makers: dict[str, Callable[[], Source]] = {
-        "kraken": lambda: KrakenSource(str(settings.kraken_url), wishes, interval, claimed["kraken"]),
-        "binance": lambda: BinanceSource(str(settings.binance_url), wishes, interval, claimed["binance"]),
-        "coinbase": lambda: CoinbaseSource(str(settings.coinbase_url), wishes, interval, budget=claimed["coinbase"]),
+        "kraken": lambda: KrakenSource(base, wishes, interval, budget),
+        "binance": lambda: BinanceSource(base, wishes, interval, budget),
+        "coinbase": lambda: CoinbaseSource(base, wishes, interval, budget=budget),
         "cryptowatch": lambda: CryptowatchSource(
-            str(settings.cryptowatch_url),
-            wishes,
-            interval,
-            key.get_secret_value() if key else None,
-            claimed["cryptowatch"],
+            base, wishes, interval, key.get_secret_value() if key else None, budget
         ),
         "simulated": lambda: SimulatedSource(wishes, interval),
     }
-    return [makers[name]() for name in settings.sources]
+    if is_ccxt(server.kind):
+        return CcxtSource(server.source, server.address, wishes, interval, budget=budget, clock=clock)
+    source = makers[server.kind]()
+    source.name = server.source
+    return source
 
 
 def make_listers(settings: WorkerSettings, session_for: SessionFor) -> roles.TopListProviders:

@@ -18,13 +18,18 @@ from worker.latest.settings import (
     check_host_and_port,
     check_key,
     find_secret_parts,
+    find_secrets,
     list_written,
     name_file_setting,
     split_words,
 )
+from worker.settings.ccxt_names import EXTRA, find_exchange_ids, is_ccxt, name_exchange, split_source
 from worker.settings.proxies import ProxySettings, is_proxy
+from worker.settings.servers import UrlList, list_servers, parse_named_addresses
 
 SOURCES = ("cryptowatch", "kraken", "binance", "coinbase", "simulated")
+CCXT_SOURCE = "ccxt:ID"
+"""How the sources are written that ccxt has, for people."""
 PUSHOVER = "pushover"
 SHORTEST_SECRET = 16
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -76,16 +81,18 @@ class WorkerSettings(Settings):
     """A price that is so many times the last one, or as small a part of it, waits for a second look, or another source."""
     min_coverage: Annotated[float, Field(ge=0, le=1)] = 0.5
     """A metric is ranked when its day has so much of the numbers that the most complete metric has, 0 to 1; 0: always."""
-    kraken_url: AnyHttpUrl = AnyHttpUrl("https://api.kraken.com")
-    """Where Kraken, or what answers like it, is asked."""
-    binance_url: AnyHttpUrl = AnyHttpUrl("https://data-api.binance.vision")
-    """Where Binance, or what answers like it, is asked."""
-    coinbase_url: AnyHttpUrl = AnyHttpUrl("https://api.exchange.coinbase.com")
-    """Where Coinbase Exchange, or what answers like it, is asked."""
-    cryptowatch_url: AnyHttpUrl | None = None
-    """Where a server that answers like Cryptowatch is asked; the service itself closed in 2023."""
+    kraken_url: UrlList = (AnyHttpUrl("https://api.kraken.com"),)
+    """Where Kraken, or what answers like it, is asked; of several servers, commas between, the first that answers serves."""
+    binance_url: UrlList = (AnyHttpUrl("https://data-api.binance.vision"),)
+    """Where Binance, or what answers like it, is asked; several as above."""
+    coinbase_url: UrlList = (AnyHttpUrl("https://api.exchange.coinbase.com"),)
+    """Where Coinbase Exchange, or what answers like it, is asked; several as above."""
+    cryptowatch_url: UrlList | None = None
+    """Where servers that answer like Cryptowatch are asked, several as above; the service itself closed in 2023."""
     cryptowatch_api_key: SecretStr | None = None
     """The key for that server, if it wants one."""
+    ccxt_urls: WordList = ()
+    """Where exchanges of ccxt are asked instead, `kraken=https://...`, commas between; of several for one, as above."""
     source_streams: bool = False
     """Whether `kraken` and `binance` are sampled by their WebSocket streams, and asked only where those are not known to be good."""
     kraken_stream_url: WebsocketUrl = WebsocketUrl("wss://ws.kraken.com/v2")
@@ -197,7 +204,7 @@ class WorkerSettings(Settings):
     def _check_metrics_bind(cls, value: str | None) -> str | None:
         return None if value is None else check_host_and_port(value)
 
-    @field_validator("sources", "metrics", mode="before")
+    @field_validator("ccxt_urls", "sources", "metrics", mode="before")
     @classmethod
     def _split_words(cls, value: object) -> object:
         return split_words(value)
@@ -206,11 +213,21 @@ class WorkerSettings(Settings):
     @classmethod
     def _check_sources(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for name in value:
-            if name not in SOURCES:
+            if is_ccxt(name):
+                _check_ccxt(name)
+            elif name not in SOURCES:
                 near = get_close_matches(name, SOURCES, 1)
-                meant = f"; did you mean {near[0]!r}?" if near else ""
-                raise ValueError(f"there is no source {name!r}, only {', '.join(SOURCES)}{meant}")
+                known = [*near, *(f"ccxt:{each}" for each in (name,) if each in find_exchange_ids())]
+                meant = f"; did you mean {known[0]!r}?" if known else ""
+                raise ValueError(f"there is no source {name!r}, only {', '.join(SOURCES)} and {CCXT_SOURCE}{meant}")
         return tuple(dict.fromkeys(value))
+
+    @field_validator("ccxt_urls")
+    @classmethod
+    def _check_ccxt_urls(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for exchange in parse_named_addresses(value):
+            _check_ccxt(f"ccxt:{exchange}")
+        return value
 
     @field_validator("metrics")
     @classmethod
@@ -239,13 +256,14 @@ class WorkerSettings(Settings):
         # What cryptowatch has is known when it is asked. Metrics that nobody set stop no role that does not need them.
         if "cryptowatch" in self.sources or "metrics" not in self.model_fields_set:
             return self
+        given = {name_exchange(source) for source in self.sources}
         for wish in self.metrics:
-            source = wish.partition(":")[0].lower()
-            if wish != "*" and source not in self.sources:
-                mend = f"add {source} to {PREFIX}SOURCES" if source in SOURCES else "name another exchange"
+            exchange = wish.partition(":")[0]
+            if wish != "*" and exchange not in given:
                 raise ValueError(
                     f"{PREFIX}METRICS: no source gives {wish}: {PREFIX}SOURCES is {','.join(self.sources)}, "
-                    f"and gives {', '.join(f'{name.upper()}:*' for name in self.sources)}; {mend}"
+                    f"and gives {', '.join(f'{name_exchange(name)}:*' for name in self.sources)}; "
+                    f"{_suggest_source(exchange)}"
                 )
         return self
 
@@ -292,7 +310,9 @@ class WorkerSettings(Settings):
     def secrets(self) -> frozenset[str]:
         """Every text in here that nobody may see; of addresses that are called with a secret in them, all of it."""
         urls = [way.url for way in self.notify_targets] + ([str(self.heartbeat_url)] if self.heartbeat_url else [])
-        return super().secrets | {part for url in urls for part in find_secret_parts(url)}
+        asked = [server.address for server in list_servers(self) if server.address]
+        hidden = {secret for url in asked for secret in find_secrets(url)} - {""}
+        return super().secrets | hidden | {part for url in urls for part in find_secret_parts(url)}
 
     @property
     def proxies(self) -> ProxySettings:
@@ -322,6 +342,25 @@ def _find_misspelt(kind: type[WorkerSettings]) -> list[str]:
         for name in sorted(names - known)
         if not _BY_KUBERNETES.search(f"_{name}")
     ]
+
+
+def _check_ccxt(source: str) -> None:
+    """Raise `ValueError` where ccxt is not installed, or does not know the exchange."""
+    known = find_exchange_ids()
+    if not known:
+        raise ValueError(f"{source!r} needs the package ccxt, which is not installed; type: {EXTRA}")
+    if split_source(source) not in known:
+        near = get_close_matches(split_source(source), known, 3)
+        nearest = f"; nearest: {', '.join(f'ccxt:{name}' for name in near)}" if near else ""
+        raise ValueError(f"ccxt knows no exchange {split_source(source)!r}, but {len(known)} others{nearest}")
+
+
+def _suggest_source(exchange: str) -> str:
+    """Say what makes an exchange be sampled, as the end of a sentence."""
+    name = exchange.lower()
+    if name in SOURCES:
+        return f"add {name} to {PREFIX}SOURCES"
+    return f"add ccxt:{name} to {PREFIX}SOURCES" if name in find_exchange_ids() else "name another exchange"
 
 
 def _suggest(name: str, known: Collection[str]) -> str:

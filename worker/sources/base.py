@@ -137,6 +137,8 @@ class SourceProfile(NamedTuple):
     """What it allows, in words."""
     stream: str = "none is used"
     """What it pushes, in words."""
+    history: str | None = None
+    """What candles it has, in words, where nobody says for how long it keeps them."""
 
 
 @runtime_checkable
@@ -203,14 +205,19 @@ def parse_exact_json(body: str | bytes) -> Any:
 async def read_exact_json(response: ClientResponse) -> Any:
     """Read the body of an answer with `parse_exact_json`; raises what `translate_errors` translates."""
     response.raise_for_status()
-    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in KNOWN_ENCODINGS:
-        raise ValueError(f"it answered in encoding {encoding[:LONGEST_WORDS]}, which was not asked for")
+    check_encoding(response)
     if "json" not in response.content_type:
         raise ContentTypeError(
             response.request_info, response.history, status=response.status, message=response.content_type
         )
     return parse_exact_json(await read_body(response))
+
+
+def check_encoding(response: ClientResponse) -> None:
+    """Raise `ValueError` of an answer that is packed in a way that nobody asked for."""
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in KNOWN_ENCODINGS:
+        raise ValueError(f"it answered in encoding {encoding[:LONGEST_WORDS]}, which was not asked for")
 
 
 async def read_body(response: ClientResponse) -> bytes:

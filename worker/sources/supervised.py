@@ -11,7 +11,7 @@ from aiohttp import ClientSession
 
 from worker.latest import HOUR, MINUTE, Candle, Metric, Reading
 from worker.latest.market import SlotReason
-from worker.latest.settings import PREFIX
+from worker.settings.servers import name_address_setting
 from worker.sources.asking import AskedFor, note_asking
 from worker.sources.base import Hourly, Metered, NamesClosed, NamesDead, NamesUnasked, Source, Streamable
 from worker.sources.budget import NoBudget
@@ -298,7 +298,7 @@ def _classify_absence(error: Exception) -> SlotReason:
 
 def suggest_remedy(name: str, error: Exception) -> str:
     """Return what somebody can do about a failure of a source."""
-    address = f"{PREFIX}{name.upper()}_URL"
+    address = name_address_setting(name)
     match error:
         case SourceRefused(wait=float() | int()):
             return "wait; if it happens again, ask for fewer metrics or less often"

@@ -75,7 +75,7 @@ class Binance:
         if length is None:
             return _error(-1120, "Invalid interval.")
         first = -(-int(request.query["startTime"]) // (length * 1000)) * length
-        last = min(int(request.query["endTime"]), self._ms()) // 1000
+        last = min(int(request.query.get("endTime", self._ms())), self._ms()) // 1000
         most = min(int(request.query.get("limit", "500")), 1000)
         starts = list(range(first, last + 1, length))[:most]
         return self._answer([_kline(market.candle(start, length), length) for start in starts], 2)

@@ -43,6 +43,7 @@ class Kraken:
     def routes(self) -> list[web.RouteDef]:
         return [
             web.get("/0/public/SystemStatus", self.system_status),
+            web.get("/0/public/Assets", self.assets),
             web.get("/0/public/AssetPairs", self.asset_pairs),
             web.get("/0/public/Ticker", self.ticker),
             web.get("/0/public/OHLC", self.ohlc),
@@ -51,6 +52,12 @@ class Kraken:
     async def system_status(self, _: web.Request) -> web.Response:
         made = datetime.fromtimestamp(int(self._now()), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         return self._answer({"status": "online", "timestamp": made})
+
+    async def assets(self, _: web.Request) -> web.Response:
+        """Answer with the coins of all pairs; nothing of Kraken's is recorded of these."""
+        coins = {pair.row[side] for pair in self._pairs.values() for side in ("base", "quote")}
+        old = {key: coin.upper() for coin, key in OLD.items()} | {"XXBT": "XBT"}
+        return self._answer({coin: _asset(old.get(coin, coin)) for coin in sorted(coins)})
 
     async def asset_pairs(self, _: web.Request) -> web.Response:
         return self._answer({key: pair.row for key, pair in self._pairs.items()} | self._dark)
@@ -84,6 +91,10 @@ class Kraken:
 
 def _error(said: str) -> web.Response:
     return web.json_response({"error": [said]})
+
+
+def _asset(name: str) -> Json:
+    return {"aclass": "currency", "altname": name, "decimals": 10, "display_decimals": 5, "status": "enabled"}
 
 
 @cache

@@ -14,6 +14,7 @@ from aiohttp import web
 from tests.support.loopback import ASKED, FAULTS, serving
 from tests.support.loopback.faults import says
 from tests.support.loopback.pushover import TOKEN, USER, Pushover
+from tests.support.loopback.streams import KrakenStreams
 from tests.worker.test_commands import NOWHERE, Start, address, redis, start
 from v1.archive.engine import connect_archive
 from v1.archive.migrate import migrate
@@ -621,3 +622,26 @@ async def test_it_is_typed_and_ends_with_what_to_type_next(start: Start, address
     assert lines[0] == "ok       kraken      it says that it is online"
     assert lines[-1] == "next: scripts/start.sh"
     assert {line.split()[0] for line in lines[:-1]} <= {"ok", "warning"}
+
+
+async def test_streams_are_opened_where_ticks_come_by_them(exchange: web.Application):
+    server = KrakenStreams(time.time)
+    exchange.add_routes(server.routes())
+    async with serving(exchange) as base:
+        given: dict[str, object] = {
+            "sources": "kraken,binance",
+            "metrics": "KRAKEN:BTCUSD",
+            "kraken_url": base,
+            "binance_url": base,
+            "kraken_stream_url": f"{base.replace('http', 'ws')}/v2",
+            "binance_stream_url": base.replace("http", "ws"),
+        }
+        found = await look(**given, source_streams="yes")
+        without = await look(**given)
+
+    assert found["kraken stream"] == make_ok("kraken stream", "it can be opened")
+    assert found["binance stream"].level is WARNING
+    assert "404" in found["binance stream"].text
+    assert "TRACKER_BINANCE_STREAM_URL" in found["binance stream"].advice
+    assert server.opened == 1
+    assert not {"kraken stream", "binance stream"} & without.keys()

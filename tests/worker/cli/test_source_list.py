@@ -69,7 +69,11 @@ def test_each_source_is_listed_with_what_is_sampled_of_it():
     code, said = type_words()
 
     assert code == 0
-    assert [line.partition(":")[0] for line in said.splitlines() if not line.startswith(" ")] == [*SOURCES, "next"]
+    assert [line.partition(":")[0] for line in said.splitlines() if not line.startswith(" ")] == [
+        *SOURCES,
+        "ccxt",
+        "next",
+    ]
     assert "kraken: sampled: KRAKEN:BTCUSD,KRAKEN:ETHUSD,KRAKEN:XRPUSD\n  address   https://api.kraken.com/\n" in said
     assert "binance: not sampled\n" in said
     assert "  history   candles of a minute for 12 hours, of an hour for 30 days\n" in said

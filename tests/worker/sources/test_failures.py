@@ -1,4 +1,4 @@
-"""What each of the four native sources makes of a provider that fails: one of three kinds, never anything else."""
+"""What each of the four native sources, and two of ccxt's, make of a provider that fails: one of three kinds, never anything else."""
 
 from collections.abc import AsyncIterator, Callable
 from math import isfinite
@@ -9,10 +9,12 @@ from aiohttp import ClientSession, ClientTimeout, web
 
 from tests.support.loopback import ASKED, FAULTS
 from tests.support.loopback.faults import Fault, hang, page, reset, says
+from tests.support.missing import needs_package
 from tests.worker.sources.conftest import MORNING
 from worker.latest import HOUR, MINUTE, Metric
 from worker.sources.base import Source
 from worker.sources.binance import BinanceSource
+from worker.sources.by_ccxt import CcxtSource
 from worker.sources.coinbase import CoinbaseSource
 from worker.sources.cryptowatch import CryptowatchSource
 from worker.sources.errors import InvalidResponse, SourceError, SourceRefused, SourceUnreachable
@@ -73,6 +75,28 @@ sources = pytest.mark.parametrize(
                 "/markets/kraken/btcusd/ohlc",
             ),
             id="cryptowatch",
+        ),
+        pytest.param(
+            Case(
+                lambda base: CcxtSource("ccxt:kraken", base, (KRAKEN,), MINUTE, clock=lambda: float(MORNING)),
+                KRAKEN,
+                "/0/public/AssetPairs",
+                "/0/public/Ticker",
+                "/0/public/OHLC",
+            ),
+            marks=needs_package("ccxt"),
+            id="ccxt:kraken",
+        ),
+        pytest.param(
+            Case(
+                lambda base: CcxtSource("ccxt:binance", base, (BINANCE,), MINUTE, clock=lambda: float(MORNING)),
+                BINANCE,
+                "/api/v3/exchangeInfo",
+                "/api/v3/ticker/24hr",
+                "/api/v3/klines",
+            ),
+            marks=needs_package("ccxt"),
+            id="ccxt:binance",
         ),
     ],
 )

@@ -24,9 +24,16 @@ from worker.cli.doctor.findings import (
     make_problem,
     make_warning,
 )
-from worker.cli.doctor.providers import make_channel_check, make_heartbeat_check, make_source_check
+from worker.cli.doctor.providers import make_channel_check, make_heartbeat_check, make_source_check, make_stream_check
 from worker.cli.process import read_settings, run_until_done
-from worker.cli.wiring import list_addresses, list_source_addresses, make_listers, make_sources, open_sessions
+from worker.cli.wiring import (
+    list_addresses,
+    list_source_addresses,
+    list_stream_addresses,
+    make_listers,
+    make_sources,
+    open_sessions,
+)
 from worker.clock.wall import DATE_SECONDS, WatchedClock
 from worker.delivery.channels import InvalidNotifyUrl, open_channels
 from worker.delivery.notify.base import Notifier
@@ -35,7 +42,9 @@ from worker.delivery.notify.sessions import make_heartbeat_session
 from worker.reporting.terminal import print_line
 from worker.sampling.tick_journal import FOLDER
 from worker.settings import WorkerSettings
+from worker.settings.servers import list_servers
 from worker.sources.base import ReportsAccess
+from worker.sources.streams.connection import find_connection_fault
 from worker.toplist import roles
 
 CLOCK, TOP_LIST, CHANNELS = "clock", "top list", "channels"
@@ -79,7 +88,7 @@ async def check_all(settings: WorkerSettings, seconds: float) -> CheckRun:
             *await _list_local_checks(settings, None if wrong else [each.name for each in notifiers], stack),
         ]
         run = await run_checks(checks, seconds, _show_waiting)
-        place = len(settings.sources)
+        place = len(list_servers(settings)) + len(list_stream_addresses(settings))
         findings = [
             *run.findings[:place],
             *judge_clock(clock.list_differences(), is_asked=bool(list_source_addresses(settings))),
@@ -112,6 +121,9 @@ async def _list_provider_checks(
         _make_access_check(source.name, source, session_for(known.get(source.name, "")))
         for source in make_sources(settings)
     ]
+    for name, address in list_stream_addresses(settings).items():
+        session = session_for(address.replace("ws", "http", 1))
+        checks.append(make_stream_check(name, partial(find_connection_fault, session, address)))
     if roles.is_simulated(settings):
         return [*checks, _make_fixed_check(make_ok(TOP_LIST, "it is made up here, too"))]
     obstacle = roles.find_obstacle(settings, roles.NAMES)

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from worker.cli.doctor.checks import HealthCheck
 from worker.cli.doctor.findings import WORKER, Finding, make_ok, make_problem, make_warning
 from worker.delivery.notify.base import Notifier, NotSent, ValidatingNotifier
+from worker.latest.settings import PREFIX
 from worker.sources.base import AccessReport
 from worker.sources.errors import SourceError
 from worker.sources.supervised import suggest_remedy
@@ -25,6 +26,21 @@ def make_source_check(name: str, read_access: Callable[[], Awaitable[AccessRepor
         if access.warning:
             return [make_warning(name, access.warning, access.advice or "")]
         return [make_ok(name, access.text)]
+
+    return HealthCheck(name, run)
+
+
+def make_stream_check(source: str, find_fault: Callable[[], Awaitable[str | None]]) -> HealthCheck:
+    """Return the check of a source's stream, which `find_fault` opens and closes again."""
+    name = f"{source} stream"
+
+    async def run() -> Sequence[Finding]:
+        fault = await find_fault()
+        if fault is None:
+            return [make_ok(name, "it can be opened")]
+        advice = f"see whether this machine reaches {PREFIX}{source.upper()}_STREAM_URL: network, DNS, proxy, firewall"
+        # Ticks are asked for meanwhile.
+        return [make_warning(name, f"it cannot be opened: {fault}", advice)]
 
     return HealthCheck(name, run)
 

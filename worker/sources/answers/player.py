@@ -15,7 +15,8 @@ from worker.sources.answers.lines import KeptAnswer, hide_secrets
 from worker.sources.asking import AskedFor
 
 SCHEME = "http://"
-"""A source is asked at `http://<its name>`."""
+"""A source is asked at `http://<its name>`; no host has a colon in its name, so there is a point instead."""
+CCXT, CCXT_HOST = "ccxt:", "ccxt."
 
 
 class AnswerPlayer:
@@ -48,12 +49,17 @@ class AnswerPlayer:
 
     async def respond(self, request: web.Request) -> web.StreamResponse:
         """Answer a request as the provider did; break the connection off where there was no answer."""
-        kept = self.find(request.host.partition(":")[0], request.path_qs)
+        kept = self.find(request.host.partition(":")[0].replace(CCXT_HOST, CCXT), request.path_qs)
         if kept is None or kept.failure:
             if request.transport is not None:
                 request.transport.abort()
             return web.Response()
         return web.Response(status=kept.status, headers=kept.headers, body=kept.body)
+
+
+def make_address(source: str) -> str:
+    """Return where a source is asked so that the player answers."""
+    return f"{SCHEME}{source.replace(CCXT, CCXT_HOST)}"
 
 
 @asynccontextmanager

@@ -277,3 +277,14 @@ def _count_answers(requests: Sequence[SubscriptionRequest]) -> dict[Symbol, int]
             for symbol in listed:
                 missing[symbol] = missing.get(symbol, 0) + 1
     return missing
+
+
+async def find_connection_fault(session: ClientSession, address: str) -> str | None:
+    """Return why no stream can be opened at an address; `None` where one could."""
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            socket = await session.ws_connect(address, timeout=ClientWSTimeout(ws_close=CLOSE_SECONDS))
+            await socket.close()
+    except (ClientError, OSError, TimeoutError) as error:
+        return redact(f"{type(error).__name__}: {error}".removesuffix(": "))
+    return None
