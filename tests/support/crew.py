@@ -62,10 +62,10 @@ class InterruptedHome(_Interrupted, HomeWriter):
     before_completing: int | None = None
     """The same of the pipelines that complete the next tick."""
 
-    async def complete(self, *args: Any) -> None:
+    async def finish(self, *args: Any) -> None:
         if self.before_completing is not None:
             self.before, self.before_completing = self.before_completing, None
-        await super().complete(*args)
+        await super().finish(*args)
 
 
 async def sleep_briefly(seconds: float) -> None:

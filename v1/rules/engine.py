@@ -23,7 +23,7 @@ from .phases import RuleStates, read_states, write_states
 from .rank_lookup import Ranked, RankLookup
 from .rule import OF_ANY_KIND, Kind, Rule
 from .silence import Silence
-from .silent_sources import SilenceSummary, Silent, find_silent_sources, judge_silence, summarise_silence
+from .silent_sources import SilenceSummary, Silent, find_silent_sources, judge_silence, summarize_silence
 from .subject import RuleWatch, SubjectEvaluator, SubjectResult
 
 
@@ -106,11 +106,11 @@ class RuleEngine:
         )
         places = RankLookup(market.ranked)
         sources = self._evaluate_sources(market, silent, places, self._list_heard)
-        return with_group_sizes(Evaluation(self._evaluate_metrics(market, silent, places), sources), market.told_before)
+        return set_group_sizes(Evaluation(self._evaluate_metrics(market, silent, places), sources), market.told_before)
 
-    def summarise_silence(self, market: TickContext) -> SilenceSummary:
+    def summarize_silence(self, market: TickContext) -> SilenceSummary:
         """Return what the metrics of a part of the market say of whether their sources are silent."""
-        return summarise_silence(self._list_stale_rules(), self._list_expected(market), market.at, self._interval)
+        return summarize_silence(self._list_stale_rules(), self._list_expected(market), market.at, self._interval)
 
     def evaluate_part(self, market: TickContext, silence: SilenceSummary) -> Evaluation:
         """Judge the metrics of a part of the market, where `silence` is what all of it says; how many messages there are is not counted."""
@@ -268,7 +268,7 @@ def _merge_lookbacks(rules: Iterable[Rule]) -> Lookback:
     return Lookback(all_of, tuple(sorted(first_of)), tuple(sorted(extremes_of)))
 
 
-def with_group_sizes(judged: Evaluation, told_before: Mapping[str, int]) -> Evaluation:
+def set_group_sizes(judged: Evaluation, told_before: Mapping[str, int]) -> Evaluation:
     """Tell every alert that is sent how many its rule has at this tick."""
     number = Counter(told_before)
     number.update(alert.rule for alert in judged.list_alerts() if alert.suppressed_by is None)

@@ -1,7 +1,7 @@
 """
 Which sources are silent as a whole, so that this is told once, and not once a metric. Pure.
 
-It can be worked out of parts of the metrics, each summarised where they are advanced.
+It can be worked out of parts of the metrics, each summarized where they are advanced.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -69,15 +69,15 @@ def find_silent_sources(
     if all(step.sample is not None for step in steps):
         return {}
     rules = tuple(rules)
-    return judge_silence(rules, summarise_silence(rules, steps, at, interval), at, interval, asked_since)
+    return judge_silence(rules, summarize_silence(rules, steps, at, interval), at, interval, asked_since)
 
 
-def summarise_silence(rules: Iterable[Rule], steps: Sequence[StateUpdate], at: int, interval: int) -> SilenceSummary:
+def summarize_silence(rules: Iterable[Rule], steps: Sequence[StateUpdate], at: int, interval: int) -> SilenceSummary:
     """Return what some metrics say of whether their sources are silent, by each stale rule."""
     speaking = frozenset({step.record.source for step in steps if step.sample is not None})
     by_source = _by_source(step for step in steps if step.sample is None and step.record.source not in speaking)
     still = {
-        (rule.id, source): _summarise(rule, those, at, rule.intervals * interval)
+        (rule.id, source): _summarize(rule, those, at, rule.intervals * interval)
         for rule in rules
         for source, those in by_source.items()
     }
@@ -103,7 +103,7 @@ def _by_source(steps: Iterable[StateUpdate]) -> Mapping[str, Sequence[StateUpdat
     return found
 
 
-def _summarise(rule: Rule, steps: Sequence[StateUpdate], at: int, silence: int) -> SourceSilence:
+def _summarize(rule: Rule, steps: Sequence[StateUpdate], at: int, silence: int) -> SourceSilence:
     """Judge metrics of one source, none of which has a sample; the rule speaks of those that it watches."""
     verdicts = {judge_staleness(step, at, silence) for step in steps}
     watched = [step.record.newest for step in steps if rule.matches(step.metric)]

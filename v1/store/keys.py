@@ -233,15 +233,15 @@ def tick_readings(home: str, tick: int) -> str:
     return f"{readings(home)}:{tick}"
 
 
-def gathered(tick: int) -> str:
+def partition_reports(tick: int) -> str:
     return f"{OURS}gathered:{tick}"
 
 
-def staged(tick: int) -> str:
+def score_parts(tick: int) -> str:
     return f"{OURS}staged:{tick}"
 
 
-def done(tick: int) -> str:
+def partition_results(tick: int) -> str:
     return f"{OURS}done:{tick}"
 
 
@@ -270,7 +270,7 @@ def staging(key: str) -> str:
     return f"{OURS}next:{{{key}}}"
 
 
-def staging_of_tick(key: str, tick: int) -> str:
+def next_list(key: str, tick: int) -> str:
     """Name what is put together, by several, to take the place of `key` at a tick."""
     return f"{staging(key)}:{tick}"
 

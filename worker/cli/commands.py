@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Coroutine, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -62,7 +62,7 @@ from worker.reporting.progress import show_progress
 from worker.reporting.steps import run_command
 from worker.sampling.sampler import Sampler
 from worker.sampling.tick_journal import FOLDER as WAITING_TICKS
-from worker.sampling.tick_journal import open_journal
+from worker.sampling.tick_journal import TickJournal, open_journal
 from worker.settings import WorkerSettings
 from worker.sources import dates
 from worker.sources.supervised import SupervisedSource
@@ -268,7 +268,6 @@ async def _sample(
         follow_archive(instruments, health, archived.rollup, late_hours)
         _start_all(tasks, dispatch.run(), report_clock(store, clock))
         now = await _find_start(settings, clock, archived)
-        tasks.create_task(heartbeat.run())
         access = ArchiveAccess(archived.backfill, health)
         backfill = _make_backfill(settings, store, report, access, clock, instruments, sources)
         archiver = _make_archiver(store, archived, late_hours, health, backfill)
@@ -284,14 +283,17 @@ async def _sample(
             instruments=instruments,
             jump_limit=settings.jump_limit,
             shared=shared,
-            journal=parts.enter_context(
-                open_journal(settings.data_dir / WAITING_TICKS, settings.interval, settings.journal_bytes, now - DAY)
-            ),
+            journal=parts.enter_context(_open_waiting_ticks(settings, now)),
         )
         await archiver.open(now)
         poller = _make_poller(sources, archived, health, backfill)
-        _start_all(tasks, archiver.run(checks()), backfill.run(), poller.run(checks()))
+        _start_all(tasks, heartbeat.run(), archiver.run(checks()), backfill.run(), poller.run(checks()))
         await sampler.run(now, ticks(settings.interval, now, clock.wall, watch=clock))
+
+
+def _open_waiting_ticks(settings: WorkerSettings, now: int) -> AbstractContextManager[TickJournal]:
+    """Return the files that keep ticks which wait for Redis."""
+    return open_journal(settings.data_dir / WAITING_TICKS, settings.interval, settings.journal_bytes, now - DAY)
 
 
 def _start_all(tasks: asyncio.TaskGroup, *work: Coroutine[Any, Any, None]) -> None:

@@ -81,7 +81,7 @@ async def _run_share(feeder: PartitionFeeder, membership: Membership) -> AsyncIt
     finally:
         try:
             async with asyncio.timeout(LEAVE_SECONDS):
-                await membership.leave()
+                await membership.release()
         except (StoreError, TimeoutError) as error:
             log.warning("the leases of partitions run out by themselves", reason=str(error))
 

@@ -442,7 +442,9 @@ async def test_an_answer_from_memory_is_byte_by_byte_the_one_that_the_routes_mak
 
             assert made == first == again, path
     answered = [operation for operation, status, _ in ASKED if status == "200"]
-    kept = [operation for operation in answered if not operation.startswith(("/health", "/stream", "/whoami", "/workers"))]
+    kept = [
+        operation for operation in answered if not operation.startswith(("/health", "/stream", "/whoami", "/workers"))
+    ]
     assert api.answers.statistics.hits == len(kept)
     assert uncached.answers.statistics.hits == 0
 

@@ -78,7 +78,7 @@ async def test_who_leaves_is_not_waited_for(redis_client: Redis):
     members = Members(redis_client)
     await members.report(ONE)
     await members.report(TWO)
-    await members.leave(ONE.name)
+    await members.remove(ONE.name)
 
     assert [each.name for each in await members.report(TWO)] == ["b:9:2"]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from v1.market.metric_state import PriorState, SourceReading, StateUpdate, advance
 from v1.model import Metric, Reading
 from v1.rules import parse_rule
-from v1.rules.silent_sources import NO_SILENCE, find_silent_sources, judge_silence, summarise_silence
+from v1.rules.silent_sources import NO_SILENCE, find_silent_sources, judge_silence, summarize_silence
 
 NOON, MINUTE = 1_764_331_200, 60
 RULES = [
@@ -48,7 +48,7 @@ def test_what_parts_say_together_is_what_all_metrics_say():
         steps = make_steps(chance)
         summary = NO_SILENCE
         for part in divide(steps, chance.choice([1, 2, 5])):
-            summary = summary.merge(summarise_silence(RULES, part, NOON, MINUTE))
+            summary = summary.merge(summarize_silence(RULES, part, NOON, MINUTE))
         for asked_since in (0, NOON - 3 * MINUTE):
             whole = find_silent_sources(RULES, steps, NOON, MINUTE, asked_since)
             assert judge_silence(RULES, summary, NOON, MINUTE, asked_since) == whole

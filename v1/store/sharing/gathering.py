@@ -84,40 +84,40 @@ class Gathering:
         self._redis = redis
         self._run = run
 
-    async def tell(self, at: int, reports: Mapping[str, PartitionReport]) -> None:
+    async def report(self, at: int, reports: Mapping[str, PartitionReport]) -> None:
         """Say what partitions, by tag, say of all."""
         written = {tag: _write_report(each) for tag, each in reports.items()}
-        await self._write(keys.gathered(at), written)
+        await self._write(keys.partition_reports(at), written)
 
     async def read_reports(self, at: int) -> dict[str, PartitionReport]:
         """Return what partitions have said so far."""
-        with translate_unreadable(keys.gathered(at)):
-            found = await self._read(keys.gathered(at))
+        with translate_unreadable(keys.partition_reports(at)):
+            found = await self._read(keys.partition_reports(at))
             return {tag: _read_report(each) for tag, each in found.items()}
 
-    async def stage(self, at: int, rankings: Rankings, tags: Iterable[str]) -> None:
+    async def put_scores(self, at: int, rankings: Rankings, tags: Iterable[str]) -> None:
         """Put the scores of partitions into the next lists of a tick."""
         pipe = self._redis.pipeline(transaction=False)
         for key, scores in list_rankings(rankings).items():
-            aside = keys.staging_of_tick(key, at)
+            aside = keys.next_list(key, at)
             if scores:
                 pipe.zadd(aside, {NEVER_PACKED: 0})
                 pipe.expire(aside, keys.KEEP_SHARED)
             for some in split_into_chunks(scores, _AT_ONCE):
                 pipe.execute_command("ZADD", aside, *chain.from_iterable(some))
-        pipe.hset(keys.staged(at), mapping=dict.fromkeys(tags, ""))
-        pipe.expire(keys.staged(at), keys.KEEP_SHARED)
+        pipe.hset(keys.score_parts(at), mapping=dict.fromkeys(tags, ""))
+        pipe.expire(keys.score_parts(at), keys.KEEP_SHARED)
         await self._run(pipe)
 
     async def read_staged(self, at: int) -> set[str]:
         """Return the partitions whose scores are in the next lists of a tick."""
-        return {*await self._read(keys.staged(at))}
+        return {*await self._read(keys.score_parts(at))}
 
     async def read_scores(self, at: int, measure: Measure, by: By, *, is_complete: bool) -> Scores:
         """Return the members of one rank: the next list of a tick, or that before where it is `is_complete` already."""
         key = keys.rank(measure, by)
         pipe = self._redis.pipeline(transaction=False)
-        pipe.zrange(key if is_complete else keys.staging_of_tick(key, at), 0, -1, withscores=True)
+        pipe.zrange(key if is_complete else keys.next_list(key, at), 0, -1, withscores=True)
         (found,) = await self._run(pipe)
         return [(score, Metric(name)) for name, score in found if name != NEVER_PACKED]
 
@@ -127,14 +127,14 @@ class Gathering:
         for some in split_into_chunks([*newest.items()], _AT_ONCE):
             pipe.execute_command("ZADD", keys.METRICS, "GT", *chain.from_iterable((tick, name) for name, tick in some))
         pipe.expire(keys.METRICS, keys.KEEP_DERIVED)
-        pipe.hset(keys.done(at), mapping={tag: json.dumps(each) for tag, each in results.items()})
-        pipe.expire(keys.done(at), keys.KEEP_SHARED)
+        pipe.hset(keys.partition_results(at), mapping={tag: json.dumps(each) for tag, each in results.items()})
+        pipe.expire(keys.partition_results(at), keys.KEEP_SHARED)
         await self._run(pipe)
 
     async def read_done(self, at: int) -> dict[str, PartitionResult]:
         """Return what became of the partitions that are committed."""
-        with translate_unreadable(keys.done(at)):
-            found = await self._read(keys.done(at))
+        with translate_unreadable(keys.partition_results(at)):
+            found = await self._read(keys.partition_results(at))
             return {tag: PartitionResult(*json.loads(each)) for tag, each in found.items()}
 
     async def _write(self, key: str, fields: Mapping[str, str]) -> None:

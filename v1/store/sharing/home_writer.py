@@ -15,7 +15,7 @@ from ...market.ranks import Rankings, Scores
 from ...market.slots import SlotReason
 from ...model import DAY, MEASURES, By, Metric, Sample
 from ...rules import Evaluation, RuleEngine, TickContext
-from ...rules.engine import with_group_sizes
+from ...rules.engine import set_group_sizes
 from .. import commands, keys
 from ..acknowledged import read_acknowledged
 from ..changes import ChangeKind, put_change
@@ -64,7 +64,7 @@ class HomeWriter(Writer):
         missing = [tag for tag in get_places(self._redis).list_tags() if tag not in done]
         return TickProgress(await self.readings.has(at), done, missing)
 
-    async def complete(self, at: int, asked_since: int, engine: RuleEngine, done: Iterable[PartitionResult]) -> None:
+    async def finish(self, at: int, asked_since: int, engine: RuleEngine, done: Iterable[PartitionResult]) -> None:
         """
         Complete a tick that is committed in all partitions: publish its lists, its alerts, and the tick.
 
@@ -129,7 +129,7 @@ class HomeWriter(Writer):
         await self._run(pipe)
 
     async def _evaluate_silence(
-        self, at: int, asked_since: int, engine: RuleEngine, new: Mapping[str, Sequence["_Written"]]
+        self, at: int, asked_since: int, engine: RuleEngine, new: Mapping[str, Sequence["_NewEntry"]]
     ) -> Evaluation:
         """Return what the rules say of sources as a whole."""
         reports = await self.gathering.read_reports(at)
@@ -147,9 +147,9 @@ class HomeWriter(Writer):
             acknowledged=read_acknowledged(acknowledged),
         )
         evaluation = engine.evaluate_silence(context, merge_reports(reports.values()).silence)
-        return with_group_sizes(evaluation, _count_messages(at, new))
+        return set_group_sizes(evaluation, _count_messages(at, new))
 
-    async def _read_homeward(self) -> dict[str, list["_Written"]]:
+    async def _read_homeward(self) -> dict[str, list["_NewEntry"]]:
         """Return what partitions have left to be done here and was not taken over, by tag."""
         tags, pipe = get_places(self._redis).list_tags(), self._pipe()
         for tag in tags:
@@ -157,13 +157,13 @@ class HomeWriter(Writer):
         new = {}
         for tag, entries in zip(tags, await self._run(pipe), strict=True):
             seen = self._seen[tag] = self._seen.get(tag, set()) & {*entries}
-            found = [_Written(each, entry) for each in entries if each not in seen and (entry := read_entry(each))]
+            found = [_NewEntry(each, entry) for each in entries if each not in seen and (entry := read_entry(each))]
             if found:
                 new[tag] = found
         return new
 
     def _put_alerts(
-        self, calls: FencedCalls, at: int, new: Mapping[str, Sequence["_Written"]], evaluation: Evaluation
+        self, calls: FencedCalls, at: int, new: Mapping[str, Sequence["_NewEntry"]], evaluation: Evaluation
     ) -> None:
         """Put what takes alerts over, each with how many messages its rule has at its tick in all partitions."""
         told = [alert for alert in evaluation.list_alerts() if alert.suppressed_by is None]
@@ -180,18 +180,18 @@ class HomeWriter(Writer):
         lists = [*commands.list_rankings(_NO_RANKINGS)]
         pipe = self._pipe()
         for key in lists:
-            pipe.zcard(keys.staging_of_tick(key, at))
+            pipe.zcard(keys.next_list(key, at))
         found = await self._run(pipe)
         with calls.put_together() as put:
             for key, count in zip(lists, found, strict=True):
-                aside = keys.staging_of_tick(key, at)
+                aside = keys.next_list(key, at)
                 if count > 1:
                     put.execute_command("ZREM", aside, commands.NEVER_PACKED)
                     put.execute_command("EXPIRE", aside, keys.KEEP_DERIVED)
                     put.execute_command("RENAME", aside, key)
                 else:
                     put.execute_command("DEL", key)
-            put.execute_command("HSET", keys.staged(at), PUBLISHED, "")
+            put.execute_command("HSET", keys.score_parts(at), PUBLISHED, "")
 
     def _put_home(self, changes: Any, at: int, evaluation: Evaluation, *, has_alerts: bool) -> None:
         home, limits, session = changes.home, self.limits, self.session
@@ -213,7 +213,7 @@ class HomeWriter(Writer):
         return _NO_RANKINGS._replace(ranks=ranks)
 
 
-class _Written(NamedTuple):
+class _NewEntry(NamedTuple):
     """An entry of a homeward list, as it is written and as it is read."""
 
     text: str
@@ -227,7 +227,7 @@ _NO_RANKINGS = Rankings(
 )
 
 
-def _count_messages(at: int, new: Mapping[str, Collection[_Written]]) -> Counter[str]:
+def _count_messages(at: int, new: Mapping[str, Collection[_NewEntry]]) -> Counter[str]:
     """Return how many messages each rule has at a tick in the partitions."""
     entries = [each.entry for entries in new.values() for each in entries if each.entry.at == at]
     return Counter(rule for entry in entries for rule in entry.list_told_rules())

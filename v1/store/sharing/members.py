@@ -65,7 +65,7 @@ class Members:
         written = json.dumps(note._asdict(), separators=(",", ":"))
         return await self._run(note.name, written, note.lease_seconds)
 
-    async def leave(self, name: str) -> None:
+    async def remove(self, name: str) -> None:
         """Take back that a worker is alive: the others need not wait until it counts as gone."""
         pipe = self._redis.pipeline(transaction=False)
         pipe.hdel(keys.WORKERS, name)

@@ -71,8 +71,8 @@ class PartitionLeases(Lease):
         self._tokens = ours
         return LeaseChanges(frozenset(ours.keys() - kept), frozenset(before.keys() - kept))
 
-    async def give_back(self, tags: Collection[str]) -> None:
-        """Give partitions back, at once for us, and as soon as the store hears of it for others."""
+    async def release_partitions(self, tags: Collection[str]) -> None:
+        """Release partitions, at once for us, and as soon as the store hears of it for others."""
         tokens = {tag: token for tag in tags if (token := self._tokens.pop(tag, None)) is not None}
         pipe = self._redis.pipeline(transaction=False)
         for tag, token in tokens.items():

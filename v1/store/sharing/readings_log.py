@@ -44,7 +44,7 @@ class ReadingsLog:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    async def append(self, feeder: Feeder, tick: TickReadings, kept_seconds: int) -> None:
+    async def add(self, feeder: Feeder, tick: TickReadings, kept_seconds: int) -> None:
         """Write a tick as one, while the lease is ours: it is there for all partitions or for none."""
         changes, key = feeder.open_changes(), keys.tick_readings(HOME, tick.at)
         fields = [word for pair in write_tick_readings(tick).items() for word in pair]

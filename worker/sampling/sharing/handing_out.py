@@ -65,7 +65,7 @@ class SharedCommit:
         tick = TickReadings(at, common, parts)
         done = await self._wait_until_done(tick)
         session.known_metrics = known
-        await self._store.complete(at, asked_since, rules, done)
+        await self._store.finish(at, asked_since, rules, done)
         return sum(each.metrics for each in done)
 
     def _divide(
@@ -93,7 +93,7 @@ class SharedCommit:
             if not progress.missing:
                 return [*progress.done.values()]
             if not progress.is_there:
-                await self._store.readings.append(self._store.feeder, tick, find_kept_seconds(self._interval))
+                await self._store.readings.add(self._store.feeder, tick, find_kept_seconds(self._interval))
             if not has_logged and monotonic() - began > PATIENT_SECONDS:
                 has_logged = True
                 log.warning(

@@ -61,7 +61,7 @@ class Membership:
             log.info("workers share the market", workers=len(names), names=names)
             self._workers = names
         wished = list_wished(note.name, names, self._tags())
-        await self._leases.give_back(held - {*wished})
+        await self._leases.release_partitions(held - {*wished})
         changes = await self._leases.renew(wished)
         if changes.gained or changes.lost:
             log.info(
@@ -71,7 +71,7 @@ class Membership:
                 held=len(self._leases.held),
             )
 
-    async def leave(self) -> None:
-        """Give everything back, so that the others need not wait."""
-        await self._leases.give_back(self._leases.held)
-        await self._members.leave(self._note.name)
+    async def release(self) -> None:
+        """Release everything, so that the others need not wait."""
+        await self._leases.release_partitions(self._leases.held)
+        await self._members.remove(self._note.name)

@@ -86,7 +86,7 @@ class PartitionFeeder:
         """Commit what is due, for ever."""
         while True:
             try:
-                has_done = await self.work()
+                has_done = await self.process_next()
             except SharesChanged:
                 has_done = True
             except StoreError as error:
@@ -100,7 +100,7 @@ class PartitionFeeder:
             if not has_done:
                 await self._sleep(POLL_SECONDS)
 
-    async def work(self) -> bool:
+    async def process_next(self) -> bool:
         """Do the next thing that is to be done, and return whether there was any."""
         held = self._store.leases.held
         if not held:
@@ -195,7 +195,7 @@ class _PartitionTick:
         market = await self._gather(reports)
         rankings = self._unit.rank_part(updates, tick.unranked, market.most)
         if not self._is_complete:
-            await store.gathering.stage(at, rankings, self._tags)
+            await store.gathering.put_scores(at, rankings, self._tags)
         evaluation = await self._evaluate(updates, market)
         await self._unit.commit_part(attach_states(updates, evaluation), evaluation)
         if not self._is_complete:
@@ -209,7 +209,7 @@ class _PartitionTick:
             reports[tag] = make_report(
                 self._unit.collect_inputs(some, unranked),
                 len(some),
-                self._engine.summarise_silence(context),
+                self._engine.summarize_silence(context),
                 is_late=self._unit.has_late_samples,
             )
         return reports
@@ -218,7 +218,7 @@ class _PartitionTick:
         """Return what all partitions say together, once each has said it."""
         gathering, at = self._store.gathering, self._tick.at
         if not self._is_complete:
-            await gathering.tell(at, reports)
+            await gathering.report(at, reports)
         while True:
             told = await gathering.read_reports(at)
             if self._is_complete or len(told) >= self._store.places.partitions:

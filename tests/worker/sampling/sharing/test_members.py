@@ -51,7 +51,7 @@ async def test_who_leaves_has_nothing_any_more_and_the_others_have_it_at_once(st
     crew = Crew(store, NO_RULES, ("one", "two"))
     await crew.renew()
     await crew.renew()
-    await crew.mates.pop("one").membership.leave()
+    await crew.mates.pop("one").membership.release()
 
     await crew.renew()
 
