@@ -291,7 +291,7 @@ async def _sample(
         await sampler.run(now, ticks(settings.interval, now, clock.wall, watch=clock))
 
 
-def _open_waiting_ticks(settings: WorkerSettings, now: int) -> AbstractContextManager[TickJournal]:
+def _open_waiting_ticks(settings: WorkerSettings, now: int) -> AbstractContextManager[TickJournal | None]:
     """Return the files that keep ticks which wait for Redis."""
     return open_journal(settings.data_dir / WAITING_TICKS, settings.interval, settings.journal_bytes, now - DAY)
 
