@@ -364,6 +364,14 @@ async def test_a_redis_of_ones_own_is_left_to_its_own_means(saved, data, monkeyp
     assert sorted(path.name for path in data.parent.iterdir()) == ["data", "saved"]
 
 
+def test_a_cluster_is_refused_with_what_is_kept_of_it(data):
+    tried = run("backup.sh", data / "saved", TRACKER_REDIS_URL="redis://u:secret@127.0.0.1:1,127.0.0.1:2")
+
+    assert (tried.returncode, tried.stdout) == (2, "")
+    assert tried.stderr.startswith("TRACKER_REDIS_URL names a cluster, of which no snapshot is one instant: ")
+    assert tried.stderr.endswith("see docs/how-to/backup-and-restore.md#a-cluster\n")
+
+
 def test_wrong_settings_are_said_in_a_line(data):
     tried = run("backup.sh", data / "saved", TRACKER_INTERVAL="7")
 

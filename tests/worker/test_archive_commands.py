@@ -1,14 +1,20 @@
 """The archive as people meet it: what `run` and `rebuild` make of it, and what they say when it cannot be used."""
 
+import asyncio
 import signal
+import sqlite3
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from redis.asyncio import Redis
 from sqlalchemy import text
 
-from tests.support.loopback import providers, serving
+from tests.support.loopback import FAULTS, providers, serving
 from tests.support.shared import shared
 from tests.worker.test_commands import Start, Worker, eventually
 from v1.archive import ArchiveAway
@@ -231,3 +237,128 @@ async def test_rebuild_leaves_the_store_to_a_worker_that_runs(begin: Start):
     assert "only one worker does at a time: stop it first" in other.said
     running.stop(signal.SIGINT)
     assert await running.ended() == 0
+
+
+# ---- killed while it asks for the exchange's hours ----------------------------------------------------------------
+
+
+LIMIT = 300
+"""Seconds that what a killed worker's successor does may take."""
+
+
+class AskedHours:
+    """A Kraken on loopback that counts which pairs hours are asked of; the archive can be locked before it answers."""
+
+    def __init__(self, archive: Path) -> None:
+        self.app = providers(shared("recorded"), time.time)
+        self.app[FAULTS]["/0/public/OHLC"] = self._count
+        self.settings = {"METRICS": "KRAKEN:BTCUSD,KRAKEN:ETHUSD", "INTERVAL": "60"}
+        self.asked: list[tuple[str, int]] = []
+        """Each pair, and after which second."""
+        self.should_lock = False
+        self._began = int(time.time()) // HOUR
+        self._archive = sqlite3.connect(archive, isolation_level=None, timeout=60)
+
+    @property
+    def crossed(self) -> int:
+        """How many hours have begun since: each is one more to ask for."""
+        return int(time.time()) // HOUR - self._began
+
+    async def is_locked(self) -> bool:
+        return self._archive.in_transaction
+
+    def unlock(self) -> None:
+        """Let the archive be written to, now and from now on."""
+        self.should_lock = False
+        self._archive.rollback()
+
+    def close(self) -> None:
+        self._archive.close()
+
+    async def _count(self, request: web.Request) -> None:
+        if request.query.get("interval") == "60":
+            self.asked.append((request.query["pair"], int(request.query["since"])))
+            if self.should_lock and not self._archive.in_transaction:
+                self._archive.execute("BEGIN IMMEDIATE")
+
+
+@pytest.fixture
+async def asked_hours(tmp_path: Path) -> AsyncIterator[AskedHours]:
+    made = AskedHours(tmp_path / "archive.db")
+    async with serving(made.app) as base:
+        made.settings["KRAKEN_URL"] = base
+        yield made
+    made.close()
+
+
+async def test_a_worker_that_is_killed_between_an_answer_and_its_writing_asks_once_more(
+    begin: Start, tmp_path: Path, server: str, asked_hours: AskedHours
+):
+    asked_hours.should_lock = True
+    first = begin(**asked_hours.settings)
+    async with connect(server, "tests") as redis:
+        await eventually(asked_hours.is_locked, first, LIMIT)
+        left = await redis.pttl("v1:lease")
+
+        async def is_renewed() -> bool:
+            return await redis.pttl("v1:lease") > left
+
+        await eventually(is_renewed, first, LIMIT)  # it went on meanwhile: the answer is here, and cannot be written
+        await kill(first, redis)
+    assert read_told_hours(tmp_path) == []
+    assert [pair for pair, _ in asked_hours.asked] == ["XXBTZUSD"]
+    asked_hours.unlock()
+
+    second = begin(**asked_hours.settings)
+
+    async def are_told() -> bool:
+        return len(read_told_hours(tmp_path)) >= 2 * 167
+
+    await eventually(are_told, second, LIMIT)
+    told = read_told_hours(tmp_path)
+    assert len(asked_hours.asked) <= 3 + 2 * asked_hours.crossed
+    assert Counter(pair for pair, _ in asked_hours.asked)["XXBTZUSD"] <= 2 + asked_hours.crossed
+    assert {revision for _, _, revision in told} == {1}
+
+
+async def test_a_worker_that_is_killed_after_it_wrote_hours_asks_for_none_of_them_again(
+    begin: Start, tmp_path: Path, server: str, asked_hours: AskedHours
+):
+    async def are_told() -> bool:
+        return len(read_told_hours(tmp_path)) >= 2 * 167
+
+    first = begin(**asked_hours.settings)
+    await eventually(are_told, first, LIMIT)
+    async with connect(server, "tests") as redis:
+        await kill(first, redis)
+    told = read_told_hours(tmp_path)
+    # One that is missing of the metric that comes last shows when the other was looked at.
+    lost = next(row for row in told if row[0] == "KRAKEN:ETHUSD")
+    with closing(sqlite3.connect(tmp_path / "archive.db", timeout=60)) as archive, archive:
+        archive.execute("DELETE FROM v1_exchange_candles WHERE metric = ? AND start = ?", lost[:2])
+    asked_hours.asked.clear()
+
+    second = begin(**asked_hours.settings)
+
+    async def is_healed() -> bool:
+        return lost in read_told_hours(tmp_path)
+
+    await eventually(is_healed, second, LIMIT)
+    assert [pair for pair, since in asked_hours.asked if since < lost[1] + HOUR] == ["XETHZUSD"]
+    assert len(asked_hours.asked) <= 1 + 2 * asked_hours.crossed
+    assert set(told) <= set(read_told_hours(tmp_path))
+
+
+def read_told_hours(folder: Path) -> list[tuple[str, int, int]]:
+    """Return metric, start and revision of each hour that the exchange told."""
+    with closing(sqlite3.connect(folder / "archive.db", timeout=60)) as archive:
+        if not archive.execute("SELECT 1 FROM sqlite_master WHERE name = 'v1_exchange_candles'").fetchone():
+            return []
+        return archive.execute("SELECT metric, start, revision FROM v1_exchange_candles ORDER BY 1, 2").fetchall()
+
+
+async def kill(worker: Worker, redis: Redis) -> None:
+    """Kill a worker, and let the next one begin at once."""
+    worker.stop(signal.SIGKILL)
+    await asyncio.to_thread(worker.process.communicate)
+    await redis.delete("v1:lease")

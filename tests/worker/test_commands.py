@@ -82,9 +82,9 @@ async def until(is_so: Callable[[], object]) -> None:
             await asyncio.sleep(0.02)
 
 
-async def eventually(ask: Callable[[], Awaitable[object]], worker: Worker) -> None:
-    """Wait until what is asked is so, as long as the worker lives."""
-    async with asyncio.timeout(60):
+async def eventually(ask: Callable[[], Awaitable[object]], worker: Worker, seconds: float = 60) -> None:
+    """Wait until what is asked is so, as long as the worker lives, for so many `seconds` at most."""
+    async with asyncio.timeout(seconds):
         while not await ask():
             assert worker.process.poll() is None, worker.said
             await asyncio.sleep(0.02)

@@ -25,7 +25,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from ..market.candles import CandleKind
+from ..market.candles import MIXED, CandleKind
 from ..model import HOUR, Metric
 from .schema import HOUR_TABLES, ExactDecimal, candles, exchange_candles
 
@@ -51,23 +51,27 @@ def select_bars(metric: Metric, since: int, until: int, kind: CandleKind | None 
     """
     if kind is CandleKind.SAMPLED:
         return _select_sampled(metric, since, until).cte("bars")
-    told = _select_exchange(metric, since, until)
+    told, ranged = _select_exchange(metric, since, until), _select_ranged(metric, since, until)
     if kind is CandleKind.EXCHANGE:
-        return told.cte("bars")
+        ranged = ranged.where(candles.c.ranged == HOUR)
     is_told = exists().where(exchange_candles.c.metric == metric, exchange_candles.c.start == candles.c.start)
-    return union_all(told, _select_sampled(metric, since, until).where(~is_told)).cte("bars")
+    return union_all(told, ranged.where(~is_told)).cte("bars")
 
 
 def select_close_before(metric: Metric, until: int, kind: CandleKind | None = None) -> Select[Any]:
     """Return the last close before `until`: of two of the same hour the exchange's."""
-    tables = {CandleKind.SAMPLED: [candles], CandleKind.EXCHANGE: [exchange_candles]}
+    tables = [candles] if kind is CandleKind.SAMPLED else HOUR_TABLES
+    is_whole = candles.c.ranged == HOUR
     newest = [
         select(table.c.start, table.c.close, literal_column(str(int(table is candles)), Integer).label("place"))
-        .where(*select_hours_of(table, metric, None, until))
+        .where(
+            *select_hours_of(table, metric, None, until),
+            *([is_whole] if table is candles and kind is CandleKind.EXCHANGE else []),
+        )
         .order_by(table.c.start.desc())
         .limit(1)
         .subquery()
-        for table in (HOUR_TABLES if kind is None else tables[kind])
+        for table in tables
     ]
     both = union_all(*[select(each) for each in newest]).subquery()
     return select(both.c.close).order_by(both.c.start.desc(), both.c.place).limit(1)
@@ -75,9 +79,30 @@ def select_close_before(metric: Metric, until: int, kind: CandleKind | None = No
 
 def _select_sampled(metric: Metric, since: int, until: int) -> Select[Any]:
     c = candles.c
-    numbers = [c.start, c.open, c.high, c.low, c.close, c.total, c.mean, c.latest, c.volume]
+    return _select_with([c.open, c.high, c.low], _name(CandleKind.SAMPLED), metric, since, until)
+
+
+def _select_ranged(metric: Metric, since: int, until: int) -> Select[Any]:
+    """Return sampled hours with what is known of the minutes that were filled in."""
+    c = candles.c
+    prices = [
+        func.coalesce(ranged, sampled, type_=ExactDecimal).label(sampled.key)
+        for sampled, ranged in ((c.open, c.ranged_open), (c.high, c.ranged_high), (c.low, c.ranged_low))
+    ]
+    kind = case(
+        (c.ranged == HOUR, _name(CandleKind.EXCHANGE)), (c.ranged > 0, _name(MIXED)), else_=_name(CandleKind.SAMPLED)
+    )
+    return _select_with(prices, kind.label("kind"), metric, since, until)
+
+
+def _select_with(
+    prices: Sequence[ColumnElement[str]], kind: ColumnElement[str], metric: Metric, since: int, until: int
+) -> Select[Any]:
+    """Return sampled hours with these as open, high and low."""
+    c = candles.c
+    numbers = [c.start, *prices, c.close, c.total, c.mean, c.latest, c.volume]
     counts = [c.samples, c.covered, _count_averaged().label("averaged"), c.revision]
-    return select(*numbers, *counts, _name(CandleKind.SAMPLED)).where(*select_hours_of(candles, metric, since, until))
+    return select(*numbers, *counts, kind).where(*select_hours_of(candles, metric, since, until))
 
 
 def _select_exchange(metric: Metric, since: int, until: int) -> Select[Any]:
@@ -104,5 +129,5 @@ def _count_averaged() -> ColumnElement[int]:
     return case((candles.c.total.is_(null()), _NO_ONE), else_=candles.c.covered)
 
 
-def _name(kind: CandleKind) -> ColumnElement[str]:
+def _name(kind: str) -> ColumnElement[str]:
     return cast(literal_column(f"'{kind}'"), Text).label("kind")

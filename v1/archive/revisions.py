@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from .engine import NOT_YET, ArchiveAway, ArchiveError
 from .schema import SCHEMA_TABLE
 
-REVISIONS = ("0001", "0002", "0003")
+REVISIONS = ("0001", "0002", "0003", "0004")
 """Every state that this code knows, the newest last; a test compares with the migrations."""
 
 held_revision = table(SCHEMA_TABLE, column("version_num", Text))

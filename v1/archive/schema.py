@@ -10,6 +10,8 @@ The archive's tables, as SQLAlchemy sees them. The migrations make them; this sa
     coverage   real     covered / 3600, made by the database
     source     text     `samples`, or whose minutes         closed_at  integer  unix seconds
     revision   integer  1, and one more with each change
+    ranged_open, ranged_high, ranged_low    open, high and low with those of the minutes that were filled in, or null
+    ranged     integer  seconds of the hour that these minutes are
 
     v1_exchange_candles       the exchange's own candle of an hour, beside what was sampled of it
     metric     text     with start the primary key        start      integer  first second of the hour, unix seconds
@@ -76,6 +78,10 @@ candles = Table(
     Column("closed_at", BigInteger().with_variant(Integer, "sqlite"), nullable=False),
     Column("revision", Integer, nullable=False),
     Column("coverage", Double, Computed("covered / 3600.0")),
+    Column("ranged_open", ExactDecimal),
+    Column("ranged_high", ExactDecimal),
+    Column("ranged_low", ExactDecimal),
+    Column("ranged", Integer, nullable=False),
     Index(f"{VERSION}_candles_start", "start"),
     sqlite_with_rowid=False,
 )

@@ -74,7 +74,7 @@ class ArchiveWriter(ArchiveReader):
         """
         Write hours, each metric and hour once among them, and return how many rows that changed.
 
-        A row that is there stays where it knows more: more of the hour, more samples, or a volume. One that
+        A row that is there stays where it knows more: more of the hour, more samples, more minutes by their range, or a volume. One that
         says the same stays as it is; else it is replaced, with the next revision.
         """
         return await self._upsert(candles, hours)
@@ -182,7 +182,7 @@ def _make_completeness_condition(come: Any) -> ColumnElement[bool]:
     """Tell of a new row that it replaces nothing better: an hour in Redis is trimmed when its day is over."""
     held = candles.c
     fuller = come.covered > held.covered
-    as_full = and_(come.covered == held.covered, come.samples >= held.samples)
+    as_full = and_(come.covered == held.covered, come.samples >= held.samples, come.ranged >= held.ranged)
     return and_(or_(fuller, as_full), or_(come.volume.is_not(None), held.volume.is_(None)))
 
 

@@ -32,6 +32,8 @@ class BacktestInput(NamedTuple):
     """The last tick."""
     is_whole: bool = True
     """Whether all metrics are played; else no rank is known."""
+    min_coverage: float = 0
+    """What part of the numbers of the most complete metric a metric must have to be ranked, 0 to 1."""
 
     def is_on(self, at: int) -> bool:
         return self.start is None or at >= self.start
@@ -112,8 +114,8 @@ class _PlayedMarket:
         def rank(measure: Measure, by: By) -> Scores:
             if not trial.is_whole:
                 return []
-            others = [] if self._should_play_all else self._unwatched.rank(at, measure, by)
-            return [*rank_one(collect_rank_inputs(steps), measure, by), *others]
+            others = [] if self._should_play_all else self._unwatched.collect_inputs(at, measure)
+            return rank_one([*collect_rank_inputs(steps), *others], measure, by, trial.min_coverage)
 
         judged = self._engine.evaluate(TickContext(at, steps, rank, memory.outages))
         # What held before the rules are on has held all the same: a rule with `for` needs to know since when.

@@ -7,8 +7,8 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 
 from ..market.metric_state import EMPTY, SourceReading
-from ..market.ranks import RankInput, Scores, rank_one
-from ..model import DAY, MEASURES, By, Measure, Metric, Reading
+from ..market.ranks import RankInput
+from ..model import DAY, MEASURES, Measure, Metric, Reading
 from ..numbers.decimals import parse_decimal
 from ..numbers.moments import NOTHING, Moments
 from ..rules import Kind, Rule
@@ -47,14 +47,13 @@ class UnwatchedMarket:
                 if value is not None:
                     series.setdefault(metric, _DaySeries()).add(at, value)
 
-    def rank(self, at: int, measure: Measure, by: By) -> Scores:
-        """Return the members of one rank at tick `at`, in no order, as `ranks.rank_one` does of all that is played."""
+    def collect_inputs(self, at: int, measure: Measure) -> list[RankInput]:
+        """Return what each metric is ranked by at tick `at` by one measure, and by no other."""
         index = MEASURES.index(measure)
-        inputs = [
+        return [
             RankInput(metric, (*EMPTY[:index], series.count(at), *EMPTY[index + 1 :]), EMPTY)
             for metric, series in self._series[measure].items()
         ]
-        return rank_one(inputs, measure, by)
 
 
 class _DaySeries:

@@ -2,6 +2,7 @@
 
 from ..numbers.decimals import (
     Number,
+    add,
     format_decimal,
     is_number,
     parse_decimal,
@@ -13,6 +14,7 @@ from ..numbers.decimals import (
 
 __all__ = [
     "Number",
+    "add",
     "format_decimal",
     "is_number",
     "parse_decimal",

@@ -11,6 +11,7 @@ from ..market.metric_state import (
     compute_change_percentage,
     compute_interval_return,
 )
+from ..market.price_ranges import PriceRange, add_ranges, make_range
 from ..market.replayed import ReplayMark
 from ..market.slot_marking import TickEvidence, mark_slots
 from ..market.slots import STATES, SlotMark, SlotReason, SlotState
@@ -22,6 +23,7 @@ __all__ = [
     "Freshness",
     "HourCandle",
     "MarketNote",
+    "PriceRange",
     "ReplayMark",
     "SlotMark",
     "SlotReason",
@@ -29,8 +31,10 @@ __all__ = [
     "SourceReading",
     "StateUpdate",
     "TickEvidence",
+    "add_ranges",
     "advance_all",
     "compute_change_percentage",
     "compute_interval_return",
+    "make_range",
     "mark_slots",
 ]

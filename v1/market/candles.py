@@ -20,7 +20,8 @@ Digits are as received; only an exponent is written out ("1.08e-05" is "0.000010
 A provider's candle knows more than samples do: its open, high and low are those of every trade. Of its minutes an
 hour is made alike, with the closes as prices. What it says of a whole hour is kept beside that (see `exchange_hours`):
 a candle is of the kind `exchange` where its open, high, low, close and volume are the provider's own, and `sampled`
-where they are those of the prices that were sampled, or filled in.
+where they are those of the prices that were sampled, or filled in. Minutes that were filled in have a range, too (see
+`price_ranges`): where they are a part of a candle, its high and low are with them, and it is `mixed`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -51,7 +52,7 @@ class CandleKind(StrEnum):
 
 
 MIXED = "mixed"
-"""The kind of a candle that is longer than an hour, where some of its hours are sampled and some the exchange's."""
+"""The kind of a candle of which a part is sampled and a part the exchange's: some hours, or some minutes that were filled in."""
 
 
 class HourCandle(NamedTuple):
@@ -76,6 +77,12 @@ class HourCandle(NamedTuple):
     """When it was made, unix seconds."""
     revision: int = 1
     """1 when it was first written, and one more with every change."""
+    ranged_open: str | None = None
+    """The open with what is known of the minutes that were filled in, see `price_ranges`; `None` where nothing is."""
+    ranged_high: str | None = None
+    ranged_low: str | None = None
+    ranged: int = 0
+    """Seconds of the hour of which the exchange's own open, high and low are known, minute by minute."""
 
     @property
     def coverage(self) -> float:
@@ -272,11 +279,20 @@ def find_fault(candle: Candle) -> str | None:
     return None if low <= min(opened, close) and max(opened, close) <= high else "an open or close beyond high and low"
 
 
-def start_sums(hour: HourCandle) -> CandleSums:
-    """Begin a longer candle with one hour."""
+def start_sums(hour: HourCandle, length: int = HOUR, kind: CandleKind | None = None) -> CandleSums:
+    """
+    Begin a longer candle with one hour, or with what else is `length` seconds long.
+
+    Its open, high and low are with the ranges of the minutes that were filled in, unless `kind` asks for what was sampled.
+    """
     counted = 0 if hour.total is None else hour.samples
     middle = (hour.latest, hour.volume, hour.samples, hour.covered, hour.averaged)
-    return CandleSums(*hour[1:7], counted, *middle, hour.revision)
+    sums = CandleSums(*hour[1:7], counted, *middle, hour.revision)
+    opened, high, low = hour.ranged_open, hour.ranged_high, hour.ranged_low
+    if kind is CandleKind.SAMPLED or opened is None or high is None or low is None:
+        return sums
+    own = CandleKind.EXCHANGE if hour.ranged == length else MIXED
+    return sums._replace(open=opened, high=high, low=low, kind=own)
 
 
 def merge_sums(left: CandleSums, right: CandleSums) -> CandleSums:

@@ -80,6 +80,12 @@ def shift_point(number_text: str, by: int) -> str:
     return format_decimal((units, places) if places >= 0 else (units * 10**-places, 0))
 
 
+def add(left: Number, right: Number) -> Number:
+    """Return left + right, exactly."""
+    places = max(left[1], right[1])
+    return left[0] * power_of_ten(places - left[1]) + right[0] * power_of_ten(places - right[1]), places
+
+
 def subtract(left: Number, right: Number) -> Number:
     """Return left - right, exactly."""
     places = max(left[1], right[1])

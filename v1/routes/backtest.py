@@ -186,4 +186,5 @@ async def _job(asked: BacktestRequest, context: RouteState) -> Job:
         most_samples=MOST_SAMPLES,
         most_seconds=MOST_SECONDS,
         most_bytes=MOST_BYTES,
+        min_coverage=context["min_coverage"],
     )

@@ -11,7 +11,8 @@ from ..archive import ArchiveReader
 from ..market import candles
 from ..market.candles import CandleKind, CandleLength, CandleRow, CandleSums, GapFill, HourSlot
 from ..market.exchange_hours import merge_exchange_hour
-from ..market.short_candles import find_first_start, make_short_candles
+from ..market.price_ranges import add_ranges
+from ..market.short_candles import NO_RANGES, find_first_start, list_priced_ticks, make_short_candles
 from ..model import DAY, HOUR, Metric, find_hour
 from ..store import Reader
 from .context import Context, RouteState
@@ -69,8 +70,8 @@ class CandlesParams(QueryParams):
     kind: Annotated[
         CandleKind | None,
         Field(
-            description="Only the exchange's own candles, or only those of what was sampled; `exchange` from an hour on. "
-            "Without it: of each hour the exchange's where it is known."
+            description="Only the exchange's own candles, or only those of what was sampled. "
+            "Without it: of each hour, and of each minute that filled a gap, the exchange's where it is known."
         ),
     ] = None
 
@@ -108,7 +109,8 @@ class CandleView(BaseModel):
         CandleKind | Literal["mixed"] | None,
         Field(
             description="Whose open, high, low, close and volume these are: `exchange`, its own candle of every trade; "
-            "`sampled`, the prices that were sampled or filled in; `mixed`, of hours of both kinds; "
+            "`sampled`, the prices that were sampled or filled in; `mixed`, of hours of both kinds, "
+            "or with some minutes that filled a gap, whose range the exchange told; "
             "null where there is only a gap."
         ),
     ]
@@ -139,6 +141,7 @@ class CandleRange(NamedTuple):
     """Of the candles that were asked for."""
     newest: int
     """The newest tick of which anything is known."""
+    kind: CandleKind | None
 
     @property
     def until(self) -> int:
@@ -171,7 +174,8 @@ async def read_candles(
     sample is missing.
 
     Candles of 1, 5, 15 and 30 minutes are made of the samples of the last 24 hours, and are not kept: their
-    `revision` is 0, and they are `closed` when their time is over.
+    `revision` is 0, and they are `closed` when their time is over. Minutes that filled a gap have the exchange's open,
+    high and low.
 
     `format=csv` or `Accept: text/csv` here is the same as `candles.csv`, and so with `ndjson`.
     """
@@ -224,7 +228,7 @@ async def _respond(
     day = find_hour(newest - DAY)
     after = day if archived.sampled is None else max(archived.sampled + HOUR, day)
     sampled = await _make_running_hours(reader, name, after, span, context["interval"]) if record else []
-    running = await _choose_running_hours(archive, name, sampled, params.kind, span)
+    running = await _choose_running_hours(archive, name, sampled, span)
     encoder = make_encoder(format_, COLUMNS, params)
     if span.length is CandleLength.HOUR and params.fill is GapFill.NONE:
         # A year of hours is read in a third of the time where the database writes the rows itself.
@@ -248,14 +252,11 @@ async def _respond_short(
         *fitting, last = [each for each in CandleLength if not each.is_short or not each.seconds % interval]
         accepted = f"{', '.join(fitting)} or {last}: a multiple of {interval} seconds, the sampling interval"
         raise refuse_fields(("interval", length, accepted))
-    if params.kind is CandleKind.EXCHANGE:
-        longer = [each for each in CandleLength if not each.is_short]
-        raise refuse_fields(("kind", params.kind, f"{CandleKind.SAMPLED}, or an interval of {' or '.join(longer)}"))
     tick, (record,) = await asyncio.gather(reader.read_tick(), reader.read_metric_states([metric]))
     if record is None:
         raise await refuse_unknown_metric(reader, metric)
     span = _resolve_range(params, max(tick or 0, record.newest), context, request.query_params)
-    rows = await _read_short_rows(reader, metric, params.fill, span, interval)
+    rows = await _read_short_rows(reader, metric, params, span, interval)
     encoder = make_encoder(format_, COLUMNS, params)
     cells = encoder.encode(_make_cells(rows, length.seconds, _find_open_start(span, ())))
     body = encoder.frame([cells], JsonFrame(_show_range(metric, params, span), "candles"))
@@ -274,7 +275,7 @@ def _resolve_range(params: CandlesParams, newest: int, context: RouteState, writ
         longer = [each for each in CandleLength if len(starts) * length.seconds <= MOST_CANDLES * each.seconds]
         coarser = CoarserStep("interval", length, " or ".join(longer))
         raise refuse_too_many(f"{MOST_CANDLES:,} candles at most", starts[-MOST_CANDLES], coarser, written)
-    return CandleRange(length, starts, newest)
+    return CandleRange(length, starts, newest, params.kind)
 
 
 async def _make_running_hours(
@@ -285,17 +286,20 @@ async def _make_running_hours(
     made = []
     for hour in range(first, last + 1, HOUR):
         samples = await reader.read_samples(metric, hour, hour + HOUR)
-        made.append(candles.make_hour_from_samples(HourSlot(metric, hour, 0), samples, interval))
-    return [candles.start_sums(hour._replace(revision=0)) for hour in made if hour]
+        sampled = candles.make_hour_from_samples(HourSlot(metric, hour, 0), samples, interval)
+        if sampled:
+            ranges = await reader.read_ranges(metric, hour, hour + HOUR)
+            made.append(add_ranges(sampled, HOUR, list_priced_ticks(samples), ranges, interval))
+    return [candles.start_sums(hour._replace(revision=0), HOUR, span.kind) for hour in made]
 
 
 async def _choose_running_hours(
-    archive: ArchiveReader, metric: Metric, sampled: Sequence[CandleSums], kind: CandleKind | None, span: CandleRange
+    archive: ArchiveReader, metric: Metric, sampled: Sequence[CandleSums], span: CandleRange
 ) -> Sequence[CandleSums]:
     """Return hours that are not archived yet as they are answered: of those that are over, the exchange's may be known."""
-    if kind is CandleKind.EXCHANGE:
+    if span.kind is CandleKind.EXCHANGE:
         return ()  # all that there is, the archive has
-    if kind is CandleKind.SAMPLED or not sampled or sampled[0].start + HOUR > span.newest:
+    if span.kind is CandleKind.SAMPLED or not sampled or sampled[0].start + HOUR > span.newest:
         return sampled
     known = {hour.start: hour for hour in sampled}
     told = await archive.read_exchange_hours(metric, sampled[0].start, span.until)
@@ -304,16 +308,20 @@ async def _choose_running_hours(
 
 
 async def _read_short_rows(
-    reader: Reader, metric: Metric, gaps: GapFill, span: CandleRange, interval: int
+    reader: Reader, metric: Metric, params: CandlesParams, span: CandleRange, interval: int
 ) -> Sequence[CandleRow]:
-    """Return candles that are shorter than an hour, made of the samples of the kept day, and fill the gaps."""
-    length, oldest = span.length.seconds, find_first_start(span.newest, span.length)
+    """Return candles that are shorter than an hour, made of the kept day, and fill the gaps."""
+    gaps, length, oldest = params.fill, span.length.seconds, find_first_start(span.newest, span.length)
     first, until = max(span.starts.start, oldest), min(span.until, span.newest)
     # What a gap is filled with may lie before the range.
     after = oldest if gaps is GapFill.PREVIOUS else first
     if first >= until:
         return ()
-    rows = make_short_candles(metric, span.length, await reader.read_samples(metric, after, until), interval)
+    samples = await reader.read_samples(metric, after, until)
+    ranges = NO_RANGES if params.kind is CandleKind.SAMPLED else await reader.read_ranges(metric, after, until)
+    rows = make_short_candles(metric, span.length, samples, interval, ranges)
+    if params.kind is CandleKind.EXCHANGE:
+        rows = [row for row in rows if row.kind == CandleKind.EXCHANGE]
     known = [row for row in rows if row.start >= first]
     if gaps is GapFill.NONE:
         return known

@@ -58,6 +58,7 @@ class RouteSettings(NamedTuple):
     name: str
     """How the connections are called where a server lists them."""
     interval: int
+    min_coverage: float
     is_shared: bool
     settings_prefix: str
     """How the names of our settings begin in the environment: a backtest's process gets none of them."""
@@ -121,6 +122,8 @@ class RouteState(TypedDict):
     """Says whether the market is replayed."""
     interval: int
     """Seconds between two ticks."""
+    min_coverage: float
+    """What part of the numbers of the most complete metric a metric must have to be ranked."""
     is_caller_valid: Callable[[Caller], bool]
     """Whether the key of who asked is still one."""
     is_shared: bool
@@ -170,6 +173,7 @@ async def open_route_state(settings: RouteSettings, clock: Callable[[], float]) 
             market=market,
             replays=ReplayStore(redis),
             interval=settings.interval,
+            min_coverage=settings.min_coverage,
             is_caller_valid=settings.access.ring.is_valid if settings.access.ring else lambda _: True,
             is_shared=settings.is_shared,
             settings_prefix=settings.settings_prefix,

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from ..market.current import ALL_PARTS, CurrentParts, PastValue, summarize_measures
 from ..market.freshness import Freshness, judge_freshness
 from ..market.market_note import MarketNote
-from ..model import DAY, MEASURES, By, Measure, Metric
+from ..model import DAY, HOUR, MEASURES, By, Measure, Metric
 from ..numbers.chunks import split_into_chunks
 from ..store import CurrentMetric, PastReads, RankKey, RankPlaces
 from .context import RouteState
@@ -64,6 +64,7 @@ class SnapshotRow(BaseModel):
     day_ago_at: Annotated[int | None, Field(description="Tick of that sample.")]
     hour_mean: Annotated[float | None, Field(description="Mean over the hour before the newest tick.")]
     hour_samples: Annotated[int, Field(description="How many numbers are behind it.")]
+    hour_coverage: Annotated[float, Field(description="hour_samples / those of an hour without a gap")]
     ratio: Annotated[float | None, Field(description="value / hour_mean; null where that is zero or below.")]
     stddev: Annotated[float | None, Field(description="Population standard deviation over the day.")]
     rank: Annotated[int | None, Field(description="Place by `stddev`; 1 moves most, equals share a place.")]
@@ -94,7 +95,7 @@ FIELDS = (*METRIC_FIELDS, *[f"{measure}.{name}" for measure in MEASURES for name
 _RANKS = {"rank": By.STDDEV, "of": By.STDDEV, "cv_rank": By.CV, "cv_of": By.CV}
 _HOUR_AGO = {"change_1h", "hour_ago", "hour_ago_at"}
 _DAY_AGO = {"change_24h", "day_ago", "day_ago_at"}
-_MEAN = {"hour_mean", "hour_samples", "ratio"}
+_MEAN = {"hour_mean", "hour_samples", "hour_coverage", "ratio"}
 _DISPERSION = {"stddev", "cv"}
 
 
@@ -221,14 +222,15 @@ def _list_cells(current: CurrentMetric, line: str | None, asked: SnapshotQuestio
         *(metric, record.newest, moment.now - record.newest, state, record.source, record.provider_time, line)
     ]
     known, ranks = summarize_measures(asked.parts, record, current.newest, current.past), moment.places
-    expected = DAY // moment.interval
+    expected, hours = DAY // moment.interval, DAY // HOUR
     for measure, each in zip(asked.parts, known, strict=True):
         by_stddev, by_cv = (
             _list_place(metric, ranks.get((measure, By.STDDEV))),
             _list_place(metric, ranks.get((measure, By.CV))),
         )
         cells += (measure, each.value, *_list_past(each.hour_ago), *_list_past(each.day_ago))
-        cells += (each.hour_mean, each.hour_samples, each.ratio, each.stddev, *by_stddev, each.cv, *by_cv)
+        covered = None if each.hour_samples is None else each.hour_samples * hours / expected
+        cells += (each.hour_mean, each.hour_samples, covered, each.ratio, each.stddev, *by_stddev, each.cv, *by_cv)
         cells += (each.samples, each.samples / expected)
     return cells
 
@@ -245,7 +247,7 @@ def _list_past(past: PastValue | None) -> Row:
 
 def _list_dead_cells(metric: Metric, line: str | None, asked: SnapshotQuestion) -> Row:
     """Return the cells of a market without a sample."""
-    known: dict[str, object] = {"hour_samples": 0, "samples": 0, "coverage": 0.0}
+    known: dict[str, object] = {"hour_samples": 0, "hour_coverage": 0.0, "samples": 0, "coverage": 0.0}
     numbers = [known.get(name) for name in MEASURE_FIELDS]
     cells: list[object] = [metric, None, None, Freshness.DEAD, None, None, line]
     for measure in asked.parts:

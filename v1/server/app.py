@@ -93,6 +93,7 @@ def _make_route_settings(
         archive_address=settings.archive_address,
         name=f"{VERSION}-api",
         interval=settings.interval,
+        min_coverage=settings.min_coverage,
         is_shared=not settings.is_guarded,
         settings_prefix=SETTINGS_PREFIX,
         redact=redact.hide_from_strangers,

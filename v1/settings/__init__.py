@@ -77,6 +77,8 @@ class Settings(BaseSettings):
     """Where the embedded server keeps its files."""
     interval: Annotated[int, Field(ge=1, le=3600)] = 60
     """Seconds between two ticks."""
+    min_coverage: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """A metric is ranked when its day has so much of the numbers that the most complete metric has, 0 to 1; 0: always."""
     api_keys: WordList = ()
     """Who may ask, by `Authorization: Bearer KEY`, for everything; empty: everybody, or as `keys_required` says."""
     keys_required: bool = False

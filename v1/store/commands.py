@@ -7,6 +7,7 @@ from itertools import chain
 from ..market import metric_state
 from ..market.market_note import FeedAnswer, MarketNote, write_answer, write_note
 from ..market.metric_state import MetricState, PriorState, StateUpdate
+from ..market.price_ranges import PriceRange, write_ranges
 from ..market.ranks import Rankings, Scores
 from ..model import DAY, Metric, Sample, find_hour, list_hours
 from ..numbers.chunks import split_into_chunks
@@ -163,14 +164,19 @@ def put_alert_trim(calls: FencedCalls, at: int, limits: AlertLimits) -> None:
         put.execute_command("EXPIRE", keys.OUTBOX, limits.keep)
 
 
-def put_late_samples(
+def put_late_samples(  # noqa: PLR0913, PLR0917  # what one transaction writes
     calls: FencedCalls,
     metric: Metric,
     samples: Sequence[Sample],
     replaced: Container[int],
     record: MetricState | None,
+    ranges: Mapping[int, Mapping[int, PriceRange]],
 ) -> None:
-    """Put the insertion of late samples, as one; those at the ticks `replaced` take another's place."""
+    """
+    Put the insertion of late samples, as one; those at the ticks `replaced` take another's place.
+
+    `ranges` are, by hour and tick, all that are known of the hours of which any came.
+    """
     by_hour: dict[int, list[Sample]] = {}
     for sample in samples:
         by_hour.setdefault(find_hour(sample.tick), []).append(sample)
@@ -184,6 +190,8 @@ def put_late_samples(
                 pairs = chain.from_iterable((each.tick, keys.write_member(each)) for each in some)
                 put.execute_command("ZADD", key, *pairs)
             put.execute_command("EXPIRE", key, keys.KEEP_SAMPLES)
+        for hour, known in ranges.items():
+            put.execute_command("SET", keys.ranges(metric, hour), write_ranges(hour, known), "EX", keys.KEEP_SAMPLES)
         if record is not None:
             put.execute_command("SET", keys.moments(metric), metric_state.write_state(record), "EX", keys.KEEP)
 

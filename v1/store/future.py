@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 from ..market import metric_state
 from ..market.market_note import list_unranked
 from ..market.metric_state import MetricState
+from ..market.price_ranges import read_ranges, write_ranges
 from ..market.ranks import RankInput, rank_all
 from ..market.slots import trim_marks
 from ..model import DAY, HOUR, Metric
@@ -86,7 +87,21 @@ class FutureRemover:
             async for key in self._redis.scan_iter(match=f"{keys.OURS}samples:{{*}}:*", count=_AT_ONCE):
                 if int(str(key).rpartition(":")[2]) + HOUR > now:
                     dropped += await self._redis.zremrangebyscore(key, f"({now}", "+inf")
+            async for key in self._redis.scan_iter(match=f"{keys.OURS}ranges:{{*}}:*", count=_AT_ONCE):
+                await self._drop_ranges(str(key), now)
         return dropped
+
+    async def _drop_ranges(self, key: str, now: int) -> None:
+        """Drop the ranges of samples that are later than `now`: another sample of that tick must not get them."""
+        hour = int(key.rpartition(":")[2])
+        if hour + HOUR <= now:
+            return
+        found = read_ranges(hour, await execute_binary(self._redis, "GET", key))
+        kept = {tick: each for tick, each in found.items() if tick <= now}
+        if not kept:
+            await self._redis.delete(key)
+        elif len(kept) < len(found):
+            await self._redis.set(key, write_ranges(hour, kept), keepttl=True)
 
     async def _recount_all(self, tick: int | None, now: int) -> int:
         """Set back every state that lies in the future, with all that follows; return the newest tick that is left."""

@@ -4,6 +4,7 @@ Every key version 1 owns in Redis. No other module spells one.
     key                           type    score: member, or content          lives
     v1:metrics                    zset    tick of the newest sample: metric  24 h after the last tick
     v1:samples:{<metric>}:<hour>  zset    tick: [tick - hour,price,volume,...]  49 h after the hour's last sample, or until its day is over
+    v1:ranges:{<metric>}:<hour>   string  open, high and low of minutes that were filled in, see `price_ranges`  49 h after the last was
     v1:moments:{<metric>}         string  exact moments, see `metric_state`       25 h after the last tick
     v1:rank:<measure>:<by>        zset    deviation or coefficient: metric   rewritten each tick, 24 h after the last
     v1:mean:<measure>             zset    hour mean: metric                  rewritten each tick, 24 h after the last
@@ -207,6 +208,10 @@ def parse_samples(key: str) -> tuple[Metric, int] | None:
     metric, closed, hour = key.removeprefix(_SAMPLES).rpartition("}:")
     is_ours = key.startswith(_SAMPLES) and closed and hour.isdecimal()
     return (Metric(metric), int(hour)) if is_ours else None
+
+
+def ranges(metric: Metric, hour: int) -> str:
+    return f"{OURS}ranges:{{{metric}}}:{hour}"
 
 
 def moments(metric: Metric) -> str:

@@ -7,6 +7,7 @@ not of a partition lies under one tag as well.
 
     on one node                       divided
     v1:samples:{KRAKEN:BTCUSD}:3600   v1:samples:{p17.2}:KRAKEN:BTCUSD:3600
+    v1:ranges:{KRAKEN:BTCUSD}:3600    v1:ranges:{p17.2}:KRAKEN:BTCUSD:3600
     v1:moments:{KRAKEN:BTCUSD}        v1:moments:{p17.2}:KRAKEN:BTCUSD
     v1:limits:{<limit of a client>}   the same
     v1:tick, and all others           v1:{home}:tick
@@ -29,7 +30,9 @@ HOME = "home"
 MOST_PARTITIONS = 1024
 
 _HOME = f"{keys.OURS}{{{HOME}}}:"
-_SAMPLES, _MOMENTS = f"{keys.OURS}samples:{{", f"{keys.OURS}moments:{{"
+_HOURS, _MOMENTS = (f"{keys.OURS}samples:{{", f"{keys.OURS}ranges:{{"), f"{keys.OURS}moments:{{"
+"""How the keys of a metric begin: those of its hours, and the one of its state."""
+_OF_METRICS = frozenset(begin.removesuffix("{") for begin in (*_HOURS, _MOMENTS))
 _AS_THEY_ARE = (f"{keys.limits()}:{{", *(f"{name}{{" for name in keys.OF_PARTITIONS))
 _MOST_METRICS = 1 << 18
 """Metrics whose tag is remembered: working it out takes as long as all else that is done to spell a key."""
@@ -50,7 +53,7 @@ class Places(NamedTuple):
 
     def find_tag(self, metric: Metric) -> str:
         """Return the hash tag of the partition that a metric belongs to."""
-        return _find_tag(self.partitions, metric)
+        return self.list_tags()[self.find_partition(metric)]
 
     def list_tags(self) -> tuple[str, ...]:
         """Return the hash tag of each partition, in order."""
@@ -58,23 +61,26 @@ class Places(NamedTuple):
 
     def place(self, key: str) -> str:
         """Return a key as it is spelt in the data; `key` is named as on one node."""
-        if not self.partitions or key.startswith(_AS_THEY_ARE) or not key.startswith(keys.OURS):
-            return key
-        if key.startswith(_SAMPLES):
-            metric, _, hour = key[len(_SAMPLES) :].rpartition("}:")
-            return f"{_SAMPLES}{_find_tag(self.partitions, metric)}}}:{metric}:{hour}"
-        if key.startswith(_MOMENTS):
-            metric = key[len(_MOMENTS) : -1]
-            return f"{_MOMENTS}{_find_tag(self.partitions, metric)}}}:{metric}"
-        return f"{_HOME}{key[len(keys.OURS) :]}"
+        return self.locate(key)[0] if self.partitions else key
+
+    def locate(self, key: str) -> tuple[str, int]:
+        """Return a key of divided data as it is spelt there, and its slot."""
+        name, brace, rest = key.partition("{")
+        if brace and name in _OF_METRICS:
+            metric, _, hour = rest.partition("}")
+            tag, slot = _locate_metric(self.partitions, metric)
+            return f"{name}{tag}:{metric}{hour}", slot
+        if key.startswith(_AS_THEY_ARE) or not key.startswith(keys.OURS):
+            return key, find_slot(key)
+        return f"{_HOME}{key[len(keys.OURS) :]}", HOME_SLOT
 
     def restore(self, placed: str) -> str:
         """Return the name on one node of a key that is spelt as `place` does."""
         if not self.partitions or placed.startswith(_AS_THEY_ARE):
             return placed
-        if placed.startswith(_SAMPLES):
-            metric, _, hour = placed.partition("}:")[2].rpartition(":")
-            return f"{_SAMPLES}{metric}}}:{hour}"
+        if placed.startswith(_HOURS):
+            name, (metric, _, hour) = placed.partition("{")[0], placed.partition("}:")[2].rpartition(":")
+            return f"{name}{{{metric}}}:{hour}"
         if placed.startswith(_MOMENTS):
             return f"{_MOMENTS}{placed.partition('}:')[2]}}}"
         return f"{keys.OURS}{placed[len(_HOME) :]}" if placed.startswith(_HOME) else placed
@@ -108,5 +114,23 @@ def _make_tag(number: int, partitions: int) -> str:
 
 
 @lru_cache(_MOST_METRICS)
-def _find_tag(partitions: int, metric: str) -> str:
-    return make_tags(partitions)[crc32(metric.encode()) % partitions]
+def _locate_metric(partitions: int, metric: str) -> tuple[str, int]:
+    """Return the hash tag of a metric as it stands in a key, and its slot."""
+    tag = make_tags(partitions)[crc32(metric.encode()) % partitions]
+    return f"{{{tag}}}", find_tag_slot(tag)
+
+
+@lru_cache(4 * MOST_PARTITIONS)
+def find_tag_slot(tag: str) -> int:
+    """Return the slot of all keys with a hash tag."""
+    return int(key_slot(tag.encode()))
+
+
+def find_slot(key: str) -> int:
+    """Return the slot of a key as it is spelt in the data."""
+    begin = key.find("{")
+    end = key.find("}", begin + 1) if begin >= 0 else -1
+    return find_tag_slot(key[begin + 1 : end]) if end > begin + 1 else int(key_slot(key.encode()))
+
+
+HOME_SLOT = find_tag_slot(HOME)

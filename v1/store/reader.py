@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, cast
 from ..market import metric_state
 from ..market.market_note import FeedAnswer, MarketNote, read_answer, read_note
 from ..market.metric_state import MetricState
+from ..market.price_ranges import PriceRange, read_ranges
 from ..market.series import SampleColumn
 from ..model import DAY, HOUR, Measure, Metric, Sample, find_hour, list_hours
 from . import keys
@@ -165,6 +166,20 @@ class Reader(RankReader):
         """Return the samples with after < tick <= until, oldest first."""
         hours = await self.read_members(metric, after, until)
         return [keys.parse_member(hour, member) for hour, members in hours for member in members]
+
+    async def read_ranges(self, metric: Metric, after: int, until: int) -> dict[int, PriceRange]:
+        """Return, by tick, the ranges of samples with after < tick <= until that were filled in from candles."""
+        hours = list_hours(after, until)
+        found = await self.read_hour_ranges([(metric, hour) for hour in hours])
+        return {tick: each for hour in found for tick, each in hour.items() if after < tick <= until}
+
+    async def read_hour_ranges(self, asked: Sequence[tuple[Metric, int]]) -> list[dict[int, PriceRange]]:
+        """Return the ranges, by tick, of each metric in each hour that is asked for, in order."""
+        pipe = self._pipe()
+        for metric, hour in asked:
+            pipe.execute_command("GET", keys.ranges(metric, hour), NEVER_DECODE=True)
+        found = cast("list[bytes | None]", await self._run(pipe))
+        return [read_ranges(hour, written) for (_, hour), written in zip(asked, found, strict=True)]
 
     async def count_samples(self, asked: Iterable[tuple[Metric, int]]) -> list[int]:
         """Return how many samples there are of each metric in each hour that is asked for, in order."""

@@ -16,6 +16,7 @@ from redis.asyncio.client import Pipeline
 
 from ..market import metric_state
 from ..market.metric_state import MetricState
+from ..market.price_ranges import PriceRange
 from ..market.ranks import RankInput, rank_all
 from ..market.slots import SlotReason, begin_marks, mark_samples, trim_marks
 from ..model import DAY, Metric, Sample, find_hour
@@ -126,6 +127,7 @@ class Writer(Reader):
         replace: Container[int] = (),
         known: Sequence[Sample] | None = None,
         reason: SlotReason = SlotReason.CANDLES,
+        ranges: Mapping[int, PriceRange] = MappingProxyType({}),
     ) -> int:
         """
         Insert samples of the past day, and return how many were new.
@@ -135,7 +137,7 @@ class Writer(Reader):
 
         `known` are the samples of the day that ends at `at`, where the caller has read them already and replaces none:
         the day is then not read again, unless other samples were inserted since. Their slots are marked as filled for
-        the `reason`.
+        the `reason`. `ranges` are, by tick, what the candles that they were made of say of their prices.
         """
         async with self.turn:
             changes = self.feeder.open_changes()
@@ -143,24 +145,34 @@ class Writer(Reader):
             (record,) = await self.read_metric_states([metric])
             read_until, at = at, record.at if record else at
             held = {sample.tick: sample for sample in await self._read_day(metric, at, read_until, record, known)}
-            come = {
-                sample.tick: sample
-                for sample in samples
-                if at - DAY < sample.tick <= at and (sample.tick in replace or sample.tick not in held)
-            }
+            day = [sample for sample in samples if at - DAY < sample.tick <= at]
+            come = {sample.tick: sample for sample in day if sample.tick in replace or sample.tick not in held}
             changed = [sample for tick, sample in come.items() if held.get(tick) != sample]
             if not changed:
                 return 0
             day = [sample for _, sample in sorted((held | come).items())]
             ticks = [sample.tick for sample in changed]
             state = _mark_filled(metric_state.recount_state(at, day, record, source), record, ticks, held, reason)
-            commands.put_late_samples(changes.choose(metric), metric, changed, held.keys(), state)
+            kept = await self._join_ranges(metric, ticks, ranges)
+            commands.put_late_samples(changes.choose(metric), metric, changed, held.keys(), state, kept)
             commands.put_index(changes.home, None, {metric: day[-1].tick})
             put_sample_changes(changes.home, metric, sorted({find_hour(sample.tick) for sample in changed}))
             await self.feeder.send(changes)
             self.session.note_late_samples(metric, at)
             self._note_late_samples(metric, ticks)
             return len(changed)
+
+    async def _join_ranges(
+        self, metric: Metric, ticks: Iterable[int], ranges: Mapping[int, PriceRange]
+    ) -> Mapping[int, Mapping[int, PriceRange]]:
+        """Return the ranges, by tick, of each hour that any come of with `ticks`: these, and those that are kept of it."""
+        come = {tick: ranges[tick] for tick in ticks if tick in ranges}
+        hours = sorted({find_hour(tick) for tick in come})
+        kept = await self.read_hour_ranges([(metric, hour) for hour in hours]) if hours else []
+        return {
+            hour: known | {tick: each for tick, each in come.items() if find_hour(tick) == hour}
+            for hour, known in zip(hours, kept, strict=True)
+        }
 
     async def _read_day(
         self, metric: Metric, at: int, read_until: int, record: MetricState | None, known: Sequence[Sample] | None

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from worker.archiving.late_hours import LateHours
 from worker.latest import DAY, HOUR, Measure, Metric, candles, find_hour, split_into_chunks
 from worker.latest.archive import ArchiveWriter
-from worker.latest.market import ExchangeHour, HourCandle
+from worker.latest.market import ExchangeHour, HourCandle, PriceRange, add_ranges
 from worker.latest.store import STATE_KEPT_SECONDS, HourSamples, Writer
 
 PART = 15_000
@@ -105,7 +105,9 @@ class HourlyRollup:
             await self._wait_for_tick()
             wanted = await self._find_fuller(part, hour, known, late) if known else part
             hours = await self._store.read_hour(wanted, hour, self._options.grace)
-            made += await asyncio.to_thread(_make_candles, wanted, hours, hour, self._options.interval, at)
+            ranges = await self._store.read_hour_ranges([(metric, hour) for metric in wanted])
+            slots = [candles.HourSlot(metric, hour, at) for metric in wanted]
+            made += await asyncio.to_thread(_make_candles, slots, hours, ranges, self._options.interval)
         return await self._archive.write(made)
 
     async def write_exchange_hours(self, hours: Sequence[ExchangeHour]) -> int:
@@ -144,16 +146,17 @@ class HourlyRollup:
 
 
 def _make_candles(
-    metrics: Sequence[Metric], hours: Sequence[HourSamples], start: int, interval: int, at: int
+    slots: Sequence[candles.HourSlot],
+    hours: Sequence[HourSamples],
+    ranges: Sequence[Mapping[int, PriceRange]],
+    interval: int,
 ) -> list[HourCandle]:
-    made = [
-        candles.make_hour_from_prices(
-            candles.HourSlot(metric, start, at),
-            hour.list_values(Measure.PRICE),
-            [volume for _, volume in hour.list_values(Measure.INTERVAL_VOLUME)],
-            interval,
-            hour.find_value_after(Measure.PRICE),
-        )
-        for metric, hour in zip(metrics, hours, strict=True)
-    ]
-    return [candle for candle in made if candle is not None]
+    made = []
+    for slot, hour, known in zip(slots, hours, ranges, strict=True):
+        prices = hour.list_values(Measure.PRICE)
+        volumes = [volume for _, volume in hour.list_values(Measure.INTERVAL_VOLUME)]
+        latest = hour.find_value_after(Measure.PRICE)
+        candle = candles.make_hour_from_prices(slot, prices, volumes, interval, latest)
+        if candle:
+            made.append(add_ranges(candle, HOUR, [slot.start + seconds for seconds, _ in prices], known, interval))
+    return made

@@ -96,7 +96,13 @@ class DayFiller:
         candles = await self.source.fetch_candles(metric, first - self.source.source.lead, missing[-1])
         made = await asyncio.to_thread(_make_missing, candles, held, missing, self.interval)
         taken = await self.store.insert_samples(
-            metric, made, self.source.name, at, replace=hourly, known=None if hourly else samples
+            metric,
+            made,
+            self.source.name,
+            at,
+            replace=hourly,
+            known=None if hourly else samples,
+            ranges=from_candles.derive_ranges(candles, self.interval),
         )
         await self.sleep(self.source.source.pace)
         return taken

@@ -87,6 +87,27 @@ class ExchangeHourFetcher:
         self.told[metric] = Told(until, until if until - HOUR in came else until - HOUR)
         return len({hour.start for hour in by_minute} | {hour.start for hour in exchange})
 
+    async def take_streamed(self, source: SupervisedSource, metrics: Sequence[Metric], at: int) -> int:
+        """
+        Keep the hour before `at` of those of some metrics that streams brought whole, and return how many these are.
+
+        Of those whose older hours are all known, nothing is left to ask for.
+        """
+        until = at // HOUR * HOUR
+        start = until - HOUR
+        found = {metric: source.find_streamed_hour(metric, start) for metric in metrics if self.is_due(metric, until)}
+        hours = {
+            metric: candles.make_exchange_hour(candles.HourSlot(metric, start, at), [candle], source.name)
+            for metric, candle in found.items()
+            if candle is not None
+        }
+        await self.archive.write_exchange_hours([*hours.values()])
+        for metric in hours:
+            told = self.told.get(metric)
+            if told is not None and told.since == start:
+                self.told[metric] = Told(until, until)
+        return len(hours)
+
     async def _make_sampled(
         self, source: SupervisedSource, metric: Metric, came: Mapping[int, Sequence[Candle]], at: int
     ) -> list[HourCandle]:
@@ -121,6 +142,8 @@ class _SourceRounds:
         self.source = source
         self.outage = OutageLog(source=source.name)
         self.resting_until = 0.0
+        self.streamed_hour = 0
+        """The end of the newest hour that was taken from streams, where there are any."""
         self._pause = CHECK_SECONDS
         self._hour = 0
         self._failures: dict[Metric, int] = {}
@@ -185,6 +208,8 @@ class ExchangeHourPoller:
 
     async def _ask_source(self, rounds: _SourceRounds, now: int) -> None:
         hour = (now - FINAL_SECONDS) // HOUR * HOUR
+        if not await self._take_streamed(rounds, hour, now):
+            return
         due = rounds.list_due(self._fetcher, hour)
         pace = rounds.source.source.pace
         for metric in due[: count_calls(len(due), now - FINAL_SECONDS - hour, pace)]:
@@ -201,6 +226,20 @@ class ExchangeHourPoller:
             if asked is not None:
                 rounds.record_success()
                 await self._sleep(pace)
+
+    async def _take_streamed(self, rounds: _SourceRounds, hour: int, now: int) -> bool:
+        """Keep what streams brought of the hour before `hour`, and return whether the archive can be used."""
+        if rounds.source.streamed is None or hour == rounds.streamed_hour:
+            return True
+        if not self._is_usable():
+            return False
+        try:
+            await self._fetcher.take_streamed(rounds.source, rounds.source.given, hour)
+        except ArchiveError as error:
+            self._record_failure(now, error)
+            return False
+        rounds.streamed_hour = hour
+        return True
 
 
 def count_calls(due: int, elapsed: int, pace: float) -> int:

@@ -52,9 +52,8 @@ def backtest_command(  # noqa: PLR0913, PLR0917  # one for each option
     settings = read_settings()
     with _report_errors():
         rules = _read_rules(file, settings.interval)
-        trial = BacktestInput(
-            rules, (), settings.interval, _parse_instant("--from", start), _parse_instant("--to", end)
-        )
+        first, last = _parse_instant("--from", start), _parse_instant("--to", end)
+        trial = BacktestInput(rules, (), settings.interval, first, last, min_coverage=settings.min_coverage)
         wish = ReportOptions(sweep, limit)
         if recording:
             found = _on_recording(recording, exchange, trial, wish)

@@ -14,9 +14,11 @@ class SourceAbsence(NamedTuple):
 
     name: str
     metrics: frozenset[Metric]
-    """Those that it gives."""
+    """Those that it gives as long as it answers."""
     reason: SlotReason
     """Why it has no reading of one of them."""
+    listed: frozenset[Metric] = frozenset()
+    """All that it has; of some, another source comes before it."""
 
 
 class TickAbsences(NamedTuple):
@@ -29,9 +31,16 @@ class TickAbsences(NamedTuple):
     """The reason of a metric that belongs to none of the sources."""
 
     def explain(self, metric: Metric, source: str) -> SlotReason:
-        """Return why a metric has no reading; `source` gave its newest sample."""
+        """
+        Return why a metric has no reading; `source` gave its newest sample, and should have given this one.
+
+        Where it has the metric no more, the first that has it should have.
+        """
         if metric in self.rejected:
             return SlotReason.REJECTED
+        for each in self.sources:
+            if each.name == source and metric in each.listed:
+                return each.reason
         for each in self.sources:
             if metric in each.metrics:
                 return each.reason
@@ -44,7 +53,12 @@ def note_absences(sources: Iterable[SupervisedSource]) -> TickAbsences:
     """Return how sources did at the tick that they were just asked for."""
     return TickAbsences(
         [
-            SourceAbsence(source.name, source.owned or frozenset(), source.absence or SlotReason.NOT_GIVEN)
+            SourceAbsence(
+                source.name,
+                source.owned or frozenset(),
+                source.absence or SlotReason.NOT_GIVEN,
+                frozenset(source.metrics),
+            )
             for source in sources
         ],
         frozenset().union(*[source.list_rejected() for source in sources if source.absence is None]),

@@ -6,9 +6,10 @@ make of them. The same answers leave the same bytes in the store, so that a faul
 from collections.abc import Iterator, Mapping, Sequence
 
 from worker.latest import Metric
-from worker.latest.market import ReplayMark, SourceReading
+from worker.latest.market import ReplayMark, SourceReading, TickEvidence
 from worker.latest.store import Writer
 from worker.reporting.progress import ProgressCallback
+from worker.sampling.absences import AbsenceLog, note_absences
 from worker.sampling.collect import collect
 from worker.sampling.market_watch import MarketWatch
 from worker.sampling.pace import ReplayPace
@@ -43,15 +44,21 @@ async def replay_answers(  # noqa: PLR0913, PLR0917  # the last three are option
     if closer:
         await closer.close_until(newest - closer.grace, newest) if newest else closer.start_at(recording.first)
     checks, committed = ReadingChecks(recording.header.jump_limit), 0
-    watch = MarketWatch(recording.header.interval, lambda: recording.first)
+    watch, absences = (
+        MarketWatch(recording.header.interval, lambda: recording.first),
+        AbsenceLog(recording.header.interval),
+    )
+    previous = newest or 0
     for number, (at, answers) in enumerate(list_answered_ticks(recording), 1):
         player.set_tick(answers)
         readings = await _ask(at, sources, watch, checks)
+        absences.note_tick(at, note_absences(sources))
         if newest is None or at > newest:
             if not committed:
                 await store.replays.write(ReplayMark(recording.first, recording.last, 0, pace.speed if pace else None))
-            await _commit(at, readings, store, rules, pace)
-            committed += 1
+            evidence = absences.describe_tick(at, previous, lambda: False)
+            await _commit(at, readings, store, rules, pace, evidence)
+            previous, committed = at, committed + 1
             if closer:
                 await closer.close_until(at - closer.grace, at)
         elif at == newest:
@@ -62,14 +69,19 @@ async def replay_answers(  # noqa: PLR0913, PLR0917  # the last three are option
     return committed
 
 
-async def _commit(
-    at: int, readings: Mapping[Metric, SourceReading], store: Writer, rules: RuleSource, pace: ReplayPace | None
+async def _commit(  # noqa: PLR0913, PLR0917  # the parts of one tick
+    at: int,
+    readings: Mapping[Metric, SourceReading],
+    store: Writer,
+    rules: RuleSource,
+    pace: ReplayPace | None,
+    evidence: TickEvidence,
 ) -> None:
     """Commit a tick, at a pace when it is due and by the rules that are then in force."""
     if pace:
         await pace.wait_for(at)
         await rules.refresh()
-    await commit_tick(at, readings, store, rules.engine)
+    await commit_tick(at, readings, store, rules.engine, evidence=evidence)
 
 
 async def _ask(

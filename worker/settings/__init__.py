@@ -79,8 +79,6 @@ class WorkerSettings(Settings):
     """What is sampled, commas between: `KRAKEN:BTCUSD`, all of an exchange `KRAKEN:*`, or everything `*`."""
     jump_limit: Annotated[int, Field(ge=2, le=1000)] = 3
     """A price that is so many times the last one, or as small a part of it, waits for a second look, or another source."""
-    min_coverage: Annotated[float, Field(ge=0, le=1)] = 0.5
-    """A metric is ranked when its day has so much of the numbers that the most complete metric has, 0 to 1; 0: always."""
     kraken_url: UrlList = (AnyHttpUrl("https://api.kraken.com"),)
     """Where Kraken, or what answers like it, is asked; of several servers, commas between, the first that answers serves."""
     binance_url: UrlList = (AnyHttpUrl("https://data-api.binance.vision"),)

@@ -23,7 +23,7 @@ from itertools import groupby
 from math import lcm
 
 from worker.latest import DAY, MINUTE, Candle, Measure, Metric, Reading, Sample, decimals
-from worker.latest.market import compute_change_percentage, compute_interval_return
+from worker.latest.market import PriceRange, compute_change_percentage, compute_interval_return, make_range
 
 Number = decimals.Number
 
@@ -154,6 +154,13 @@ def derive_samples(candles: Iterable[Candle], before_price: str | None = None, i
         made.append(Sample.make(tick, values))
         before = price
     return made
+
+
+def derive_ranges(candles: Iterable[Candle], interval: int = MINUTE) -> dict[int, PriceRange]:
+    """Return, by the tick of the sample that is made of them, what one metric's candles, oldest first, say beside the close."""
+    step = lcm(interval, MINUTE)
+    groups = groupby(candles, lambda candle: _find_tick(candle.start + MINUTE, step))
+    return {tick: make_range([*some]) for tick, some in groups}
 
 
 def _find_tick(end: int, step: int) -> int:

@@ -156,6 +156,10 @@ class SupervisedSource:
             return HOUR, await self.source.fetch_hours(self._session, metric, start, end)
         return MINUTE, await self.source.fetch_candles(self._session, metric, start, end)
 
+    def find_streamed_hour(self, metric: Metric, hour: int) -> Candle | None:
+        """Return the exchange's candle of an hour that a stream brought whole; `None` where none did."""
+        return None if self.streamed is None else self.streamed.find_hour(metric, hour)
+
     def describe_state(self) -> dict[str, Any]:
         """Say how the source does, for whoever asks the API."""
         return {

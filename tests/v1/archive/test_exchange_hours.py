@@ -15,7 +15,16 @@ from v1.archive.engine import open_transaction
 from v1.archive.migrate import MIGRATIONS
 from v1.archive.schema import SCHEMA_TABLE, candles, exchange_candles, top, top_coins
 from v1.archive.writer import ArchiveWriter
-from v1.market.candles import CandleKind, CandleLength, CandleRow, CandleSums, group_hours, make_row, start_sums
+from v1.market.candles import (
+    CandleKind,
+    CandleLength,
+    CandleRow,
+    CandleSums,
+    HourCandle,
+    group_hours,
+    make_row,
+    start_sums,
+)
 from v1.market.exchange_hours import ExchangeHour, merge_exchange_hour
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite", "postgres"], indirect=True)
@@ -42,11 +51,23 @@ def some_told(count: int) -> list[ExchangeHour]:
     ]
 
 
-def expected(sampled: list[CandleSums], exchange: list[ExchangeHour], kind: CandleKind | None) -> list[CandleSums]:
+def some_ranged(count: int) -> list[HourCandle]:
+    """Make sampled hours, of which some have minutes that were filled in."""
+    dice = Random(count)
+    return [
+        each._replace(ranged_open="3.10", ranged_high="1000000000.50", ranged_low="0.000000001", ranged=ranged)
+        if (ranged := dice.choice((0, 0, 60, HOUR)))
+        else each
+        for each in some_hours(count)
+    ]
+
+
+def expected(sampled: list[HourCandle], exchange: list[ExchangeHour], kind: CandleKind | None) -> list[CandleSums]:
     """Return the hours that are to be answered."""
-    known = {each.start: each for each in sampled}
+    known = {each.start: start_sums(each, kind=kind) for each in sampled}
     better = {each.start: merge_exchange_hour(known.get(each.start), each) for each in exchange}
-    chosen = {None: known | better, CandleKind.SAMPLED: known, CandleKind.EXCHANGE: better}[kind]
+    whole = {start: each for start, each in known.items() if each.kind == CandleKind.EXCHANGE}
+    chosen = {None: known | better, CandleKind.SAMPLED: known, CandleKind.EXCHANGE: whole | better}[kind]
     return [chosen[start] for start in sorted(chosen)]
 
 
@@ -80,10 +101,10 @@ async def test_what_was_sampled_stays_beside_it(archive):
 @pytest.mark.parametrize("kind", [None, *CandleKind])
 @pytest.mark.parametrize("length", [CandleLength.HOUR, CandleLength.FOUR_HOURS, CandleLength.WEEK])
 async def test_candles_of_any_length_are_those_of_the_kind_that_is_asked_for(archive, kind, length):
-    sampled, exchange = some_hours(200), some_told(200)
+    sampled, exchange = some_ranged(200), some_told(200)
     await archive.write([*sampled, *some_hours(9, ETH)])
     await archive.write_exchange_hours(exchange)
-    hours = expected([start_sums(each) for each in sampled], exchange, kind)
+    hours = expected(sampled, exchange, kind)
 
     rows = await archive.read_rows(BTC, NOON, NOON + 200 * HOUR, kind)
     sums = await archive.read_sums(BTC, length, 0, 2**40, kind)
@@ -96,7 +117,7 @@ async def test_candles_of_any_length_are_those_of_the_kind_that_is_asked_for(arc
 
 @pytest.mark.parametrize("kind", [None, *CandleKind])
 async def test_the_database_writes_them_as_they_would_be_written_here(archive, kind):
-    sampled, exchange = some_hours(60), some_told(60)
+    sampled, exchange = some_ranged(60), some_told(60)
     await archive.write(sampled)
     await archive.write_exchange_hours(exchange)
     form = RowFormat(["", *[","] * len(CandleRow._fields), ";"], "null", "\n")
@@ -114,7 +135,7 @@ async def test_the_database_writes_them_as_they_would_be_written_here(archive, k
                 "true;" if row.covered == HOUR else "false;",
             ]
         )
-        for row in map(make_row, expected([start_sums(each) for each in sampled], exchange, kind))
+        for row in map(make_row, expected(sampled, exchange, kind))
     ]
 
 
@@ -133,6 +154,25 @@ async def test_the_newest_hour_and_the_last_close_are_those_of_both(archive):
     assert await archive.read_close_before(BTC, NOON + 2 * HOUR, CandleKind.EXCHANGE) == "6.0"
     assert await archive.read_metrics(0) == [BTC, ETH]
     assert await archive.read_metrics(NOON + 2 * HOUR) == [BTC]
+
+
+async def test_an_hour_whose_minutes_were_all_filled_in_is_the_exchanges_also_where_it_is_looked_for(archive):
+    whole = hour("5.5", "6.0")._replace(ranged_open="5", ranged_high="9", ranged_low="4", ranged=HOUR)
+    await archive.write([whole, hour("7", start=NOON + HOUR)])
+
+    assert await archive.read_hours(BTC, NOON, NOON + HOUR) == [whole]
+    assert await archive.read_close_before(BTC, NOON + 2 * HOUR, CandleKind.EXCHANGE) == "6.0"
+    assert await archive.read_close_before(BTC, NOON + 2 * HOUR) == "7"
+
+
+async def test_a_range_that_is_known_is_not_lost_to_the_same_hour_without_it(archive):
+    bare, ranged = hour("5.5", "6.0"), hour("5.5", "6.0")._replace(ranged_open="5", ranged_high="9", ranged_low="4")
+    ranged = ranged._replace(ranged=120)
+
+    changed = [await archive.write([each]) for each in (bare, ranged, bare, ranged)]
+
+    assert changed == [1, 1, 0, 0]
+    assert await archive.read_hours(BTC, 0, 2**40) == [ranged._replace(revision=2)]
 
 
 async def test_both_are_let_go_of_together(archive):

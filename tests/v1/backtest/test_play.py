@@ -328,3 +328,17 @@ def test_one_rank_alone_is_the_same_as_all_of_them(series, measure, by):
     judged = [RankInput(Metric(f"A:{index}"), window(numbers), EMPTY) for index, numbers in enumerate(series)]
 
     assert Counter(rank_one(judged, measure, by)) == Counter(rank_all(judged).list_scores(measure, by))
+
+
+def test_who_has_too_few_numbers_has_no_rank_in_a_backtest_as_in_a_market():
+    late = Metric("KRAKEN:LATEUSD")
+    top = rule("rank", top=1, by="stddev", min_samples=2)
+    known = [str(100 + number % 3) for number in range(12)]
+    market = [*ticks(known, [None] * 6 + ["1"] * 4 + ["1000"] * 2, metrics=(BTC, late))]
+
+    found = {
+        share: {alert.metric for alert in play(market, BacktestInput([top], (), MINUTE, min_coverage=share)).alerts}
+        for share in (0, 0.75)
+    }
+
+    assert found == {0: {BTC, late}, 0.75: set()}, "one leaves for the other, or nothing happens"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from v1.backtest import BacktestInput, make_report, make_variants, play
 from v1.backtest.unwatched import UnwatchedMarket
 from v1.market.metric_state import SourceReading
-from v1.model import DAY, HOUR, By, Measure, Metric, Reading
+from v1.model import DAY, HOUR, Measure, Metric, Reading
 from v1.rules import Rule, parse_rule
 
 NOON, STEP = 1_621_252_800, 1800
@@ -47,8 +47,8 @@ def make_market(seed: int, ticks: int) -> Iterator[tuple[int, dict[Metric, Sourc
         yield NOON + number * STEP, heard
 
 
-def report(rule: Rule, seed: int, *, everything: bool, start: int | None) -> dict[str, object]:
-    trial = BacktestInput([rule], (), STEP, start)
+def report(rule: Rule, seed: int, *, everything: bool, start: int | None, min_coverage: float = 0) -> dict[str, object]:
+    trial = BacktestInput([rule], (), STEP, start, min_coverage=min_coverage)
     variants = make_variants([rule], STEP)
     more = [each.rule for each in variants] + ([EVERYTHING] if everything else [])
     found = play(make_market(seed, 150), trial, more)
@@ -65,6 +65,15 @@ def test_the_report_is_the_same_as_if_all_metrics_were_played(fields: dict[str, 
     assert found == [report(rule, seed, everything=True, start=start) for seed in range(3)]
     assert all(each["metrics"] == len(METRICS) for each in found)
     assert any(each["alerts"] for each in found)
+
+
+@pytest.mark.parametrize("fields", RULES, ids=lambda fields: f"{fields['kind']}-{fields.get('measure', 'price')}")
+def test_so_it_is_where_metrics_with_few_numbers_have_no_rank(fields: dict[str, object]):
+    rule = parse_rule(fields, STEP)
+
+    found = [report(rule, 1, everything=each, start=None, min_coverage=0.9) for each in (False, True)]
+
+    assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("fields, watched", [(RULES[0], 1), (RULES[3], 5), (RULES[4], 5), (RULES[5], 5)])
@@ -87,8 +96,8 @@ numbers = st.lists(st.none() | st.decimals(-(10**6), 10**6, places=4).map(str), 
 
 
 @settings(deadline=None)
-@given(numbers, st.sets(st.integers(0, 119)), st.sampled_from(By))
-def test_a_rank_is_the_same_whenever_it_is_asked_for(values: list[str | None], asked: set[int], by: By):
+@given(numbers, st.sets(st.integers(0, 119)))
+def test_what_ranks_follow_from_is_the_same_whenever_it_is_asked_for(values: list[str | None], asked: set[int]):
     often, once = UnwatchedMarket([Measure.PRICE]), UnwatchedMarket([Measure.PRICE])
 
     for number, value in enumerate(values):
@@ -96,10 +105,10 @@ def test_a_rank_is_the_same_whenever_it_is_asked_for(values: list[str | None], a
         for market in (often, once):
             market.add(NOON + number * STEP, heard)
         if number in asked:
-            often.rank(NOON + number * STEP, Measure.PRICE, by)
+            often.collect_inputs(NOON + number * STEP, Measure.PRICE)
     last = NOON + (len(values) - 1) * STEP
 
-    assert often.rank(last, Measure.PRICE, by) == once.rank(last, Measure.PRICE, by)
+    assert often.collect_inputs(last, Measure.PRICE) == once.collect_inputs(last, Measure.PRICE)
 
 
 def test_a_long_recording_does_not_fill_the_memory():

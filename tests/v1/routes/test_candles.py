@@ -12,6 +12,7 @@ from tests.support.serving import DAY, HOUR, MINUTE, NOON, Api, every_minute, fi
 from v1.market import candles
 from v1.market.candles import HourCandle, HourSlot
 from v1.market.exchange_hours import ExchangeHour, make_exchange_hour
+from v1.market.price_ranges import PriceRange
 from v1.model import Candle, Metric
 
 BTC = Metric("KRAKEN:BTCUSD")
@@ -509,7 +510,7 @@ async def test_csv_says_the_kind_of_each_candle(api, archive):
     "query, accepted",
     [
         ({"kind": "mixed"}, "sampled or exchange"),
-        ({"kind": "exchange", "interval": "5m"}, "sampled, or an interval of 1h or 4h or 1d or 1w"),
+        ({"kind": "trades", "interval": "5m"}, "sampled or exchange"),
     ],
 )
 async def test_a_kind_that_there_is_not_is_refused(api, archive, query, accepted):
@@ -519,3 +520,46 @@ async def test_a_kind_that_there_is_not_is_refused(api, archive, query, accepted
 
     assert answer.status == 422
     assert [(each["field"], each["accepted"]) for each in answer.json["errors"]] == [("kind", accepted)]
+
+
+def widen(tick: int, high: str) -> dict[int, PriceRange]:
+    return {tick: PriceRange("4.5", high, "0.25")}
+
+
+async def test_highs_and_lows_that_filling_brought_are_in_candles_which_say_so(api, writer):
+    live = every_minute(["5"] * 10, NOON + 20 * MINUTE)
+    await fill(writer, {BTC: live}, NOON + 20 * MINUTE)
+    filled = every_minute(["6"] * 10, NOON + 10 * MINUTE)
+    ranges = {tick: each for sample in filled for tick, each in widen(sample.tick, f"{sample.tick}.0").items()}
+    await writer.insert_samples(BTC, filled, "kraken", NOON + 20 * MINUTE, ranges=ranges)
+
+    names = ("start", "open", "high", "low", "close", "kind")
+    five = [[each[name] for name in names] for each in await asked(api, interval="5m")]
+    (hour,) = [[each[name] for name in names] for each in await asked(api)]
+    (sampled,) = [[each[name] for name in names] for each in await asked(api, kind="sampled")]
+
+    assert five == [
+        [str(NOON), "4.5", f"{NOON + 300}.0", "0.25", "6", "exchange"],
+        [str(NOON + 300), "4.5", f"{NOON + 600}.0", "0.25", "6", "exchange"],
+        [str(NOON + 600), "5", "5", "5", "5", "sampled"],
+        [str(NOON + 900), "5", "5", "5", "5", "sampled"],
+    ]
+    assert hour == [str(NOON), "4.5", f"{NOON + 600}.0", "0.25", "5", "mixed"]
+    assert sampled == [str(NOON), "6", "6", "5", "5", "sampled"]
+    assert column(await asked(api, interval="5m", kind="exchange"), "start") == [str(NOON), str(NOON + 300)]
+    assert column(await asked(api, interval="5m", kind="sampled"), "high") == ["6", "6", "5", "5"]
+    assert column(await asked(api, interval="30m"), "kind") == ["mixed"]
+    assert await asked(api, kind="exchange") == []
+
+
+async def test_an_hour_that_is_over_and_not_kept_yet_has_the_ranges_of_its_filled_minutes(api, writer):
+    filled = every_minute(["6"] * 60, NOON)
+    ranges = {tick: each for sample in filled for tick, each in widen(sample.tick, "9").items()}
+    await fill(writer, {BTC: every_minute(["5"], NOON + MINUTE)}, NOON + MINUTE)
+    await writer.insert_samples(BTC, filled, "kraken", NOON + MINUTE, ranges=ranges)
+
+    known = await asked(api)
+
+    assert column(known, "high") == ["9", "5"]
+    assert column(known, "kind") == ["exchange", "sampled"]
+    assert column(known, "closed") == [False, False]

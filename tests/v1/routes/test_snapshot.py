@@ -64,7 +64,6 @@ async def test_every_number_is_that_of_the_routes_of_one_metric(api, monkeypatch
             name: one[name] for name in ("at", "age", "state", "source", "provider_time")
         }
         told = one["measures"][row["measure"]]
-        told.pop("hour_coverage")  # follows from `hour_samples`, which is here
         assert {name: row[name] for name in told} == told
         rank = await api.get(f"/v1/metrics/{row['metric']}/rank", {"measure": row["measure"], "by": "cv"})
         place = json.loads(rank.text, parse_float=str, parse_int=str)
@@ -199,7 +198,7 @@ async def test_a_dead_market_is_a_row_of_nulls(api, server):
     assert column(answer, "state") == ["dead", "dead"]
     assert column(answer, "value") == [None, "9"]
     assert {name for name, cell in answer["rows"][0].items() if cell is not None} == {
-        *("metric", "measure", "state", "hour_samples", "samples", "coverage")
+        *("metric", "measure", "state", "hour_samples", "hour_coverage", "samples", "coverage")
     }
 
 

@@ -22,8 +22,7 @@ from tests.support.divided import (
 )
 from v1.rules import RuleEngine
 from v1.store import StoreAway, Verifier, Writer, connect, keys
-from v1.store.cluster.routing import find_slot
-from v1.store.places import HOME
+from v1.store.places import HOME, find_slot
 from worker.sampling.tick import commit_tick
 
 PARTITIONS = 6

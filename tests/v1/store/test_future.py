@@ -8,7 +8,8 @@ from redis.asyncio import Redis
 
 from tests.support.serving import HOUR, MINUTE, NOON
 from v1.market.metric_state import SourceReading
-from v1.model import DAY, Metric, Reading
+from v1.market.price_ranges import PriceRange
+from v1.model import DAY, Metric, Reading, Sample
 from v1.rules import RuleEngine, parse_rule
 from v1.store import FutureLists, FutureRemover, ListStore, TopReader, TopWriter, Verifier, Writer, keys
 from v1.toplist.model import ListOrigin, PricedCoin, ProviderList, RankedCoin, merge_lists
@@ -73,6 +74,25 @@ async def test_the_next_tick_after_that_is_as_if_there_had_been_no_future(redis:
         NOON + 2 * MINUTE,
     ]
     assert (await Verifier(redis).verify(repair=False)).is_clean
+
+
+async def test_ranges_of_filled_samples_are_dropped_with_the_samples_and_others_stay(redis: Redis):
+    store = Writer(redis)
+    await store.open()
+    await play(store, NOON + HOUR, BTC="9")
+    ticks = [NOON - MINUTE, NOON + MINUTE, NOON + 3 * MINUTE]
+    filled = [Sample(tick, ("1", *[None] * 5)) for tick in ticks]
+    ranges = {tick: PriceRange("1", "2", "0.5") for tick in ticks}
+    await store.insert_samples(BTC, filled, "kraken", NOON + HOUR, ranges=ranges)
+
+    await FutureRemover(redis).drop_future(NOON + 2 * MINUTE)
+    lives = await redis.ttl(keys.ranges(BTC, NOON))
+    await FutureRemover(redis).drop_future(NOON + 2 * MINUTE)
+
+    assert await store.read_ranges(BTC, NOON - DAY, NOON + DAY) == {tick: ranges[tick] for tick in ticks[:2]}
+    assert 0 < lives <= keys.KEEP_SAMPLES
+    await FutureRemover(redis).drop_future(NOON)
+    assert await redis.exists(keys.ranges(BTC, NOON)) == 0
 
 
 async def test_a_store_that_is_all_future_is_empty_then(redis: Redis):

@@ -20,14 +20,15 @@ def find_slot(key: str) -> int:
 
 
 def test_one_node_keeps_the_names() -> None:
-    for key in (*HOME_KEYS, keys.samples(METRIC, 3600), keys.moments(METRIC)):
+    for key in (*HOME_KEYS, keys.samples(METRIC, 3600), keys.ranges(METRIC, 3600), keys.moments(METRIC)):
         assert ONE_NODE.place(key) == key == ONE_NODE.restore(key)
 
 
 def test_all_keys_of_a_partition_share_a_slot() -> None:
     places = Places(64)
     tag = places.find_tag(METRIC)
-    placed = [places.place(key) for key in (keys.samples(METRIC, 0), keys.samples(METRIC, 3600), keys.moments(METRIC))]
+    hours = [name(METRIC, hour) for name in (keys.samples, keys.ranges) for hour in (0, 3600)]
+    placed = [places.place(key) for key in (*hours, keys.moments(METRIC))]
     own = [keys.feeder(tag), keys.partition_tick(tag), keys.homeward(tag), keys.readings(tag)]
     assert [places.place(key) for key in own] == own
     assert len({*map(find_slot, [*placed, *own])}) == 1
@@ -55,7 +56,7 @@ def test_slots_of_partitions_are_spread_evenly(partitions: int) -> None:
 )
 def test_a_name_comes_back_from_where_it_lies(partitions: int, metric: Metric, hour: int) -> None:
     places = Places(partitions)
-    named = [*HOME_KEYS, keys.samples(metric, hour * MINUTE), keys.moments(metric)]
+    named = [*HOME_KEYS, keys.samples(metric, hour), keys.ranges(metric, hour * MINUTE), keys.moments(metric)]
     assert [places.restore(places.place(key)) for key in named] == named
 
 

@@ -1,4 +1,6 @@
 import asyncio
+from collections.abc import Sequence
+from decimal import Decimal
 from fractions import Fraction
 
 import pytest
@@ -396,3 +398,58 @@ def test_a_candle_and_a_reading_of_the_made_up_provider_agree():
     reading = Invented(BTC).reading(BTC, NOON + 60)
 
     assert (candle.close, candle.volume) == (reading.price, reading.interval_volume)
+
+
+class Ranged(Invented):
+    """Its candles open above their close, and reach a quarter above and a half below it."""
+
+    async def fetch_candles(self, session: ClientSession, metric: Metric, start: int, end: int) -> Sequence[Candle]:
+        flat = await super().fetch_candles(session, metric, start, end)
+        return [widened(each) for each in flat]
+
+
+def widened(flat: Candle) -> Candle:
+    opened, high, low = (str(Decimal(flat.close) * Decimal(by)) for by in ("1.125", "1.25", "0.5"))
+    return flat._replace(open=opened, high=high, low=low)
+
+
+async def test_highs_and_lows_of_filled_minutes_are_kept_beside_the_samples(
+    redis: Redis, session: ClientSession, pace: Pace
+):
+    store, source = Writer(redis), Ranged(BTC)
+    watched = await opened(source, session)
+    await live(source, store, NOON - 120, NOON)
+
+    await DayFiller(watched, store, 60, pace).fill(NOON, unseen)
+
+    ranges = await store.read_ranges(BTC, NOON - DAY, NOON)
+    assert sorted(ranges) == [at for at in TICKS if at not in {NOON - 120, NOON}]
+    for at, found in ranges.items():
+        close = price(BTC, at)
+        expected = widened(Candle(at - MINUTE, close, close, close, close, volume(at)))
+        assert found == (expected.open, expected.high, expected.low)
+
+
+async def test_a_second_fill_of_an_hour_adds_to_what_is_known_of_it(redis: Redis, session: ClientSession, pace: Pace):
+    store, source = Writer(redis), Ranged(BTC)
+    watched = await opened(source, session)
+    source.holes = {NOON - 600, NOON - 540}
+    await DayFiller(watched, store, 60, pace).fill(NOON, unseen)
+    source.holes = set()
+
+    taken = await DayFiller(watched, store, 60, pace).fill(NOON, unseen)
+
+    assert taken == 2
+    assert sorted(await store.read_ranges(BTC, NOON - DAY, NOON)) == [*TICKS]
+
+
+async def test_what_a_filled_day_takes_in_redis_is_what_is_said(redis: Redis, session: ClientSession, pace: Pace):
+    store, source = Writer(redis), Ranged(BTC)
+
+    await DayFiller(await opened(source, session), store, 60, pace).fill(NOON, unseen)
+
+    found = [key async for key in redis.scan_iter(match="v1:ranges:*")]
+    assert len(found) == 24
+    assert all([0 < await redis.ttl(key) <= 49 * HOUR for key in found])
+    # Invented prices share no digit with the one before, so they take more than those of a market.
+    assert sum([await redis.strlen(key) for key in found]) < 48_000

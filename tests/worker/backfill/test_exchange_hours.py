@@ -1,8 +1,9 @@
 """The exchange's own hours: when they are asked for, how often, and what a failure costs."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
+from unittest.mock import AsyncMock, create_autospec
 
 import pytest
 from aiohttp import ClientSession
@@ -11,11 +12,19 @@ from structlog.testing import capture_logs
 
 from tests.support.archived import Bench, bench
 from tests.support.invented import BTC, ETH, NOON, Invented, price, volume
-from worker.backfill.exchange_hours import CHECK_SECONDS, FINAL_SECONDS, MOST_TRIES, SPREAD_SECONDS, count_calls
+from worker.backfill.exchange_hours import (
+    CHECK_SECONDS,
+    FINAL_SECONDS,
+    MOST_TRIES,
+    SPREAD_SECONDS,
+    ExchangeHourPoller,
+    count_calls,
+)
 from worker.latest import DAY, HOUR, MINUTE, Candle, Metric
 from worker.latest.archive import ArchiveError
 from worker.latest.market import ExchangeHour
 from worker.sources.errors import RequestRefused, SourceRefused, SourceUnreachable
+from worker.sources.streams.streamed_ticks import StreamedTicks
 from worker.sources.supervised import SupervisedSource
 
 FINAL = NOON + HOUR + FINAL_SECONDS
@@ -261,3 +270,67 @@ async def test_of_minutes_an_hour_is_the_exchanges_only_where_all_of_them_came(h
     await here.poller(await watched(session, source)).ask_due(FINAL)
 
     assert [hour.start for hour in await here.exchange_hours()] == [NOON - 2 * HOUR, NOON]
+
+
+def stream_hours(source: SupervisedSource, found: Mapping[tuple[Metric, int], Candle]) -> None:
+    """Have streams tell some hours whole."""
+    streamed = create_autospec(StreamedTicks, instance=True)
+    streamed.find_hour.side_effect = lambda metric, hour: found.get((metric, hour))
+    source.streamed = streamed
+
+
+async def test_an_hour_that_a_stream_brought_whole_costs_no_request_and_others_are_asked_for(
+    here: Bench, session: ClientSession
+):
+    source = ByTheHour(BTC, ETH)
+    for metric in (BTC, ETH):
+        await know_until(here, NOON, metric)
+    supervised = await watched(session, source)
+    candle = Candle(NOON + HOUR, "5", "9.5", "4", "6", "7.25")
+    stream_hours(supervised, {(BTC, NOON + HOUR): candle})
+    poller = here.poller(supervised)
+    await poll(poller, FINAL)
+    source.asked.clear()
+
+    await poll(poller, FINAL + HOUR)
+
+    assert source.asked == [(ETH, NOON + HOUR, NOON + 2 * HOUR)]
+    assert (await here.exchange_hours())[-1] == to_hour(BTC, candle, NOON + 2 * HOUR)
+
+
+async def test_hours_of_before_the_stream_are_still_asked_for(here: Bench, session: ClientSession):
+    source = ByTheHour(BTC)
+    supervised = await watched(session, source)
+    candle = Candle(NOON, "5", "9.5", "4", "6", "7.25")
+    stream_hours(supervised, {(BTC, NOON): candle})
+
+    await poll(here.poller(supervised), FINAL)
+
+    assert source.asked == [(BTC, NOON + HOUR - DAY, NOON)]
+    assert (await here.exchange_hours())[-1] == to_hour(BTC, candle, NOON + HOUR)
+    assert len(await here.exchange_hours()) == 24
+
+
+async def test_an_archive_that_fails_while_streams_have_an_hour_is_told_and_the_hour_comes_after_it(
+    here: Bench, session: ClientSession, monkeypatch: pytest.MonkeyPatch
+):
+    source = ByTheHour(BTC)
+    await know_until(here, NOON, BTC)
+    supervised = await watched(session, source)
+    stream_hours(supervised, {(BTC, NOON): Candle(NOON, "5", "9.5", "4", "6", "7.25")})
+    poller = here.poller(supervised)
+    with monkeypatch.context() as broken:
+        broken.setattr(here.archive, "write_exchange_hours", AsyncMock(side_effect=ArchiveError("no space")))
+        await poller.ask_due(FINAL)
+    await here.archiver.archive_due(FINAL + 5)
+
+    await poll(poller, FINAL + 60)
+
+    assert source.asked == []
+    assert (await here.exchange_hours())[-1].high == "9.5"
+
+
+async def poll(poller: ExchangeHourPoller, since: int) -> None:
+    """Let ten minutes pass."""
+    for now in range(since, since + 600, CHECK_SECONDS):
+        await poller.ask_due(now)

@@ -346,11 +346,15 @@ async def test_a_rebuild_gives_minutes_where_the_provider_has_them_and_hours_bef
     minutes = [here.end - back * MINUTE for back in range(3 * 60)]
     by_hour = [NOON + hour * HOUR for hour in range(1, 8)]
     assert ticks == sorted({*minutes, *by_hour})
-    assert (found.samples, found.hours) == (2 * len(ticks), 0)
+    assert found.samples == 2 * len(ticks)
     assert (await Verifier(here.store._redis).verify(repair=False)).is_clean
     assert await here.store.read_tick() == here.end
     assert (await here.store.read_ranking(Measure.PRICE, By.STDDEV, 0, 10)).of == 2
-    assert await here.hours(BTC) == before
+    after = await here.hours(BTC)
+    assert [hour.ranged for hour in after] == [0] * 8 + [HOUR] * 2, "the provider's minutes have highs and lows"
+    assert found.hours == 2 * 2
+    nothing = {"ranged_open": None, "ranged_high": None, "ranged_low": None, "ranged": 0, "revision": 1}
+    assert [hour._replace(**nothing, closed_at=0) for hour in after] == [hour._replace(closed_at=0) for hour in before]
 
 
 async def test_a_rebuild_of_nothing_fills_the_day_and_the_archive(here: Bench, session: ClientSession):

@@ -12,7 +12,7 @@ from v1.market.slots import list_slots
 from worker.latest import DAY, MINUTE, Metric, Reading
 from worker.latest.market import SlotReason, SlotState
 from worker.latest.store import Writer
-from worker.sampling.absences import AbsenceLog, TickAbsences
+from worker.sampling.absences import AbsenceLog, SourceAbsence, TickAbsences
 from worker.sources.errors import InvalidResponse, SourceError, SourceRefused, SourceUnreachable
 
 
@@ -151,3 +151,25 @@ def test_of_a_tick_that_another_worker_read_nothing_is_known():
 
     assert evidence.explain(BTC, "invented") is SlotReason.NOT_RECORDED
     assert (evidence.skipped, evidence.is_late()) == ([], True)
+
+
+@pytest.mark.parametrize(
+    "serves, reason",
+    [
+        ("first", SlotReason.REFUSED),
+        ("second", SlotReason.NO_ANSWER),
+        ("third", SlotReason.REFUSED),
+        ("", SlotReason.REFUSED),
+    ],
+)
+def test_a_slot_is_explained_by_the_source_that_should_have_served(serves: str, reason: SlotReason):
+    both, nothing = frozenset({BTC, ETH}), frozenset[Metric]()
+    absences = TickAbsences(
+        [
+            SourceAbsence("first", both, SlotReason.REFUSED, both),
+            SourceAbsence("second", nothing, SlotReason.NO_ANSWER, both),
+            SourceAbsence("third", nothing, SlotReason.INVALID, nothing),
+        ]
+    )
+
+    assert absences.explain(BTC, serves) is reason

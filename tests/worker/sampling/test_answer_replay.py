@@ -14,12 +14,14 @@ from tests.support.loopback.faults import Fault, once, page, reset, says
 from tests.support.shared import shared
 from tests.worker.sampling.test_replay import dump_values, unseen
 from tests.worker.test_commands import Start, address, eventually, redis, start
+from v1.market.slots import SlotReason, SlotState, list_slots
 from v1.store import keys
 from worker.cli.answer_replays import apply_header, read_answers
 from worker.cli.wiring import make_sources
 from worker.latest import HOUR, MINUTE, Metric, Sample
 from worker.latest.store import Reader, Writer
 from worker.reporting.progress import ProgressCallback
+from worker.sampling.absences import AbsenceLog, note_absences
 from worker.sampling.answer_replay import list_answered_ticks, replay_answers
 from worker.sampling.collect import collect
 from worker.sampling.market_watch import MarketWatch
@@ -75,6 +77,7 @@ async def sample(market: Market, ticks: int, folder: Path, store: Writer) -> Non
         async with run_keeper(keeper), ClientSession(middlewares=[keeper.keep]) as session:
             made = [(source, session) for source in make_sources(settings)]
             checks, watch = ReadingChecks(HEADER.jump_limit), MarketWatch(MINUTE, lambda: market.now)
+            absences = AbsenceLog(MINUTE)
             with supervise(made, LONG, keeper.note_tick) as sources:
                 for number in range(ticks):
                     at = market.now = NOON + number * MINUTE
@@ -83,7 +86,9 @@ async def sample(market: Market, ticks: int, folder: Path, store: Writer) -> Non
                     if path:
                         market.app[FAULTS][path] = fault()
                     readings = await collect(sources, at, watch, checks)
-                    await commit_tick(at, readings, store)
+                    absences.note_tick(at, note_absences(sources))
+                    evidence = absences.describe_tick(at, at - MINUTE if number else 0, lambda: False)
+                    await commit_tick(at, readings, store, evidence=evidence)
 
 
 @asynccontextmanager
@@ -122,6 +127,11 @@ async def test_the_same_answers_leave_the_store_as_the_live_market_did(fake: Red
         assert NOON + 3 * MINUTE in missing
         assert NOON + 10 * MINUTE in missing
         assert len(samples) > 8
+        (record,) = await Reader(fake).read_metric_states([metric])
+        assert record is not None
+        runs = list_slots(record.marks, [each.tick for each in samples], NOON - 1, NOON + 15 * MINUTE, MINUTE)
+        reasons = {run.reason for run in runs if run.state is SlotState.MISSING}
+        assert reasons == {SlotReason.REFUSED}, "each missing slot says why, as it did live"
 
 
 async def test_played_twice_it_is_the_same_to_the_byte(redis: Redis, tmp_path: Path):

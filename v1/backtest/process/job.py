@@ -37,6 +37,8 @@ class Job(NamedTuple):
     most_seconds: float
     most_bytes: int
     """Of memory."""
+    min_coverage: float = 0
+    """What part of the numbers of the most complete metric a metric must have to be ranked."""
 
 
 def write_job(job: Job) -> bytes:

@@ -33,7 +33,7 @@ async def run_backtest(job: Job) -> str:
         async with connect(job.redis, "backtest") as redis:
             kept, is_whole = await _read_day(Reader(redis), rules, job.most_samples)
             silences = [*read_rule_set((await RuleStore(redis).read_rules()).written, job.interval).silences.values()]
-        trial = BacktestInput(rules, silences, job.interval, job.start, job.end, is_whole)
+        trial = BacktestInput(rules, silences, job.interval, job.start, job.end, is_whole, job.min_coverage)
         return _play(trial, kept, job, check)
     except RulesNeverActive as error:
         accepted = f"a tick that is played: {error.last} or before"

@@ -10,11 +10,11 @@ from redis.asyncio.client import Pipeline, PubSub
 from redis.exceptions import DataError, RedisError, ResponseError
 
 from .. import keys
-from ..places import Places
+from ..places import HOME_SLOT, Places
 from ..pool import ReplacingPool, WatchedConnection
 from .key_positions import is_read
 from .replicas import ReplicaChoice
-from .routing import HOME_SLOT, BatchPlan, Command, CommandRoute, find_route
+from .routing import BatchPlan, Command, CommandRoute, find_route
 from .slot_table import SlotTable, is_astray
 
 FindNode = Callable[[int], Redis]

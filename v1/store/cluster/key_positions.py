@@ -17,7 +17,7 @@ _NONE = frozenset(
         *("ACL", "MODULE", "HELLO", "ROLE", "LATENCY", "SLOWLOG", "DEBUG"),
     }
 )
-_FIRST = frozenset(
+ONE_KEY = frozenset(
     {
         *("GET", "SET", "GETDEL", "GETEX", "INCR", "INCRBY", "DECR", "APPEND", "STRLEN", "BITFIELD", "BITFIELD_RO"),
         *("EXPIRE", "PEXPIRE", "EXPIREAT", "PERSIST", "TTL", "PTTL", "TYPE", "DUMP", "RESTORE", "GETRANGE", "SETEX"),
@@ -59,7 +59,7 @@ def find_keys(command: Sequence[Argument]) -> range:
     Raises `DataError` of a command that is not known here.
     """
     name, _, second = str(command[0]).upper().partition(" ")
-    if name in _FIRST:
+    if name in ONE_KEY:
         return _FIRST_ARGUMENT
     if name in _NONE:
         return _NO_KEY

@@ -1,14 +1,12 @@
 """Divides what is sent to a cluster by nodes, and puts the answers together again. Knows no connection."""
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
-from redis.crc import key_slot
 from redis.exceptions import ClusterCrossSlotError
 
-from ..places import HOME, Places
-from .key_positions import find_keys
+from ..places import HOME_SLOT, Places
+from .key_positions import ONE_KEY, find_keys
 
 Command = tuple[Any, ...]
 
@@ -34,21 +32,6 @@ class CommandRoute(NamedTuple):
     """Makes one answer of those of the parts; `None`: there is one, and it is the answer."""
 
 
-@lru_cache(4096)
-def _find_slot(tag: str) -> int:
-    return int(key_slot(tag.encode()))
-
-
-HOME_SLOT = _find_slot(HOME)
-
-
-def find_slot(key: str) -> int:
-    """Return the slot of a key as it is spelt in the data."""
-    begin = key.find("{")
-    end = key.find("}", begin + 1) if begin >= 0 else -1
-    return _find_slot(key[begin + 1 : end]) if end > begin + 1 else int(key_slot(key.encode()))
-
-
 def find_route(command: Command, places: Places) -> CommandRoute:
     """
     Return where a command goes; its keys are named as on one node. One without a key goes to the node of `{home}`.
@@ -56,17 +39,9 @@ def find_route(command: Command, places: Places) -> CommandRoute:
     Raises `DataError` of a command that is not known, and `ClusterCrossSlotError` of one whose keys are apart.
     """
     positions = find_keys(command)
-    if len(positions) == 1:
-        at = positions.start
-        placed = places.place(str(command[at]))
-        return CommandRoute(
-            [NodeCommand(find_slot(placed), (*command[:at], placed, *command[at + 1 :]))],
-            _find_restorer(command, places),
-        )
     if not positions:
         return CommandRoute([NodeCommand(HOME_SLOT, command)])
-    placed_keys = [places.place(str(command[at])) for at in positions]
-    slots = [*map(find_slot, placed_keys)]
+    placed_keys, slots = zip(*[places.locate(str(command[at])) for at in positions], strict=True)
     if len({*slots}) == 1:
         whole = (*command[: positions.start], *placed_keys, *command[positions.stop :])
         return CommandRoute([NodeCommand(slots[0], whole)], _find_restorer(command, places))
@@ -125,49 +100,68 @@ class BatchPlan:
     def __init__(self, commands: Iterable[Command], places: Places, find_node: Callable[[int], Any]) -> None:
         self.batches: dict[Any, Batch] = {}
         """What each node is sent, by what `find_node` returns of a slot."""
-        self._routes: list[CommandRoute] = []
+        self._count = 0
+        self._routes: dict[int, CommandRoute] = {}
+        """Where those commands go whose answer is made of parts, or is to be changed."""
+        self._places = places
         self._find_node = find_node
-        self._nodes: dict[int, Any] = {}
-        open_block: list[Command] | None = None
+        self._by_slot: dict[int, Batch] = {}
+        block: list[Command] = []
         for command in commands:
-            if open_block is None and command[0] != "MULTI":
-                self._add(find_route(command, places))
-                continue
-            open_block = [*(open_block or ()), command] if open_block is not None else [command]
-            if command[0] == "EXEC":
-                self._add_block(open_block, places)
-                open_block = None
+            if block or command[0] == "MULTI":
+                block.append(command)
+                if command[0] == "EXEC":
+                    self._add_block(block)
+                    block = []
+            else:
+                self._add(command)
 
     def merge(self, answers: Callable[[Any], Sequence[Any]]) -> list[Any]:
         """Return the answer to each command; `answers` returns those of a node. An error in a part is the answer."""
-        parts = [[None] * len(each.parts) for each in self._routes]
+        merged: list[Any] = [None] * self._count
+        parts: dict[int, list[Any]] = {index: [None] * len(each.parts) for index, each in self._routes.items()}
         for node, batch in self.batches.items():
-            for (command, part), answer in zip(batch.origins, answers(node), strict=True):
-                parts[command][part] = answer
-        return [_merge(each, found) for each, found in zip(self._routes, parts, strict=True)]
+            for (index, part), answer in zip(batch.origins, answers(node), strict=True):
+                if index in parts:
+                    parts[index][part] = answer
+                else:
+                    merged[index] = answer
+        for index, found in parts.items():
+            merged[index] = _merge(self._routes[index], found)
+        return merged
 
-    def _add_block(self, block: Sequence[Command], places: Places) -> None:
+    def _add(self, command: Command) -> None:
+        if command[0] in ONE_KEY:
+            # Most are of this kind, and many: no route is made of each.
+            placed, slot = self._places.locate(str(command[1]))
+            self._put(slot, (command[0], placed, *command[2:]))
+            self._count += 1
+        else:
+            self._add_route(find_route(command, self._places))
+
+    def _add_block(self, block: Sequence[Command]) -> None:
         """Add a transaction, which goes to one slot: commands without a key go where the others do."""
-        routes = [find_route(command, places) for command in block]
+        routes = [find_route(command, self._places) for command in block]
         keyed = {each.parts[0].slot for command, each in zip(block, routes, strict=True) if find_keys(command)}
         if len(keyed) > 1 or any(len(each.parts) > 1 for each in routes):
             raise ClusterCrossSlotError(f"the keys of a transaction are not in one slot: {block[1:-1]}"[:500])
         slot = next(iter(keyed), HOME_SLOT)
         for each in routes:
-            self._add(each._replace(parts=[each.parts[0]._replace(slot=slot)]))
+            self._add_route(each._replace(parts=[each.parts[0]._replace(slot=slot)]))
 
-    def _add(self, added: CommandRoute) -> None:
-        index = len(self._routes)
-        self._routes.append(added)
+    def _add_route(self, added: CommandRoute) -> None:
+        if added.merge is not None:
+            self._routes[self._count] = added
         for number, part in enumerate(added.parts):
-            node = self._nodes.get(part.slot)
-            if node is None:
-                node = self._nodes[part.slot] = self._find_node(part.slot)
-            batch = self.batches.get(node)
-            if batch is None:
-                batch = self.batches[node] = Batch([], [])
-            batch.commands.append(part.command)
-            batch.origins.append((index, number))
+            self._put(part.slot, part.command, number)
+        self._count += 1
+
+    def _put(self, slot: int, command: Command, part: int = 0) -> None:
+        batch = self._by_slot.get(slot)
+        if batch is None:
+            batch = self._by_slot[slot] = self.batches.setdefault(self._find_node(slot), Batch([], []))
+        batch.commands.append(command)
+        batch.origins.append((self._count, part))
 
 
 def _merge(whole: CommandRoute, answers: Sequence[Any]) -> Any:

@@ -3,7 +3,7 @@
 from collections import deque
 from fractions import Fraction
 
-from worker.latest import Metric, Reading, decimals
+from worker.latest import Candle, Metric, Reading, decimals
 
 from .events import StreamTicker, StreamTrade, TradeList
 from .pauses import Pauses
@@ -28,6 +28,8 @@ class StreamedMarket:
         """Since when each was the newest."""
         self._pauses = Pauses(interval * 1000)
         self._doubted_since: int | None = None
+        self._differed_at = 0
+        """When it last differed from REST."""
 
     @property
     def price(self) -> str | None:
@@ -80,6 +82,10 @@ class StreamedMarket:
             price, ticker.volume, ticker.change_percentage, ticker.change_absolute, traded, provider_time=now // 1000
         )
 
+    def make_hour(self, hour: int) -> Candle | None:
+        """Return the exchange's candle of an hour that is over; `None` where it is not known to be whole and true."""
+        return None if self._differed_at >= hour * 1000 else self.trades.make_hour(hour)
+
     def has_prices_of(self, since: int) -> bool:
         """Return whether the prices that are known reach back to `since`: an answer of before them says nothing."""
         return bool(self._prices) and self._prices[0][0] <= since
@@ -103,7 +109,7 @@ class StreamedMarket:
 
     def note_difference(self, now: int) -> None:
         """Take in that an answer differed: nothing here counts until something newer comes."""
-        self._doubted_since = now
+        self._doubted_since = self._differed_at = now
 
     def _note_price(self, time: int, price: str) -> None:
         self._pauses.note(time)

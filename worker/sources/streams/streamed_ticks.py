@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 
 import structlog
 
-from worker.latest import MINUTE, Metric, Reading
+from worker.latest import HOUR, MINUTE, Candle, Metric, Reading
 from worker.sources.errors import SourceError, SourceRefused
 from worker.sources.rejects import note_reject
 
@@ -85,6 +85,13 @@ class StreamedTicks:
             return await self._merge(at, streamed, await ask(at))
         answer = await self._ask_beside(at, ask, len(unknown))
         return streamed if answer is None else await self._merge(at, streamed, answer)
+
+    def find_hour(self, metric: Metric, hour: int) -> Candle | None:
+        """Return the exchange's candle of an hour, made of its trades; `None` where one of them may be missing."""
+        market = self._feed.find_market(metric)
+        if market is None or self._feed.find_proof(metric) < (hour + HOUR) * 1000:
+            return None
+        return market.make_hour(hour)
 
     async def _ask_beside(self, at: int, ask: Ask, unknown: int) -> Mapping[Metric, Reading] | None:
         """Ask by REST for no longer than most of a tick; `None` where it fails, which must not cost what was streamed."""

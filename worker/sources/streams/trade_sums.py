@@ -13,9 +13,10 @@ The numbers of trades follow each other, so a lost one shows:
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from worker.latest import decimals
+from worker.latest import Candle, decimals
 
 from .events import StreamTrade
+from .trade_hours import TradeHours
 
 KEPT_INTERVALS = 4
 MOST_WAITING = 1000
@@ -52,6 +53,7 @@ class TradeSums:
         self._is_cut = False
         self._answered = 0
         self.counts = TradeCounts()
+        self._hours = TradeHours()
 
     def begin(self, time: int) -> None:
         """Take in that a subscription delivers every trade from `time` on."""
@@ -105,6 +107,12 @@ class TradeSums:
         self._answered = max(self._answered, at)
         return decimals.format_decimal(self._sums.get(at, (0, 0)))
 
+    def make_hour(self, hour: int) -> Candle | None:
+        """Return the candle of an hour that is over; `None` where a trade of it may be missing, or none came."""
+        if self._waiting or self._known_since is None or self._known_since > hour * 1000:
+            return None
+        return self._hours.find(hour)
+
     def _accept(self, trade: StreamTrade) -> None:
         self._count(trade)
         self._last = trade.number
@@ -114,11 +122,12 @@ class TradeSums:
             self._last = follower.number
 
     def _count(self, trade: StreamTrade) -> None:
+        self._hours.add(trade)
         tick = (trade.time // 1000 // self._interval + 1) * self._interval
         if tick <= self._answered:
             self.counts = self.counts._replace(late=self.counts.late + 1)
             return
-        self._sums[tick] = add_numbers(self._sums.get(tick, (0, 0)), decimals.parse_decimal(trade.amount))
+        self._sums[tick] = decimals.add(self._sums.get(tick, (0, 0)), decimals.parse_decimal(trade.amount))
 
     def _skip_gap(self) -> None:
         """Take what is missing for lost: everything is known after the first trade that came after it."""
@@ -127,12 +136,3 @@ class TradeSums:
         if self._known_since is not None:
             self._known_since = max(self._known_since, first.time + 1)
         self._accept(first)
-
-
-def add_numbers(left: Number, right: Number) -> Number:
-    """Return left + right, exactly."""
-    places = max(left[1], right[1])
-    return (
-        left[0] * decimals.power_of_ten(places - left[1]) + right[0] * decimals.power_of_ten(places - right[1]),
-        places,
-    )

@@ -12,8 +12,7 @@ from tests.support.cluster import WAIT_SECONDS, RunningCluster, open_cluster
 from tests.support.serving import NOON, tick
 from v1.model import Metric
 from v1.store import Reader, Writer, connect, follow_replicas, keys, open_change_feed
-from v1.store.cluster.routing import find_slot
-from v1.store.places import Places
+from v1.store.places import Places, find_slot
 
 PARTITIONS = 8
 BTC = Metric("KRAKEN:BTCUSD")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
 from redis.asyncio import Redis
 
 from tests.support.cluster import RunningCluster
@@ -18,6 +19,7 @@ from v1.store import (
     DataFormat,
     QuotaStore,
     Reader,
+    StoreError,
     TopReader,
     TopWriter,
     Verifier,
@@ -26,6 +28,7 @@ from v1.store import (
     keys,
     server_report,
 )
+from v1.store.places import Places, get_places
 from worker.sampling.tick import commit_tick
 
 OF_WORKER = "one"
@@ -166,3 +169,21 @@ async def test_a_cluster_that_was_emptied_is_divided_as_before_by_the_worker_tha
         assert all(states)
         assert await ApiKeyStore(redis).read_keys() == {}
         assert await redis.ttl(keys.moments(METRICS[0])) > DAY
+
+
+async def test_another_number_of_partitions_than_the_data_has_is_refused_with_both(cluster: RunningCluster):
+    async with connect(cluster.url, "tests", partitions=PARTITIONS) as redis:
+        await DataFormat(redis).ensure()
+    async with connect(cluster.url, "others", partitions=PARTITIONS + 1) as redis:
+        with pytest.raises(StoreError, match="8 partitions for good, and TRACKER_PARTITIONS says 9: set it to 8"):
+            await DataFormat(redis).ensure()
+    async with connect(cluster.url, "others", partitions=PARTITIONS) as redis:
+        await DataFormat(redis).ensure()
+
+
+async def test_whoever_does_not_say_how_many_partitions_there_are_reads_it(cluster: RunningCluster):
+    async with connect(cluster.url, "tests", partitions=PARTITIONS) as redis:
+        await play(redis)
+    async with connect(cluster.url, "others") as redis:
+        assert all(await Reader(redis).read_metric_states(METRICS))
+        assert get_places(redis) == Places(PARTITIONS)

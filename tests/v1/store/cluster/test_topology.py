@@ -14,9 +14,8 @@ from tests.support.cluster import WAIT_SECONDS, RunningCluster, open_cluster
 from v1.model import Metric
 from v1.store import Reader, StoreAway, StoreError, connect, keys
 from v1.store.cluster.client import ClusterRedis
-from v1.store.cluster.routing import find_slot
 from v1.store.connection import translate_errors
-from v1.store.places import Places
+from v1.store.places import Places, find_slot
 
 PARTITIONS = 8
 PLACES = Places(PARTITIONS)

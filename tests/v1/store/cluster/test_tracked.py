@@ -13,8 +13,7 @@ from tests.v1.store.test_tracking import BTC, ETH, HOURS, keep, list_kept
 from v1.market.pieces import KeptPieces
 from v1.store import StoreAway, TrackedReader, Writer, connect, keys
 from v1.store.cluster.client import ClusterRedis
-from v1.store.cluster.routing import find_slot
-from v1.store.places import Places
+from v1.store.places import Places, find_slot
 
 PARTITIONS = 8
 SLOT = find_slot(Places(PARTITIONS).place(keys.moments(BTC)))

@@ -9,7 +9,7 @@ from aiohttp import ClientSession, TCPConnector, web
 
 from tests.support.loopback import serving
 from tests.support.loopback.streams import BinanceStreams, KrakenStreams, StreamServer
-from worker.latest import Metric, Reading
+from worker.latest import HOUR, Candle, Metric, Reading
 from worker.sources.errors import SourceRefused, SourceUnreachable
 from worker.sources.rejects import Rejects
 from worker.sources.streams import connection, slot
@@ -438,6 +438,82 @@ async def test_other_markets_are_followed_without_a_gap(bench: Bench):
     await bench.server.publish(bench.symbols[BTC], "101", "1")
 
     assert (await bench.tick(NOON + 3))[BTC].interval_volume == "1"
+
+
+ONE = NOON + HOUR
+"""The first hour that begins while the streams deliver."""
+
+
+async def trade_an_hour(bench: Bench, *, lost: bool = False) -> None:
+    """Trade around and in the hour of `ONE`, and let ticks show that everything of it has come."""
+    await checked(bench)
+    trades = [
+        (-0.5, "90", "7"),
+        (0, "101.50", "0.25"),
+        (1800, "99.00", "1.5"),
+        (1801, "103.25", "1"),
+        (3599.9, "102", "2"),
+    ]
+    for place, (second, price, amount) in enumerate([*trades, (3600, "500", "9")]):
+        bench.clock.now = ONE + second
+        await bench.server.publish(bench.symbols[BTC], price, amount, lost=lost and place == 2)
+    bench.rest.answers[BTC] = Reading("500", "5")
+    await bench.tick(ONE + HOUR + 1)
+
+
+async def test_an_hour_of_which_every_trade_came_is_the_exchanges_candle(bench: Bench):
+    await trade_an_hour(bench)
+
+    found = [bench.ticks.find_hour(BTC, ONE + place * HOUR) for place in (-2, 0, 1)]
+
+    assert found == [None, Candle(ONE, "101.50", "103.25", "99.00", "102", "4.75"), None]
+    assert bench.ticks.find_hour(ETH, ONE) is None, "without a trade the exchange says which candle there is"
+    assert bench.ticks.find_hour(Metric("X:XRPUSD"), ONE) is None
+
+
+async def test_an_hour_of_which_a_trade_was_lost_is_asked_for(bench: Bench):
+    await trade_an_hour(bench, lost=True)
+    await bench.tick(ONE + HOUR + 2)
+
+    assert bench.rejects[LOST] == 1
+    assert bench.ticks.find_hour(BTC, ONE) is None
+
+
+async def test_an_hour_in_which_the_stream_was_cut_is_asked_for(bench: Bench):
+    await checked(bench)
+    bench.clock.now = ONE + 10
+    await bench.server.publish(bench.symbols[BTC], "101", "1")
+    await bench.tick(ONE + 11)
+    bench.server.status = 503
+    await bench.server.cut()
+    await bench.wait_for(lambda: not bench.is_live())
+    bench.clock.now = ONE + 1000
+    for _ in range(60):  # more than a subscription begins with
+        await bench.server.publish(bench.symbols[BTC], "102", "1")
+    bench.server.status = 101
+    await bench.wait_for(bench.is_live)
+    bench.clock.now = ONE + 2000
+    await bench.server.publish(bench.symbols[BTC], "103", "1")
+    await bench.wait_for(lambda: market_price(bench, BTC) == "103")
+    bench.rest.answers[BTC] = Reading("103", "8")
+    await bench.tick(ONE + HOUR + 1)
+
+    assert bench.ticks.find_hour(BTC, ONE) is None
+
+
+async def test_an_hour_in_which_the_stream_differed_from_rest_is_asked_for(bench: Bench):
+    await checked(bench)
+    bench.clock.now = ONE + 10
+    await bench.server.publish(bench.symbols[BTC], "101", "1")
+    bench.rest.answers[BTC] = Reading("150", "7", provider_time=ONE + 100)
+    await bench.tick(ONE + 100)
+    assert bench.rejects[DIFFERS] == 1
+    bench.clock.now = ONE + 200
+    await bench.server.publish(bench.symbols[BTC], "151", "1")
+    bench.rest.answers[BTC] = Reading("151", "7")
+    await bench.tick(ONE + HOUR + 1)
+
+    assert bench.ticks.find_hour(BTC, ONE) is None
 
 
 def market_price(bench: Bench, metric: Metric) -> str | None:

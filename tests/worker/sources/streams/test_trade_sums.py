@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.latest import HOUR
 from worker.sources.streams.events import StreamTrade
 from worker.sources.streams.trade_sums import TradeSums
 
@@ -177,3 +178,23 @@ def test_every_order_of_the_same_trades_gives_the_exact_sums(made: list[tuple[in
 
     for tick in range(NOON + 1, NOON + 6):
         assert Decimal(sums.sum_interval(tick) or "NaN") == true_sum(trades, tick)
+
+
+@given(st.lists(st.tuples(st.integers(1, 10**6), st.integers(0, 10**4), st.integers(0, 3 * HOUR - 1)), min_size=1))
+def test_the_candle_of_an_hour_is_that_of_its_trades(rows: list[tuple[int, int, int]]):
+    rows = sorted(rows, key=lambda row: row[2])
+    sums = begun(60)
+    for number, (price, amount, second) in enumerate(rows, 1):
+        sums.add(StreamTrade("BTC/USD", number, f"{price}e-3", f"0.{amount:04}", (NOON + second) * 1000))
+
+    for hour in range(NOON, NOON + 3 * HOUR, HOUR):
+        inside = [row for row in rows if hour <= NOON + row[2] < hour + HOUR]
+        found = sums.make_hour(hour)
+        if not inside:
+            assert found is None
+        else:
+            assert found is not None
+            prices = [Decimal(price) / 1000 for price, _, _ in inside]
+            numbers = [Decimal(text) for text in found[1:]]
+            volume = sum(Decimal(f"0.{amount:04}") for _, amount, _ in inside)
+            assert numbers == [prices[0], max(prices), min(prices), prices[-1], volume]
