@@ -45,7 +45,7 @@ class Shard(NamedTuple):
 
 
 MakePool = Callable[[Endpoint], ReplacingPool]
-PATIENCE_SECONDS = 0.25
+NEXT_NODE_SECONDS = 0.25
 """After how long without an answer another node is asked for the slots, too."""
 
 
@@ -148,8 +148,8 @@ class SlotTable:
                 if left:
                     address = left.pop(0)
                     asked[asyncio.create_task(self._ask_spans(address))] = address
-                patience = PATIENCE_SECONDS if left else None
-                done, _ = await asyncio.wait(asked, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+                seconds = NEXT_NODE_SECONDS if left else None
+                done, _ = await asyncio.wait(asked, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     address, error = asked.pop(task), task.exception()
                     if error is None:
