@@ -32,6 +32,9 @@ from worker.settings import WorkerSettings
 
 log = structlog.get_logger()
 
+LEASE_TRIES = 2
+"""How many renewals that are not answered a lease outlasts."""
+
 
 @asynccontextmanager
 async def open_share(
@@ -47,23 +50,25 @@ async def open_share(
             log.warning("one node is not shared: this worker feeds it alone, or stands by", setting="TRACKER_SHARE")
         yield None
         return
+    seconds = find_lease_seconds(settings.interval)
     async with (
         connect(settings.redis_address, "data-tracker-share") as redis,
+        # A node that stands still must not hold up the leases at the others until they have run out.
+        connect(settings.redis_address, "data-tracker-leases", seconds / LEASE_TRIES) as quick,
         open_rule_provider(settings, only_reads=True) as rules,
     ):
-        seconds = find_lease_seconds(settings.interval)
         note = WorkerNote(name_process(), socket.gethostname(), os.getpid(), int(time.time()), __version__, seconds)
-        leases = PartitionLeases(redis, note.name, seconds)
+        leases = PartitionLeases(quick, note.name, seconds)
         limits = AlertLimits(keep=settings.alert_days * DAY)
         writer = PartitionWriter(redis, leases, limits, settings.min_coverage)
         feeder = PartitionFeeder(writer, settings.interval, rules)
         describe = partial(_describe, feeder=feeder, leases=leases, is_asking=is_asking)
         follow_share(instruments, lambda: describe(note))
         membership = Membership(
-            members=Members(redis),
+            members=Members(quick),
             leases=leases,
             note=note,
-            tags=lambda: get_places(redis).list_tags(),
+            tags=lambda: get_places(quick).list_tags(),
             describe=describe,
         )
         async with _run_share(feeder, membership):
