@@ -6,7 +6,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,6 +35,7 @@ FIRST_PORT = 7101
 MOST_WORKERS = 16
 DEMO = Path("data/cluster-demo")
 URL = f"{PREFIX}REDIS_URL"
+SHARE = f"{PREFIX}SHARE"
 URL_FILE = "url"
 """Where the address of the cluster stands, with its password: what `TRACKER_REDIS_URL_FILE` names for other commands."""
 
@@ -93,7 +94,8 @@ def run(demo: bool, first_port: int, workers: int) -> int:
     cluster = LocalCluster(data_dir.absolute() / FOLDER, first_port)
     check_node_ports(cluster)
     password = prepare_secrets(cluster)
-    settings = read_cluster_settings(cluster.make_url(password), demo)
+    says = {URL: cluster.make_url(password)} | ({SHARE: "true"} if workers > 1 else {})
+    settings = read_cluster_settings(says, demo)
     check_port(settings.bind)
 
     async def start_store(start: PartStarter) -> None:
@@ -114,12 +116,16 @@ def refuse_other_redis() -> None:
                 )
 
 
-def read_cluster_settings(url: str, demo: bool) -> WorkerSettings:
-    """Return the settings of all parts, which they inherit, with the address of the cluster. Raises `InvalidSettings`."""
-    os.environ[URL] = url
+def read_cluster_settings(ours: Mapping[str, str], demo: bool) -> WorkerSettings:
+    """
+    Return the settings of all parts, which they inherit, with what a cluster of several workers needs.
+
+    Raises `InvalidSettings`.
+    """
+    os.environ |= ours
     if not demo:
         return read_settings(demo=False)
-    says = DEMO_SAYS | {f"{PREFIX}DATA_DIR": str(DEMO), URL: url}
+    says = DEMO_SAYS | {f"{PREFIX}DATA_DIR": str(DEMO), **ours}
     if ignored := list_ignored_settings(says):
         print_line(f"the demo does not use {', '.join(ignored)}: it has its own market and rules, and sends nothing")
     return read_settings(demo=True, demo_says=says)

@@ -305,6 +305,7 @@ EXAMPLE_STATES: Mapping[str, Callable[[], Iterable[Metric]]] = {
     "channels": lambda: states.list_channel_metrics({"pushover": (0, 0, 0.0)}),
     "clock": lambda: states.list_clock_metrics(None),
     "archive": lambda: states.list_archive_metrics({"state": "ok"}, None, 0),
+    "share": lambda: states.list_share_metrics({"partitions": (), "behind": (), "tick": None}),
     "roles": lambda: states.list_role_metrics(
         {
             "pricing": {

@@ -15,6 +15,7 @@ use of it, and in its docstring the errors it raises.
     messages    the texts of alerts
     rules       rules and silences, and files of rules
     settings    what both processes read from their environment; secrets; logs
+    sharing     what several workers that share one divided store leave for each other in it
     store       Redis: who reads, writes, verifies or forgets
     toplist     lists of providers, the top list, and plans that are used up
 """
@@ -35,6 +36,7 @@ from . import (
     messages,
     rules,
     settings,
+    sharing,
     store,
     toplist,
 )
@@ -64,6 +66,7 @@ __all__ = [
     "parse_iso",
     "rules",
     "settings",
+    "sharing",
     "split_into_chunks",
     "store",
     "toplist",

@@ -35,15 +35,16 @@ class Rankings(NamedTuple):
         return self.ranks[measure, by]
 
 
-def rank_all(standings: Iterable[RankInput], min_coverage: float = 0) -> Rankings:
+def rank_all(standings: Iterable[RankInput], min_coverage: float = 0, most: Sequence[int] | None = None) -> Rankings:
     """
     Judge every metric by every measure. Who has no number of a measure is not in its lists.
 
     Who has less than `min_coverage` (0 to 1) of as many numbers as the metric with most of them has no rank: its deviation
-    is one of another time than that of the others.
+    is one of another time than that of the others. How many the most complete metric has is counted, unless `most` says
+    it of each measure: then these are some of all metrics.
     """
     inputs = [*standings]
-    fewest = [_find_fewest(inputs, place, min_coverage) for place in range(len(MEASURES))] if min_coverage else _NONE
+    fewest = [ceil(min_coverage * count) for count in most or count_most(inputs)] if min_coverage else _NONE
     unranked: dict[Measure, Scores] = {measure: [] for measure in MEASURES}
     ranks: dict[tuple[Measure, By], Scores] = {(measure, by): [] for measure in MEASURES for by in By}
     means: dict[Measure, Scores] = {measure: [] for measure in MEASURES}
@@ -66,6 +67,11 @@ def rank_all(standings: Iterable[RankInput], min_coverage: float = 0) -> Ranking
             if average is not None:
                 hour_means.append((average, metric))
     return Rankings(ranks, means, unranked)
+
+
+def count_most(inputs: Sequence[RankInput]) -> list[int]:
+    """Return how many numbers of each measure the metric with most of them has."""
+    return [max((each.day[place].n for each in inputs), default=0) for place in range(len(MEASURES))]
 
 
 def _find_fewest(inputs: Iterable[RankInput], place: int, min_coverage: float) -> int:

@@ -21,6 +21,7 @@ from . import (
     sources,
     top,
     whoami,
+    workers,
 )
 from .stream import endpoints as stream
 
@@ -45,6 +46,7 @@ for subject in (
     top,
     stream,
     whoami,
+    workers,
 ):
     router.include_router(subject.router)
 

@@ -30,6 +30,7 @@ from ..store import (
     follow_replicas,
     open_change_feed,
 )
+from ..store.sharing.members import Members
 from .access import Caller, KeyRing, RateLimiter
 from .market_clock import MarketClock, follow_market
 from .stream.counts import StreamCounts
@@ -99,6 +100,8 @@ class RouteState(TypedDict):
     top_archive: TopArchiveReader
     admin: AdminStore
     """Rules, silences and alerts; it writes."""
+    members: Members
+    """Knows which workers share the market."""
     message_tests: MessageTestStore
     """Sends tests of rules; it writes."""
     redis_address: str
@@ -159,6 +162,7 @@ async def open_route_state(settings: RouteSettings, clock: Callable[[], float]) 
             top=TopReader(redis),
             top_archive=TopArchiveReader(archive),
             admin=AdminStore(writing),
+            members=Members(redis),
             message_tests=MessageTestStore(writing),
             redis_address=redis_address,
             backtests=BacktestRunner(settings.stopping, settings.settings_prefix, turns=settings.backtest_turns),

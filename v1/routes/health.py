@@ -17,6 +17,7 @@ from .params import NoParams
 from .problems import RETRY_SECONDS
 from .replay_view import ReplayView, show_replay
 from .response_docs import NOT_ACCEPTED
+from .workers import list_free
 
 router = APIRouter(tags=["health"])
 
@@ -207,9 +208,11 @@ class _Facts(NamedTuple):
     channels: Mapping[str, dict[str, Any]]
     is_empty: bool
     replay: ReplayProgress | None
+    free_partitions: int
+    """How many partitions no worker has, of those that share the market."""
 
 
-_NO_FACTS = _Facts(None, {}, None, None, {}, None, None, {}, {}, is_empty=True, replay=None)
+_NO_FACTS = _Facts(None, {}, None, None, {}, None, None, {}, {}, is_empty=True, replay=None, free_partitions=0)
 
 
 class _Moment(NamedTuple):
@@ -243,7 +246,9 @@ async def _read_facts(context: RouteState) -> _Facts:
         reader.is_empty(),
         context["replays"].read(),
     )
-    return _Facts(tick, sources, archive, rules.problem, top, clock, eviction, unmet, channels, is_empty, replay)
+    workers = await context["members"].read_all()
+    free = len(list_free(context["members"].list_tags(), workers))
+    return _Facts(tick, sources, archive, rules.problem, top, clock, eviction, unmet, channels, is_empty, replay, free)
 
 
 def _judge(facts: _Facts, moment: _Moment, interval: int) -> tuple[Health, list[str]]:
@@ -256,12 +261,20 @@ def _judge(facts: _Facts, moment: _Moment, interval: int) -> tuple[Health, list[
         *list_paused_channels(facts.channels, moment.wall),
         *describe_toplist_faults(facts.top, moment.wall),
         *([facts.eviction] if facts.eviction else []),
+        *_list_free_partitions(facts.free_partitions),
     ]
     if facts.clock is not None:
         return Health.UNREADY, [f"nothing is sampled: {facts.clock}", *reasons]
     if facts.replay is not None and facts.replay.state is ReplayState.STOPPED:
         return Health.UNREADY, [describe_replay(facts.replay), *reasons]
     return (Health.DEGRADED if status is Health.READY and reasons else status), reasons
+
+
+def _list_free_partitions(count: int) -> list[str]:
+    if not count:
+        return []
+    which = "1 partition has" if count == 1 else f"{count} partitions have"
+    return [f"{which} no worker: ticks wait until one takes over, see /v1/workers"]
 
 
 def _show_facts(facts: _Facts, moment: _Moment, interval: int, redact: _Redact) -> dict[str, Any]:

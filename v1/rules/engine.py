@@ -9,7 +9,7 @@ whole has states of its own, and is told once, not once a metric.
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from .phases import RuleStates, read_states, write_states
 from .rank_lookup import Ranked, RankLookup
 from .rule import OF_ANY_KIND, Kind, Rule
 from .silence import Silence
-from .silent_sources import Silent, find_silent_sources
+from .silent_sources import SilenceSummary, Silent, find_silent_sources, judge_silence, summarize_silence
 from .subject import RuleWatch, SubjectEvaluator, SubjectResult
 
 
@@ -101,17 +101,42 @@ class RuleEngine:
         """Judge one tick."""
         if not self._groups and not _is_anything_left(market):
             return NO_EVALUATION
-        stale = [watch.rule for watch in self._stale]
-        silent = find_silent_sources(stale, self._list_expected(market), market.at, self._interval, market.asked_since)
+        silent = find_silent_sources(
+            self._list_stale_rules(), self._list_expected(market), market.at, self._interval, market.asked_since
+        )
         places = RankLookup(market.ranked)
+        sources = self._evaluate_sources(market, silent, places, self._list_heard)
+        return set_group_sizes(Evaluation(self._evaluate_metrics(market, silent, places), sources), market.told_before)
+
+    def summarize_silence(self, market: TickContext) -> SilenceSummary:
+        """Return what the metrics of a part of the market say of whether their sources are silent."""
+        return summarize_silence(self._list_stale_rules(), self._list_expected(market), market.at, self._interval)
+
+    def evaluate_part(self, market: TickContext, silence: SilenceSummary) -> Evaluation:
+        """Judge the metrics of a part of the market, where `silence` is what all of it says; how many messages there are is not counted."""
+        if not self._groups and not _is_anything_left(market):
+            return NO_EVALUATION
+        places = RankLookup(market.ranked)
+        return Evaluation(self._evaluate_metrics(market, self._judge_silence(market, silence), places), {})
+
+    def evaluate_silence(self, market: TickContext, silence: SilenceSummary) -> Evaluation:
+        """Judge the sources as a whole by what all of the market says."""
+        silent, places = self._judge_silence(market, silence), RankLookup(market.ranked)
+        return Evaluation({}, self._evaluate_sources(market, silent, places, lambda _: silence.heard))
+
+    def _list_stale_rules(self) -> Sequence[Rule]:
+        return [watch.rule for watch in self._stale]
+
+    def _judge_silence(self, market: TickContext, silence: SilenceSummary) -> Silent:
+        return judge_silence(self._list_stale_rules(), silence, market.at, self._interval, market.asked_since)
+
+    def _evaluate_metrics(self, market: TickContext, silent: Silent, places: RankLookup) -> dict[Metric, SubjectResult]:
         metrics: dict[Metric, SubjectResult] = {}
         for step in market.steps:
             said = self._evaluate_metric(step, market, silent, places)
             if said is not NOTHING_SAID:
                 metrics[step.metric] = said
-        return _with_group_sizes(
-            Evaluation(metrics, self._evaluate_sources(market, silent, places)), market.told_before
-        )
+        return metrics
 
     def _find_groups(self, metric: Metric) -> tuple[Sequence[_Group], Lookback, frozenset[str]]:
         """Return the groups of rules that watch a metric, what they look back on, and their ids."""
@@ -178,13 +203,23 @@ class RuleEngine:
             return market.steps
         return [step for step in market.steps if step.sample or self._is_expected(step)]
 
-    def _evaluate_sources(self, market: TickContext, silent: Silent, places: RankLookup) -> dict[str, SubjectResult]:
+    def _list_heard(self, market: TickContext) -> frozenset[str]:
+        """Return the sources of all metrics that are expected."""
+        return frozenset({step.record.source for step in self._list_expected(market)})
+
+    def _evaluate_sources(
+        self,
+        market: TickContext,
+        silent: Silent,
+        places: RankLookup,
+        list_heard: Callable[[TickContext], frozenset[str]],
+    ) -> dict[str, SubjectResult]:
         known, at = market.outages.sources, market.at
         if market.outages.at == at:
             return {source: SubjectResult(states) for source, states in known.items()}
         if not known and not silent:
             return {}
-        heard = {step.record.source for step in self._list_expected(market)}
+        heard = list_heard(market)
         judged = {}
         for source in sorted({*known, *(source for _, source in silent)}):
             saying = self._open(f"{source}:*", known.get(source, {}), market, places)
@@ -233,7 +268,7 @@ def _merge_lookbacks(rules: Iterable[Rule]) -> Lookback:
     return Lookback(all_of, tuple(sorted(first_of)), tuple(sorted(extremes_of)))
 
 
-def _with_group_sizes(judged: Evaluation, told_before: Mapping[str, int]) -> Evaluation:
+def set_group_sizes(judged: Evaluation, told_before: Mapping[str, int]) -> Evaluation:
     """Tell every alert that is sent how many its rule has at this tick."""
     number = Counter(told_before)
     number.update(alert.rule for alert in judged.list_alerts() if alert.suppressed_by is None)

@@ -20,7 +20,7 @@ from .fence import FencedCalls
 from .homeward import make_entry, put_entry, take_over
 from .scripts import COMMIT_METRICS
 
-_NEVER_PACKED = "-" * 300
+NEVER_PACKED = "-" * 300
 """A member that is longer than `zset-max-listpack-value`."""
 _AT_ONCE = 100
 """
@@ -198,15 +198,20 @@ def put_late_samples(  # noqa: PLR0913, PLR0917  # what one transaction writes
 
 def put_rankings(calls: FencedCalls, scored: Rankings) -> None:
     """Put the lists that follow from all metrics: ranks, means, and who is not ranked."""
-    lists = {keys.rank(measure, by): scores for (measure, by), scores in scored.ranks.items()}
-    lists |= {keys.mean(measure): scores for measure, scores in scored.means.items()}
-    lists |= {keys.unranked(measure): scores for measure, scores in scored.unranked.items()}
+    lists = list_rankings(scored)
     lengths = [*map(len, lists.values())]
     if max(lengths) <= _AT_ONCE and sum(lengths) <= _TOGETHER:
         _rewrite(calls, lists)
     else:
         for key, scores in lists.items():
             put_list(calls, key, scores)
+
+
+def list_rankings(scored: Rankings) -> dict[str, Scores]:
+    """Return the members of each list that follows from all metrics, by its key."""
+    lists = {keys.rank(measure, by): scores for (measure, by), scores in scored.ranks.items()}
+    lists |= {keys.mean(measure): scores for measure, scores in scored.means.items()}
+    return lists | {keys.unranked(measure): scores for measure, scores in scored.unranked.items()}
 
 
 def put_list(calls: FencedCalls, key: str, scores: Scores) -> None:
@@ -221,14 +226,14 @@ def put_list(calls: FencedCalls, key: str, scores: Scores) -> None:
         # A set that begins with a member of this length is a skip list from the start. Else Redis packs it while it has
         # no more members than an hour's samples may have, and walks it all for each that comes: half a tick of 1,000
         # metrics.
-        put.execute_command("ZADD", aside, 0, _NEVER_PACKED)
+        put.execute_command("ZADD", aside, 0, NEVER_PACKED)
         put.execute_command("EXPIRE", aside, keys.KEEP_DERIVED)
     for some in most:
         calls.execute_command("ZADD", aside, *chain.from_iterable(some))
     # Of a server whose memory is full, this call is refused as those before it were: what is there stays.
     with calls.put_together() as put:
         put.execute_command("ZADD", aside, *chain.from_iterable(last))
-        put.execute_command("ZREM", aside, _NEVER_PACKED)
+        put.execute_command("ZREM", aside, NEVER_PACKED)
         # Again: where the first call was refused, this is another key.
         put.execute_command("EXPIRE", aside, keys.KEEP_DERIVED)
         put.execute_command("RENAME", aside, key)

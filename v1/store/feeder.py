@@ -4,7 +4,7 @@ Makes what a feeder changes: on one node all of it at once; on a divided store f
 Of a divided store it remembers what was sent, and sends it again where a failover forgot it (`commit_log`).
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -113,7 +113,7 @@ class Feeder:
 
     def put_tick_reads(self, pipe: Pipeline) -> None:
         """Put the reads of the newest tick of each part, none where the store is not divided."""
-        for tag in self._list_parts():
+        for tag in self._lease.list_parts():
             pipe.get(keys.TICK if tag == HOME else keys.partition_tick(tag))
 
     def check_ticks(self, answers: Iterator[str | None]) -> None:
@@ -149,6 +149,11 @@ class Feeder:
             self._commit_log.note_found(tag, tick)
         return restored
 
+    def forget(self, found: Mapping[str, int | None]) -> None:
+        """Forget what was sent to parts: each goes on from the tick that it has."""
+        for tag, tick in found.items():
+            self._commit_log.forget(tag, tick)
+
     async def _send(self, changes: ChangeSet, parts: Iterable[FencedCalls]) -> None:
         """
         Send calls in one round trip.
@@ -177,11 +182,8 @@ class Feeder:
             label = tick if tick is not None else (0 if expected is None else expected + 1)
             self._commit_log.add(tag, label, calls.commands)
 
-    def _list_parts(self) -> tuple[str, ...]:
-        return (HOME, *self.places.list_tags()) if self.places.is_divided else ()
-
     def _read_ticks(self, answers: Iterator[str | None]) -> dict[str, int | None]:
-        return {tag: read_tick(next(answers)) for tag in self._list_parts()}
+        return {tag: read_tick(next(answers)) for tag in self._lease.list_parts()}
 
 
 def _fill(pipe: Pipeline, commands: Sequence[tuple[Any, ...]]) -> Pipeline:

@@ -8,7 +8,7 @@ home may forget what it had taken over.
 """
 
 import json
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
@@ -44,6 +44,20 @@ class HomewardEntry(NamedTuple):
     """Ids of those that have ended."""
     released: Sequence[str]
     """Fields of what is not acknowledged any more."""
+
+    def list_told_rules(self) -> list[str]:
+        """Return the rule of each alert that is not suppressed."""
+        alerts = [json.loads(alert) for _, alert, _ in self.alerts]
+        return [alert["rule"] for alert in alerts if alert["suppressed_by"] is None]
+
+    def set_group_sizes(self, numbers: Mapping[str, int]) -> "HomewardEntry":
+        """Return the entry with how many messages the rule of each alert has at the tick, of all partitions."""
+        alerts = []
+        for alert_id, written, is_sent in self.alerts:
+            alert = json.loads(written)
+            alert["group_size"] = max(1, numbers.get(alert["rule"], 1))
+            alerts.append((alert_id, json.dumps(alert, separators=(",", ":")), is_sent))
+        return self._replace(alerts=alerts)
 
 
 def make_entry(at: int, result: SubjectResult, limits: AlertLimits) -> HomewardEntry:

@@ -51,13 +51,22 @@ Every key version 1 owns in Redis. No other module spells one.
     v1:keys:used                  hash    id of a key: when it was last used     for ever
     v1:limits:{<limit of a client>}  string  what the client has used of it in a window  twice the length of the window
 
+    v1:workers                    hash    worker that shares the market: what it says of itself, JSON  10 minutes after the last
+    v1:workers:seen               zset    milliseconds when it was heard of: worker  10 minutes after the last
+    v1:gathered:<tick>            hash    partition: what it says to all before it is committed, JSON  10 minutes
+    v1:staged:<tick>              hash    partition whose scores are in the next lists of the tick: nothing  10 minutes
+    v1:done:<tick>                hash    partition that is committed: what became of it, JSON  10 minutes
+    v1:next:{<a list>}:<tick>     zset    what is to take the place of the list when the tick is  10 minutes
+
 Where the data is divided there are also, of each partition, and the others are spelt as `places` tells:
 
     key                        type    content                                         lives
     v1:feeder:{<partition>}    string  who feeds the partition                          the length of a lease
     v1:tick:{<partition>}      string  newest committed tick of the partition           for ever
     v1:homeward:{<partition>}  list    what its alerts leave to be done elsewhere, JSON  10 minutes after it was done
-    v1:readings:{<partition>}  stream  what sources gave of its metrics                 until it is committed, at most 1 h
+    v1:readings:{<partition>}  list    late samples of its metrics, JSON                until they are inserted, at most 1 h
+    v1:readings:{home}         zset    tick that several workers commit: itself         10 minutes after the last
+    v1:readings:{home}:<tick>  hash    what sources gave at it, see `sharing.tick_readings`  10 minutes
 
 `{...}` is the Redis Cluster hash tag: all that one transaction touches shares a slot. The newest
 tick is also published on the channel `v1:ticks`, and every other change of what is answered on
@@ -113,6 +122,8 @@ PRICES = f"{OURS}prices"
 RANKINGS = f"{OURS}rankings"
 TOP = f"{OURS}top"
 TOP_ROLES = f"{OURS}top:roles"
+WORKERS = f"{OURS}workers"
+WORKERS_SEEN = f"{OURS}workers:seen"
 API_KEYS = f"{OURS}keys"
 API_KEY_USES = f"{OURS}keys:used"
 
@@ -161,6 +172,8 @@ KEEP_RANKED = 25 * HOUR
 LEASE_SECONDS = 15
 KEEP_CLOCK = 120
 """Seconds that a worker's word about its clock counts; while it is wrong, it is said again every few seconds."""
+KEEP_SHARED = 600
+"""Seconds that what workers tell each other of a tick is kept after it."""
 MOST_ALERTS = 100_000
 """Alerts that are kept, however many days that is."""
 MOST_IN_OUTBOX = 100_000
@@ -221,6 +234,22 @@ def readings(tag: str) -> str:
     return f"{OURS}readings:{{{tag}}}"
 
 
+def tick_readings(home: str, tick: int) -> str:
+    return f"{readings(home)}:{tick}"
+
+
+def partition_reports(tick: int) -> str:
+    return f"{OURS}gathered:{tick}"
+
+
+def score_parts(tick: int) -> str:
+    return f"{OURS}staged:{tick}"
+
+
+def partition_results(tick: int) -> str:
+    return f"{OURS}done:{tick}"
+
+
 def rank(measure: Measure, by: By) -> str:
     return f"{OURS}rank:{measure}:{by}"
 
@@ -244,6 +273,11 @@ def unranked(measure: Measure) -> str:
 def staging(key: str) -> str:
     """Name what is put together to take the place of `key`, in the same slot of a cluster."""
     return f"{OURS}next:{{{key}}}"
+
+
+def next_list(key: str, tick: int) -> str:
+    """Name what is put together, by several, to take the place of `key` at a tick."""
+    return f"{staging(key)}:{tick}"
 
 
 def alert(alert_id: str) -> str:

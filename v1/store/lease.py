@@ -15,7 +15,7 @@ from redis.asyncio.client import Pipeline
 from . import keys
 from .connection import LeaseLost, StoreAway, translate_errors
 from .fence import Fence
-from .places import get_places
+from .places import HOME, get_places
 from .scripts import HOLD_FENCE, RELEASE_FENCE
 from .transactions import change_watched
 
@@ -35,6 +35,10 @@ class Lease:
         """How often it was taken anew, which is not how often it was renewed."""
         self._held: set[str] = set()
         """The partitions whose fence was taken since."""
+        self.seconds = keys.LEASE_SECONDS
+        """How long it lives unless it is renewed."""
+        self.has_partitions = True
+        """Whether the partitions of a divided store go with it; where several workers share them, they do not."""
 
     @property
     def fence(self) -> Fence:
@@ -48,7 +52,7 @@ class Lease:
     async def take_or_keep(self, name: str) -> str | None:
         """Take or renew the lease; where somebody else has it, return that name."""
         with translate_errors():
-            while not await self._redis.set(keys.LEASE, name, nx=True, ex=keys.LEASE_SECONDS):
+            while not await self._redis.set(keys.LEASE, name, nx=True, ex=self.seconds):
                 holder = await self._redis.get(keys.LEASE)
                 if holder is not None and holder != name:
                     return str(holder)
@@ -72,6 +76,10 @@ class Lease:
             if await self._redis.get(keys.LEASE) == name:
                 await self._redis.delete(keys.LEASE)
 
+    def list_parts(self) -> tuple[str, ...]:
+        """Return the tags of the parts of a divided store that are fed under the lease; none of one that is not divided."""
+        return (HOME, *self._list_tags()) if get_places(self._redis).is_divided else ()
+
     def check_holder(self, holder: str | None) -> None:
         """Raise `LeaseLost` where `holder`, just read from Redis, is somebody else than who took the lease here."""
         if self._holder is not None and holder not in (None, self._holder):
@@ -93,19 +101,22 @@ class Lease:
             self._takings += 1
             self._held = set()
 
+    def _list_tags(self) -> tuple[str, ...]:
+        return get_places(self._redis).list_tags() if self.has_partitions else ()
+
     async def _hold_partitions(self, name: str) -> str | None:
         """Take or renew the fences of partitions; return who else has one, who took the lease since."""
         with translate_errors():
             holders = await self._run_for_partitions(
-                HOLD_FENCE.text, lambda tag: (name, keys.LEASE_SECONDS, "" if tag in self._held else "1")
+                HOLD_FENCE.text, lambda tag: (name, self.seconds, "" if tag in self._held else "1")
             )
-        tags = get_places(self._redis).list_tags()
+        tags = self._list_tags()
         self._held |= {tag for tag, holder in zip(tags, holders, strict=True) if holder is None}
         return next((str(holder) for holder in holders if holder is not None), None)
 
     async def _run_for_partitions(self, script: str, find_words: Callable[[str], tuple[object, ...]]) -> list[Any]:
         """Run a script for the fence of each partition; return its answers."""
-        tags, pipe = get_places(self._redis).list_tags(), self._redis.pipeline(transaction=False)
+        tags, pipe = self._list_tags(), self._redis.pipeline(transaction=False)
         for tag in tags:
             pipe.execute_command("EVAL", script, 1, keys.feeder(tag), *find_words(tag))
         return await pipe.execute() if tags else []
@@ -117,7 +128,7 @@ class Lease:
             if await pipe.get(keys.LEASE) != holder:
                 return False
             pipe.multi()  # type: ignore[no-untyped-call]  # redis-py forgot to annotate it
-            pipe.set(keys.LEASE, name, ex=keys.LEASE_SECONDS)
+            pipe.set(keys.LEASE, name, ex=self.seconds)
             return True
 
         return await change_watched(self._redis, keys.LEASE, decide)

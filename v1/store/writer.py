@@ -30,7 +30,7 @@ from .data_format import DataFormat
 from .feeder import Feeder
 from .homeward import HomewardLists
 from .lease import Lease
-from .places import HOME
+from .places import HOME, Places
 from .rank_history import read_newest_kept
 from .reader import Reader
 from .repair import StateRepair
@@ -68,6 +68,11 @@ class Writer(Reader):
         self.replays = ReplayStore(redis)
         self._note_late_samples = note_late_samples
         """Called with the metric and the ticks of late samples that were inserted."""
+
+    @property
+    def places(self) -> Places:
+        """Return how the store is divided."""
+        return self.feeder.places
 
     @property
     def recounted(self) -> int:

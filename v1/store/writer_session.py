@@ -65,6 +65,10 @@ class WriterSession:
         """Return whether the places of a tick are to be kept: of the first of each quarter of an hour."""
         return find_quarter(at) != self._ranks_kept
 
+    def note_ranks_kept(self, at: int) -> None:
+        """Note that the places of a tick are kept."""
+        self._ranks_kept = find_quarter(at)
+
     def note_older_states(self, tick: int) -> None:
         """Note that there are states as old as a tick: the reads until the next commit look for them."""
         self._valid_since = tick if self._valid_since is None else min(self._valid_since, tick)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Coroutine, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractContextManager, AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,7 @@ from worker.cli.process import (
 )
 from worker.cli.rebuild import rebuild_day
 from worker.cli.reset import reset_data
+from worker.cli.sharing import open_share
 from worker.cli.source_list import list_command
 from worker.cli.wiring import (
     LONGEST_TIMEOUT,
@@ -61,7 +62,7 @@ from worker.reporting.progress import show_progress
 from worker.reporting.steps import run_command
 from worker.sampling.sampler import Sampler
 from worker.sampling.tick_journal import FOLDER as WAITING_TICKS
-from worker.sampling.tick_journal import open_journal
+from worker.sampling.tick_journal import TickJournal, open_journal
 from worker.settings import WorkerSettings
 from worker.sources import dates
 from worker.sources.supervised import SupervisedSource
@@ -197,10 +198,13 @@ async def _run_once(settings: WorkerSettings, wanted: Sequence[str], instruments
     """Run until everything has ended, and return whether it has; not so where the clock was set back."""
     try:
         async with asyncio.TaskGroup() as tasks:
+            is_first = asyncio.Event()
             if SAMPLING in wanted:
-                tasks.create_task(_sample(settings, WatchedClock(), instruments))
+                tasks.create_task(_sample(settings, WatchedClock(), instruments, is_first))
+            if SAMPLING not in wanted or not settings.share:
+                is_first.set()
             named = [role for role in roles.NAMES if role in wanted]
-            tasks.create_task(_top(settings, named, WatchedClock(), instruments))
+            tasks.create_task(_top(settings, named, WatchedClock(), instruments, is_first))
     except* ClockSetBack as errors:
         # Sources, windows and waits have all gone by the wrong time, so everything is made anew.
         log.warning("beginning anew", reason=str(errors.exceptions[0]))
@@ -211,8 +215,14 @@ async def _run_once(settings: WorkerSettings, wanted: Sequence[str], instruments
 
 
 async def _top(
-    settings: WorkerSettings, wanted: Sequence[str], clock: WatchedClock, instruments: WorkerInstruments
+    settings: WorkerSettings,
+    wanted: Sequence[str],
+    clock: WatchedClock,
+    instruments: WorkerInstruments,
+    is_first: asyncio.Event,
 ) -> None:
+    # Of several workers that share, one makes the list: what its plans allow is not asked for by each.
+    await is_first.wait()
     async with (
         connect(settings.redis_address, "data-tracker-top") as redis,
         connect_archive(settings.archive_address, "data-tracker-top", writes=True) as engine,
@@ -234,14 +244,17 @@ async def _top(
         )
 
 
-async def _sample(settings: WorkerSettings, clock: WatchedClock, instruments: WorkerInstruments) -> None:
+async def _sample(
+    settings: WorkerSettings, clock: WatchedClock, instruments: WorkerInstruments, is_first: asyncio.Event
+) -> None:
     timeout, late_hours = min(LONGEST_TIMEOUT, settings.interval * 0.8), LateHours()
     async with (
         open_channels(settings) as notifiers,
-        open_store(settings, late_hours, wait=True, observe=instruments.record_redis) as store,
+        open_store(settings, late_hours, wait=True, shares=settings.share, observe=instruments.record_redis) as store,
+        open_share(settings, store, instruments, is_first.is_set) as shared,
         open_sources(settings, timeout, clock, instruments.record_request, keep=True) as sources,
         hold_feeder_lease(store, wait=True),
-        show_lease(instruments),
+        show_lease(instruments, is_first),
         open_dispatcher(settings, notifiers, clock, instruments) as dispatch,
         open_heartbeat(settings) as heartbeat,
         open_archiving(settings, store, late_hours) as archived,
@@ -255,7 +268,6 @@ async def _sample(settings: WorkerSettings, clock: WatchedClock, instruments: Wo
         follow_archive(instruments, health, archived.rollup, late_hours)
         _start_all(tasks, dispatch.run(), report_clock(store, clock))
         now = await _find_start(settings, clock, archived)
-        tasks.create_task(heartbeat.run())
         access = ArchiveAccess(archived.backfill, health)
         backfill = _make_backfill(settings, store, report, access, clock, instruments, sources)
         archiver = _make_archiver(store, archived, late_hours, health, backfill)
@@ -270,14 +282,18 @@ async def _sample(settings: WorkerSettings, clock: WatchedClock, instruments: Wo
             clock=clock,
             instruments=instruments,
             jump_limit=settings.jump_limit,
-            journal=parts.enter_context(
-                open_journal(settings.data_dir / WAITING_TICKS, settings.interval, settings.journal_bytes, now - DAY)
-            ),
+            shared=shared,
+            journal=parts.enter_context(_open_waiting_ticks(settings, now)),
         )
         await archiver.open(now)
         poller = _make_poller(sources, archived, health, backfill)
-        _start_all(tasks, archiver.run(checks()), backfill.run(), poller.run(checks()))
+        _start_all(tasks, heartbeat.run(), archiver.run(checks()), backfill.run(), poller.run(checks()))
         await sampler.run(now, ticks(settings.interval, now, clock.wall, watch=clock))
+
+
+def _open_waiting_ticks(settings: WorkerSettings, now: int) -> AbstractContextManager[TickJournal | None]:
+    """Return the files that keep ticks which wait for Redis."""
+    return open_journal(settings.data_dir / WAITING_TICKS, settings.interval, settings.journal_bytes, now - DAY)
 
 
 def _start_all(tasks: asyncio.TaskGroup, *work: Coroutine[Any, Any, None]) -> None:

@@ -1,6 +1,7 @@
 """Joins the parts of a running worker to its metrics: what each knows of itself is asked for when Prometheus asks."""
 
-from collections.abc import AsyncIterator, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -9,15 +10,18 @@ from worker.archiving.late_hours import LateHours
 from worker.archiving.rollup import HourlyRollup
 from worker.clock.wall import WatchedClock
 from worker.delivery.dispatcher import Dispatcher
+from worker.latest.sharing import WorkerNote
 from worker.reporting.metrics import WorkerInstruments, states
 from worker.sources.wishes import SourceReport
 from worker.toplist.poller import NoteState
 
 
 @asynccontextmanager
-async def show_lease(instruments: WorkerInstruments) -> AsyncIterator[None]:
-    """Show that this worker has the lease, until the end."""
+async def show_lease(instruments: WorkerInstruments, is_held: asyncio.Event | None = None) -> AsyncIterator[None]:
+    """Show that this worker has the lease, until the end; `is_held` is set."""
     instruments.lease_held.set(1)
+    if is_held is not None:
+        is_held.set()
     try:
         yield
     finally:
@@ -41,6 +45,11 @@ def follow_archive(
     instruments.states.follow(
         "archive", lambda: states.list_archive_metrics(health.describe(), rollup.newest, len(late_hours))
     )
+
+
+def follow_share(instruments: WorkerInstruments, describe: Callable[[], WorkerNote]) -> None:
+    """Show which part of the market this worker has, as it says of itself."""
+    instruments.states.follow("share", lambda: states.list_share_metrics(describe()._asdict()))
 
 
 def follow_roles(instruments: WorkerInstruments) -> NoteState:

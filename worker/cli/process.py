@@ -46,7 +46,7 @@ RESET = "reset --yes"
 @asynccontextmanager
 async def hold_feeder_lease(store: Writer, *, wait: bool) -> AsyncIterator[None]:
     """Take the right to feed the store, `wait` for it or else raise `Busy`, and hold it until the end."""
-    who = f"{describe_place()}:{os.getpid()}:{time.time_ns()}"
+    who = name_process()
     await (wait_for_lease if wait else take_lease)(store.lease, who, is_gone)
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -59,6 +59,11 @@ async def hold_feeder_lease(store: Writer, *, wait: bool) -> AsyncIterator[None]
                 await store.lease.release(who)
         except (StoreError, TimeoutError) as error:
             log.warning("the lease runs out by itself", reason=str(error))
+
+
+def name_process() -> str:
+    """Return a name that no other process has, and that says which one this is."""
+    return f"{describe_place()}:{os.getpid()}:{time.time_ns()}"
 
 
 async def wait_for_format(data: DataFormat) -> None:

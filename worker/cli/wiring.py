@@ -22,6 +22,7 @@ from worker.delivery.notify.sessions import USER_AGENT
 from worker.latest import DAY, HOUR, __version__
 from worker.latest.delivery import ChannelStore
 from worker.latest.market import StateUpdate
+from worker.latest.sharing import HomeWriter, find_lease_seconds, get_places
 from worker.latest.store import AlertLimits, BudgetStore, DataFormat, RuleStore, Writer, connect
 from worker.reporting.metrics import WorkerInstruments
 from worker.sampling.heartbeat import Heartbeat
@@ -73,6 +74,8 @@ SessionFor = Callable[[str], ClientSession]
 
 LONGEST_TIMEOUT = float(FLIGHT_SECONDS)
 """Seconds that a source may take for an answer, however long the interval is."""
+HOME_LEASES = 3
+"""By how much the lease of whoever asks the sources is longer than one of a partition: who loses it ends, and begins anew."""
 TERMS: Mapping[str, BudgetTerms] = {
     "kraken": KRAKEN,
     "binance": BINANCE,
@@ -90,6 +93,7 @@ async def open_store(  # noqa: PLR0913  # all but the first two by name
     send: bool = True,
     push: bool = True,
     wait: bool = False,
+    shares: bool = False,
     observe: Callable[..., None] | None = None,
 ) -> AsyncIterator[Writer]:
     """
@@ -97,7 +101,8 @@ async def open_store(  # noqa: PLR0913  # all but the first two by name
     they are not told to clients that listen to events.
 
     `observe` takes how long each exchange with Redis took. Raises `OtherFormat` where it holds data of another format.
-    `wait` for a Redis that is away, or else raise `StoreAway`.
+    `wait` for a Redis that is away, or else raise `StoreAway`. Of one that is divided, `shares` leaves the partitions to
+    whoever has them.
     """
     late = LateHours() if late_hours is None else late_hours
     opened = connect(settings.redis_address, "data-tracker-worker", observe=observe, partitions=settings.partitions)
@@ -105,16 +110,27 @@ async def open_store(  # noqa: PLR0913  # all but the first two by name
         data = DataFormat(redis)
         await (wait_for_format(data) if wait else data.ensure())
         limits = AlertLimits(keep=settings.alert_days * DAY, send=send, push=push)
-        yield Writer(redis, limits, note_late_samples=late.add, min_coverage=settings.min_coverage)
+        kind = HomeWriter if shares and get_places(redis).is_divided else Writer
+        store = kind(redis, limits, note_late_samples=late.add, min_coverage=settings.min_coverage)
+        if kind is HomeWriter:
+            store.lease.seconds = HOME_LEASES * find_lease_seconds(settings.interval)
+        yield store
 
 
 @asynccontextmanager
-async def open_rule_provider(settings: WorkerSettings, *, is_live: bool = True) -> AsyncIterator[RuleProvider]:
-    """Return the rules; those of a live run know which metrics and sources are still asked for."""
+async def open_rule_provider(
+    settings: WorkerSettings, *, is_live: bool = True, only_reads: bool = False
+) -> AsyncIterator[RuleProvider]:
+    """
+    Return the rules; those of a live run know which metrics and sources are still asked for.
+
+    With `only_reads` the rules file is left to another one, who writes its rules to the store.
+    """
     asked = [server.source for server in list_servers(settings)]
     is_expected = make_expectation(asked, settings.metrics) if is_live else None
     async with connect(settings.redis_address, "data-tracker-rules") as redis:
-        yield RuleProvider(RuleStore(redis), settings.interval, settings.rules_file, is_expected)
+        file = None if only_reads else settings.rules_file
+        yield RuleProvider(RuleStore(redis), settings.interval, file, is_expected, only_reads=only_reads)
 
 
 def make_expectation(sources: Sequence[str], wishes: Sequence[str]) -> Callable[[StateUpdate], bool]:

@@ -98,10 +98,13 @@ class AbsenceLog:
 
     def describe_tick(self, at: int, previous: int, is_late: Callable[[], bool]) -> TickEvidence:
         """Return what is known of tick `at` and of the slots since the tick `previous`, which is 0 before the first."""
-        absences = self._absences.get(at) or TickAbsences(otherwise=SlotReason.NOT_RECORDED)
         return TickEvidence(
-            self._interval, previous or None, absences.explain, self._list_skipped(previous, at), is_late
+            self._interval, previous or None, self.find_absences(at).explain, self._list_skipped(previous, at), is_late
         )
+
+    def find_absences(self, at: int) -> TickAbsences:
+        """Return how the sources did at a tick."""
+        return self._absences.get(at) or TickAbsences(otherwise=SlotReason.NOT_RECORDED)
 
     def find_returned(self, readings: Mapping[Metric, SourceReading]) -> dict[str, list[Metric]]:
         """Return the metrics that a tick has and the tick before it had not, by source; none at the first tick."""

@@ -123,8 +123,12 @@ class RuleProvider:
         interval: int,
         path: Path | None,
         is_expected: Callable[[StateUpdate], bool] | None = None,
+        *,
+        only_reads: bool = False,
     ) -> None:
         self._store = store
+        self._only_reads = only_reads
+        """Whether another one looks after the file's rules."""
         self._interval = interval
         self._is_expected = is_expected
         self.engine = self._make_engine(DEFAULTS, ())
@@ -153,7 +157,9 @@ class RuleProvider:
         if self._file:
             self._file.read(stored.channels)
             file, problem = self._file.rules if self._file.rules is not None else known, self._file.problem
-        if file != known or problem != stored.problem:
+        if self._only_reads:
+            file = known
+        elif file != known or problem != stored.problem:
             await self._store.write_file_rules(file, problem)
         written = stored.written._replace(file=file)
         if written != self._written:

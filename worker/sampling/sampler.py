@@ -9,7 +9,7 @@ import structlog
 
 from worker.clock.wall import WatchedClock
 from worker.latest import HOUR, Metric
-from worker.latest.market import SlotReason, SourceReading
+from worker.latest.market import SlotReason, SourceReading, TickEvidence
 from worker.latest.store import LeaseLost, StoreError, Writer
 from worker.reporting.metrics import WorkerInstruments, make_instruments
 from worker.reporting.redis_retry import describe_trouble
@@ -18,6 +18,7 @@ from worker.sampling.collect import collect
 from worker.sampling.market_watch import MarketWatch
 from worker.sampling.reading_checks import JUMP_LIMIT, ReadingChecks
 from worker.sampling.rule_provider import RuleSource
+from worker.sampling.sharing.handing_out import SharedCommit
 from worker.sampling.tick import commit_tick
 from worker.sampling.tick_buffer import TickBuffer
 from worker.sampling.tick_journal import TickJournal
@@ -74,8 +75,9 @@ class Sampler:
         instruments: WorkerInstruments | None = None,
         journal: TickJournal | None = None,
         jump_limit: int = JUMP_LIMIT,
+        shared: SharedCommit | None = None,
     ) -> None:
-        self._sources = sources
+        self._sources, self._shared = sources, shared
         self._instruments = instruments or make_instruments()
         self._instruments.ticks.interval.set(interval)
         self._store = store
@@ -216,7 +218,7 @@ class Sampler:
             began = perf_counter()
             self._note_markets(at)
             evidence = self._absences.describe_tick(at, self._newest, lambda: at < self._now)
-            moved = await commit_tick(at, readings, self._store, self._rules.engine, self._asked_since, evidence)
+            moved = await self._commit_tick(at, readings, evidence)
             log.debug("tick", at=at, readings=len(readings), metrics=moved)
             self._count_tick(at, readings, moved, perf_counter() - began)
             self._instruments.ticks.count_gaps(evidence, self._store.session.known_metrics, readings.keys())
@@ -231,6 +233,13 @@ class Sampler:
             self._committed()
         self._buffer.remove(at)
         self._instruments.ticks.waiting.set(len(self._buffer))
+
+    async def _commit_tick(self, at: int, readings: Mapping[Metric, SourceReading], evidence: TickEvidence) -> int:
+        rules, asked_since = self._rules.engine, self._asked_since
+        if self._shared is None:
+            return await commit_tick(at, readings, self._store, rules, asked_since, evidence)
+        absences = self._absences.find_absences(at)
+        return await self._shared.commit(at, readings, rules, asked_since, evidence, absences)
 
     def _note_markets(self, at: int) -> None:
         """Have the commit write what is known of markets and answers beside the samples."""

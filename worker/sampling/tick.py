@@ -25,7 +25,7 @@ async def commit_tick(  # noqa: PLR0913, PLR0917  # the last three are optional
     raises is the store's.
     """
     async with store.open_tick(at) as unit:
-        with _pause_collector():
+        with pause_collector():
             return await _advance(at, heard, unit, rules, asked_since, evidence)
 
 
@@ -55,7 +55,7 @@ async def _advance(  # noqa: PLR0913, PLR0917  # the parts of one tick
 
 
 @contextmanager
-def _pause_collector() -> Iterator[None]:
+def pause_collector() -> Iterator[None]:
     """
     Keep the cycle collector off while a tick makes its values.
 

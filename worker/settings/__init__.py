@@ -121,6 +121,8 @@ class WorkerSettings(Settings):
     """Webhooks may go to addresses that are not on the internet."""
     heartbeat_url: AnyHttpUrl | None = None
     """Called about once a minute while ticks are committed, so that somebody else notices when they are not."""
+    share: bool = False
+    """Whether all workers of a cluster share its metrics; else one feeds them, and the others stand by for it."""
     rules_file: Path | None = None
     """Alert rules in TOML, beside those of the API; read again when it changes."""
     journal_bytes: Annotated[int, Field(ge=1024**2, le=1024**4)] = 1024**3

@@ -133,6 +133,8 @@ ASKED = {
     ("/stream", "422", "application/problem+json"): "/v1/stream?events=ticks",
     ("/whoami", "200", "application/json"): "/v1/whoami",
     ("/whoami", "422", "application/problem+json"): "/v1/whoami?verbose=1",
+    ("/workers", "200", "application/json"): "/v1/workers",
+    ("/workers", "422", "application/problem+json"): "/v1/workers?alive=true",
     ("/health/live", "200", "application/json"): "/health/live",
     ("/health/live", "422", "application/problem+json"): "/health/live?verbose=1",
     ("/health/ready", "200", "application/json"): "/health/ready",
@@ -270,6 +272,7 @@ AWAY = [
     "DELETE /silences/{id}",
     "/sources",
     "/sources/{source}/rejects",
+    "/workers",
 ]
 
 
@@ -439,7 +442,9 @@ async def test_an_answer_from_memory_is_byte_by_byte_the_one_that_the_routes_mak
 
             assert made == first == again, path
     answered = [operation for operation, status, _ in ASKED if status == "200"]
-    kept = [operation for operation in answered if not operation.startswith(("/health", "/stream", "/whoami"))]
+    kept = [
+        operation for operation in answered if not operation.startswith(("/health", "/stream", "/whoami", "/workers"))
+    ]
     assert api.answers.statistics.hits == len(kept)
     assert uncached.answers.statistics.hits == 0
 

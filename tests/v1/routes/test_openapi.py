@@ -81,6 +81,7 @@ def test_every_operation_says_what_it_is_and_how_it_fails(document):
         "/v1/sources",
         "/v1/sources/{source}/rejects",
         "/v1/whoami",
+        "/v1/workers",
         "/health/live",
         "/health/ready",
     }
@@ -131,6 +132,7 @@ STABLE_NAMES = {
     "get /v1/silences": "list_silences",
     "get /v1/sources": "list_sources",
     "get /v1/sources/{source}/rejects": "list_rejects",
+    "get /v1/workers": "list_workers",
     "get /v1/top": "get_top_list",
     "get /v1/top.csv": "get_top_list_csv",
     "delete /v1/rules/{id}": "delete_rule",

@@ -21,6 +21,9 @@ def load_script(name: str) -> Script:
 
 BRING_HOME = load_script("bring_home")
 COMMIT_METRICS = load_script("commit_metrics")
+GIVE_BACK_SHARE = load_script("give_back_share")
 HOLD_FENCE = load_script("hold_fence")
 RELEASE_FENCE = load_script("release_fence")
+REPORT_WORKER = load_script("report_worker")
 RUN_TOGETHER = load_script("run_together")
+TAKE_SHARE = load_script("take_share")

@@ -98,6 +98,19 @@ def list_channel_metrics(states: Mapping[str, tuple[int, int, float]]) -> Iterat
     yield from (waiting, failures, pause)
 
 
+def list_share_metrics(note: Mapping[str, Any]) -> Iterator[Metric]:
+    """Return the metrics of a worker's part of a market that several share, by what it says of itself."""
+    yield _single("share_partitions", "Partitions of the market that this worker commits.", len(note["partitions"]))
+    yield _single(
+        "share_partitions_behind",
+        "Those of them that are not at the newest tick it has committed.",
+        len(note["behind"]),
+    )
+    yield _single(
+        "share_tick_timestamp_seconds", "The newest tick that it has committed; 0 before the first.", note["tick"] or 0
+    )
+
+
 def list_role_metrics(states: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:
     """Return the metrics of the roles of the top list that ask a provider; their states as `/health/ready` shows them."""
     up = _gauge("toplist_up", "Whether a role gets its lists as often as the whole plan allows.", "role")

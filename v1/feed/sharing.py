@@ -1,0 +1,43 @@
+"""What several workers that share one divided store leave for each other in it."""
+
+from ..store.places import get_places
+from ..store.sharing.gathering import (
+    PUBLISHED,
+    Gathering,
+    PartitionReport,
+    PartitionResult,
+    make_report,
+    merge_reports,
+)
+from ..store.sharing.home_writer import HomeWriter, TickProgress
+from ..store.sharing.members import Members, SeenWorker, WorkerNote
+from ..store.sharing.partition_leases import PartitionLeases
+from ..store.sharing.partition_writer import PartitionUnit, PartitionWriter
+from ..store.sharing.readings_log import DueTicks, find_kept_seconds
+from ..store.sharing.shares import find_lease_seconds, list_wished
+from ..store.sharing.tick_readings import CommonEvidence, PartitionReadings, TickReadings
+
+__all__ = [
+    "PUBLISHED",
+    "CommonEvidence",
+    "DueTicks",
+    "Gathering",
+    "HomeWriter",
+    "Members",
+    "PartitionLeases",
+    "PartitionReadings",
+    "PartitionReport",
+    "PartitionResult",
+    "PartitionUnit",
+    "PartitionWriter",
+    "SeenWorker",
+    "TickProgress",
+    "TickReadings",
+    "WorkerNote",
+    "find_kept_seconds",
+    "find_lease_seconds",
+    "get_places",
+    "list_wished",
+    "make_report",
+    "merge_reports",
+]
