@@ -9,6 +9,7 @@ from tests.support import naive
 from v1.market.metric_state import SourceReading
 from v1.model import DAY, MEASURES, By, Measure, Metric, Reading, Sample, find_hour
 from v1.store import Reader, Writer, keys
+from v1.store.binary import execute_binary
 from worker.sampling.tick import commit_tick
 
 BTC, ETH, XRP, DOGE = (Metric(f"KRAKEN:{coin}USD") for coin in ("BTC", "ETH", "XRP", "DOGE"))
@@ -59,6 +60,8 @@ async def _read_content(redis: Redis, key: str, kind: str) -> Any:
         return sorted((await redis.hgetall(key)).items())
     if kind == "list":
         return await redis.lrange(key, 0, -1)
+    if key.startswith(f"{keys.OURS}ranges:"):  # deflated, and so no text
+        return await execute_binary(redis, "GET", key)
     return await redis.get(key)
 
 

@@ -50,7 +50,6 @@ Every key version 1 owns in Redis. No other module spells one.
     v1:keys                       hash    id of a key of the API: whose it is, its scope, its SHA-256, JSON  for ever
     v1:keys:used                  hash    id of a key: when it was last used     for ever
     v1:limits:{<limit of a client>}  string  what the client has used of it in a window  twice the length of the window
-
     v1:workers                    hash    worker that shares the market: what it says of itself, JSON  10 minutes after the last
     v1:workers:seen               zset    milliseconds when it was heard of: worker  10 minutes after the last
     v1:gathered:<tick>            hash    partition: what it says to all before it is committed, JSON  10 minutes

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from worker.latest.store import Lease, NoAccess, StoreError
+from worker.latest.store import LEASE_SECONDS, Lease, NoAccess, StoreError
 from worker.reporting.outage_log import OutageLog
 
 RENEWALS = 3
@@ -50,7 +50,7 @@ async def wait_for_lease(lease: Lease, name: str, is_gone: IsGone) -> None:
 async def hold_lease(lease: Lease, name: str) -> None:
     """Renew the lease, for ever. Raises `LeaseTaken` when another worker has it."""
     while True:
-        await asyncio.sleep(lease.seconds / RENEWALS)
+        await asyncio.sleep(min(lease.seconds, LEASE_SECONDS) / RENEWALS)
         try:
             holder = await lease.take_or_keep(name)
         except StoreError:

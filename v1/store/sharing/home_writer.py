@@ -6,11 +6,13 @@ There is one such writer at a time, by the lease of the store. Late samples go t
 
 from collections import Counter
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 
 from ...market.kept_ranks import pack_ranks
+from ...market.price_ranges import PriceRange
 from ...market.ranks import Rankings, Scores
 from ...market.slots import SlotReason
 from ...model import DAY, MEASURES, By, Metric, Sample
@@ -98,6 +100,7 @@ class HomeWriter(Writer):
         replace: Container[int] = (),
         known: Sequence[Sample] | None = None,
         reason: SlotReason = SlotReason.CANDLES,
+        ranges: Mapping[int, PriceRange] = MappingProxyType({}),
     ) -> int:
         """Leave samples of the past day for whoever has the partition, and return how many are new."""
         (record,) = await self.read_metric_states([metric])
@@ -112,9 +115,10 @@ class HomeWriter(Writer):
         ]
         if changed:
             replaced = {sample.tick for sample in changed if sample.tick in replace}
+            kept = {sample.tick: ranges[sample.tick] for sample in changed if sample.tick in ranges}
             key = keys.readings(get_places(self._redis).find_tag(metric))
             pipe = self._pipe()
-            pipe.rpush(key, write_late(LateSamples(metric, source, at, reason, replaced, changed)))
+            pipe.rpush(key, write_late(LateSamples(metric, source, at, reason, replaced, changed, kept)))
             pipe.expire(key, KEEP_LATE)
             await self._run(pipe)
             self.session.known_metrics.add(metric)

@@ -5,16 +5,18 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mappi
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
+import structlog
 from redis.asyncio import Redis
 
 from ...market.metric_state import StateUpdate
+from ...market.price_ranges import PriceRange
 from ...market.ranks import Rankings, RankInput, collect_rank_inputs, rank_all
 from ...market.slots import SlotReason
 from ...model import Metric, Sample
 from ...rules import NO_SOURCE_OUTAGES, Evaluation
 from .. import commands, keys
 from ..alert_limits import AlertLimits
-from ..connection import translate_unreadable
+from ..connection import Unreadable, translate_unreadable
 from ..count_check import scan_metrics
 from ..data_format import DataFormat
 from ..feeder import Feeder
@@ -26,6 +28,8 @@ from ..writer import Writer
 from .gathering import Gathering
 from .partition_leases import PartitionLeases
 from .readings_log import ReadingsLog
+
+log = structlog.get_logger()
 
 LATE_AT_ONCE = 100
 """Metrics whose late samples are inserted between two looks at whether a tick is due."""
@@ -120,9 +124,19 @@ class PartitionWriter(Writer):
         return sum(map(len, found))
 
     async def _insert_late(self, tag: str, written: str) -> None:
-        late = read_late(keys.readings(tag), written)
+        try:
+            late = read_late(keys.readings(tag), written)
+        except Unreadable as error:
+            log.warning("late samples are left out", reason=str(error), partition=tag)
+            return
         await self.insert_samples(
-            late.metric, late.samples, late.source, late.at, replace=late.replace, reason=late.reason
+            late.metric,
+            late.samples,
+            late.source,
+            late.at,
+            replace=late.replace,
+            reason=late.reason,
+            ranges=late.ranges,
         )
 
 
@@ -176,20 +190,24 @@ class LateSamples(NamedTuple):
     replace: Collection[int]
     """Ticks of those that take the place of what is there."""
     samples: Sequence[Sample]
+    ranges: Mapping[int, PriceRange]
+    """By tick, what the candles that they were made of say of their prices."""
 
 
 def write_late(late: LateSamples) -> str:
     """Return late samples as an entry of a partition's list."""
     samples = [[each.tick, *each.values] for each in late.samples]
-    return json.dumps([*late[:4], sorted(late.replace), samples], separators=(",", ":"))
+    ranges = [[tick, *each] for tick, each in late.ranges.items()]
+    return json.dumps([*late[:4], sorted(late.replace), samples, ranges], separators=(",", ":"))
 
 
 def read_late(key: str, written: str) -> LateSamples:
     """Return the late samples of an entry. Raises `Unreadable`, with the `key`, where it is something else."""
     with translate_unreadable(key):
-        metric, source, at, reason, replace, samples = json.loads(written)
+        metric, source, at, reason, replace, samples, ranges = json.loads(written)
         read = [Sample(tick, tuple(values)) for tick, *values in samples]
-        return LateSamples(Metric(metric), source, at, SlotReason(reason), frozenset(replace), read)
+        kept = {tick: PriceRange(*each) for tick, *each in ranges}
+        return LateSamples(Metric(metric), source, at, SlotReason(reason), frozenset(replace), read, kept)
 
 
 def _count_first(entries: Sequence[str], is_done: Callable[[int], bool]) -> int:

@@ -9,7 +9,8 @@ from redis.asyncio import Redis
 
 from tests.support.crew import Crew, read_shared, wait_until
 from tests.support.divided import METRICS, heard
-from tests.support.serving import MINUTE, NOON
+from tests.support.serving import HOUR, MINUTE, NOON
+from v1.market.price_ranges import PriceRange
 from v1.market.slot_marking import TickEvidence
 from v1.market.slots import SlotReason
 from v1.model import Measure, Sample
@@ -25,6 +26,8 @@ TICKS = (NOON, NOON + 5 * MINUTE, NOON + 6 * MINUTE)
 ABSENCES = TickAbsences(otherwise=SlotReason.NOT_ASKED)
 LATE = [Sample.make(NOON + minute * MINUTE, {Measure.PRICE: f"{minute}.5"}) for minute in (-3, 1, 2, 5)]
 
+RANGES = {LATE[1].tick: PriceRange("1", "2.5", "0.5"), NOON + HOUR: PriceRange("1", "1", "1")}
+
 
 @pytest.fixture
 async def store(server: str) -> AsyncIterator[Redis]:
@@ -37,7 +40,7 @@ async def insert(writer: Writer) -> list[int]:
     """Insert the samples into some metrics, and again, which changes nothing, and one in place of what is there."""
     at = TICKS[1]
     return [
-        await writer.insert_samples(METRICS[0], LATE, "kraken", at),
+        await writer.insert_samples(METRICS[0], LATE, "kraken", at, ranges=RANGES),
         await writer.insert_samples(METRICS[1], LATE[:2], "kraken", at, reason=SlotReason.ARCHIVE),
         await writer.insert_samples(METRICS[2], LATE, "kraken", at, replace={TICKS[1]}),
     ]
@@ -57,7 +60,7 @@ async def play_alone(store: Redis) -> tuple[list[int], Any]:
     return counts, found
 
 
-async def test_late_samples_are_inserted_by_whoever_has_the_partition(store: Redis):
+async def test_late_samples_are_inserted_by_whoever_has_the_partition_and_what_is_none_is_left_out(store: Redis):
     counts, whole = await play_alone(store)
     crew = Crew(store, NO_RULES)
     await crew.open()
@@ -69,6 +72,7 @@ async def test_late_samples_are_inserted_by_whoever_has_the_partition(store: Red
         for at in TICKS:
             await crew.commit(at, heard(dict.fromkeys(METRICS, "7")), await crew.home.read_tick(), ABSENCES)
             if at == TICKS[1]:
+                await store.rpush(keys.readings(Places(PARTITIONS).list_tags()[0]), "[1,2]")
                 assert await insert(crew.home) == counts
                 await wait_until(is_inserted)
                 assert await insert(crew.home) == [0, 0, 0]
@@ -96,7 +100,7 @@ async def test_who_is_killed_while_late_samples_wait_leaves_them_to_the_next(sto
 
 
 def test_late_samples_are_read_as_they_were_written():
-    late = LateSamples(METRICS[0], "kraken", NOON, SlotReason.ARCHIVE, frozenset({NOON}), LATE)
+    late = LateSamples(METRICS[0], "kraken", NOON, SlotReason.ARCHIVE, frozenset({NOON}), LATE, RANGES)
     assert read_late("key", write_late(late)) == late
     with pytest.raises(Unreadable, match="key holds something else"):
         read_late("key", "[1,2]")
