@@ -131,7 +131,7 @@ async def _wait_for_tick(shared: SharedMarket, last: int | None) -> int:
             return found
         if time.monotonic() > deadline:
             raise RuntimeError(f"no tick for {shared_crew.UP_SECONDS} s: {shared.crew.read_logs()}")
-        shared.crew.check()
+        shared.crew.start_ended()
         await asyncio.sleep(shared_crew.POLL_SECONDS)
 
 

@@ -33,6 +33,8 @@ class WorkerCrew:
         self._variables = variables
         self._words = words
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self.ended: list[int] = []
+        """Those that have ended by themselves, one after another: another one had their lease."""
 
     @property
     def pids(self) -> dict[int, int]:
@@ -73,11 +75,12 @@ class WorkerCrew:
             for file in sorted(self._folder.glob("worker-*/log"))
         )
 
-    def check(self) -> None:
-        """Raise `RuntimeError` where one has ended."""
-        for number, process in self._processes.items():
+    def start_ended(self) -> None:
+        """Start anew those that have ended by themselves, as whoever supervises workers does."""
+        for number, process in [*self._processes.items()]:
             if process.poll() is not None:
-                raise RuntimeError(f"worker {number} ended with {process.returncode}: {self.read_logs()}")
+                self.ended.append(number)
+                self.start(number)
 
 
 class SharedMarket(NamedTuple):
@@ -104,7 +107,7 @@ class SharedMarket(NamedTuple):
                 return
             if time.monotonic() > deadline:
                 raise RuntimeError(f"the partitions are not shared: {workers} {self.crew.read_logs()}")
-            self.crew.check()
+            self.crew.start_ended()
             await asyncio.sleep(POLL_SECONDS)
 
     async def read_tick(self) -> int | None:

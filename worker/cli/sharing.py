@@ -11,22 +11,20 @@ from functools import partial
 import structlog
 
 from worker.cli.metrics import follow_share
-from worker.cli.process import LEAVE_SECONDS, name_process
+from worker.cli.process import name_process
+from worker.cli.share_thread import ShareThread
 from worker.cli.wiring import open_rule_provider
 from worker.latest import DAY, __version__
 from worker.latest.sharing import (
     HomeWriter,
-    Members,
     PartitionLeases,
     PartitionWriter,
     WorkerNote,
     find_lease_seconds,
-    get_places,
 )
-from worker.latest.store import AlertLimits, StoreError, Writer, connect
+from worker.latest.store import AlertLimits, Writer, connect
 from worker.reporting.metrics import WorkerInstruments
 from worker.sampling.sharing.handing_out import SharedCommit
-from worker.sampling.sharing.membership import Membership
 from worker.sampling.sharing.partition_feeder import PartitionFeeder
 from worker.settings import WorkerSettings
 
@@ -47,43 +45,23 @@ async def open_share(
             log.warning("one node is not shared: this worker feeds it alone, or stands by", setting="TRACKER_SHARE")
         yield None
         return
+    seconds = find_lease_seconds(settings.interval)
+    note = WorkerNote(name_process(), socket.gethostname(), os.getpid(), int(time.time()), __version__, seconds)
+    thread = ShareThread(settings.redis_address, note)
     async with (
         connect(settings.redis_address, "data-tracker-share") as redis,
         open_rule_provider(settings, only_reads=True) as rules,
+        thread.run() as leases,
     ):
-        seconds = find_lease_seconds(settings.interval)
-        note = WorkerNote(name_process(), socket.gethostname(), os.getpid(), int(time.time()), __version__, seconds)
-        leases = PartitionLeases(redis, note.name, seconds)
         limits = AlertLimits(keep=settings.alert_days * DAY)
         writer = PartitionWriter(redis, leases, limits, settings.min_coverage)
         feeder = PartitionFeeder(writer, settings.interval, rules)
-        describe = partial(_describe, feeder=feeder, leases=leases, is_asking=is_asking)
-        follow_share(instruments, lambda: describe(note))
-        membership = Membership(
-            members=Members(redis),
-            leases=leases,
-            note=note,
-            tags=lambda: get_places(redis).list_tags(),
-            describe=describe,
-        )
-        async with _run_share(feeder, membership):
-            yield SharedCommit(store, settings.interval)
-
-
-@asynccontextmanager
-async def _run_share(feeder: PartitionFeeder, membership: Membership) -> AsyncIterator[None]:
-    try:
+        thread.describe = partial(_describe, feeder=feeder, leases=leases, is_asking=is_asking)
+        follow_share(instruments, lambda: thread.describe(note))
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(work) for work in (membership.run(), feeder.run())]
-            yield
-            for task in running:
-                task.cancel()
-    finally:
-        try:
-            async with asyncio.timeout(LEAVE_SECONDS):
-                await membership.release()
-        except (StoreError, TimeoutError) as error:
-            log.warning("the leases of partitions run out by themselves", reason=str(error))
+            feeding = tasks.create_task(feeder.run())
+            yield SharedCommit(store, settings.interval)
+            feeding.cancel()
 
 
 def _describe(
