@@ -55,8 +55,10 @@ class WorkerCrew:
             )
 
     def kill(self, number: int) -> None:
-        self._processes[number].kill()
-        self._processes[number].wait()
+        """Kill one, which is not started again by itself."""
+        process = self._processes.pop(number)
+        process.kill()
+        process.wait()
 
     def close(self) -> None:
         for process in self._processes.values():
