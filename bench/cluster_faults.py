@@ -42,7 +42,15 @@ ROUNDS = 3
 MOVED = 8
 """Partitions whose slots are moved, beside what lies home."""
 TAKEOVER_TICKS = 2
-RULE = {"id": "bench", "kind": "ratio", "measure": "interval_volume", "factor": 2, "min_samples": 10, "cooldown": 0}
+RULE = {
+    "id": "bench",
+    "kind": "ratio",
+    "measure": "interval_volume",
+    "factor": 2,
+    "min_samples": 10,
+    "cooldown": 0,
+    "step": 0,
+}
 RULES = "\n".join(["[[rules]]", *(f"{name} = {json.dumps(value)}" for name, value in RULE.items())])
 
 
@@ -90,18 +98,50 @@ def _show(seen: Seen) -> Iterator[Figure]:
         wrong = [name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name)]
         for name in wrong[:5]:
             print(f"differs: {name}: {found.get(name)} beside {wanted.get(name)}", file=sys.stderr)
-        yield Figure(f"{what} unlike those of an undisturbed worker on one node", f"{len(wrong)} of {len(wanted)}", "0", not wrong, how)
+        yield Figure(
+            f"{what} unlike those of an undisturbed worker on one node",
+            f"{len(wrong)} of {len(wanted)}",
+            "0",
+            not wrong,
+            how,
+        )
     lost, more = seen.wanted.alerts - seen.found.alerts, seen.found.alerts - seen.wanted.alerts
-    yield Figure("alerts and messages lost, and told twice", f"{lost.total()} and {more.total()}", "0", not lost and not more, f"of {seen.wanted.alerts.total():,}")
+    yield Figure(
+        "alerts and messages lost, and told twice",
+        f"{lost.total()} and {more.total()}",
+        "0",
+        not lost and not more,
+        f"of {seen.wanted.alerts.total():,}",
+    )
     unpublished = sorted({*seen.asked} - {*seen.published})
     yield Figure("ticks with samples whose ranks were not published", f"{len(unpublished)}", "0", not unpublished, how)
     grid = range(seen.first, seen.asked[-1] + 1, INTERVAL)
-    yield beside("ticks at which nobody asked the source", f"{len(grid) - len(seen.asked)} of {len(grid)}", "whoever asked was killed, and the next one waits for its lease to run out")
-    yield beside("time to move a slot", f"{_spread(seen.moves)}", f"of {METRICS // shared_crew.PARTITIONS} metrics each, and what lies home; MIGRATE")
-    yield beside("longest pause between two published ticks: a slot was moved", _spread(seen.move_pauses), f"a tick every {INTERVAL} s")
+    yield beside(
+        "ticks at which nobody asked the source",
+        f"{len(grid) - len(seen.asked)} of {len(grid)}",
+        "whoever asked was killed, and the next one waits for its lease to run out",
+    )
+    yield beside(
+        "time to move a slot",
+        f"{_spread(seen.moves)}",
+        f"of {METRICS // shared_crew.PARTITIONS} metrics each, and what lies home; MIGRATE",
+    )
+    yield beside(
+        "longest pause between two published ticks: a slot was moved",
+        _spread(seen.move_pauses),
+        f"a tick every {INTERVAL} s",
+    )
     yield beside("the same: a worker was killed", _spread(seen.worker_pauses), "")
-    yield beside("the same: a primary was killed", _spread(seen.primary_pauses), f"node timeout {NODE_TIMEOUT_MS / 1000:g} s")
-    yield at_most("partitions of a killed worker are had by others", max(seen.takeovers), TAKEOVER_TICKS * INTERVAL, " s", _spread(seen.takeovers))
+    yield beside(
+        "the same: a primary was killed", _spread(seen.primary_pauses), f"node timeout {NODE_TIMEOUT_MS / 1000:g} s"
+    )
+    yield at_most(
+        "partitions of a killed worker are had by others",
+        max(seen.takeovers),
+        TAKEOVER_TICKS * INTERVAL,
+        " s",
+        _spread(seen.takeovers),
+    )
 
 
 def _spread(seconds: Sequence[float]) -> str:
@@ -171,7 +211,13 @@ async def _disturb() -> Seen:
             shared.crew.start(number)
         await shared.wait_until_shared()
         each = Disturbance(shared)
-        slots = [HOME_SLOT, *(find_tag_slot(tag) for tag in Places(shared_crew.PARTITIONS).list_tags()[:: shared_crew.PARTITIONS // MOVED])]
+        slots = [
+            HOME_SLOT,
+            *(
+                find_tag_slot(tag)
+                for tag in Places(shared_crew.PARTITIONS).list_tags()[:: shared_crew.PARTITIONS // MOVED]
+            ),
+        ]
         moves = [await _say("moved", each, lambda slot=slot: each.move(slot)) for slot in slots]  # type: ignore[misc]
         workers, primaries = [], []
         for _ in range(ROUNDS):
@@ -186,12 +232,28 @@ async def _disturb() -> Seen:
     asked = sorted({int(tick) for rows in found.samples.values() for _, tick in rows if tick > until})
     wanted = await _play_undisturbed(made, until, asked)
     moved, killed, lost = ([*zip(*some, strict=True)] for some in (moves, workers, primaries))
-    return Seen([*moved[0]], [*moved[1]], [*killed[1]], [*killed[0]], [*lost[1]], asked, published, asked[0], found, wanted, each.loads)
+    return Seen(
+        [*moved[0]],
+        [*moved[1]],
+        [*killed[1]],
+        [*killed[0]],
+        [*lost[1]],
+        asked,
+        published,
+        asked[0],
+        found,
+        wanted,
+        each.loads,
+    )
 
 
 async def _say(what: str, each: Disturbance, work: Callable[[], Awaitable[float]]) -> tuple[float, float]:
     took, pause = await each.watch(work)
-    print(f"{time.strftime('%H:%M:%S')} {what}: {took:.1f} s, longest without a tick {pause:.1f} s", file=sys.stderr, flush=True)
+    print(
+        f"{time.strftime('%H:%M:%S')} {what}: {took:.1f} s, longest without a tick {pause:.1f} s",
+        file=sys.stderr,
+        flush=True,
+    )
     return took, pause
 
 
@@ -227,7 +289,9 @@ async def _read(redis: Redis, made: MadeMarket, until: int, newest: int) -> Cont
     told: Any = await redis.zrange(keys.ALERTS, 0, -1)
     sent: Any = await redis.xrange(keys.OUTBOX)
     alerts = Counter(_name("alert", text) for text in told if json.loads(text)["rule"] == RULE["id"])
-    messages = Counter(_name("message", fields["alert"]) for _, fields in sent if json.loads(fields["alert"])["rule"] == RULE["id"])
+    messages = Counter(
+        _name("message", fields["alert"]) for _, fields in sent if json.loads(fields["alert"])["rule"] == RULE["id"]
+    )
     return Contents(samples, states, alerts + messages)
 
 

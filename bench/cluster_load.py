@@ -72,9 +72,21 @@ def _show(seen: Watched) -> Iterator[Figure]:
     load = f"load {min(seen.loads):.1f} to {max(seen.loads):.1f}"
     how = f"{shared_crew.WORKERS} workers with {', '.join(map(str, seen.partitions))} partitions, six nodes, {os.cpu_count()} cores; {load}"
     what = f"{METRICS:,} metrics a minute on a cluster, from {HOURS:g} hours of samples each on"
-    yield Figure(f"{what}: ticks not committed before the next", f"{len(late) + gaps} of {len(ticks) + gaps}", "0", not late and not gaps, how)
+    yield Figure(
+        f"{what}: ticks not committed before the next",
+        f"{len(late) + gaps} of {len(ticks) + gaps}",
+        "0",
+        not late and not gaps,
+        how,
+    )
     delays = [*seen.delays.values()]
-    yield at_most(f"{what}: the slowest tick", max(delays), MINUTE, " s", f"median {median(delays):.1f} s, fastest {min(delays):.1f} s")
+    yield at_most(
+        f"{what}: the slowest tick",
+        max(delays),
+        MINUTE,
+        " s",
+        f"median {median(delays):.1f} s, fastest {min(delays):.1f} s",
+    )
     each = ", ".join(f"{used / len(ticks):.1f}" for used in seen.workers.values())
     primaries, replicas = seen.nodes.primaries - seen.before.primaries, seen.nodes.replicas - seen.before.replicas
     yield beside(
@@ -114,7 +126,11 @@ async def _watch_ticks(shared: SharedMarket, minutes: float) -> Watched:
         last = await _wait_for_tick(shared, last)
         delays[last] = time.time() - last
         loads.append(read_load())
-        print(f"{time.strftime('%H:%M:%S')} tick {last}: {delays[last]:.1f} s, load {loads[-1]:.1f}", file=sys.stderr, flush=True)
+        print(
+            f"{time.strftime('%H:%M:%S')} tick {last}: {delays[last]:.1f} s, load {loads[-1]:.1f}",
+            file=sys.stderr,
+            flush=True,
+        )
     for number, pid in shared.crew.pids.items():
         used[number] += read_processor(pid)
     partitions = sorted(len(each.note.partitions) for each in await shared.list_workers())
@@ -155,7 +171,7 @@ async def _measure_states(shared: SharedMarket) -> float:
     names = shared_market.make_market(min(SIZED, METRICS), MINUTE).metrics
     for name in names:
         pipe.strlen(keys.moments(name))
-    sizes = await pipe.execute()
+    sizes: list[int] = await pipe.execute()
     return sum(sizes) / len(sizes)
 
 

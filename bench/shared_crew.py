@@ -17,6 +17,7 @@ from bench.load import TICK
 from bench.shared_market import MadeMarket
 from tests.support.cluster import RunningCluster, open_cluster
 from v1.store import StoreError, connect, keys
+from v1.store.connection import translate_errors
 from v1.store.sharing.members import Members, SeenWorker
 
 WORKERS = 3
@@ -114,7 +115,7 @@ class SharedMarket(NamedTuple):
 
     async def read_tick(self) -> int | None:
         """Return the newest published tick; none while the cluster does not answer."""
-        with suppress(StoreError, OSError):
+        with suppress(StoreError), translate_errors():
             found = await self.redis.get(keys.TICK)
             return int(found) if found else None
         return None
@@ -150,7 +151,9 @@ def _running(folder: Path, url: str, interval: int, rules: str) -> Iterator[Work
         database_url=f"sqlite+aiosqlite:///{folder / 'archive.db'}",
         rules_file=folder / "rules.toml",
     )
-    crew = WorkerCrew(folder, variables | {shared_market.FILE: str(folder / "market.json")}, ("run", "--only", "sampling"))
+    crew = WorkerCrew(
+        folder, variables | {shared_market.FILE: str(folder / "market.json")}, ("run", "--only", "sampling")
+    )
     try:
         yield crew
     finally:

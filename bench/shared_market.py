@@ -34,7 +34,7 @@ _WRITTEN_TOGETHER = 50
 class MadeMarket(NamedTuple):
     """What all metrics say, tick after tick, in a circle."""
 
-    count: int
+    size: int
     interval: int
     """Seconds between two ticks."""
     rows: Sequence[Sequence[Sequence[str]]]
@@ -42,7 +42,7 @@ class MadeMarket(NamedTuple):
 
     @property
     def metrics(self) -> list[Metric]:
-        return [Metric(f"{EXCHANGE}:C{number:05}USD") for number in range(self.count)]
+        return [Metric(f"{EXCHANGE}:C{number:05}USD") for number in range(self.size)]
 
     @property
     def kinds(self) -> int:
@@ -53,7 +53,8 @@ class MadeMarket(NamedTuple):
         """Return what the `number`-th metric says at a tick."""
         day, shift = number % len(self.rows), number // len(self.rows) % _SHIFTS
         row = self.rows[day]
-        return Reading(*row[(tick // self.interval + shift * _SHIFT) % len(row)])
+        price, *others = row[(tick // self.interval + shift * _SHIFT) % len(row)]
+        return Reading(price, *others[:4])
 
     def make_samples(self, number: int, ticks: Sequence[int]) -> Iterator[Sample]:
         """Return the samples of the `number`-th metric at `ticks`, the first of which has none before it."""
@@ -72,7 +73,9 @@ class MadeMarket(NamedTuple):
 
 def make_market(count: int, interval: int) -> MadeMarket:
     days = market.days(market.PAIRS, market.START, MINUTE)
-    return MadeMarket(count, interval, [[[value or "0" for value in each.values[:5]] for each in day.samples] for day in days])
+    return MadeMarket(
+        count, interval, [[[value or "0" for value in each.values[:5]] for each in day.samples] for day in days]
+    )
 
 
 def read_market() -> MadeMarket:
@@ -115,7 +118,7 @@ async def fill(redis: Redis, made: MadeMarket, until: int, seconds: int) -> None
     store = Writer(redis)
     await store.open()
     ticks = range(until - seconds + made.interval, until + 1, made.interval)
-    kinds = [_pack([*made.make_samples(number, ticks)], until) for number in range(min(made.kinds, made.count))]
+    kinds = [_pack([*made.make_samples(number, ticks)], until) for number in range(min(made.kinds, made.size))]
     names = made.metrics
     for part in split_into_chunks([*enumerate(names)], _WRITTEN_TOGETHER):
         pipe = redis.pipeline(transaction=False)

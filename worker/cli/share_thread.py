@@ -13,8 +13,8 @@ import structlog
 
 from worker.cli.process import LEAVE_SECONDS
 from worker.latest.sharing import Members, PartitionLeases, WorkerNote, get_places
-from worker.latest.store import StoreError, connect
-from worker.sampling.sharing.membership import Membership
+from worker.latest.store import Lease, StoreError, connect
+from worker.sampling.sharing.membership import RENEWALS, Membership
 
 log = structlog.get_logger()
 
@@ -29,9 +29,11 @@ Describe = Callable[[WorkerNote], WorkerNote]
 class ShareThread:
     """The thread. `leases` are there as soon as it runs, and `describe` may be set then."""
 
-    def __init__(self, address: str, note: WorkerNote) -> None:
+    def __init__(self, address: str, note: WorkerNote, home: Lease) -> None:
         self._address = address
         self._note = note
+        self._home = home
+        """The lease of whoever asks the sources, which the worker's own loop takes."""
         self._opened: Future[PartitionLeases] = Future()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
@@ -70,11 +72,11 @@ class ShareThread:
                 leases=leases,
                 note=self._note,
                 tags=lambda: get_places(redis).list_tags(),
-                describe=lambda note: self.describe(note),
+                describe=self._describe,
                 is_alive=self._is_alive,
             )
             self._opened.set_result(leases)
-            keeping = asyncio.create_task(membership.run())
+            keeping = asyncio.gather(membership.run(), self._prolong_home(Lease(redis)))
             stopping = asyncio.create_task(self._stop.wait())
             await asyncio.wait((keeping, stopping), return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
@@ -84,6 +86,19 @@ class ShareThread:
             with suppress(asyncio.CancelledError):
                 await keeping
             await _release(membership)
+
+    async def _prolong_home(self, lease: Lease) -> None:
+        """Prolong the lease of whoever asks the sources while it is ours, for ever. Who takes it, and loses it, is not seen here."""
+        lease.seconds = self._home.seconds
+        while True:
+            name = self._home.holder
+            if name is not None and self._is_alive():
+                with suppress(StoreError):  # the next commit reports it
+                    await lease.prolong(name)
+            await asyncio.sleep(lease.seconds / RENEWALS)
+
+    def _describe(self, note: WorkerNote) -> WorkerNote:
+        return self.describe(note)
 
     def _is_alive(self) -> bool:
         return monotonic() - self._beat < STILL_SECONDS

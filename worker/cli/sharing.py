@@ -47,7 +47,7 @@ async def open_share(
         return
     seconds = find_lease_seconds(settings.interval)
     note = WorkerNote(name_process(), socket.gethostname(), os.getpid(), int(time.time()), __version__, seconds)
-    thread = ShareThread(settings.redis_address, note)
+    thread = ShareThread(settings.redis_address, note, store.lease)
     async with (
         connect(settings.redis_address, "data-tracker-share") as redis,
         open_rule_provider(settings, only_reads=True) as rules,
