@@ -35,8 +35,8 @@ INTERVAL = 5
 HELD_SECONDS = 1800
 """Of samples that each metric has at the start."""
 FILL_SECONDS = 40
-NODE_TIMEOUT_MS = 2000
-"""As it is where `scripts/start-cluster.sh` starts the nodes."""
+NODE_TIMEOUT_MS = 5000
+"""A node that is held up for some seconds on few cores is not taken for lost."""
 ROUNDS = 3
 """So often each worker and each primary is killed."""
 MOVED = 8

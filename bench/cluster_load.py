@@ -22,7 +22,6 @@ from v1.model import HOUR, MINUTE
 from v1.store import keys
 from v1.store.cluster.client import ClusterRedis
 
-MINUTES = 60.0
 METRICS = int(os.environ.get("BENCH_METRICS", "100000"))
 HOURS = float(os.environ.get("BENCH_HOURS", "2"))
 """Of samples that each metric has at the start."""
@@ -61,7 +60,7 @@ class Watched(NamedTuple):
     """Of a metric."""
 
 
-def measure(minutes: float = MINUTES) -> Iterator[Figure]:
+def measure(minutes: float) -> Iterator[Figure]:
     yield from _show(uvloop.run(_watch(minutes)))
 
 
