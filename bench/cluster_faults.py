@@ -10,9 +10,9 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import uvloop
 from redis.asyncio import Redis
@@ -42,6 +42,9 @@ ROUNDS = 3
 MOVED = 8
 """Partitions whose slots are moved, beside what lies home."""
 TAKEOVER_TICKS = 2
+SHOWN = 5
+"""Of what differs."""
+Key = TypeVar("Key", str, Metric)
 RULE = {
     "id": "bench",
     "kind": "ratio",
@@ -91,20 +94,8 @@ def measure() -> Iterator[Figure]:
 def _show(seen: Seen) -> Iterator[Figure]:
     kills = f"{len(seen.worker_pauses)} workers and {len(seen.primary_pauses)} primaries killed, {len(seen.moves)} slots moved"
     how = f"{METRICS:,} metrics, a tick every {INTERVAL} s, {kills}, {len(seen.asked)} ticks; load {min(seen.loads):.1f} to {max(seen.loads):.1f}"
-    for what, found, wanted in (
-        ("hours of samples", seen.found.samples, seen.wanted.samples),
-        ("states of metrics", seen.found.states, seen.wanted.states),
-    ):
-        wrong = [name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name)]
-        for name in wrong[:5]:
-            print(f"differs: {name}: {found.get(name)} beside {wanted.get(name)}", file=sys.stderr)
-        yield Figure(
-            f"{what} unlike those of an undisturbed worker on one node",
-            f"{len(wrong)} of {len(wanted)}",
-            "0",
-            not wrong,
-            how,
-        )
+    yield _compare("hours of samples", seen.found.samples, seen.wanted.samples, how)
+    yield _compare("states of metrics", seen.found.states, seen.wanted.states, how)
     lost, more = seen.wanted.alerts - seen.found.alerts, seen.found.alerts - seen.wanted.alerts
     yield Figure(
         "alerts and messages lost, and told twice",
@@ -142,6 +133,14 @@ def _show(seen: Seen) -> Iterator[Figure]:
         " s",
         _spread(seen.takeovers),
     )
+
+
+def _compare(what: str, found: Mapping[Key, object], wanted: Mapping[Key, object], how: str) -> Figure:
+    wrong = [name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name)]
+    for name in wrong[:SHOWN]:
+        print(f"differs: {name}: {found.get(name)} beside {wanted.get(name)}", file=sys.stderr)
+    measured = f"{len(wrong)} of {len(wanted)}"
+    return Figure(f"{what} unlike those of an undisturbed worker on one node", measured, "0", not wrong, how)
 
 
 def _spread(seconds: Sequence[float]) -> str:

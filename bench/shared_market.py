@@ -54,7 +54,8 @@ class MadeMarket(NamedTuple):
         day, shift = number % len(self.rows), number // len(self.rows) % _SHIFTS
         row = self.rows[day]
         price, *others = row[(tick // self.interval + shift * _SHIFT) % len(row)]
-        return Reading(price, *others[:4])
+        volume, percentage, absolute, traded = others
+        return Reading(price, volume, percentage, absolute, traded)
 
     def make_samples(self, number: int, ticks: Sequence[int]) -> Iterator[Sample]:
         """Return the samples of the `number`-th metric at `ticks`, the first of which has none before it."""
