@@ -55,6 +55,7 @@ NOT_HERE = {
     ("docs/how-to/a-source-of-your-own.md", "it takes minutes"),
     ("docs/how-to/backup-and-restore.md", "it needs a Redis of your own"),
     ("docs/how-to/backup-and-restore.md", "it needs docker"),
+    ("docs/how-to/backup-and-restore.md", "it needs a cluster"),
     ("docs/how-to/cluster.md", "it needs Kubernetes"),
     ("docs/how-to/containers.md", "it needs docker"),
     ("docs/how-to/monitoring.md", "it needs a Prometheus of your own"),

@@ -112,7 +112,9 @@ async def test_a_clock_that_is_wrong_at_the_start_trims_and_commits_nothing_and_
         await commit_tick(now - 2, {BTC: SourceReading(Reading("1"), "kraken")}, store)
         await commit_tick(now, {BTC: SourceReading(Reading("2"), "kraken")}, store)
 
-        async with going(_sample(settings, WatchedClock(lambda: time.time() + ahead), make_instruments())):
+        async with going(
+            _sample(settings, WatchedClock(lambda: time.time() + ahead), make_instruments(), asyncio.Event())
+        ):
             await until(store.read_clock_fault)
             await asyncio.sleep(0.2)
 
@@ -129,7 +131,9 @@ async def test_a_clock_that_jumps_two_days_ahead_and_back_costs_the_ticks_betwee
     ahead = 0.0
     async with connect(server, "tests") as redis:
         store = Reader(redis)
-        async with going(_sample(settings, WatchedClock(lambda: time.time() + ahead), make_instruments())):
+        async with going(
+            _sample(settings, WatchedClock(lambda: time.time() + ahead), make_instruments(), asyncio.Event())
+        ):
             await until(store.read_tick)
             ahead = 2 * DAY
             await until(store.read_clock_fault)
@@ -170,7 +174,7 @@ async def test_ticks_of_the_future_are_dropped_at_the_start_where_a_provider_con
         await commit_tick(now - 60, {BTC: SourceReading(Reading("1"), "kraken")}, store)
         await commit_tick(now + HOUR, {BTC: SourceReading(Reading("9"), "kraken")}, store)
 
-        async with going(_sample(settings, WatchedClock(), make_instruments())):
+        async with going(_sample(settings, WatchedClock(), make_instruments(), asyncio.Event())):
 
             async def goes_on() -> bool:
                 return now < (await store.read_tick() or 0) < now + HOUR

@@ -61,9 +61,9 @@ class Places(NamedTuple):
 
     def place(self, key: str) -> str:
         """Return a key as it is spelt in the data; `key` is named as on one node."""
-        return self.locate(key)[0] if self.partitions else key
+        return self.find_place(key)[0] if self.partitions else key
 
-    def locate(self, key: str) -> tuple[str, int]:
+    def find_place(self, key: str) -> tuple[str, int]:
         """Return a key of divided data as it is spelt there, and its slot."""
         name, brace, rest = key.partition("{")
         if brace and name in _OF_METRICS:

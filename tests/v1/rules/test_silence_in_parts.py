@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from typing import Any
 
 from v1.market.metric_state import PriorState, SourceReading, StateUpdate, advance
 from v1.model import Metric, Reading
@@ -42,7 +43,7 @@ def divide(steps: Sequence[StateUpdate], parts: int) -> list[Sequence[StateUpdat
 
 
 def test_what_parts_say_together_is_what_all_metrics_say():
-    seen = set()
+    seen: set[Any] = set()
     for seed in range(200):
         chance = random.Random(seed)
         steps = make_steps(chance)

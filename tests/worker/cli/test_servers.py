@@ -26,6 +26,7 @@ from worker.delivery.notify.sessions import make_heartbeat_session, make_pushove
 from worker.latest import HOUR, MINUTE, Metric
 from worker.latest.store import BudgetStore, Writer
 from worker.sampling.answer_replay import replay_answers
+from worker.sampling.absences import AbsenceLog, note_absences
 from worker.sampling.collect import collect
 from worker.sampling.market_watch import MarketWatch
 from worker.sampling.reading_checks import ReadingChecks
@@ -255,6 +256,7 @@ async def sample(market: Market, settings: WorkerSettings, folder: Path, store: 
     keeper = AnswerKeeper(files, {each.source: str(each.address) for each in servers}, clock=lambda: market.now)
     async with run_keeper(keeper), ClientSession(middlewares=[keeper.keep]) as session:
         checks, watch = ReadingChecks(3), MarketWatch(MINUTE, lambda: market.now)
+        absences = AbsenceLog(MINUTE)
         made = [(source, session) for source in make_sources(settings)]
         with supervise(made, LONG, keeper.note_tick) as sources:
             for number in range(4):
@@ -263,7 +265,9 @@ async def sample(market: Market, settings: WorkerSettings, folder: Path, store: 
                 market.first[FAULTS].update({TICKER: page(502)} if number == 1 else {})
                 readings = await collect(sources, market.now, watch, checks)
                 assert readings.keys() == {BTC, "BINANCE:BTCUSDT"}
-                await commit_tick(market.now, readings, store)
+                absences.note_tick(market.now, note_absences(sources))
+                evidence = absences.describe_tick(market.now, market.now - MINUTE if number else 0, lambda: False)
+                await commit_tick(market.now, readings, store, evidence=evidence)
 
 
 @needs_ccxt

@@ -1,12 +1,14 @@
 """A client of a Redis Cluster: used as `redis.asyncio.Redis` is, with keys named as on one node."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any, cast
 
 from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline, PubSub
+from redis.client import NEVER_DECODE
 from redis.exceptions import DataError, RedisError, ResponseError
 
 from .. import keys
@@ -20,6 +22,8 @@ from .slot_table import SlotTable, is_astray
 FindNode = Callable[[int], Redis]
 """Returns the client of the node that is asked for a slot."""
 
+_KEYS = "keys"
+"""An option that redis-py puts beside a command for a cache of its own."""
 _EMPTIES = frozenset({"FLUSHALL", "FLUSHDB"})
 _OF_ALL = _EMPTIES | {"SCRIPT LOAD", "SCRIPT FLUSH"}
 """Commands that every primary is sent."""
@@ -219,26 +223,43 @@ class ClusterPipeline(Pipeline):
     async def _execute_divided(self, stack: Sequence[Any], raise_on_error: bool) -> list[Any]:  # as it came
         client, commands = self._client, [args for args, _ in stack]
         await client.ensure_places()
-
-        async def ask(find_node: FindNode) -> list[Any]:
-            plan = BatchPlan(commands, client.places, find_node)
-            pipes = {node: node.pipeline(transaction=False) for node in plan.batches}
-            for node, pipe in pipes.items():
-                batch = plan.batches[node]
-                options = [stack[command][1] for command, _ in batch.origins]
-                pipe.command_stack = [*zip(batch.commands, options, strict=True)]
-            answers = await _gather(
-                *[pipe.execute(raise_on_error=False) for pipe in pipes.values()], note=client.table.note
-            )
-            return plan.merge(dict(zip(pipes, answers, strict=True)).__getitem__)
-
-        merged = await client.ask_nodes(commands, ask)
+        if any(NEVER_DECODE in options for _, options in stack):
+            merged = await client.ask_nodes(commands, partial(self._ask_undecoded, stack))
+        else:
+            found = await client.ask_nodes(commands, partial(self._ask_all, commands))
+            merged = [self._finish(answer, *each) for answer, each in zip(found, stack, strict=True)]
         for answer in merged:
             if isinstance(answer, ResponseError):
                 client.table.note(answer)
         if raise_on_error:
             self.raise_first_error(cast("Any", stack), merged)
         return merged
+
+    async def _ask_all(self, commands: Sequence[Command], find_node: FindNode) -> list[Any]:
+        """Return the answers as they arrive, in a third of the time that a pipeline of redis-py takes for them."""
+        plan = BatchPlan(commands, self._client.places, find_node)
+        asked = [_ask_all(node, batch.commands) for node, batch in plan.batches.items()]
+        answers = await _gather(*asked, note=self._client.table.note)
+        return plan.merge(dict(zip(plan.batches, answers, strict=True)).__getitem__)
+
+    def _finish(self, answer: Any, command: Command, options: Mapping[str, Any]) -> Any:
+        """Return what redis-py makes of an answer."""
+        callback = self.response_callbacks.get(command[0])
+        if callback is None or isinstance(answer, Exception):
+            return answer
+        return callback(answer, **{name: value for name, value in options.items() if name != _KEYS})
+
+    async def _ask_undecoded(self, stack: Sequence[Any], find_node: FindNode) -> list[Any]:
+        """Return the answers of which some are to stay bytes, which is said of each command by itself."""
+        plan = BatchPlan([args for args, _ in stack], self._client.places, find_node)
+        pipes = {node: node.pipeline(transaction=False) for node in plan.batches}
+        for node, pipe in pipes.items():
+            batch = plan.batches[node]
+            options = [stack[command][1] for command, _ in batch.origins]
+            pipe.command_stack = [*zip(batch.commands, options, strict=True)]
+        asked = [pipe.execute(raise_on_error=False) for pipe in pipes.values()]
+        answers = await _gather(*asked, note=self._client.table.note)
+        return plan.merge(dict(zip(pipes, answers, strict=True)).__getitem__)
 
     def _move_to(self, whole: CommandRoute) -> Command:
         (part,) = whole.parts
@@ -254,8 +275,14 @@ def _merge_one(whole: CommandRoute, answers: Sequence[Any]) -> Any:
 async def _ask_all(node: Redis, commands: Sequence[Command]) -> list[Any]:
     pool = cast("ReplacingPool", node.connection_pool)
     connection: WatchedConnection = await pool.get_connection()  # type: ignore[no-untyped-call]  # redis-py's
+
+    async def disconnect(_: Exception) -> None:
+        await connection.disconnect(nowait=True)
+
+    ask = partial(connection.ask_all, commands)
     try:
-        return await connection.ask_all(commands)
+        # A client that only reads asks again over a new connection, any other does not.
+        return cast("list[Any]", await connection.retry.call_with_retry(ask, disconnect))
     except BaseException:
         # Answers may still be on their way, and whoever asks next must not take them for its own.
         await connection.disconnect(nowait=True)

@@ -41,7 +41,7 @@ def find_route(command: Command, places: Places) -> CommandRoute:
     positions = find_keys(command)
     if not positions:
         return CommandRoute([NodeCommand(HOME_SLOT, command)])
-    placed_keys, slots = zip(*[places.locate(str(command[at])) for at in positions], strict=True)
+    placed_keys, slots = zip(*[places.find_place(str(command[at])) for at in positions], strict=True)
     if len({*slots}) == 1:
         whole = (*command[: positions.start], *placed_keys, *command[positions.stop :])
         return CommandRoute([NodeCommand(slots[0], whole)], _find_restorer(command, places))
@@ -133,7 +133,7 @@ class BatchPlan:
     def _add(self, command: Command) -> None:
         if command[0] in ONE_KEY:
             # Most are of this kind, and many: no route is made of each.
-            placed, slot = self._places.locate(str(command[1]))
+            placed, slot = self._places.find_place(str(command[1]))
             self._put(slot, (command[0], placed, *command[2:]))
             self._count += 1
         else:

@@ -90,7 +90,7 @@ async def test_a_lease_that_ran_out_and_is_taken_anew_is_another_one(store: Redi
 
     await store.delete(keys.feeder(TAGS[0]))
 
-    assert (await leases.renew(TAGS[:1])) == ({TAGS[0]}, {TAGS[0]})
+    assert (await leases.renew(TAGS[:1])) == (frozenset({TAGS[0]}), frozenset({TAGS[0]}))
     assert leases.find_partition_fence(TAGS[0]) != before
 
 
