@@ -74,7 +74,7 @@ class Lease:
         """Return the name under which we took it; `None` before that."""
         return self._holder
 
-    async def prolong(self, name: str) -> bool:
+    async def keep(self, name: str) -> bool:
         """Renew the lease where it is still held under this name; return whether it is. It is not taken anew."""
         return await self._replace_holder(name, name)
 

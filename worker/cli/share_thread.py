@@ -76,7 +76,7 @@ class ShareThread:
                 is_alive=self._is_alive,
             )
             self._opened.set_result(leases)
-            keeping = asyncio.gather(membership.run(), self._prolong_home(Lease(redis)))
+            keeping = asyncio.gather(membership.run(), self._keep_home(Lease(redis)))
             stopping = asyncio.create_task(self._stop.wait())
             await asyncio.wait((keeping, stopping), return_when=asyncio.FIRST_COMPLETED)
             stopping.cancel()
@@ -87,14 +87,14 @@ class ShareThread:
                 await keeping
             await _release(membership)
 
-    async def _prolong_home(self, lease: Lease) -> None:
+    async def _keep_home(self, lease: Lease) -> None:
         """Prolong the lease of whoever asks the sources while it is ours, for ever. Who takes it, and loses it, is not seen here."""
         lease.seconds = self._home.seconds
         while True:
             name = self._home.holder
             if name is not None and self._is_alive():
                 with suppress(StoreError):  # the next commit reports it
-                    await lease.prolong(name)
+                    await lease.keep(name)
             await asyncio.sleep(lease.seconds / RENEWALS)
 
     def _describe(self, note: WorkerNote) -> WorkerNote:

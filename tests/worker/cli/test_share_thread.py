@@ -68,7 +68,7 @@ async def test_a_lease_that_somebody_else_has_is_not_prolonged(store: Redis):
     home = Lease(store)
     await store.set(keys.LEASE, "another", ex=PATIENT_SECONDS)
 
-    assert not await home.prolong(NAME)
+    assert not await home.keep(NAME)
 
     assert await store.get(keys.LEASE) == "another"
 
