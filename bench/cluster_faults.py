@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from statistics import median
 from typing import Any, NamedTuple, TypeVar
 
@@ -25,7 +26,8 @@ from v1.market.metric_state import SourceReading
 from v1.model import Metric, list_hours
 from v1.numbers.chunks import split_into_chunks
 from v1.rules import RuleEngine, parse_rule
-from v1.store import Writer, keys
+from v1.store import StoreError, Writer, keys
+from v1.store.connection import translate_errors
 from v1.store.places import Places, find_tag_slot
 from worker.sampling.tick import commit_tick
 from worker.sources.simulated.source import NAME
@@ -44,7 +46,9 @@ MOVED = 4
 TAKEOVER_TICKS = 2
 SHOWN = 5
 """Of what differs."""
+TRIES = 100
 Key = TypeVar("Key", str, Metric)
+Answer = TypeVar("Answer")
 RULE = {
     "id": "bench",
     "kind": "ratio",
@@ -220,10 +224,10 @@ async def _disturb() -> Seen:
                 workers.append(await _say("worker", each, lambda number=number: each.kill_worker(number + 1)))  # type: ignore[misc]
                 primaries.append(await _say("primary", each, lambda number=number: each.kill_primary(number)))  # type: ignore[misc]
         shared.crew.close()
-        events: Any = await shared.redis.xrange(keys.EVENTS)
+        events: Any = await _insist(lambda: shared.redis.xrange(keys.EVENTS))
         published = sorted({int(fields["tick"]) for _, fields in events if "tick" in fields})
         newest = published[-1]
-        found = await _read(shared.redis, made, until, newest)
+        found = await _insist(lambda: _read(shared.redis, made, until, newest))
     asked = sorted({int(tick) for rows in found.samples.values() for _, tick in rows if tick > until})
     wanted = await _play_undisturbed(made, until, asked)
     moved, killed, lost = ([*zip(*some, strict=True)] for some in (moves, workers, primaries))
@@ -240,6 +244,16 @@ async def _disturb() -> Seen:
         wanted,
         each.loads,
     )
+
+
+async def _insist(ask: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Return the answer, asking again where the client has yet to learn where something lies."""
+    for _ in range(TRIES):
+        with suppress(StoreError), translate_errors():
+            return await ask()
+        await asyncio.sleep(shared_crew.POLL_SECONDS)
+    with translate_errors():
+        return await ask()
 
 
 async def _do_nothing() -> float:
