@@ -29,6 +29,9 @@ NAMES = (
     "budget",
     "ledger",
     "cluster",
+    "cluster_api",
+    "cluster_faults",
+    "cluster_load",
     "contract",
     "stream",
     "streams",
@@ -36,6 +39,8 @@ NAMES = (
     "page",
     "soak",
 )
+LASTING = ("cluster_load", "soak")
+"""Those whose length is asked for."""
 RESULTS = Path(__file__).with_name("results.md")
 
 
@@ -43,7 +48,7 @@ def main() -> int:
     parser = argparse.ArgumentParser("scripts/bench.sh", description="Measure what docs/measurements.md claims.")
     parser.add_argument("names", nargs="*", metavar="name", help=f"any of: {', '.join(NAMES)}; without a name all")
     parser.add_argument("--append", action="store_true", help=f"put the tables at the end of {RESULTS.name}, too")
-    parser.add_argument("--minutes", type=float, default=soak.MINUTES, help="how long soak takes")
+    parser.add_argument("--minutes", type=float, default=soak.MINUTES, help="how long soak and cluster_load take")
     given = parser.parse_args()
     unknown = [name for name in given.names if name not in NAMES]
     if unknown:
@@ -52,7 +57,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(128 + signal.SIGTERM))
     missed = False
     for name in given.names or NAMES:
-        figures, text = measured(name, **({"minutes": given.minutes} if name == "soak" else {}))
+        figures, text = measured(name, **({"minutes": given.minutes} if name in LASTING else {}))
         print(text, flush=True)
         missed = missed or any(figure.met is False for figure in figures)
         if given.append:

@@ -69,6 +69,15 @@ class Lease:
         self._note_holder(name, is_new=True)
         return await self._hold_partitions(name) is None
 
+    @property
+    def holder(self) -> str | None:
+        """Return the name under which we took it; `None` before that."""
+        return self._holder
+
+    async def keep(self, name: str) -> bool:
+        """Renew the lease where it is still held under this name; return whether it is. It is not taken anew."""
+        return await self._replace_holder(name, name)
+
     async def release(self, name: str) -> None:
         """Release the lease, if it is still held under this name."""
         with translate_errors():

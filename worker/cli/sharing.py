@@ -11,29 +11,24 @@ from functools import partial
 import structlog
 
 from worker.cli.metrics import follow_share
-from worker.cli.process import LEAVE_SECONDS, name_process
+from worker.cli.process import name_process
+from worker.cli.share_thread import ShareThread
 from worker.cli.wiring import open_rule_provider
 from worker.latest import DAY, __version__
 from worker.latest.sharing import (
     HomeWriter,
-    Members,
     PartitionLeases,
     PartitionWriter,
     WorkerNote,
     find_lease_seconds,
-    get_places,
 )
-from worker.latest.store import AlertLimits, StoreError, Writer, connect
+from worker.latest.store import AlertLimits, Writer, connect
 from worker.reporting.metrics import WorkerInstruments
 from worker.sampling.sharing.handing_out import SharedCommit
-from worker.sampling.sharing.membership import Membership
 from worker.sampling.sharing.partition_feeder import PartitionFeeder
 from worker.settings import WorkerSettings
 
 log = structlog.get_logger()
-
-LEASE_TRIES = 2
-"""How many renewals that are not answered a lease outlasts."""
 
 
 @asynccontextmanager
@@ -51,44 +46,22 @@ async def open_share(
         yield None
         return
     seconds = find_lease_seconds(settings.interval)
+    note = WorkerNote(name_process(), socket.gethostname(), os.getpid(), int(time.time()), __version__, seconds)
+    thread = ShareThread(settings.redis_address, note, store.lease)
     async with (
         connect(settings.redis_address, "data-tracker-share") as redis,
-        # A node that stands still must not hold up the leases at the others until they have run out.
-        connect(settings.redis_address, "data-tracker-leases", seconds / LEASE_TRIES) as quick,
         open_rule_provider(settings, only_reads=True) as rules,
+        thread.run() as leases,
     ):
-        note = WorkerNote(name_process(), socket.gethostname(), os.getpid(), int(time.time()), __version__, seconds)
-        leases = PartitionLeases(quick, note.name, seconds)
         limits = AlertLimits(keep=settings.alert_days * DAY)
         writer = PartitionWriter(redis, leases, limits, settings.min_coverage)
         feeder = PartitionFeeder(writer, settings.interval, rules)
-        describe = partial(_describe, feeder=feeder, leases=leases, is_asking=is_asking)
-        follow_share(instruments, lambda: describe(note))
-        membership = Membership(
-            members=Members(quick),
-            leases=leases,
-            note=note,
-            tags=lambda: get_places(quick).list_tags(),
-            describe=describe,
-        )
-        async with _run_share(feeder, membership):
-            yield SharedCommit(store, settings.interval)
-
-
-@asynccontextmanager
-async def _run_share(feeder: PartitionFeeder, membership: Membership) -> AsyncIterator[None]:
-    try:
+        thread.describe = partial(_describe, feeder=feeder, leases=leases, is_asking=is_asking)
+        follow_share(instruments, lambda: thread.describe(note))
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(work) for work in (membership.run(), feeder.run())]
-            yield
-            for task in running:
-                task.cancel()
-    finally:
-        try:
-            async with asyncio.timeout(LEAVE_SECONDS):
-                await membership.release()
-        except (StoreError, TimeoutError) as error:
-            log.warning("the leases of partitions run out by themselves", reason=str(error))
+            feeding = tasks.create_task(feeder.run())
+            yield SharedCommit(store, settings.interval)
+            feeding.cancel()
 
 
 def _describe(

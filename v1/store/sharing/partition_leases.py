@@ -73,7 +73,9 @@ class PartitionLeases(Lease):
 
     async def release_partitions(self, tags: Collection[str]) -> None:
         """Release partitions, at once for us, and as soon as the store hears of it for others."""
-        tokens = {tag: token for tag in tags if (token := self._tokens.pop(tag, None)) is not None}
+        tokens = {tag: token for tag in tags if (token := self._tokens.get(tag)) is not None}
+        # Another thread may be reading it: it is replaced, and never changed.
+        self._tokens = {tag: token for tag, token in self._tokens.items() if tag not in tokens}
         pipe = self._redis.pipeline(transaction=False)
         for tag, token in tokens.items():
             pipe.execute_command("EVAL", GIVE_BACK_SHARE.text, 1, keys.feeder(tag), token)

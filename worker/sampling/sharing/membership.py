@@ -28,6 +28,7 @@ class Membership:
         note: WorkerNote,
         tags: Callable[[], tuple[str, ...]],
         describe: Callable[[WorkerNote], WorkerNote] = lambda note: note,
+        is_alive: Callable[[], bool] = lambda: True,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._members = members
@@ -36,6 +37,8 @@ class Membership:
         self._tags = tags
         self._describe = describe
         """Returns the note with what is newest of what the worker does."""
+        self._is_alive = is_alive
+        """Returns whether the worker can commit anything: else its leases run out."""
         self._sleep = sleep
         self._workers: tuple[str, ...] = ()
         self._outage = OutageLog()
@@ -44,7 +47,8 @@ class Membership:
         """Keep what is ours, for ever."""
         while True:
             try:
-                await self.renew()
+                if self._is_alive():
+                    await self.renew()
             except StoreError as error:
                 self._outage.log_failure("the leases of partitions are not renewed", str(error))
             else:

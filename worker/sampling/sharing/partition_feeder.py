@@ -75,7 +75,7 @@ class PartitionFeeder:
     @property
     def newest(self) -> int | None:
         """Return the newest tick that was committed."""
-        return max(self._ticks.values(), default=None)
+        return max([*self._ticks.values()], default=None)
 
     @property
     def behind(self) -> list[str]:
