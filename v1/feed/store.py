@@ -8,6 +8,7 @@ from ..store import (
     ApiKeyStore,
     BudgetStore,
     DataFormat,
+    DataMoved,
     FutureLists,
     FutureRemover,
     HourSamples,
@@ -30,6 +31,7 @@ from ..store import (
     connect,
     read_kept_day,
 )
+from ..store.moving.data_move import DataMove, MovedCounts, MoveRefused, describe_store
 from ..store.server_report import ServerReport, read_server_report
 from ..store.snapshot import LoadedSnapshot, SnapshotClient, SnapshotStart
 
@@ -41,6 +43,8 @@ __all__ = [
     "ApiKeyStore",
     "BudgetStore",
     "DataFormat",
+    "DataMove",
+    "DataMoved",
     "FutureLists",
     "FutureRemover",
     "HourSamples",
@@ -50,6 +54,8 @@ __all__ = [
     "LeaseLost",
     "LimitReached",
     "LoadedSnapshot",
+    "MoveRefused",
+    "MovedCounts",
     "NoAccess",
     "OtherFormat",
     "ProviderUsage",
@@ -65,6 +71,7 @@ __all__ = [
     "Verifier",
     "Writer",
     "connect",
+    "describe_store",
     "read_kept_day",
     "read_server_report",
 ]
