@@ -78,7 +78,7 @@ async def _copy_and_switch(move: DataMove, lease: Lease, interval: int) -> tuple
     begin, pace = time.monotonic(), StepProgress()
     async with _take_from_worker(lease):
         await _wait_for_worker(move)
-        await move.bring_alerts_home(lease)
+        await move.take_over_alerts(lease)
         print_line(f"switch: {await move.copy(pace.report_step('copying')):,} keys copied again")
         counts = await move.compare()
     await move.mark_old()

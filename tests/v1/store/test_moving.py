@@ -92,7 +92,7 @@ async def finish(move: DataMove, old: Redis) -> None:
     lease = Lease(old)
     holder = await lease.take_or_keep("mover")
     assert holder is None or await lease.take_over("mover", holder)
-    await move.bring_alerts_home(lease)
+    await move.take_over_alerts(lease)
     await move.copy()
     await move.compare()
     await move.mark_old()

@@ -56,7 +56,7 @@ class MovedCounts(NamedTuple):
 class DataMove:
     """
     One move. The order of the calls: `check`, `begin`, `copy` until it is little, then with the lease of the old store
-    `bring_alerts_home`, `copy`, `compare`, `mark_old` and `mark_new`. Each raises `StoreError`.
+    `take_over_alerts`, `copy`, `compare`, `mark_old` and `mark_new`. Each raises `StoreError`.
     """
 
     def __init__(self, old: Redis, new: Redis) -> None:
@@ -122,8 +122,8 @@ class DataMove:
             f"{len(differing)} keys differ between the stores, as {differing[0]}: is somebody writing there?"
         )
 
-    async def bring_alerts_home(self, lease: Lease) -> None:
-        """Bring home what alerts have left in the partitions of the old store."""
+    async def take_over_alerts(self, lease: Lease) -> None:
+        """Take home what alerts have left in the partitions of the old store."""
 
         async def run(pipe: Any) -> list[Any]:
             with translate_errors():

@@ -30,7 +30,7 @@ _NO_END = 0
 Command = tuple[Any, ...]
 
 
-class StreamGroup(NamedTuple):
+class ConsumerGroup(NamedTuple):
     """A consumer group of a stream."""
 
     name: str
@@ -103,14 +103,14 @@ class KeyCopier:
                 writes.execute_command("PEXPIRE", name, left)
         await writes.execute()
 
-    async def _read_groups(self, name: str) -> list[StreamGroup]:
+    async def _read_groups(self, name: str) -> list[ConsumerGroup]:
         groups = []
         for about in await self._old.xinfo_groups(name):
             pending = await self._old.xpending_range(name, about["name"], "-", "+", _MOST_PENDING)
-            groups.append(StreamGroup(about["name"], about["last-delivered-id"], pending))
+            groups.append(ConsumerGroup(about["name"], about["last-delivered-id"], pending))
         return groups
 
-    async def _list_stream_writes(self, name: str, groups: Iterable[StreamGroup]) -> list[Command]:
+    async def _list_stream_writes(self, name: str, groups: Iterable[ConsumerGroup]) -> list[Command]:
         """Return what makes the groups of a stream, and its newest id, which may be that of an entry that is gone."""
         commands: list[Command] = []
         for group in groups:
