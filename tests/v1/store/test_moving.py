@@ -14,6 +14,7 @@ from v1.model import MINUTE, Metric
 from v1.store import DataFormat, DataMoved, Lease, Reader, Verifier, Writer, connect, keys
 from v1.store.moving.data_move import DataMove, MoveRefused, is_moved_along
 from v1.store.moving.key_copies import KeyCopier
+from v1.store.places import get_places
 from worker.sampling.tick import commit_tick
 
 METRICS = [Metric(f"KRAKEN:C{number}USD") for number in range(40)]
@@ -60,7 +61,7 @@ async def contents(redis: Redis) -> dict[str, Any]:
     held: dict[str, Any] = {}
     async for key in redis.scan_iter(match="v1:*"):
         if is_moved_along(key):
-            kind = await redis.type(key)
+            kind = str(await redis.type(key))
             reads = {"string": ("GETRANGE", key, 0, -1), "zset": ("ZRANGE", key, 0, -1, "WITHSCORES")}
             reads |= {"hash": ("HGETALL", key), "list": ("LRANGE", key, 0, -1), "stream": ("XRANGE", key, "-", "+")}
             content = await redis.execute_command(*reads[kind], NEVER_DECODE=[])
@@ -251,7 +252,7 @@ async def test_where_the_connection_that_tells_of_changes_is_lost_everything_is_
 async def test_alerts_that_are_not_home_yet_are_brought_home_before_a_cluster_is_left(old: Redis, new: Redis):
     await fill(new)
     entry = '[1,86400,true,[["id1","{\\"id\\":\\"id1\\",\\"at\\":1}",true]],[],[]]'
-    await new.rpush(keys.homeward(new.places.list_tags()[0]), entry)
+    await new.rpush(keys.homeward(get_places(new).list_tags()[0]), entry)
 
     await move_all(new, old)
 

@@ -35,8 +35,14 @@ _COUNTED = 1000
 """Keys that are counted in one round trip."""
 _ROUNDS = 5
 """How often both stores are compared until they are the same: a key may end while they are."""
-_PASSING = (f"{keys.limits()}:{{", f"{keys.OURS}next:{{", *(f"{name}{{" for name in keys.OF_PARTITIONS))
-_OF_THE_STORE = frozenset({keys.FORMAT, keys.PARTITIONS, keys.LEASE, keys.CLOCK})
+_PASSING = (
+    f"{keys.limits()}:{{",
+    keys.staging("").removesuffix("}"),
+    *(f"{name}{{" for name in keys.OF_PARTITIONS),
+    *(name(0).removesuffix("0") for name in (keys.partition_reports, keys.score_parts, keys.partition_results)),
+)
+"""How the keys begin of what lives for minutes, and of what is only there because a store is divided."""
+_OF_THE_STORE = frozenset({keys.FORMAT, keys.PARTITIONS, keys.LEASE, keys.CLOCK, keys.WORKERS, keys.WORKERS_SEEN})
 """What says something of the store that it is in, or of who feeds it: it is not moved."""
 _PROBE_SECONDS = 60
 
