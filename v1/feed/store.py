@@ -32,6 +32,7 @@ from ..store import (
     read_kept_day,
 )
 from ..store.moving.data_move import DataMove, MovedCounts, MoveRefused, describe_store
+from ..store.primary_loads import PrimaryLoad, read_primary_loads
 from ..store.server_report import ServerReport, read_server_report
 from ..store.snapshot import LoadedSnapshot, SnapshotClient, SnapshotStart
 
@@ -58,6 +59,7 @@ __all__ = [
     "MovedCounts",
     "NoAccess",
     "OtherFormat",
+    "PrimaryLoad",
     "ProviderUsage",
     "Reader",
     "RuleStore",
@@ -73,5 +75,6 @@ __all__ = [
     "connect",
     "describe_store",
     "read_kept_day",
+    "read_primary_loads",
     "read_server_report",
 ]
