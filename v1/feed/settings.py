@@ -1,10 +1,10 @@
 """What both processes read from their environment, secrets hidden in texts, and where logs go. Errors: `InvalidSettings`."""
 
 from ..settings import PREFIX, WITHOUT_FILES, InvalidSettings, Settings, WordList, split_words
-from ..settings.checks import check_host_and_port, check_key
+from ..settings.checks import check_host_and_port, check_key, check_redis_address
 from ..settings.layers import list_written, name_file_setting
 from ..settings.logs import configure_logs
-from ..settings.redaction import find_secret_parts, find_secrets, redact
+from ..settings.redaction import find_secret_parts, find_secrets, hide_passwords, redact
 
 __all__ = [
     "PREFIX",
@@ -14,9 +14,11 @@ __all__ = [
     "WordList",
     "check_host_and_port",
     "check_key",
+    "check_redis_address",
     "configure_logs",
     "find_secret_parts",
     "find_secrets",
+    "hide_passwords",
     "list_written",
     "name_file_setting",
     "redact",

@@ -8,6 +8,7 @@ from ..store import (
     ApiKeyStore,
     BudgetStore,
     DataFormat,
+    DataMoved,
     FutureLists,
     FutureRemover,
     HourSamples,
@@ -30,6 +31,8 @@ from ..store import (
     connect,
     read_kept_day,
 )
+from ..store.moving.data_move import DataMove, MovedCounts, MoveRefused, describe_store
+from ..store.primary_loads import PrimaryLoad, read_primary_loads
 from ..store.server_report import ServerReport, read_server_report
 from ..store.snapshot import LoadedSnapshot, SnapshotClient, SnapshotStart
 
@@ -41,6 +44,8 @@ __all__ = [
     "ApiKeyStore",
     "BudgetStore",
     "DataFormat",
+    "DataMove",
+    "DataMoved",
     "FutureLists",
     "FutureRemover",
     "HourSamples",
@@ -50,8 +55,11 @@ __all__ = [
     "LeaseLost",
     "LimitReached",
     "LoadedSnapshot",
+    "MoveRefused",
+    "MovedCounts",
     "NoAccess",
     "OtherFormat",
+    "PrimaryLoad",
     "ProviderUsage",
     "Reader",
     "RuleStore",
@@ -65,6 +73,8 @@ __all__ = [
     "Verifier",
     "Writer",
     "connect",
+    "describe_store",
     "read_kept_day",
+    "read_primary_loads",
     "read_server_report",
 ]

@@ -7,6 +7,7 @@ How to connect to Redis, and the errors that are raised of it.
     │   └── StoreBehind  what was committed before is forgotten
     ├── NoAccess     the name or the password is not accepted
     ├── LeaseLost    somebody else feeds this Redis
+    │   └── DataMoved    nobody may: the data was moved elsewhere, or a move to here is not finished
     └── Unreadable   a key holds something else than the version writes
 """
 
@@ -38,6 +39,7 @@ from .cluster.opening import ask_any, open_client
 from .cluster.replicas import ReplicaChoice
 from .cluster.seeds import parse_seeds
 from .cluster_check import describe_database, find_database
+from .moving.marks import describe_mark
 from .pool import RedisObserver, ReplacingPool, describe_error, open_for_reads, read_error_code
 
 CONNECT_SECONDS = 2.0
@@ -87,6 +89,10 @@ class LeaseLost(StoreError):
     """Somebody else feeds this Redis now, and only one may; the message says who."""
 
 
+class DataMoved(LeaseLost):
+    """The data is elsewhere, or not all of it here yet; the message says where, and what to do."""
+
+
 class Unreadable(StoreError):
     """What a key holds is not what this version writes there; the message names the key."""
 
@@ -126,6 +132,8 @@ def _describe_refusal(answer: str) -> StoreError:
     if _FENCED not in answer:
         return StoreBehind("a tick that was committed is forgotten, and nothing was written")
     holder = answer.rpartition(_FENCED)[2].strip()
+    if moved := describe_mark(holder):
+        return DataMoved(moved)
     if holder:
         return LeaseLost(f"{holder} feeds this Redis now, and only one worker does at a time")
     return LeaseGone("the lease ran out between reading and writing, and nothing was written")

@@ -3,6 +3,7 @@ The number of the format in which Redis holds our data. It is kept beside the da
 again with every tick, so that data of another format is refused and not misread.
 """
 
+from typing import cast
 from urllib.parse import quote
 
 from redis.asyncio import Redis
@@ -12,7 +13,9 @@ from . import keys
 from .changes import ChangeKind, send_change
 from .cluster.client import ClusterRedis
 from .cluster_fitness import refuse_unfit
-from .connection import translate_errors
+from .connection import DataMoved, translate_errors
+from .moving.marks import describe_mark, is_moved
+from .places import get_places
 
 _BATCH = 1000
 _RESET = "reset"
@@ -35,7 +38,7 @@ class DataFormat:
         self._redis = redis
 
     async def check(self) -> bool:
-        """Return whether Redis holds data; raises `OtherFormat` where that is of another format. Writes nothing."""
+        """Return whether Redis holds data; raises `OtherFormat` and `DataMoved` where nobody may use it. Writes nothing."""
         # Without a transaction, which a full server refuses. Whoever writes data has written the number before, so it
         # is read after.
         pipe = self._redis.pipeline(transaction=False)
@@ -46,6 +49,8 @@ class DataFormat:
             *traces, found = await pipe.execute()
         if found == str(keys.FORMAT_NUMBER):
             return True
+        if found is not None and (moved := describe_mark(found)):
+            raise DataMoved(f"{describe_server(self._redis)}: {moved}")
         if found is not None or any(traces):
             raise OtherFormat(describe_server(self._redis), found)
         return False
@@ -86,6 +91,15 @@ class DataFormat:
             await self._redis.unlink(*last)
         await send_change(self._redis, ChangeKind.ALL)
         return len(found)
+
+    async def release_mark(self) -> None:
+        """Remove the mark of data that was moved from where the lease is: who feeds data that was not is not touched."""
+        names = [keys.LEASE, *map(keys.feeder, get_places(self._redis).list_tags())]
+        with translate_errors():
+            found = cast("list[str | None]", await self._redis.mget(names))
+            marked = [name for name, holder in zip(names, found, strict=True) if is_moved(holder)]
+            if marked:
+                await self._redis.unlink(*marked)
 
     async def _find_data(self) -> list[str]:
         kept = {keys.PARTITIONS, keys.RULES, keys.SILENCES, keys.API_KEYS, keys.API_KEY_USES, keys.LEASE, keys.FORMAT}

@@ -13,8 +13,9 @@ from redis.asyncio import Redis
 from redis.asyncio.client import Pipeline
 
 from . import keys
-from .connection import LeaseLost, StoreAway, translate_errors
+from .connection import DataMoved, LeaseLost, StoreAway, translate_errors
 from .fence import Fence
+from .moving.marks import describe_mark
 from .places import HOME, get_places
 from .scripts import HOLD_FENCE, RELEASE_FENCE
 from .transactions import change_watched
@@ -50,10 +51,12 @@ class Lease:
         return Fence(keys.feeder(tag), self._holder or "", self._takings, keys.partition_tick(tag))
 
     async def take_or_keep(self, name: str) -> str | None:
-        """Take or renew the lease; where somebody else has it, return that name."""
+        """Take or renew the lease; where somebody else has it, return that name. Raises `DataMoved`."""
         with translate_errors():
             while not await self._redis.set(keys.LEASE, name, nx=True, ex=self.seconds):
                 holder = await self._redis.get(keys.LEASE)
+                if holder is not None and (moved := describe_mark(str(holder))):
+                    raise DataMoved(moved)
                 if holder is not None and holder != name:
                     return str(holder)
                 if holder == name and await self._replace_holder(name, name):
@@ -92,6 +95,8 @@ class Lease:
     def check_holder(self, holder: str | None) -> None:
         """Raise `LeaseLost` where `holder`, just read from Redis, is somebody else than who took the lease here."""
         if self._holder is not None and holder not in (None, self._holder):
+            if moved := describe_mark(str(holder)):
+                raise DataMoved(moved)
             raise LeaseLost(f"{holder} feeds this Redis now, and only one worker does at a time")
 
     def check_unbroken(self, fence: Fence) -> None:

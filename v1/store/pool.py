@@ -121,9 +121,11 @@ class WatchedConnection(AbstractConnection):
         """Whether it is open, as far as is known, and leads to the right server."""
         return bool(self.is_connected) and not _is_marked(self)
 
-    async def start_tracking(self, drop: Callable[[Sequence[str] | None], None]) -> bool:
+    async def start_tracking(self, drop: Callable[[Sequence[str] | None], None], *mode: str) -> bool:
         """
         Have `drop` called with the keys that have changed, before the answer to anything that is asked after it.
+
+        Of those that were read over it, unless a `mode` of CLIENT TRACKING says otherwise.
 
         `None` stands for all keys. Return whether Redis permits this; it is over when the connection is.
         """
@@ -137,7 +139,7 @@ class WatchedConnection(AbstractConnection):
         parser.set_invalidation_push_handler(take_in)
         parser.set_pubsub_push_handler(take_in)
         self.is_tracked = True
-        (answer,) = await self.ask_all([("CLIENT", "TRACKING", "ON", "OPTOUT")])
+        (answer,) = await self.ask_all([("CLIENT", "TRACKING", "ON", *(mode or ("OPTOUT",)))])
         return not isinstance(answer, ResponseError)
 
     async def ask_all(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:

@@ -24,7 +24,8 @@ from worker.cli import api_keys, recordings, rules
 from worker.cli.archive_parts import ArchiveParts, open_archiving
 from worker.cli.doctor.command import run_doctor
 from worker.cli.metrics import follow_archive, follow_roles, follow_sampling, show_lease
-from worker.cli.plan import describe_plan
+from worker.cli.move import check_target, move_data
+from worker.cli.plan import describe_loads, describe_plan
 from worker.cli.process import (
     exit_with,
     hold_feeder_lease,
@@ -55,7 +56,15 @@ from worker.delivery.trial import send_test
 from worker.latest import DAY, format_iso
 from worker.latest.archive import TopArchiveWriter, connect_archive
 from worker.latest.delivery import DeliveryReader
-from worker.latest.store import DataFormat, FutureLists, Verifier, Writer, connect
+from worker.latest.store import (
+    DataFormat,
+    FutureLists,
+    StoreError,
+    Verifier,
+    Writer,
+    connect,
+    read_primary_loads,
+)
 from worker.latest.toplist import ListStore, QuotaStore, TopWriter
 from worker.reporting.metrics import WorkerInstruments, make_instruments, serve_metrics
 from worker.reporting.progress import show_progress
@@ -110,9 +119,17 @@ def run(
 
 
 @app.command()
-def plan() -> None:
-    """Say what the settings come to: calls, credits, and bytes in Redis and in the archive."""
-    print("\n".join(describe_plan(read_settings())))
+def plan(
+    metrics: Annotated[
+        int | None,
+        typer.Option(min=1, max=10_000_000, help="How many metrics there will be; else as the settings say."),
+    ] = None,
+) -> None:
+    """Say what the settings come to: calls, credits, bytes, nodes and workers; of a cluster, what each primary has."""
+    settings = read_settings()
+    print("\n".join(describe_plan(settings, metrics)), flush=True)
+    if settings.redis_url:
+        run_until_done(_show_loads(settings))
 
 
 app.command("replay")(recordings.replay_command)
@@ -179,6 +196,17 @@ def reset_command(
 ) -> None:
     """Delete the kept day, the alerts and the top lists from Redis. The archive, rules and silences are kept."""
     run_until_done(reset_data(read_settings(), is_confirmed=yes))
+
+
+@app.command("move")
+def move_command(
+    to: Annotated[
+        str, typer.Option(help="Where to: an address as TRACKER_REDIS_URL names one, of one Redis or a cluster.")
+    ],
+    replace: Annotated[bool, typer.Option("--replace", help="Delete what a data-tracker has left there.")] = False,
+) -> None:
+    """Move all data from the Redis in use to another one or to a cluster, or back, while the worker goes on."""
+    run_until_done(move_data(read_settings(), check_target(to), should_replace=replace))
 
 
 @app.command("drop-future")
@@ -353,6 +381,15 @@ def _make_poller(
         record_failure=health.record_failure,
         is_busy=backfill.is_busy,
     )
+
+
+async def _show_loads(settings: WorkerSettings) -> None:
+    try:
+        loads = await read_primary_loads(settings.redis_address)
+    except StoreError as error:
+        print(f"what the Redis of the settings has is not known: {error}")
+        return
+    print("\n".join(describe_loads(loads) if loads else ["one Redis, not a cluster"]))
 
 
 async def _drop_future(settings: WorkerSettings) -> None:

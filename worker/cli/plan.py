@@ -5,10 +5,11 @@ Bytes are what was measured with recorded data (`bench`); how many metrics `KRAK
 Kraken alone, so where there is a star the bytes are those of one metric.
 """
 
-from collections.abc import Iterator
-from math import lcm
+from collections.abc import Iterator, Sequence
+from math import ceil, lcm
 
 from worker.latest import DAY, HOUR, MEASURES, MINUTE
+from worker.latest.store import PrimaryLoad
 from worker.settings import WorkerSettings
 from worker.settings.ccxt_names import is_ccxt
 from worker.settings.servers import list_servers
@@ -29,14 +30,22 @@ ARCHIVED_BYTES = 87
 """A coin of an hour in the archive."""
 NAMES_BYTES = 60
 """The name of a coin, for a day."""
+WORKER_MICROS, REDIS_MICROS = 142, 66
+"""Processor time of a tick, a metric, day full: of the worker, and of Redis."""
+USABLE = 0.5
+"""What part of an interval a tick may take of a processor: fills, answers and a slower machine have the rest."""
+NODE_BYTES = 16_000_000_000
+"""What one node is to keep: a replica is made of it, and its log rewritten, in minutes."""
+FEWEST_PRIMARIES = 3
+"""Of a cluster that outlives the loss of one."""
 STREAMED = ("kraken", "binance")
 """Sources that have streams."""
 HOURS_A_YEAR = DAY // HOUR * 365
 THOUSAND = 1000
 
 
-def describe_plan(settings: WorkerSettings) -> Iterator[str]:
-    """Return the plan, line by line."""
+def describe_plan(settings: WorkerSettings, expected: int | None = None) -> Iterator[str]:
+    """Return the plan, line by line; `expected` is how many metrics there will be, where the settings do not tell."""
     yield f"sampling, every {settings.interval} s"
     metrics = [wish for wish in settings.metrics if "*" not in wish]
     for server in list_servers(settings):
@@ -50,7 +59,7 @@ def describe_plan(settings: WorkerSettings) -> Iterator[str]:
             yield _format_line(
                 "", "ticks come by its stream: it is asked once a minute to compare, and so often where that fails"
             )
-    count = len(metrics) if metrics and len(metrics) == len(settings.metrics) else 1
+    count = expected or (len(metrics) if metrics and len(metrics) == len(settings.metrics) else 1)
     of = f"{count:,} metrics" if count > 1 else "each metric"
     points = DAY // settings.interval * len(MEASURES)
     yield _format_line(
@@ -60,7 +69,45 @@ def describe_plan(settings: WorkerSettings) -> Iterator[str]:
         "archive",
         f"{of}, 24 hours a day: {_format_size(count * (CANDLE_BYTES + EXCHANGE_CANDLE_BYTES) * HOURS_A_YEAR)} a year",
     )
+    if count > 1:
+        yield from describe_size(count, settings.interval)
     yield from _describe_top(settings)
+
+
+def describe_size(count: int, interval: int) -> Iterator[str]:
+    """Return how many nodes and workers so many metrics take, line by line."""
+    worker, redis = (count * micros / 1e6 for micros in (WORKER_MICROS, REDIS_MICROS))
+    kept = count * DAY // interval * len(MEASURES) * POINT_BYTES
+    workers = max(1, ceil(worker / (interval * USABLE)))
+    nodes = max(1, ceil(redis / (interval * USABLE)), ceil(kept / NODE_BYTES))
+    tick = f"a tick takes a worker {worker:.2g} s and Redis {redis:.2g} s of processor time, of {interval} s"
+    if nodes == workers == 1:
+        yield _format_line("size", f"one node and one worker are enough: {tick}")
+        return
+    primaries = max(FEWEST_PRIMARIES, nodes)
+    yield _format_line("size", f"{tick}; half of it is to stay free, and a node is to keep {_format_size(NODE_BYTES)}")
+    yield _format_line(
+        "", f"a cluster of {primaries} primaries, each with a replica of {_format_size(kept / primaries)}"
+    )
+    shared = ", with TRACKER_SHARE=yes" if workers > 1 else ""
+    yield _format_line("", f"{format_count(workers, 'workers')}{shared}, and one more that may be lost")
+
+
+def describe_loads(loads: Sequence[PrimaryLoad]) -> Iterator[str]:
+    """Return what each primary of a cluster has, line by line, and how evenly the partitions lie."""
+    yield f"cluster of {len(loads)} primaries"
+    for load in loads:
+        limit = f" of {_format_size(load.limit_bytes)}" if load.limit_bytes else ""
+        yield _format_line(
+            load.name,
+            f"{format_count(load.partitions, 'partitions')}, {format_count(load.keys, 'keys')}, "
+            f"{_format_size(load.used_bytes)}{limit}",
+        )
+    counts = [load.partitions for load in loads]
+    if max(counts) > min(counts) + max(1, min(counts) // 4):
+        yield _format_line(
+            "uneven", f"{min(counts)} to {max(counts)} partitions: move slots, with the tools that come with the engine"
+        )
 
 
 def _describe_top(settings: WorkerSettings) -> Iterator[str]:

@@ -20,7 +20,7 @@ import uvloop
 from worker.delivery.channels import InvalidNotifyUrl
 from worker.latest.archive import ArchiveError
 from worker.latest.settings import InvalidSettings, configure_logs, redact
-from worker.latest.store import DataFormat, NoAccess, OtherFormat, StoreError, Writer
+from worker.latest.store import DataFormat, DataMoved, MoveRefused, NoAccess, OtherFormat, StoreError, Writer
 from worker.reporting.metrics import CannotListen
 from worker.reporting.outage_log import OutageLog
 from worker.reporting.steps import CommandRefused
@@ -36,7 +36,7 @@ LEAVE_SECONDS = 2.0
 """How long giving the lease back may take at the end; it runs out by itself."""
 SAID = (
     *(StoreError, ArchiveError, OtherFormat, InvalidNotifyUrl, LeaseTaken),
-    *(StoreIsPast, StoreHasOtherSamples, InvalidRecording, CommandRefused, CannotListen),
+    *(StoreIsPast, StoreHasOtherSamples, InvalidRecording, CommandRefused, CannotListen, MoveRefused),
 )
 """What can go wrong without being our mistake: a line for people, and no stack trace."""
 RESET = "reset --yes"
@@ -67,12 +67,12 @@ def name_process() -> str:
 
 
 async def wait_for_format(data: DataFormat) -> None:
-    """See, once Redis answers, that what it holds is of our format. Raises `OtherFormat` and `NoAccess`."""
+    """See, once Redis answers, that what it holds is of our format. Raises `OtherFormat`, `DataMoved` and `NoAccess`."""
     outage = OutageLog()
     while True:
         try:
             return await data.ensure()
-        except NoAccess:
+        except (NoAccess, DataMoved):
             raise
         except StoreError as error:
             outage.log_failure("standing by", str(error))

@@ -16,6 +16,7 @@ async def reset_data(settings: WorkerSettings, *, is_confirmed: bool) -> None:
         data = DataFormat(redis)
         if not is_confirmed:
             exit_with(f"{await data.count_keys()} keys would be deleted, and nothing was: to delete them, add --yes", 2)
+        await data.release_mark()
         async with hold_feeder_lease(Writer(redis), wait=False):
             print(f"deleted {await data.delete_data()} keys; the archive, rules and silences are kept")
     print("next: scripts/start.sh, which fills the day again")

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from worker.latest.store import LEASE_SECONDS, Lease, NoAccess, StoreError
+from worker.latest.store import LEASE_SECONDS, DataMoved, Lease, NoAccess, StoreError
 from worker.reporting.outage_log import OutageLog
 
 RENEWALS = 3
@@ -34,13 +34,13 @@ async def wait_for_lease(lease: Lease, name: str, is_gone: IsGone) -> None:
     """
     Take the lease once Redis answers and nobody else has it: so a second worker stands by for the first.
 
-    Raises `NoAccess` where Redis does not accept the password: waiting mends none.
+    Raises `NoAccess` where Redis does not accept the password, and `DataMoved`: waiting mends neither.
     """
     outage = OutageLog()
     while True:
         try:
             return await take_lease(lease, name, is_gone)
-        except NoAccess:
+        except (NoAccess, DataMoved):
             raise
         except (LeaseTaken, StoreError) as error:
             outage.log_failure("standing by", str(error))
@@ -53,6 +53,8 @@ async def hold_lease(lease: Lease, name: str) -> None:
         await asyncio.sleep(min(lease.seconds, LEASE_SECONDS) / RENEWALS)
         try:
             holder = await lease.take_or_keep(name)
+        except DataMoved:
+            raise
         except StoreError:
             continue  # the next commit reports it
         if holder is not None:
