@@ -1,7 +1,8 @@
 """
 Three workers on a cluster of six nodes while slots are moved, workers killed (kill -9) and primaries killed, each in turn:
 whether everything is there afterwards that one worker on one node leaves, which nobody has disturbed, and how long it
-takes until ticks go on. Rules are judged at every tick, and speak often.
+takes until ticks go on. Rules are judged at every tick, and speak often. `BENCH_METRICS` and
+`BENCH_ROUNDS` in the environment say how many metrics there are, and how often each is killed.
 """
 
 import asyncio
@@ -309,9 +310,3 @@ async def _read(redis: Redis, made: MadeMarket, until: int, newest: int) -> Cont
 
 def _name(kind: str, text: str) -> str:
     return f"{kind} {json.loads(text)['id']}"
-
-
-if __name__ == "__main__":
-    from bench.report import table
-
-    print(table(measure()), flush=True)
