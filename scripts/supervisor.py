@@ -49,6 +49,10 @@ StoreStarter = Callable[[PartStarter], Awaitable[None]]
 LOADING_SECONDS = 300.0
 """A database answers when it has read its whole log."""
 START_SECONDS = 60.0
+SHARING_SECONDS = 30.0
+"""How long workers may take at the start to share the data among them before it is told."""
+NO_WORKER = " no worker: "
+"""In what health says while parts of the data have none."""
 
 
 class CannotRunHere(Exception):
@@ -218,10 +222,21 @@ async def start_all(
             await wait_until(address.is_live, START_SECONDS, api)
             print_line("waiting for the first samples")
             question = await address.find_example()
-            health, watch_over = await address.fetch_health(), HealthWatch()
+            health, watch_over = await wait_for_workers(address.fetch_health), HealthWatch()
             print_line(describe(settings, address, question, health) + more)
             watch_over.keep(health or {"reasons": []})
             await watch_over.run(address.fetch_health)
+
+
+async def wait_for_workers(fetch: Callable[[], Awaitable[Health | None]]) -> Health | None:
+    """Return what health says once all parts of the data have a worker, or have had none for `SHARING_SECONDS`."""
+    began = time.monotonic()
+    while True:
+        health = await fetch()
+        is_waiting = health is not None and any(NO_WORKER in reason for reason in health["reasons"])
+        if not is_waiting or time.monotonic() - began > SHARING_SECONDS:
+            return health
+        await asyncio.sleep(0.5)
 
 
 def find_version() -> str:

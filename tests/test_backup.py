@@ -555,13 +555,13 @@ def flipped(path: Path) -> None:
         pytest.param(lambda saved: changed(saved, format=2), "manifest.json has format 2, and this", id="format"),
         pytest.param(lambda saved: changed(saved, feeds="v2"), "holds data of v2, and this worker feeds v1", id="v2"),
         pytest.param(
-            lambda saved: changed(saved, archive={"revision": "0004", "candles": 1, "rows": {}}, version="1.7.0"),
-            "schema '0004', which this version does not know: restore it with data-tracker 1.7.0 or later",
+            lambda saved: changed(saved, archive={"revision": "0005", "candles": 1, "rows": {}}, version="1.7.0"),
+            "schema '0005', which this version does not know: restore it with data-tracker 1.7.0 or later",
             id="schema",
         ),
         pytest.param(lambda saved: changed(saved, keys=7), "and should give 7 keys and tick", id="other keys"),
         pytest.param(
-            lambda saved: changed(saved, archive={"revision": "0003", "candles": 1, "rows": {}}),
+            lambda saved: changed(saved, archive={"revision": "0004", "candles": 1, "rows": {}}),
             "archive.db does not hold what the manifest says",
             id="other rows",
         ),

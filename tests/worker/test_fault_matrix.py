@@ -419,6 +419,12 @@ class OtherRow(NamedTuple):
 
 
 SAMPLER, AWAY, CLOCK = "worker.sampling.test_sampler", "v1.store.test_away", "worker.test_wrong_clock"
+ON_CLUSTER, TOPOLOGY, CHECKED = (
+    "v1.routes.test_on_cluster",
+    "v1.store.cluster.test_topology",
+    "v1.store.test_cluster_check",
+)
+SHARED = "worker.sampling.sharing"
 OTHERS = [
     OtherRow("older than the last answer, by the provider's own time", "the reason and both times, at `/v1/sources/{source}/rejects`", "nothing", "by the next newer answer", "worker.sampling.test_reading_checks:test_an_answer_that_is_older_than_the_last_is_left_out_and_the_next_newer_one_is_not"),
     OtherRow("of the future, by the provider's own time", "the reason and both times, at `/v1/sources/{source}/rejects`", "nothing", "by the next answer of now", "worker.sampling.test_reading_checks:test_a_time_that_the_provider_cannot_know_yet_is_left_out"),
@@ -440,6 +446,21 @@ OTHERS = [
     OtherRow("Redis's memory is full", "Redis's own words", "nothing", "when there is room", f"{AWAY}:test_a_full_memory_is_away_and_the_same_tick_later_leaves_no_trace_of_it"),
     OtherRow("Redis fails over to another server", "nothing", "nothing", "at the next try", "v1.store.test_failover:test_after_a_failover_the_next_try_reaches_the_new_primary"),
     OtherRow("the disk is full while ticks wait in files", "how many ticks were dropped", "the oldest of them, until filled from candles", "when there is room", "worker.sampling.test_tick_journal:test_a_disk_that_takes_no_more_costs_the_oldest_and_never_the_newest"),
+    OtherRow("a cluster: a primary is killed", "how many partitions are away", "nothing", "when its replica serves, after 1.3 to 1.8 node timeouts", f"{ON_CLUSTER}:test_a_killed_primary_is_503_for_a_while_and_no_answer_is_wrong"),
+    OtherRow("a cluster: a primary is killed that its replica was behind", "what a failover forgot", "nothing: committed again", "when its replica serves", "v1.store.test_forgotten:test_what_a_killed_primary_had_acknowledged_and_no_replica_has_is_committed_again"),
+    OtherRow("a cluster: a primary and its replicas are gone", "how many partitions are away; the others are answered", "nothing: ticks wait", "when one of them is back", f"{ON_CLUSTER}:test_while_a_part_is_away_health_says_so_and_its_questions_are_503_with_retry_after"),
+    OtherRow("a cluster: a primary stands still", "Redis is away, since when", "nothing", "when its replica serves, or it goes on", "worker.embedded.test_cluster:test_a_primary_that_stands_still_is_replaced_and_follows_when_it_goes_on"),
+    OtherRow("a cluster: a replica is behind", "nothing", "nothing: it is not read until it is not", "all the time", "v1.store.cluster.test_replicas:test_a_replica_that_stands_still_is_not_read_after_a_change_until_it_has_it"),
+    OtherRow("a cluster: a replica is killed", "nothing", "nothing", "all the time", "v1.store.cluster.test_replicas:test_a_killed_replica_fails_no_read"),
+    OtherRow("a cluster: slots move to another node", "nothing", "nothing", "at the next try", f"{TOPOLOGY}:test_a_slot_that_has_moved_is_found_at_the_next_try"),
+    OtherRow("a cluster: slots that no node has", "which; no worker starts", "nothing is kept", "when a node has them", f"{CHECKED}:test_nodes_that_are_no_cluster_yet_or_lack_slots_are_refused"),
+    OtherRow("a cluster: another database than 0", "the setting; no worker starts", "nothing", "when the setting is right", f"{CHECKED}:test_another_database_of_a_cluster_is_refused"),
+    OtherRow("a cluster: another number of partitions than the data has", "both numbers; no worker starts", "nothing", "when the setting is right", f"{TOPOLOGY}:test_another_number_of_partitions_than_the_data_has_is_refused_in_words"),
+    OtherRow("several workers: one is killed", "how many partitions have no worker", "nothing", "when its leases have run out", f"{SHARED}.test_shared_ticks:test_a_worker_that_is_killed_before_any_of_its_steps_loses_nothing"),
+    OtherRow("several workers: the one that asks the sources is killed", "nothing", "nothing of what was handed out; ticks until another asks are filled from candles", "when its lease has run out", f"{SHARED}.test_shared_ticks:test_whoever_hands_out_ticks_and_is_killed_before_any_step_loses_nothing"),
+    OtherRow("several workers: a primary and a worker are killed in the middle of a tick", "how many partitions are away, or have no worker", "nothing", "when the replica serves and the leases have run out", f"{SHARED}.test_shared_cluster:test_a_primary_and_a_worker_that_are_killed_in_the_middle_of_a_tick_lose_nothing"),
+    OtherRow("several workers: one was held up, and another has its partitions", "nothing", "nothing: it writes no more", "at once", f"{SHARED}.test_members:test_nothing_is_written_in_a_partition_that_another_has_by_now"),
+    OtherRow("several workers: a node stands still", "that leases are not renewed", "nothing", "when its replica serves", f"{SHARED}.test_members:test_a_node_that_stands_still_costs_no_lease_at_the_others"),
 ]  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from ..settings import PREFIX, WITHOUT_FILES, InvalidSettings, Settings, WordLis
 from ..settings.checks import check_host_and_port, check_key
 from ..settings.layers import list_written, name_file_setting
 from ..settings.logs import configure_logs
-from ..settings.redaction import find_secret_parts, find_secrets, redact
+from ..settings.redaction import find_secret_parts, find_secrets, hide_passwords, redact
 
 __all__ = [
     "PREFIX",
@@ -17,6 +17,7 @@ __all__ = [
     "configure_logs",
     "find_secret_parts",
     "find_secrets",
+    "hide_passwords",
     "list_written",
     "name_file_setting",
     "redact",

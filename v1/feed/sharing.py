@@ -3,14 +3,13 @@
 from ..store.places import get_places
 from ..store.sharing.gathering import (
     PUBLISHED,
-    Gathering,
     PartitionReport,
     PartitionResult,
-    make_report,
     merge_reports,
+    report_partition,
 )
-from ..store.sharing.home_writer import HomeWriter, TickProgress
-from ..store.sharing.members import Members, SeenWorker, WorkerNote
+from ..store.sharing.home_writer import HomeWriter
+from ..store.sharing.members import Members, WorkerNote
 from ..store.sharing.partition_leases import PartitionLeases
 from ..store.sharing.partition_writer import PartitionUnit, PartitionWriter
 from ..store.sharing.readings_log import DueTicks, find_kept_seconds
@@ -21,7 +20,6 @@ __all__ = [
     "PUBLISHED",
     "CommonEvidence",
     "DueTicks",
-    "Gathering",
     "HomeWriter",
     "Members",
     "PartitionLeases",
@@ -30,14 +28,12 @@ __all__ = [
     "PartitionResult",
     "PartitionUnit",
     "PartitionWriter",
-    "SeenWorker",
-    "TickProgress",
     "TickReadings",
     "WorkerNote",
     "find_kept_seconds",
     "find_lease_seconds",
     "get_places",
     "list_wished",
-    "make_report",
     "merge_reports",
+    "report_partition",
 ]

@@ -165,7 +165,7 @@ async def get_ready(_: Annotated[NoParams, Query()], context: Context) -> Respon
     Whether answers can be relied on.
 
     `ready`: the store answers and ticks are committed. `degraded`: so it is, but a source, the archive, a channel
-    or the file of rules is failing, or no source has what `TRACKER_METRICS` names.
+    or the file of rules is failing, no source has what `TRACKER_METRICS` names, or a part of a cluster is away.
     `unready`, with 503: the store is away, the newest tick is more than three intervals old or in the
     future, the worker's clock cannot be relied on, or the data has another format. Where the market is replayed, ages
     are counted by the replay's own time, and a replay that stopped before its end is `unready`.
@@ -210,9 +210,13 @@ class _Facts(NamedTuple):
     replay: ReplayProgress | None
     free_partitions: int
     """How many partitions no worker has, of those that share the market."""
+    away_partitions: int
+    """How many partitions are on nodes of a cluster that do not answer."""
 
 
-_NO_FACTS = _Facts(None, {}, None, None, {}, None, None, {}, {}, is_empty=True, replay=None, free_partitions=0)
+_NO_FACTS = _Facts(
+    None, {}, None, None, {}, None, None, {}, {}, is_empty=True, replay=None, free_partitions=0, away_partitions=0
+)
 
 
 class _Moment(NamedTuple):
@@ -246,9 +250,11 @@ async def _read_facts(context: RouteState) -> _Facts:
         reader.is_empty(),
         context["replays"].read(),
     )
-    workers = await context["members"].read_all()
+    workers, away = await asyncio.gather(context["members"].read_all(), reader.count_away_partitions())
     free = len(list_free(context["members"].list_tags(), workers))
-    return _Facts(tick, sources, archive, rules.problem, top, clock, eviction, unmet, channels, is_empty, replay, free)
+    return _Facts(
+        tick, sources, archive, rules.problem, top, clock, eviction, unmet, channels, is_empty, replay, free, away
+    )
 
 
 def _judge(facts: _Facts, moment: _Moment, interval: int) -> tuple[Health, list[str]]:
@@ -261,6 +267,7 @@ def _judge(facts: _Facts, moment: _Moment, interval: int) -> tuple[Health, list[
         *list_paused_channels(facts.channels, moment.wall),
         *describe_toplist_faults(facts.top, moment.wall),
         *([facts.eviction] if facts.eviction else []),
+        *_list_away_partitions(facts.away_partitions),
         *_list_free_partitions(facts.free_partitions),
     ]
     if facts.clock is not None:
@@ -268,6 +275,14 @@ def _judge(facts: _Facts, moment: _Moment, interval: int) -> tuple[Health, list[
     if facts.replay is not None and facts.replay.state is ReplayState.STOPPED:
         return Health.UNREADY, [describe_replay(facts.replay), *reasons]
     return (Health.DEGRADED if status is Health.READY and reasons else status), reasons
+
+
+def _list_away_partitions(count: int) -> list[str]:
+    if not count:
+        return []
+    which = "1 partition of the cluster is" if count == 1 else f"{count} partitions of the cluster are"
+    until = "a replica takes the place of the node, or it is back"
+    return [f"{which} away: questions about the metrics there are answered with 503, and ticks wait, until {until}"]
 
 
 def _list_free_partitions(count: int) -> list[str]:

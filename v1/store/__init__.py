@@ -22,6 +22,7 @@ from .keys import LEASE_SECONDS
 from .lease import Lease
 from .list_reader import ColumnQuery, CurrentMetric, ListReader, PastReads, RankKey, RankPlaces
 from .message_tests import MessageTest, MessageTestStore, TooEarly
+from .moving import CannotMove, CopiedKeys, DataMove
 from .pool import RedisObserver
 from .rank_history import KeptPlace, RankHistoryReader
 from .ranks import UnrankedMetric
@@ -55,13 +56,16 @@ __all__ = [
     "ApiKey",
     "ApiKeyStore",
     "BudgetStore",
+    "CannotMove",
     "Change",
     "ChangeFeed",
     "ChangeKind",
     "ChannelStore",
     "ColumnQuery",
+    "CopiedKeys",
     "CurrentMetric",
     "DataFormat",
+    "DataMove",
     "DeadLetter",
     "DeliveryAttempt",
     "DeliveryReader",

@@ -17,6 +17,12 @@ from .connection import translate_errors
 _BATCH = 1000
 _RESET = "reset"
 """In place of the number while data is being deleted: whoever meets what is left of it refuses it."""
+MOVING, MOVED = "moving", "moved"
+"""In place of the number where data is being moved to, and where it has been moved from."""
+_MARKS = {
+    MOVING: "is being filled by scripts/start-worker.sh move; if that was stopped, type it again",
+    MOVED: "was moved by scripts/start-worker.sh move: set TRACKER_REDIS_URL to where its data is now",
+}
 
 
 class OtherFormat(Exception):
@@ -24,7 +30,10 @@ class OtherFormat(Exception):
 
     def __init__(self, address: str, found: str | None) -> None:
         has = "data without a format number" if found is None else f"data of format {found}"
-        self.contents = f"holds {has}, and this data-tracker expects format {keys.FORMAT_NUMBER}"
+        expected = f"holds {has}, and this data-tracker expects format {keys.FORMAT_NUMBER}"
+        self.contents = _MARKS.get(found or "", expected)
+        self.is_moved = found in _MARKS
+        """Whether it is data of this version that is moved, or was."""
         super().__init__(f"{address} {self.contents}")
 
 

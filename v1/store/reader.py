@@ -16,7 +16,7 @@ from . import keys
 from .connection import StoreAway, StoreError, translate_errors
 from .data_format import DataFormat, OtherFormat
 from .delivery.outbox import STATE_FIELD
-from .primaries import ask_primaries
+from .primaries import ask_present_primaries, count_away_partitions
 from .ranks import RankReader
 from .stored_json import read_dict, read_dicts, read_list, read_tick
 
@@ -216,7 +216,7 @@ class Reader(RankReader):
         """Return a warning where Redis evicts keys when its memory is full; `None` also where `INFO` is not permitted."""
         try:
             with translate_errors():
-                found = await ask_primaries(self._redis, lambda server: server.info("memory"))
+                found = await ask_present_primaries(self._redis, lambda server: server.info("memory"))
         except StoreAway:
             raise
         except StoreError:
@@ -228,6 +228,11 @@ class Reader(RankReader):
                     f"Redis drops keys when its memory is full: maxmemory-policy is {policy}, and should be noeviction"
                 )
         return None
+
+    async def count_away_partitions(self) -> int:
+        """Return how many partitions of the data cannot be read now; 0 where it is not divided."""
+        with translate_errors():
+            return await count_away_partitions(self._redis)
 
     async def has_sources(self) -> bool:
         """Return whether the worker has written the states of its sources."""

@@ -127,7 +127,7 @@ class TickUnit:
         """Return how many messages each rule has at this tick already: some, where the tick was cut off before."""
         if not self._is_begun:
             return {}
-        await self._take_over_alerts()
+        await self.take_over_alerts()
         pipe = self._store.make_pipeline()
         pipe.zrange(keys.ALERTS, self._at, self._at, byscore=True)
         (written,) = await self._store.send(pipe)
@@ -153,11 +153,23 @@ class TickUnit:
             for tag, count in self._store.homeward.list_done(self._at):
                 changes.choose_partition(tag).execute_command("LTRIM", keys.homeward(tag), count, -1)
             await feeder.send_partitions(changes, self._at)
-            await self._take_over_alerts()
+            await self.take_over_alerts()
         self._put_rest(updates, rankings or self.rank(updates), evaluation)
         await feeder.send_home(changes, self._at)
         self._session.advance(self._at, updates, evaluation)
         await feeder.forget_replicated(self._at)
+
+    async def take_over_alerts(self) -> None:
+        """Take over what alerts of a divided store have left in their partitions."""
+        homeward, feeder = self._store.homeward, self._store.feeder
+        new = await homeward.read_new()
+        changes = feeder.open_changes()
+        for written in chain.from_iterable(new.values()):
+            entry = read_entry(written)
+            if entry is not None:
+                take_over(changes.derived, entry)
+        await feeder.send_home(changes)
+        homeward.note_taken(new, self._at)
 
     def rank(self, updates: Sequence[StateUpdate]) -> Rankings:
         """Return the rankings after the tick."""
@@ -251,15 +263,3 @@ class TickUnit:
         commands.put_market_notes(home, self._session.notes, self._session.written_notes)
         commands.put_feeds(home, self._session.feeds)
         commands.put_tick(home, self._at, self._store.feeder.places.partitions)
-
-    async def _take_over_alerts(self) -> None:
-        """Take over what alerts of a divided store have left in their partitions."""
-        homeward, feeder = self._store.homeward, self._store.feeder
-        new = await homeward.read_new()
-        changes = feeder.open_changes()
-        for written in chain.from_iterable(new.values()):
-            entry = read_entry(written)
-            if entry is not None:
-                take_over(changes.derived, entry)
-        await feeder.send_home(changes)
-        homeward.note_taken(new, self._at)

@@ -24,6 +24,7 @@ from worker.cli import api_keys, recordings, rules
 from worker.cli.archive_parts import ArchiveParts, open_archiving
 from worker.cli.doctor.command import run_doctor
 from worker.cli.metrics import follow_archive, follow_roles, follow_sampling, show_lease
+from worker.cli.move import move_command
 from worker.cli.plan import describe_plan
 from worker.cli.process import (
     exit_with,
@@ -117,6 +118,7 @@ def plan() -> None:
 
 app.command("replay")(recordings.replay_command)
 app.command("record")(recordings.record_command)
+app.command("move")(move_command)
 app.command("doctor")(run_doctor)
 app.command("sources")(list_command)
 

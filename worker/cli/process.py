@@ -131,7 +131,7 @@ def run_until_done(work: Coroutine[Any, Any, None]) -> None:
 
 
 def _describe_error(error: Exception) -> str:
-    if not isinstance(error, OtherFormat):
+    if not isinstance(error, OtherFormat) or error.is_moved:
         return str(error)
     return (
         f"{error}: to start anew, run {get_typed_name('scripts/start-worker.sh')} {RESET}, which deletes the kept day and the "

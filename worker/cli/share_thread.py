@@ -21,6 +21,8 @@ log = structlog.get_logger()
 STILL_SECONDS = 60.0
 """So long the worker's own loop may stand still before its partitions are left to others."""
 BEAT_SECONDS = 1.0
+LEASE_TRIES = 2
+"""How many renewals that are not answered a lease outlasts."""
 CONNECTION = "data-tracker-leases"
 
 Describe = Callable[[WorkerNote], WorkerNote]
@@ -65,7 +67,8 @@ class ShareThread:
     async def _keep(self) -> None:
         """Run in the thread until told to stop."""
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
-        async with connect(self._address, CONNECTION) as redis:
+        # A node that stands still must not hold up the leases at the others until they have run out.
+        async with connect(self._address, CONNECTION, self._note.lease_seconds / LEASE_TRIES) as redis:
             leases = PartitionLeases(redis, self._note.name, self._note.lease_seconds)
             membership = Membership(
                 members=Members(redis),

@@ -28,7 +28,7 @@ async def test_what_is_committed_after_a_view_began_is_seen_to_come_and_is_not_i
 
     assert (before, after) == (True, False)
     assert contents == copies.read_copy(copied, nobody)
-    assert (contents.candles, contents.schema) == (len(hours), "0003")
+    assert (contents.candles, contents.schema) == (len(hours), "0004")
     assert far[-1][0] == far[-1][1] > 0
     assert not [end for end in copies.BESIDE if Path(f"{copied}{end}").exists()]
     async with opened(f"sqlite+aiosqlite:///{copied}") as archive:

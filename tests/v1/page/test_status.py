@@ -144,6 +144,7 @@ async def test_a_market_that_is_replayed_is_said_on_every_view_with_how_far_it_i
     await expect(banner).to_have_text(
         ["Trouble: Market replayed: stopped at 2021-05-17 12:05 UTC; the same command goes on with it"]
     )
+    await writer.lease.take_or_keep("a replay")
     await tick(writer, NOON + 10 * MINUTE, {"KRAKEN:BTCUSD": "3"})
     await pass_time(page, clock, 20)
     await expect(banner).to_have_text(["Note: Market replayed: 2021-05-17 11:51 to 2021-05-17 12:10 UTC, to its end."])

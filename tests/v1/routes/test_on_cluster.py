@@ -1,13 +1,13 @@
 """The API answers on a cluster what it answers on one node, on every route, byte by byte."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from tests.support.cluster import WAIT_SECONDS, RunningCluster, open_cluster
-from tests.support.serving import Api, Clock, every_minute, fill, serving
+from tests.support.serving import Answer, Api, Clock, every_minute, fill, serving
 from tests.v1.routes.test_examples import answers, crash, written
 from v1.model import Metric
 from v1.routes.openapi import EXAMPLES
@@ -65,3 +65,35 @@ async def test_a_killed_primary_is_503_for_a_while_and_no_answer_is_wrong(clock:
                         continue
                     assert answer.headers["Retry-After"]
                     await asyncio.sleep(0.05)
+
+
+async def test_while_a_part_is_away_health_says_so_and_its_questions_are_503_with_retry_after(clock: Clock):
+    async with open_cluster(replicas=0) as cluster, connect(cluster.url, "tests") as redis:
+        metrics = [Metric(f"KRAKEN:C{number}USD") for number in range(30)]
+        await fill(Writer(redis), {metric: every_minute(["1", "2", "3"]) for metric in metrics})
+        home = await cluster.find_owner(HOME_SLOT)
+        lost = next(port for port in await cluster.primaries() if port != home)
+        async with serving(clock, cluster.url) as api:
+            assert "partition" not in (await api.get("/health/ready")).text
+            cluster.kill(lost)
+
+            health = await wait_for_reasons(
+                api, lambda reasons: any("of the cluster are away" in each for each in reasons)
+            )
+            answers = [await api.get(f"/v1/metrics/{metric}/history") for metric in metrics]
+            cluster.start(lost)
+            await wait_for_reasons(api, lambda reasons: not any("away" in each for each in reasons))
+            after = [await api.get(f"/v1/metrics/{metric}/history") for metric in metrics]
+
+    assert (health.status, health.json["status"], health.json["store"]) == (200, "degraded", "ok")
+    assert {answer.status for answer in answers} == {200, 503}
+    assert all(answer.headers["Retry-After"] for answer in answers if answer.status == 503)
+    assert {answer.status for answer in after} == {200}
+
+
+async def wait_for_reasons(api: Api, is_so: Callable[[list[str]], bool]) -> Answer:
+    """Return what `/health/ready` answers once its reasons are so."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not is_so((answer := await api.get("/health/ready")).json["reasons"]):
+            await asyncio.sleep(0.05)
+        return answer

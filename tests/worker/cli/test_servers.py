@@ -25,8 +25,8 @@ from worker.clock.wall import WatchedClock
 from worker.delivery.notify.sessions import make_heartbeat_session, make_pushover_session, make_webhook_session
 from worker.latest import HOUR, MINUTE, Metric
 from worker.latest.store import BudgetStore, Writer
-from worker.sampling.answer_replay import replay_answers
 from worker.sampling.absences import AbsenceLog, note_absences
+from worker.sampling.answer_replay import replay_answers
 from worker.sampling.collect import collect
 from worker.sampling.market_watch import MarketWatch
 from worker.sampling.reading_checks import ReadingChecks

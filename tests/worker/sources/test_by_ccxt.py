@@ -259,11 +259,11 @@ async def test_each_request_is_claimed_by_its_cost_and_purpose(session: ClientSe
 
 
 async def test_who_asks_is_whom_the_session_names(app: web.Application, base: str, clock: Clock):
-    async with ClientSession(headers={"User-Agent": "data-tracker/1"}) as session:
+    async with ClientSession(headers={"User-Agent": "a worker/2"}) as session:
         source = CcxtSource("ccxt:kraken", base, (BTC,), MINUTE, clock=clock)
         await source.open(session)
 
-    assert {request.headers["User-Agent"] for request in app[ASKED]} == {"data-tracker/1"}
+    assert {request.headers["User-Agent"] for request in app[ASKED]} == {"a worker/2"}
 
 
 async def test_its_own_throttle_and_retries_do_nothing(app: web.Application, session: ClientSession, make):

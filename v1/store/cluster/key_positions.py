@@ -20,7 +20,20 @@ _NONE = frozenset(
 ONE_KEY = frozenset(
     {
         *("GET", "SET", "GETDEL", "GETEX", "INCR", "INCRBY", "DECR", "APPEND", "STRLEN", "BITFIELD", "BITFIELD_RO"),
-        *("EXPIRE", "PEXPIRE", "EXPIREAT", "PERSIST", "TTL", "PTTL", "TYPE", "DUMP", "RESTORE", "GETRANGE", "SETEX"),
+        *(
+            "EXPIRE",
+            "PEXPIRE",
+            "EXPIREAT",
+            "PEXPIRETIME",
+            "PERSIST",
+            "TTL",
+            "PTTL",
+            "TYPE",
+            "DUMP",
+            "RESTORE",
+            "GETRANGE",
+            "SETEX",
+        ),
         *("HGET", "HSET", "HSETNX", "HDEL", "HGETALL", "HMGET", "HKEYS", "HVALS", "HLEN", "HEXISTS", "HINCRBY"),
         *("LPUSH", "RPUSH", "LRANGE", "LTRIM", "LLEN", "LINDEX", "LREM", "LPOP", "RPOP"),
         *("SADD", "SREM", "SMEMBERS", "SCARD", "SISMEMBER"),

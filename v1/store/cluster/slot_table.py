@@ -45,6 +45,8 @@ class Shard(NamedTuple):
 
 
 MakePool = Callable[[Endpoint], ReplacingPool]
+NEXT_NODE_SECONDS = 0.25
+"""After how long without an answer another node is asked for the slots, too."""
 
 
 class SlotTable:
@@ -134,16 +136,38 @@ class SlotTable:
             self._reading = None
 
     async def _ask_any(self) -> "list[ShardSpan]":
-        """Return the spans of slots as the first node gives them that answers: those known best first, seeds last."""
+        """
+        Return the spans of slots as the first node gives them that answers: those known best first, seeds last.
+
+        One that says nothing for a moment is not waited for alone: the next is asked beside it.
+        """
         errors: dict[Endpoint, str] = {}
-        for address in self._list_known():
-            try:
-                answer = await self.get_client(address).execute_command("CLUSTER SLOTS")  # type: ignore[no-untyped-call]
-                return [_make_span(address, each) for each in normalize(answer)]
-            except (RedisError, OSError) as error:
-                errors[address] = str(error)
+        left, asked = [*self._list_known()], dict[asyncio.Task[list[ShardSpan]], Endpoint]()
+        try:
+            while left or asked:
+                if left:
+                    address = left.pop(0)
+                    asked[asyncio.create_task(self._ask_spans(address))] = address
+                seconds = NEXT_NODE_SECONDS if left else None
+                done, _ = await asyncio.wait(asked, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    address, error = asked.pop(task), task.exception()
+                    if error is None:
+                        return task.result()
+                    if not isinstance(error, RedisError | OSError):
+                        raise error
+                    errors[address] = str(error)
+        finally:
+            for task in asked:
+                task.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
         told = "; ".join(f"{address}: {error}" for address, error in errors.items())
         raise NoConnection(f"no node of the cluster answers ({told})")
+
+    async def _ask_spans(self, address: Endpoint) -> "list[ShardSpan]":
+        """Return the spans of slots as a node knows them."""
+        answer = await self.get_client(address).execute_command("CLUSTER SLOTS")  # type: ignore[no-untyped-call]
+        return [_make_span(address, each) for each in normalize(answer)]
 
     def _list_known(self) -> Iterable[Endpoint]:
         shards = self.list_shards()

@@ -58,7 +58,9 @@ class PartitionResult(NamedTuple):
     """Those that have left the day."""
 
 
-def make_report(inputs: Sequence[RankInput], known: int, silence: SilenceSummary, *, is_late: bool) -> PartitionReport:
+def report_partition(
+    inputs: Sequence[RankInput], known: int, silence: SilenceSummary, *, is_late: bool
+) -> PartitionReport:
     """Return what a partition says of all, by what its metrics are ranked by."""
     return PartitionReport(known, count_most(inputs), is_late, silence)
 

@@ -19,8 +19,8 @@ from worker.latest.sharing import (
     PartitionUnit,
     PartitionWriter,
     TickReadings,
-    make_report,
     merge_reports,
+    report_partition,
 )
 from worker.latest.store import StoreError
 from worker.reporting.redis_retry import describe_trouble
@@ -206,7 +206,7 @@ class _PartitionTick:
         reports = {}
         for tag, some in self._store.divide(updates, self._tags).items():
             context = self._make_context(some, is_steady=True)
-            reports[tag] = make_report(
+            reports[tag] = report_partition(
                 self._unit.collect_inputs(some, unranked),
                 len(some),
                 self._engine.summarize_silence(context),

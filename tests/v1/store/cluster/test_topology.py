@@ -17,6 +17,7 @@ from v1.store.cluster.client import ClusterRedis
 from v1.store.connection import translate_errors
 from v1.store.places import Places, find_slot
 
+ANSWER_SECONDS = 60.0
 PARTITIONS = 8
 PLACES = Places(PARTITIONS)
 BTC = Metric("KRAKEN:BTCUSD")
@@ -25,7 +26,7 @@ SLOT = find_slot(PLACES.place(keys.moments(BTC)))
 
 @asynccontextmanager
 async def open_client(cluster: RunningCluster) -> AsyncIterator[Redis]:
-    async with connect(cluster.url, "tests", partitions=PARTITIONS) as redis:
+    async with connect(cluster.url, "tests", ANSWER_SECONDS, partitions=PARTITIONS) as redis:
         yield redis
 
 
@@ -184,6 +185,19 @@ async def test_a_node_that_stands_still_is_away_and_comes_back(moving: RunningCl
             moving.resume(owner)
 
         assert await retry(lambda: read(redis, keys.moments(BTC))) == "state"
+
+
+async def test_a_node_that_stands_still_does_not_hold_up_the_search_for_who_has_its_slots():
+    async with open_cluster() as cluster, open_client(cluster) as redis:
+        await redis.set(keys.moments(BTC), "state")
+        first = cast("ClusterRedis", redis).table.list_shards()[0].primary
+        cluster.pause(first.port)
+        try:
+            cast("ClusterRedis", redis).table.mark_out_of_date()
+            # The node itself would be waited for as long as an answer may take, which here is longer than all of this.
+            await asyncio.wait_for(cast("ClusterRedis", redis).table.ensure(), ANSWER_SECONDS - 1)
+        finally:
+            cluster.resume(first.port)
 
 
 async def test_the_first_seeds_may_be_gone(cluster: RunningCluster):

@@ -7,10 +7,11 @@ from contextlib import suppress
 import pytest
 from redis.asyncio import Redis
 
+from tests.support.cluster import open_cluster
 from tests.support.crew import Crew, Mate
 from v1.rules import NO_RULES
-from v1.store import LeaseLost, connect, keys
-from v1.store.places import Places
+from v1.store import LeaseLost, StoreAway, connect, keys
+from v1.store.places import HOME_SLOT, Places, find_tag_slot, get_places
 from v1.store.sharing.partition_leases import PartitionLeases
 from worker.sampling.sharing.membership import Membership
 
@@ -132,3 +133,32 @@ async def test_partitions_are_kept_by_renewing_them_for_as_long_as_the_worker_ru
     running.cancel()
     with suppress(asyncio.CancelledError):
         await running
+
+
+async def test_a_node_that_stands_still_costs_no_lease_at_the_others():
+    async with (
+        open_cluster(replicas=0) as cluster,
+        connect(cluster.url, "tests", partitions=PARTITIONS) as redis,
+        connect(cluster.url, "tests", 0.5, partitions=PARTITIONS) as quick,
+    ):
+        tags = get_places(redis).list_tags()
+        leases = PartitionLeases(redis, "one", 600)
+        await leases.renew(tags)
+        leases._redis = quick
+        home = await cluster.find_owner(HOME_SLOT)
+        owners = {tag: await cluster.find_owner(find_tag_slot(tag)) for tag in tags}
+        held_up = next(port for port in owners.values() if port != home)
+        others = [tag for tag, port in owners.items() if port != held_up]
+        for tag in others:
+            await redis.persist(keys.feeder(tag))
+
+        cluster.pause(held_up)
+        try:
+            with pytest.raises(StoreAway):
+                await leases.renew(tags)
+            assert leases.held == {*tags}
+            async with asyncio.timeout(60):
+                while any([await redis.ttl(keys.feeder(tag)) < 0 for tag in others]):
+                    await asyncio.sleep(0.01)
+        finally:
+            cluster.resume(held_up)
