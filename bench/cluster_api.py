@@ -74,9 +74,3 @@ async def _fill(address: str, other: str) -> None:
     at = int(newest)
     async with connect(address, "bench", 60, partitions=PARTITIONS) as redis:
         await market.fill_divided(redis, market.metrics(METRICS), market.days(market.PAIRS, at, MINUTE), at)
-
-
-if __name__ == "__main__":
-    from bench.report import table
-
-    print(table(measure()), flush=True)

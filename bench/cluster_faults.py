@@ -1,7 +1,8 @@
 """
 Three workers on a cluster of six nodes while slots are moved, workers killed (kill -9) and primaries killed, each in turn:
 whether everything is there afterwards that one worker on one node leaves, which nobody has disturbed, and how long it
-takes until ticks go on. Rules are judged at every tick, and speak often.
+takes until ticks go on. Rules are judged at every tick, and speak often. `BENCH_METRICS` and
+`BENCH_ROUNDS` in the environment say how many metrics there are, and how often each is killed.
 """
 
 import asyncio
@@ -26,6 +27,7 @@ from v1.market.metric_state import SourceReading
 from v1.model import Metric, list_hours
 from v1.numbers.chunks import split_into_chunks
 from v1.rules import RuleEngine, parse_rule
+from v1.rules.defaults import DEFAULTS
 from v1.store import StoreError, Writer, keys
 from v1.store.connection import translate_errors
 from v1.store.places import Places, find_tag_slot
@@ -272,7 +274,7 @@ async def _say(what: str, each: Disturbance, work: Callable[[], Awaitable[float]
 
 async def _play_undisturbed(made: MadeMarket, until: int, ticks: Sequence[int]) -> Contents:
     """Return what one worker leaves on one node at the same ticks."""
-    engine, metrics = RuleEngine([parse_rule(dict(RULE))], (), INTERVAL), made.metrics
+    engine, metrics = RuleEngine([*DEFAULTS, parse_rule(dict(RULE))], (), INTERVAL), made.metrics
     async with servers.running(next(servers.binaries())) as server:
         await shared_market.fill(server.redis, made, until, HELD_SECONDS)
         store = Writer(server.redis)
@@ -301,18 +303,10 @@ async def _read(redis: Redis, made: MadeMarket, until: int, newest: int) -> Cont
         states |= {metric: json.loads(state)[:9] for metric, state in zip(some, found[len(names) :], strict=True)}
     told: Any = await redis.zrange(keys.ALERTS, 0, -1)
     sent: Any = await redis.xrange(keys.OUTBOX)
-    alerts = Counter(_name("alert", text) for text in told if json.loads(text)["rule"] == RULE["id"])
-    messages = Counter(
-        _name("message", fields["alert"]) for _, fields in sent if json.loads(fields["alert"])["rule"] == RULE["id"]
-    )
+    alerts = Counter(_name("alert", text) for text in told)
+    messages = Counter(_name("message", fields["alert"]) for _, fields in sent)
     return Contents(samples, states, alerts + messages)
 
 
 def _name(kind: str, text: str) -> str:
     return f"{kind} {json.loads(text)['id']}"
-
-
-if __name__ == "__main__":
-    from bench.report import table
-
-    print(table(measure()), flush=True)

@@ -1,6 +1,7 @@
 """
 Three workers that share a market of many metrics on a cluster of six nodes, a tick a minute, all on this machine:
-whether every tick is committed before the next is due, and what it takes.
+whether every tick is committed before the next is due, and what it takes. `BENCH_METRICS` and `BENCH_HOURS` in the
+environment say how many metrics there are, and of how many hours each has samples at the start.
 """
 
 import asyncio
@@ -8,7 +9,6 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from itertools import pairwise
 from statistics import median
 from typing import Any, NamedTuple
@@ -172,10 +172,3 @@ async def _measure_states(shared: SharedMarket) -> float:
         pipe.strlen(keys.moments(name))
     sizes: list[int] = await pipe.execute()
     return sum(sizes) / len(sizes)
-
-
-if __name__ == "__main__":
-    from bench.report import table
-
-    with suppress(KeyboardInterrupt):
-        print(table(measure(float(sys.argv[1]))), flush=True)
