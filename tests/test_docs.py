@@ -57,7 +57,7 @@ NOT_HERE = {
     ("docs/how-to/backup-and-restore.md", "it needs docker"),
     ("docs/how-to/backup-and-restore.md", "it needs a cluster"),
     ("docs/how-to/cluster.md", "it needs Kubernetes"),
-    ("docs/how-to/cluster.md", "it needs a second Redis of your own"),
+    ("docs/how-to/cluster.md", "it needs a cluster"),
     ("docs/how-to/containers.md", "it needs docker"),
     ("docs/how-to/monitoring.md", "it needs a Prometheus of your own"),
     ("docs/how-to/postgresql.md", "it needs a PostgreSQL of your own"),

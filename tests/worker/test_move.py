@@ -57,11 +57,36 @@ async def test_a_worker_samples_while_its_data_is_moved_to_a_cluster_and_the_nex
     assert f"moved to {cluster.url}" in refused.said
 
 
+async def test_workers_that_share_a_cluster_end_when_its_data_is_moved_to_one_server(
+    start: Start,  # noqa: F811
+    live: dict[str, str],  # noqa: F811
+    redis: Redis,  # noqa: F811
+    cluster: RunningCluster,
+):
+    there = live | {"REDIS_URL": cluster.url, "PARTITIONS": "8", "SHARE": "yes"}
+    workers = [start("run", "--only", "sampling", **there) for _ in range(2)]
+    async with connect(cluster.url, "tests") as old:
+        await eventually(lambda: has_ticks(old, 3), workers[0])
+        move = start("move", "--to", live["REDIS_URL"], **there)
+        assert await move.ended() == 0, move.said
+        assert [await worker.ended() for worker in workers] == [1, 1]
+
+        tick = await Reader(old).read_tick()
+        assert tick is not None
+        assert await Reader(redis).read_tick() == tick
+        for metric in (BTC, ETH):
+            samples = await Reader(redis).read_samples(metric, tick - DAY, tick)
+            assert samples == await Reader(old).read_samples(metric, tick - DAY, tick)
+    again = start("run", "--only", "sampling", **live)
+    await eventually(lambda: is_later(redis, tick), again)
+    await cluster.flush()
+
+
 async def test_what_is_not_an_address_is_refused(start: Start, tmp_path: Path):  # noqa: F811
     move = start("move", "--to", "10.0.0.1:6379", REDIS_URL=f"unix://{tmp_path / 'redis.sock'}")
 
     assert await move.ended() == 2
-    assert "--to: '10.0.0.1:6379' begins with none of redis://, rediss://, unix://" in move.said
+    assert "--to is checked as TRACKER_REDIS_URL is" in move.said
 
 
 async def test_what_was_moved_can_be_reset(start: Start, live: dict[str, str], redis: Redis):  # noqa: F811

@@ -24,7 +24,7 @@ from worker.cli import api_keys, recordings, rules
 from worker.cli.archive_parts import ArchiveParts, open_archiving
 from worker.cli.doctor.command import run_doctor
 from worker.cli.metrics import follow_archive, follow_roles, follow_sampling, show_lease
-from worker.cli.move import check_target, move_data
+from worker.cli.move import move_command
 from worker.cli.plan import describe_loads, describe_plan
 from worker.cli.process import (
     exit_with,
@@ -198,15 +198,7 @@ def reset_command(
     run_until_done(reset_data(read_settings(), is_confirmed=yes))
 
 
-@app.command("move")
-def move_command(
-    to: Annotated[
-        str, typer.Option(help="Where to: an address as TRACKER_REDIS_URL names one, of one Redis or a cluster.")
-    ],
-    replace: Annotated[bool, typer.Option("--replace", help="Delete what a data-tracker has left there.")] = False,
-) -> None:
-    """Move all data from the Redis in use to another one or to a cluster, or back, while the worker goes on."""
-    run_until_done(move_data(read_settings(), check_target(to), should_replace=replace))
+app.command("move")(move_command)
 
 
 @app.command("drop-future")

@@ -6,15 +6,16 @@ taken from the worker, which ends or stands by; the rest is copied, both are com
 """
 
 import asyncio
-import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from urllib.parse import urlsplit
+from typing import Annotated
 
-from worker.cli.process import LEAVE_SECONDS, describe_place, exit_with, hold_feeder_lease
+import typer
+
+from worker.cli.process import LEAVE_SECONDS, exit_with, hold_feeder_lease, name_process, read_settings, run_until_done
 from worker.cli.reset import reach_redis
-from worker.latest.settings import check_redis_address, find_secrets, hide_passwords, redact
+from worker.latest.settings import InvalidSettings, hide_passwords
 from worker.latest.store import DataMove, Lease, MovedCounts, StoreError, Writer, connect, describe_store
 from worker.reporting.steps import StepProgress
 from worker.reporting.terminal import print_line
@@ -32,27 +33,31 @@ END_SECONDS = 15.0
 POLL_SECONDS = 0.02
 
 
-SCHEMES = ("redis", "rediss", "unix")
-
-
-def check_target(address: str) -> str:
-    """Return the address, which is hidden in whatever is said from now on, or end the process where it is none."""
-    redact.remember(find_secrets(address))
-    if urlsplit(address).scheme not in SCHEMES:
-        exit_with(f"--to: {address!r} begins with none of {', '.join(f'{each}://' for each in SCHEMES)}", 2)
+def move_command(
+    to: Annotated[
+        str, typer.Option(help="Where to: an address as TRACKER_REDIS_URL names one, of one Redis or a cluster.")
+    ],
+    partitions: Annotated[
+        int | None,
+        typer.Option(min=1, max=1024, help="Into how many parts a cluster divides it that is empty; 64 unless said."),
+    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Delete what a data-tracker has left there.")] = False,
+) -> None:
+    """Move all data from the Redis in use to another one or to a cluster, or back, while the worker goes on."""
+    settings = read_settings()
     try:
-        check_redis_address(address)
-    except ValueError as error:
-        exit_with(f"--to: {error}", 2)
-    return address
+        address = WorkerSettings.load(redis_url=to).redis_address
+    except InvalidSettings as error:
+        exit_with(f"--to is checked as TRACKER_REDIS_URL is: {error}", 2)
+    run_until_done(move_data(settings, address, partitions, should_replace=replace))
 
 
-async def move_data(settings: WorkerSettings, to: str, *, should_replace: bool) -> None:
+async def move_data(settings: WorkerSettings, to: str, partitions: int | None = None, *, should_replace: bool) -> None:
     """Move the data, say what is done, and what to type next. Raises `MoveRefused` and `StoreError`."""
     async with (
         reach_redis(settings) as address,
         connect(address, NAME) as old,
-        connect(to, NAME, partitions=settings.partitions) as new,
+        connect(to, NAME, partitions=partitions or settings.partitions) as new,
     ):
         move = DataMove(old, new)
         try:
@@ -119,7 +124,7 @@ async def _wait_for_worker(move: DataMove) -> None:
 @asynccontextmanager
 async def _take_from_worker(lease: Lease) -> AsyncIterator[None]:
     """Take the lease from the worker that has it, and hold it; where something fails, it is given back."""
-    who = f"{describe_place()}:{os.getpid()}:{time.time_ns()}"
+    who = name_process()
     while (holder := await lease.take_or_keep(who)) is not None:
         if await lease.take_over(who, holder):
             print_line(f"the worker is stopped that fed the old store ({holder})")

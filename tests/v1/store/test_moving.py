@@ -164,6 +164,9 @@ async def test_what_is_written_while_it_is_copied_is_copied_again(old: Redis, ne
     assert await contents(new) == await contents(old)
     with pytest.raises(DataMoved, match=r"moved to redis://127\.0\.0\.1:\d+,.*set TRACKER_REDIS_URL to it"):
         await commit_tick(NOON + 7 * MINUTE, heard(dict.fromkeys(METRICS, "9")), store)
+    with pytest.raises(DataMoved):
+        await store.lease.take_or_keep("worker")  # as it does every few seconds
+    assert await Reader(old).read_tick() == NOON + 6 * MINUTE
 
 
 async def test_until_a_move_is_whole_the_old_store_is_the_data_and_the_new_one_is_refused(old: Redis, new: Redis):
