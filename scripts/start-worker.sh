@@ -9,6 +9,7 @@
 #   drop-future      drops what a clock that was ahead has left in the future
 #   backup FOLDER    backs up the embedded database and the SQLite archive
 #   restore FOLDER   restores a backup into a TRACKER_DATA_DIR without a database
+#   move             moves the data to another Redis or a cluster, while a worker goes on
 #   reset            deletes the kept day and the alerts; rules and the archive are kept
 #   verify           recomputes what is derived, and mends what differs
 #   notify           test: sends a test message through each channel; dead: lists what was not sent

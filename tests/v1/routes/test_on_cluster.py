@@ -12,6 +12,7 @@ from tests.v1.routes.test_examples import answers, crash, written
 from v1.model import Metric
 from v1.routes.openapi import EXAMPLES
 from v1.store import Writer, connect
+from v1.store.cluster.opening import PARTITIONS as DEFAULT_PARTITIONS
 from v1.store.places import HOME_SLOT
 
 __all__ = ["crash"]
@@ -32,7 +33,9 @@ async def api(request: pytest.FixtureRequest, server: str, clock: Clock, archive
 
 @pytest.mark.usefixtures("crash")
 async def test_every_route_answers_the_examples_that_one_node_answered(api: Api, clock: Clock, tmp_path: Path):
-    assert written(await answers(api, clock, tmp_path)) == EXAMPLES.read_text()
+    # One thing differs: into how many parts the data is divided.
+    on_one_node = EXAMPLES.read_text().replace('"partitions":0,', f'"partitions":{DEFAULT_PARTITIONS},')
+    assert written(await answers(api, clock, tmp_path)) == on_one_node
 
 
 async def test_who_has_put_a_rule_reads_it_at_once_although_answers_are_kept(api: Api):
