@@ -10,22 +10,6 @@
 --
 -- Returns an error as `run_together` does, FENCED or BEHIND.
 
-local call = redis.call
-if ARGV[1] ~= '' then
-    local holder = call('GET', KEYS[1])
-    if holder ~= ARGV[1] then
-        return redis.error_reply('FENCED ' .. (holder or ''))
-    end
-end
-if ARGV[2] ~= '' then
-    local tick = call('GET', KEYS[2])
-    if (tonumber(tick) or -1) < tonumber(ARGV[2]) then
-        return redis.error_reply('BEHIND ' .. (tick or ''))
-    end
-end
--- Changes nothing, and is refused where the memory is full: all of the script is then, and not what comes after a part.
-call('SETRANGE', KEYS[1], 0, '')
-
 local alerts, events, outbox, acknowledged = KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local at, keep, is_pushed = ARGV[3], ARGV[4], ARGV[5] == '1'
 local most_events, keep_events, most_messages = ARGV[6], ARGV[7], ARGV[8]

@@ -12,22 +12,6 @@
 -- written then. An error of one metric (a key of another type) is returned once the others are committed, with the key of
 -- its state.
 
-local call = redis.call
-if ARGV[1] ~= '' then
-    local holder = call('GET', KEYS[1])
-    if holder ~= ARGV[1] then
-        return redis.error_reply('FENCED ' .. (holder or ''))
-    end
-end
-if ARGV[2] ~= '' then
-    local tick = call('GET', KEYS[2])
-    if (tonumber(tick) or -1) < tonumber(ARGV[2]) then
-        return redis.error_reply('BEHIND ' .. (tick or ''))
-    end
-end
--- Changes nothing, and is refused where the memory is full: all of the script is then, and not what comes after a part.
-call('SETRANGE', KEYS[1], 0, '')
-
 local at, left, keep_samples, keep_state, shapes = ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local byte = string.byte
 local key, word = 3, 8

@@ -9,22 +9,6 @@
 -- written then. As in a transaction of Redis, an error of one command does not keep the others back; the first is
 -- returned, with the command's name and key.
 
-local call = redis.call
-if ARGV[1] ~= '' then
-    local holder = call('GET', KEYS[1])
-    if holder ~= ARGV[1] then
-        return redis.error_reply('FENCED ' .. (holder or ''))
-    end
-end
-if ARGV[2] ~= '' then
-    local tick = call('GET', KEYS[2])
-    if (tonumber(tick) or -1) < tonumber(ARGV[2]) then
-        return redis.error_reply('BEHIND ' .. (tick or ''))
-    end
-end
--- Changes nothing, and is refused where the memory is full: all of the script is then, and not what comes after a part.
-call('SETRANGE', KEYS[1], 0, '')
-
 local try = redis.pcall
 local key, word, failure = 3, 3, nil
 while ARGV[word] do
