@@ -278,7 +278,7 @@ def until(is_so: Callable[[], bool], log: Path) -> None:
 
 
 def is_full(base: str) -> bool:
-    """Tell whether all is there that the pages ask for: the newest minutes, an hour that is over, and the whole day."""
+    """Tell whether all is there that the pages ask for: minutes, an hour that is over, the day, all ranks."""
     try:
         answers = [
             answer_of(f"{base}/v1/{path}")
@@ -286,6 +286,7 @@ def is_full(base: str) -> bool:
                 "metrics/SIMULATED:BTCUSD/history?from=-2m",
                 "metrics/SIMULATED:BTCUSD/candles?interval=4h&from=-1d",
                 "snapshot?metrics=SIMULATED:BTCUSD&sparkline=24",
+                "ranks",
             )
         ]
     except OSError:
@@ -293,7 +294,8 @@ def is_full(base: str) -> bool:
     (row,) = answers[2]["rows"]
     is_whole = row["change_24h"] is not None and None not in row["sparkline"]
     has_closed = any(candle["closed"] for candle in answers[1]["candles"][:1])
-    return len(answers[0]["points"]) == 3 and has_closed and is_whole
+    are_ranked = answers[3]["of"] > 0 and not answers[3]["unranked"]
+    return len(answers[0]["points"]) == 3 and has_closed and is_whole and are_ranked
 
 
 def answer_of(address: str) -> Any:

@@ -19,6 +19,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -41,6 +42,7 @@ ON_ONE_NODE = pytest.mark.parametrize("redis", ONE_NODES, indirect=True)
 """For a test of what is otherwise on a cluster: which keys there are, how they are spelt, that all was lost."""
 MOVE_KEYS = 100
 MOVE_MS = 30_000
+MOST_STARTS = 5
 WAIT_SECONDS = 90.0
 """How long anything may take on a busy machine."""
 
@@ -95,12 +97,33 @@ class Nodes:
     def read_log(self, port: int) -> str:
         return (self.folder / str(port) / "log").read_text(errors="replace")
 
+    def wait_for_start(self) -> bool:
+        """Wait until each node listens; return whether all do, which is not so where another took a port of theirs."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        for _, port, bus_port in self.addresses:
+            # It listens to clients first, and ends if the other port is another's.
+            while not (_is_listening(port) and _is_listening(bus_port)):
+                if not self.is_running(port):
+                    if "Address already in use" in self.read_log(port):
+                        return False
+                    raise RuntimeError(f"the node at {port} ended: {self.read_log(port)}")
+                if time.monotonic() > deadline:
+                    raise RuntimeError(f"the node at {port} does not listen after {WAIT_SECONDS:.0f} s")
+                time.sleep(0.01)
+        return True
+
     def close(self) -> None:
         """End all nodes."""
         for process in self._processes.values():
             process.kill()
         for process in self._processes.values():
             process.wait()
+
+
+def _is_listening(port: int) -> bool:
+    with suppress(OSError), socket.create_connection((HOST, port), timeout=WAIT_SECONDS):
+        return True
+    return False
 
 
 class RunningCluster(Nodes):
@@ -219,15 +242,19 @@ async def open_cluster(
 @contextmanager
 def run_nodes(shape: ClusterShape, binary: Path | None = None, *options: str) -> Iterator[RunningCluster]:
     """Run nodes that do not know each other yet."""
-    with tempfile.TemporaryDirectory(prefix="data-tracker-") as folder:
-        count = shape.primaries + shape.replicas
-        nodes = RunningCluster(Path(folder), binary or servers.embedded(), count, shape.node_timeout_ms, *options)
-        try:
-            for port in nodes.ports:
-                nodes.start(port)
-            yield nodes
-        finally:
-            nodes.close()
+    count = shape.primaries + shape.replicas
+    for _ in range(MOST_STARTS):
+        with tempfile.TemporaryDirectory(prefix="data-tracker-") as folder:
+            nodes = RunningCluster(Path(folder), binary or servers.embedded(), count, shape.node_timeout_ms, *options)
+            try:
+                for port in nodes.ports:
+                    nodes.start(port)
+                if nodes.wait_for_start():
+                    yield nodes
+                    return
+            finally:
+                nodes.close()
+    raise RuntimeError(f"{MOST_STARTS} times a port was taken between being found free and being used")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from copy import deepcopy
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -161,7 +162,7 @@ async def test_a_worker_that_goes_on_after_a_cut_completes_the_tick_itself(redis
 async def test_late_samples_cut_off_at_any_byte_are_all_there_or_none(redis: Redis, proxy: Proxy):
     late = [sample(NOON - 5 * HOUR + index * 1200, f"{index}.5") for index in range(10)]
     taken = set()
-    for after in range(0, 4000, 97):
+    for after in count(0, 97):
         await before(redis)
         async with connect(proxy.address, "cut", answer_seconds=5) as client:
             proxy.left = None
