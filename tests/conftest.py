@@ -2,6 +2,7 @@
 What every test may ask for: servers, and an empty database on each. In CI a skip is a failure.
 
     valkey, redis7   address of a server that lives as long as the session; nobody empties it
+    server_binary    path of the program, once of each of the two
     server           address of the embedded one, emptied for this test
     fake             a client of fakeredis
     redis            a client, once on each of the three, emptied for this test
@@ -65,6 +66,14 @@ def redis7() -> Iterator[str]:
         missing.skip("redis-server")
     with tempfile.TemporaryDirectory() as folder, servers.running(binary, Path(folder)) as address:
         yield address
+
+
+@pytest.fixture(params=["embedded", "redis7"])
+def server_binary(request: pytest.FixtureRequest) -> Path:
+    binary = servers.embedded() if request.param == "embedded" else servers.debian()
+    if binary is None:
+        missing.skip("redis-server")
+    return binary
 
 
 @pytest.fixture
@@ -187,5 +196,9 @@ def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if line := missing.told(map(_reason, terminalreporter.stats.get("skipped", []))):
+    skipped = terminalreporter.stats.get("skipped", [])
+    if line := missing.told(map(_reason, skipped)):
         terminalreporter.write_line(line)
+    cache = terminalreporter.config.cache
+    if cache is not None:  # what of them a machine that lacks less still has to run
+        cache.set("data-tracker/skipped", sorted({report.nodeid for report in skipped}))

@@ -210,11 +210,10 @@ def test_the_builder_is_sent_what_it_copies_and_nothing_else():
     assert all((ROOT / name).exists() for name in copied)
 
 
-async def test_the_redis_of_the_compose_file_lacks_nothing(tmp_path: Path):
-    binary = servers.debian() or servers.embedded()
+async def test_the_redis_of_the_compose_file_lacks_nothing(tmp_path: Path, server_binary: Path):
     port = servers.free_port()
     outside = dict(volume.split(":")[1::-1] for volume in SERVICES["redis"]["volumes"] if volume.startswith("./"))
-    here = {"redis-server": str(binary), "/data": str(tmp_path), "6379": str(port)} | {
+    here = {"redis-server": str(server_binary), "/data": str(tmp_path), "6379": str(port)} | {
         inside: str(ROOT / path) for inside, path in outside.items()
     }
     command = [here.get(word, word) for word in (interpolated(each, {}) for each in SERVICES["redis"]["command"])]
@@ -257,8 +256,7 @@ def test_the_nodes_of_the_profile_are_those_that_are_made_one_cluster():
         }
 
 
-async def test_the_nodes_of_the_compose_file_become_a_cluster_that_lacks_nothing(tmp_path: Path):
-    binary = servers.debian() or servers.embedded()
+async def test_the_nodes_of_the_compose_file_become_a_cluster_that_lacks_nothing(tmp_path: Path, server_binary: Path):
     (configuration,) = {SERVICES[name]["volumes"][0].partition(":")[0] for name in NODES}
     addresses = []
     with ExitStack() as started:
@@ -266,7 +264,7 @@ async def test_the_nodes_of_the_compose_file_become_a_cluster_that_lacks_nothing
             address, folder = NodeAddress("127.0.0.1", *find_ports()), tmp_path / name
             folder.mkdir()
             here = {
-                "redis-server": str(binary),
+                "redis-server": str(server_binary),
                 "/data": str(folder),
                 "6379": str(address.port),
                 "/etc/redis.conf": str(ROOT / configuration),

@@ -11,7 +11,6 @@ import kubernetes_validate  # type: ignore[import-untyped]  # it has no types
 import pytest
 import yaml
 
-from tests.support import servers
 from tests.support.cluster import find_ports
 from tests.test_containers import running
 from v1.settings import Settings
@@ -145,7 +144,7 @@ def test_every_container_has_probes_limits_and_no_more_rights_than_it_needs():
         assert PODS[name]["spec"]["automountServiceAccountToken"] is False
 
 
-async def test_the_nodes_of_the_manifest_become_a_cluster_that_lacks_nothing(tmp_path: Path):
+async def test_the_nodes_of_the_manifest_become_a_cluster_that_lacks_nothing(tmp_path: Path, server_binary: Path):
     nodes, container = OBJECTS["StatefulSet/redis"], CONTAINERS["StatefulSet/redis"]
     pods = [f"redis-{number}" for number in range(nodes["spec"]["replicas"])]
     auth = tmp_path / "redis-auth.conf"
@@ -156,7 +155,7 @@ async def test_the_nodes_of_the_manifest_become_a_cluster_that_lacks_nothing(tmp
             address, folder = NodeAddress("127.0.0.1", *find_ports()), tmp_path / pod
             folder.mkdir()
             here = {
-                "redis-server": str(servers.debian() or servers.embedded()),
+                "redis-server": str(server_binary),
                 "/etc/redis/redis.conf": str(ROOT / "worker" / "embedded" / "redis.conf"),
                 "/etc/redis-auth/redis-auth.conf": str(auth),
                 "/data": str(folder),

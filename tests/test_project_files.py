@@ -1,6 +1,7 @@
 """The files around the code name what exists: steps of CI, scripts, folders; and no registry by its address."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -95,6 +96,49 @@ def test_where_pytest_itself_failed_nothing_is_run_again(tmp_path: Path, code: i
     tried = subprocess.run(["bash", "-euo", "pipefail", "-c", f"{function[0]}\nrun_tests"], cwd=tmp_path)
 
     assert tried.returncode == code
+
+
+@pytest.mark.parametrize(
+    "skipped, run, code",
+    [(None, [""], 0), (["a[x y]", "b"], ["a[x y]", "b"], 0), ([], [], 1)],
+    ids=["not told", "two", "none, which cannot be"],
+)
+def test_with_the_programs_of_debian_what_was_skipped_without_them_is_run(
+    tmp_path: Path, skipped: list[str] | None, run: list[str], code: int
+):
+    python, told = tmp_path / ".venv/bin/python", tmp_path / ".pytest_cache/v/data-tracker/skipped"
+    for path in (python, told):
+        path.parent.mkdir(parents=True)
+    python.symlink_to(sys.executable)
+    if skipped is not None:
+        told.write_text(json.dumps(skipped))
+    function = re.search(r"^SKIPPED=.*?^tests-with-servers.*?^}", RUN.read_text(), re.MULTILINE | re.DOTALL)
+    assert function
+    stubs = 'say() { :; }\nrun_tests() { [ -z "${1-}" ] && echo || cat "${1#@}"; }'
+
+    tried = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", f"{stubs}\n{function[0]}\ntests-with-servers"],
+        cwd=tmp_path, env={**os.environ, "work": str(tmp_path)}, capture_output=True, text=True,
+    )  # fmt: skip
+
+    assert (tried.returncode, tried.stdout.splitlines()) == (code, run)
+
+
+def test_which_tests_were_skipped_is_noted(tmp_path: Path):
+    (tmp_path / "conftest.py").write_text((ROOT / "tests/conftest.py").read_text())
+    (tmp_path / "test_some.py").write_text(
+        "import pytest\nfrom tests.support import missing\n"
+        "@pytest.mark.parametrize('x', ['a b', 'c'])\ndef test_skipped(x): missing.skip('chromium')\n"
+        "def test_run(): pass\n"
+    )
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "--rootdir", tmp_path, tmp_path],
+        cwd=ROOT, env={**os.environ, "CI": "", "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+    )  # fmt: skip
+
+    told = json.loads((tmp_path / ".pytest_cache/v/data-tracker/skipped").read_text())
+    assert (ended.returncode, told) == (0, ["test_some.py::test_skipped[a b]", "test_some.py::test_skipped[c]"])
 
 
 def test_ci_measures_coverage():
