@@ -56,7 +56,12 @@ class ClusterRedis(Redis):
         await self.table.ensure()
         if self._are_places_noted:
             return
-        noted = cast("str | None", await self._find_client(HOME_SLOT).get(self.places.place(keys.PARTITIONS)))
+        try:
+            noted = cast("str | None", await self._find_client(HOME_SLOT).get(self.places.place(keys.PARTITIONS)))
+        except (RedisError, OSError) as error:
+            # Each command asks this first until it is answered: at a node that is not the one any more, for ever.
+            self.table.note(error)
+            raise
         if noted is None:
             return
         if self._is_count_given and int(noted) != self.places.partitions:
@@ -140,10 +145,14 @@ class ClusterRedis(Redis):
     async def scan_iter(self, match: Any = None, count: int | None = None, **options: Any) -> AsyncIterator[str]:  # type: ignore[override]
         """Return the keys of all nodes, named as on one node."""
         for primary in await self.list_primaries():
-            async for key in primary.scan_iter(count=count, **options):
-                named = self.places.restore(str(key))
-                if match is None or fnmatchcase(named, match):
-                    yield named
+            try:
+                async for key in primary.scan_iter(count=count, **options):
+                    named = self.places.restore(str(key))
+                    if match is None or fnmatchcase(named, match):
+                        yield named
+            except (RedisError, OSError) as error:
+                self.table.note(error)
+                raise
 
     async def list_primaries(self) -> list[Redis]:
         """Return a client of each primary, which knows nothing of places."""

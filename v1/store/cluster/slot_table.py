@@ -63,6 +63,8 @@ class SlotTable:
         self._owners: Sequence[tuple[int, int, Endpoint]] = ()
         """The first and the last slot of each span, and their primary."""
         self._is_current = False
+        self._told_by: Endpoint | None = None
+        """Which node has told what is in the table."""
         self._reading: asyncio.Task[None] | None = None
 
     @property
@@ -139,10 +141,11 @@ class SlotTable:
         """
         Return the spans of slots as the first node gives them that answers: those known best first, seeds last.
 
-        One that says nothing for a moment is not waited for alone: the next is asked beside it.
+        One that says nothing for a moment is not waited for alone: the next is asked beside it. What the last one has
+        said has turned out wrong, or else nobody would ask again: it may be cut off from the others, and is asked last.
         """
         errors: dict[Endpoint, str] = {}
-        left, asked = [*self._list_known()], dict[asyncio.Task[list[ShardSpan]], Endpoint]()
+        left, asked = self._list_asked(), dict[asyncio.Task[list[ShardSpan]], Endpoint]()
         try:
             while left or asked:
                 if left:
@@ -153,6 +156,7 @@ class SlotTable:
                 for task in done:
                     address, error = asked.pop(task), task.exception()
                     if error is None:
+                        self._told_by = address
                         return task.result()
                     if not isinstance(error, RedisError | OSError):
                         raise error
@@ -168,6 +172,10 @@ class SlotTable:
         """Return the spans of slots as a node knows them."""
         answer = await self.get_client(address).execute_command("CLUSTER SLOTS")  # type: ignore[no-untyped-call]
         return [_make_span(address, each) for each in normalize(answer)]
+
+    def _list_asked(self) -> list[Endpoint]:
+        """Return the nodes in the order in which they are asked."""
+        return sorted(self._list_known(), key=lambda address: address == self._told_by)
 
     def _list_known(self) -> Iterable[Endpoint]:
         shards = self.list_shards()

@@ -15,7 +15,7 @@ from v1.model import Metric
 from v1.store import Reader, StoreAway, StoreError, connect, keys
 from v1.store.cluster.client import ClusterRedis
 from v1.store.connection import translate_errors
-from v1.store.places import Places, find_slot
+from v1.store.places import HOME_SLOT, Places, find_slot
 
 ANSWER_SECONDS = 60.0
 PARTITIONS = 8
@@ -37,14 +37,19 @@ async def moving() -> AsyncIterator[RunningCluster]:
         yield cluster
 
 
-async def find_other(cluster: RunningCluster) -> int:
-    owner = await cluster.find_owner(SLOT)
+async def find_other(cluster: RunningCluster, slot: int = SLOT) -> int:
+    owner = await cluster.find_owner(slot)
     return next(port for port in await cluster.primaries() if port != owner)
 
 
 async def read(redis: Redis, key: str) -> str | None:
     with translate_errors():
         return cast("str | None", await redis.get(key))
+
+
+async def write(redis: Redis) -> bool:
+    with translate_errors():
+        return bool(await redis.set(keys.moments(BTC), "state"))
 
 
 async def read_both(redis: Redis, *named: str) -> list[str | None]:
@@ -70,6 +75,49 @@ async def test_a_slot_that_has_moved_is_found_at_the_next_try(moving: RunningClu
         with pytest.raises(StoreAway, match="MOVED"):
             await read(redis, keys.moments(BTC))
         assert await read(redis, keys.moments(BTC)) == "state"
+
+
+async def test_the_slot_of_home_may_move_before_it_was_first_read_how_the_data_is_divided(moving: RunningCluster):
+    async with open_client(moving) as redis, open_client(moving) as late:
+        await cast("ClusterRedis", redis).note_places()
+        await redis.set(keys.TICK, 60)
+        await cast("ClusterRedis", late).table.ensure()
+        await moving.move_slot(HOME_SLOT, await find_other(moving, HOME_SLOT))
+
+        with pytest.raises(StoreAway, match="MOVED"):
+            await read(late, keys.TICK)
+        assert await read(late, keys.TICK) == "60"
+
+
+async def test_the_primary_of_home_may_die_before_it_was_first_read_how_the_data_is_divided():
+    async with open_cluster() as cluster, open_client(cluster) as redis, open_client(cluster) as late:
+        await cast("ClusterRedis", redis).note_places()
+        await redis.set(keys.TICK, 60)
+        await redis.wait(1, 0)
+        await cast("ClusterRedis", late).table.ensure()
+        owner = await cluster.find_owner(HOME_SLOT)
+        cluster.kill(owner)
+        await cluster.wait_for_failover(owner)
+
+        with pytest.raises(StoreAway):
+            await read(late, keys.TICK)
+        assert await retry(lambda: read(late, keys.TICK)) == "60"
+
+
+async def test_a_node_that_knows_no_other_is_not_believed_again_and_again(moving: RunningCluster):
+    owner = await moving.find_owner(SLOT)
+    lonely = next(address for address in moving.addresses if address.port != owner)
+    others = [address for address in moving.addresses if address != lonely]
+    ids = [state.own.id for port, state in (await moving.states()).items() if port != lonely.port]
+    async with moving.client(lonely.port) as node:
+        for each in ids:
+            await node.execute_command("CLUSTER FORGET", each)
+        assert len(await node.execute_command("CLUSTER", "SLOTS")) == 1
+    seeds = f"redis://{','.join(map(str, (lonely, *others)))}"
+    async with connect(seeds, "tests", ANSWER_SECONDS, partitions=PARTITIONS) as redis:
+        with pytest.raises(StoreAway):
+            await read(redis, keys.moments(BTC))
+        assert await retry(lambda: write(redis))
 
 
 async def test_a_pipeline_whose_slot_has_moved_raises_and_the_next_one_is_whole(moving: RunningCluster):
