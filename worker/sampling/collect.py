@@ -8,6 +8,7 @@ from worker.latest.market import SourceReading
 from worker.sampling.market_watch import MarketWatch, list_fallbacks
 from worker.sampling.reading_checks import ReadingChecks, Rejection
 from worker.sampling.source_choice import Answers
+from worker.sampling.tick import pause_collector
 from worker.sources.ownership import assign_owners
 from worker.sources.supervised import SupervisedSource
 
@@ -22,6 +23,18 @@ async def collect(
     """
     asked = await asyncio.gather(*[_read(source, at, watch.clock) for source in sources])
     assign_owners(sources)
+    with pause_collector():
+        return _choose(at, sources, asked, watch, checks)
+
+
+def _choose(
+    at: int,
+    sources: Sequence[SupervisedSource],
+    asked: Sequence[tuple[Mapping[Metric, Reading], float]],
+    watch: MarketWatch,
+    checks: ReadingChecks | None,
+) -> Mapping[Metric, SourceReading]:
+    """Return the readings that become samples, of what the sources have answered."""
     answers = {source.name: answer for source, (answer, _) in zip(sources, asked, strict=True)}
     received = {source.name: when for source, (_, when) in zip(sources, asked, strict=True)}
     readings: Mapping[Metric, SourceReading] = watch.choose(at, sources, answers, received)

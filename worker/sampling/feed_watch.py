@@ -102,7 +102,8 @@ class FeedWatch:
 
 
 def _list_numbers(reading: Reading) -> tuple[str | None, ...]:
-    return reading.price, reading.volume, reading.change_percentage, reading.change_absolute
+    """Return the price, the volume and both changes: those that a market moves by."""
+    return reading[:4]
 
 
 def _has_traded(before: Reading, now: Reading) -> bool:

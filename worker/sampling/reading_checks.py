@@ -19,6 +19,9 @@ AHEAD = "provider time in the future"
 JUMP = "unconfirmed jump"
 JUMP_LIMIT = 3
 """How many times the last price a price may be, unless a setting says otherwise."""
+SMALLEST_JUMP = 2
+ALIKE = 1.5
+"""Prices that differ by less than this factor are no jump, which is `SMALLEST_JUMP` times a price at least."""
 NEAR_PERCENT = 10
 """A price that differs by so much at most confirms another."""
 MOST_AHEAD = MINUTE
@@ -98,9 +101,21 @@ class ReadingChecks:
         return JUMP, f"{reading.price}, after {last.price}"
 
     def _is_jump(self, before: str, now: str) -> bool:
+        if self._jump_limit >= SMALLEST_JUMP and are_alike(before, now):
+            return False
         low, high = sorted((before, now), key=decimals.parse_exact)
         units, places = decimals.parse_decimal(low)
         return decimals.subtract(decimals.parse_decimal(high), (units * self._jump_limit, places))[0] > 0
+
+
+def are_alike(one: str, other: str) -> bool:
+    """
+    Return whether two prices are so near each other that no rounding could make a jump of it: most are, at every tick.
+
+    Of a price that is 0, or beyond what a float can be, it returns `False`.
+    """
+    first, second = float(one), float(other)
+    return first < second * ALIKE and second < first * ALIKE
 
 
 def is_near(one: str, other: str) -> bool:

@@ -48,9 +48,11 @@ class SourceChoice:
         """
         chosen: dict[Metric, SourceReading] = {}
         for source, answer in answers.items():
-            for metric, reading in answer.items():
-                if metric not in contested:
-                    chosen.setdefault(metric, SourceReading(reading, source))
+            chosen |= {
+                metric: SourceReading(reading, source)
+                for metric, reading in answer.items()
+                if metric not in contested and metric not in chosen
+            }
         before = {metric: self._serving.get(metric) for metric in contested}
         if len(answers) > 1:
             # Another source may list one of them later: it does not serve before it is good often enough.

@@ -23,7 +23,7 @@ from ..acknowledged import read_acknowledged
 from ..changes import ChangeKind, put_change
 from ..fence import FencedCalls
 from ..homeward import HomewardEntry, read_entry, take_over
-from ..places import get_places
+from ..places import HOME, get_places
 from ..rank_history import put_ranks
 from ..writer import Writer
 from .gathering import PUBLISHED, Gathering, PartitionResult, merge_reports
@@ -39,10 +39,8 @@ class TickProgress(NamedTuple):
 
     is_there: bool
     """Whether its readings are still in the store."""
-    done: Mapping[str, PartitionResult]
-    """The partitions that are committed."""
-    missing: Sequence[str]
-    """The others."""
+    missing: int
+    """How many partitions are not committed."""
 
 
 class HomeWriter(Writer):
@@ -61,10 +59,12 @@ class HomeWriter(Writer):
         return await super().open()
 
     async def read_progress(self, at: int) -> TickProgress:
-        """Return how far a tick is."""
-        done = await self.gathering.read_done(at)
-        missing = [tag for tag in get_places(self._redis).list_tags() if tag not in done]
-        return TickProgress(await self.readings.has(at), done, missing)
+        """Return how far a tick is: numbers alone, for it is looked many times a tick."""
+        pipe = self._pipe()
+        pipe.exists(keys.tick_readings(HOME, at))
+        pipe.hlen(keys.partition_results(at))
+        is_there, done = await self._run(pipe)
+        return TickProgress(bool(is_there), get_places(self._redis).partitions - done)
 
     async def finish(self, at: int, asked_since: int, engine: RuleEngine, done: Iterable[PartitionResult]) -> None:
         """

@@ -57,11 +57,6 @@ class ReadingsLog:
             put.execute_command("EXPIRE", _TICKS, keys.KEEP_SHARED)
         await feeder.send_home(changes)
 
-    async def has(self, at: int) -> bool:
-        """Return whether a tick is there."""
-        with translate_errors():
-            return bool(await self._redis.exists(keys.tick_readings(HOME, at)))
-
     async def read_due(self) -> DueTicks:
         """Return which ticks there are."""
         pipe = self._redis.pipeline(transaction=False)

@@ -91,7 +91,8 @@ class SharedCommit:
         while True:
             progress = await self._store.read_progress(tick.at)
             if not progress.missing:
-                return [*progress.done.values()]
+                done = await self._store.gathering.read_done(tick.at)
+                return [*done.values()]
             if not progress.is_there:
                 await self._store.readings.add(self._store.feeder, tick, find_kept_seconds(self._interval))
             if not has_logged and monotonic() - began > PATIENT_SECONDS:
@@ -99,10 +100,15 @@ class SharedCommit:
                 log.warning(
                     "a tick waits for partitions that nobody has committed",
                     at=tick.at,
-                    missing=len(progress.missing),
-                    first=progress.missing[0],
+                    missing=progress.missing,
+                    first=await self._find_missing(tick.at),
                 )
             await self._sleep(POLL_SECONDS)
+
+    async def _find_missing(self, at: int) -> str | None:
+        """Return the first partition that is not committed; `None` where all are by now."""
+        done = await self._store.gathering.read_done(at)
+        return next((tag for tag in self._store.places.list_tags() if tag not in done), None)
 
 
 def find_absent(metrics: frozenset[Metric] | set[Metric], absences: TickAbsences) -> dict[Metric, SlotReason]:
