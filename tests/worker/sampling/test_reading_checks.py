@@ -148,3 +148,20 @@ class Jumping(Invented):
 
     async def fetch(self, _session: ClientSession, at: int) -> dict[Metric, Reading]:
         return {BTC: Reading(self._price(at))}
+
+
+@pytest.mark.parametrize(
+    "before, now, is_left_out",
+    [
+        ("1", "1.5", False),
+        ("1", "1.99999999999999999999", False),
+        ("1", "2.00000000000000000001", True),
+        ("1e-400", "2.5e-400", True),  # both are 0 as floats
+        ("1e400", "2.5e400", True),  # and both infinite
+        ("0", "0.1", True),
+    ],
+)
+def test_a_jump_is_told_by_exact_numbers_wherever_floats_could_not(before: str, now: str, *, is_left_out: bool):
+    door = Door(jump_limit=2)
+    door.read(before)
+    assert (door.read(now) is not None) is is_left_out
