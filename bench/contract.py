@@ -18,7 +18,7 @@ from tests.support.serving import Clock, serving
 from v1.archive import connect_archive
 from v1.archive.writer import ArchiveWriter
 
-EXAMPLES = 1000
+EXAMPLES = 400
 """Of each operation beside its boundary values, where so many different ones can be made; and so many chains."""
 FEWEST = 20_000
 PHASES = "examples,coverage,fuzzing,stateful"
