@@ -1,11 +1,15 @@
 """
 Answers of the API on a cluster of six nodes beside those on one node, with the same market: kept ones, and ones that are
 made anew for each request. The API runs on one core and is loaded from the other; the nodes run where there is room.
+
+Both are loaded in turns, and each round is a ratio. That of the API's own processor time says what the client of a
+cluster costs; in the one by wall the nodes, which share the cores, have a part.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from statistics import median
 from typing import cast
 
 import uvloop
@@ -41,12 +45,21 @@ def _compare(store: api.FilledStore, urls: Mapping[str, str], what: str, least: 
     for name, path in {"history of a day": store.history, **store.list_questions()}.items():
         if len({load.fetch(url + path).body for url in urls.values()}) > 1:
             raise RuntimeError(f"{path} is answered differently")
-        rates = load.alternate({who: LoadTarget(url + path) for who, url in urls.items()})
-        ours, one = rates["cluster"], rates["one node"]
-        how = f"{ours.wall:,.0f} and {one.wall:,.0f} a second, {ours.processor / one.processor:.3g} x by processor time"
-        yield at_least(
-            f"`{path}` on a cluster, {what}, beside one node", ours.wall / one.wall, least, " x", f"{how}; {name}"
+        rounds = load.alternate_rounds({who: LoadTarget(url + path) for who, url in urls.items()})
+        pairs = [*zip(rounds["cluster"], rounds["one node"], strict=True)]
+        wall = [ours.wall / one.wall for ours, one in pairs]
+        rates = ", ".join(f"{median(each.wall for each in rounds[who]):,.0f}" for who in ("cluster", "one node"))
+        how = (
+            f"{rates} a second on a cluster and on one node; by wall {_format_spread(wall)}, by processor time of the API "
+            f"{_format_spread([ours.api / one.api for ours, one in pairs])}, with that of all nodes "
+            f"{_format_spread([ours.processor / one.processor for ours, one in pairs])}; {name}"
         )
+        yield at_least(f"`{path}` on a cluster, {what}, beside one node", median(wall), least, " x", how)
+
+
+def _format_spread(ratios: Sequence[float]) -> str:
+    """Write the ratios of the rounds as their median, their smallest and their largest."""
+    return f"{median(ratios):.3g} x ({min(ratios):.3g} to {max(ratios):.3g})"
 
 
 @contextmanager

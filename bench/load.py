@@ -44,6 +44,8 @@ class AnswerRate(NamedTuple):
     """A second."""
     processor: float
     """A second of processor time of all servers: what else runs on their core makes it hardly smaller."""
+    api: float = 0.0
+    """A second of processor time of the processes of the API alone: what Redis takes does not count."""
 
 
 class FetchedAnswer(NamedTuple):
@@ -107,20 +109,30 @@ def count_answers(target: LoadTarget) -> float:
 
 def alternate(targets: Mapping[str, LoadTarget]) -> dict[str, AnswerRate]:
     """Return the medians of each, all of them loaded in turn, several rounds."""
-    rates: dict[str, list[AnswerRate]] = {name: [] for name in targets}
-    for _ in range(ROUNDS):
-        for name, target in targets.items():
-            before = _read_processor()
-            wall = count_answers(target)
-            rates[name].append(AnswerRate(wall, wall * SECONDS / max(_read_processor() - before, TICK)))
     return {
-        name: AnswerRate(median(one.wall for one in each), median(one.processor for one in each))
-        for name, each in rates.items()
+        name: AnswerRate(
+            median(one.wall for one in each), median(one.processor for one in each), median(one.api for one in each)
+        )
+        for name, each in alternate_rounds(targets).items()
     }
 
 
-def _read_processor() -> float:
-    """Return the seconds of processor time of all processes that this one has started and that still run."""
+def alternate_rounds(targets: Mapping[str, LoadTarget]) -> dict[str, list[AnswerRate]]:
+    """Return the rates of each in every round, all of them loaded in turn."""
+    rates: dict[str, list[AnswerRate]] = {name: [] for name in targets}
+    for _ in range(ROUNDS):
+        for name, target in targets.items():
+            before, api_before = _read_processor()
+            wall = count_answers(target)
+            after, api_after = _read_processor()
+            answers = wall * SECONDS
+            by_all, by_api = answers / max(after - before, TICK), answers / max(api_after - api_before, TICK)
+            rates[name].append(AnswerRate(wall, by_all, by_api))
+    return rates
+
+
+def _read_processor() -> tuple[float, float]:
+    """Return the seconds of processor time of all processes that this one has started and that still run, and of the API's."""
     parents, used = dict[int, int](), dict[int, int]()
     for file in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # of a process that has ended
@@ -130,7 +142,15 @@ def _read_processor() -> float:
     ours = {os.getpid()}
     while more := {pid for pid, parent in parents.items() if parent in ours} - ours:
         ours |= more
-    return sum(used[pid] for pid in ours if pid != os.getpid()) * TICK
+    ours.remove(os.getpid())
+    return sum(used[pid] for pid in ours) * TICK, sum(used[pid] for pid in ours if _is_api(pid)) * TICK
+
+
+def _is_api(pid: int) -> bool:
+    """Return whether a process was started as one of the API, `python -m v1`."""
+    with suppress(OSError):  # of a process that has ended
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[1:3] == [b"-m", b"v1"]
+    return False
 
 
 def write_script(file: Path, paths: Sequence[str]) -> Path:

@@ -14,7 +14,7 @@ from redis.exceptions import DataError, RedisError, ResponseError
 from .. import keys
 from ..places import HOME_SLOT, Places
 from ..pool import ReplacingPool, WatchedConnection
-from .key_positions import is_read
+from .key_positions import ONE_KEY, is_read
 from .replicas import ReplicaChoice
 from .routing import BatchPlan, Command, CommandRoute, find_route
 from .slot_table import SlotTable, is_astray
@@ -78,6 +78,8 @@ class ClusterRedis(Redis):
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         await self.ensure_places()
+        if self.replicas is None and args[0] in ONE_KEY:
+            return await self._execute_by_key(args, options)
         if str(args[0]).upper() in _OF_ALL:
             return (await self._execute_everywhere(*args, **options))[0]
         whole = find_route(args, self.places)
@@ -162,6 +164,15 @@ class ClusterRedis(Redis):
     async def aclose(self, close_connection_pool: bool | None = None) -> None:  # redis-py's
         await self.table.close()
         await super().aclose(close_connection_pool)
+
+    async def _execute_by_key(self, command: Command, options: Mapping[str, Any]) -> Any:
+        """Return the answer to a command of one key from its primary: most are of this kind, and no route is made of each."""
+        placed, slot = self.places.find_place(str(command[1]))
+        try:
+            return await self._find_client(slot).execute_command(command[0], placed, *command[2:], **options)  # type: ignore[no-untyped-call]
+        except (RedisError, OSError) as error:
+            self.table.note(error)
+            raise
 
     async def _execute_everywhere(self, *args: Any, **options: Any) -> list[Any]:
         """Return what each primary answers to a command."""

@@ -103,6 +103,8 @@ class BatchPlan:
         self._count = 0
         self._routes: dict[int, CommandRoute] = {}
         """Where those commands go whose answer is made of parts, or is to be changed."""
+        self._positions: dict[int, list[list[int]]] = {}
+        """Of each MGET: to which of its keys the answers to each part belong."""
         self._places = places
         self._find_node = find_node
         self._by_slot: dict[int, Batch] = {}
@@ -120,6 +122,7 @@ class BatchPlan:
         """Return the answer to each command; `answers` returns those of a node. An error in a part is the answer."""
         merged: list[Any] = [None] * self._count
         parts: dict[int, list[Any]] = {index: [None] * len(each.parts) for index, each in self._routes.items()}
+        parts |= {index: [None] * len(each) for index, each in self._positions.items()}
         for node, batch in self.batches.items():
             for (index, part), answer in zip(batch.origins, answers(node), strict=True):
                 if index in parts:
@@ -127,7 +130,8 @@ class BatchPlan:
                 else:
                     merged[index] = answer
         for index, found in parts.items():
-            merged[index] = _merge(self._routes[index], found)
+            positions = self._positions.get(index)
+            merged[index] = _merge(self._routes[index], found) if positions is None else _merge_values(positions, found)
         return merged
 
     def _add(self, command: Command) -> None:
@@ -136,8 +140,27 @@ class BatchPlan:
             placed, slot = self._places.find_place(str(command[1]))
             self._put(slot, (command[0], placed, *command[2:]))
             self._count += 1
+        elif command[0] == "MGET" and len(command) > 1:
+            self._add_values(command)
         else:
             self._add_route(find_route(command, self._places))
+
+    def _add_values(self, command: Command) -> None:
+        """Add an MGET, as one of each slot: with some fifty keys there are nearly as many parts, and no route is made of each."""
+        find_place = self._places.find_place
+        parts: dict[int, tuple[list[str], list[int]]] = {}
+        for position, key in enumerate(command[1:]):
+            placed, slot = find_place(str(key))
+            part = parts.get(slot)
+            if part is None:
+                parts[slot] = ["MGET", placed], [position]
+            else:
+                part[0].append(placed)
+                part[1].append(position)
+        for number, (slot, (words, _)) in enumerate(parts.items()):
+            self._put(slot, tuple(words), number)
+        self._positions[self._count] = [positions for _, positions in parts.values()]
+        self._count += 1
 
     def _add_block(self, block: Sequence[Command]) -> None:
         """Add a transaction, which goes to one slot: commands without a key go where the others do."""
@@ -162,6 +185,17 @@ class BatchPlan:
             batch = self._by_slot[slot] = self.batches.setdefault(self._find_node(slot), Batch([], []))
         batch.commands.append(command)
         batch.origins.append((self._count, part))
+
+
+def _merge_values(positions: Sequence[Sequence[int]], answers: Sequence[Any]) -> Any:
+    """Return the values of all keys in their order, or the first error."""
+    merged: list[Any] = [None] * sum(map(len, positions))
+    for each, answer in zip(positions, answers, strict=True):
+        if isinstance(answer, Exception):
+            return answer
+        for position, value in zip(each, answer, strict=True):
+            merged[position] = value
+    return merged
 
 
 def _merge(whole: CommandRoute, answers: Sequence[Any]) -> Any:
