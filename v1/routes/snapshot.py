@@ -264,7 +264,8 @@ def _read_question(params: SnapshotParams, format_: Format) -> SnapshotQuestion:
     """Return what of each metric is asked: all of its measures, or some fields. Raises `HttpRefusal`."""
     if params.fields is None:
         # JSON has the line always, be it null.
-        return ask_of_measures(parse_measures(params.measures or Measure.PRICE), has_line=format_ is Format.JSON)
+        measures = Measure.PRICE if params.measures is None else params.measures
+        return ask_of_measures(parse_measures(measures), has_line=format_ is Format.JSON)
     names = [name.strip() for name in params.fields.split(",")]
     unknown = [name for name in names if name not in FIELDS]
     if unknown:
