@@ -1,6 +1,6 @@
 """What several workers that share one divided store leave for each other in it."""
 
-from ..store.failover import describe_slow_failover
+from ..store.failover import describe_slow_failover, find_longest_node_timeout
 from ..store.places import get_places
 from ..store.sharing.agreement import (
     IntervalDiffers,
@@ -45,6 +45,7 @@ __all__ = [
     "describe_slow_failover",
     "find_kept_seconds",
     "find_lease_seconds",
+    "find_longest_node_timeout",
     "get_places",
     "list_disagreements",
     "list_free",

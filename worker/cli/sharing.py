@@ -47,7 +47,7 @@ async def open_share(
     """
     if not isinstance(store, HomeWriter):
         if settings.share:
-            log.warning("one node is not shared: this worker feeds it alone, or stands by", setting="TRACKER_SHARE")
+            log.info("one node is not shared: this worker feeds it alone, or stands by", setting="TRACKER_SHARE")
         yield None
         return
     seconds = find_lease_seconds(settings.interval)

@@ -55,9 +55,8 @@ async def is_alive(redis: Redis, pid: int) -> bool:
     return any(each.note.pid == pid for each in await Members(redis).read_all())
 
 
-async def test_the_second_worker_says_that_it_shares_and_what_it_takes_over(
-    store: Redis, sharing: dict[str, str], start: Start
-):
+@pytest.mark.usefixtures("store")
+async def test_the_second_worker_says_that_it_shares_and_what_it_takes_over(sharing: dict[str, str], start: Start):
     first = start(**sharing)
     await first.says("sampling")
 
