@@ -51,9 +51,13 @@ class ServerReport(NamedTuple):
     """Those that share the market and are alive."""
 
 
-async def read_server_report(address: str) -> ServerReport:
-    """Ask the server at `address`. Raises `StoreError` and its kinds, and `OtherFormat` of the data."""
-    async with connect(address, "data-tracker-doctor") as redis:
+async def read_server_report(address: str, partitions: int | None = None) -> ServerReport:
+    """
+    Ask the server at `address`; the data of a cluster should be in so many `partitions`, where that is said.
+
+    Raises `StoreError` and its kinds, and `OtherFormat` of the data.
+    """
+    async with connect(address, "data-tracker-doctor", partitions=partitions) as redis:
         with translate_errors():
             lacks = await list_lacks(redis)
             about = await ask_primaries(redis, _read_info)

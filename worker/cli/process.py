@@ -21,7 +21,17 @@ from worker.delivery.channels import InvalidNotifyUrl
 from worker.latest.archive import ArchiveError
 from worker.latest.settings import InvalidSettings, configure_logs, redact
 from worker.latest.sharing import HomeWriter, IntervalDiffers, name_worker
-from worker.latest.store import DataFormat, DataMoved, Lease, MoveRefused, NoAccess, OtherFormat, StoreError, Writer
+from worker.latest.store import (
+    DataFormat,
+    DataMoved,
+    Lease,
+    MoveRefused,
+    NoAccess,
+    OtherFormat,
+    OtherPartitions,
+    StoreError,
+    Writer,
+)
 from worker.reporting.metrics import CannotListen
 from worker.reporting.outage_log import OutageLog
 from worker.reporting.steps import CommandRefused
@@ -86,12 +96,12 @@ def name_process() -> str:
 
 
 async def wait_for_format(data: DataFormat) -> None:
-    """See, once Redis answers, that what it holds is of our format. Raises `OtherFormat`, `DataMoved` and `NoAccess`."""
+    """See, once Redis answers, that what it holds is of our format. Raises `OtherFormat`, `OtherPartitions`, `DataMoved` and `NoAccess`."""
     outage = OutageLog()
     while True:
         try:
             return await data.ensure()
-        except (NoAccess, DataMoved):
+        except (NoAccess, DataMoved, OtherPartitions):
             raise
         except StoreError as error:
             outage.log_failure("standing by", str(error))

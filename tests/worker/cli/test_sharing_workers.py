@@ -19,7 +19,7 @@ from v1.store.server_report import read_server_report
 from v1.store.sharing.agreement import IntervalDiffers, name_worker
 from v1.store.sharing.members import Members, WorkerNote
 from worker.cli.doctor.findings import Finding, FindingLevel
-from worker.cli.doctor.stored import judge_sharing
+from worker.cli.doctor.stored import check_redis, judge_sharing
 from worker.sampling.lease import SHARES
 from worker.settings import WorkerSettings
 
@@ -218,3 +218,17 @@ async def test_doctor_says_how_a_cluster_is_fed(store: Redis, cluster: RunningCl
 async def look(cluster: RunningCluster, interval: int = 60) -> list[Finding]:
     report = await read_server_report(cluster.url)
     return [*judge_sharing(report, WorkerSettings.load(interval=interval))]
+
+
+async def test_another_number_of_partitions_is_refused_by_worker_and_doctor(
+    store: Redis, sharing: dict[str, str], start: Start
+):
+    await store.set(keys.PARTITIONS, 8)
+    said = "the data is divided into 8 partitions for good, and TRACKER_PARTITIONS says 7: set it to 8, or leave it out"
+
+    worker = start(**sharing | {"PARTITIONS": "7"})
+    found = await check_redis(WorkerSettings.load(redis_url=sharing["REDIS_URL"], partitions=7))
+
+    assert await worker.ended() == 1
+    assert worker.said.splitlines()[-1] == said
+    assert [(each.level, each.text) for each in found] == [(FindingLevel.PROBLEM, said)]

@@ -29,6 +29,10 @@ _OF_ALL = _EMPTIES | {"SCRIPT LOAD", "SCRIPT FLUSH"}
 """Commands that every primary is sent."""
 
 
+class OtherCount(DataError):
+    """The data is divided into another number of partitions than is said; the message names both."""
+
+
 class ClusterRedis(Redis):
     """
     Sends each command to the node that has its keys, and each pipeline to all nodes that have some, side by side.
@@ -51,7 +55,7 @@ class ClusterRedis(Redis):
         """
         Know which node has what: read the table of slots where that is needed, and how the data is divided.
 
-        Raises `DataError` where the settings say another number of partitions than the data has.
+        Raises `OtherCount` where the settings say another number of partitions than the data has.
         """
         await self.table.ensure()
         if self._are_places_noted:
@@ -60,7 +64,7 @@ class ClusterRedis(Redis):
         if noted is None:
             return
         if self._is_count_given and int(noted) != self.places.partitions:
-            raise DataError(
+            raise OtherCount(
                 f"the data is divided into {noted} partitions for good, and TRACKER_PARTITIONS says "
                 f"{self.places.partitions}: set it to {noted}, or leave it out"
             )

@@ -13,6 +13,7 @@ from worker.latest.store import (
     ApiKey,
     ApiKeyStore,
     OtherFormat,
+    OtherPartitions,
     ServerReport,
     StoreError,
     connect,
@@ -44,7 +45,7 @@ async def check_redis(settings: WorkerSettings) -> Sequence[Finding]:
         if not is_answering(folder / SOCKET):
             return [make_warning(REDIS, f"the embedded server is not running on {folder}", f"{START} starts it", START)]
     try:
-        report = await read_server_report(settings.redis_address)
+        report = await read_server_report(settings.redis_address, settings.partitions)
         async with connect(settings.redis_address, "data-tracker-doctor") as redis:
             keys = await ApiKeyStore(redis).read_keys()
     except OtherFormat as error:
@@ -52,6 +53,8 @@ async def check_redis(settings: WorkerSettings) -> Sequence[Finding]:
         return [
             make_problem(REDIS, str(error), f"{mend} deletes the day and the alerts, and keeps rules and archive", mend)
         ]
+    except OtherPartitions as error:
+        return [make_problem(REDIS, str(error), "correct TRACKER_PARTITIONS")]
     except StoreError as error:
         is_own = settings.redis_url is not None
         return [make_problem(REDIS, str(error), "see what answers at TRACKER_REDIS_URL" if is_own else f"type {START}")]
