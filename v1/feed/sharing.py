@@ -18,7 +18,7 @@ from ..store.sharing.gathering import (
     report_partition,
 )
 from ..store.sharing.home_writer import HomeWriter
-from ..store.sharing.members import Members, SeenWorker, WorkerNote, list_free
+from ..store.sharing.members import Members, WorkerNote, list_free
 from ..store.sharing.partition_leases import PartitionLeases
 from ..store.sharing.partition_writer import PartitionUnit, PartitionWriter
 from ..store.sharing.readings_log import DueTicks, find_kept_seconds
@@ -38,7 +38,6 @@ __all__ = [
     "PartitionResult",
     "PartitionUnit",
     "PartitionWriter",
-    "SeenWorker",
     "TickReadings",
     "WorkerNote",
     "describe_own_interval",
