@@ -83,7 +83,8 @@ class Lease:
 
     async def read_sharing(self) -> list[WorkerNote]:
         """Return the workers that share the store and are alive; none where nobody shares it."""
-        return [each.note for each in await Members(self._redis).read_all() if each.is_alive]
+        members = Members(self._redis)
+        return [each.note for each in await members.read_all() if each.is_alive] if members.list_tags() else []
 
     @property
     def holder(self) -> str | None:

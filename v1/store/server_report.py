@@ -68,7 +68,8 @@ async def read_server_report(address: str, partitions: int | None = None) -> Ser
         newest = await Reader(redis).read_tick()
         replayed = await ReplayStore(redis).read()
         members = Members(redis)
-        tags, workers = members.list_tags(), await members.read_all()
+        tags = members.list_tags()
+        workers = await members.read_all() if tags else []
     return ServerReport(
         ", ".join(dict.fromkeys(filter(None, (str(each.get("redis_version", "")) for each in about.values())))),
         sum(_read_number(each, "used_memory") for each in about.values()),
