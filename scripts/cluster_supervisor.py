@@ -24,8 +24,9 @@ from scripts.supervisor import (
 )
 from worker.embedded.cluster.addresses import BUS_DISTANCE, NodeAddress
 from worker.embedded.cluster.forming import ClusterNotFormed, form_cluster
-from worker.embedded.cluster.node import FOLDER, HIGHEST_PORT, HOST, SECRETS
+from worker.embedded.cluster.node import FOLDER, HIGHEST_PORT, HOST, NODE_TIMEOUT_MS, SECRETS
 from worker.latest.settings import PREFIX, InvalidSettings, list_written, name_file_setting
+from worker.latest.sharing import find_longest_node_timeout
 from worker.reporting.terminal import get_typed_name, print_line
 from worker.settings import WorkerSettings
 
@@ -99,7 +100,7 @@ def run(demo: bool, first_port: int, workers: int) -> int:
     check_port(settings.bind)
 
     async def start_store(start: PartStarter) -> None:
-        await start_nodes(cluster, password, start)
+        await start_nodes(cluster, password, start, choose_node_timeout(settings.interval))
 
     names = ["worker"] if workers == 1 else [f"worker-{number}" for number in range(1, workers + 1)]
     return asyncio.run(run_until_stopped(settings, start_store, names, describe(cluster, data_dir)))
@@ -171,11 +172,19 @@ def write_secret(path: Path, text: str) -> None:
     beside.replace(path)
 
 
-async def start_nodes(cluster: LocalCluster, password: str, start: PartStarter) -> None:
+def choose_node_timeout(interval: int) -> int:
+    """Return after how many ms without an answer a node counts as lost: so soon, if it can be, that no tick is late."""
+    return min(NODE_TIMEOUT_MS, find_longest_node_timeout(interval) or NODE_TIMEOUT_MS)
+
+
+async def start_nodes(
+    cluster: LocalCluster, password: str, start: PartStarter, node_timeout_ms: int = NODE_TIMEOUT_MS
+) -> None:
     """Start the nodes, and make them one cluster. Raises `PartEnded` and `ClusterNotFormed`."""
     began = time.monotonic()
     for number, address in enumerate(cluster.addresses, 1):
-        await start(f"node-{number}", "worker.embedded.cluster.node", str(address.port))
+        timeout = ("--node-timeout-ms", str(node_timeout_ms))
+        await start(f"node-{number}", "worker.embedded.cluster.node", str(address.port), *timeout)
     print_line("making the nodes one cluster")
     try:
         await form_cluster(cluster.addresses, PRIMARIES, password)

@@ -14,7 +14,14 @@ import pytest
 from redis.asyncio import Redis
 
 from scripts import cluster_supervisor
-from scripts.cluster_supervisor import LocalCluster, check_node_ports, parse_words, prepare_secrets, start_nodes
+from scripts.cluster_supervisor import (
+    LocalCluster,
+    check_node_ports,
+    choose_node_timeout,
+    parse_words,
+    prepare_secrets,
+    start_nodes,
+)
 from scripts.parts import list_leftovers
 from scripts.restarts import RestartPolicy, SupervisedPart
 from scripts.supervisor import CannotRunHere
@@ -157,3 +164,8 @@ def test_what_a_killed_run_left_behind_is_found_by_its_files(tmp_path: Path):
         (tmp_path / "run" / f"{name}.pid").touch()
 
     assert list_leftovers(tmp_path) == ["API", "worker-1", "worker-2", "database", "node-1", "node-2"]
+
+
+@pytest.mark.parametrize("interval, milliseconds", [(60, 2000), (5, 1600), (1, 2000)])
+def test_nodes_are_replaced_within_an_interval_where_that_can_be(interval: int, milliseconds: int):
+    assert choose_node_timeout(interval) == milliseconds

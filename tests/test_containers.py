@@ -124,6 +124,24 @@ def test_a_database_of_ones_own_is_used_whatever_the_profile():
     assert given == own["TRACKER_DATABASE_URL"]
 
 
+@pytest.mark.parametrize(
+    "given, shares",
+    [
+        ({}, False),
+        ({"REDIS_URL": "redis://node-1:6379,node-2:6379"}, True),
+        ({"REDIS_URL": "redis://node-1:6379,node-2:6379", "TRACKER_SHARE": "no"}, False),
+    ],
+    ids=["one node", "a cluster", "as it is said"],
+)
+def test_workers_share_a_cluster_and_stand_by_on_one_node(
+    given: Mapping[str, str], shares: bool, clean: pytest.MonkeyPatch
+):
+    for name, value in SERVICES["worker"]["environment"].items():
+        clean.setenv(name, interpolated(value, given))
+
+    assert WorkerSettings.load().share is shares
+
+
 def test_the_example_of_settings_names_every_one_with_its_default(clean: pytest.MonkeyPatch):
     example = re.findall(r"^#(TRACKER_\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
     default = WorkerSettings.load()

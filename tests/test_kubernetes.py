@@ -122,6 +122,8 @@ def test_a_deployment_starts_with_the_settings_it_is_given(
     assert {each.removeprefix("TRACKER_").lower() for each in given} <= set(WorkerSettings.model_fields)
     assert settings.redis_address == secrets["redis-url"]
     assert settings.archive_address == secrets["database-url"]
+    if isinstance(settings, WorkerSettings):
+        assert OBJECTS[name]["spec"]["replicas"] == 1 or settings.share
     if kind is Settings:
         assert settings.is_guarded
         assert settings.bind.endswith(f":{CONTAINERS[name]['ports'][0]['containerPort']}")

@@ -8,8 +8,10 @@ from redis.asyncio import Redis
 from tests.support.cluster import RunningCluster
 from tests.worker.test_commands import BTC, ETH, Start, address, eventually, live, redis, start  # noqa: F401
 from v1.store import keys
-from worker.latest import DAY
-from worker.latest.store import Reader, Verifier, connect
+from worker.latest import DAY, Reading
+from worker.latest.market import SourceReading
+from worker.latest.store import DataFormat, Reader, Verifier, Writer, connect
+from worker.sampling.tick import commit_tick
 
 SECONDS = 1
 """Between two ticks."""
@@ -55,6 +57,25 @@ async def test_a_worker_samples_while_its_data_is_moved_to_a_cluster_and_the_nex
     refused = start("run", "--only", "sampling", **live)
     assert await refused.ended() == 1
     assert f"moved to {cluster.url}" in refused.said
+
+
+async def test_what_was_moved_to_a_cluster_is_moved_back(
+    start: Start,  # noqa: F811
+    live: dict[str, str],  # noqa: F811
+    redis: Redis,  # noqa: F811
+    cluster: RunningCluster,
+):
+    await DataFormat(redis).ensure()
+    await commit_tick(DAY, {BTC: SourceReading(Reading("1.50"), "tests")}, Writer(redis))
+    there = live | {"REDIS_URL": cluster.url}
+
+    for given, to in ((live, cluster.url), (there, live["REDIS_URL"]), (live, cluster.url)):
+        move = start("move", "--to", to, **given)
+        assert await move.ended() == 0, move.said
+        async with connect(to, "tests") as new:
+            (sample,) = await Reader(new).read_samples(BTC, 0, DAY)
+            assert (sample.tick, sample.values[0]) == (DAY, "1.50")
+            assert await DataFormat(new).check()
 
 
 async def test_workers_that_share_a_cluster_end_when_its_data_is_moved_to_one_server(

@@ -1,6 +1,15 @@
 """What several workers that share one divided store leave for each other in it."""
 
+from ..store.failover import describe_slow_failover, find_longest_node_timeout
 from ..store.places import get_places
+from ..store.sharing.agreement import (
+    IntervalDiffers,
+    describe_own_interval,
+    list_disagreements,
+    name_worker,
+    refuse_other_interval,
+    shorten_settings,
+)
 from ..store.sharing.gathering import (
     PUBLISHED,
     PartitionReport,
@@ -9,7 +18,7 @@ from ..store.sharing.gathering import (
     report_partition,
 )
 from ..store.sharing.home_writer import HomeWriter
-from ..store.sharing.members import Members, WorkerNote
+from ..store.sharing.members import Members, WorkerNote, list_free
 from ..store.sharing.partition_leases import PartitionLeases
 from ..store.sharing.partition_writer import PartitionUnit, PartitionWriter
 from ..store.sharing.readings_log import DueTicks, find_kept_seconds
@@ -21,6 +30,7 @@ __all__ = [
     "CommonEvidence",
     "DueTicks",
     "HomeWriter",
+    "IntervalDiffers",
     "Members",
     "PartitionLeases",
     "PartitionReadings",
@@ -30,10 +40,18 @@ __all__ = [
     "PartitionWriter",
     "TickReadings",
     "WorkerNote",
+    "describe_own_interval",
+    "describe_slow_failover",
     "find_kept_seconds",
     "find_lease_seconds",
+    "find_longest_node_timeout",
     "get_places",
+    "list_disagreements",
+    "list_free",
     "list_wished",
     "merge_reports",
+    "name_worker",
+    "refuse_other_interval",
     "report_partition",
+    "shorten_settings",
 ]

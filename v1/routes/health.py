@@ -1,7 +1,7 @@
 """Whether the process runs, and whether its answers can be relied on; both with reasons, and without a key."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -12,12 +12,13 @@ from ..market.freshness import Health, describe_toplist_faults, judge_health, li
 from ..market.replayed import ReplayProgress, ReplayState, describe_replay
 from ..numbers import exact_json
 from ..store import StoreError
+from ..store.sharing.agreement import describe_own_interval, list_disagreements
+from ..store.sharing.members import list_free
 from .context import Context, RouteState
 from .params import NoParams
 from .problems import RETRY_SECONDS
 from .replay_view import ReplayView, show_replay
 from .response_docs import NOT_ACCEPTED
-from .workers import list_free
 
 router = APIRouter(tags=["health"])
 
@@ -165,7 +166,8 @@ async def get_ready(_: Annotated[NoParams, Query()], context: Context) -> Respon
     Whether answers can be relied on.
 
     `ready`: the store answers and ticks are committed. `degraded`: so it is, but a source, the archive, a channel
-    or the file of rules is failing, no source has what `TRACKER_METRICS` names, or a part of a cluster is away.
+    or the file of rules is failing, no source has what `TRACKER_METRICS` names, a part of a cluster is away, or workers
+    that share the market differ in their settings.
     `unready`, with 503: the store is away, the newest tick is more than three intervals old or in the
     future, the worker's clock cannot be relied on, or the data has another format. Where the market is replayed, ages
     are counted by the replay's own time, and a replay that stopped before its end is `unready`.
@@ -212,10 +214,17 @@ class _Facts(NamedTuple):
     """How many partitions no worker has, of those that share the market."""
     away_partitions: int
     """How many partitions are on nodes of a cluster that do not answer."""
+    sharing: Sequence[str]
+    """What of workers that share the market is not as it should be, and of the cluster they do it on; a sentence each."""
 
 
 _NO_FACTS = _Facts(
-    None, {}, None, None, {}, None, None, {}, {}, is_empty=True, replay=None, free_partitions=0, away_partitions=0
+    *(None, {}, None, None, {}, None, None, {}, {}),
+    is_empty=True,
+    replay=None,
+    free_partitions=0,
+    away_partitions=0,
+    sharing=(),
 )
 
 
@@ -250,10 +259,17 @@ async def _read_facts(context: RouteState) -> _Facts:
         reader.is_empty(),
         context["replays"].read(),
     )
-    workers, away = await asyncio.gather(context["members"].read_all(), reader.count_away_partitions())
+    workers, away, slow = await asyncio.gather(
+        context["members"].read_all(),
+        reader.count_away_partitions(),
+        reader.find_slow_failover(context["interval"]),
+    )
     free = len(list_free(context["members"].list_tags(), workers))
+    alive = [each.note for each in workers if each.is_alive]
+    said = [*list_disagreements(alive), describe_own_interval(context["interval"], alive), slow]
     return _Facts(
-        tick, sources, archive, rules.problem, top, clock, eviction, unmet, channels, is_empty, replay, free, away
+        *(tick, sources, archive, rules.problem, top, clock, eviction, unmet, channels, is_empty, replay, free, away),
+        sharing=[sentence for sentence in said if sentence],
     )
 
 
@@ -269,6 +285,7 @@ def _judge(facts: _Facts, moment: _Moment, interval: int) -> tuple[Health, list[
         *([facts.eviction] if facts.eviction else []),
         *_list_away_partitions(facts.away_partitions),
         *_list_free_partitions(facts.free_partitions),
+        *facts.sharing,
     ]
     if facts.clock is not None:
         return Health.UNREADY, [f"nothing is sampled: {facts.clock}", *reasons]

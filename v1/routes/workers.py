@@ -1,13 +1,12 @@
 """Workers: who shares the market, which partitions each has, and which nobody has."""
 
-from collections.abc import Collection, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from ..numbers import exact_json
-from ..store.sharing.members import SeenWorker
+from ..store.sharing.members import SeenWorker, list_free
 from .context import Context
 from .params import NoParams
 from .response_docs import AWAY, NOT_ACCEPTED
@@ -36,6 +35,11 @@ class WorkerView(BaseModel):
     partitions: Annotated[list[str], Field(description="Those that it commits, by the tags of their keys.")]
     tick: Annotated[int | None, Field(description="The newest tick that it has committed; null before the first.")]
     behind: Annotated[list[str], Field(description="Those of its partitions that are not at that tick.")]
+    interval: Annotated[int, Field(description="Seconds between two of its ticks; 0: a version that does not say.")]
+    settings: Annotated[
+        dict[str, str],
+        Field(description="What else it was started with that is to be the same of all; long values by their digest."),
+    ]
 
 
 class WorkerList(BaseModel):
@@ -73,13 +77,7 @@ async def list_workers(_: Annotated[NoParams, Query()], context: Context) -> Res
     return respond_changed(exact_json.dumps(body))
 
 
-def list_free(tags: Sequence[str], workers: Collection[SeenWorker]) -> list[str]:
-    """Return the partitions that no worker has that is alive; none where nobody shares."""
-    had = {tag for each in workers if each.is_alive for tag in each.note.partitions}
-    return [tag for tag in tags if tag not in had] if workers else []
-
-
 def _show(worker: SeenWorker) -> dict[str, Any]:
-    note = worker.note._asdict()
+    note = worker.note._asdict() | {"settings": dict(worker.note.settings)}
     note |= {"is_alive": worker.is_alive, "silent_seconds": round(worker.silent_seconds, 1)}
     return {name: note[name] for name in WorkerView.model_fields}

@@ -6,7 +6,7 @@ from .alert_limits import AlertLimits
 from .api_keys import ApiKey, ApiKeyStore, KeyScope
 from .budgets import BudgetStore, ProviderUsage
 from .changes import EVERYTHING, Change, ChangeFeed, ChangeKind, follow_replicas, open_change_feed, put_change
-from .connection import DataMoved, LeaseLost, NoAccess, StoreAway, StoreError, Unreadable, connect
+from .connection import DataMoved, LeaseLost, NoAccess, OtherPartitions, StoreAway, StoreError, Unreadable, connect
 from .data_format import DataFormat, OtherFormat
 from .delivery.channels import ChannelStore
 from .delivery.history import DeadLetter, DeliveryAttempt, DeliveryReader, DeliveryStatus
@@ -95,6 +95,7 @@ __all__ = [
     "NoAccess",
     "OpenedHour",
     "OtherFormat",
+    "OtherPartitions",
     "Outbox",
     "OutboxEntry",
     "OutgoingMessage",

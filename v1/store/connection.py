@@ -6,6 +6,7 @@ How to connect to Redis, and the errors that are raised of it.
     │   ├── LeaseGone    nobody has the lease: ours ran out
     │   └── StoreBehind  what was committed before is forgotten
     ├── NoAccess     the name or the password is not accepted
+    ├── OtherPartitions  the data of a cluster is divided otherwise than the settings say
     ├── LeaseLost    somebody else feeds this Redis
     │   └── DataMoved    nobody may: the data was moved elsewhere, or a move to here is not finished
     └── Unreadable   a key holds something else than the version writes
@@ -34,7 +35,7 @@ from redis.exceptions import TimeoutError as NoAnswer
 from redis.maint_notifications import MaintNotificationsConfig
 
 from ..settings.redaction import redact
-from .cluster.client import ClusterRedis
+from .cluster.client import ClusterRedis, OtherCount
 from .cluster.opening import ask_any, open_client
 from .cluster.replicas import ReplicaChoice
 from .cluster.seeds import parse_seeds
@@ -85,6 +86,10 @@ class NoAccess(StoreError):
     """Redis does not accept the name or the password. Trying again does not help."""
 
 
+class OtherPartitions(StoreError):
+    """The data of a cluster is divided otherwise than the settings say. Trying again does not help."""
+
+
 class LeaseLost(StoreError):
     """Somebody else feeds this Redis now, and only one may; the message says who."""
 
@@ -121,10 +126,17 @@ def translate_errors() -> Iterator[None]:
             raise NoAccess(f"Redis does not let us in: {error}") from error
         raise StoreAway(f"Redis is away: {describe_error(error)}") from error
     except RedisError as error:
-        if read_error_code(error) in {_FENCED, _BEHIND}:
-            raise _describe_refusal(describe_error(error)) from error
-        away = read_error_code(error) in _AWAY_CODES
-        raise (StoreAway if away else StoreError)(f"Redis said: {describe_error(error)}") from error
+        raise _translate_answer(error) from error
+
+
+def _translate_answer(error: RedisError) -> StoreError:
+    """Return the error that an answer stands for, or what the client says of one."""
+    if isinstance(error, OtherCount):
+        return OtherPartitions(str(error))
+    if read_error_code(error) in {_FENCED, _BEHIND}:
+        return _describe_refusal(describe_error(error))
+    away = read_error_code(error) in _AWAY_CODES
+    return (StoreAway if away else StoreError)(f"Redis said: {describe_error(error)}")
 
 
 def _describe_refusal(answer: str) -> StoreError:

@@ -18,6 +18,7 @@ from .fence import Fence
 from .moving.marks import describe_mark
 from .places import HOME, get_places
 from .scripts import HOLD_FENCE, RELEASE_FENCE
+from .sharing.members import Members, WorkerNote
 from .transactions import change_watched
 
 
@@ -71,6 +72,19 @@ class Lease:
             return False
         self._note_holder(name, is_new=True)
         return await self._hold_partitions(name) is None
+
+    async def has_all_partitions(self, holder: str) -> bool:
+        """Return whether whoever holds the lease feeds the partitions of a divided store, too, and shares them with nobody."""
+        tags = get_places(self._redis).list_tags()
+        if not tags:
+            return False
+        with translate_errors():
+            return bool(await self._redis.get(keys.feeder(tags[0])) == holder)
+
+    async def read_sharing(self) -> list[WorkerNote]:
+        """Return the workers that share the store and are alive; none where nobody shares it."""
+        members = Members(self._redis)
+        return [each.note for each in await members.read_all() if each.is_alive] if members.list_tags() else []
 
     @property
     def holder(self) -> str | None:

@@ -252,6 +252,11 @@ class ReplacingPool(BlockingConnectionPool):
         if self._observe is not None:
             self._observe(seconds, is_failed=is_failed)
 
+    async def end_waits(self) -> None:
+        """Close the connections that are in use: what waits for an answer is told that the server does not answer."""
+        for connection in self._get_in_use_connections():
+            await connection.disconnect(nowait=True)
+
     async def aclose(self) -> None:
         self._is_closed = True
         for connection in self._get_in_use_connections():

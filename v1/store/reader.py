@@ -16,6 +16,7 @@ from . import keys
 from .connection import StoreAway, StoreError, translate_errors
 from .data_format import DataFormat, OtherFormat
 from .delivery.outbox import STATE_FIELD
+from .failover import describe_slow_failover, find_longest_node_timeout, read_node_timeout
 from .primaries import ask_present_primaries, count_away_partitions
 from .ranks import RankReader
 from .stored_json import read_dict, read_dicts, read_list, read_tick
@@ -228,6 +229,13 @@ class Reader(RankReader):
                     f"Redis drops keys when its memory is full: maxmemory-policy is {policy}, and should be noeviction"
                 )
         return None
+
+    async def find_slow_failover(self, interval: int) -> str | None:
+        """Return a warning where a cluster replaces a lost primary so late that ticks are; `None` where none is late."""
+        if find_longest_node_timeout(interval) is None:
+            return None  # no setting of the cluster would help: the documentation says so
+        with translate_errors():
+            return describe_slow_failover(await read_node_timeout(self._redis), interval)
 
     async def count_away_partitions(self) -> int:
         """Return how many partitions of the data cannot be read now; 0 where it is not divided."""

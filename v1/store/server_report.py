@@ -12,10 +12,12 @@ from .cluster_check import join_findings
 from .config_check import NOT_FOR_US, list_lacks
 from .connection import connect, translate_errors
 from .data_format import DataFormat
+from .failover import read_node_timeout
 from .pool import read_error_code
 from .primaries import ask_primaries
 from .reader import Reader
 from .replays import ReplayStore
+from .sharing.members import Members, SeenWorker
 
 SECTIONS = ("server", "memory", "persistence", "replication")
 
@@ -41,19 +43,33 @@ class ServerReport(NamedTuple):
     """The newest tick."""
     is_replayed: bool
     """Whether what is kept is of a recording, with times of its own."""
+    node_timeout_ms: int | None = None
+    """The longest of a cluster's nodes; `None` of one server, or where it may not be asked."""
+    partitions: Sequence[str] = ()
+    """The tags of the partitions of a cluster's data; none of one server."""
+    workers: Sequence[SeenWorker] = ()
+    """Those that share the market and are alive."""
 
 
-async def read_server_report(address: str) -> ServerReport:
-    """Ask the server at `address`. Raises `StoreError` and its kinds, and `OtherFormat` of the data."""
-    async with connect(address, "data-tracker-doctor") as redis:
+async def read_server_report(address: str, partitions: int | None = None) -> ServerReport:
+    """
+    Ask the server at `address`; the data of a cluster should be in so many `partitions`, where that is said.
+
+    Raises `StoreError` and its kinds, and `OtherFormat` of the data.
+    """
+    async with connect(address, "data-tracker-doctor", partitions=partitions) as redis:
         with translate_errors():
             lacks = await list_lacks(redis)
             about = await ask_primaries(redis, _read_info)
             ahead = await _measure_difference(redis)
             holder = cast("str | None", await redis.get(keys.LEASE))
+            node_timeout_ms = await read_node_timeout(redis)
         await DataFormat(redis).check()
         newest = await Reader(redis).read_tick()
         replayed = await ReplayStore(redis).read()
+        members = Members(redis)
+        tags = members.list_tags()
+        workers = await members.read_all() if tags else []
     return ServerReport(
         ", ".join(dict.fromkeys(filter(None, (str(each.get("redis_version", "")) for each in about.values())))),
         sum(_read_number(each, "used_memory") for each in about.values()),
@@ -64,6 +80,9 @@ async def read_server_report(address: str) -> ServerReport:
         holder,
         newest,
         replayed is not None,
+        node_timeout_ms,
+        tags,
+        [each for each in workers if each.is_alive],
     )
 
 

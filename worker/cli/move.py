@@ -16,7 +16,7 @@ import typer
 from worker.cli.process import LEAVE_SECONDS, exit_with, hold_feeder_lease, name_process, read_settings, run_until_done
 from worker.cli.reset import reach_redis
 from worker.latest.settings import InvalidSettings, hide_passwords
-from worker.latest.store import DataMove, Lease, MovedCounts, StoreError, Writer, connect, describe_store
+from worker.latest.store import DataFormat, DataMove, Lease, MovedCounts, StoreError, Writer, connect, describe_store
 from worker.reporting.steps import StepProgress
 from worker.reporting.terminal import print_line
 from worker.sampling.lease import hold_lease
@@ -62,6 +62,8 @@ async def move_data(settings: WorkerSettings, to: str, partitions: int | None = 
         move = DataMove(old, new)
         try:
             await move.check(should_replace=should_replace)
+            # On the way back it is there that the lease says where the data went; its format says so, too, until the end.
+            await DataFormat(new).release_mark()
             async with hold_feeder_lease(Writer(new), wait=False):
                 counts, seconds = await _copy_and_switch(move, Lease(old), settings.interval)
         finally:

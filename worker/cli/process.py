@@ -20,7 +20,18 @@ import uvloop
 from worker.delivery.channels import InvalidNotifyUrl
 from worker.latest.archive import ArchiveError
 from worker.latest.settings import InvalidSettings, configure_logs, redact
-from worker.latest.store import DataFormat, DataMoved, MoveRefused, NoAccess, OtherFormat, StoreError, Writer
+from worker.latest.sharing import HomeWriter, IntervalDiffers, name_worker
+from worker.latest.store import (
+    DataFormat,
+    DataMoved,
+    Lease,
+    MoveRefused,
+    NoAccess,
+    OtherFormat,
+    OtherPartitions,
+    StoreError,
+    Writer,
+)
 from worker.reporting.metrics import CannotListen
 from worker.reporting.outage_log import OutageLog
 from worker.reporting.steps import CommandRefused
@@ -37,6 +48,7 @@ LEAVE_SECONDS = 2.0
 SAID = (
     *(StoreError, ArchiveError, OtherFormat, InvalidNotifyUrl, LeaseTaken),
     *(StoreIsPast, StoreHasOtherSamples, InvalidRecording, CommandRefused, CannotListen, MoveRefused),
+    IntervalDiffers,
 )
 """What can go wrong without being our mistake: a line for people, and no stack trace."""
 RESET = "reset --yes"
@@ -45,9 +57,13 @@ RESET = "reset --yes"
 
 @asynccontextmanager
 async def hold_feeder_lease(store: Writer, *, wait: bool) -> AsyncIterator[None]:
-    """Take the right to feed the store, `wait` for it or else raise `Busy`, and hold it until the end."""
+    """Take the right to feed the store, `wait` for it or else raise `LeaseTaken`, and hold it until the end."""
     who = name_process()
-    await (wait_for_lease if wait else take_lease)(store.lease, who, is_gone)
+    if wait:
+        await wait_for_lease(store.lease, who, is_gone, shares=isinstance(store, HomeWriter))
+    else:
+        await refuse_sharing(store.lease)
+        await take_lease(store.lease, who, is_gone)
     try:
         async with asyncio.TaskGroup() as tasks:
             holding = tasks.create_task(hold_lease(store.lease, who))
@@ -61,18 +77,31 @@ async def hold_feeder_lease(store: Writer, *, wait: bool) -> AsyncIterator[None]
             log.warning("the lease runs out by itself", reason=str(error))
 
 
+async def refuse_sharing(lease: Lease) -> None:
+    """Raise `LeaseTaken` where workers share the store: whoever wants it alone has to stop all of them."""
+    sharing = [note for note in await lease.read_sharing() if not is_gone(note.name)]
+    if sharing:
+        names = ", ".join(map(name_worker, sharing))
+        who = (
+            f"1 worker feeds this cluster ({names})"
+            if len(sharing) == 1
+            else f"{len(sharing)} workers share this cluster ({names})"
+        )
+        raise LeaseTaken(f"{who}, and this takes it alone: stop {'it' if len(sharing) == 1 else 'all of them'} first")
+
+
 def name_process() -> str:
     """Return a name that no other process has, and that says which one this is."""
     return f"{describe_place()}:{os.getpid()}:{time.time_ns()}"
 
 
 async def wait_for_format(data: DataFormat) -> None:
-    """See, once Redis answers, that what it holds is of our format. Raises `OtherFormat`, `DataMoved` and `NoAccess`."""
+    """See, once Redis answers, that what it holds is of our format. Raises `OtherFormat`, `OtherPartitions`, `DataMoved` and `NoAccess`."""
     outage = OutageLog()
     while True:
         try:
             return await data.ensure()
-        except (NoAccess, DataMoved):
+        except (NoAccess, DataMoved, OtherPartitions):
             raise
         except StoreError as error:
             outage.log_failure("standing by", str(error))

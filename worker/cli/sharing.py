@@ -15,12 +15,14 @@ from worker.cli.process import name_process
 from worker.cli.share_thread import ShareThread
 from worker.cli.wiring import open_rule_provider
 from worker.latest import DAY, __version__
+from worker.latest.settings import PREFIX
 from worker.latest.sharing import (
     HomeWriter,
     PartitionLeases,
     PartitionWriter,
     WorkerNote,
     find_lease_seconds,
+    shorten_settings,
 )
 from worker.latest.store import AlertLimits, Writer, connect
 from worker.reporting.metrics import WorkerInstruments
@@ -29,6 +31,9 @@ from worker.sampling.sharing.partition_feeder import PartitionFeeder
 from worker.settings import WorkerSettings
 
 log = structlog.get_logger()
+
+ALIKE = ("sources", "metrics", "min_coverage", "jump_limit", "alert_days")
+"""Settings that decide what is committed, whoever commits it; beside the interval, without which nothing works."""
 
 
 @asynccontextmanager
@@ -42,11 +47,11 @@ async def open_share(
     """
     if not isinstance(store, HomeWriter):
         if settings.share:
-            log.warning("one node is not shared: this worker feeds it alone, or stands by", setting="TRACKER_SHARE")
+            log.info("one node is not shared: this worker feeds it alone, or stands by", setting="TRACKER_SHARE")
         yield None
         return
     seconds = find_lease_seconds(settings.interval)
-    note = WorkerNote(name_process(), socket.gethostname(), os.getpid(), int(time.time()), __version__, seconds)
+    note = make_note(settings, seconds)
     thread = ShareThread(settings.redis_address, note, store.lease)
     async with (
         connect(settings.redis_address, "data-tracker-share") as redis,
@@ -62,6 +67,21 @@ async def open_share(
             feeding = tasks.create_task(feeder.run())
             yield SharedCommit(store, settings.interval)
             feeding.cancel()
+
+
+def make_note(settings: WorkerSettings, lease_seconds: int) -> WorkerNote:
+    """Return what this worker says of itself to those that share with it."""
+    told = {f"{PREFIX}{name.upper()}": getattr(settings, name) for name in ALIKE}
+    return WorkerNote(
+        name_process(),
+        socket.gethostname(),
+        os.getpid(),
+        int(time.time()),
+        __version__,
+        lease_seconds,
+        interval=settings.interval,
+        settings=shorten_settings(told),
+    )
 
 
 def _describe(

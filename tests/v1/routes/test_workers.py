@@ -7,9 +7,8 @@ import pytest
 from redis.asyncio import Redis
 
 from tests.support.serving import NOON, Api, fill, sample
-from v1.routes.workers import list_free
 from v1.store import connect, keys
-from v1.store.sharing.members import Members, SeenWorker, WorkerNote
+from v1.store.sharing.members import Members, SeenWorker, WorkerNote, list_free
 
 ONE = WorkerNote("a:7:1", "a", 7, NOON - 60, "1.0", 600, ("p0.1", "p1.0"), True, NOON, ("p1.0",))
 TWO = WorkerNote("b:9:2", "b", 9, NOON - 30, "1.0", 600, ("p2.3",), False, NOON, ())
@@ -47,6 +46,8 @@ async def test_each_worker_says_what_it_has(api: Api, redis_client: Redis):
         "partitions": ["p0.1", "p1.0"],
         "tick": NOON,
         "behind": ["p1.0"],
+        "interval": 0,
+        "settings": {},
     }
     assert (second["name"], second["is_asking"]) == ("b:9:2", False)
 

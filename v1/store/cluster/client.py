@@ -29,6 +29,10 @@ _OF_ALL = _EMPTIES | {"SCRIPT LOAD", "SCRIPT FLUSH"}
 """Commands that every primary is sent."""
 
 
+class OtherCount(DataError):
+    """The data is divided into another number of partitions than is said; the message names both."""
+
+
 class ClusterRedis(Redis):
     """
     Sends each command to the node that has its keys, and each pipeline to all nodes that have some, side by side.
@@ -51,7 +55,7 @@ class ClusterRedis(Redis):
         """
         Know which node has what: read the table of slots where that is needed, and how the data is divided.
 
-        Raises `DataError` where the settings say another number of partitions than the data has.
+        Raises `OtherCount` where the settings say another number of partitions than the data has.
         """
         await self.table.ensure()
         if self._are_places_noted:
@@ -65,7 +69,7 @@ class ClusterRedis(Redis):
         if noted is None:
             return
         if self._is_count_given and int(noted) != self.places.partitions:
-            raise DataError(
+            raise OtherCount(
                 f"the data is divided into {noted} partitions for good, and TRACKER_PARTITIONS says "
                 f"{self.places.partitions}: set it to {noted}, or leave it out"
             )
@@ -86,7 +90,7 @@ class ClusterRedis(Redis):
 
         async def ask(find_node: FindNode) -> list[Any]:
             asked = [find_node(part.slot).execute_command(*part.command, **options) for part in whole.parts]  # type: ignore[no-untyped-call]
-            return await _gather(*asked, note=self.table.note)
+            return await _gather(*asked, table=self.table)
 
         return _merge_one(whole, await self.ask_nodes([args], ask))
 
@@ -136,7 +140,7 @@ class ClusterRedis(Redis):
             plan = BatchPlan(commands, self.places, find_node)
             nodes = [*plan.batches]
             asked = [_ask_all(node, plan.batches[node].commands) for node in nodes]
-            answers = await _gather(*asked, note=self.table.note)
+            answers = await _gather(*asked, table=self.table)
             merged = plan.merge(dict(zip(nodes, answers, strict=True)).__getitem__)
             for each in merged:
                 self.table.note(each)
@@ -180,7 +184,7 @@ class ClusterRedis(Redis):
             self._are_places_noted = False
         primaries = await self.list_primaries()
         asked = [each.execute_command(*args, **options) for each in primaries]  # type: ignore[no-untyped-call]
-        return await _gather(*asked, note=self.table.note)
+        return await _gather(*asked, table=self.table)
 
     def _find_client(self, slot: int) -> Redis:
         return self.table.find_client(slot)
@@ -208,7 +212,8 @@ class ClusterPipeline(Pipeline):
         await self._client.ensure_places()
         placed = self._move_to(find_route(args, self._client.places))
         try:
-            return await super().immediate_execute_command(*placed, **options)  # type: ignore[no-untyped-call]
+            with self._client.table.watch_answers():
+                return await super().immediate_execute_command(*placed, **options)  # type: ignore[no-untyped-call]
         except (RedisError, OSError) as error:
             self._client.table.note(error)
             raise
@@ -235,7 +240,8 @@ class ClusterPipeline(Pipeline):
         placed = next(iter(plan.batches.values())).commands[1:-1] if plan.batches else []
         self.command_stack = [(each, options) for each, (_, options) in zip(placed, self.command_stack, strict=True)]
         try:
-            return await super().execute(raise_on_error)
+            with self._client.table.watch_answers():
+                return await super().execute(raise_on_error)
         except (RedisError, OSError) as error:
             self._client.table.note(error)
             raise
@@ -259,7 +265,7 @@ class ClusterPipeline(Pipeline):
         """Return the answers as they arrive, in a third of the time that a pipeline of redis-py takes for them."""
         plan = BatchPlan(commands, self._client.places, find_node)
         asked = [_ask_all(node, batch.commands) for node, batch in plan.batches.items()]
-        answers = await _gather(*asked, note=self._client.table.note)
+        answers = await _gather(*asked, table=self._client.table)
         return plan.merge(dict(zip(plan.batches, answers, strict=True)).__getitem__)
 
     def _finish(self, answer: Any, command: Command, options: Mapping[str, Any]) -> Any:
@@ -278,7 +284,7 @@ class ClusterPipeline(Pipeline):
             options = [stack[command][1] for command, _ in batch.origins]
             pipe.command_stack = [*zip(batch.commands, options, strict=True)]
         asked = [pipe.execute(raise_on_error=False) for pipe in pipes.values()]
-        answers = await _gather(*asked, note=self._client.table.note)
+        answers = await _gather(*asked, table=self._client.table)
         return plan.merge(dict(zip(pipes, answers, strict=True)).__getitem__)
 
     def _move_to(self, whole: CommandRoute) -> Command:
@@ -311,18 +317,20 @@ async def _ask_all(node: Redis, commands: Sequence[Command]) -> list[Any]:
         await pool.release(connection)
 
 
-async def _gather(*asked: Any, note: Callable[[object], None]) -> list[Any]:
+async def _gather(*asked: Any, table: SlotTable) -> list[Any]:
     """Return what all nodes answered, once all have; raise the first error then, after each was noted."""
     if len(asked) == 1:
         try:
-            return [await asked[0]]
+            with table.watch_answers():
+                return [await asked[0]]
         except (RedisError, OSError) as error:
-            note(error)
+            table.note(error)
             raise
-    answers = await asyncio.gather(*asked, return_exceptions=True)
+    with table.watch_answers():
+        answers = await asyncio.gather(*asked, return_exceptions=True)
     errors = [each for each in answers if isinstance(each, BaseException)]
     for each in errors:
-        note(each)
+        table.note(each)
     if errors:
         raise errors[0]
     return answers

@@ -8,7 +8,8 @@ is when one server is away.
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from time import monotonic
+from typing import Any, NamedTuple, cast
 
 from redis.asyncio import Redis
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS
@@ -47,6 +48,8 @@ class Shard(NamedTuple):
 MakePool = Callable[[Endpoint], ReplacingPool]
 NEXT_NODE_SECONDS = 0.25
 """After how long without an answer another node is asked for the slots, too."""
+LOOK_SECONDS = 1.0
+"""Between two looks at the cluster while an answer is waited for."""
 
 
 class SlotTable:
@@ -66,6 +69,8 @@ class SlotTable:
         self._told_by: Endpoint | None = None
         """Which node has told what is in the table."""
         self._reading: asyncio.Task[None] | None = None
+        self._look_at = 0.0
+        """When the table may be read next without anything that shows that it is out of date, by `monotonic`."""
 
     @property
     def seeds(self) -> Sequence[Endpoint]:
@@ -85,6 +90,10 @@ class SlotTable:
         """Note what an error says of the table."""
         if is_astray(answer):
             self.mark_out_of_date()
+
+    def watch_answers(self) -> "AnswerWatch":
+        """Return what is entered while answers are waited for: the wait ends where the node is replaced meanwhile."""
+        return AnswerWatch(self._look)
 
     async def ensure(self) -> None:
         """Read the table where that is needed; many who need it at once wait for one reading."""
@@ -133,7 +142,9 @@ class SlotTable:
             if owners != self._owners:
                 self._owners, self.version = owners, self.version + 1
             self._is_current = True
+            self._look_at = monotonic() + LOOK_SECONDS / 2
             await self._close_gone()
+            await self._end_waits()
         finally:
             self._reading = None
 
@@ -182,11 +193,51 @@ class SlotTable:
         known = [shard.primary for shard in shards] + [each for shard in shards for each in shard.replicas]
         return dict.fromkeys((*known, *self._seeds))
 
+    def _look(self) -> None:
+        """Have the table read anew, also where nothing has shown that it is out of date: a node that stands still shows nothing."""
+        if self._reading is None and monotonic() >= self._look_at:
+            # The table is used as it is meanwhile: nobody else waits for a node that stands still.
+            self._reading = asyncio.create_task(self._read())
+            # Where no node answers, whoever waits is told so by the node that it asked.
+            self._reading.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    async def _end_waits(self) -> None:
+        """
+        Close the connections on which an answer of a node is waited for that is no node of the cluster any more.
+
+        A primary that stands still is not left out before its replica has taken its place; the answer would never come.
+        """
+        listed = {each for shard in self.list_shards() for each in (shard.primary, *shard.replicas)}
+        for address, client in [*self._clients.items()]:
+            if address not in listed:
+                await cast("ReplacingPool", client.connection_pool).end_waits()
+
     async def _close_gone(self) -> None:
         """Close the clients of nodes that have left the cluster."""
         known = {*self._list_known()}
         for address in [each for each in self._clients if each not in known]:
             await self._clients.pop(address).aclose()
+
+
+class AnswerWatch:
+    """Looks at the cluster once and again while it is entered: no sooner than most answers are there."""
+
+    __slots__ = ("_look", "_timer")
+
+    def __init__(self, look: Callable[[], None]) -> None:
+        self._look = look
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look_again)
+
+    def __exit__(self, *_: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _look_again(self) -> None:
+        self._look()
+        self.__enter__()
 
 
 Span = tuple[int, int, Sequence[tuple[str, int]]]

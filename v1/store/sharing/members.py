@@ -1,7 +1,8 @@
 """Which workers there are: each says every second or two that it is alive, and what it has."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from redis.asyncio import Redis
@@ -35,6 +36,10 @@ class WorkerNote(NamedTuple):
     """The newest tick that it has committed."""
     behind: Sequence[str] = ()
     """Those of its partitions that are not at that tick."""
+    interval: int = 0
+    """Seconds between two of its ticks; 0: a version that did not say."""
+    settings: Mapping[str, str] = MappingProxyType({})
+    """What else it was started with that is to be the same of all, by the names of the settings."""
 
 
 class SeenWorker(NamedTuple):
@@ -50,6 +55,12 @@ class SeenWorker(NamedTuple):
         return self.silent_seconds < self.note.lease_seconds
 
 
+def list_free(tags: Sequence[str], workers: Collection[SeenWorker]) -> list[str]:
+    """Return the partitions that no worker has that is alive; none where nobody shares."""
+    had = {tag for each in workers if each.is_alive for tag in each.note.partitions}
+    return [tag for tag in tags if tag not in had] if workers else []
+
+
 class Members:
     """The workers that share a store. Raises `StoreAway` when it does not answer."""
 
@@ -62,7 +73,7 @@ class Members:
 
     async def report(self, note: WorkerNote) -> list[WorkerNote]:
         """Say that a worker is alive, and return all that are."""
-        written = json.dumps(note._asdict(), separators=(",", ":"))
+        written = json.dumps(note._asdict() | {"settings": dict(note.settings)}, separators=(",", ":"))
         return await self._run(note.name, written, note.lease_seconds)
 
     async def remove(self, name: str) -> None:

@@ -8,10 +8,12 @@ from worker.cli.doctor.findings import START, WORKER, Finding, make_ok, make_pro
 from worker.embedded.server import SOCKET, check_socket_length, is_answering
 from worker.latest import DAY, MINUTE, format_iso
 from worker.latest.archive import ArchiveError, ArchiveReport, read_archive_report
+from worker.latest.sharing import describe_own_interval, describe_slow_failover, list_disagreements, list_free
 from worker.latest.store import (
     ApiKey,
     ApiKeyStore,
     OtherFormat,
+    OtherPartitions,
     ServerReport,
     StoreError,
     connect,
@@ -20,7 +22,7 @@ from worker.latest.store import (
 from worker.reporting.steps import CommandRefused
 from worker.settings import WorkerSettings
 
-REDIS, TICKS, KEYS, ARCHIVE = "redis", "ticks", "api keys", "archive"
+REDIS, TICKS, WORKERS, KEYS, ARCHIVE = "redis", "ticks", "workers", "api keys", "archive"
 CLOCK_SECONDS = 3.0
 """A difference between two clocks that is worth a word: answers take a while, and some are a second coarse."""
 LATE_INTERVALS = 3
@@ -43,7 +45,7 @@ async def check_redis(settings: WorkerSettings) -> Sequence[Finding]:
         if not is_answering(folder / SOCKET):
             return [make_warning(REDIS, f"the embedded server is not running on {folder}", f"{START} starts it", START)]
     try:
-        report = await read_server_report(settings.redis_address)
+        report = await read_server_report(settings.redis_address, settings.partitions)
         async with connect(settings.redis_address, "data-tracker-doctor") as redis:
             keys = await ApiKeyStore(redis).read_keys()
     except OtherFormat as error:
@@ -51,6 +53,8 @@ async def check_redis(settings: WorkerSettings) -> Sequence[Finding]:
         return [
             make_problem(REDIS, str(error), f"{mend} deletes the day and the alerts, and keeps rules and archive", mend)
         ]
+    except OtherPartitions as error:
+        return [make_problem(REDIS, str(error), "correct TRACKER_PARTITIONS")]
     except StoreError as error:
         is_own = settings.redis_url is not None
         return [make_problem(REDIS, str(error), "see what answers at TRACKER_REDIS_URL" if is_own else f"type {START}")]
@@ -58,6 +62,7 @@ async def check_redis(settings: WorkerSettings) -> Sequence[Finding]:
     return [
         *judge_server(report),
         judge_ticks(report, settings.interval, now),
+        *judge_sharing(report, settings),
         judge_keys(settings, keys.values(), now),
     ]
 
@@ -98,6 +103,32 @@ def judge_ticks(report: ServerReport, interval: int, now: float) -> Finding:
         text = f"{report.holder} feeds this Redis, and its newest tick is {age:.0f} s old"
         return make_problem(TICKS, text, "see its log: what follows here may say why")
     return make_ok(TICKS, f"the newest tick is {max(0.0, age):.0f} s old")
+
+
+def judge_sharing(report: ServerReport, settings: WorkerSettings) -> Sequence[Finding]:
+    """Return how a cluster is fed, and whether its workers agree; nothing of one server."""
+    if not report.partitions:
+        return []
+    alive = [each.note for each in report.workers]
+    slow = describe_slow_failover(report.node_timeout_ms, settings.interval)
+    sentences = [*list_disagreements(alive), describe_own_interval(settings.interval, alive)]
+    advice = "start all workers with the same settings: GET /v1/workers shows those of each"
+    found = [make_warning(REDIS, slow, "see docs/how-to/cluster.md")] if slow else []
+    found += [make_warning(WORKERS, sentence, advice) for sentence in sentences if sentence]
+    if free := list_free(report.partitions, report.workers):
+        text = f"{len(free)} of {len(report.partitions)} partitions have no worker, and ticks wait"
+        found.append(make_problem(WORKERS, text, "wait for three leases, then see the logs of the workers"))
+    return found if any(each.name == WORKERS for each in found) else [*found, _describe_sharing(report)]
+
+
+def _describe_sharing(report: ServerReport) -> Finding:
+    count = len(report.partitions)
+    if report.workers:
+        who = "1 worker has" if len(report.workers) == 1 else f"{len(report.workers)} workers share"
+        return make_ok(WORKERS, f"{who} the {count} partitions of the cluster")
+    if report.holder is None:
+        return make_ok(WORKERS, f"none: the cluster has {count} partitions, and nobody feeds them")
+    return make_ok(WORKERS, f"{report.holder} feeds all {count} partitions; with TRACKER_SHARE=yes several share them")
 
 
 def judge_keys(settings: WorkerSettings, made: Iterable[ApiKey], now: float) -> Finding:

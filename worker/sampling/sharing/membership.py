@@ -5,7 +5,15 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from worker.latest.sharing import Members, PartitionLeases, WorkerNote, list_wished
+from worker.latest.sharing import (
+    IntervalDiffers,
+    Members,
+    PartitionLeases,
+    WorkerNote,
+    list_disagreements,
+    list_wished,
+    refuse_other_interval,
+)
 from worker.latest.store import StoreError
 from worker.reporting.outage_log import OutageLog
 
@@ -56,13 +64,21 @@ class Membership:
             await self._sleep(self._leases.seconds / RENEWALS)
 
     async def renew(self) -> None:
-        """Say that this worker is alive; keep the partitions that it is to have, give back others, take what is free."""
+        """
+        Say that this worker is alive; keep the partitions that it is to have, give back others, take what is free.
+
+        Raises `IntervalDiffers` where it comes to others that take their ticks at another interval.
+        """
         held = self._leases.held
         note = self._describe(self._note)._replace(partitions=sorted(held))
         alive = await self._members.report(note)
+        if not self._workers:
+            await self._refuse_other_interval(note, alive)
         names = tuple(sorted(each.name for each in alive))
         if names != self._workers:
             log.info("workers share the market", workers=len(names), names=names)
+            for sentence in list_disagreements(alive):
+                log.warning(sentence)
             self._workers = names
         wished = list_wished(note.name, names, self._tags())
         await self._leases.release_partitions(held - {*wished})
@@ -74,6 +90,14 @@ class Membership:
                 lost=len(changes.lost),
                 held=len(self._leases.held),
             )
+
+    async def _refuse_other_interval(self, note: WorkerNote, alive: list[WorkerNote]) -> None:
+        try:
+            refuse_other_interval(note, alive)
+        except IntervalDiffers:
+            # Those that were there before go on, and are not to count us among them.
+            await self._members.remove(note.name)
+            raise
 
     async def release(self) -> None:
         """Release everything, so that the others need not wait."""

@@ -67,6 +67,8 @@ class PartitionFeeder:
         self._sleep = sleep
         self._opened: frozenset[str] | None = None
         """The partitions that the writer knows; `None` where it must read them anew."""
+        self._held: frozenset[str] = frozenset()
+        """The partitions that were ours when the newest step was begun."""
         self._ticks: dict[str, int] = {}
         self._logged = ""
         self._look_at = 0.0
@@ -90,7 +92,9 @@ class PartitionFeeder:
             except SharesChanged:
                 has_done = True
             except StoreError as error:
-                self._opened, has_done = None, False
+                self._opened, has_done = None, self._store.leases.held != self._held
+                if has_done:
+                    continue  # what failed is somebody else's by now, or was not ours before
                 if self._logged != (line := f"{describe_trouble(error)}, partitions wait"):
                     log.warning(line, reason=str(error))
                 self._logged = line
@@ -102,7 +106,7 @@ class PartitionFeeder:
 
     async def process_next(self) -> bool:
         """Do the next thing that is to be done, and return whether there was any."""
-        held = self._store.leases.held
+        held = self._held = self._store.leases.held
         if not held:
             self._opened = None
             return False

@@ -18,6 +18,7 @@ from v1.store.connection import translate_errors
 from v1.store.places import HOME_SLOT, Places, find_slot
 
 ANSWER_SECONDS = 60.0
+NEVER_SECONDS = 3600.0
 PARTITIONS = 8
 PLACES = Places(PARTITIONS)
 BTC = Metric("KRAKEN:BTCUSD")
@@ -281,3 +282,59 @@ async def test_another_number_of_partitions_than_the_data_has_is_refused_in_word
             await read(redis, keys.TICK)
     async with connect(cluster.url, "tests") as redis:
         assert await read(redis, keys.TICK) is None
+
+
+async def test_an_answer_of_a_node_that_stands_still_is_not_waited_for_once_its_replica_serves():
+    # Whoever waits would do so for far longer than the test may take.
+    async with (
+        open_cluster() as cluster,
+        connect(cluster.url, "tests", NEVER_SECONDS, partitions=PARTITIONS) as redis,
+    ):
+        await redis.set(keys.moments(BTC), "state")
+        owner = await cluster.find_owner(SLOT)
+        async with cluster.client(owner) as node:
+            await node.execute_command("WAIT", 1, 30_000)
+        cluster.pause(owner)
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                ways = ("a command", "a pipeline", "a transaction")
+                told = await asyncio.gather(*[ask_in(redis, way) for way in ways], return_exceptions=True)
+                assert await retry(lambda: read(redis, keys.moments(BTC))) == "state"
+        finally:
+            cluster.resume(owner)
+
+    assert [type(each) for each in told] == [StoreAway] * len(ways)
+
+
+async def ask_in(redis: Redis, way: str) -> None:
+    with translate_errors():
+        if way == "a command":
+            await redis.get(keys.moments(BTC))
+        else:
+            pipe = redis.pipeline(transaction=way == "a transaction")
+            pipe.get(keys.moments(BTC))
+            await pipe.execute()
+
+
+async def test_an_answer_that_takes_long_is_waited_for_while_its_node_is_the_primary(moving: RunningCluster):
+    async with connect(moving.url, "tests", NEVER_SECONDS, partitions=PARTITIONS) as redis:
+        await redis.set(keys.moments(BTC), "state")
+        owner, looks = await moving.find_owner(SLOT), asyncio.Semaphore(0)
+        table = cast("ClusterRedis", redis).table
+        read_table = table._read
+
+        async def count() -> None:
+            await read_table()
+            looks.release()
+
+        table._read = count  # type: ignore[method-assign]
+        moving.pause(owner)
+        asked = asyncio.create_task(read(redis, keys.moments(BTC)))
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await looks.acquire()
+                await looks.acquire()
+        finally:
+            moving.resume(owner)
+
+        assert await asyncio.wait_for(asked, WAIT_SECONDS) == "state"
