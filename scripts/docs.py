@@ -40,6 +40,7 @@ from v1.server.telemetry.exposition import write_siblings
 from v1.settings import PREFIX, Settings
 from v1.store import keys
 from worker.cli.commands import app
+from worker.latest.sharing import WorkerNote
 from worker.reporting.metrics import make_instruments, states
 from worker.reporting.metrics.server import write_registry
 from worker.reporting.terminal import get_typed_name, print_line
@@ -305,7 +306,7 @@ EXAMPLE_STATES: Mapping[str, Callable[[], Iterable[Metric]]] = {
     "channels": lambda: states.list_channel_metrics({"pushover": (0, 0, 0.0)}),
     "clock": lambda: states.list_clock_metrics(None),
     "archive": lambda: states.list_archive_metrics({"state": "ok"}, None, 0),
-    "share": lambda: states.list_share_metrics({"partitions": (), "behind": (), "tick": None}),
+    "share": lambda: states.list_share_metrics(WorkerNote("", "", 0, 0, "", 0, able=("kraken",))._asdict()),
     "roles": lambda: states.list_role_metrics(
         {
             "pricing": {

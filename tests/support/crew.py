@@ -19,6 +19,7 @@ from v1.store.sharing.home_writer import HomeWriter
 from v1.store.sharing.members import Members, WorkerNote
 from v1.store.sharing.partition_leases import PartitionLeases
 from v1.store.sharing.partition_writer import PartitionWriter
+from v1.store.sharing.source_turns import open_source_leases
 from worker.sampling.absences import TickAbsences
 from worker.sampling.rule_provider import FixedRules
 from worker.sampling.sharing.handing_out import SharedCommit
@@ -28,7 +29,10 @@ from worker.sampling.sharing.partition_feeder import PartitionFeeder
 LEASE_SECONDS = 600
 """Nobody's lease runs out by itself: whoever is killed loses it by `Crew.bury`."""
 OF_SHARING = (
-    *(f"{keys.OURS}{name}" for name in ("workers", "gathered:", "staged:", "done:", "next:")),
+    *(
+        f"{keys.OURS}{name}"
+        for name in ("workers", "asker:", "asking:", "asked:", "gathered:", "staged:", "done:", "next:")
+    ),
     *(*keys.OF_PARTITIONS, keys.EVENTS, keys.OUTBOX, keys.LEASE, keys.alert("")),
 )
 """How the keys begin that there are only where several workers share, or that hold in which order they came."""
@@ -81,11 +85,21 @@ class Mate:
         self.leases = PartitionLeases(redis, name, LEASE_SECONDS)
         self.writer = InterruptedWriter(redis, self.leases)
         self.feeder = PartitionFeeder(self.writer, MINUTE, FixedRules(engine), sleep_briefly)
-        note = WorkerNote(name, "here", 1, 0, "test", LEASE_SECONDS)
+        self.sources = open_source_leases(redis, name, LEASE_SECONDS)
+        self.describe: Callable[[WorkerNote], WorkerNote] = lambda note: note
         self.membership = Membership(
-            members=Members(redis), leases=self.leases, note=note, tags=get_places(redis).list_tags
+            members=Members(redis),
+            leases=self.leases,
+            sources=self.sources,
+            note=WorkerNote(name, "here", 1, 0, "test", LEASE_SECONDS),
+            tags=get_places(redis).list_tags,
+            describe=self._describe,
         )
         self.task: asyncio.Task[None] | None = None
+
+    def _describe(self, note: WorkerNote) -> WorkerNote:
+        """Return what it says of itself: `describe` may be another by then."""
+        return self.describe(note)
 
     def start(self) -> None:
         self.task = asyncio.create_task(self.feeder.run())
@@ -138,9 +152,11 @@ class Crew:
             await self.mates.pop(name).end()
         await self.redis.hdel(keys.WORKERS, name)
         await self.redis.zrem(keys.WORKERS_SEEN, name)
-        for tag in get_places(self.redis).list_tags():
-            if str(await self.redis.get(keys.feeder(tag))).startswith(f"{name}:"):
-                await self.redis.delete(keys.feeder(tag))
+        leases = [keys.feeder(tag) for tag in get_places(self.redis).list_tags()]
+        leases += [key async for key in self.redis.scan_iter(match=keys.asker("*"))]
+        for key in leases:
+            if str(await self.redis.get(key)).startswith(f"{name}:"):
+                await self.redis.delete(key)
         await self.renew()
 
     async def renew(self) -> None:
@@ -156,6 +172,8 @@ class Crew:
 async def read_shared(redis: Redis) -> dict[str, Any]:
     """Return what must be the same however many workers there are. What was handed out is deleted: it is no text."""
     async for key in redis.scan_iter(match=f"{keys.OURS}readings:*"):
+        await redis.delete(key)
+    async for key in redis.scan_iter(match=keys.source_answer("*", 0).removesuffix(":0")):
         await redis.delete(key)
     return {key: value for key, value in (await dump(redis)).items() if not str(key).startswith(OF_SHARING)}
 

@@ -457,10 +457,12 @@ OTHERS = [
     OtherRow("a cluster: another database than 0", "the setting; no worker starts", "nothing", "when the setting is right", f"{CHECKED}:test_another_database_of_a_cluster_is_refused"),
     OtherRow("a cluster: another number of partitions than the data has", "both numbers; no worker starts", "nothing", "when the setting is right", f"{TOPOLOGY}:test_another_number_of_partitions_than_the_data_has_is_refused_in_words"),
     OtherRow("several workers: one is killed", "how many partitions have no worker", "nothing", "when its leases have run out", f"{SHARED}.test_shared_ticks:test_a_worker_that_is_killed_before_any_of_its_steps_loses_nothing"),
-    OtherRow("several workers: the one that asks the sources is killed", "nothing", "nothing of what was handed out; ticks until another asks are filled from candles", "when its lease has run out", f"{SHARED}.test_shared_ticks:test_whoever_hands_out_ticks_and_is_killed_before_any_step_loses_nothing"),
+    OtherRow("several workers: the one that hands out ticks is killed", "nothing", "nothing of what was handed out, nor of what others asked meanwhile; the rest is filled from candles", "when its lease has run out", f"{SHARED}.test_shared_ticks:test_whoever_hands_out_ticks_and_is_killed_before_any_step_loses_nothing"),
     OtherRow("several workers: a primary and a worker are killed in the middle of a tick", "how many partitions are away, or have no worker", "nothing", "when the replica serves and the leases have run out", f"{SHARED}.test_shared_cluster:test_a_primary_and_a_worker_that_are_killed_in_the_middle_of_a_tick_lose_nothing"),
     OtherRow("several workers: one was held up, and another has its partitions", "nothing", "nothing: it writes no more", "at once", f"{SHARED}.test_members:test_nothing_is_written_in_a_partition_that_another_has_by_now"),
     OtherRow("several workers: a node stands still", "that leases are not renewed", "nothing", "when its replica serves", f"{SHARED}.test_members:test_a_node_that_stands_still_costs_no_lease_at_the_others"),
+    OtherRow("several workers: one that asks a source is killed in the middle of it", "nothing", "nothing: whoever hands out the tick asks", "when its lease has run out", f"{SHARED}.test_shared_sources:test_a_worker_that_is_killed_in_the_middle_of_its_answers_costs_no_sample"),
+    OtherRow("several workers: a provider bans the address of one, or is out of its reach", "the source fails, since when, why", "three ticks, until filled from candles", "when another asks", f"{SHARED}.test_shared_sources:test_a_source_that_bans_a_worker_is_asked_by_another_after_three_ticks"),
 ]  # fmt: skip
 
 

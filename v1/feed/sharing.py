@@ -22,7 +22,10 @@ from ..store.sharing.members import Members, WorkerNote, list_free
 from ..store.sharing.partition_leases import PartitionLeases
 from ..store.sharing.partition_writer import PartitionUnit, PartitionWriter
 from ..store.sharing.readings_log import DueTicks, find_kept_seconds
-from ..store.sharing.shares import find_lease_seconds, list_wished
+from ..store.sharing.share_leases import ShareLeases
+from ..store.sharing.shares import divide_sources, find_lease_seconds, list_wished
+from ..store.sharing.source_answer import SourceAnswer
+from ..store.sharing.source_turns import SourceTurn, SourceTurns, open_source_leases
 from ..store.sharing.tick_readings import CommonEvidence, PartitionReadings, TickReadings
 
 __all__ = [
@@ -38,10 +41,15 @@ __all__ = [
     "PartitionResult",
     "PartitionUnit",
     "PartitionWriter",
+    "ShareLeases",
+    "SourceAnswer",
+    "SourceTurn",
+    "SourceTurns",
     "TickReadings",
     "WorkerNote",
     "describe_own_interval",
     "describe_slow_failover",
+    "divide_sources",
     "find_kept_seconds",
     "find_lease_seconds",
     "find_longest_node_timeout",
@@ -51,6 +59,7 @@ __all__ = [
     "list_wished",
     "merge_reports",
     "name_worker",
+    "open_source_leases",
     "refuse_other_interval",
     "report_partition",
     "shorten_settings",

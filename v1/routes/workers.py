@@ -1,4 +1,4 @@
-"""Workers: who shares the market, which partitions each has, and which nobody has."""
+"""Workers: who shares the market, which partitions and sources each has, and which partitions nobody has."""
 
 from typing import Annotated, Any
 
@@ -29,7 +29,7 @@ class WorkerView(BaseModel):
     is_asking: Annotated[
         bool,
         Field(
-            description="Whether it asks the sources, and does what is done once for all: fills, archive, alerts, top list."
+            description="Whether it hands out the ticks, and does what is done once for all: fills, archive, alerts, top list."
         ),
     ]
     partitions: Annotated[list[str], Field(description="Those that it commits, by the tags of their keys.")]
@@ -39,6 +39,10 @@ class WorkerView(BaseModel):
     settings: Annotated[
         dict[str, str],
         Field(description="What else it was started with that is to be the same of all; long values by their digest."),
+    ]
+    sources: Annotated[list[str], Field(description="The sources that it asks at each tick.")]
+    avoided: Annotated[
+        list[str], Field(description="Sources that it did not reach, and leaves to others for some minutes.")
     ]
 
 
@@ -63,7 +67,7 @@ class WorkerList(BaseModel):
 )
 async def list_workers(_: Annotated[NoParams, Query()], context: Context) -> Response:
     """
-    The workers that share the market of a cluster, and which of its partitions each commits.
+    The workers that share the market of a cluster, which of its partitions each commits, and which sources it asks.
 
     With `TRACKER_SHARE` every worker says so about once a second. Where nobody shares, the list is empty.
     """

@@ -52,6 +52,9 @@ Every key version 1 owns in Redis. No other module spells one.
     v1:limits:{<limit of a client>}  string  what the client has used of it in a window  twice the length of the window
     v1:workers                    hash    worker that shares the market: what it says of itself, JSON  10 minutes after the last
     v1:workers:seen               zset    milliseconds when it was heard of: worker  10 minutes after the last
+    v1:asker:<source>             string  who asks the source, of workers that share the market  the length of a lease
+    v1:asking:<source>:<tick>     string  worker that asks the source at the tick  2 intervals, at least 1 minute
+    v1:asked:<source>:<tick>      string  what the source said at it, see `sharing.source_answer`  2 intervals, at least 1 minute
     v1:gathered:<tick>            hash    partition: what it says to all before it is committed, JSON  10 minutes
     v1:staged:<tick>              hash    partition whose scores are in the next lists of the tick: nothing  10 minutes
     v1:done:<tick>                hash    partition that is committed: what became of it, JSON  10 minutes
@@ -235,6 +238,18 @@ def readings(tag: str) -> str:
 
 def tick_readings(home: str, tick: int) -> str:
     return f"{readings(home)}:{tick}"
+
+
+def asker(source: str) -> str:
+    return f"{OURS}asker:{source}"
+
+
+def source_turn(source: str, tick: int) -> str:
+    return f"{OURS}asking:{source}:{tick}"
+
+
+def source_answer(source: str, tick: int) -> str:
+    return f"{OURS}asked:{source}:{tick}"
 
 
 def partition_reports(tick: int) -> str:

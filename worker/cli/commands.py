@@ -36,7 +36,7 @@ from worker.cli.process import (
 )
 from worker.cli.rebuild import rebuild_day
 from worker.cli.reset import reset_data
-from worker.cli.sharing import open_share
+from worker.cli.sharing import find_ticks, open_share, open_shared_sources
 from worker.cli.source_list import list_command
 from worker.cli.wiring import (
     LONGEST_TIMEOUT,
@@ -272,7 +272,7 @@ async def _sample(
         open_channels(settings) as notifiers,
         open_store(settings, late_hours, wait=True, shares=settings.share, observe=instruments.record_redis) as store,
         open_share(settings, store, instruments, is_first.is_set) as shared,
-        open_sources(settings, timeout, clock, instruments.record_request, keep=True) as sources,
+        open_shared_sources(settings, timeout, clock, instruments.record_request, shared) as sources,
         hold_feeder_lease(store, wait=True),
         show_lease(instruments, is_first),
         open_dispatcher(settings, notifiers, clock, instruments) as dispatch,
@@ -302,13 +302,13 @@ async def _sample(
             clock=clock,
             instruments=instruments,
             jump_limit=settings.jump_limit,
-            shared=shared,
+            shared=shared.commit if shared else None,
             journal=parts.enter_context(_open_waiting_ticks(settings, now)),
         )
         await archiver.open(now)
         poller = _make_poller(sources, archived, health, backfill)
         _start_all(tasks, heartbeat.run(), archiver.run(checks()), backfill.run(), poller.run(checks()))
-        await sampler.run(now, ticks(settings.interval, now, clock.wall, watch=clock))
+        await sampler.run(*await find_ticks(settings, store, clock, now, shared))
 
 
 def _open_waiting_ticks(settings: WorkerSettings, now: int) -> AbstractContextManager[TickJournal | None]:

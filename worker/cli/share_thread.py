@@ -1,10 +1,10 @@
 """
-Keeps the partitions of a worker on an event loop of a thread of its own. A tick of many metrics computes for seconds, on
+Keeps the partitions and the sources of a worker on an event loop of a thread of its own. A tick of many metrics computes for seconds, on
 a busy machine for longer than a lease lives, and meanwhile nothing else runs on the worker's own loop.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
 from time import monotonic
@@ -12,7 +12,7 @@ from time import monotonic
 import structlog
 
 from worker.cli.process import LEAVE_SECONDS
-from worker.latest.sharing import Members, PartitionLeases, WorkerNote, get_places
+from worker.latest.sharing import Members, PartitionLeases, ShareLeases, WorkerNote, get_places, open_source_leases
 from worker.latest.store import Lease, StoreError, connect
 from worker.sampling.sharing.membership import RENEWALS, Membership
 
@@ -29,17 +29,21 @@ Describe = Callable[[WorkerNote], WorkerNote]
 
 
 class ShareThread:
-    """The thread. `leases` are there as soon as it runs, and `describe` may be set then."""
+    """The thread. The leases are there as soon as it runs, and `describe` may be set then."""
+
+    sources: ShareLeases
+    """The leases of sources; there as soon as the thread runs."""
 
     def __init__(self, address: str, note: WorkerNote, home: Lease) -> None:
         self._address = address
         self._note = note
         self._home = home
-        """The lease of whoever asks the sources, which the worker's own loop takes."""
+        """The lease of whoever hands out the ticks, which the worker's own loop takes."""
         self._opened: Future[PartitionLeases] = Future()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._beat = monotonic()
+        self._membership: Membership | None = None
         self.describe: Describe = lambda note: note
 
     @asynccontextmanager
@@ -59,6 +63,10 @@ class ShareThread:
                     with suppress(RuntimeError):  # it has ended by itself
                         self._loop.call_soon_threadsafe(self._stop.set)
 
+    def list_alive(self) -> Sequence[WorkerNote]:
+        """Return what all workers said that were alive when it was last looked."""
+        return () if self._membership is None else self._membership.alive
+
     async def _show_life(self) -> None:
         while True:
             self._beat = monotonic()
@@ -70,9 +78,11 @@ class ShareThread:
         # A node that stands still must not hold up the leases at the others until they have run out.
         async with connect(self._address, CONNECTION, self._note.lease_seconds / LEASE_TRIES) as redis:
             leases = PartitionLeases(redis, self._note.name, self._note.lease_seconds)
-            membership = Membership(
+            self.sources = open_source_leases(redis, self._note.name, self._note.lease_seconds)
+            self._membership = membership = Membership(
                 members=Members(redis),
                 leases=leases,
+                sources=self.sources,
                 note=self._note,
                 tags=lambda: get_places(redis).list_tags(),
                 describe=self._describe,
@@ -91,7 +101,7 @@ class ShareThread:
             await _release(membership)
 
     async def _keep_home(self, lease: Lease) -> None:
-        """Prolong the lease of whoever asks the sources while it is ours, for ever. Who takes it, and loses it, is not seen here."""
+        """Prolong the lease of whoever hands out the ticks while it is ours, for ever. Who takes it, and loses it, is not seen here."""
         lease.seconds = self._home.seconds
         while True:
             name = self._home.holder
@@ -112,4 +122,4 @@ async def _release(membership: Membership) -> None:
         async with asyncio.timeout(LEAVE_SECONDS):
             await membership.release()
     except (StoreError, TimeoutError) as error:
-        log.warning("the leases of partitions run out by themselves", reason=str(error))
+        log.warning("the leases of this worker run out by themselves", reason=str(error))

@@ -64,7 +64,7 @@ from worker.sources.streams.events import StreamProtocol
 from worker.sources.streams.feed import StreamFeed
 from worker.sources.streams.kraken import KrakenStream
 from worker.sources.streams.streamed_ticks import StreamedTicks
-from worker.sources.supervised import SupervisedSource, supervise
+from worker.sources.supervised import LookAfter, SupervisedSource, supervise
 from worker.toplist import pricing, roles
 
 log = structlog.get_logger()
@@ -75,7 +75,7 @@ SessionFor = Callable[[str], ClientSession]
 LONGEST_TIMEOUT = float(FLIGHT_SECONDS)
 """Seconds that a source may take for an answer, however long the interval is."""
 HOME_LEASES = 3
-"""By how much the lease of whoever asks the sources is longer than one of a partition: who loses it ends, and begins anew."""
+"""By how much the lease of whoever hands out the ticks is longer than one of a partition: who loses it ends, and begins anew."""
 TERMS: Mapping[str, BudgetTerms] = {
     "kraken": KRAKEN,
     "binance": BINANCE,
@@ -213,18 +213,19 @@ def _session(
 
 
 @asynccontextmanager
-async def open_sources(
+async def open_sources(  # noqa: PLR0913  # the last two by name
     settings: WorkerSettings,
     limit: float,
     clock: WatchedClock,
     record: RecordRequest = lambda *_: None,
     *,
     keep: bool = False,
+    look_after: LookAfter = SupervisedSource,
 ) -> AsyncIterator[list[SupervisedSource]]:
     """
     Return the sources, each looked after; nothing is asked yet, and nothing is left unanswered at the end.
 
-    With `keep` their answers are kept, where the settings say so.
+    With `keep` their answers are kept, where the settings say so. `look_after` makes who looks after one.
     """
     known = list_source_addresses(settings)
     async with (
@@ -240,7 +241,8 @@ async def open_sources(
             (source, session_for(known.get(source.name, "")))
             for source in make_sources(settings, budgets, clock=clock.wall)
         ]
-        with supervise(made, limit, keeper.note_tick if keeper else lambda _: None) as sources:
+        note_read = keeper.note_tick if keeper else lambda _: None
+        with supervise(made, limit, note_read, look_after) as sources:
             async with open_streams(settings, sources, clock):
                 yield sources
 

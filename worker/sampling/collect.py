@@ -52,7 +52,7 @@ async def _read(
 ) -> tuple[Mapping[Metric, Reading], float]:
     """Return the answer of a source, and when it was here."""
     answer = await source.read(at)
-    return answer, clock()
+    return answer, clock() if source.received is None else source.received
 
 
 def _check(

@@ -38,6 +38,8 @@ class SupervisedSource:
 
     absence: SlotReason | None = None
     """Why it had no answer at the tick that it was last asked for; `None` where it had one."""
+    received: float | None = None
+    """When its newest answer was here, unix seconds; `None` where whoever reads it is to look at the clock."""
     streamed: StreamedTicks | None = None
     """What answers ticks instead of requests, where there is such a thing."""
 
@@ -264,6 +266,10 @@ class SupervisedSource:
         if set(self.metrics) != known or not known:
             log.info("source is open", source=self.name, metrics=len(self.metrics), missing=len(self.missing))
         self.is_known = True
+        self._follow_streams()
+
+    def _follow_streams(self) -> None:
+        """Have what the source has streamed."""
         if self.streamed is not None and isinstance(self.source, Streamable):
             self.streamed.follow(self.source.stream_symbols)
 
@@ -314,12 +320,19 @@ def suggest_remedy(name: str, error: Exception) -> str:
             return f"see whether this machine reaches {address}: network, DNS, proxy, firewall"
 
 
+LookAfter = Callable[[Source, ClientSession, float, Callable[[int], None]], SupervisedSource]
+"""Makes who looks after a source, which asks over a session, no longer than so many seconds, and tells of each tick."""
+
+
 @contextmanager
 def supervise(
-    sources: Iterable[tuple[Source, ClientSession]], timeout: float, note_read: Callable[[int], None] = lambda _: None
+    sources: Iterable[tuple[Source, ClientSession]],
+    timeout: float,
+    note_read: Callable[[int], None] = lambda _: None,
+    look_after: LookAfter = SupervisedSource,
 ) -> Iterator[list[SupervisedSource]]:
     """Have someone look after each source and its session, and leave none of them with a question at the end."""
-    watched = [SupervisedSource(source, session, timeout, note_read) for source, session in sources]
+    watched = [look_after(source, session, timeout, note_read) for source, session in sources]
     try:
         yield watched
     finally:

@@ -10,7 +10,21 @@ from tests.support.serving import NOON, Api, fill, sample
 from v1.store import connect, keys
 from v1.store.sharing.members import Members, SeenWorker, WorkerNote, list_free
 
-ONE = WorkerNote("a:7:1", "a", 7, NOON - 60, "1.0", 600, ("p0.1", "p1.0"), True, NOON, ("p1.0",))
+ONE = WorkerNote(
+    "a:7:1",
+    "a",
+    7,
+    NOON - 60,
+    "1.0",
+    600,
+    ("p0.1", "p1.0"),
+    True,
+    NOON,
+    ("p1.0",),
+    sources=("kraken",),
+    able=("kraken",),
+    avoided=("binance",),
+)
 TWO = WorkerNote("b:9:2", "b", 9, NOON - 30, "1.0", 600, ("p2.3",), False, NOON, ())
 
 
@@ -48,6 +62,8 @@ async def test_each_worker_says_what_it_has(api: Api, redis_client: Redis):
         "behind": ["p1.0"],
         "interval": 0,
         "settings": {},
+        "sources": ["kraken"],
+        "avoided": ["binance"],
     }
     assert (second["name"], second["is_asking"]) == ("b:9:2", False)
 
@@ -70,7 +86,7 @@ async def test_who_has_not_been_heard_of_for_ten_minutes_is_forgotten(redis_clie
     await members.report(ONE)
     await redis_client.zincrby(keys.WORKERS_SEEN, -700_000, ONE.name)
 
-    assert await members.report(TWO) == [TWO._replace(partitions=["p2.3"], behind=[])]
+    assert [(each.name, [*each.partitions]) for each in await members.report(TWO)] == [("b:9:2", ["p2.3"])]
 
     assert [each.note.name for each in await members.read_all()] == ["b:9:2"]
 

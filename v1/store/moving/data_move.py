@@ -40,6 +40,7 @@ _PASSING = (
     keys.staging("").removesuffix("}"),
     *(f"{name}{{" for name in keys.OF_PARTITIONS),
     *(name(0).removesuffix("0") for name in (keys.partition_reports, keys.score_parts, keys.partition_results)),
+    *(keys.asker(""), keys.source_turn("", 0).removesuffix(":0"), keys.source_answer("", 0).removesuffix(":0")),
 )
 """How the keys begin of what lives for minutes, and of what is only there because a store is divided."""
 _OF_THE_STORE = frozenset({keys.FORMAT, keys.PARTITIONS, keys.LEASE, keys.CLOCK, keys.WORKERS, keys.WORKERS_SEEN})

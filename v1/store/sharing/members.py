@@ -31,7 +31,7 @@ class WorkerNote(NamedTuple):
     partitions: Sequence[str] = ()
     """The tags of those that it commits."""
     is_asking: bool = False
-    """Whether it asks the sources, and does what is done once for all."""
+    """Whether it hands out the ticks, and does what is done once for all."""
     tick: int | None = None
     """The newest tick that it has committed."""
     behind: Sequence[str] = ()
@@ -40,6 +40,12 @@ class WorkerNote(NamedTuple):
     """Seconds between two of its ticks; 0: a version that did not say."""
     settings: Mapping[str, str] = MappingProxyType({})
     """What else it was started with that is to be the same of all, by the names of the settings."""
+    sources: Sequence[str] = ()
+    """Those that it asks for whoever hands out the ticks."""
+    able: Sequence[str] = ()
+    """Those that it is able to ask."""
+    avoided: Sequence[str] = ()
+    """Those that it did not reach, and leaves to others for some minutes."""
 
 
 class SeenWorker(NamedTuple):

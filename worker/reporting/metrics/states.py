@@ -109,6 +109,12 @@ def list_share_metrics(note: Mapping[str, Any]) -> Iterator[Metric]:
     yield _single(
         "share_tick_timestamp_seconds", "The newest tick that it has committed; 0 before the first.", note["tick"] or 0
     )
+    asked = _gauge("share_source", "Whether this worker asks a source; 0: it leaves it to others.", "source")
+    avoided = _gauge("share_source_avoided", "Whether it did not reach a source, and leaves it for that.", "source")
+    for source in sorted({*note["sources"], *note["able"], *note["avoided"]}):
+        asked.add_metric([source], source in note["sources"])
+        avoided.add_metric([source], source in note["avoided"])
+    yield from (asked, avoided)
 
 
 def list_role_metrics(states: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:

@@ -1,1 +1,1 @@
-"""Several workers that share a market: one asks the sources, and each commits the partitions that it has."""
+"""Several workers that share a market: each asks its sources, one hands out the ticks, each commits its partitions."""

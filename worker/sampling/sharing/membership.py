@@ -1,7 +1,7 @@
-"""Says that this worker is alive, and takes and gives back partitions as workers come and go."""
+"""Says that this worker is alive, and takes and gives back partitions and sources as workers come and go."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import structlog
 
@@ -9,7 +9,9 @@ from worker.latest.sharing import (
     IntervalDiffers,
     Members,
     PartitionLeases,
+    ShareLeases,
     WorkerNote,
+    divide_sources,
     list_disagreements,
     list_wished,
     refuse_other_interval,
@@ -33,6 +35,7 @@ class Membership:
         *,
         members: Members,
         leases: PartitionLeases,
+        sources: ShareLeases | None = None,
         note: WorkerNote,
         tags: Callable[[], tuple[str, ...]],
         describe: Callable[[WorkerNote], WorkerNote] = lambda note: note,
@@ -41,6 +44,8 @@ class Membership:
     ) -> None:
         self._members = members
         self._leases = leases
+        self._sources = sources
+        """The leases of sources; `None` where whoever hands out the ticks asks all."""
         self._note = note
         self._tags = tags
         self._describe = describe
@@ -49,6 +54,8 @@ class Membership:
         """Returns whether the worker can commit anything: else its leases run out."""
         self._sleep = sleep
         self._workers: tuple[str, ...] = ()
+        self.alive: Sequence[WorkerNote] = ()
+        """What all workers said that were alive when it was last looked."""
         self._outage = OutageLog()
 
     async def run(self) -> None:
@@ -65,31 +72,27 @@ class Membership:
 
     async def renew(self) -> None:
         """
-        Say that this worker is alive; keep the partitions that it is to have, give back others, take what is free.
+        Say that this worker is alive; keep what it is to have, give back what others are to have, take what is free.
 
         Raises `IntervalDiffers` where it comes to others that take their ticks at another interval.
         """
-        held = self._leases.held
-        note = self._describe(self._note)._replace(partitions=sorted(held))
+        note = self._describe(self._note)._replace(partitions=sorted(self._leases.held))
+        if self._sources is not None:
+            note = note._replace(sources=sorted(self._sources.held))
         alive = await self._members.report(note)
         if not self._workers:
             await self._refuse_other_interval(note, alive)
+        self.alive = alive
         names = tuple(sorted(each.name for each in alive))
         if names != self._workers:
             log.info("workers share the market", workers=len(names), names=names)
             for sentence in list_disagreements(alive):
                 log.warning(sentence)
             self._workers = names
-        wished = list_wished(note.name, names, self._tags())
-        await self._leases.release_partitions(held - {*wished})
-        changes = await self._leases.renew(wished)
-        if changes.gained or changes.lost:
-            log.info(
-                "partitions changed hands",
-                gained=len(changes.gained),
-                lost=len(changes.lost),
-                held=len(self._leases.held),
-            )
+        await _share("partitions", self._leases, list_wished(note.name, names, self._tags()))
+        if self._sources is not None:
+            askers = divide_sources({each.name: each.able for each in alive})
+            await _share("sources", self._sources, [source for source, name in askers.items() if name == note.name])
 
     async def _refuse_other_interval(self, note: WorkerNote, alive: list[WorkerNote]) -> None:
         try:
@@ -101,5 +104,16 @@ class Membership:
 
     async def release(self) -> None:
         """Release everything, so that the others need not wait."""
-        await self._leases.release_partitions(self._leases.held)
+        for leases in (self._leases, self._sources):
+            if leases is not None:
+                await leases.give_back(leases.held)
         await self._members.remove(self._note.name)
+
+
+async def _share(what: str, leases: ShareLeases, wished: Collection[str]) -> None:
+    """Have what is wished for, as far as nobody else has it yet, and nothing else."""
+    changes = await leases.keep_wished(wished)
+    if changes.gained or changes.lost:
+        log.info(
+            "shares changed hands", of=what, gained=len(changes.gained), lost=len(changes.lost), held=len(leases.held)
+        )
