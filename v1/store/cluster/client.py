@@ -173,7 +173,8 @@ class ClusterRedis(Redis):
         """Return the answer to a command of one key from its primary: most are of this kind, and no route is made of each."""
         placed, slot = self.places.find_place(str(command[1]))
         try:
-            return await self._find_client(slot).execute_command(command[0], placed, *command[2:], **options)  # type: ignore[no-untyped-call]
+            with self.table.watch_answers():
+                return await self._find_client(slot).execute_command(command[0], placed, *command[2:], **options)  # type: ignore[no-untyped-call]
         except (RedisError, OSError) as error:
             self.table.note(error)
             raise
