@@ -199,6 +199,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     skipped = terminalreporter.stats.get("skipped", [])
     if line := missing.told(map(_reason, skipped)):
         terminalreporter.write_line(line)
-    cache = terminalreporter.config.cache
-    if cache is not None:  # what of them a machine that lacks less still has to run
+    cache: pytest.Cache | None = getattr(terminalreporter.config, "cache", None)
+    if cache is not None:  # it can be switched off; what was skipped is still to be run where less is lacking
         cache.set("data-tracker/skipped", sorted({report.nodeid for report in skipped}))

@@ -17,16 +17,13 @@ from .cluster.client import ClusterRedis
 from .cluster_check import join_findings, list_cluster_lacks, list_refusals
 from .cluster_fitness import UnfitCluster, find_nodes, read_shards_of
 from .connection import StoreAway, StoreError, connect, translate_errors
-from .pool import read_error_code
+from .pool import NOT_FOR_US, read_error_code
 
 OLDEST = (7, 0)
 """The oldest Redis that is tested."""
 
 LONGEST_NODE_TIMEOUT_MS = 15_000
 """The default of Redis."""
-
-NOT_FOR_US = frozenset({"NOPERM", "ERR"})
-"""Codes of the answer to a command that the user may not use, or that a provider has disabled."""
 
 
 class Requirement(NamedTuple):

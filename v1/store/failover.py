@@ -6,8 +6,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from .cluster.client import ClusterRedis
-from .config_check import NOT_FOR_US
-from .pool import read_error_code
+from .pool import NOT_FOR_US, read_error_code
 from .primaries import ask_present_primaries
 from .sharing.shares import find_lease_seconds
 

@@ -57,6 +57,10 @@ _OF_CLUSTERS: tuple[tuple[type[Exception], str], ...] = (
 _PIPELINE = re.compile(r"Command # \d+ \(.*\) of pipeline caused error: \(['\"]", re.DOTALL)
 
 
+NOT_FOR_US = frozenset({"NOPERM", "ERR"})
+"""Codes of the answer to a command that the user may not use, or that a provider has disabled."""
+
+
 def read_error_code(error: Exception) -> str:
     """Return the code that an error answer of Redis begins with: `BUSY`, `READONLY`; of another text its first word."""
     known = getattr(error, "status_code", None)

@@ -9,11 +9,11 @@ from redis.exceptions import ResponseError
 
 from . import keys
 from .cluster_check import join_findings
-from .config_check import NOT_FOR_US, list_lacks
+from .config_check import list_lacks
 from .connection import connect, translate_errors
 from .data_format import DataFormat
 from .failover import read_node_timeout
-from .pool import read_error_code
+from .pool import NOT_FOR_US, read_error_code
 from .primaries import ask_primaries
 from .reader import Reader
 from .replays import ReplayStore
