@@ -1,6 +1,7 @@
 """Which modules a view of the page is made of: a browser that is told all of them at once waits for them once."""
 
 import re
+from functools import cache
 from pathlib import Path
 
 MAIN = "main.js"
@@ -20,6 +21,7 @@ def list_modules(folder: Path, view: str) -> list[str]:
     return [*found]
 
 
+@cache  # the views have most of their modules in common, and none changes while a process runs
 def _read_imports(folder: Path, name: str) -> list[str]:
     module = folder / name
     named = [(module.parent / written).resolve() for written in _IMPORT.findall(module.read_text())]

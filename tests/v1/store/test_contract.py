@@ -525,7 +525,7 @@ async def older(redis: Redis, seconds: int) -> None:
             await (redis.expire(key, left - seconds) if left > seconds else redis.delete(key))
 
 
-@pytest.mark.parametrize("hours", [1, 2, 5, 12, 22])
+@pytest.mark.parametrize("hours", [1, 5, 22])
 async def test_after_hours_without_a_tick_what_leaves_the_day_is_still_there_to_be_taken_out_of_it(
     store: Writer, redis: Redis, ledger: Ledger, hours: int
 ):
