@@ -9,6 +9,7 @@ that does other things meanwhile, that says more.
 
 import io
 import subprocess
+import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,6 +35,23 @@ RECENT = 2 * HOUR
 """Seconds of samples that a large market has. Its moments, ranks and means are those of the whole day."""
 BASELINE = "2524e9e"
 """The commit before answers were kept."""
+FILL_BASELINE = """
+import asyncio
+from sys import argv
+from time import time
+from bench import market
+from v1.model import MINUTE
+from v1.store import Writer, connect
+
+async def fill(address, count):
+    at = int(time()) // MINUTE * MINUTE
+    async with connect(address, "bench", 60) as redis:
+        await Writer(redis).open()
+        await market.fill(redis, market.metrics(count), market.days(market.PAIRS, at, MINUTE), at)
+
+asyncio.run(fill(argv[1], int(argv[2])))
+"""
+"""What that commit fills a store with by itself: it does not read what is written today."""
 LIMIT = "1000000000/minute"
 SPREAD = 64
 """Connections that two processes share."""
@@ -181,7 +199,8 @@ def _measure_cold(store: FilledStore) -> Iterator[Figure]:
             "without pieces": stack.enter_context(serve_api(store, cache_bytes=0, piece_bytes=0)),
         }
         if baseline:
-            urls[BASELINE] = stack.enter_context(serve_api(store, baseline))
+            old = stack.enter_context(_fill_baseline(baseline, store.names))
+            urls[BASELINE] = stack.enter_context(serve_api(old, baseline))
         for url in urls.values():  # what is read and encoded for the first who asks is no part of a later request
             for name in store.names:
                 load.fetch(url + _make_history_path(name))
@@ -248,6 +267,21 @@ def fill_store(count: int, recent: int = DAY) -> Iterator[FilledStore]:
             address = stack.enter_context(server_processes.running(next(servers.binaries()), server))
         names, at = market.metrics(count), int(time()) // MINUTE * MINUTE
         uvloop.run(_fill(address, names, at, recent))
+        yield FilledStore(Path(folder), address, names)
+
+
+@contextmanager
+def _fill_baseline(checkout: Path, names: Sequence[Metric]) -> Iterator[FilledStore]:
+    """Run a Redis on the core that serves, with the same market as an earlier commit writes it."""
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        server = Path(folder) / "redis"
+        server.mkdir()
+        with _serving():
+            address = stack.enter_context(server_processes.running(next(servers.binaries()), server))
+        subprocess.run(
+            [sys.executable, "-c", FILL_BASELINE, address, str(len(names))],
+            cwd=checkout, env=processes.environment(checkout), check=True,
+        )  # fmt: skip
         yield FilledStore(Path(folder), address, names)
 
 
