@@ -200,5 +200,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if line := missing.told(map(_reason, skipped)):
         terminalreporter.write_line(line)
     cache: pytest.Cache | None = getattr(terminalreporter.config, "cache", None)
-    if cache is not None:  # it can be switched off; what was skipped is still to be run where less is lacking
+    # What was skipped is still to be run where less is lacking. A cache can be switched off; and what is run again because
+    # it failed is not all that was skipped.
+    if cache is not None and not terminalreporter.config.getoption("lf"):
         cache.set("data-tracker/skipped", sorted({report.nodeid for report in skipped}))

@@ -129,16 +129,20 @@ def test_which_tests_were_skipped_is_noted(tmp_path: Path):
     (tmp_path / "test_some.py").write_text(
         "import pytest\nfrom tests.support import missing\n"
         "@pytest.mark.parametrize('x', ['a b', 'c'])\ndef test_skipped(x): missing.skip('chromium')\n"
-        "def test_run(): pass\n"
+        "def test_failing(): assert False\n"
     )
 
-    ended = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "--rootdir", tmp_path, tmp_path],
-        cwd=ROOT, env={**os.environ, "CI": "", "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
-    )  # fmt: skip
+    # Once more what failed, as CI does: what was skipped before is still noted.
+    codes = [
+        subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "--rootdir", tmp_path, tmp_path, *again],
+            cwd=ROOT, env={**os.environ, "CI": "", "PYTHONPATH": str(ROOT)}, capture_output=True,
+        ).returncode
+        for again in ([], ["--last-failed"])
+    ]  # fmt: skip
 
     told = json.loads((tmp_path / ".pytest_cache/v/data-tracker/skipped").read_text())
-    assert (ended.returncode, told) == (0, ["test_some.py::test_skipped[a b]", "test_some.py::test_skipped[c]"])
+    assert (codes, told) == ([1, 1], ["test_some.py::test_skipped[a b]", "test_some.py::test_skipped[c]"])
 
 
 def test_ci_measures_coverage():
